@@ -1,0 +1,121 @@
+package codec
+
+// A Type is a WAMP message type code (PROTOCOL 1.2).
+type Type uint16
+
+// Message types of the basic and advanced profile.
+const (
+	Hello         Type = 1
+	Welcome       Type = 2
+	Abort         Type = 3
+	Challenge     Type = 4
+	Authenticate  Type = 5
+	Goodbye       Type = 6
+	Error         Type = 8
+	Publish       Type = 16
+	Published     Type = 17
+	Subscribe     Type = 32
+	Subscribed    Type = 33
+	Unsubscribe   Type = 34
+	Unsubscribed  Type = 35
+	Event         Type = 36
+	Call          Type = 48
+	Cancel        Type = 49
+	Result        Type = 50
+	Register      Type = 64
+	Registered    Type = 65
+	Unregister    Type = 66
+	Unregistered  Type = 67
+	Invocation    Type = 68
+	Interrupt     Type = 69
+	Yield         Type = 70
+	EventReceived Type = 337
+)
+
+// A Serializer is one of the payload encodings; the value is its RawSocket id (PROTOCOL 14.1).
+type Serializer uint8
+
+// The serializers Banyan speaks.
+const (
+	JSON        Serializer = 1
+	MessagePack Serializer = 2
+	CBOR        Serializer = 3
+)
+
+// A Message is one decoded WAMP message of either direction. Every slice aliases the decoded bytes or the Decoder's
+// scratch and dies with the next Decode; keep a copy, not a slice of it.
+type Message struct {
+	Type   Type
+	Format Serializer // encoding of Dict, Args and Kwargs
+
+	// Request is the request id. Session id in WELCOME, 0 in messages without a request id.
+	Request uint64
+	// ID is the second id: the subscription in SUBSCRIBED, UNSUBSCRIBE and EVENT, the registration in REGISTERED,
+	// UNREGISTER and INVOCATION, the publication in PUBLISHED and EVENT_RECEIVED.
+	ID uint64
+	// Publication is the publication id of an EVENT.
+	Publication uint64
+	// RequestType is ERROR's first element.
+	RequestType Type
+
+	// URI is the realm, topic, procedure, error or reason, decoded text; in CHALLENGE the method, in AUTHENTICATE the
+	// signature. Nil only for a HELLO whose realm is null.
+	URI []byte
+
+	// Dict is the raw options, details or extra dictionary; Options holds its known keys, checked.
+	Dict    []byte
+	Options Options
+
+	// Payload is the optional payload tail (PROTOCOL 1.1).
+	Payload Payload
+}
+
+// A Payload is the application payload of a message, raw in the encoding Format. Args and Kwargs are nil when absent; an
+// empty Kwargs, and an empty Args without Kwargs, count as absent (PROTOCOL 14.5).
+type Payload struct {
+	Format Serializer
+	// Transparent says that Args is the single binary or text element of PROTOCOL 12.2 instead of a list.
+	Transparent bool
+	Args        []byte
+	Kwargs      []byte
+}
+
+// A Violation is a breach of the protocol by the peer: the session gets ABORT wamp.error.protocol_violation with Reason as its
+// message (PROTOCOL 4.7).
+type Violation struct {
+	Reason string
+}
+
+func (v *Violation) Error() string { return "protocol violation: " + v.Reason }
+
+// Match is a matching policy of subscriptions and registrations (PROTOCOL 3.4).
+type Match uint8
+
+// Matching policies.
+const (
+	Exact Match = iota
+	Prefix
+	Wildcard
+)
+
+// Invoke is an invocation policy of shared registrations (PROTOCOL 8.12).
+type Invoke uint8
+
+// Invocation policies.
+const (
+	Single Invoke = iota
+	RoundRobin
+	Random
+	First
+	Last
+)
+
+// CancelMode is CANCEL.Options.mode (PROTOCOL 8.8).
+type CancelMode uint8
+
+// Cancel modes; KillNoWait is the default.
+const (
+	KillNoWait CancelMode = iota
+	Kill
+	Skip
+)

@@ -1,0 +1,147 @@
+// Package port is the leaf that the engine and the realm share: the words in which a loop and a session speak to each other.
+// It has no behaviour. The engine implements Executor and Conn, the realm implements Handler and Job; tests and the
+// simulation implement whichever side they replace.
+//
+// The two doors between loops (ARCHITECTURE.md):
+//
+//	events by lane   a publish posts one Job per loop with members; that loop walks its own members
+//	replies direct   INVOCATION, RESULT, ERROR are appended to the receiver's Conn by whichever loop has them
+//
+// The queue rule: the lock of a Conn is where the truth about the session behind it changes. Liveness, invocation records,
+// open calls and the bytes that tell the peer about them change in one critical section. Never hold two such locks.
+package port
+
+import (
+	"sync"
+	"time"
+
+	"banyan/codec"
+)
+
+// An Executor is the loop that runs the caller. It is handed down with every call and never stored: what holds it is on that loop.
+type Executor interface {
+	// Loop is the index of this loop, 0 to Loops()-1.
+	Loop() int
+	// Loops is the number of loops; fixed for the life of the engine, at most 64.
+	Loops() int
+	// Rand returns 64 random bits from a generator seeded by the operating system (in a simulation: by the seed).
+	Rand() uint64
+	// Post hands j to loop dst, in the lane of that publisher. Jobs of one lane and one posting loop run in the order posted; different
+	// lanes take turns, chunk by chunk. A job posted to the own loop runs at the end of this batch at the earliest.
+	// Jobs are never dropped; the lane's Conn.Spend is what bounds them.
+	Post(dst int, lane uint64, j Job)
+	// Grant takes up to n members out of what this turn may still walk and returns how many were granted, perhaps 0.
+	Grant(n int) int
+	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written. Adding t again
+	// before that does nothing only if t itself remembers it was added: the executor does not look.
+	AtBatchEnd(t BatchTask)
+	// Start arms t to fire on this loop after d, to the resolution of the wheel (10 ms). An armed t is re-armed.
+	Start(t *Timer, d time.Duration)
+	// Stop disarms t. Disarming an unarmed timer does nothing. Only the loop that started t may stop it.
+	Stop(t *Timer)
+	// Step marks a place where shared state is about to be touched. The product does nothing here; the simulation may run other
+	// loops meanwhile.
+	Step(name string)
+}
+
+// A Job is work that crosses loops through a lane.
+type Job interface {
+	// Run does at most budget members of the work and reports whether any is left.
+	Run(x Executor, budget int) (more bool)
+}
+
+// A BatchTask is work that waits for the end of the poll batch.
+type BatchTask interface {
+	EndOfBatch(x Executor)
+}
+
+// A Timer is one deadline on a loop's wheel. Owned by the loop that started it. Fire is set once, before the first Start; the other
+// fields belong to the executor.
+type Timer struct {
+	Fire func(x Executor)
+
+	Next, Prev *Timer
+	Due        int64 // ticks; 0 when not armed
+}
+
+// A Class says what happens to a message at the bound of a queue.
+type Class uint8
+
+const (
+	// Reply is every answer and acknowledgement. It is never dropped: where even the reserve is used up the connection is closed.
+	Reply Class = iota
+	// Invocation may be refused; the refusal is then told to the caller.
+	Invocation
+)
+
+// Conn is one client connection as the realm sees it: an outbound queue and its lock, and the say over reading.
+type Conn interface {
+	// Lock and Unlock guard the queue and what the realm keeps under it.
+	sync.Locker
+
+	// Tail lends the buffer to which the caller appends whole frames of Variant. It returns false when nothing may be appended: the
+	// connection is closed or finishing, or (Class Invocation) its backlog is at the bound. Lock held, until Commit.
+	Tail(c Class) (buf []byte, ok bool)
+	// Commit gives back the buffer of Tail, perhaps longer, and promises on x's behalf that the connection will be written at the end
+	// of x's batch. Giving it back unchanged withdraws. Lock held.
+	Commit(x Executor, buf []byte)
+	// Finish refuses every later append, and closes the transport once what was appended before is written: with the WebSocket close
+	// code (RawSocket: just closed). Idempotent. Lock held.
+	Finish(x Executor, code CloseCode, reason string)
+
+	// AppendRun appends the frames of events, shared and immutable from now on. Home loop only; takes the lock itself. At the
+	// bound the slow-consumer policy decides, visibly.
+	AppendRun(x Executor, frames []byte, events int)
+
+	// Spend takes n bytes-times-members of the connection's credit. When it is used up no further message of this connection is
+	// handled, nor its socket read, until Refund brings it back. Home loop only.
+	Spend(n int64)
+	// Refund gives n back. Any loop.
+	Refund(x Executor, n int64)
+
+	// Variant is what this connection wants its frames to look like. Fixed from the first Receive on.
+	Variant() codec.Variant
+	// MessageBytesMax is the longest message the peer accepts, without framing.
+	MessageBytesMax() int
+	// Peer describes the other end. Fixed from the Opener call on.
+	Peer() *Peer
+	// Home is the index of the loop that owns the connection.
+	Home() int
+}
+
+// A Peer describes the other end of a connection.
+type Peer struct {
+	Transport string // "websocket" or "rawsocket"
+	Network   string // "tcp" or "unix"
+	Address   string // remote address, "" on Unix sockets
+	Local     bool   // loopback or Unix socket (PROTOCOL 13.5)
+}
+
+// A CloseCode is a WebSocket close code (PROTOCOL 13.1).
+type CloseCode uint16
+
+// The close codes a realm may ask for.
+const (
+	CloseNormal    CloseCode = 1000 // after a completed GOODBYE and after an ABORT that is no violation
+	CloseGoingAway CloseCode = 1001 // node stops
+	CloseViolation CloseCode = 1002
+	ClosePolicy    CloseCode = 1008 // timers and limits
+	CloseInternal  CloseCode = 1011
+)
+
+// A Handler is what the realm keeps behind one connection. All calls come on the connection's home loop.
+type Handler interface {
+	// Receive handles one whole message in the connection's serializer. b is lent until it returns. After a Finish, Receive is not
+	// called again.
+	Receive(x Executor, b []byte)
+	// Violate tells that the transport carried something the protocol forbids (wrong frame type, empty message, broken batch): the
+	// peer gets its ABORT, the connection is finished.
+	Violate(x Executor, v *codec.Violation)
+	// Shutdown tells that the node stops: say goodbye, then finish.
+	Shutdown(x Executor)
+	// Closed tells that the transport is gone. Exactly once, last.
+	Closed(x Executor)
+}
+
+// An Opener makes the Handler of a connection whose transport handshake is complete. Home loop.
+type Opener func(x Executor, c Conn) Handler
