@@ -196,11 +196,11 @@ func (c *Conn) Send(msg []byte) error {
 		return err
 	}
 	c.Queue(msg)
-	return c.flushAndWait()
+	return c.FlushAndWait()
 }
 
-// flushAndWait flushes and waits until the outbound buffer is below its bound again.
-func (c *Conn) flushAndWait() error {
+// FlushAndWait flushes and waits until less than 4 MiB are queued. Not for the receiving goroutine.
+func (c *Conn) FlushAndWait() error {
 	if err := c.Flush(); err != nil {
 		return err
 	}

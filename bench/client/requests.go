@@ -101,7 +101,7 @@ func (s *Session) begin(m *codec.Message, p *pending) (uint64, error) {
 	}
 	s.Queue(b)
 	s.lock.Unlock()
-	return m.Request, s.flushAndWait()
+	return m.Request, s.FlushAndWait()
 }
 
 // roundTrip sends m, waits for its answer and returns the id in it.
