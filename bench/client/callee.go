@@ -83,16 +83,25 @@ func (s *Session) invoke(m *codec.Message) error {
 
 func (s *Session) run(ctx context.Context, call *Invocation, handler Handler) {
 	v, err := handler(ctx, call)
-	s.lock.Lock()
-	delete(s.invocations, call.Request)
-	s.lock.Unlock()
 	if err == nil {
 		err = s.yield(call.Request, nil, v)
-		if err == nil || errors.Is(err, ErrClosed) {
-			return
-		}
 	}
-	s.refuse(call.Request, err)
+	if err != nil && !errors.Is(err, ErrClosed) {
+		s.refuse(call.Request, err)
+	}
+	s.lock.Lock()
+	delete(s.invocations, call.Request)
+	s.idle.Broadcast()
+	s.lock.Unlock()
+}
+
+// Drain waits until every invocation that has arrived is answered, or the session has ended.
+func (s *Session) Drain() {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	for len(s.invocations) > 0 && s.err == nil {
+		s.idle.Wait()
+	}
 }
 
 func (s *Session) yield(request uint64, options map[string]any, v Values) error {

@@ -34,6 +34,7 @@ type Session struct {
 	subscriptions map[uint64]func(*Event)
 	registrations map[uint64]Handler
 	invocations   map[uint64]context.CancelFunc
+	idle          *sync.Cond // an invocation was answered or the session ended
 	leaving       bool
 	err           error
 
@@ -140,6 +141,7 @@ func (c *Conn) Join(ctx context.Context, realm, agent string) (*Session, error) 
 		invocations:   map[uint64]context.CancelFunc{},
 		done:          make(chan struct{}),
 	}
+	s.idle = sync.NewCond(&s.lock)
 	go s.receive()
 	return s, nil
 }
@@ -207,6 +209,7 @@ func (s *Session) receive() {
 	for _, cancel := range s.invocations {
 		cancel()
 	}
+	s.idle.Broadcast()
 	s.lock.Unlock()
 	for _, p := range lost {
 		p.answer(nil, err)
