@@ -35,6 +35,8 @@ type Load struct {
 
 	// Progress is called about once a second from warm-up to the end. May be nil.
 	Progress func(Progress)
+
+	stall time.Duration // without any progress for so long, what is missing counts as lost; default 5 s
 }
 
 // Limits of a Load.
@@ -43,7 +45,7 @@ const (
 	inFlightMax    = 100_000
 	payloadMax     = 15 << 20
 	joinsAtOnce    = 64
-	stallTimeout   = 5 * time.Second // without any progress what is missing counts as lost
+	stallTimeout   = 5 * time.Second
 	connectTimeout = 10 * time.Second
 )
 
@@ -75,6 +77,9 @@ func (l *Load) check() error {
 	}
 	if l.InFlight == 0 {
 		l.InFlight = 32
+	}
+	if l.stall == 0 {
+		l.stall = stallTimeout
 	}
 	switch {
 	case l.PayloadBytes < stampBytes || l.PayloadBytes > payloadMax:
@@ -259,14 +264,14 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	return nil
 }
 
-// settle waits until done, or until nothing has arrived for stallTimeout.
+// settle waits until done, or until nothing has arrived for the stall time.
 func (r *run) settle(done func() bool) {
 	last, at := r.received.Load(), time.Now()
 	for !done() {
 		time.Sleep(5 * time.Millisecond)
 		if got := r.received.Load(); got != last {
 			last, at = got, time.Now()
-		} else if time.Since(at) > stallTimeout {
+		} else if time.Since(at) > r.stall {
 			return
 		}
 	}
