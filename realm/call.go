@@ -115,10 +115,16 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		return gone
 	}
 	tail, ok := s.conn.Tail(port.Invocation)
-	if !ok || len(s.invocations.byID) >= s.realm.router.cfg.CallsMax {
-		if ok {
+	if !ok {
+		// Refused because the queue is at the bound, or because the connection is going: then a reply is refused as well.
+		if tail, ok := s.conn.Tail(port.Reply); ok {
 			s.conn.Commit(x, tail)
+			return full
 		}
+		return gone
+	}
+	if len(s.invocations.byID) >= s.realm.router.cfg.CallsMax {
+		s.conn.Commit(x, tail)
 		return full
 	}
 	id := s.lastInvocation + 1
