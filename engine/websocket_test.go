@@ -142,10 +142,9 @@ func TestTRN04TRN05FrameTypeFollowsSerializer(t *testing.T) {
 	p.expect(serverBin([]byte("a")))
 	p.expect(serverBin([]byte("abort")))
 	p.expectClose(1002)
-	close(got)
 	var all []string
-	for s := range got {
-		all = append(all, s)
+	for len(got) > 0 || len(all) < 4 {
+		all = append(all, <-got)
 	}
 	if want := "[message violation message violation]"; fmt.Sprint(all) != want {
 		t.Fatalf("%v", all)
