@@ -93,7 +93,10 @@ func (p *peer) post(t codec.Type, elements ...any) {
 	p.bed.t.Helper()
 	msg := []any{int64(t)}
 	for _, e := range elements {
-		if i, ok := e.(int); ok {
+		switch i := e.(type) {
+		case int:
+			e = int64(i)
+		case codec.Type:
 			e = int64(i)
 		}
 		msg = append(msg, e)
