@@ -56,7 +56,13 @@ type input struct {
 	why     string // what is wrong otherwise
 }
 
+// scratchBytesMax is how much scratch a Decoder keeps from one message to the next.
+const scratchBytesMax = 64 << 10
+
 func (r *input) begin(b []byte) {
+	if cap(r.scratch) > scratchBytesMax {
+		r.scratch = nil
+	}
 	r.b, r.i, r.scratch = b, 0, r.scratch[:0]
 	r.key, r.want, r.why = "", "", ""
 }
@@ -374,7 +380,7 @@ func (r *input) textValue(s Serializer) (text []byte, ok bool) {
 			if why != "" {
 				return nil, false
 			}
-			x := lexer{s: CBOR, b: r.b[r.i:end]}
+			x := lexer{s: CBOR, b: r.b[r.i:end], scratch: make([]byte, 0, end-at)}
 			var t token
 			x.next(&t)
 			r.i = end

@@ -24,11 +24,11 @@ func ParseHello(m *Message) (*HelloDetails, error) {
 	defer bytebufferpool.Put(buf)
 	var err error
 	if buf.B, err = Transcode(buf.B, m.Dict, m.Format, MessagePack); err != nil {
-		return nil, &Violation{Reason: "HELLO.Details: " + err.Error()}
+		return nil, badHello(err.Error())
 	}
 	var d helloDict
 	if _, err = d.UnmarshalMsg(buf.B); err != nil {
-		return nil, &Violation{Reason: "HELLO.Details: " + err.Error()}
+		return nil, badHello(err.Error())
 	}
 	h := &HelloDetails{
 		Agent:       text(d.Agent),
@@ -42,11 +42,17 @@ func ParseHello(m *Message) (*HelloDetails, error) {
 	}
 	for name, role := range d.Roles {
 		if role == nil {
-			return nil, &Violation{Reason: "HELLO.Details.roles." + name + ": expected a dictionary, got null"}
+			return nil, badHello("roles: expected a dictionary for each role, got null")
 		}
 		h.Roles[name] = role.names()
 	}
 	return h, nil
+}
+
+// badHello clips why, which may name keys of the client's choice.
+func badHello(why string) *Violation {
+	const textMax = 200
+	return &Violation{Reason: "HELLO.Details: " + why[:min(len(why), textMax)]}
 }
 
 func text(s *string) string {

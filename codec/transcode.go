@@ -285,6 +285,12 @@ func (t *transcoder) text(tok *token) {
 	t.dst = appendText(t.dst, t.to, tok.b)
 }
 
+// The years 0 to 9999, all that RFC 3339 can name, in Unix seconds.
+const (
+	rfc3339First = -62167219200
+	rfc3339Last  = 253402300799
+)
+
 // extension writes a MessagePack extension: a timestamp as time, anything else as binary.
 func (t *transcoder) extension(tok *token) {
 	sec, nsec, ok := timestamp(tok)
@@ -292,13 +298,12 @@ func (t *transcoder) extension(tok *token) {
 	case !ok:
 		t.dst = appendBin(t.dst, t.to, tok.b)
 	case t.to == JSON:
-		at := time.Unix(sec, nsec).UTC()
-		if y := at.Year(); y < 0 || y > 9999 { // beyond RFC 3339
+		if sec < rfc3339First || sec > rfc3339Last {
 			t.dst = appendBin(t.dst, JSON, tok.b)
 			return
 		}
 		t.dst = append(t.dst, '"')
-		t.dst = at.AppendFormat(t.dst, time.RFC3339Nano)
+		t.dst = time.Unix(sec, nsec).UTC().AppendFormat(t.dst, time.RFC3339Nano)
 		t.dst = append(t.dst, '"')
 	case nsec == 0:
 		t.dst = appendCBORHead(t.dst, cborTag, 1)

@@ -1,14 +1,13 @@
 package codec
 
-import (
-	"github.com/valyala/bytebufferpool"
-)
+import "github.com/valyala/bytebufferpool"
 
 // WelcomeDetails are WELCOME.Details (PROTOCOL 4.3).
 type WelcomeDetails struct {
 	Realm, AuthID, AuthRole, AuthMethod, AuthProvider, Agent string
 	Broker, Dealer                                           []string // feature names, announced as true
-	AuthExtra                                                []byte   // raw dict in MessagePack, nil for none
+	// AuthExtra is a raw dict in MessagePack, nil for none. What is malformed or nests too deeply is left out.
+	AuthExtra []byte
 }
 
 // AppendWelcome encodes WELCOME. Both roles have features, however few: clients insist on the dictionaries.
@@ -24,13 +23,16 @@ func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails) 
 		AuthMethod:   d.AuthMethod,
 		AuthProvider: d.AuthProvider,
 		Agent:        d.Agent,
-		AuthExtra:    d.AuthExtra,
+	}
+	var st nesting
+	if end, why := skipMsgpack(d.AuthExtra, 0, 2, &st); why == "" && end == len(d.AuthExtra) {
+		w.AuthExtra = d.AuthExtra
 	}
 	buf := bytebufferpool.Get()
 	defer bytebufferpool.Put(buf)
 	var err error
 	if buf.B, err = w.MarshalMsg(buf.B); err != nil {
-		panic("codec: WELCOME details: " + err.Error()) // strings and booleans always have a form
+		panic("codec: WELCOME details: " + err.Error()) // cannot: text, booleans and a checked dict
 	}
 	dst = comma(headWelcome(dst, s, 3, session), s)
 	if dst, err = Transcode(dst, buf.B, MessagePack, s); err != nil {
