@@ -68,7 +68,7 @@ func (x *lexer) bignum(t *token, negative bool) {
 		return
 	}
 	x.nextCBOR(t)
-	t.kind, t.neg = kindBig, negative
+	t.kind, t.neg, t.u = kindBig, negative, 0
 	for len(t.b) > 0 && t.b[0] == 0 {
 		t.b = t.b[1:]
 	}
