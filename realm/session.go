@@ -51,6 +51,10 @@ func (s *session) receive(x port.Executor, l *loop, m *codec.Message) {
 		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+strconv.FormatUint(s.lastRequest, 10))
 		return
 	}
+	if m.Options.Has(codec.KeyPptScheme) && passesPayload(m) {
+		s.violation(x, "ppt_scheme: this router does not announce payload_passthru_mode")
+		return
+	}
 	switch m.Type {
 	case codec.Publish:
 		s.receivePublish(x, l, m)
@@ -95,6 +99,15 @@ func (s *session) plays(t codec.Type) bool {
 		return s.roles&roleCallee != 0
 	}
 	return true
+}
+
+// passesPayload reports whether m, which has the key ppt_scheme, asks for payload passthru (PROTOCOL 12.1).
+func passesPayload(m *codec.Message) bool {
+	switch m.Type {
+	case codec.Publish, codec.Call, codec.Yield, codec.Error:
+		return m.Options.Text(codec.KeyPptScheme) != ""
+	}
+	return false
 }
 
 // sequential checks and counts the request id of the six messages that share one sequence (PROTOCOL 2).

@@ -195,6 +195,12 @@ func (s *sim) farewell() {
 		c.state = simGone
 	}
 	s.settle()
+	s.leftBehind()
+}
+
+// leftBehind looks for what a router without sessions still holds.
+func (s *sim) leftBehind() {
+	s.t.Helper()
 	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 || left.OpenCalls != 0 || left.Violations != 0 {
 		s.fail("left behind: %+v", left)
 	}

@@ -28,6 +28,7 @@ type Conn struct {
 	gone     bool   // guarded by mu
 	code     port.CloseCode
 	full     bool // guarded by mu; invocations are refused
+	runs     int  // guarded by mu
 
 	credit atomic.Int64
 }
@@ -89,6 +90,13 @@ func (c *Conn) Finished() (port.CloseCode, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.code, c.finished
+}
+
+// Runs returns how many runs of events the realm has appended.
+func (c *Conn) Runs() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs
 }
 
 // Credit returns what is left of the connection's credit.
@@ -193,6 +201,7 @@ func (c *Conn) AppendRun(x port.Executor, frames []byte, events int) {
 		panic("realmtest: the run does not hold as many events as it says")
 	}
 	c.out = append(c.out, frames...)
+	c.runs++
 }
 
 // Spend implements port.Conn.

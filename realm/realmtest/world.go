@@ -90,8 +90,19 @@ func (w *World) Step() bool {
 	return true
 }
 
-// StepLoop lets that loop go on. Seeded mode.
-func (w *World) StepLoop(loop int) {
+// RunLoop lets that loop go on until it hands over, which it reports, or has nothing left to do. Seeded mode.
+func (w *World) RunLoop(loop int) (paused bool) {
+	l := w.Loops[loop]
+	for l.resume != nil || l.hasWork() {
+		if w.StepLoop(loop) {
+			return true
+		}
+	}
+	return false
+}
+
+// StepLoop lets that loop go on up to the end of its turn, or until it hands over, which it reports. Seeded mode.
+func (w *World) StepLoop(loop int) (paused bool) {
 	l := w.Loops[loop]
 	if l.resume == nil {
 		l.resume, l.cancel = iter.Pull(func(yield func(string) bool) {
@@ -102,7 +113,9 @@ func (w *World) StepLoop(loop int) {
 	if _, more := l.resume(); !more {
 		l.cancel()
 		l.resume, l.yield = nil, nil
+		return false
 	}
+	return true
 }
 
 // Settle steps until nothing is left to do: in the parallel mode, until the loops have nothing left. Timers that are not due do not count.
