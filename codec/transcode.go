@@ -26,8 +26,7 @@ func Transcode(dst, src []byte, from, to Serializer) ([]byte, error) {
 	}
 	t := transcoders.Get().(*transcoder)
 	out, err := t.run(dst, src, from, to)
-	t.lex.b, t.dst = nil, nil
-	transcoders.Put(t)
+	t.release()
 	if err != nil {
 		return dst, err
 	}
@@ -54,6 +53,16 @@ type level struct {
 	started bool // something was written
 	left    int  // tokens (dict: two per pair) until the end, unless until
 	index   int  // while counting: where its count goes
+}
+
+// release gives t back, without the scratch of an unusually large value.
+func (t *transcoder) release() {
+	const itemsMax = 8 << 10
+	if cap(t.lex.scratch) > scratchBytesMax || cap(t.bin) > scratchBytesMax || cap(t.counts) > itemsMax {
+		return
+	}
+	t.lex.b, t.dst = nil, nil
+	transcoders.Put(t)
 }
 
 func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
