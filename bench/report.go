@@ -231,13 +231,32 @@ func ratio(a, b float64) float64 {
 
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) {
-	p := &r.Plan
-	what, one := "events", "event"
+	r.printOutcome(w)
+	r.printProcesses(w)
+	r.printVerdict(w)
+}
+
+// PrintBrief leaves the processes out: for a router that runs in the process of its clients.
+func (r *Report) PrintBrief(w io.Writer) {
+	r.printOutcome(w)
+	r.printVerdict(w)
+}
+
+// nouns are what a scenario counts.
+func (r *Report) nouns() (many, one string) {
 	if r.Scenario == "rpc" {
-		what, one = "calls", "call"
-		fmt.Fprintf(w, "rpc        %d callers, %d callees", p.Callers, p.Callees)
+		return "calls", "call"
+	}
+	return "events", "event"
+}
+
+func (r *Report) printOutcome(w io.Writer) {
+	p, l := &r.Plan, &r.Latency
+	many, _ := r.nouns()
+	if r.Scenario == "rpc" {
+		fmt.Fprintf(w, "rpc        callers %d, callees %d", p.Callers, p.Callees)
 	} else {
-		fmt.Fprintf(w, "fanout     %d publishers, %d subscribers", p.Publishers, p.Subscribers)
+		fmt.Fprintf(w, "fanout     publishers %d, subscribers %d", p.Publishers, p.Subscribers)
 	}
 	if p.Loop == "open" {
 		fmt.Fprintf(w, ", open loop at %.0f/s", p.Rate)
@@ -245,13 +264,16 @@ func (r *Report) Print(w io.Writer) {
 		fmt.Fprintf(w, ", closed loop with %d in flight", p.InFlight)
 	}
 	fmt.Fprintf(w, ", %s, %d bytes, %.1f s\n", p.Serializer, p.PayloadBytes, r.Seconds)
-	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, what)
+	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
 	if r.Scenario != "rpc" {
 		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
 	}
-	l := &r.Latency
 	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
 		micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.From)
+}
+
+func (r *Report) printProcesses(w io.Writer) {
+	_, one := r.nouns()
 	if r.Router != nil {
 		fmt.Fprintf(w, "router     %s (pid %d): %.0f ns of CPU per %s, %.0f %% of a CPU, %.1f MiB resident",
 			r.Router.Name, r.Router.PID, r.Router.CPUPerMessage, one, 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
@@ -263,15 +285,19 @@ func (r *Report) Print(w io.Writer) {
 		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
 	}
 	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
-	if r.Router != nil && p.Loop == "closed" && r.Client.CPUShare > r.Router.CPUShare {
+	if r.Router != nil && r.Plan.Loop == "closed" && r.Client.CPUShare > r.Router.CPUShare {
 		fmt.Fprint(w, "   (busier than the router: the throughput is the clients' as much as the router's)")
 	}
 	fmt.Fprintln(w)
+}
+
+func (r *Report) printVerdict(w io.Writer) {
+	many, _ := r.nouns()
 	if r.Verified.OK {
-		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, what)
+		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
 		return
 	}
-	fmt.Fprintf(w, "FAILED     %d of %d %s arrived\n", r.Verified.Received, r.Verified.Expected, what)
+	fmt.Fprintf(w, "FAILED     %d of %d %s arrived\n", r.Verified.Received, r.Verified.Expected, many)
 	kinds := make([]string, 0, len(r.Verified.Failures))
 	for k := range r.Verified.Failures {
 		kinds = append(kinds, k)

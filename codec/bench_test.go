@@ -156,3 +156,10 @@ func BenchmarkValidURI(b *testing.B) {
 		}
 	}
 }
+
+// The figures of the benchmarks are for a PUBLISH of the size that the design was calculated with.
+func TestBenchmarkSize(t *testing.T) {
+	if n := len(publish319(t, MessagePack)); n != 319 {
+		t.Errorf("%d octets", n)
+	}
+}

@@ -202,36 +202,89 @@ func TestDecodeMalformed(t *testing.T) {
 		s  Serializer
 		b  string
 	}{
-		{"MSG-02", JSON, `{}`}, {"MSG-02", JSON, `5`}, {"MSG-02", JSON, `"x"`},
-		{"MSG-02", MessagePack, "\x80"}, {"MSG-02", MessagePack, "\x05"}, {"MSG-02", CBOR, "\xa0"}, {"MSG-02", CBOR, "\x05"},
-		{"MSG-05", JSON, ``}, {"MSG-05", JSON, `  `}, {"MSG-05", JSON, `[`}, {"MSG-05", JSON, `[16`}, {"MSG-05", JSON, `[16,`},
-		{"MSG-05", JSON, `[16,1,{},"a.b"`}, {"MSG-05", JSON, `[16,1,{},"a.b",`}, {"MSG-05", JSON, `[16 1,{},"a.b"]`},
-		{"MSG-05", JSON, `[16,1,{}"a.b"]`}, {"MSG-05", JSON, `[16,1,{"x":1,},"a.b"]`}, {"MSG-05", JSON, `[16,1,{"x" 1},"a.b"]`},
-		{"MSG-05", JSON, `[16,1,{,"x":1},"a.b"]`}, {"MSG-05", JSON, `[016,1,{},"a.b"]`}, {"MSG-05", JSON, `[16,01,{},"a.b"]`},
-		{"MSG-05", JSON, `[16,+1,{},"a.b"]`}, {"MSG-05", JSON, `[16,1.,{},"a.b"]`}, {"MSG-05", JSON, `[16,1,{},"a.b",]`},
-		{"MSG-05", JSON, `[16,1,{},"a.b"}`}, {"MSG-05", JSON, "[16,1,{},\"a\xff\"]"}, {"MSG-05", JSON, "[16,1,{\"\xc3\":1},\"a\"]"},
-		{"MSG-05", MessagePack, ""}, {"MSG-05", MessagePack, "\x94\x10\x01\x80"}, {"MSG-05", MessagePack, "\x94\x10\x01\x80\xa3a."},
-		{"MSG-05", MessagePack, "\xc1"}, {"MSG-05", MessagePack, "\x94\x10\x01\x80\xdb\xff\xff\xff\xffa"},
-		{"MSG-05", MessagePack, "\x94\x10\x01\xdf\xff\xff\xff\xff\xa1a"}, {"MSG-05", MessagePack, "\xdd\xff\xff\xff\xff\x10"},
-		{"MSG-05", MessagePack, "\x94\x10\xcd\x01"}, {"MSG-05", MessagePack, "\x92"},
-		{"MSG-05", CBOR, ""}, {"MSG-05", CBOR, "\x84\x10\x01\xa0"}, {"MSG-05", CBOR, "\x84\x10\x01\xa0\x63a."},
-		{"MSG-05", CBOR, "\x9f\x10\x01\xa0\x61a"}, {"MSG-05", CBOR, "\x9f"}, {"MSG-05", CBOR, "\x84\x10\x01\xa0\x7b\xff\xff\xff\xff\xff\xff\xff\xffa"},
-		{"MSG-05", CBOR, "\x84\x10\x01\xbb\xff\xff\xff\xff\xff\xff\xff\xff\x61a\x01"}, {"MSG-05", CBOR, "\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x10"},
-		{"MSG-05", CBOR, "\x84\x10\x1c\xa0\x61a"}, {"MSG-05", CBOR, "\x84\x10\x1f\xa0\x61a"},
-		{"MSG-06", JSON, `[16,1,{},"a.b"]x`}, {"MSG-06", JSON, `[16,1,{},"a.b"][]`}, {"MSG-06", MessagePack, "\x94\x10\x01\x80\xa1a\xc0"},
-		{"MSG-06", CBOR, "\x84\x10\x01\xa0\x61a\x00"}, {"MSG-06", CBOR, "\x9f\x10\x01\xa0\x61a\xff\xff"},
-		{"MSG-41", JSON, `[16,1,{},"a",["\q"]]`}, {"MSG-41", JSON, `[16,1,{},"a",[NaN]]`}, {"MSG-41", JSON, "[16,1,{},\"a\",[\"\n\"]]"},
-		{"MSG-41", JSON, `[16,1,{},"a",[1,]]`}, {"MSG-41", JSON, `[16,1,{},"a",[1],{"a":1,}]`}, {"MSG-41", JSON, `[16,1,{},"a",[1],{1:1}]`},
-		{"MSG-41", JSON, `[16,1,{},"a",["\u12g4"]]`}, {"MSG-41", JSON, `[16,1,{},"a",[-]]`}, {"MSG-41", JSON, `[16,1,{},"a",[1e]]`},
-		{"MSG-41", JSON, `[16,1,{},"a",[01]]`}, {"MSG-41", JSON, `[16,1,{},"a",[.5]]`}, {"MSG-41", JSON, `[16,1,{},"a",[tru]]`},
-		{"MSG-41", JSON, `[16,1,{},"a",[[}]]`}, {"MSG-41", JSON, "[16,1,{},\"a\",[\"\xed\xa0\x80\"]]"}, {"MSG-41", JSON, "[16,1,{},\"a\",[\"\xc0\x80\"]]"},
-		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91"}, {"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xc1"},
-		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xc4\x05a"}, {"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xd8\x00"},
-		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81"}, {"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\x1c"}, {"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xff"},
-		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xf8\x10"}, {"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\x5f\x61a\xff"},
-		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x9f\x01"}, {"MSG-41", CBOR, "\x86\x10\x01\xa0\x61a\x80\xbf\x61a\xff"}, {"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xdf\x01"},
-		{"SER-21 BOM", JSON, "\ufeff[16,1,{},\"a.b\"]"}, {"SER-21", JSON, `[16,1,{},"a.b",[NaN]]`}, {"SER-21", JSON, `[16,1,{},'a.b']`},
-		{"SER-21", JSON, `[16,1,{},"a.b"/**/]`}, {"SER-21", JSON, "[16,1,{},\"a.b\"] // x"},
+		{"MSG-02", JSON, `{}`},
+		{"MSG-02", JSON, `5`},
+		{"MSG-02", JSON, `"x"`},
+		{"MSG-02", MessagePack, "\x80"},
+		{"MSG-02", MessagePack, "\x05"},
+		{"MSG-02", CBOR, "\xa0"},
+		{"MSG-02", CBOR, "\x05"},
+		{"MSG-05", JSON, ``},
+		{"MSG-05", JSON, `  `},
+		{"MSG-05", JSON, `[`},
+		{"MSG-05", JSON, `[16`},
+		{"MSG-05", JSON, `[16,`},
+		{"MSG-05", JSON, `[16,1,{},"a.b"`},
+		{"MSG-05", JSON, `[16,1,{},"a.b",`},
+		{"MSG-05", JSON, `[16 1,{},"a.b"]`},
+		{"MSG-05", JSON, `[16,1,{}"a.b"]`},
+		{"MSG-05", JSON, `[16,1,{"x":1,},"a.b"]`},
+		{"MSG-05", JSON, `[16,1,{"x" 1},"a.b"]`},
+		{"MSG-05", JSON, `[16,1,{,"x":1},"a.b"]`},
+		{"MSG-05", JSON, `[016,1,{},"a.b"]`},
+		{"MSG-05", JSON, `[16,01,{},"a.b"]`},
+		{"MSG-05", JSON, `[16,+1,{},"a.b"]`},
+		{"MSG-05", JSON, `[16,1.,{},"a.b"]`},
+		{"MSG-05", JSON, `[16,1,{},"a.b",]`},
+		{"MSG-05", JSON, `[16,1,{},"a.b"}`},
+		{"MSG-05", JSON, "[16,1,{},\"a\xff\"]"},
+		{"MSG-05", JSON, "[16,1,{\"\xc3\":1},\"a\"]"},
+		{"MSG-05", MessagePack, ""},
+		{"MSG-05", MessagePack, "\x94\x10\x01\x80"},
+		{"MSG-05", MessagePack, "\x94\x10\x01\x80\xa3a."},
+		{"MSG-05", MessagePack, "\xc1"},
+		{"MSG-05", MessagePack, "\x94\x10\x01\x80\xdb\xff\xff\xff\xffa"},
+		{"MSG-05", MessagePack, "\x94\x10\x01\xdf\xff\xff\xff\xff\xa1a"},
+		{"MSG-05", MessagePack, "\xdd\xff\xff\xff\xff\x10"},
+		{"MSG-05", MessagePack, "\x94\x10\xcd\x01"},
+		{"MSG-05", MessagePack, "\x92"},
+		{"MSG-05", CBOR, ""},
+		{"MSG-05", CBOR, "\x84\x10\x01\xa0"},
+		{"MSG-05", CBOR, "\x84\x10\x01\xa0\x63a."},
+		{"MSG-05", CBOR, "\x9f\x10\x01\xa0\x61a"},
+		{"MSG-05", CBOR, "\x9f"},
+		{"MSG-05", CBOR, "\x84\x10\x01\xa0\x7b\xff\xff\xff\xff\xff\xff\xff\xffa"},
+		{"MSG-05", CBOR, "\x84\x10\x01\xbb\xff\xff\xff\xff\xff\xff\xff\xff\x61a\x01"},
+		{"MSG-05", CBOR, "\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x10"},
+		{"MSG-05", CBOR, "\x84\x10\x1c\xa0\x61a"},
+		{"MSG-05", CBOR, "\x84\x10\x1f\xa0\x61a"},
+		{"MSG-06", JSON, `[16,1,{},"a.b"]x`},
+		{"MSG-06", JSON, `[16,1,{},"a.b"][]`},
+		{"MSG-06", MessagePack, "\x94\x10\x01\x80\xa1a\xc0"},
+		{"MSG-06", CBOR, "\x84\x10\x01\xa0\x61a\x00"},
+		{"MSG-06", CBOR, "\x9f\x10\x01\xa0\x61a\xff\xff"},
+		{"MSG-41", JSON, `[16,1,{},"a",["\q"]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[NaN]]`},
+		{"MSG-41", JSON, "[16,1,{},\"a\",[\"\n\"]]"},
+		{"MSG-41", JSON, `[16,1,{},"a",[1,]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[1],{"a":1,}]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[1],{1:1}]`},
+		{"MSG-41", JSON, `[16,1,{},"a",["\u12g4"]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[-]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[1e]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[01]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[.5]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[tru]]`},
+		{"MSG-41", JSON, `[16,1,{},"a",[[}]]`},
+		{"MSG-41", JSON, "[16,1,{},\"a\",[\"\xed\xa0\x80\"]]"},
+		{"MSG-41", JSON, "[16,1,{},\"a\",[\"\xc0\x80\"]]"},
+		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91"},
+		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xc1"},
+		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xc4\x05a"},
+		{"MSG-41", MessagePack, "\x95\x10\x01\x80\xa1a\x91\xd8\x00"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\x1c"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xff"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xf8\x10"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\x5f\x61a\xff"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x9f\x01"},
+		{"MSG-41", CBOR, "\x86\x10\x01\xa0\x61a\x80\xbf\x61a\xff"},
+		{"MSG-41", CBOR, "\x85\x10\x01\xa0\x61a\x81\xdf\x01"},
+		{"SER-21 BOM", JSON, "\ufeff[16,1,{},\"a.b\"]"},
+		{"SER-21", JSON, `[16,1,{},"a.b",[NaN]]`},
+		{"SER-21", JSON, `[16,1,{},'a.b']`},
+		{"SER-21", JSON, `[16,1,{},"a.b"/**/]`},
+		{"SER-21", JSON, "[16,1,{},\"a.b\"] // x"},
 	} {
 		if _, err := decode(c.s, []byte(c.b)); err == nil {
 			t.Errorf("%s: serializer %d accepts %q", c.id, c.s, c.b)
@@ -249,10 +302,18 @@ func TestDecodeHostile(t *testing.T) {
 		s         Serializer
 		head, rep string
 	}{
-		{JSON, "", "["}, {JSON, `[16,1,{},"a",`, "["}, {JSON, `[16,1,{},"a",[],`, `{"a":`}, {JSON, `[16,1,{"x":`, "["},
-		{MessagePack, "", "\x91"}, {MessagePack, "\x95\x10\x01\x80\xa1a", "\x91"}, {MessagePack, "\x95\x10\x01\x81\xa1x", "\x81\xa1a"},
-		{CBOR, "", "\x81"}, {CBOR, "\x85\x10\x01\xa0\x61a", "\x9f"}, {CBOR, "\x85\x10\x01\xa0\x61a\x81", "\xc1"},
-		{CBOR, "\x85\x10\x01\xa0\x61a", "\xbf\x61a"}, {CBOR, "\x9f", "\x9f"},
+		{JSON, "", "["},
+		{JSON, `[16,1,{},"a",`, "["},
+		{JSON, `[16,1,{},"a",[],`, `{"a":`},
+		{JSON, `[16,1,{"x":`, "["},
+		{MessagePack, "", "\x91"},
+		{MessagePack, "\x95\x10\x01\x80\xa1a", "\x91"},
+		{MessagePack, "\x95\x10\x01\x81\xa1x", "\x81\xa1a"},
+		{CBOR, "", "\x81"},
+		{CBOR, "\x85\x10\x01\xa0\x61a", "\x9f"},
+		{CBOR, "\x85\x10\x01\xa0\x61a\x81", "\xc1"},
+		{CBOR, "\x85\x10\x01\xa0\x61a", "\xbf\x61a"},
+		{CBOR, "\x9f", "\x9f"},
 	} {
 		b := []byte(c.head + strings.Repeat(c.rep, n/len(c.rep)))
 		if _, err := decode(c.s, b); err == nil {
@@ -401,6 +462,35 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestParseOptions(t *testing.T) {
+	for _, ser := range serializers {
+		b := splice(t, nil, ser.s, dict{"exclude_me": false, "eligible": list{5}, "ppt_scheme": "wamp", "progress": 5})
+		o, err := ParseOptions(Publish, ser.s, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := o.Clone()
+		clear(b)
+		if c.Bool(KeyExcludeMe, true) || fmt.Sprint(c.IDs(nil, KeyEligible)) != "[5]" || c.Text(KeyPptScheme) != "wamp" || c.Has(KeyProgress) {
+			t.Errorf("%s: %+v", ser.name, c)
+		}
+		for _, bad := range []any{dict{"acknowledge": 5}, list{}, "x"} {
+			if _, err := ParseOptions(Publish, ser.s, splice(t, nil, ser.s, bad)); err == nil {
+				t.Errorf("%s: accepts %v", ser.name, bad)
+			}
+		}
+		if _, err := ParseOptions(Published, ser.s, splice(t, nil, ser.s, dict{})); err == nil {
+			t.Error("PUBLISHED has no dictionary")
+		}
+		if _, err := ParseOptions(7, ser.s, splice(t, nil, ser.s, dict{})); err == nil {
+			t.Error("there is no type 7")
+		}
+		if _, err := ParseOptions(Call, ser.s, append(splice(t, nil, ser.s, dict{}), '0')); err == nil {
+			t.Error("trailing octets")
+		}
+	}
+}
+
 // ID-05, MSG-36: floats that are integers, exactly.
 func TestIntegralNumbers(t *testing.T) {
 	for _, c := range []struct {
@@ -408,12 +498,31 @@ func TestIntegralNumbers(t *testing.T) {
 		want uint64
 		ok   bool
 	}{
-		{"5.0", 5, true}, {"5e0", 5, true}, {"50e-1", 5, true}, {"0.5e1", 5, true}, {"5.5", 0, false}, {"1e3", 1000, true}, {"1E+3", 1000, true},
-		{"9007199254740992.0", MaxID, true}, {"9007199254740993.0", 0, false}, {"9.007199254740992e15", MaxID, true},
-		{"5.00000000000000000000000000001", 0, false}, {"5.00000000000000000000000000000", 5, true}, {"1e400", 0, false}, {"1e-400", 0, false},
-		{"0.0", 0, false}, {"-0.0", 0, false}, {"-5.0", 0, false}, {"-5", 0, false}, {"100000000000000000000000e-20", 1000, true},
-		{"0.00000000000000000000000001e28", 100, true}, {"99999999999999999999", 0, false}, {"1e99999999999999999999", 0, false},
-		{"1.0e1", 10, true}, {"100e-2", 1, true}, {"101e-2", 0, false},
+		{"5.0", 5, true},
+		{"5e0", 5, true},
+		{"50e-1", 5, true},
+		{"0.5e1", 5, true},
+		{"5.5", 0, false},
+		{"1e3", 1000, true},
+		{"1E+3", 1000, true},
+		{"9007199254740992.0", MaxID, true},
+		{"9007199254740993.0", 0, false},
+		{"9.007199254740992e15", MaxID, true},
+		{"5.00000000000000000000000000001", 0, false},
+		{"5.00000000000000000000000000000", 5, true},
+		{"1e400", 0, false},
+		{"1e-400", 0, false},
+		{"0.0", 0, false},
+		{"-0.0", 0, false},
+		{"-5.0", 0, false},
+		{"-5", 0, false},
+		{"100000000000000000000000e-20", 1000, true},
+		{"0.00000000000000000000000001e28", 100, true},
+		{"99999999999999999999", 0, false},
+		{"1e99999999999999999999", 0, false},
+		{"1.0e1", 10, true},
+		{"100e-2", 1, true},
+		{"101e-2", 0, false},
 	} {
 		m, err := decode(JSON, []byte(`[48,`+c.text+`,{},"a"]`))
 		if (err == nil) != c.ok || c.ok && m.Request != c.want {
@@ -427,9 +536,17 @@ func TestIntegralNumbers(t *testing.T) {
 		b    []byte
 		want uint64
 	}{
-		{[]byte{0xd0, 5}, 5}, {[]byte{0xd1, 1, 0}, 256}, {[]byte{0xd3, 0, 0x20, 0, 0, 0, 0, 0, 0}, MaxID}, {[]byte{0xcc, 5}, 5},
-		{[]byte{0xcf, 0, 0, 0, 0, 0, 0, 0, 5}, 5}, {msgp.AppendFloat32(nil, 5), 5}, {msgp.AppendFloat64(nil, 1<<40), 1 << 40},
-		{[]byte{0xd0, 0xff}, 0}, {msgp.AppendFloat64(nil, math.NaN()), 0}, {msgp.AppendFloat64(nil, math.Inf(1)), 0}, {[]byte{0xc0}, 0},
+		{[]byte{0xd0, 5}, 5},
+		{[]byte{0xd1, 1, 0}, 256},
+		{[]byte{0xd3, 0, 0x20, 0, 0, 0, 0, 0, 0}, MaxID},
+		{[]byte{0xcc, 5}, 5},
+		{[]byte{0xcf, 0, 0, 0, 0, 0, 0, 0, 5}, 5},
+		{msgp.AppendFloat32(nil, 5), 5},
+		{msgp.AppendFloat64(nil, 1<<40), 1 << 40},
+		{[]byte{0xd0, 0xff}, 0},
+		{msgp.AppendFloat64(nil, math.NaN()), 0},
+		{msgp.AppendFloat64(nil, math.Inf(1)), 0},
+		{[]byte{0xc0}, 0},
 	} {
 		b := append(append([]byte{0x94, 48}, c.b...), 0x80, 0xa1, 'a')
 		if m, err := decode(MessagePack, b); (err == nil) != (c.want > 0) || m.Request != c.want {

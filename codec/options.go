@@ -1,5 +1,7 @@
 package codec
 
+import "slices"
+
 // A Key names a known key of an options or details dictionary; keys_gen.go lists them.
 type Key uint8
 
@@ -30,6 +32,41 @@ type Options struct {
 	Concurrency uint64
 
 	dict []byte // the raw dictionary; aliases the message
+}
+
+// ParseOptions checks dict, a dictionary encoded in s, as the options or details of a message of type t: as Decode would, but on its own.
+// The error is a *Violation. The result aliases dict. Cold paths only.
+func ParseOptions(t Type, s Serializer, dict []byte) (Options, error) {
+	m := Message{Type: t, Options: Options{format: s}}
+	sh := shapeOf(t)
+	if sh == nil {
+		return Options{}, &Violation{Reason: "unknown message " + t.String()}
+	}
+	e := slices.IndexFunc(sh.elements, func(e element) bool { return e.kind == elementDict || e.kind == elementOptionalDict })
+	if e < 0 {
+		return Options{}, &Violation{Reason: t.String() + " has no dictionary"}
+	}
+	r := input{b: dict}
+	if s == JSON {
+		r.i = skipSpace(dict, 0)
+	}
+	if !r.dictionary(s, e+1, &m, sh.keys) {
+		return Options{}, r.violation(s, &m)
+	}
+	if s == JSON {
+		r.i = skipSpace(dict, r.i)
+	}
+	if r.i != len(dict) {
+		return Options{}, &Violation{Reason: elementName(t, e+1) + ": octets after its end"}
+	}
+	return m.Options, nil
+}
+
+// Clone returns a copy of o that outlives the message.
+func (o *Options) Clone() Options {
+	c := *o
+	c.dict = slices.Clone(o.dict)
+	return c
 }
 
 // Has reports whether k was present and not null.

@@ -9,6 +9,7 @@ type shape struct {
 	payload    bool
 	fromClient bool
 	fromRouter bool
+	keys       keySet // known keys of the dictionary
 	elements   []element
 }
 

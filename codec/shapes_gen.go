@@ -46,103 +46,103 @@ var shapeIndex = [...]uint8{
 
 var shapes = [...]shape{
 	{
-		name: "HELLO", code: Hello, payload: false, fromClient: true, fromRouter: false,
+		name: "HELLO", code: Hello, payload: false, fromClient: true, fromRouter: false, keys: keysHello,
 		elements: []element{{"Realm", elementRealm}, {"Details", elementDict}},
 	},
 	{
-		name: "WELCOME", code: Welcome, payload: false, fromClient: false, fromRouter: true,
+		name: "WELCOME", code: Welcome, payload: false, fromClient: false, fromRouter: true, keys: keysWelcome,
 		elements: []element{{"Session", elementRequest}, {"Details", elementDict}},
 	},
 	{
-		name: "ABORT", code: Abort, payload: true, fromClient: true, fromRouter: true,
+		name: "ABORT", code: Abort, payload: true, fromClient: true, fromRouter: true, keys: 0,
 		elements: []element{{"Details", elementDict}, {"Reason", elementText}},
 	},
 	{
-		name: "CHALLENGE", code: Challenge, payload: false, fromClient: false, fromRouter: true,
+		name: "CHALLENGE", code: Challenge, payload: false, fromClient: false, fromRouter: true, keys: 0,
 		elements: []element{{"AuthMethod", elementText}, {"Extra", elementDict}},
 	},
 	{
-		name: "AUTHENTICATE", code: Authenticate, payload: false, fromClient: true, fromRouter: false,
+		name: "AUTHENTICATE", code: Authenticate, payload: false, fromClient: true, fromRouter: false, keys: 0,
 		elements: []element{{"Signature", elementText}, {"Extra", elementDict}},
 	},
 	{
-		name: "GOODBYE", code: Goodbye, payload: false, fromClient: true, fromRouter: true,
+		name: "GOODBYE", code: Goodbye, payload: false, fromClient: true, fromRouter: true, keys: 0,
 		elements: []element{{"Details", elementDict}, {"Reason", elementText}},
 	},
 	{
-		name: "ERROR", code: Error, payload: true, fromClient: true, fromRouter: true,
+		name: "ERROR", code: Error, payload: true, fromClient: true, fromRouter: true, keys: keysError,
 		elements: []element{{"REQUEST.Type", elementRequestType}, {"REQUEST.Request", elementRequest}, {"Details", elementDict}, {"Error", elementText}},
 	},
 	{
-		name: "PUBLISH", code: Publish, payload: true, fromClient: true, fromRouter: false,
+		name: "PUBLISH", code: Publish, payload: true, fromClient: true, fromRouter: false, keys: keysPublish,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Topic", elementText}},
 	},
 	{
-		name: "PUBLISHED", code: Published, payload: false, fromClient: false, fromRouter: true,
+		name: "PUBLISHED", code: Published, payload: false, fromClient: false, fromRouter: true, keys: 0,
 		elements: []element{{"PUBLISH.Request", elementRequest}, {"Publication", elementID}},
 	},
 	{
-		name: "SUBSCRIBE", code: Subscribe, payload: false, fromClient: true, fromRouter: false,
+		name: "SUBSCRIBE", code: Subscribe, payload: false, fromClient: true, fromRouter: false, keys: keysSubscribe,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Topic", elementText}},
 	},
 	{
-		name: "SUBSCRIBED", code: Subscribed, payload: false, fromClient: false, fromRouter: true,
+		name: "SUBSCRIBED", code: Subscribed, payload: false, fromClient: false, fromRouter: true, keys: 0,
 		elements: []element{{"SUBSCRIBE.Request", elementRequest}, {"Subscription", elementID}},
 	},
 	{
-		name: "UNSUBSCRIBE", code: Unsubscribe, payload: false, fromClient: true, fromRouter: false,
+		name: "UNSUBSCRIBE", code: Unsubscribe, payload: false, fromClient: true, fromRouter: false, keys: keysUnsubscribe,
 		elements: []element{{"Request", elementRequest}, {"Subscription", elementID}, {"Options", elementOptionalDict}},
 	},
 	{
-		name: "UNSUBSCRIBED", code: Unsubscribed, payload: false, fromClient: false, fromRouter: true,
+		name: "UNSUBSCRIBED", code: Unsubscribed, payload: false, fromClient: false, fromRouter: true, keys: keysUnsubscribed,
 		elements: []element{{"UNSUBSCRIBE.Request", elementRequest}, {"Details", elementOptionalDict}},
 	},
 	{
-		name: "EVENT", code: Event, payload: true, fromClient: false, fromRouter: true,
+		name: "EVENT", code: Event, payload: true, fromClient: false, fromRouter: true, keys: keysEvent,
 		elements: []element{{"Subscription", elementID}, {"Publication", elementPublication}, {"Details", elementDict}},
 	},
 	{
-		name: "CALL", code: Call, payload: true, fromClient: true, fromRouter: false,
+		name: "CALL", code: Call, payload: true, fromClient: true, fromRouter: false, keys: keysCall,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Procedure", elementText}},
 	},
 	{
-		name: "CANCEL", code: Cancel, payload: false, fromClient: true, fromRouter: false,
+		name: "CANCEL", code: Cancel, payload: false, fromClient: true, fromRouter: false, keys: keysCancel,
 		elements: []element{{"CALL.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "RESULT", code: Result, payload: true, fromClient: false, fromRouter: true,
+		name: "RESULT", code: Result, payload: true, fromClient: false, fromRouter: true, keys: keysResult,
 		elements: []element{{"CALL.Request", elementRequest}, {"Details", elementDict}},
 	},
 	{
-		name: "REGISTER", code: Register, payload: false, fromClient: true, fromRouter: false,
+		name: "REGISTER", code: Register, payload: false, fromClient: true, fromRouter: false, keys: keysRegister,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Procedure", elementText}},
 	},
 	{
-		name: "REGISTERED", code: Registered, payload: false, fromClient: false, fromRouter: true,
+		name: "REGISTERED", code: Registered, payload: false, fromClient: false, fromRouter: true, keys: 0,
 		elements: []element{{"REGISTER.Request", elementRequest}, {"Registration", elementID}},
 	},
 	{
-		name: "UNREGISTER", code: Unregister, payload: false, fromClient: true, fromRouter: false,
+		name: "UNREGISTER", code: Unregister, payload: false, fromClient: true, fromRouter: false, keys: keysUnregister,
 		elements: []element{{"Request", elementRequest}, {"Registration", elementID}, {"Options", elementOptionalDict}},
 	},
 	{
-		name: "UNREGISTERED", code: Unregistered, payload: false, fromClient: false, fromRouter: true,
+		name: "UNREGISTERED", code: Unregistered, payload: false, fromClient: false, fromRouter: true, keys: keysUnregistered,
 		elements: []element{{"UNREGISTER.Request", elementRequest}, {"Details", elementOptionalDict}},
 	},
 	{
-		name: "INVOCATION", code: Invocation, payload: true, fromClient: false, fromRouter: true,
+		name: "INVOCATION", code: Invocation, payload: true, fromClient: false, fromRouter: true, keys: keysInvocation,
 		elements: []element{{"Request", elementRequest}, {"Registration", elementID}, {"Details", elementDict}},
 	},
 	{
-		name: "INTERRUPT", code: Interrupt, payload: false, fromClient: false, fromRouter: true,
+		name: "INTERRUPT", code: Interrupt, payload: false, fromClient: false, fromRouter: true, keys: keysInterrupt,
 		elements: []element{{"INVOCATION.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "YIELD", code: Yield, payload: true, fromClient: true, fromRouter: false,
+		name: "YIELD", code: Yield, payload: true, fromClient: true, fromRouter: false, keys: keysYield,
 		elements: []element{{"INVOCATION.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "EVENT_RECEIVED", code: EventReceived, payload: false, fromClient: true, fromRouter: false,
+		name: "EVENT_RECEIVED", code: EventReceived, payload: false, fromClient: true, fromRouter: false, keys: 0,
 		elements: []element{{"Publication", elementID}, {"Details", elementOptionalDict}},
 	},
 }

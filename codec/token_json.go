@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strconv"
 	"unicode/utf16"
@@ -81,12 +82,7 @@ func lexNumber(t *token, b []byte) {
 
 // isPlain reports whether the inside of a JSON string has no escapes.
 func isPlain(b []byte) bool {
-	for _, c := range b {
-		if c == '\\' {
-			return false
-		}
-	}
-	return true
+	return bytes.IndexByte(b, '\\') < 0
 }
 
 // appendUnescaped appends the text that the inside of a well-formed JSON string spells. A lone surrogate becomes U+FFFD.

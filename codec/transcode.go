@@ -26,8 +26,7 @@ func Transcode(dst, src []byte, from, to Serializer) ([]byte, error) {
 	}
 	t := transcoders.Get().(*transcoder)
 	out, err := t.run(dst, src, from, to)
-	t.lex.b, t.dst = nil, nil
-	transcoders.Put(t)
+	t.release()
 	if err != nil {
 		return dst, err
 	}
@@ -54,6 +53,16 @@ type level struct {
 	started bool // something was written
 	left    int  // tokens (dict: two per pair) until the end, unless until
 	index   int  // while counting: where its count goes
+}
+
+// release gives t back, without the scratch of an unusually large value.
+func (t *transcoder) release() {
+	const itemsMax = 8 << 10
+	if cap(t.lex.scratch) > scratchBytesMax || cap(t.bin) > scratchBytesMax || cap(t.counts) > itemsMax {
+		return
+	}
+	t.lex.b, t.dst = nil, nil
+	transcoders.Put(t)
 }
 
 func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
@@ -85,7 +94,11 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 					return dst, errDepth
 				}
 				if tok.open && !counted {
-					if err := t.count(src, from); err != nil {
+					count := t.countCBOR
+					if from == JSON {
+						count = t.countJSON
+					}
+					if err := count(src); err != nil {
 						return dst, err
 					}
 					counted = true
@@ -108,52 +121,6 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 		}
 		if depth == 0 {
 			return t.dst, nil
-		}
-	}
-}
-
-// count fills counts with the items of every container in src that ends with a mark.
-func (t *transcoder) count(src []byte, from Serializer) error {
-	t.counts = t.counts[:0]
-	x := lexer{s: from, b: src, scratch: t.lex.scratch}
-	var levels [maxDepth]level
-	depth := 0
-	for {
-		var tok token
-		x.next(&tok)
-		switch {
-		case tok.kind == kindTag:
-			continue
-		case tok.kind == kindEnd && depth > 0:
-			depth--
-			if levels[depth].dict {
-				t.counts[levels[depth].index] /= 2
-			}
-		default:
-			if depth > 0 {
-				l := &levels[depth-1]
-				l.left--
-				if l.until {
-					t.counts[l.index]++
-				}
-			}
-			if tok.kind == kindList || tok.kind == kindDict {
-				if depth == maxDepth {
-					return errDepth
-				}
-				levels[depth] = levelOf(&tok)
-				if tok.open {
-					levels[depth].index = len(t.counts)
-					t.counts = append(t.counts, 0)
-				}
-				depth++
-			}
-		}
-		for depth > 0 && !levels[depth-1].until && levels[depth-1].left == 0 {
-			depth--
-		}
-		if depth == 0 {
-			return nil
 		}
 	}
 }

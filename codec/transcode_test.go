@@ -135,7 +135,11 @@ func TestTranscodeRoundTrips(t *testing.T) {
 		all[i] = byte(i)
 	}
 	v := list{
-		all, "", "x", "\u0001 é 東 😀 \"\\/\u2028", true, false, nil, list{}, dict{}, list{nil, list{list{}}}, dict{"a": dict{"b": nil}},
+		all, "", "x", "\u0001 é 東 😀 \"\\/\u2028", true, false, nil,
+		list{},
+		dict{},
+		list{nil, list{list{}}},
+		dict{"a": dict{"b": nil}},
 		int64(0), int64(-1), int64(1) << 31, int64(MaxID), int64(MaxID + 1), int64(math.MaxInt64), int64(math.MinInt64), uint64(math.MaxUint64),
 		1.0, 0.1, 1e300, math.Copysign(0, -1), 5e-324, 123456789012345678.0, 1e17, 1e-7,
 	}
@@ -270,7 +274,7 @@ func TestTranscodeAllocates(t *testing.T) {
 		src := splice(t, nil, from.s, v)
 		for _, to := range serializers {
 			buf, _ = Transcode(buf[:0], src, from.s, to.s)
-			if n := testing.AllocsPerRun(20, func() { buf, _ = Transcode(buf[:0], src, from.s, to.s) }); n > 1 { // the pool may have been emptied
+			if n := testing.AllocsPerRun(20, func() { buf, _ = Transcode(buf[:0], src, from.s, to.s) }); n > 1 && !raceEnabled { // the pool may have been emptied
 				t.Errorf("%s-%s: %v allocations", from.name, to.name, n)
 			}
 		}
@@ -327,7 +331,7 @@ func randomValue(r *rand.Rand, depth int) any {
 // Random trees look the same to everybody's decoder after any transcoding.
 func TestTranscodeAgainstForeign(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 300 {
+	for i := range 60 {
 		v := randomValue(r, 5)
 		for _, from := range serializers {
 			src, err := AppendValue(nil, from.s, v)

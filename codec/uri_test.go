@@ -117,7 +117,11 @@ func FuzzURI(f *testing.F) {
 	for _, s := range []string{"", "a", "a.b", "a..b", ".", "wamp.x", "a#b", "a\u00a0", "\xff", "é."} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, u []byte) { checkURI(t, u) })
+	f.Fuzz(func(t *testing.T, u []byte) {
+		if len(u) <= 1<<10 { // the default limit; the expressions are slow
+			checkURI(t, u)
+		}
+	})
 }
 
 func TestID(t *testing.T) {

@@ -372,12 +372,14 @@ func (c *conn) onTimer(port.Executor) {
 	case c.handler == nil:
 		l.engine.rare.handshakeTimeouts.Add(1)
 		l.closeSoon(c)
-	case c.missed == missedMax:
-		l.engine.rare.pingTimeouts.Add(1)
-		c.fail(port.ClosePolicy, "no answer to pings")
 	default:
 		if !c.heard {
 			c.missed++
+		}
+		if c.missed == missedMax {
+			l.engine.rare.pingTimeouts.Add(1)
+			c.fail(port.ClosePolicy, "no answer to pings")
+			return
 		}
 		c.heard = false
 		c.append(pingFrame)

@@ -163,7 +163,7 @@ func dialRaw(t testing.TB, e *Engine, s codec.Serializer) *peer {
 	t.Helper()
 	p := dial(t, e)
 	p.send([]byte{0x7F, 0xF0 | byte(s), 0, 0})
-	p.expect([]byte{0x7F, 0xF0 | byte(s), 0, 0})
+	p.expect([]byte{0x7F, e.rawExponent<<4 | byte(s), 0, 0})
 	return p
 }
 

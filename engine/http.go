@@ -77,7 +77,7 @@ func headEnd(data []byte) (end, lines int, refused *refusal) {
 			return 0, lines, nil
 		}
 		at := from + n
-		if at+1 > headBytesMax || lines == headLinesMax {
+		if at+1 > headBytesMax || lines == headLinesMax && at-1 != from {
 			return 0, lines, &refusal{http.StatusRequestHeaderFieldsTooLarge, "", "request head too large"}
 		}
 		if at == 0 || data[at-1] != '\r' {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -320,7 +321,7 @@ func (c *conn) message(b []byte) {
 // pause leaves is kept.
 func (c *conn) batch(b []byte) {
 	for {
-		msg, rest, old, err := splitBatch(c.variant.Serializer(), b)
+		msg, rest, old, err := codec.SplitBatch(c.variant.Serializer(), b)
 		if err != nil {
 			c.violate(asViolation(err))
 			return
@@ -340,6 +341,13 @@ func (c *conn) batch(b []byte) {
 			return
 		}
 	}
+}
+
+func asViolation(err error) *codec.Violation {
+	if v, ok := errors.AsType[*codec.Violation](err); ok {
+		return v
+	}
+	return &codec.Violation{Reason: err.Error()}
 }
 
 // batchRest goes on with the batch that a pause interrupted.

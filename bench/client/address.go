@@ -30,10 +30,7 @@ func parseAddress(raw string) (*address, error) {
 	switch scheme {
 	case "unix", "ws+unix":
 		// unix:/run/x.sock, unix:///run/x.sock and unix:x.sock all name a path.
-		path := rest
-		if strings.HasPrefix(path, "//") {
-			path = path[2:]
-		}
+		path := strings.TrimPrefix(rest, "//")
 		if path == "" {
 			return nil, fmt.Errorf("%q names no socket path", raw)
 		}

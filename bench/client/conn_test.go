@@ -84,14 +84,18 @@ func (s *stub) write(b []byte) {
 // frame reads one masked frame and returns it unmasked.
 func (s *stub) frame() ws.Frame {
 	s.t.Helper()
-	f, err := ws.ReadFrame(s.conn)
+	h, err := ws.ReadHeader(s.conn)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if !f.Header.Masked {
-		s.t.Fatal("an unmasked client frame")
+	if !h.Masked || h.Length > 1<<24+frameSlack {
+		s.t.Fatalf("a client frame with the header %+v", h)
 	}
-	ws.Cipher(f.Payload, f.Header.Mask, 0)
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	if _, err := io.ReadFull(s.conn, f.Payload); err != nil {
+		s.t.Fatal(err)
+	}
+	ws.Cipher(f.Payload, h.Mask, 0)
 	return f
 }
 

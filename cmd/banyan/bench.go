@@ -21,7 +21,7 @@ func newBench() *cobra.Command {
 			"Without --rate a load is a closed loop: a fixed number of messages in flight, which finds the throughput. With --rate it is an open\n" +
 			"loop: messages leave by the clock, and latency counts from the time at which they should have left.\n" +
 			"The router's CPU time is read from the kernel when its process runs on this machine.",
-		Example: "  banyan bench fanout --subs 1000 --inflight 32\n  banyan bench rpc --callers 16 --inflight 64 --json\n" +
+		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n  banyan bench rpc --callers 16 --inflight 64 --json\n" +
 			"  banyan bench fanout --url ws://other:8080/ws --rate 500",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -127,7 +127,7 @@ func newBenchFanout() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "fanout",
 		Short:   "Publishers to subscribers; every event verified",
-		Example: "  banyan bench fanout --subs 1000\n  banyan bench fanout --subs 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
+		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -135,7 +135,7 @@ func newBenchFanout() *cobra.Command {
 				return err
 			}
 			if plan.Subscribers < 1 || plan.Publishers < 1 {
-				return usagef("--subs and --pubs must be at least 1")
+				return usagef("--subscribers and --publishers must be at least 1")
 			}
 			r, err := bench.Fanout(cmd.Context(), plan)
 			endLiveLine(cmd.ErrOrStderr(), l.quiet)
@@ -143,8 +143,8 @@ func newBenchFanout() *cobra.Command {
 		},
 	}
 	l.flags(cmd, "publisher")
-	cmd.Flags().IntVar(&plan.Subscribers, "subs", 100, "subscribers")
-	cmd.Flags().IntVar(&plan.Publishers, "pubs", 1, "publishers")
+	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
+	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
 	return cmd
 }

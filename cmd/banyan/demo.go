@@ -194,8 +194,8 @@ func (d *demo) progress(of *bench.Progress, p bench.Progress, show bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	*of = p
-	if !show {
-		return
+	if !show || d.events.Sessions == 0 {
+		return // not both are there yet
 	}
 	d.eventHistory = remember(d.eventHistory, d.events.PerSec)
 	d.callHistory = remember(d.callHistory, d.calls.PerSec)
@@ -269,7 +269,7 @@ func (d *demo) summary(reports [2]*bench.Report) error {
 			fmt.Fprintln(d.out, "  ended during warm-up, nothing was measured")
 			continue
 		}
-		r.Print(d.out)
+		r.PrintBrief(d.out)
 		ok = ok && r.Verified.OK
 	}
 	if !ok {
