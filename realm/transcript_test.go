@@ -56,7 +56,6 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		StrictURIs:       s.Needs("strict_uris"),
 		StrictRequestIDs: s.Needs("strict_request_ids"),
 		EnforceRoles:     s.Needs("enforce_roles"),
-		ForbidDisclosure: s.Needs("forbid_disclosure"),
 	}
 	cfg := realm.Config{AutoCreate: s.Needs("auto_create"), URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
 	for _, uri := range []string{"realm1", "realm2"} {
