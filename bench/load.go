@@ -30,7 +30,7 @@ type Load struct {
 	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
 	InFlight     int           // closed loop: messages in flight per sender; default 32
 	Rate         float64       // open loop: messages per second of all senders together; 0 is closed loop
-	Warmup       time.Duration // before measuring; default 1 s
+	Warmup       time.Duration // before measuring; 0 is none
 	Duration     time.Duration // of measuring; 0 measures until the context ends
 
 	// Progress is called about once a second from warm-up to the end. May be nil.
@@ -255,7 +255,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 			}
 		}
 	}
-	if wait(begin) {
+	if r.Warmup > 0 && wait(begin) {
 		return context.Cause(ctx)
 	}
 	m.begin(r, router)

@@ -19,6 +19,9 @@ type stub struct {
 	// fault, when set, replaces what is sent for the n-th event or result: nothing is loss, two are a duplicate.
 	fault func(n int, msg []byte) [][]byte
 
+	// enough, when set, is called at the 200th event or result: loads that run by count instead of by the clock end there.
+	enough func()
+
 	mu        sync.Mutex
 	sent      int // events or results
 	conns     map[*stubConn]bool
@@ -129,7 +132,7 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 		}
 	case codec.Call:
 		if s.refuseURI != "" {
-			c.send(codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
+			s.deliver(c, codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
 			return
 		}
 		s.lastCall++
@@ -158,7 +161,9 @@ func (s *stub) deliver(c *stubConn, msg []byte) {
 	if s.fault != nil {
 		msgs = s.fault(s.sent, msg)
 	}
-	s.sent++
+	if s.sent++; s.sent == 200 && s.enough != nil {
+		s.enough()
+	}
 	for _, m := range msgs {
 		c.send(m)
 	}

@@ -111,6 +111,9 @@ func TestTable(t *testing.T) {
 	if Type(7).String() != "type 7" || Type(7).FromClient() || Type(600).FromRouter() {
 		t.Error("types that do not exist")
 	}
+	if keySet(1)<<(forwardedLast+1)-1<<forwardedFirst != forwardedKeys {
+		t.Error("the forwarded keys are not neighbours in the table")
+	}
 	for i, k := range table.Keys {
 		if got, ok := findKey([]byte(k.Name)); !ok || got != Key(i) || got.String() != k.Name || len(k.Name) >= 24 {
 			t.Errorf("%s: %d, %t", k.Name, got, ok)

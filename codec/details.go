@@ -109,10 +109,17 @@ func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) (
 
 // forward copies the forwarded keys of o.
 func (w *dictWriter) forward(o *Options) (err error) {
-	for set := o.has & forwardedKeys; set != 0; set &= set - 1 {
-		k := Key(bits.TrailingZeros64(uint64(set)))
-		w.key(keyTable[k].name)
-		if w.dst, err = Transcode(w.dst, o.Raw(k), o.format, w.s); err != nil {
+	if o.has&forwardedKeys == 0 {
+		return nil
+	}
+	var raws [forwardedLast - forwardedFirst + 1][]byte
+	o.find(raws[:], forwardedFirst)
+	for i, raw := range raws {
+		if raw == nil {
+			continue
+		}
+		w.key(keyTable[forwardedFirst+Key(i)].name)
+		if w.dst, err = Transcode(w.dst, raw, o.format, w.s); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 			return r.expected(e, want)
 		}
 	}
-	m.Dict = r.b[start:r.i]
+	m.Dict = r.b[start:r.i:r.i]
 	m.Options.dict = m.Dict
 	return true
 }
@@ -40,9 +40,9 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 // A dictWalk goes through the pairs of the dictionary at an input's cursor. The caller skips the values.
 type dictWalk struct {
 	s     Serializer
-	left  int  // pairs; unused if open
+	left  int  // pairs; unused if until
 	until bool // the dictionary ends with a mark instead of a count
-	first bool
+	first bool // JSON: no comma comes before the next key
 }
 
 // open enters the dictionary, if it is one.

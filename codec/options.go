@@ -11,9 +11,13 @@ type keySet uint64
 // String returns k as it is spelled on the wire.
 func (k Key) String() string { return keyTable[k].name }
 
-// forwardedKeys go with the payload from the sender to the receivers (PROTOCOL 12).
-const forwardedKeys keySet = 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid |
-	1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash
+// The keys that go with the payload from the sender to the receivers (PROTOCOL 12): neighbours in the table, first to last.
+const (
+	forwardedFirst        = KeyPptScheme
+	forwardedLast         = KeyTransactionHash
+	forwardedKeys  keySet = 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid |
+		1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash
+)
 
 // Options are the known keys of one dictionary, checked against their types (PROTOCOL 1.5): null counts as absent, unknown keys are
 // skipped, the last of duplicate keys wins. The zero value is the empty dictionary.
@@ -82,22 +86,29 @@ func (o *Options) Bool(k Key, def bool) bool {
 
 // Raw returns the encoded value of k, or nil.
 func (o *Options) Raw(k Key) []byte {
-	if !o.Has(k) {
-		return nil
+	var raw [1][]byte
+	o.find(raw[:], k)
+	return raw[0]
+}
+
+// find puts the encoded values of the keys from first on into raws, nil where a key is absent. It goes through the dictionary once.
+func (o *Options) find(raws [][]byte, first Key) {
+	among := (keySet(1)<<len(raws) - 1) << first & o.has
+	if among == 0 {
+		return
 	}
 	r := input{b: o.dict}
 	w := dictWalk{s: o.format}
 	w.open(&r)
-	var raw []byte
 	for {
 		name, more, ok := w.key(&r, 0)
 		if !more || !ok {
-			return raw
+			return
 		}
 		at := r.i
 		r.i, _ = skip(o.format, r.b, at, 2, &r.st)
-		if string(name) == keyTable[k].name {
-			raw = r.b[at:r.i:r.i]
+		if k, ok := findKey(name); ok && among&(1<<k) != 0 {
+			raws[k-first] = r.b[at:r.i:r.i]
 		}
 	}
 }

@@ -163,7 +163,7 @@ func (x *lexer) value() (v any, end bool, err error) {
 		return t.f, false, nil
 	case kindText:
 		if x.s == JSON {
-			if bin, ok := decodeBinary(nil, t.b); ok {
+			if bin, ok := decodeBinary([]byte{}, t.b); ok {
 				return bin, false, nil
 			}
 		}
@@ -239,7 +239,7 @@ func (x *lexer) goInteger(t *token) any {
 		return int64(t.u)
 	case t.kind == kindInt && !t.neg:
 		return t.u
-	case x.s == JSON:
+	case t.kind == kindBig && x.s == JSON:
 		return string(signed(t.neg, t.b))
 	case len(t.b) > bignumBytesMax:
 		return append([]byte{}, t.b...)

@@ -50,8 +50,17 @@ func TestPortInUseSaysWhatToDo(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
-		{Loops: 65}, {Loops: -1}, {MessageBytesMax: 16<<20 + 1}, {MessageBytesMax: 511}, {HandshakeTimeout: -1}, {BacklogBytesMax: 100},
-		{SlowConsumer: 7}, {CreditBytes: -1}, {ConnectionsMax: -1}, {Listen: make([]string, 65)}, {Listen: []string{"nonsense"}},
+		{Loops: 65},
+		{Loops: -1},
+		{MessageBytesMax: 16<<20 + 1},
+		{MessageBytesMax: 511},
+		{HandshakeTimeout: -1},
+		{BacklogBytesMax: 100},
+		{SlowConsumer: 7},
+		{CreditBytes: -1},
+		{ConnectionsMax: -1},
+		{Listen: make([]string, 65)},
+		{Listen: []string{"nonsense"}},
 	} {
 		if _, err := New(cfg, echoes); err == nil {
 			t.Errorf("accepted %+v", cfg)

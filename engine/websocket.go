@@ -54,26 +54,35 @@ type header struct {
 	mask   [4]byte
 }
 
-// parseHeader reads the header at the start of b. whole is false when octets are missing; fault says what is wrong, as early as
-// that can be seen.
-func parseHeader(b []byte) (h header, whole bool, fault string) {
-	if len(b) == 0 {
-		return h, false, ""
+// firstFault judges the first octet of a frame. inMessage says that a fragmented message is under way.
+func firstFault(first byte, inMessage bool) string {
+	if first&bitsRSV != 0 {
+		return "reserved bits set"
 	}
-	h.fin = b[0]&bitFin != 0
-	h.opcode = b[0] & 0x0F
-	if b[0]&bitsRSV != 0 {
-		return h, false, "reserved bits set"
-	}
-	switch h.opcode {
-	case opContinuation, opText, opBinary:
+	switch first & 0x0F {
+	case opContinuation:
+		if !inMessage {
+			return "continuation of nothing"
+		}
+	case opText, opBinary:
+		if inMessage {
+			return "message within a message"
+		}
 	case opClose, opPing, opPong:
-		if !h.fin {
-			return h, false, "fragmented control frame"
+		if first&bitFin == 0 {
+			return "fragmented control frame"
 		}
 	default:
-		return h, false, "reserved opcode"
+		return "reserved opcode"
 	}
+	return ""
+}
+
+// parseHeader reads the header at the start of b, whose first octet is good. whole is false when octets are missing; fault says
+// what is wrong, as early as that can be seen.
+func parseHeader(b []byte) (h header, whole bool, fault string) {
+	h.fin = b[0]&bitFin != 0
+	h.opcode = b[0] & 0x0F
 	if len(b) == 1 {
 		return h, false, ""
 	}
@@ -127,17 +136,22 @@ func (c *conn) webSocket(data []byte) (used int) {
 			used += n
 			continue
 		}
-		h, whole, fault := parseHeader(data[used:])
-		if fault == "" && len(data) > used {
-			fault = c.frameFault(h)
+		if len(data) == used {
+			return used
+		}
+		fault := firstFault(data[used], c.part != nil)
+		if fault == "" && c.wrongType(data[used]&0x0F) {
+			c.violate(&codec.Violation{Reason: "text and binary frames do not match the serializer"})
+			return len(data)
+		}
+		var h header
+		whole := false
+		if fault == "" {
+			h, whole, fault = parseHeader(data[used:])
 		}
 		if fault != "" {
 			c.loop.engine.rare.violations.Add(1)
 			c.fail(port.CloseViolation, fault)
-			return len(data)
-		}
-		if len(data) > used && h.opcode&bitControl == 0 && h.opcode != opContinuation && c.wrongType(h.opcode) {
-			c.violate(&codec.Violation{Reason: "text and binary frames do not match the serializer"})
 			return len(data)
 		}
 		if !whole {
@@ -211,23 +225,9 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) bool {
 	return true
 }
 
-// frameFault checks a header against the message under way.
-func (c *conn) frameFault(h header) string {
-	if h.opcode&bitControl != 0 {
-		return ""
-	}
-	switch {
-	case h.opcode == opContinuation && c.part == nil:
-		return "continuation of nothing"
-	case h.opcode != opContinuation && c.part != nil:
-		return "message within a message"
-	}
-	return ""
-}
-
 // wrongType reports a data frame that the serializer does not use: text is for JSON, binary for everything else.
 func (c *conn) wrongType(opcode byte) bool {
-	if c.loop.engine.cfg.Echo {
+	if opcode != opText && opcode != opBinary || c.loop.engine.cfg.Echo {
 		return false
 	}
 	return (opcode == opText) != (c.variant.Serializer() == codec.JSON)

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…   the command ends with that exit code
 //	listening ADDRESS     wait until something accepts connections there (HOST:PORT or a socket's path)
 //	freeport NAME         set $NAME to a port that is free
-//	served PROCEDURE      wait until the router at $BANYAN_URL has it registered (exact)
+//	served PROCEDURE      call it with the argument "probe" until the router at $BANYAN_URL knows it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -119,7 +119,7 @@ func scriptServed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// isServed asks by registering: a procedure that can be registered by us is served by nobody.
+// isServed asks by calling, with the argument "probe"; every answer but no_such_procedure is one of a callee.
 func isServed(url, procedure string) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -128,10 +128,10 @@ func isServed(url, procedure string) (bool, error) {
 		return false, err
 	}
 	defer s.Close()
-	_, err = s.Register(ctx, client.Topic{URI: procedure}, nil, nil)
+	_, err = s.Call(ctx, procedure, nil, client.Values{Args: []any{"probe"}}, nil)
 	var answer *client.Error
-	if errors.As(err, &answer) && answer.URI == codec.ErrProcedureAlreadyExists {
-		return true, nil
+	if errors.As(err, &answer) {
+		return answer.URI != codec.ErrNoSuchProcedure, nil
 	}
-	return false, err
+	return err == nil, err
 }
