@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,38 @@ func TestConnectionsSpreadEvenly(t *testing.T) {
 	}
 }
 
+// Several listeners, IPv6 and a Unix socket among them, feed the same loops.
+func TestSeveralListeners(t *testing.T) {
+	listen := []string{"127.0.0.1:0", "unix:" + t.TempDir() + "/s", "127.0.0.1:0"}
+	if probe, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		probe.Close()
+		listen = append(listen, "[::1]:0")
+	}
+	local := make(chan port.Peer, 10)
+	e := start(t, Config{Listen: listen, Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
+		local <- *c.Peer()
+		return echoes(x, c)
+	})
+	for i, a := range e.Addrs() {
+		nc, err := net.Dial(a.Network(), a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		p := &peer{nc, t, bufio.NewReader(nc)}
+		p.send([]byte{0x7F, 0xF3, 0, 0}, rawFrameOf([]byte("x")))
+		p.expect([]byte{0x7F, 0xF3, 0, 0})
+		p.expect(rawFrameOf([]byte("x")))
+		want := nc.LocalAddr().String()
+		if a.Network() == "unix" {
+			want = ""
+		}
+		if got := <-local; !got.Local || got.Network != a.Network() || got.Address != want {
+			t.Errorf("listener %d: %+v, want %q", i, got, want)
+		}
+	}
+}
+
 func TestPortInUseSaysWhatToDo(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	address := e.Addrs()[0].String()
@@ -50,8 +83,17 @@ func TestPortInUseSaysWhatToDo(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
-		{Loops: 65}, {Loops: -1}, {MessageBytesMax: 16<<20 + 1}, {MessageBytesMax: 511}, {HandshakeTimeout: -1}, {BacklogBytesMax: 100},
-		{SlowConsumer: 7}, {CreditBytes: -1}, {ConnectionsMax: -1}, {Listen: make([]string, 65)}, {Listen: []string{"nonsense"}},
+		{Loops: 65},
+		{Loops: -1},
+		{MessageBytesMax: 16<<20 + 1},
+		{MessageBytesMax: 511},
+		{HandshakeTimeout: -1},
+		{BacklogBytesMax: 100},
+		{SlowConsumer: 7},
+		{CreditBytes: -1},
+		{ConnectionsMax: -1},
+		{Listen: make([]string, 65)},
+		{Listen: []string{"nonsense"}},
 	} {
 		if _, err := New(cfg, echoes); err == nil {
 			t.Errorf("accepted %+v", cfg)

@@ -121,9 +121,12 @@ func (c *conn) read() {
 		return
 	}
 	if c.q.holdRead(l.engine.cfg.highWater()) {
-		c.hold |= holdBacklog
-		c.watch()
-		l.engine.rare.readPauses.Add(1)
+		c.pause(holdBacklog)
+	}
+	if c.handler != nil && c.credit.Load() <= 0 {
+		c.pause(holdCredit) // spent since the last message, at the end of a batch
+	}
+	if c.hold != 0 {
 		return
 	}
 	n, err := readInto(int(c.q.fd), l.buffer[headroom:])
@@ -215,10 +218,15 @@ func (c *conn) receive(b []byte) {
 	c.loop.stats.messagesIn.Add(1)
 	c.handler.Receive(c.loop, b)
 	if c.credit.Load() <= 0 {
-		c.hold |= holdCredit
-		c.loop.engine.rare.readPauses.Add(1)
-		c.watch()
+		c.pause(holdCredit)
 	}
+}
+
+// pause stops reading for a reason; resume looks whether it is gone.
+func (c *conn) pause(why hold) {
+	c.hold |= why
+	c.loop.engine.rare.readPauses.Add(1)
+	c.watch()
 }
 
 // halted reports that no further message of this connection may be handled now.
@@ -373,7 +381,7 @@ func (c *conn) onTimer(port.Executor) {
 		l.engine.rare.handshakeTimeouts.Add(1)
 		l.closeSoon(c)
 	default:
-		if !c.heard {
+		if !c.heard && c.hold == 0 { // what is not read cannot be heard
 			c.missed++
 		}
 		if c.missed == missedMax {
@@ -428,6 +436,7 @@ func (c *conn) close() {
 		}
 	}
 	_ = unix.Close(fd)
+	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
 	delete(l.conns, fd)
 	l.engine.open.Add(-1)
 	if c.handler != nil {

@@ -249,10 +249,43 @@ func TestTRN48SlowConsumerIsDisconnected(t *testing.T) {
 		return !c.(*conn).finished.Load()
 	})
 	eventually(t, "closed", func() bool { return e.Stats().Connections == 0 })
-	if s := e.Stats(); s.SlowConsumersClosed != 1 || s.EventsDropped != 0 {
+	if s := e.Stats(); s.SlowConsumersClosed != 1 || s.EventsDropped != 0 || s.EventsLost == 0 {
 		t.Fatalf("%+v", s)
 	}
 }
+
+// Credit that is spent at the end of a batch, when no message is being handled, pauses all the same.
+func TestR1CreditSpentAtBatchEnd(t *testing.T) {
+	e := start(t, Config{Loops: 1, CreditBytes: 10}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			reply(x, c, b)
+			if string(b) == "spend" {
+				x.AtBatchEnd(spendTask{c})
+			}
+		}}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("spend")))
+	p.expect(rawFrameOf([]byte("spend")))
+	p.send(rawFrameOf([]byte("waits")))
+	eventually(t, "paused", func() bool { return e.Stats().ReadPauses == 1 })
+	if n := e.Stats().MessagesIn; n != 1 {
+		t.Fatalf("%d messages handled", n)
+	}
+	c := make(chan bool)
+	e.loops[0].post(note{kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) {
+		for _, other := range x.(*loop).conns {
+			other.Refund(x, 100)
+		}
+		close(c)
+	}}})
+	<-c
+	p.expect(rawFrameOf([]byte("waits")))
+}
+
+type spendTask struct{ c port.Conn }
+
+func (s spendTask) EndOfBatch(port.Executor) { s.c.Spend(100) }
 
 func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 	sent := 0

@@ -13,9 +13,13 @@ var (
 	brokerFeatures = []string{
 		"pattern_based_subscription",
 		"publisher_exclusion",
+		"publisher_identification",
+		"subscriber_blackwhite_listing",
 	}
 	dealerFeatures = []string{
 		"call_canceling",
+		"call_timeout",
+		"caller_identification",
 		"pattern_based_registration",
 		"progressive_call_results",
 		"shared_registration",

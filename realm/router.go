@@ -46,6 +46,7 @@ type RealmConfig struct {
 	StrictURIs        bool   // topics and procedures must keep to [0-9a-z_] (PROTOCOL 3.1)
 	StrictRequestIDs  bool   // request ids must be sequential from 1, or the session is aborted (PROTOCOL 2)
 	EnforceRoles      bool   // a request of a role that HELLO did not announce aborts the session (PROTOCOL 1.4)
+	ForbidDisclosure  bool   // disclose_me and disclose_caller are refused (PROTOCOL 7.5, 8.9)
 	AnonymousAnywhere bool   // anonymous peers may come from other machines; otherwise from loopback and Unix sockets only
 }
 

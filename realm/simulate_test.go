@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -52,6 +53,7 @@ type publication struct {
 	exclude bool
 	ack     bool
 	id      uint64 // publication id, once anybody has seen it
+	not     uint64 // session that is excluded
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -76,6 +78,8 @@ func simulate(t *testing.T, seed uint64) {
 		for range 60 + w.Rand(120) {
 			if w.Rand(3) == 0 {
 				s.clients[w.Rand(len(s.clients))].act()
+			} else if w.Rand(20) == 0 {
+				w.Advance(10 * time.Millisecond)
 			} else {
 				w.Step()
 			}
@@ -168,7 +172,7 @@ func (s *sim) checkpoint() {
 		for id, sub := range c.subs {
 			for i := sub.since; i < len(s.published); i++ {
 				p := s.published[i]
-				owed := pattern{sub.topic, sub.match}.slowMatches(p.topic) && !(p.exclude && p.by == c)
+				owed := pattern{sub.topic, sub.match}.slowMatches(p.topic) && !(p.exclude && p.by == c) && p.not != c.session
 				if owed && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come", c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
@@ -242,6 +246,7 @@ type simClient struct {
 	serializer codec.Serializer
 	canceling  bool
 	state      simState
+	session    uint64
 	decoder    codec.Decoder
 
 	request        uint64
@@ -283,7 +288,7 @@ type simSub struct {
 
 type simReg struct{ leaving bool }
 
-type simCall struct{ progress, canceled bool }
+type simCall struct{ progress, canceled, timed bool }
 
 type simInvocation struct {
 	id       uint64
@@ -294,8 +299,17 @@ type simInvocation struct {
 var simTopics = []string{"a", "a.b", "a.b.c", "a.x.c", "b"}
 
 var simPatterns = []pattern{
-	{"a", codec.Exact}, {"a.b", codec.Exact}, {"a.b.c", codec.Exact}, {"b", codec.Exact}, {"a.x.c", codec.Exact},
-	{"a", codec.Prefix}, {"a.", codec.Prefix}, {"", codec.Prefix}, {"a..c", codec.Wildcard}, {".b", codec.Wildcard}, {"", codec.Wildcard},
+	{"a", codec.Exact},
+	{"a.b", codec.Exact},
+	{"a.b.c", codec.Exact},
+	{"b", codec.Exact},
+	{"a.x.c", codec.Exact},
+	{"a", codec.Prefix},
+	{"a.", codec.Prefix},
+	{"", codec.Prefix},
+	{"a..c", codec.Wildcard},
+	{".b", codec.Wildcard},
+	{"", codec.Wildcard},
 }
 
 func matchName(m codec.Match) string { return []string{"exact", "prefix", "wildcard"}[m] }
@@ -370,10 +384,14 @@ func (c *simClient) act() {
 		}
 	case n < 78:
 		c.request++
-		call := &simCall{progress: rand(3) == 0}
+		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
 		c.calls[c.request] = call
 		m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(simTopics[rand(len(simTopics))])}
-		m.Dict = c.value(map[string]any{"receive_progress": call.progress})
+		options := map[string]any{"receive_progress": call.progress, "disclose_me": rand(2) == 0}
+		if call.timed {
+			options["timeout"] = int64(10 + 10*rand(10))
+		}
+		m.Dict = c.value(options)
 		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request)})
 		c.send(m)
 	case n < 88:
@@ -407,6 +425,9 @@ func (c *simClient) remove() {
 func (c *simClient) publish(topic string) {
 	s := c.sim
 	p := publication{by: c, topic: topic, exclude: s.w.Rand(3) > 0, ack: s.w.Rand(3) == 0}
+	if s.w.Rand(5) == 0 {
+		p.not = s.clients[s.w.Rand(len(s.clients))].session
+	}
 	index := len(s.published)
 	s.published = append(s.published, p)
 	m := &codec.Message{Type: codec.Publish, URI: []byte(topic)}
@@ -416,7 +437,11 @@ func (c *simClient) publish(topic string) {
 		c.request++
 		m.Request = c.request
 	}
-	m.Dict = c.value(map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude})
+	options := map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude}
+	if p.not != 0 {
+		options["exclude"] = []any{int64(p.not)}
+	}
+	m.Dict = c.value(options)
 	m.Payload.Args = c.value([]any{int64(index)})
 	c.send(m)
 }
@@ -462,7 +487,7 @@ func (c *simClient) read(b []byte) {
 	}
 	switch m.Type {
 	case codec.Welcome:
-		c.state = simJoined
+		c.state, c.session = simJoined, m.Request
 	case codec.Goodbye:
 		switch {
 		case c.state == simLeaving:
@@ -548,6 +573,8 @@ func (c *simClient) event(m *codec.Message) {
 		s.fail("client %d: publication %d came after %d of the same publisher", c.number, index, last)
 	case index < s.settled:
 		s.fail("client %d: publication %d came long after it was done", c.number, index)
+	case p.not == c.session:
+		s.fail("client %d hears publication %d, from which it is excluded", c.number, index)
 	case p.exclude && p.by == c:
 		s.fail("client %d hears its own publication %d", c.number, index)
 	case !(pattern{sub.topic, sub.match}).slowMatches(p.topic):
@@ -624,6 +651,10 @@ func (c *simClient) readError(m *codec.Message) {
 		switch string(m.URI) {
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
+		case codec.ErrTimeout:
+			if !call.timed {
+				s.fail("client %d: call %d timed out without a timeout", c.number, m.Request)
+			}
 		default:
 			s.fail("client %d: call %d: %s", c.number, m.Request, m.URI)
 		}
