@@ -66,7 +66,7 @@ type Router struct {
 type peerShard struct {
 	mu  sync.Mutex
 	ids map[uint64]struct{}
-	_   [40]byte
+	_   [48]byte
 }
 
 // A loop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
