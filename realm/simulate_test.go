@@ -299,8 +299,17 @@ type simInvocation struct {
 var simTopics = []string{"a", "a.b", "a.b.c", "a.x.c", "b"}
 
 var simPatterns = []pattern{
-	{"a", codec.Exact}, {"a.b", codec.Exact}, {"a.b.c", codec.Exact}, {"b", codec.Exact}, {"a.x.c", codec.Exact},
-	{"a", codec.Prefix}, {"a.", codec.Prefix}, {"", codec.Prefix}, {"a..c", codec.Wildcard}, {".b", codec.Wildcard}, {"", codec.Wildcard},
+	{"a", codec.Exact},
+	{"a.b", codec.Exact},
+	{"a.b.c", codec.Exact},
+	{"b", codec.Exact},
+	{"a.x.c", codec.Exact},
+	{"a", codec.Prefix},
+	{"a.", codec.Prefix},
+	{"", codec.Prefix},
+	{"a..c", codec.Wildcard},
+	{".b", codec.Wildcard},
+	{"", codec.Wildcard},
 }
 
 func matchName(m codec.Match) string { return []string{"exact", "prefix", "wildcard"}[m] }
