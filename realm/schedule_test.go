@@ -6,8 +6,8 @@ import (
 	"banyan/codec"
 )
 
-// The races of REVIEW section 2, each with its schedule forced. R9 concerns meta events, which are not here yet; R2, R10, R11 and R13 are the
-// engine's.
+// The races that the design has to rule out, each with its schedule forced; the numbers are those of the design's review. R9 concerns meta
+// events, which are not here yet; R2, R10, R11 and R13 are the engine's.
 
 // TestR3World: a session is about to join the record it found while another loop drops the last member.
 func TestR3World(t *testing.T) {
