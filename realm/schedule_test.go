@@ -106,6 +106,30 @@ func TestR6(t *testing.T) {
 	subscriber.expect(codec.Event, reply[2], nil, values{})
 }
 
+// TestR6Register: as soon as a client can read REGISTERED, a call of anybody reaches it, and none before. ORD-05.
+func TestR6Register(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.join(1)
+	b.Forced = func(loop int, _ string) bool { return loop == 1 }
+	callee.post(codec.Register, 1, values{}, "p")
+	request := 0
+	for paused := true; paused; {
+		paused = b.StepLoop(1)
+		reply := callee.hear()
+		request++
+		caller.post(codec.Call, request, values{}, "p")
+		b.RunLoop(0)
+		if reply == nil {
+			caller.refused(codec.Call, request, codec.ErrNoSuchProcedure)
+			callee.silent()
+			continue
+		}
+		callee.expect(codec.Invocation, 1, reply[2], values{})
+		return
+	}
+	t.Fatal("REGISTERED never came")
+}
+
 // TestR7: an answer to a call that was canceled is on its way while the caller reuses the request id.
 func TestR7(t *testing.T) {
 	b := newBed(t, 2, Config{})
