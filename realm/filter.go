@@ -26,11 +26,7 @@ var filterKeys = [...]codec.Key{
 
 // newFilter returns the filter that o asks for, nil for none.
 func newFilter(o *codec.Options) *filter {
-	any := false
-	for _, k := range filterKeys {
-		any = any || o.Has(k)
-	}
-	if !any {
+	if !slices.ContainsFunc(filterKeys[:], o.Has) {
 		return nil
 	}
 	return &filter{

@@ -175,9 +175,9 @@ func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
 }
 
 // walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for what is left.
-func (s *session) walkOwn(x port.Executor, l *loop, r *run, any bool) *runJob {
+func (s *session) walkOwn(x port.Executor, l *loop, r *run, members bool) *runJob {
 	list := r.sub.members[s.home]
-	if !any || list == nil || len(list.seats) == 0 {
+	if !members || list == nil || len(list.seats) == 0 {
 		return nil
 	}
 	if s.ownJobs > 0 {

@@ -43,6 +43,9 @@ type sim struct {
 	clients []*simClient
 	born    int // clients ever made
 
+	over       []*simClient // their connections have ended
+	violations int64
+
 	published []publication
 	settled   int // publications before this index are known to be delivered
 }
@@ -124,7 +127,7 @@ func (s *sim) fail(format string, args ...any) {
 
 // drain lets every client read what has come.
 func (s *sim) drain() {
-	for _, c := range slices.Clone(s.clients) {
+	for _, c := range slices.Concat(s.clients, s.over) {
 		for {
 			b := c.conn.Next()
 			if b == nil {
@@ -205,7 +208,7 @@ func (s *sim) farewell() {
 // leftBehind looks for what a router without sessions still holds.
 func (s *sim) leftBehind() {
 	s.t.Helper()
-	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 || left.OpenCalls != 0 || left.Violations != 0 {
+	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 || left.OpenCalls != 0 || left.Violations != s.violations {
 		s.fail("left behind: %+v", left)
 	}
 	for _, rm := range s.router.realms {
@@ -265,9 +268,12 @@ type simState uint8
 const (
 	simJoining simState = iota
 	simJoined
-	simLeaving // GOODBYE sent
-	simGone    // nothing may come any more
-	simKicked  // the realm is being closed
+	simLeaving   // GOODBYE sent
+	simGone      // nothing may come any more
+	simOver      // nothing comes any more
+	simKicked    // the realm is being closed
+	simViolating // something forbidden sent
+	simShutdown  // the node stops, as far as this client is concerned
 )
 
 type simRequest struct {
@@ -407,7 +413,16 @@ func (c *simClient) act() {
 				break
 			}
 		}
+	case n < 95:
+		c.conn.SetFull(rand(2) == 0)
+	case n < 96:
+		s.violations++
+		c.state = simViolating
+		c.send(&codec.Message{Type: codec.Welcome, Request: 1})
 	case n < 97:
+		c.state = simShutdown
+		c.conn.Shutdown()
+	case n < 98:
 		c.state = simLeaving
 		c.send(&codec.Message{Type: codec.Goodbye, URI: []byte("wamp.close.close_realm")})
 	default:
@@ -416,6 +431,14 @@ func (c *simClient) act() {
 		c.remove()
 		s.connect(nil)
 	}
+}
+
+// replace puts a new client in the place of one whose connection is over.
+func (c *simClient) replace() {
+	c.state = simOver
+	c.remove()
+	c.sim.over = append(c.sim.over, c)
+	c.sim.connect(nil)
 }
 
 func (c *simClient) remove() {
@@ -482,6 +505,9 @@ func (c *simClient) read(b []byte) {
 	switch {
 	case c.state == simGone:
 		return // written before the transport was dropped
+	case c.state == simOver:
+		s.fail("client %d: type %d after the end", c.number, m.Type)
+		return
 	case c.state == simJoining && m.Type != codec.Welcome:
 		s.fail("client %d: type %d before WELCOME", c.number, m.Type)
 	}
@@ -499,9 +525,17 @@ func (c *simClient) read(b []byte) {
 				c.conn.HangUp()
 				s.connect(nil)
 			}
+		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown:
+			c.send(&codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseGoodbyeAndOut)})
+			c.replace()
 		case c.state != simKicked || string(m.URI) != codec.CloseCloseRealm:
 			s.fail("client %d: GOODBYE %s", c.number, m.URI)
 		}
+	case codec.Abort:
+		if c.state != simViolating {
+			s.fail("client %d: ABORT %s", c.number, m.URI)
+		}
+		c.replace()
 	case codec.Subscribed, codec.Unsubscribed, codec.Published, codec.Registered, codec.Unregistered:
 		c.reply(&m)
 	case codec.Error:
@@ -651,6 +685,7 @@ func (c *simClient) readError(m *codec.Message) {
 		switch string(m.URI) {
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
+		case codec.ErrNetworkFailure: // a callee's queue was full
 		case codec.ErrTimeout:
 			if !call.timed {
 				s.fail("client %d: call %d timed out without a timeout", c.number, m.Request)
