@@ -7,9 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -166,28 +166,50 @@ func TestUnixSocketFileIsCleanedUp(t *testing.T) {
 // ENGINE 9, trap 1: the process runs out of descriptors while clients come. In a process of its own, because the limit is the
 // process's.
 func TestOutOfDescriptors(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), "ENGINE_TEST_CHILD=descriptors")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "survived") {
+	out, err := child(t, "descriptors")
+	if err != nil || !strings.Contains(out, "survived") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
-// runChild is what the test binary does instead of testing when it was started by TestOutOfDescriptors.
+// runChild is what the test binary does instead of testing when a test started it for something a process does once.
 func runChild(what string) {
+	switch what {
+	case "descriptors":
+		outOfDescriptors()
+	case "locked":
+		dieLocked()
+	default:
+		fmt.Printf("unknown child %q\n", what)
+		os.Exit(1)
+	}
+}
+
+func dieLocked() {
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(port.Executor, *session, []byte) {
+			c.Lock()
+			panic("died with the lock")
+		}}
+	})
+	if err == nil {
+		err = e.Start()
+	}
+	if err != nil {
+		panic(err)
+	}
+	nc, err := net.Dial("tcp", e.Addrs()[0].String())
+	if err != nil {
+		panic(err)
+	}
+	_, _ = nc.Write([]byte{0x7F, 0xF1, 0, 0, 0, 0, 0, 1, 'x'})
+	_, _ = io.Copy(io.Discard, nc) // ends with the process, if not before
+}
+
+func outOfDescriptors() {
 	fail := func(format string, args ...any) {
 		fmt.Printf(format+"\n", args...)
 		os.Exit(1)
-	}
-	if what != "descriptors" {
-		fail("unknown child %q", what)
 	}
 	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, ConnectionsMax: 1 << 20, Log: quiet()}, echoes)
 	if err != nil {

@@ -5,6 +5,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"sync/atomic"
 	"testing"
 
@@ -207,4 +208,52 @@ func TestBlockedConnectionResumes(t *testing.T) {
 			p.expect(rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 3000), uint64(i))))
 		}
 	}
+}
+
+// Paused and blocked at once: the poller is asked for writability only. What was queued is delivered, a client that goes away is noticed,
+// and reading goes on when the credit is back.
+func TestPausedAndBlocked(t *testing.T) {
+	const size = 1 << 20
+	conns := make(chan port.Conn, 2)
+	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		conns <- c
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			if string(b) != "go" {
+				reply(x, c, b)
+				return
+			}
+			c.Spend(1)
+			for i := range 16 {
+				reply(x, c, bytes.Repeat([]byte{byte(i)}, size))
+			}
+		}}
+	})
+	polled := func(c port.Conn) (is hold) {
+		done := make(chan bool)
+		on(e, 0, func(port.Executor) {
+			is = c.(*conn).polled
+			close(done)
+		})
+		<-done
+		return is
+	}
+	p := dialRaw(t, e, codec.CBOR)
+	c := <-conns
+	p.send(rawFrameOf([]byte("go")), rawFrameOf([]byte("after")))
+	eventually(t, "only writability is watched", func() bool { return polled(c) == polledWrite })
+	for i := range 16 {
+		p.expect(rawFrameOf(bytes.Repeat([]byte{byte(i)}, size)))
+	}
+	eventually(t, "nothing is watched", func() bool { return polled(c) == 0 })
+	on(e, 0, func(x port.Executor) { c.Refund(x, 1) })
+	p.expect(rawFrameOf([]byte("after")))
+	eventually(t, "reading is watched", func() bool { return polled(c) == polledRead })
+
+	q := dialRaw(t, e, codec.CBOR)
+	d := <-conns
+	q.send(rawFrameOf([]byte("go")))
+	eventually(t, "only writability is watched", func() bool { return polled(d) == polledWrite })
+	_ = q.Conn.(*net.TCPConn).SetLinger(0)
+	q.Close()
+	eventually(t, "the reset is noticed", func() bool { return e.Stats().Connections == 1 })
 }
