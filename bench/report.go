@@ -305,7 +305,11 @@ func (r *Report) printVerdict(w io.Writer) {
 		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
 		return
 	}
-	fmt.Fprintf(w, "FAILED     %d of %d %s arrived\n", r.Verified.Received, r.Verified.Expected, many)
+	came := "arrived"
+	if r.Scenario == "rpc" {
+		came = "were answered"
+	}
+	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
 	kinds := make([]string, 0, len(r.Verified.Failures))
 	for k := range r.Verified.Failures {
 		kinds = append(kinds, k)
