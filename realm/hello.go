@@ -142,6 +142,12 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) 
 		Broker:       brokerFeatures,
 		Dealer:       dealerFeatures,
 	})
+	if len(l.out) > s.bytesMax {
+		h.router.releaseSessionID(x, id)
+		l.counters.refused.Add(1)
+		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME has "+strconv.Itoa(len(l.out))+" octets, your transport accepts "+strconv.Itoa(s.bytesMax), port.ClosePolicy)
+		return
+	}
 	x.Stop(&h.timer)
 	h.state, h.session = stateJoined, s
 	s.link(l)
