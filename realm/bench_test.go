@@ -56,7 +56,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkCall measures one CALL and its YIELD; queues excluded. The budget is 0.7 us a message (REVIEW 1).
+// BenchmarkCall measures one CALL and its YIELD; queues excluded. The budget is 0.7 us of user code a message.
 func BenchmarkCall(b *testing.B) {
 	x, sessions := quietBed(new(testing.T), 2)
 	caller, callee := sessions[0], sessions[1]

@@ -53,7 +53,7 @@ func TestRPC10(t *testing.T) {
 	}
 }
 
-// TestRPC20: a RESULT, or an ERROR, that is too long for the caller.
+// TestRPC20 (TRN-27): a RESULT, or an ERROR, that is too long for the caller.
 func TestRPC20(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	caller, callee := b.joinAs(0, codec.MessagePack, 512), b.join(1)

@@ -149,10 +149,8 @@ func (c *serveConfig) start(errs io.Writer) (*router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	if c.loops > 0 {
-		// A spare P costs a lone call a third: as many as there are loops (ARCHITECTURE.md).
-		runtime.GOMAXPROCS(loops)
-	}
+	// A spare P costs a lone call a third: as many as there are loops (ARCHITECTURE.md).
+	runtime.GOMAXPROCS(loops)
 	if err := e.Start(); err != nil {
 		return nil, err
 	}
