@@ -48,7 +48,7 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 		return
 	}
 	if c.closeFrame {
-		c.q.commit(appendClose(c.q.lend(), code, reason))
+		c.q.commit(appendClose(c.q.lend(true), code, reason))
 	}
 	c.q.flags |= qFinishing
 	c.finished.Store(true)
