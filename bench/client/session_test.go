@@ -1,0 +1,351 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"banyan/codec"
+)
+
+// A scripted router: the test answers every message itself.
+type scripted struct {
+	*stub
+	dec codec.Decoder
+	msg codec.Message
+}
+
+// joined connects a session to a scripted router.
+func joined(t *testing.T) (*Session, *scripted) {
+	t.Helper()
+	c, st := pair(t, "ws", Options{})
+	r := &scripted{stub: st}
+	welcome := make(chan struct{})
+	go func() {
+		defer close(welcome)
+		if m := r.expect(codec.Hello); m == nil || string(m.URI) != "realm1" {
+			t.Errorf("HELLO for %q", m.URI)
+		}
+		r.send(codec.AppendWelcome(nil, codec.MessagePack, 4711, &codec.WelcomeDetails{Realm: "realm1", AuthRole: "anonymous"}))
+	}()
+	s, err := c.Join(t.Context(), "realm1", "")
+	<-welcome
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Time{})
+	t.Cleanup(func() { st.conn.Close(); s.Close() })
+	return s, r
+}
+
+// expect reads one message. It is called by the test's helpers on goroutines, hence no Fatal.
+func (r *scripted) expect(want codec.Type) *codec.Message {
+	f := r.frame()
+	if err := r.dec.Decode(codec.MessagePack, f.Payload, &r.msg); err != nil {
+		r.t.Errorf("the client sent an invalid message: %v", err)
+	} else if r.msg.Type != want {
+		r.t.Errorf("the client sent message type %d, want %d", r.msg.Type, want)
+	}
+	return &r.msg
+}
+
+func (r *scripted) send(msgs ...[]byte) {
+	var b []byte
+	for _, m := range msgs {
+		b = append(b, compiled(ws.NewBinaryFrame(m))...)
+	}
+	r.write(b)
+}
+
+func (r *scripted) sendMessage(m codec.Message) {
+	r.t.Helper()
+	m.Format = codec.MessagePack
+	b, err := codec.Append(nil, codec.MessagePack, &m)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.send(b)
+}
+
+func value(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := codec.AppendValue(nil, codec.MessagePack, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func args(t *testing.T, v ...any) codec.Payload {
+	t.Helper()
+	return codec.Payload{Format: codec.MessagePack, Args: value(t, v)}
+}
+
+// ended waits for the end of the session.
+func ended(t *testing.T, s *Session) error {
+	t.Helper()
+	select {
+	case <-s.Done():
+	case <-time.After(testTimeout):
+		t.Fatal("the session goes on")
+	}
+	return s.Err()
+}
+
+func TestJoin(t *testing.T) {
+	s, _ := joined(t)
+	if s.ID != 4711 || s.Welcome["realm"] != "realm1" {
+		t.Errorf("session %d, %v", s.ID, s.Welcome)
+	}
+}
+
+func TestJoinRefused(t *testing.T) {
+	c, st := pair(t, "ws", Options{})
+	r := &scripted{stub: st}
+	go func() {
+		r.expect(codec.Hello)
+		r.send(codec.AppendAbort(nil, codec.MessagePack, codec.ErrNoSuchRealm, "there is none"))
+	}()
+	_, err := c.Join(t.Context(), "nowhere", "")
+	var abort *AbortError
+	if !errors.As(err, &abort) || abort.Reason != codec.ErrNoSuchRealm || abort.Message != "there is none" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestJoinGivesUp(t *testing.T) {
+	c, _ := pair(t, "ws", Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := c.Join(ctx, "realm1", ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEventOnTheHeelsOfSubscribed: the handler is there before the message after SUBSCRIBED is looked at.
+func TestEventOnTheHeelsOfSubscribed(t *testing.T) {
+	s, r := joined(t)
+	go func() {
+		m := r.expect(codec.Subscribe)
+		p := args(t, int64(1))
+		event, err := codec.AppendEvent(nil, codec.MessagePack, 7, 8, &codec.Details{Topic: []byte("com.x.y")}, &p)
+		if err != nil {
+			t.Error(err)
+		}
+		r.send(codec.AppendSubscribed(nil, codec.MessagePack, m.Request, 7), event)
+	}()
+	events := make(chan *Event, 1)
+	id, err := s.Subscribe(t.Context(), Topic{URI: "com.x", Match: "prefix"}, nil, func(e *Event) { events <- e })
+	if err != nil || id != 7 {
+		t.Fatal(id, err)
+	}
+	select {
+	case e := <-events:
+		if e.Subscription != 7 || e.Publication != 8 || e.Details["topic"] != "com.x.y" || fmt.Sprint(e.Args) != "[1]" {
+			t.Errorf("got %+v", e)
+		}
+	case <-s.Done():
+		t.Fatal(s.Err())
+	}
+}
+
+func TestCallAnswers(t *testing.T) {
+	s, r := joined(t)
+	go func() {
+		m := r.expect(codec.Call)
+		if !m.Options.Bool(codec.KeyReceiveProgress, false) {
+			t.Error("the call did not ask for progress")
+		}
+		request := m.Request
+		r.sendMessage(codec.Message{Type: codec.Result, Request: request, Dict: value(t, map[string]any{"progress": true}), Payload: args(t, "half")})
+		r.sendMessage(codec.Message{Type: codec.Result, Request: request, Payload: args(t, "whole")})
+		m = r.expect(codec.Call)
+		r.sendMessage(codec.Message{
+			Type: codec.Error, RequestType: codec.Call, Request: m.Request, URI: []byte("com.example.broken"),
+			Dict: value(t, map[string]any{"k": true}), Payload: args(t, "because"),
+		})
+	}()
+	var progress []any
+	got, err := s.Call(t.Context(), "com.x", nil, Values{}, func(r *Result) { progress = append(progress, r.Args...) })
+	if err != nil || fmt.Sprint(progress, got.Args) != "[half] [whole]" {
+		t.Errorf("%v %v %v", progress, got, err)
+	}
+	_, err = s.Call(t.Context(), "com.x", nil, Values{}, nil)
+	var answer *Error
+	if !errors.As(err, &answer) || answer.URI != "com.example.broken" || answer.Details["k"] != true || fmt.Sprint(answer.Args) != "[because]" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCallCanceled: the end of the context sends CANCEL, and the late answer harms nothing.
+func TestCallCanceled(t *testing.T) {
+	s, r := joined(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		request := r.expect(codec.Call).Request
+		cancel()
+		if m := r.expect(codec.Cancel); m.Request != request {
+			t.Errorf("CANCEL of %d, want %d", m.Request, request)
+		}
+		r.send(codec.AppendRefusal(nil, codec.MessagePack, codec.Call, request, codec.ErrCanceled, ""))
+		m := r.expect(codec.Publish)
+		r.send(codec.AppendPublished(nil, codec.MessagePack, m.Request, 99))
+	}()
+	if _, err := s.Call(ctx, "com.x", nil, Values{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	id, err := s.Publish(t.Context(), "com.x", map[string]any{"acknowledge": true}, Values{})
+	if err != nil || id != 99 {
+		t.Errorf("after it: %d, %v", id, err)
+	}
+}
+
+// TestInvocations: answers, errors and interrupts.
+func TestInvocations(t *testing.T) {
+	s, r := joined(t)
+	go func() {
+		m := r.expect(codec.Register)
+		r.send(codec.AppendRegistered(nil, codec.MessagePack, m.Request, 5))
+	}()
+	_, err := s.Register(t.Context(), Topic{URI: "com.x"}, nil, func(ctx context.Context, call *Invocation) (Values, error) {
+		switch call.Args[0] {
+		case "fail":
+			return Values{}, errors.New("plain")
+		case "refuse":
+			return Values{}, &Error{URI: "com.example.no", Values: Values{Args: []any{int64(1)}}}
+		case "wait":
+			<-ctx.Done()
+			return Values{}, &Error{URI: codec.ErrCanceled}
+		}
+		if err := call.Progress(Values{Args: []any{"never asked for"}}); err != nil {
+			return Values{}, err
+		}
+		return call.Values, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke := func(id uint64, arg string) {
+		p := args(t, arg)
+		b, err := codec.AppendInvocation(nil, codec.MessagePack, id, 5, &codec.Details{}, &p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.send(b)
+	}
+	invoke(1, "echo")
+	if m := r.expect(codec.Yield); m.Request != 1 || m.Options.Bool(codec.KeyProgress, false) {
+		t.Errorf("YIELD %d", m.Request)
+	}
+	invoke(2, "fail")
+	if m := r.expect(codec.Error); m.Request != 2 || string(m.URI) != "wamp.error.runtime_error" {
+		t.Errorf("ERROR %d %s", m.Request, m.URI)
+	}
+	invoke(3, "refuse")
+	if m := r.expect(codec.Error); m.Request != 3 || string(m.URI) != "com.example.no" {
+		t.Errorf("ERROR %d %s", m.Request, m.URI)
+	}
+	invoke(4, "wait")
+	r.send(codec.AppendInterrupt(nil, codec.MessagePack, 4, codec.Kill))
+	if m := r.expect(codec.Error); m.Request != 4 || string(m.URI) != codec.ErrCanceled {
+		t.Errorf("ERROR %d %s", m.Request, m.URI)
+	}
+	s.Drain()
+}
+
+// TestCloseSaysGoodbye: GOODBYE, its answer, then the close frame; requests afterwards fail.
+func TestCloseSaysGoodbye(t *testing.T) {
+	s, r := joined(t)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if m := r.expect(codec.Goodbye); string(m.URI) != codec.CloseCloseRealm {
+			t.Errorf("GOODBYE %s", m.URI)
+		}
+		r.send(codec.AppendGoodbye(nil, codec.MessagePack, codec.CloseGoodbyeAndOut, ""))
+		if f := r.frame(); f.Header.OpCode != ws.OpClose {
+			t.Errorf("after GOODBYE came %v", f.Header.OpCode)
+		}
+	}()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	<-closed
+	if err := ended(t, s); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Publish(t.Context(), "com.x", nil, Values{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Publish after Close: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// TestRouterEnds: each way in which a router ends a session has its error, and open requests get it too.
+func TestRouterEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(r *scripted)
+		want func(err error) bool
+	}{
+		"goodbye": {func(r *scripted) {
+			r.send(codec.AppendGoodbye(nil, codec.MessagePack, codec.CloseSystemShutdown, "maintenance"))
+			if m := r.expect(codec.Goodbye); string(m.URI) != codec.CloseGoodbyeAndOut {
+				r.t.Errorf("answered with %s", m.URI)
+			}
+		}, func(err error) bool {
+			var e *GoodbyeError
+			return errors.As(err, &e) && e.Reason == codec.CloseSystemShutdown && e.Message == "maintenance"
+		}},
+		"abort": {func(r *scripted) {
+			r.send(codec.AppendAbort(nil, codec.MessagePack, codec.ErrProtocolViolation, "no"))
+		}, func(err error) bool {
+			var e *AbortError
+			return errors.As(err, &e) && e.Reason == codec.ErrProtocolViolation
+		}},
+		"close frame": {func(r *scripted) {
+			r.write(compiled(ws.NewCloseFrame(ws.NewCloseFrameBody(1001, ""))))
+		}, func(err error) bool {
+			var e *CloseError
+			return errors.As(err, &e) && e.Code == 1001
+		}},
+		"hang up": {func(r *scripted) { r.conn.Close() }, func(err error) bool { return err != nil && !errors.Is(err, ErrClosed) }},
+		"answer to nothing": {func(r *scripted) {
+			r.send(codec.AppendPublished(nil, codec.MessagePack, 77, 1))
+		}, func(err error) bool {
+			var e *protocolError
+			return errors.As(err, &e)
+		}},
+		"event of nothing": {func(r *scripted) {
+			r.sendMessage(codec.Message{Type: codec.Event, ID: 3, Publication: 4})
+		}, func(err error) bool {
+			var e *protocolError
+			return errors.As(err, &e)
+		}},
+		"garbage": {func(r *scripted) { r.send([]byte{0xC1}) }, func(err error) bool {
+			var e *protocolError
+			return errors.As(err, &e)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := joined(t)
+			open := make(chan error, 1)
+			go func() {
+				_, err := s.Call(t.Context(), "com.x", nil, Values{}, nil)
+				open <- err
+			}()
+			r.expect(codec.Call)
+			c.end(r)
+			if err := ended(t, s); !c.want(err) {
+				t.Errorf("Err is %v", err)
+			}
+			if err := <-open; !c.want(err) {
+				t.Errorf("the open call got %v", err)
+			}
+		})
+	}
+}

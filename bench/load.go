@@ -1,0 +1,338 @@
+// Package bench loads WAMP routers and verifies every message it gets back: fan-out (Fanout) and calls (RPC), over any transport and
+// against any router.
+//
+// Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
+// fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything
+// that had to wait for it: it finds the latency.
+package bench
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// A Load is what the scenarios have in common.
+type Load struct {
+	URL        string           // see client.Schemes
+	Realm      string           // default realm1
+	Serializer codec.Serializer // default MessagePack
+	Batched    bool             // use the .batched subprotocol
+	TLS        *tls.Config
+	PID        int // of the router, for its CPU time and memory; 0 looks for the listener of URL on this machine, -1 does not
+
+	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
+	InFlight     int           // closed loop: messages in flight per sender; default 32
+	Rate         float64       // open loop: messages per second of all senders together; 0 is closed loop
+	Warmup       time.Duration // before measuring; 0 is none
+	Duration     time.Duration // of measuring; 0 measures until the context ends
+
+	// Progress is called about once a second from warm-up to the end. May be nil.
+	Progress func(Progress)
+
+	stall time.Duration // without any progress for so long, what is missing counts as lost; default 5 s
+}
+
+// Limits of a Load.
+const (
+	sendersMax     = 1 << 16
+	inFlightMax    = 100_000
+	payloadMax     = 15 << 20
+	joinsAtOnce    = 64
+	stallTimeout   = 5 * time.Second
+	connectTimeout = 10 * time.Second
+)
+
+// A Progress is one live line.
+type Progress struct {
+	Elapsed  time.Duration // since the end of warm-up; negative during it
+	Sessions int
+	PerSec   float64 // events or results received per second, in the interval
+	P50, P99 time.Duration
+	Failures int64 // so far
+}
+
+// A UsageError says which setting of a load is out of range.
+type UsageError struct{ text string }
+
+func (e *UsageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+
+func (l *Load) check() error {
+	if l.Realm == "" {
+		l.Realm = "realm1"
+	}
+	if l.Serializer == 0 {
+		l.Serializer = codec.MessagePack
+	}
+	if l.PayloadBytes == 0 {
+		l.PayloadBytes = 64
+	}
+	if l.InFlight == 0 {
+		l.InFlight = 32
+	}
+	if l.stall == 0 {
+		l.stall = stallTimeout
+	}
+	switch {
+	case l.PayloadBytes < stampBytes || l.PayloadBytes > payloadMax:
+		return usage("payload of %d bytes: must be %d to %d", l.PayloadBytes, stampBytes, payloadMax)
+	case l.InFlight < 1 || l.InFlight > inFlightMax:
+		return usage("%d in flight: must be 1 to %d", l.InFlight, inFlightMax)
+	case l.Rate < 0 || l.Rate > 1e9:
+		return usage("rate %g: must be 0 to 1e9 per second", l.Rate)
+	case l.Warmup < 0 || l.Duration < 0:
+		return usage("negative duration")
+	}
+	if _, _, err := client.Socket(l.URL); err != nil {
+		return usage("%v", err)
+	}
+	return nil
+}
+
+// A run is one scenario under way.
+type run struct {
+	Load
+	base     time.Time // stamps count from here
+	recorder *recorder
+	failures failures
+
+	// Any goroutine.
+	received  atomic.Int64 // events or results
+	sent      atomic.Int64 // publications or calls
+	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
+	closing   atomic.Bool  // the end of a connection is expected
+	conns     []*client.Conn
+	connsLock sync.Mutex
+	loops     sync.WaitGroup
+}
+
+func newRun(l Load) *run {
+	r := &run{Load: l, base: time.Now(), recorder: newRecorder()}
+	r.from.Store(1<<63 - 1)
+	r.to.Store(1<<63 - 1)
+	return r
+}
+
+func (r *run) now() time.Duration { return time.Since(r.base) }
+
+func (r *run) counts(sent time.Duration) bool {
+	return int64(sent) >= r.from.Load() && int64(sent) < r.to.Load()
+}
+
+// join opens n sessions, many at once.
+func (r *run) join(ctx context.Context, n, readBuffer int) ([]*client.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout+time.Duration(n)*5*time.Millisecond)
+	defer cancel()
+	conns := make([]*client.Conn, n)
+	var next atomic.Int64
+	var first error
+	var once sync.Once
+	var wg sync.WaitGroup
+	for range min(n, joinsAtOnce) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n || ctx.Err() != nil {
+					return
+				}
+				c, err := r.joinOne(ctx, readBuffer)
+				if err != nil {
+					once.Do(func() { first = err; cancel() })
+					return
+				}
+				conns[i] = c
+			}
+		})
+	}
+	wg.Wait()
+	if first == nil {
+		first = ctx.Err()
+	}
+	return conns, first
+}
+
+func (r *run) joinOne(ctx context.Context, readBuffer int) (*client.Conn, error) {
+	c, err := client.Connect(ctx, r.URL, client.Options{
+		Serializer: r.Serializer, Batched: r.Batched, TLS: r.TLS, ReadBufferBytes: readBuffer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.connsLock.Lock()
+	r.conns = append(r.conns, c)
+	r.connsLock.Unlock()
+	if _, _, err := c.JoinRaw(ctx, r.Realm, "Banyan bench"); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// hangUp ends all sessions and waits for the loops that read them.
+func (r *run) hangUp() {
+	r.closing.Store(true)
+	r.connsLock.Lock()
+	conns := r.conns
+	r.conns = nil
+	r.connsLock.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	r.loops.Wait()
+}
+
+// request sends one request on a Conn nobody else receives from and returns the id in its answer.
+func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) {
+	m.Format = c.Serializer()
+	if err := c.QueueMessage(m); err != nil {
+		return 0, err
+	}
+	c.SetReadDeadline(time.Now().Add(connectTimeout))
+	defer c.SetReadDeadline(time.Time{})
+	b, err := c.Receive()
+	if err != nil {
+		return 0, err
+	}
+	var d codec.Decoder
+	var a codec.Message
+	if err := d.Decode(c.Serializer(), b, &a); err != nil {
+		return 0, err
+	}
+	if a.Type == codec.Error {
+		return 0, &client.Error{URI: string(a.URI)}
+	}
+	if a.Type != want || a.Request != m.Request {
+		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, m.Type, m.Request)
+	}
+	return a.ID, nil
+}
+
+// lost notes the end of a connection that should not have ended.
+func (r *run) lost(who string, err error) {
+	if !r.closing.Load() {
+		r.failures.add(fmt.Sprintf("%s lost its connection: %v", who, err), 1)
+	}
+}
+
+// measure waits through warm-up and measuring with a live line per second, and returns what the processes used meanwhile.
+func (r *run) measure(ctx context.Context, sessions int, router process, m *measured) error {
+	begin := r.now() + r.Warmup
+	end := time.Duration(1<<63 - 1)
+	if r.Duration > 0 {
+		end = begin + r.Duration
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var until *time.Timer
+	wait := func(at time.Duration) (done bool) {
+		until = time.NewTimer(at - r.now())
+		defer until.Stop()
+		last, lastAt := r.received.Load(), r.now()
+		for {
+			select {
+			case <-until.C:
+				return false
+			case <-ctx.Done():
+				return true
+			case <-tick.C:
+				now, got := r.now(), r.received.Load()
+				if r.Progress != nil {
+					h := r.recorder.takeInterval()
+					r.Progress(Progress{
+						Elapsed: now - begin, Sessions: sessions, Failures: r.failures.total(),
+						PerSec: float64(got-last) / (now - lastAt).Seconds(),
+						P50:    time.Duration(h.ValueAtQuantile(50)), P99: time.Duration(h.ValueAtQuantile(99)),
+					})
+				}
+				last, lastAt = got, now
+			}
+		}
+	}
+	if r.Warmup > 0 && wait(begin) {
+		return context.Cause(ctx)
+	}
+	m.begin(r, router)
+	wait(end)
+	m.end(r, router)
+	return nil
+}
+
+// settle waits until done, or until nothing has arrived for the stall time.
+func (r *run) settle(done func() bool) {
+	last, at := r.received.Load(), time.Now()
+	for !done() {
+		time.Sleep(5 * time.Millisecond)
+		if got := r.received.Load(); got != last {
+			last, at = got, time.Now()
+		} else if time.Since(at) > r.stall {
+			return
+		}
+	}
+}
+
+// failures counts what went wrong, by what it was.
+type failures struct {
+	mu   sync.Mutex
+	byID map[string]int64
+}
+
+// failuresMax bounds how many kinds are told apart.
+const failuresMax = 100
+
+func (f *failures) add(what string, n int64) {
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID == nil {
+		f.byID = map[string]int64{}
+	}
+	if _, known := f.byID[what]; !known && len(f.byID) >= failuresMax {
+		what = "other failures"
+	}
+	f.byID[what] += n
+}
+
+func (f *failures) total() (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range f.byID {
+		n += v
+	}
+	return n
+}
+
+// pace calls send(intended) at rate per second until stop, catching up after delays; flush ends each burst.
+func pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
+	interval := float64(time.Second) / rate
+	start := now() + offset
+	for i := 0; ; {
+		due := int(float64(now()-start)/interval) + 1
+		for ; i < due; i++ {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := send(start + time.Duration(float64(i)*interval)); err != nil {
+				return err
+			}
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		timer := time.NewTimer(start + time.Duration(float64(i)*interval) - now())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}

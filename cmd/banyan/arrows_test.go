@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// arrows says what each folder may import besides the standard library and itself: the houses of ARCHITECTURE.md. A path allows
+// what is below it too, unless it is one of ours. Test files are not bound.
+var arrows = map[string][]string{
+	"banyan/codec":            {"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool", "github.com/go-json-experiment/json/jsontext"},
+	"banyan/engine/port":      {"banyan/codec"},
+	"banyan/engine":           {"banyan/codec", "banyan/engine/port", "github.com/panjf2000/gnet/v2/pkg", "github.com/gobwas/ws", "golang.org/x/sys/unix", "github.com/valyala/bytebufferpool"},
+	"banyan/realm":            {"banyan/codec", "banyan/engine/port"},
+	"banyan/realm/realmtest":  {"banyan/codec", "banyan/engine/port", "banyan/realm"},
+	"banyan/realm/transcript": {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
+	"banyan/bench/client":     {"banyan/codec", "github.com/gobwas/ws"},
+	"banyan/bench":            {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/profiles":         {"github.com/google/pprof/profile"},
+}
+
+// neverReached says what must not be reached through others either.
+var neverReached = map[string][]string{
+	"banyan/codec": {"net", "banyan/engine", "banyan/realm"},
+	"banyan/realm": {"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+	"banyan/bench": {"banyan/realm"},
+}
+
+// A listed package is what go list tells.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+func goList(t *testing.T) map[string]*listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", "banyan/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := map[string]*listed{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = &p
+	}
+}
+
+// rulesFor finds the arrows of a package: its own, or those of the folder it is in.
+func rulesFor(path string) (folder string, allowed []string, ok bool) {
+	for folder = path; folder != "banyan"; folder = folder[:strings.LastIndexByte(folder, '/')] {
+		if a, found := arrows[folder]; found {
+			return folder, a, true
+		}
+	}
+	return "", nil, false
+}
+
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// TestImportArrows fails when a package imports what its house must not know.
+func TestImportArrows(t *testing.T) {
+	packages := goList(t)
+	checked := map[string]bool{}
+	for path, p := range packages {
+		if !within(path, "banyan") || within(path, "banyan/cmd") || p.Standard {
+			continue
+		}
+		if path == "banyan/profiles/keep" || strings.HasPrefix(path, "banyan/codec/internal/") || strings.HasPrefix(path, "banyan/bench/interop") {
+			continue // generators and interop suites are tools, not parts of the house
+		}
+		folder, allowed, ok := rulesFor(path)
+		if !ok {
+			t.Errorf("%s has no arrows; add them here and to ARCHITECTURE.md", path)
+			continue
+		}
+		checked[folder] = true
+		for _, i := range p.Imports {
+			if dep := packages[i]; dep == nil || dep.Standard || within(i, folder) && !isHouse(i) {
+				continue
+			}
+			if !allows(allowed, i) {
+				t.Errorf("%s imports %s", path, i)
+			}
+		}
+	}
+	for folder := range arrows {
+		if !checked[folder] {
+			t.Errorf("no package is in %s: is the list of arrows stale?", folder)
+		}
+	}
+	for path, never := range neverReached {
+		p := packages[path]
+		if p == nil {
+			t.Errorf("%s is not there", path)
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, n := range never {
+				if dep == n || n != "net" && within(dep, n) && !within(dep, "banyan/engine/port") {
+					t.Errorf("%s reaches %s", path, dep)
+				}
+			}
+		}
+	}
+}
+
+func isHouse(path string) bool {
+	_, ok := arrows[path]
+	return ok
+}
+
+func allows(allowed []string, path string) bool {
+	for _, a := range allowed {
+		if path == a || within(path, a) && !isHouse(path) {
+			return true
+		}
+	}
+	return false
+}

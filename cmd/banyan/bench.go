@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"banyan/bench"
+)
+
+func newBench() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Load a router and verify every message",
+		Long: "Load any WAMP router and verify every message that comes back.\n\n" +
+			"Without --rate a load is a closed loop: a fixed number of messages in flight, which finds the throughput. With --rate it is an open\n" +
+			"loop: messages leave by the clock, and latency counts from the time at which they should have left.\n" +
+			"The router's CPU time is read from the kernel when its process runs on this machine.",
+		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n  banyan bench rpc --callers 16 --inflight 64 --json\n" +
+			"  banyan bench fanout --url ws://other:8080/ws --rate 500",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBenchFanout(), newBenchRPC(), newBenchEcho())
+	return cmd
+}
+
+// loadFlags are the flags of both scenarios.
+type loadFlags struct {
+	connection
+	load   bench.Load
+	asJSON bool
+	quiet  bool
+}
+
+func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
+	l.connection.flags(cmd, "msgpack")
+	f := cmd.Flags()
+	f.IntVar(&l.load.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
+	f.IntVar(&l.load.InFlight, "inflight", 32, "closed loop: messages in flight per "+perSender)
+	f.Float64Var(&l.load.Rate, "rate", 0, "open loop: messages per second, all senders together; 0 is the closed loop")
+	f.DurationVar(&l.load.Duration, "duration", 5*time.Second, "time of measuring; 0 until Ctrl-C")
+	f.DurationVar(&l.load.Warmup, "warmup", time.Second, "time before measuring")
+	f.IntVar(&l.load.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
+	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
+	f.BoolVar(&l.quiet, "quiet", false, "no live line")
+}
+
+// plan completes the load from the flags.
+func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
+	o, err := l.options()
+	if err != nil {
+		return l.load, err
+	}
+	load := l.load
+	load.URL, load.Realm, load.Serializer, load.Batched, load.TLS = l.url, l.realm, o.Serializer, l.batched, l.tls()
+	if !l.quiet {
+		load.Progress = liveLine(cmd.ErrOrStderr())
+	}
+	return load, nil
+}
+
+// finish prints the report; a failed verification is an error.
+func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error {
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if l.asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	} else {
+		r.Print(out)
+	}
+	if !r.Verified.OK {
+		return fmt.Errorf("verification failed, see the report")
+	}
+	return nil
+}
+
+// liveLine prints one line per second; on a terminal it stays on one line.
+func liveLine(w io.Writer) func(bench.Progress) {
+	begin, end := "", "\n"
+	if isTerminal(w) {
+		begin, end = "\r\x1b[K", ""
+	}
+	return func(p bench.Progress) {
+		phase := fmt.Sprintf("%4.0f s", p.Elapsed.Seconds())
+		if p.Elapsed < 0 {
+			phase = "warm-up"
+		}
+		line := fmt.Sprintf("%s%s  %d sessions  %.0f/s  p50 %v  p99 %v", begin, phase, p.Sessions, p.PerSec, short(p.P50), short(p.P99))
+		if p.Failures > 0 {
+			line += fmt.Sprintf("  FAILURES %d", p.Failures)
+		}
+		fmt.Fprint(w, line+end)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// short prints a latency with three digits or so.
+func short(d time.Duration) time.Duration {
+	switch {
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond)
+	case d < time.Second:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(10 * time.Millisecond)
+}
+
+func newBenchFanout() *cobra.Command {
+	var l loadFlags
+	var plan bench.FanoutPlan
+	cmd := &cobra.Command{
+		Use:     "fanout",
+		Short:   "Publishers to subscribers; every event verified",
+		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if plan.Load, err = l.plan(cmd); err != nil {
+				return err
+			}
+			if plan.Subscribers < 1 || plan.Publishers < 1 {
+				return usagef("--subscribers and --publishers must be at least 1")
+			}
+			r, err := bench.Fanout(cmd.Context(), plan)
+			endLiveLine(cmd.ErrOrStderr(), l.quiet)
+			return l.finish(cmd, r, err)
+		},
+	}
+	l.flags(cmd, "publisher")
+	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
+	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
+	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
+	return cmd
+}
+
+func newBenchRPC() *cobra.Command {
+	var l loadFlags
+	var plan bench.RPCPlan
+	cmd := &cobra.Command{
+		Use:     "rpc",
+		Short:   "Callers to an echoing procedure; every result verified",
+		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if plan.Load, err = l.plan(cmd); err != nil {
+				return err
+			}
+			if plan.Callers < 1 || plan.Callees < 1 {
+				return usagef("--callers and --callees must be at least 1")
+			}
+			r, err := bench.RPC(cmd.Context(), plan)
+			endLiveLine(cmd.ErrOrStderr(), l.quiet)
+			return l.finish(cmd, r, err)
+		},
+	}
+	l.flags(cmd, "caller")
+	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
+	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
+	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
+	return cmd
+}
+
+// endLiveLine clears the live line of a terminal.
+func endLiveLine(w io.Writer, quiet bool) {
+	if !quiet && isTerminal(w) {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
+}

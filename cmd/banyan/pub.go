@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"banyan/bench/client"
+)
+
+func newPub() *cobra.Command {
+	var c connection
+	var kwargs, options string
+	var ack, includeMe, asJSON bool
+	var count int
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "pub TOPIC [ARG…]",
+		Short: "Publish an event",
+		Long: "Publish an event. Arguments that are JSON count as JSON, others as strings; 'text' in single quotes is always a string.\n" +
+			"With --ack the router's answer is waited for; without, a refusal stays unknown, as WAMP has it.",
+		Example: "  banyan pub com.example.hello hi 2 '{\"k\": [1, 2]}' --ack\n  banyan pub com.example.tick --count 10 --every 1s",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			if count < 1 {
+				return usagef("--count %d: must be at least 1", count)
+			}
+			opts, err := parseDict("options", options)
+			if err != nil {
+				return err
+			}
+			v := client.Values{Args: parseArguments(words[1:])}
+			if v.Kwargs, err = parseDict("kwargs", kwargs); err != nil {
+				return err
+			}
+			if opts == nil {
+				opts = map[string]any{}
+			}
+			if ack {
+				opts["acknowledge"] = true
+			}
+			if includeMe {
+				opts["exclude_me"] = false
+			}
+			ctx := cmd.Context()
+			s, err := c.dial(ctx)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			for i := range count {
+				if i > 0 && every > 0 {
+					select {
+					case <-time.After(every):
+					case <-ctx.Done():
+						return nil
+					case <-s.Done():
+						return s.Err()
+					}
+				}
+				id, err := s.Publish(ctx, words[0], opts, v)
+				if err != nil {
+					return err
+				}
+				if !ack {
+					continue
+				}
+				if asJSON {
+					fmt.Fprintln(cmd.OutOrStdout(), record{"publication": id})
+				} else {
+					fmt.Fprintf(cmd.OutOrStdout(), "published as %d\n", id)
+				}
+			}
+			return nil
+		},
+	}
+	c.flags(cmd, "json")
+	f := cmd.Flags()
+	f.StringVar(&kwargs, "kwargs", "", "keyword arguments, a JSON object")
+	f.StringVar(&options, "options", "", "further PUBLISH options, a JSON object")
+	f.BoolVar(&ack, "ack", false, "wait for the router's acknowledgement and print the publication id")
+	f.BoolVar(&includeMe, "include-me", false, "send exclude_me=false: own subscriptions get the event too")
+	f.BoolVar(&asJSON, "json", false, "print JSON lines")
+	f.IntVar(&count, "count", 1, "publish this many times")
+	f.DurationVar(&every, "every", 0, "wait so long between publications")
+	return cmd
+}

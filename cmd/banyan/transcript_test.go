@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"banyan/bench/client"
+	"banyan/codec"
+	"banyan/engine"
+	"banyan/realm"
+	"banyan/realm/transcript"
+)
+
+// A socketPeer is a transcript's connection over a real socket.
+type socketPeer struct{ *client.Conn }
+
+func (p socketPeer) Send(msg []byte) error {
+	p.Queue(msg)
+	// What the router no longer reads shows in what it sent: the script says what that must be.
+	if err := p.Flush(); err != nil && !hungUp(err) {
+		return err
+	}
+	return nil
+}
+
+func (p socketPeer) Receive(wait time.Duration) ([]byte, error) {
+	if err := p.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return nil, err
+	}
+	msg, err := p.Conn.Receive()
+	var closed *client.CloseError
+	switch {
+	case err == nil:
+		return msg, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil
+	case errors.As(err, &closed), hungUp(err):
+		return nil, io.EOF
+	}
+	return nil, err
+}
+
+// hungUp reports whether err is what a socket says after the other end has closed it.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
+
+// TestTranscripts plays the realm's transcripts over real sockets: every transport with every serializer, and mixed ones.
+func TestTranscripts(t *testing.T) {
+	scripts, err := transcript.Load(os.DirFS("../../realm/testdata/transcripts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(scripts) == 0 {
+		t.Fatal("no transcripts")
+	}
+	all := wires()
+	t.Run("group", func(t *testing.T) {
+		for _, w := range all {
+			t.Run(w.name, func(t *testing.T) {
+				t.Parallel()
+				playAll(t, scripts, func(int) wire { return w })
+			})
+		}
+		t.Run("mixed", func(t *testing.T) {
+			t.Parallel()
+			playAll(t, scripts, func(n int) wire { return all[n*7%len(all)] })
+		})
+	})
+}
+
+// playAll plays all scripts, a few at a time; choose picks the wire of the n-th peer of a script.
+func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire) {
+	gate := make(chan struct{}, 12)
+	var wg sync.WaitGroup
+	for _, s := range scripts {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			t.Run(s.Name, func(t *testing.T) { playOne(t, s, choose) })
+		})
+	}
+	wg.Wait()
+}
+
+func playOne(t *testing.T, s transcript.Script, choose func(n int) wire) {
+	r := startRouter(t, func(_ *engine.Config, rc *realm.Config) {
+		one := realm.RealmConfig{
+			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"), EnforceRoles: s.Needs("enforce_roles"),
+		}
+		rc.AutoCreate, rc.URIBytesMax = s.Needs("auto_create"), s.Value("uri_bytes_max")
+		rc.Realms = nil
+		for _, uri := range []string{"realm1", "realm2"} {
+			one.URI = uri
+			rc.Realms = append(rc.Realms, one)
+		}
+	})
+	n := 0
+	transcript.Run(t, s, func(string) transcript.Peer {
+		w := choose(n)
+		n++
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		c, err := client.Connect(ctx, r.url(w.scheme), w.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return socketPeer{c}
+	})
+	eventually(t, "nothing left after everybody left", func() bool {
+		left := r.realms.Stats()
+		return left.Sessions == 0 && left.Subscriptions == 0 && left.Registrations == 0 && left.OpenCalls == 0
+	})
+}

@@ -1,0 +1,277 @@
+package codec
+
+import (
+	"errors"
+)
+
+// Append encodes any of the 25 messages from its fields; Dict (raw, in m.Format; nil is {}) and the payload are transcoded when m.Format
+// (Payload.Format) differs from s; a Format of 0 stands for s. The optional dictionary of UNSUBSCRIBE, UNREGISTER, revocations and
+// EVENT_RECEIVED is left out when Dict is nil. Clients and tests use it; the router's hot path uses the functions below. On error dst
+// is returned unchanged in length.
+func Append(dst []byte, s Serializer, m *Message) ([]byte, error) {
+	out, err := appendMessage(dst, s, m)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+func appendMessage(dst []byte, s Serializer, m *Message) (_ []byte, err error) {
+	sh := shapeOf(m.Type)
+	if sh == nil {
+		return dst, errors.New("codec: " + m.Type.String() + " is no message")
+	}
+	n := 1 + len(sh.elements)
+	for _, e := range sh.elements {
+		if e.kind == elementOptionalDict && m.Dict == nil {
+			n--
+		}
+	}
+	if sh.payload {
+		n += tailLen(&m.Payload)
+	}
+	dst = appendListHead(dst, s, n)
+	dst = appendUint(dst, s, uint64(m.Type))
+	for _, e := range sh.elements {
+		if e.kind == elementOptionalDict && m.Dict == nil {
+			continue
+		}
+		if s == JSON {
+			dst = append(dst, ',')
+		}
+		switch e.kind {
+		case elementRequest:
+			dst = appendUint(dst, s, m.Request)
+		case elementID:
+			dst = appendUint(dst, s, m.ID)
+		case elementPublication:
+			dst = appendUint(dst, s, m.Publication)
+		case elementRequestType:
+			dst = appendUint(dst, s, uint64(m.RequestType))
+		case elementDict, elementOptionalDict:
+			if dst, err = appendRawDict(dst, s, m.Dict, m.Format); err != nil {
+				return dst, err
+			}
+		case elementRealm:
+			if m.URI == nil {
+				dst = appendNull(dst, s)
+				continue
+			}
+			fallthrough
+		default:
+			dst = appendText(dst, s, m.URI)
+		}
+	}
+	if sh.payload {
+		if dst, err = appendTail(dst, s, &m.Payload); err != nil {
+			return dst, err
+		}
+	}
+	return endMessage(dst, s), nil
+}
+
+// endMessage closes the message's list.
+func endMessage(dst []byte, s Serializer) []byte {
+	if s == JSON {
+		return append(dst, ']')
+	}
+	return dst
+}
+
+// comma goes in front of every element behind a head.
+func comma(dst []byte, s Serializer) []byte {
+	if s == JSON {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// appendRawDict appends the encoded dictionary dict, nil for an empty one.
+func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer) ([]byte, error) {
+	switch {
+	case dict == nil:
+		return appendEmptyDict(dst, s), nil
+	case from == s || from == 0:
+		return append(dst, dict...), nil
+	}
+	return Transcode(dst, dict, from, s)
+}
+
+// tailLen is the number of elements of the payload tail: empty trailing ones are left out, Arguments only if ArgumentsKw are too
+// (PROTOCOL 1.1).
+func tailLen(p *Payload) int {
+	switch {
+	case p == nil:
+		return 0
+	case p.Kwargs != nil:
+		return 2
+	case p.Args != nil:
+		return 1
+	}
+	return 0
+}
+
+// appendTail appends the payload tail, behind other elements.
+func appendTail(dst []byte, s Serializer, p *Payload) (_ []byte, err error) {
+	if p == nil || p.Args == nil && p.Kwargs == nil {
+		return dst, nil
+	}
+	dst = comma(dst, s)
+	same := p.Format == s || p.Format == 0
+	switch {
+	case p.Args == nil:
+		dst = appendListHead(dst, s, 0)
+		dst = endMessage(dst, s)
+	case same:
+		dst = append(dst, p.Args...)
+	default:
+		if dst, err = Transcode(dst, p.Args, p.Format, s); err != nil {
+			return dst, err
+		}
+	}
+	if p.Kwargs == nil {
+		return dst, nil
+	}
+	dst = comma(dst, s)
+	if same {
+		return append(dst, p.Kwargs...), nil
+	}
+	return Transcode(dst, p.Kwargs, p.Format, s)
+}
+
+// The router's encoders. They append one message and allocate nothing but growth of dst.
+
+// AppendAbort encodes ABORT, always of three elements (PROTOCOL 4.5). An empty message is left out of the details.
+func AppendAbort(dst []byte, s Serializer, reason, message string) []byte {
+	return appendReason(headAbort(dst, s, 3), s, reason, message)
+}
+
+// AppendGoodbye encodes GOODBYE. An empty message is left out of the details.
+func AppendGoodbye(dst []byte, s Serializer, reason, message string) []byte {
+	return appendReason(headGoodbye(dst, s, 3), s, reason, message)
+}
+
+func appendReason(dst []byte, s Serializer, reason, message string) []byte {
+	dst = comma(dst, s)
+	if message == "" {
+		dst = appendEmptyDict(dst, s)
+	} else {
+		w := beginDict(dst, s, 1)
+		w.key("message")
+		w.dst = appendCleanText(w.dst, s, message)
+		dst = w.end()
+	}
+	return endMessage(appendText(comma(dst, s), s, reason), s)
+}
+
+// AppendPublished encodes PUBLISHED.
+func AppendPublished(dst []byte, s Serializer, request, publication uint64) []byte {
+	return endMessage(headPublished(dst, s, 3, request, publication), s)
+}
+
+// AppendSubscribed encodes SUBSCRIBED.
+func AppendSubscribed(dst []byte, s Serializer, request, subscription uint64) []byte {
+	return endMessage(headSubscribed(dst, s, 3, request, subscription), s)
+}
+
+// AppendUnsubscribed encodes the answer to UNSUBSCRIBE.
+func AppendUnsubscribed(dst []byte, s Serializer, request uint64) []byte {
+	return endMessage(headUnsubscribed(dst, s, 2, request), s)
+}
+
+// AppendRegistered encodes REGISTERED.
+func AppendRegistered(dst []byte, s Serializer, request, registration uint64) []byte {
+	return endMessage(headRegistered(dst, s, 3, request, registration), s)
+}
+
+// AppendUnregistered encodes the answer to UNREGISTER.
+func AppendUnregistered(dst []byte, s Serializer, request uint64) []byte {
+	return endMessage(headUnregistered(dst, s, 2, request), s)
+}
+
+// AppendInterrupt encodes INTERRUPT. mode is Kill or KillNoWait; Skip interrupts nobody (PROTOCOL 8.8).
+func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) []byte {
+	w := beginDict(comma(headInterrupt(dst, s, 3, request), s), s, 1)
+	w.key("mode")
+	if mode == Kill {
+		w.dst = appendText(w.dst, s, "kill")
+	} else {
+		w.dst = appendText(w.dst, s, "killnowait")
+	}
+	return endMessage(w.end(), s)
+}
+
+// AppendEvent, AppendInvocation, AppendResult fail only when the payload, or a forwarded option, cannot be transcoded (see Transcode); dst
+// then comes back unchanged in length. d and p may be nil.
+//
+// hot: BenchmarkAppendEvent, 0 allocs/op.
+func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload) ([]byte, error) {
+	out := headEvent(dst, s, 4+tailLen(p), subscription, publication)
+	return finish(dst, out, s, d, p, &eventNames)
+}
+
+// AppendInvocation encodes INVOCATION; see AppendEvent.
+func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload) ([]byte, error) {
+	out := headInvocation(dst, s, 4+tailLen(p), request, registration)
+	return finish(dst, out, s, d, p, &invocationNames)
+}
+
+// AppendResult encodes RESULT; see AppendEvent.
+func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Payload) ([]byte, error) {
+	out := headResult(dst, s, 3+tailLen(p), request)
+	return finish(dst, out, s, d, p, &resultNames)
+}
+
+// finish appends details and payload to out, which began at dst's end.
+func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames) ([]byte, error) {
+	out, err := appendDetails(comma(out, s), s, d, names)
+	if err != nil {
+		return dst, err
+	}
+	if out, err = appendTail(out, s, p); err != nil {
+		return dst, err
+	}
+	return endMessage(out, s), nil
+}
+
+// AppendError encodes ERROR. details is a raw dictionary in p.Format (in s if p is nil; nil is {}); p may be nil. On error dst comes back
+// unchanged in length.
+func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details []byte, uri []byte, p *Payload) ([]byte, error) {
+	from := s
+	if p != nil {
+		from = p.Format
+	}
+	out, err := appendRawDict(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s, details, from)
+	if err != nil {
+		return dst, err
+	}
+	if out, err = appendTail(appendText(comma(out, s), s, uri), s, p); err != nil {
+		return dst, err
+	}
+	return endMessage(out, s), nil
+}
+
+// AppendRefusal encodes ERROR with empty details and, when message is not "", Arguments [message]. It cannot fail.
+func AppendRefusal(dst []byte, s Serializer, requestType Type, request uint64, uri, message string) []byte {
+	n := 5
+	if message != "" {
+		n = 6
+	}
+	dst = appendEmptyDict(comma(headError(dst, s, n, uint64(requestType), request), s), s)
+	dst = appendText(comma(dst, s), s, uri)
+	if message != "" {
+		dst = appendListHead(comma(dst, s), s, 1)
+		dst = endMessage(appendCleanText(dst, s, message), s)
+	}
+	return endMessage(dst, s)
+}
+
+// AppendChallenge encodes CHALLENGE; extra is a raw dictionary in s, nil for {}.
+func AppendChallenge(dst []byte, s Serializer, method string, extra []byte) []byte {
+	dst = appendText(comma(headChallenge(dst, s, 3), s), s, method)
+	dst = comma(dst, s)
+	if extra == nil {
+		return endMessage(appendEmptyDict(dst, s), s)
+	}
+	return endMessage(append(dst, extra...), s)
+}

@@ -1,0 +1,47 @@
+package codec
+
+import "encoding/binary"
+
+// What ends a JSON message in a batch (PROTOCOL 13.2).
+const (
+	batchEnd    = 0x1e
+	batchEndOld = 0x18
+)
+
+// SplitBatch takes the next message off an incoming batch: a WebSocket message of a batched subprotocol (PROTOCOL 13.2). rest is what
+// follows, empty behind the last message; old reports that a JSON message ended in 0x18 instead of 0x1E. An empty batch, an empty
+// message, a missing terminator and a length beyond the batch are a *Violation.
+func SplitBatch(s Serializer, b []byte) (msg, rest []byte, old bool, err error) {
+	if len(b) == 0 {
+		return nil, nil, false, &Violation{Reason: "batch: empty"}
+	}
+	if s == JSON {
+		return splitJSON(b)
+	}
+	if len(b) < 4 {
+		return nil, nil, false, &Violation{Reason: "batch: a length is cut short"}
+	}
+	n := uint64(binary.BigEndian.Uint32(b))
+	b = b[4:]
+	switch {
+	case n == 0:
+		return nil, nil, false, &Violation{Reason: "batch: an empty message"}
+	case n > uint64(len(b)):
+		return nil, nil, false, &Violation{Reason: "batch: a message is cut short"}
+	}
+	return b[:n], b[n:], false, nil
+}
+
+// splitJSON looks at no octet behind the first terminator, or a long batch would cost its square.
+func splitJSON(b []byte) (msg, rest []byte, old bool, err error) {
+	for i, c := range b {
+		if c != batchEnd && c != batchEndOld {
+			continue
+		}
+		if i == 0 {
+			return nil, nil, false, &Violation{Reason: "batch: an empty message"}
+		}
+		return b[:i], b[i+1:], c == batchEndOld, nil
+	}
+	return nil, nil, false, &Violation{Reason: "batch: a message lacks its record separator"}
+}

@@ -1,0 +1,68 @@
+package codec
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/tinylib/msgp/msgp"
+)
+
+// foreignAny decodes MessagePack or CBOR with the libraries that others use.
+func foreignAny(t testing.TB, s Serializer, b []byte) (v any) {
+	t.Helper()
+	var err error
+	if s == MessagePack {
+		v, _, err = msgp.ReadIntfBytes(b)
+	} else {
+		err = cbor.Unmarshal(b, &v)
+	}
+	if err != nil {
+		t.Fatalf("foreign decoder on % x: %v", b, err)
+	}
+	return v
+}
+
+// leveled brings the types of different decoders together: numbers with their kind, maps with text keys.
+func leveled(v any) any {
+	switch v := v.(type) {
+	case int64:
+		return fmt.Sprint("int ", v)
+	case uint64:
+		return fmt.Sprint("int ", v)
+	case int:
+		return fmt.Sprint("int ", v)
+	case big.Int:
+		return "int " + v.String()
+	case float32:
+		return leveled(float64(v))
+	case float64:
+		if math.IsNaN(v) {
+			return "float NaN"
+		}
+		return fmt.Sprintf("float %x", math.Float64bits(v))
+	case []byte:
+		return fmt.Sprintf("bin %x", v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = leveled(v[i])
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k := range v {
+			out[k] = leveled(v[k])
+		}
+		return out
+	case map[any]any:
+		out := map[string]any{}
+		for k := range v {
+			out[fmt.Sprint(k)] = leveled(v[k])
+		}
+		return out
+	}
+	return v
+}

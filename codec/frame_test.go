@@ -1,0 +1,199 @@
+package codec
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+func TestVariant(t *testing.T) {
+	seen := map[Variant]bool{}
+	for _, ser := range serializers {
+		for f := WebSocket; f < numFramings; f++ {
+			v := MakeVariant(ser.s, f)
+			if v.Serializer() != ser.s || v.Framing() != f || int(v) >= NumVariants || seen[v] {
+				t.Errorf("%s, %d: %d", ser.name, f, v)
+			}
+			seen[v] = true
+		}
+	}
+	if len(seen) != NumVariants {
+		t.Errorf("%d variants", len(seen))
+	}
+}
+
+func TestFrameBytes(t *testing.T) {
+	msg := func(n int) []byte { return bytes.Repeat([]byte("m"), n) }
+	for _, c := range []struct {
+		s      Serializer
+		f      Framing
+		n      int
+		header string
+		end    string
+	}{
+		{JSON, WebSocket, 5, "\x81\x05", ""},
+		{MessagePack, WebSocket, 5, "\x82\x05", ""},
+		{CBOR, WebSocket, 125, "\x82\x7d", ""},
+		{CBOR, WebSocket, 126, "\x82\x7e\x00\x7e", ""},
+		{JSON, WebSocket, 65535, "\x81\x7e\xff\xff", ""},
+		{JSON, WebSocket, 65536, "\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00", ""},
+		{JSON, WebSocketBatch, 124, "\x81\x7d", "\x1e"},
+		{JSON, WebSocketBatch, 125, "\x81\x7e\x00\x7e", "\x1e"},
+		{JSON, WebSocketBatchOld, 5, "\x81\x06", "\x18"},
+		{MessagePack, WebSocketBatch, 5, "\x82\x09\x00\x00\x00\x05", ""},
+		{MessagePack, WebSocketBatchOld, 5, "\x82\x09\x00\x00\x00\x05", ""},
+		{CBOR, WebSocketBatch, 122, "\x82\x7e\x00\x7e\x00\x00\x00\x7a", ""},
+		{JSON, RawSocket, 5, "\x00\x00\x00\x05", ""},
+		{CBOR, RawSocket, 1<<24 - 1, "\x00\xff\xff\xff", ""},
+		{CBOR, RawSocket, 1 << 24, "\x08\x00\x00\x00", ""},
+		{CBOR, RawSocket, 1<<24 + 1, "\xff\xff\xff\xff", ""},
+	} {
+		v := MakeVariant(c.s, c.f)
+		want := c.header + string(msg(c.n)) + c.end
+		got := AppendFrame([]byte("x"), v, msg(c.n))
+		if string(got[1:]) != want {
+			t.Errorf("%+v: header % x", c, got[1:min(len(got), 12)])
+		}
+		frame, message := FrameLen(v, got[1:])
+		if c.n > 1<<24 {
+			if frame != 0 {
+				t.Errorf("a frame that RawSocket cannot express has length %d", frame)
+			}
+			continue
+		}
+		if frame != len(want) || message != c.n {
+			t.Errorf("%+v: FrameLen %d, %d", c, frame, message)
+		}
+	}
+}
+
+// Whatever the estimate, the frame comes out the same.
+func TestFrameEstimates(t *testing.T) {
+	sizes := []int{0, 1, 117, 118, 121, 122, 124, 125, 126, 127, 65530, 65531, 65532, 65534, 65535, 65536, 65540}
+	for v := Variant(0); int(v) < NumVariants; v++ {
+		for _, n := range sizes {
+			msg := bytes.Repeat([]byte("abcdefg"), n/7+1)[:n]
+			want := AppendFrame(nil, v, msg)
+			for _, estimate := range sizes {
+				dst := append(BeginFrame([]byte("head"), v, estimate), msg...)
+				got, length := EndFrame(dst, v, 4, estimate)
+				if length != n || string(got[:4]) != "head" || !bytes.Equal(got[4:], want) {
+					t.Fatalf("variant %d, %d octets, estimate %d: %d", v, n, estimate, length)
+				}
+			}
+		}
+	}
+}
+
+func TestFrameRun(t *testing.T) {
+	for v := Variant(0); int(v) < NumVariants; v++ {
+		var run []byte
+		sizes := []int{1, 125, 126, 70000, 3}
+		for _, n := range sizes {
+			run = AppendFrame(run, v, bytes.Repeat([]byte("m"), n))
+		}
+		if frame, _ := FrameLen(v, run[:len(run)-1]); frame == 0 {
+			t.Errorf("variant %d: the first frame is whole", v)
+		}
+		for _, n := range sizes {
+			frame, message := FrameLen(v, run)
+			if message != n {
+				t.Fatalf("variant %d: %d octets, want %d", v, message, n)
+			}
+			for cut := range min(frame, 20) {
+				if f, m := FrameLen(v, run[:cut]); f != 0 || m != 0 {
+					t.Errorf("variant %d: %d octets of a frame of %d: %d, %d", v, cut, frame, f, m)
+				}
+			}
+			run = run[frame:]
+		}
+		if len(run) != 0 {
+			t.Errorf("variant %d: %d octets left", v, len(run))
+		}
+	}
+}
+
+func TestSplitBatch(t *testing.T) {
+	for _, c := range []struct {
+		s    Serializer
+		in   string
+		want []string
+		old  bool
+		ok   bool
+	}{
+		{JSON, "[1]\x1e", []string{"[1]"}, false, true},
+		{JSON, "[1]\x1e[2]\x1e[3]\x1e", []string{"[1]", "[2]", "[3]"}, false, true},
+		{JSON, "[1]\x18[2]\x18", []string{"[1]", "[2]"}, true, true},
+		{JSON, "[1]\x18[2]\x1e", []string{"[1]", "[2]"}, false, true},
+		{JSON, "", nil, false, false},
+		{JSON, "[1]", nil, false, false},
+		{JSON, "[1]\x1e[2]", []string{"[1]"}, false, false},
+		{JSON, "\x1e", nil, false, false},
+		{JSON, "[1]\x1e\x1e", []string{"[1]"}, false, false},
+		{MessagePack, "\x00\x00\x00\x01a", []string{"a"}, false, true},
+		{CBOR, "\x00\x00\x00\x01a\x00\x00\x00\x02bc", []string{"a", "bc"}, false, true},
+		{CBOR, "", nil, false, false},
+		{CBOR, "\x00\x00\x01", nil, false, false},
+		{CBOR, "\x00\x00\x00\x00", nil, false, false},
+		{CBOR, "\x00\x00\x00\x01a\x00", []string{"a"}, false, false},
+		{MessagePack, "\xff\xff\xff\xffa", nil, false, false},
+	} {
+		rest := []byte(c.in)
+		var got []string
+		var old bool
+		var err error
+		for {
+			var msg []byte
+			if msg, rest, old, err = SplitBatch(c.s, rest); err != nil {
+				break
+			}
+			if got = append(got, string(msg)); len(rest) == 0 {
+				break
+			}
+		}
+		var v *Violation
+		if (err == nil) != c.ok || err != nil && !errors.As(err, &v) || err == nil && old != c.old || len(got) != len(c.want) {
+			t.Errorf("%q: %q, %t, %v", c.in, got, old, err)
+			continue
+		}
+		for i := range got {
+			if got[i] != c.want[i] {
+				t.Errorf("%q: %q", c.in, got)
+			}
+		}
+	}
+}
+
+// Frames of any variant, however cut, are measured without harm; batches are split into what was joined.
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte("[1]"), uint8(0), 5)
+	f.Add([]byte("\x82\x7e\x00\x7e"), uint8(4), 200)
+	f.Add([]byte("\x00\x00\x00\x05hello"), uint8(10), 1)
+	f.Fuzz(func(t *testing.T, b []byte, variant uint8, estimate int) {
+		v := Variant(int(variant) % NumVariants)
+		if frame, message := FrameLen(v, b); frame > len(b) || message > frame || frame < 0 || message < 0 {
+			t.Fatalf("FrameLen(%d, % x) = %d, %d", v, b, frame, message)
+		}
+		estimate &= 1<<17 - 1
+		framed, n := EndFrame(append(BeginFrame(nil, v, estimate), b...), v, 0, estimate)
+		frame, message := FrameLen(v, framed)
+		if frame != len(framed) || message != len(b) || n != len(b) {
+			t.Fatalf("%d octets in %d: %d, %d", len(b), len(framed), message, frame)
+		}
+		_, _, _, _ = SplitBatch(v.Serializer(), b)
+		if f := v.Framing(); f != WebSocketBatch && f != WebSocketBatchOld || len(b) == 0 || bytes.ContainsAny(b, "\x1e\x18") {
+			return
+		}
+		header := 2
+		switch framed[1] {
+		case 126:
+			header = 4
+		case 127:
+			header = 10
+		}
+		msg, rest, old, err := SplitBatch(v.Serializer(), framed[header:])
+		if err != nil || !bytes.Equal(msg, b) || len(rest) != 0 || old != (v.Serializer() == JSON && v.Framing() == WebSocketBatchOld) {
+			t.Fatalf("%q: %q, %q, %t, %v", framed, msg, rest, old, err)
+		}
+	})
+}

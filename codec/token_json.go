@@ -1,0 +1,143 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+func (x *lexer) nextJSON(t *token) {
+	// Commas and colons carry nothing once the structure is known to be right.
+	for x.i < len(x.b) && (x.b[x.i] == ',' || x.b[x.i] == ':' || x.b[x.i] <= ' ') {
+		x.i++
+	}
+	if x.i >= len(x.b) {
+		return
+	}
+	start := x.i
+	switch c := x.b[start]; c {
+	case '{', '[':
+		x.i++
+		t.kind, t.open, t.n = kindList, true, -1
+		if c == '{' {
+			t.kind = kindDict
+		}
+	case '}', ']':
+		x.i++
+	case 'n':
+		x.i += 4
+		t.kind = kindNull
+	case 't':
+		x.i += 4
+		t.kind, t.u = kindBool, 1
+	case 'f':
+		x.i += 5
+		t.kind = kindBool
+	case '"':
+		x.i, _ = skipJSONString(x.b, start)
+		t.kind = kindText
+		t.b = x.b[start+1 : x.i-1]
+		if !isPlain(t.b) {
+			x.scratch = appendUnescaped(x.scratch[:0], t.b)
+			t.b = x.scratch
+		}
+	default:
+		x.i, _ = skipJSONNumber(x.b, start)
+		lexNumber(t, x.b[start:x.i])
+	}
+}
+
+// lexNumber fills t from the JSON number b: an integer if it has neither fraction nor exponent.
+//
+// hot: BenchmarkTranscode. The unsafe string lives as long as the call; a copy would be an allocation per number.
+func lexNumber(t *token, b []byte) {
+	for _, c := range b {
+		if c == '.' || c|0x20 == 'e' {
+			// The only error left is a number beyond the range, and that one yields an infinity.
+			t.f, _ = strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64)
+			t.kind, t.b = kindFloat, b
+			return
+		}
+	}
+	t.kind = kindInt
+	t.neg = b[0] == '-'
+	if t.neg {
+		b = b[1:]
+	}
+	u, zero, ok := parseDigits(b)
+	switch {
+	case !ok:
+		t.kind, t.b = kindBig, b
+	case zero:
+		t.neg = false
+	case t.neg:
+		t.u = u - 1
+	default:
+		t.u = u
+	}
+}
+
+// isPlain reports whether the inside of a JSON string has no escapes.
+func isPlain(b []byte) bool {
+	return bytes.IndexByte(b, '\\') < 0
+}
+
+// appendUnescaped appends the text that the inside of a well-formed JSON string spells. A lone surrogate becomes U+FFFD.
+func appendUnescaped(dst, b []byte) []byte {
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c != '\\' {
+			dst = append(dst, c)
+			i++
+			continue
+		}
+		c = b[i+1]
+		i += 2
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			r, _ := hex4(b, i)
+			i += 4
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if i+6 <= len(b) && b[i] == '\\' && b[i+1] == 'u' {
+					low, _ = hex4(b, i+2)
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// decodeBinary appends to dst what text stands for, U+0000 and standard base64 with padding (PROTOCOL 14.2). If ok is false text is not
+// binary; what does not decode stays text.
+func decodeBinary(dst, text []byte) (bin []byte, ok bool) {
+	if len(text) == 0 || text[0] != 0 {
+		return dst, false
+	}
+	for _, c := range text {
+		if c == '\n' || c == '\r' { // the decoder would skip them, and the text could not be restored
+			return dst, false
+		}
+	}
+	bin, err := base64.StdEncoding.AppendDecode(dst, text[1:])
+	return bin, err == nil
+}

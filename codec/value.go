@@ -1,0 +1,248 @@
+package codec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64, map[string]any. Dictionaries
+// come out in order of their keys; what is not UTF-8 in a string is replaced. On error dst is returned unchanged in length. Cold
+// paths only.
+func AppendValue(dst []byte, s Serializer, v any) ([]byte, error) {
+	out, err := appendValue(dst, s, v, 0)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return dst, errDepth
+	}
+	switch v := v.(type) {
+	case nil:
+		return appendNull(dst, s), nil
+	case bool:
+		return appendBool(dst, s, v), nil
+	case int:
+		return appendInt(dst, s, int64(v)), nil
+	case int8:
+		return appendInt(dst, s, int64(v)), nil
+	case int16:
+		return appendInt(dst, s, int64(v)), nil
+	case int32:
+		return appendInt(dst, s, int64(v)), nil
+	case int64:
+		return appendInt(dst, s, v), nil
+	case uint:
+		return appendUint(dst, s, uint64(v)), nil
+	case uint8:
+		return appendUint(dst, s, uint64(v)), nil
+	case uint16:
+		return appendUint(dst, s, uint64(v)), nil
+	case uint32:
+		return appendUint(dst, s, uint64(v)), nil
+	case uint64:
+		return appendUint(dst, s, v), nil
+	case float32:
+		return appendFloat(dst, s, float64(v), true), nil
+	case float64:
+		return appendFloat(dst, s, v, false), nil
+	case string:
+		return appendCleanText(dst, s, v), nil
+	case []byte:
+		return appendBin(dst, s, v), nil
+	case []any:
+		return appendSlice(dst, s, v, func(dst []byte, item any) ([]byte, error) { return appendValue(dst, s, item, depth+1) })
+	case []string:
+		return appendSlice(dst, s, v, func(dst []byte, item string) ([]byte, error) { return appendCleanText(dst, s, item), nil })
+	case []uint64:
+		return appendSlice(dst, s, v, func(dst []byte, item uint64) ([]byte, error) { return appendUint(dst, s, item), nil })
+	case map[string]any:
+		return appendMap(dst, s, v, depth)
+	}
+	return dst, fmt.Errorf("codec: no encoding for a %T", v)
+}
+
+func appendCleanText(dst []byte, s Serializer, text string) []byte {
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "\uFFFD")
+	}
+	return appendText(dst, s, text)
+}
+
+func appendSlice[T any](dst []byte, s Serializer, items []T, one func([]byte, T) ([]byte, error)) (_ []byte, err error) {
+	dst = appendListHead(dst, s, len(items))
+	for i, item := range items {
+		if s == JSON && i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = one(dst, item); err != nil {
+			return dst, err
+		}
+	}
+	if s == JSON {
+		dst = append(dst, ']')
+	}
+	return dst, nil
+}
+
+func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte, err error) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	dst = appendDictHead(dst, s, len(m))
+	for i, k := range keys {
+		if s == JSON && i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendCleanText(dst, s, k)
+		if s == JSON {
+			dst = append(dst, ':')
+		}
+		if dst, err = appendValue(dst, s, m[k], depth+1); err != nil {
+			return dst, err
+		}
+	}
+	if s == JSON {
+		dst = append(dst, '}')
+	}
+	return dst, nil
+}
+
+// Value decodes one encoded value into the same Go types: integers are int64, or uint64 above its range; integers beyond 64 bits and
+// JSON numbers beyond float64 are their digits as string; JSON strings that stand for binary are []byte (PROTOCOL 14.2), as are
+// extensions; tags leave their content; keys that are no text are rendered as JSON. The error is a *Violation and says why raw is
+// malformed. Cold paths only.
+func Value(s Serializer, raw []byte) (any, error) {
+	var st nesting
+	start := 0
+	if s == JSON {
+		start = skipSpace(raw, 0)
+	}
+	end, why := skip(s, raw, start, 0, &st)
+	if why == "" && s == JSON {
+		end = skipSpace(raw, end)
+	}
+	if why == "" && end != len(raw) {
+		why = whyTrailing
+	}
+	if why != "" {
+		return nil, &Violation{Reason: "value: " + why}
+	}
+	x := lexer{s: s, b: raw}
+	v, _, err := x.value()
+	return v, err
+}
+
+// value builds the next value. Its recursion is bounded by skip's depth. end says that a container ended instead.
+func (x *lexer) value() (v any, end bool, err error) {
+	var t token
+	x.next(&t)
+	for t.kind == kindTag {
+		x.next(&t)
+	}
+	switch t.kind {
+	case kindEnd:
+		return nil, true, nil
+	case kindNull:
+		return nil, false, nil
+	case kindBool:
+		return t.u != 0, false, nil
+	case kindInt, kindBig:
+		return x.goInteger(&t), false, nil
+	case kindFloat:
+		if x.s == JSON && t.f-t.f != 0 {
+			return string(t.b), false, nil
+		}
+		return t.f, false, nil
+	case kindText:
+		if x.s == JSON {
+			if bin, ok := decodeBinary([]byte{}, t.b); ok {
+				return bin, false, nil
+			}
+		}
+		return string(t.b), false, nil
+	case kindBin, kindExt:
+		return append([]byte{}, t.b...), false, nil
+	case kindList:
+		items := []any{}
+		for n := t.n; t.open || n > 0; n-- {
+			item, end, err := x.value()
+			if err != nil {
+				return nil, false, err
+			}
+			if end {
+				break
+			}
+			items = append(items, item)
+		}
+		return items, false, nil
+	}
+	m := map[string]any{}
+	for n := t.n; t.open || n > 0; n-- {
+		at := x.i
+		k, end, err := x.value()
+		if err != nil {
+			return nil, false, err
+		}
+		if end {
+			break
+		}
+		name, ok := k.(string)
+		if !ok {
+			if name, err = x.keyText(at); err != nil {
+				return nil, false, err
+			}
+		}
+		if m[name], _, err = x.value(); err != nil {
+			return nil, false, err
+		}
+	}
+	return m, false, nil
+}
+
+// keyText renders the key that began at x.b[at] and was just read as Transcode to JSON does.
+func (x *lexer) keyText(at int) (string, error) {
+	if x.s == JSON { // text that looks like binary: in a key it is text all the same
+		k := lexer{s: JSON, b: x.b, i: at}
+		var t token
+		k.next(&t)
+		return string(t.b), nil
+	}
+	t := transcoder{lex: lexer{s: x.s, b: x.b, i: at}, to: JSON}
+	var tok token
+	t.lex.next(&tok)
+	for tok.kind == kindTag {
+		t.lex.next(&tok)
+	}
+	if tok.kind == kindList || tok.kind == kindDict {
+		return "", errKeyForm
+	}
+	t.key(&tok)
+	x2 := lexer{s: JSON, b: t.dst}
+	x2.next(&tok)
+	return string(tok.b), nil
+}
+
+// goInteger returns the integer t as int64, uint64 or, beyond 64 bits, its digits.
+func (x *lexer) goInteger(t *token) any {
+	switch {
+	case t.kind == kindInt && t.u <= 1<<63-1 && t.neg:
+		return ^int64(t.u)
+	case t.kind == kindInt && t.u <= 1<<63-1:
+		return int64(t.u)
+	case t.kind == kindInt && !t.neg:
+		return t.u
+	case t.kind == kindBig && x.s == JSON:
+		return string(signed(t.neg, t.b))
+	case len(t.b) > bignumBytesMax:
+		return append([]byte{}, t.b...)
+	}
+	return bigOf(t).String()
+}

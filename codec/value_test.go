@@ -1,0 +1,87 @@
+package codec
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Every Go type that AppendValue takes, and what Value makes of it.
+func TestValueTypes(t *testing.T) {
+	for _, c := range []struct{ in, want any }{
+		{nil, nil},
+		{true, true},
+		{int(-5), int64(-5)},
+		{int8(-128), int64(-128)},
+		{int16(-129), int64(-129)},
+		{int32(math.MinInt32), int64(math.MinInt32)},
+		{int64(math.MinInt64), int64(math.MinInt64)},
+		{uint(5), int64(5)},
+		{uint8(255), int64(255)},
+		{uint16(256), int64(256)},
+		{uint32(math.MaxUint32), int64(math.MaxUint32)},
+		{uint64(math.MaxUint64), uint64(math.MaxUint64)},
+		{float32(0.5), 0.5},
+		{0.1, 0.1},
+		{"text", "text"},
+		{"bad \xff", "bad \uFFFD"},
+		{[]byte{0, 255}, []byte{0, 255}},
+		{[]byte{}, []byte{}},
+		{list{}, list{}},
+		{list{1, list{nil}}, list{int64(1), list{nil}}},
+		{[]string{"a", "\xff"}, list{"a", "\uFFFD"}},
+		{[]uint64{1, MaxID}, list{int64(1), int64(MaxID)}},
+		{dict{"b": 1, "a": dict{}}, dict{"b": int64(1), "a": dict{}}},
+		{dict{"\xff": 1}, dict{"\uFFFD": int64(1)}},
+	} {
+		for _, ser := range serializers {
+			b, err := AppendValue([]byte("x"), ser.s, c.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, mustValue(t, ser.s, b[1:])); diff != "" {
+				t.Errorf("%s %T:\n%s", ser.name, c.in, diff)
+			}
+		}
+	}
+}
+
+func TestValueForeignForms(t *testing.T) {
+	for _, c := range []struct {
+		s    Serializer
+		in   string
+		want any
+	}{
+		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{"\x00AA==": []byte{0}, "a": "1e400"}},
+		{JSON, `[18446744073709551616,-9223372036854775809]`, list{"18446744073709551616", "-9223372036854775809"}},
+		{MessagePack, "\x84\x01\x02\xc4\x01a\x03\xc3\x04\xd6\xff\x00\x00\x00\x01\x05", dict{"1": int64(2), "YQ==": int64(3), "true": int64(4), "1970-01-01T00:00:01Z": int64(5)}},
+		{MessagePack, "\x92\xd4\x05\x07\xa1\xff", list{[]byte{7}, "\xff"}},
+		{CBOR, "\x9f\xc1\x05\xbf\xc1\x06\xf7\xff\x5f\x41a\xff\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\x3b\xff\xff\xff\xff\xff\xff\xff\xff\xff", list{
+			int64(5), dict{"6": nil}, []byte("a"), "18446744073709551616", "-18446744073709551616",
+		}},
+	} {
+		if diff := cmp.Diff(c.want, mustValue(t, c.s, []byte(c.in))); diff != "" {
+			t.Errorf("%q:\n%s", c.in, diff)
+		}
+	}
+	for _, c := range []struct {
+		s  Serializer
+		in string
+	}{
+		{JSON, ``}, {JSON, `[`}, {JSON, `[] []`}, {JSON, `nul`}, {MessagePack, ""}, {MessagePack, "\x91"}, {MessagePack, "\xc0\xc0"}, {CBOR, "\x1c"}, {CBOR, "\x80\x80"},
+	} {
+		v, err := Value(c.s, []byte(c.in))
+		var violation *Violation
+		if !errors.As(err, &violation) {
+			t.Errorf("%q: %v, %v", c.in, v, err)
+		}
+	}
+	if v, err := Value(MessagePack, []byte("\x81\x91\x01\x02")); !errors.Is(err, errKeyForm) {
+		t.Errorf("a list as key: %v, %v", v, err)
+	}
+	if v, err := Value(MessagePack, []byte("\x81\x01\x81\x80\x02")); !errors.Is(err, errKeyForm) {
+		t.Errorf("a dictionary as key inside: %v, %v", v, err)
+	}
+}

@@ -1,0 +1,225 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Connections are dealt out evenly, whatever the order in which they speak.
+func TestConnectionsSpreadEvenly(t *testing.T) {
+	homes := make(chan int, 100)
+	e := start(t, Config{Loops: 4}, func(x port.Executor, c port.Conn) port.Handler {
+		if x.Loop() != c.Home() || x.Loops() != 4 {
+			t.Errorf("opened on loop %d, home %d of %d", x.Loop(), c.Home(), x.Loops())
+		}
+		homes <- c.Home()
+		return echoes(x, c)
+	})
+	count := map[int]int{}
+	for range 40 {
+		dialRaw(t, e, codec.CBOR)
+		count[<-homes]++
+	}
+	if fmt.Sprint(count) != "map[0:10 1:10 2:10 3:10]" {
+		t.Fatal(count)
+	}
+}
+
+func TestPortInUseSaysWhatToDo(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	address := e.Addrs()[0].String()
+	_, err := New(Config{Listen: []string{"127.0.0.1:0", address}}, echoes)
+	if err == nil || !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "--listen") {
+		t.Fatal(err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for _, cfg := range []Config{
+		{Loops: 65}, {Loops: -1}, {MessageBytesMax: 16<<20 + 1}, {MessageBytesMax: 511}, {HandshakeTimeout: -1}, {BacklogBytesMax: 100},
+		{SlowConsumer: 7}, {CreditBytes: -1}, {ConnectionsMax: -1}, {Listen: make([]string, 65)}, {Listen: []string{"nonsense"}},
+	} {
+		if _, err := New(cfg, echoes); err == nil {
+			t.Errorf("accepted %+v", cfg)
+		}
+	}
+	if _, err := New(Config{}, nil); err == nil {
+		t.Error("accepted no Opener")
+	}
+	cfg := Config{}
+	if err := cfg.check(); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second || cfg.PingInterval != 30*time.Second ||
+		cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 32<<20 || cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
+		t.Fatalf("%+v", cfg)
+	}
+}
+
+// ENGINE 9, trap 16: a restart on the same port right after the server closed its connections first.
+func TestRestartOnTheSamePort(t *testing.T) {
+	first, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, echoes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := dialRaw(t, first, codec.CBOR)
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.expectEnd()
+	second := start(t, Config{Listen: []string{first.Addrs()[0].String()}}, echoes)
+	p = dialRaw(t, second, codec.CBOR)
+	p.send(rawFrameOf([]byte("x")))
+	p.expect(rawFrameOf([]byte("x")))
+}
+
+func TestUnixSocketFileIsCleanedUp(t *testing.T) {
+	path := t.TempDir() + "/s"
+	// A dead program's socket is in the way.
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	e, err := New(Config{Listen: []string{"unix:" + path}}, echoes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("socket file left: %v", err)
+	}
+	// A file that is no socket is nobody's business.
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{Listen: []string{"unix:" + path}}, echoes); err == nil {
+		t.Fatal("listened over a file")
+	}
+	if b, _ := os.ReadFile(path); string(b) != "precious" {
+		t.Fatal("file touched")
+	}
+}
+
+// ENGINE 9, trap 1: the process runs out of descriptors while clients come. In a process of its own, because the limit is the
+// process's.
+func TestOutOfDescriptors(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), "ENGINE_TEST_CHILD=descriptors")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "survived") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// runChild is what the test binary does instead of testing when it was started by TestOutOfDescriptors.
+func runChild(what string) {
+	fail := func(format string, args ...any) {
+		fmt.Printf(format+"\n", args...)
+		os.Exit(1)
+	}
+	if what != "descriptors" {
+		fail("unknown child %q", what)
+	}
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, ConnectionsMax: 1 << 20, Log: quiet()}, echoes)
+	if err != nil {
+		fail("%v", err)
+	}
+	if err := e.Start(); err != nil {
+		fail("%v", err)
+	}
+	address := e.Addrs()[0].String()
+	call := func(nc net.Conn) error {
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		if _, err := nc.Write([]byte{0x7F, 0xF1, 0, 0, 0, 0, 0, 1, 'x'}); err != nil {
+			return err
+		}
+		answer := make([]byte, 9)
+		for n := 0; n < len(answer); {
+			k, err := nc.Read(answer[n:])
+			if err != nil {
+				return err
+			}
+			n += k
+		}
+		return nil
+	}
+	before, err := net.Dial("tcp", address)
+	if err != nil {
+		fail("%v", err)
+	}
+	if err := call(before); err != nil {
+		fail("first call: %v", err)
+	}
+	// Descriptors for the clients' ends are taken first; what is left then is less than the server needs.
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		fail("%v", err)
+	}
+	limit.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		fail("%v", err)
+	}
+	var clients []net.Conn
+	for {
+		nc, err := net.Dial("tcp", address)
+		if err != nil {
+			break // this end is out of descriptors too
+		}
+		clients = append(clients, nc)
+	}
+	for end := time.Now().Add(patience); e.Stats().AcceptPauses == 0; {
+		if time.Now().After(end) {
+			fail("never ran out with %d clients", len(clients))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for _, nc := range clients {
+		nc.Close()
+	}
+	for end := time.Now().Add(patience); ; {
+		after, err := net.Dial("tcp", address)
+		if err == nil {
+			if err = call(after); err == nil {
+				break
+			}
+			after.Close()
+		}
+		if time.Now().After(end) {
+			fail("not served again: %v", err)
+		}
+	}
+	if s := e.Stats(); s.Connections < 2 {
+		fail("the first connection is gone: %+v", s)
+	}
+	if err := e.Stop(context.Background()); err != nil {
+		fail("%v", err)
+	}
+	fmt.Println("survived")
+}

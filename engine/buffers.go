@@ -1,0 +1,54 @@
+//go:build linux
+
+package engine
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// Input buffers come from pools by size class, powers of two from 1 KiB to 1 MiB; larger ones are left to the collector.
+const (
+	bufferShiftMin = 10
+	bufferShiftMax = 20
+)
+
+var bufferPools [bufferShiftMax - bufferShiftMin + 1]sync.Pool // of *[]byte with exactly the capacity of the class
+
+func bufferClass(size int) int {
+	return max(bits.Len(uint(max(size, 1)-1)), bufferShiftMin) - bufferShiftMin
+}
+
+// takeBuffer returns an empty buffer with room for size bytes.
+func takeBuffer(size int) []byte {
+	class := bufferClass(size)
+	if class >= len(bufferPools) {
+		return make([]byte, 0, size)
+	}
+	if b, ok := bufferPools[class].Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 0, 1<<(class+bufferShiftMin))
+}
+
+// giveBuffer returns b, which nobody may use any more.
+func giveBuffer(b []byte) {
+	size := cap(b)
+	class := bufferClass(size)
+	if size == 0 || class >= len(bufferPools) || size != 1<<(class+bufferShiftMin) {
+		return
+	}
+	b = b[:0]
+	bufferPools[class].Put(&b)
+}
+
+// grow returns b with room for n more bytes and gives the old buffer back. The capacity follows the bytes that are there, never an
+// announcement: at most twice of them.
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	bigger := append(takeBuffer(max(len(b)+n, 2*len(b))), b...)
+	giveBuffer(b)
+	return bigger
+}

@@ -1,0 +1,108 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPageAndHealth(t *testing.T) {
+	e := start(t, Config{Page: func(path string) (int, string, []byte) {
+		if path == "/boom" {
+			panic("page")
+		}
+		return 418, "text/x", []byte("page " + path)
+	}}, echoes)
+	plain := start(t, Config{}, echoes)
+	for _, c := range []struct {
+		e             *Engine
+		request, body string
+		status        int
+	}{
+		{e, "GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n", "page /a", 418},
+		{e, "GET http://h/abs HTTP/1.1\r\nHost: h\r\n\r\n", "page /abs", 418},
+		{e, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "ok", 200},
+		{e, "GET /healthz HTTP/1.0\r\n\r\n", "ok", 200},
+		{e, "HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n", "", 418},
+		{e, "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "only GET and HEAD\n", 405},
+		{e, "GET /a FTP/1.1\r\nHost: h\r\n\r\n", "malformed request line\n", 400},
+		{e, "GET nonsense HTTP/1.1\r\nHost: h\r\n\r\n", "malformed request target\n", 400},
+		{e, "GET /a HTTP/1.1\r\nHost: h\x01\r\n\r\n", "malformed header\n", 400},
+		{plain, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", builtinPage, 200},
+		{plain, "GET /other HTTP/1.1\r\nHost: h\r\n\r\n", "nothing here\n", 404},
+	} {
+		p := dial(t, c.e)
+		p.send([]byte(c.request))
+		status, head := p.readHead()
+		body, err := io.ReadAll(p.r)
+		if err != nil || status != c.status || string(body) != c.body || !strings.Contains(head, "Connection: close\r\n") {
+			t.Errorf("%q: %q %q %v", c.request, head, body, err)
+		}
+	}
+	p := dial(t, e)
+	p.send([]byte("GET /boom HTTP/1.1\r\nHost: h\r\n\r\n"))
+	p.expectEnd()
+	if e.Stats().Panics != 1 {
+		t.Error("the panic of a page was not counted")
+	}
+}
+
+func TestTRN51HeadIsBounded(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	for name, head := range map[string][]byte{
+		"2 MiB line":   bytes.Repeat([]byte("A"), 2<<20),
+		"10 000 lines": []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X-Y: z\r\n", 10_000)),
+		"101 lines":    []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X-Y: z\r\n", 101)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dial(t, e)
+			go p.Write(head) // fails when the server hangs up, as it should
+			// A client that still sends may lose the answer to the reset that follows it; the connection ends either way.
+			answer, _ := io.ReadAll(p.r)
+			if len(answer) > 0 && !bytes.HasPrefix(answer, []byte("HTTP/1.1 431 ")) {
+				t.Fatalf("%q", answer)
+			}
+			eventually(t, "connection closed", func() bool { return e.Stats().Connections == 0 })
+			if in := e.Stats().BytesIn; in > 512<<10 {
+				t.Fatalf("%d bytes read", in)
+			}
+		})
+	}
+	p := dial(t, e)
+	p.send([]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X-Y: z\r\n", 98) + "\r\n"))
+	if status, _ := p.readHead(); status != 200 {
+		t.Fatalf("100 lines: %d", status)
+	}
+}
+
+func TestTRN49SlowLoris(t *testing.T) {
+	e := start(t, Config{HandshakeTimeout: 150 * time.Millisecond}, echoes)
+	silent, raw, http := dial(t, e), dial(t, e), dial(t, e)
+	raw.send([]byte{0x7F, 0xF1})
+	stop := make(chan bool)
+	go func() {
+		// Each octet is in time; the whole is not.
+		for _, b := range upgradeRequest("wamp.2.json") {
+			if _, err := http.Write([]byte{b}); err != nil {
+				break
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		<-stop
+	}()
+	for _, p := range []*peer{silent, raw, http} {
+		p.expectEnd()
+	}
+	close(stop)
+	if n := e.Stats().HandshakeTimeouts; n != 3 {
+		t.Errorf("%d timeouts counted", n)
+	}
+}

@@ -1,0 +1,425 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// TRN-21, LIM-01: one connection over the limit is told so, the others do not notice.
+func TestTRN21LIM01ConnectionLimit(t *testing.T) {
+	e := start(t, Config{ConnectionsMax: 2}, echoes)
+	a, b := dialRaw(t, e, codec.JSON), dialRaw(t, e, codec.JSON)
+	p := dial(t, e)
+	p.send([]byte{0x7F, 0xF1, 0, 0})
+	p.expect([]byte{0x7F, 0x40, 0, 0})
+	p.expectEnd()
+	p = dial(t, e)
+	p.send(upgradeRequest("wamp.2.json"))
+	if status, _ := p.readHead(); status != 503 {
+		t.Fatal(status)
+	}
+	silent := dial(t, e)
+	silent.expectEnd()
+	for _, p := range []*peer{a, b} {
+		p.send(rawFrameOf([]byte("x")))
+		p.expect(rawFrameOf([]byte("x")))
+	}
+	a.Close()
+	eventually(t, "room again", func() bool { return e.Stats().Connections == 1 })
+	c := dialRaw(t, e, codec.JSON)
+	c.send(rawFrameOf([]byte("x")))
+	c.expect(rawFrameOf([]byte("x")))
+	if n := e.Stats().Refused; n != 3 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+// ENGINE 9, trap 11: 16 MB that are announced but not sent cost next to nothing.
+func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	announce := []func() *peer{
+		func() *peer {
+			p := dialRaw(t, e, codec.CBOR)
+			p.send([]byte{0x00, 0xFF, 0xFF, 0xFF}, []byte("few"))
+			return p
+		},
+		func() *peer {
+			p := dialWS(t, e, "wamp.2.cbor")
+			p.send([]byte{0x82, 0xFF, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4}, []byte("few"))
+			return p
+		},
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	in := e.Stats().BytesIn
+	for range 50 {
+		for _, a := range announce {
+			a()
+		}
+	}
+	eventually(t, "all arrived", func() bool { return e.Stats().BytesIn-in >= 50*(4+7+int64(len(upgradeRequest("wamp.2.cbor")))+17) })
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 100*100<<10 {
+		t.Fatalf("100 connections grew the heap by %d bytes", grown)
+	}
+}
+
+// REVIEW R1: a publisher without credit is not read from; what it sent already waits, in bounds, and goes on when the credit comes back.
+func TestR1CreditPausesReading(t *testing.T) {
+	for _, transport := range []string{"rawsocket", "websocket", "batch"} {
+		t.Run(transport, func(t *testing.T) {
+			var handled atomic.Int64
+			refund := make(chan func(), 1)
+			e := start(t, Config{Loops: 2, CreditBytes: 1000}, func(x port.Executor, c port.Conn) port.Handler {
+				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+					if handled.Add(1) == 3 {
+						c.Spend(5000)
+						// The refund comes from the other loop.
+						x.Post(1-x.Loop(), 1, &countJob{members: 1, end: func(x port.Executor) {
+							refund <- func() {
+								x.(*loop).post(note{kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) { c.Refund(x, 5000) }}})
+							}
+						}})
+					}
+					reply(x, c, b)
+				}}
+			})
+			var p *peer
+			var send func(s string) []byte
+			want := rawFrameOf
+			switch transport {
+			case "rawsocket":
+				p = dialRaw(t, e, codec.CBOR)
+				send = func(s string) []byte { return rawFrameOf([]byte(s)) }
+			case "websocket":
+				p = dialWS(t, e, "wamp.2.cbor")
+				send = func(s string) []byte { return binaryMsg([]byte(s)) }
+				want = serverBin
+			default:
+				p = dialWS(t, e, "wamp.2.cbor.batched")
+				v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)
+				send = func(s string) []byte { return batchEntry(v, []byte(s)) }
+				want = func(b []byte) []byte { return frameFor(v, b) }
+			}
+			var all []byte
+			for _, s := range []string{"1", "2", "3", "4", "5"} {
+				all = append(all, send(s)...)
+			}
+			if transport == "batch" {
+				all = binaryMsg(all)
+			}
+			p.send(all)
+			for _, s := range []string{"1", "2", "3"} {
+				p.expect(want([]byte(s)))
+			}
+			back := <-refund
+			// The socket is not read: far more than any buffer of ours holds stays with the client.
+			go func() {
+				_ = p.SetWriteDeadline(time.Now().Add(patience))
+				_, _ = p.Write(rawFrameOf(make([]byte, 1<<20))[:4])
+			}()
+			eventually(t, "paused", func() bool { return e.Stats().ReadPauses == 1 })
+			if n := handled.Load(); n != 3 {
+				t.Fatalf("%d handled without credit", n)
+			}
+			back()
+			for _, s := range []string{"4", "5"} {
+				p.expect(want([]byte(s)))
+			}
+			if n := handled.Load(); n != 5 {
+				t.Fatalf("%d handled", n)
+			}
+		})
+	}
+}
+
+// The kernel is what holds an unread client back.
+func TestPausedSocketIsNotRead(t *testing.T) {
+	var conns atomic.Pointer[port.Conn]
+	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			conns.Store(&c)
+			c.Spend(2)
+		}}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("spend")))
+	eventually(t, "paused", func() bool { return e.Stats().ReadPauses == 1 })
+	in := e.Stats().BytesIn
+	_ = p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	n, err := p.Write(make([]byte, 64<<20))
+	if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+		t.Fatalf("wrote %d, %v", n, err)
+	}
+	if got := e.Stats().BytesIn; got != in {
+		t.Fatalf("%d bytes read while paused", got-in)
+	}
+}
+
+// A client that pipelines requests and never reads is not read from before its answers fill the queue; when it reads, all of it comes.
+func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
+	const limit = 1 << 20
+	var most atomic.Int64
+	e := start(t, Config{Loops: 1, BacklogBytesMax: limit}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			if !reply(x, c, bytes.Repeat(b, 16)) {
+				t.Error("refused")
+			}
+			c.Lock()
+			most.Store(max(most.Load(), int64(c.(*conn).q.bytes)))
+			c.Unlock()
+		}}
+	})
+	other := dialRaw(t, e, codec.CBOR)
+	p := dialRaw(t, e, codec.CBOR)
+	const calls = 40_000
+	sent := make(chan error)
+	go func() {
+		var err error
+		for i := 0; i < calls && err == nil; i += 100 {
+			var b []byte
+			for k := range 100 {
+				b = append(b, rawFrameOf(binary.BigEndian.AppendUint64(nil, uint64(i+k)))...)
+			}
+			_, err = p.Write(b)
+		}
+		sent <- err
+	}()
+	eventually(t, "held back", func() bool { return e.Stats().ReadPauses > 0 })
+	other.send(rawFrameOf([]byte("o"))) // others are not affected
+	other.expect(rawFrameOf(bytes.Repeat([]byte("o"), 16)))
+	for i := range calls {
+		p.expect(rawFrameOf(bytes.Repeat(binary.BigEndian.AppendUint64(nil, uint64(i)), 16)))
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if n := most.Load(); n > limit/4+readBytes*16 || n < limit/4 {
+		t.Fatalf("the queue grew to %d", n)
+	}
+	if e.Stats().SlowConsumersClosed != 0 {
+		t.Fatal("closed")
+	}
+}
+
+// overload opens one connection that does not read and appends events on its loop until something happens.
+func overload(t *testing.T, cfg Config, append func(x port.Executor, c port.Conn) bool) (*Engine, *peer) {
+	t.Helper()
+	cfg.Loops = 1
+	cfg.BacklogBytesMax = 256 << 10
+	e := start(t, cfg, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			if string(b) != "start" {
+				reply(x, c, b)
+				return
+			}
+			var step func(x port.Executor)
+			step = func(x port.Executor) {
+				if append(x, c) {
+					x.Post(0, 1, &countJob{members: 1, end: step})
+				}
+			}
+			step(x)
+		}}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("start")))
+	return e, p
+}
+
+func TestTRN48SlowConsumerIsDisconnected(t *testing.T) {
+	event := rawFrameOf(make([]byte, 10_000))
+	e, _ := overload(t, Config{}, func(x port.Executor, c port.Conn) bool {
+		c.AppendRun(x, event, 1)
+		return !c.(*conn).finished.Load()
+	})
+	eventually(t, "closed", func() bool { return e.Stats().Connections == 0 })
+	if s := e.Stats(); s.SlowConsumersClosed != 1 || s.EventsDropped != 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
+	sent := 0
+	e, p := overload(t, Config{SlowConsumer: DropNewest}, func(x port.Executor, c port.Conn) bool {
+		frame := rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(sent)))
+		c.AppendRun(x, frame, 1)
+		c.Lock()
+		defer c.Unlock()
+		if n := c.(*conn).q.bytes; n > 256<<10 {
+			t.Errorf("queue of %d bytes", n)
+		}
+		sent++
+		return x.(*loop).stats.eventsDropped.Load() < 10
+	})
+	eventually(t, "dropped", func() bool { return e.Stats().EventsDropped == 10 })
+	// What was queued before the drops arrives, whole and in order, as soon as the client reads.
+	for i := range sent - 10 {
+		p.expect(rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(i))))
+	}
+	p.send(rawFrameOf([]byte("still there")))
+	p.expect(rawFrameOf([]byte("still there")))
+}
+
+func TestInvocationsAreRefusedAndRepliesHaveAReserve(t *testing.T) {
+	message := make([]byte, 10_000)
+	var refusedAt, lastBytes int
+	e, _ := overload(t, Config{}, func(x port.Executor, c port.Conn) bool {
+		c.Lock()
+		defer c.Unlock()
+		class := port.Invocation
+		if refusedAt > 0 {
+			class = port.Reply
+		}
+		lastBytes = c.(*conn).q.bytes
+		buf, ok := c.Tail(class)
+		switch {
+		case ok:
+			c.Commit(x, append(buf, rawFrameOf(message)...))
+		case class == port.Invocation:
+			refusedAt = lastBytes
+		default:
+			return false
+		}
+		return true
+	})
+	eventually(t, "closed", func() bool { return e.Stats().Connections == 0 })
+	const bound = 256 << 10
+	if refusedAt < bound || refusedAt > bound+10_004 || lastBytes < bound*5/4 || lastBytes > bound*5/4+10_004 {
+		t.Fatalf("invocations refused at %d, replies at %d", refusedAt, lastBytes)
+	}
+	if e.Stats().SlowConsumersClosed != 1 {
+		t.Fatal("not counted")
+	}
+}
+
+// TRN-48: writability after a block is seen at home and everything arrives.
+func TestBlockedConnectionResumes(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		const runs = 5000
+		e := start(t, Config{Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+				write := func(x port.Executor) {
+					for i := range runs {
+						reply(x, c, binary.BigEndian.AppendUint64(make([]byte, 3000), uint64(i)))
+					}
+				}
+				if foreign {
+					x.Post(1-x.Loop(), 1, &countJob{members: 1, end: write})
+				} else {
+					write(x)
+				}
+			}}
+		})
+		p := dialRaw(t, e, codec.CBOR)
+		p.send(rawFrameOf([]byte("start")))
+		eventually(t, "writing", func() bool { return e.Stats().BytesOut > 100_000 })
+		for i := range runs {
+			p.expect(rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 3000), uint64(i))))
+		}
+	}
+}
+
+func TestKeepalive(t *testing.T) {
+	e := start(t, Config{PingInterval: 50 * time.Millisecond}, echoes)
+	p := dialWS(t, e, "wamp.2.json")
+	p.expect(pingFrame)
+	p.expect(pingFrame)
+	p.expectClose(1008)
+	if e.Stats().PingTimeouts != 1 {
+		t.Error("not counted")
+	}
+	alive := dialWS(t, e, "wamp.2.json")
+	for range 6 {
+		alive.expect(pingFrame)
+		alive.send(masked(0x8A, nil))
+	}
+	off := start(t, Config{PingInterval: -1}, echoes)
+	p = dialWS(t, off, "wamp.2.json")
+	_ = p.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if b, err := p.r.ReadByte(); err == nil {
+		t.Fatalf("got %x", b)
+	}
+}
+
+func TestTimerNeverFiresEarly(t *testing.T) {
+	type result struct{ want, got time.Duration }
+	results := make(chan result, 10)
+	stopped := make(chan bool, 1)
+	e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			for _, d := range []time.Duration{0, time.Nanosecond, 9 * time.Millisecond, 10 * time.Millisecond, 35 * time.Millisecond} {
+				began := time.Now()
+				x.Start(&port.Timer{Fire: func(port.Executor) { results <- result{d, time.Since(began)} }}, d)
+			}
+			never := &port.Timer{Fire: func(port.Executor) { stopped <- true }}
+			x.Start(never, 5*time.Millisecond)
+			x.Stop(never)
+			x.Stop(never)
+		}}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("x")))
+	for range 5 {
+		if r := <-results; r.got < r.want {
+			t.Errorf("fired after %v instead of %v", r.got, r.want)
+		}
+	}
+	select {
+	case <-stopped:
+		t.Error("a stopped timer fired")
+	default:
+	}
+}
+
+// TRN-54, LIM-03: 20 000 pipelined messages in one stream, both transports.
+func TestTRN54LIM03Pipelining(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	for _, transport := range []string{"rawsocket", "websocket"} {
+		var all, want []byte
+		for i := range 20_000 {
+			msg := []byte(strings.Repeat("m", 1+i%40))
+			if transport == "rawsocket" {
+				all, want = append(all, rawFrameOf(msg)...), append(want, rawFrameOf(msg)...)
+			} else {
+				all, want = append(all, binaryMsg(msg)...), append(want, serverBin(msg)...)
+			}
+		}
+		p := dialRaw(t, e, codec.CBOR)
+		if transport == "websocket" {
+			p = dialWS(t, e, "wamp.2.cbor")
+		}
+		go p.Write(all)
+		p.expect(want)
+	}
+}
+
+func TestAcceptedSocketsInheritOptions(t *testing.T) {
+	values := make(chan [2]int, 1)
+	e := start(t, Config{}, func(x port.Executor, c port.Conn) port.Handler {
+		fd := int(c.(*conn).q.fd)
+		delay, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		alive, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		values <- [2]int{delay, alive}
+		return echoes(x, c)
+	})
+	dialRaw(t, e, codec.CBOR)
+	if v := <-values; v[0] == 0 || v[1] == 0 {
+		t.Fatal(v)
+	}
+}

@@ -1,0 +1,262 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/socket"
+	"golang.org/x/sys/unix"
+
+	"banyan/engine/port"
+)
+
+// A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
+// kernel thinks; its own share needs no hop. Owned by loop once the engine runs.
+type listener struct {
+	fd      int
+	addr    net.Addr
+	network string // "tcp" or "unix"
+	path    string // of a Unix socket, to be removed at the end
+	engine  *Engine
+
+	pause  time.Duration // back-off after the process ran out of descriptors
+	timer  port.Timer
+	polled bool
+	logged time.Time
+}
+
+const (
+	acceptsPerTurn = 64
+	acceptPauseMin = 10 * time.Millisecond
+	acceptPauseMax = time.Second
+	// refusalsMax is how many connections over the limit may wait to be told so; beyond that they are closed without a word.
+	refusalsMax = 32
+
+	keepAliveIdle     = 60 // s without traffic before TCP asks
+	keepAliveInterval = 15 // s between questions
+	keepAliveCount    = 4  // unanswered questions that end the connection
+)
+
+// listen binds one address of Config.Listen.
+func listen(e *Engine, address string) (*listener, error) {
+	ls := &listener{fd: -1, network: "tcp", engine: e}
+	target := address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		ls.network, ls.path, target = "unix", path, path
+		if err := removeStale(path); err != nil {
+			return nil, err
+		}
+	}
+	nl, err := net.Listen(ls.network, target)
+	if err != nil {
+		return nil, listenError(address, err)
+	}
+	defer nl.Close() // the duplicate below stays
+	if ul, ok := nl.(*net.UnixListener); ok {
+		ul.SetUnlinkOnClose(false)
+	}
+	ls.addr = nl.Addr()
+	raw, err := nl.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
+	}
+	var inner error
+	err = raw.Control(func(fd uintptr) { ls.fd, inner = socket.Dup(int(fd)) })
+	if err = errors.Join(err, inner); err != nil {
+		return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
+	}
+	if ls.network == "tcp" {
+		// Accepted sockets inherit both.
+		err = errors.Join(socket.SetNoDelay(ls.fd, 1), socket.SetKeepAlive(ls.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount))
+		if err != nil {
+			_ = unix.Close(ls.fd)
+			return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
+		}
+	}
+	return ls, nil
+}
+
+// listenError says what can be done about err.
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("engine: %s is in use by another program; stop it or choose another address with --listen: %w", address, err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("engine: not permitted to listen on %s; choose a port above 1023 or a writable directory with --listen: %w", address, err)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("engine: %s is no address of this machine; choose another with --listen: %w", address, err)
+	}
+	return fmt.Errorf("engine: cannot listen on %q (wanted HOST:PORT or unix:PATH, see --listen): %w", address, err)
+}
+
+// removeStale removes the socket file of a program that is gone. Anything else at that path is left alone.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil // net.Listen will say what is wrong, if anything
+	}
+	probe, err := net.Dial("unix", path)
+	if err == nil {
+		_ = probe.Close()
+		return fmt.Errorf("engine: %s is in use by another program; stop it or choose another address with --listen", path)
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("engine: stale socket: %w", err)
+	}
+	return nil
+}
+
+// attach makes l accept for ls. Before the loop runs, or on it.
+func (ls *listener) attach(l *loop) error {
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: ls.fd}, false); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	ls.polled = true
+	return nil
+}
+
+// close ends accepting. On l's loop, or when no loop runs.
+func (ls *listener) close(l *loop) {
+	if l != nil {
+		l.Stop(&ls.timer)
+		if ls.polled {
+			_ = l.poller.Delete(ls.fd)
+		}
+		delete(l.listeners, ls.fd)
+	}
+	_ = unix.Close(ls.fd)
+	if ls.path != "" {
+		_ = os.Remove(ls.path)
+	}
+}
+
+// accept takes what waits, up to a bound.
+func (ls *listener) accept(l *loop) {
+	for range acceptsPerTurn {
+		fd, from, err := unix.Accept4(ls.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			ls.pause = 0
+			ls.welcome(l, fd, from)
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
+			ls.backOff(l, err)
+			return
+		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
+			panic(fmt.Sprintf("engine: accept: %v", err))
+		default:
+			// The connection that waited is gone (aborted, or its network is): the next may be fine.
+			ls.engine.rare.acceptErrors.Add(1)
+		}
+	}
+}
+
+// welcome makes fd a connection of the next loop.
+func (ls *listener) welcome(l *loop, fd int, from unix.Sockaddr) {
+	e := ls.engine
+	open := e.open.Add(1)
+	most := int64(e.cfg.ConnectionsMax)
+	if open > most {
+		e.rare.refused.Add(1)
+		if open > most+refusalsMax {
+			e.open.Add(-1)
+			_ = unix.Close(fd)
+			return
+		}
+	}
+	l.stats.accepted.Add(1)
+	home := e.loops[e.turn.Add(1)%uint64(len(e.loops))]
+	c := &conn{loop: home, peer: ls.peer(from), refused: open > most}
+	c.q.fd = int32(fd)
+	if home == l {
+		l.local = append(l.local, note{kind: noteAdopt, c: c})
+		return
+	}
+	home.post(note{kind: noteAdopt, c: c})
+}
+
+func (ls *listener) peer(from unix.Sockaddr) *port.Peer {
+	p := &port.Peer{Network: ls.network, Local: ls.network == "unix"}
+	var at netip.AddrPort
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		at = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(a.Addr).Unmap()
+		if a.ZoneId != 0 && ip.Is6() {
+			ip = ip.WithZone(strconv.Itoa(int(a.ZoneId)))
+		}
+		at = netip.AddrPortFrom(ip, uint16(a.Port))
+	default:
+		return p
+	}
+	p.Address = at.String()
+	p.Local = at.Addr().IsLoopback()
+	return p
+}
+
+// backOff stops accepting for a while: the process has no descriptor left. One waiting connection is told by closing it, with
+// the descriptor kept in reserve for that; the others wait in the kernel's queue.
+func (ls *listener) backOff(l *loop, cause error) {
+	e := ls.engine
+	e.rare.acceptPauses.Add(1)
+	ls.pause = min(max(2*ls.pause, acceptPauseMin), acceptPauseMax)
+	if now := time.Now(); now.Sub(ls.logged) >= time.Second {
+		ls.logged = now
+		e.cfg.Log.Error("cannot accept connections; waiting", "cause", cause, "address", ls.addr, "wait", ls.pause, "open", e.open.Load())
+	}
+	if e.shed(ls.fd) {
+		e.rare.refused.Add(1)
+	}
+	if err := l.poller.Delete(ls.fd); err != nil {
+		return // still polled: the next event tries again
+	}
+	ls.polled = false
+	ls.timer.Fire = func(port.Executor) {
+		if err := ls.attach(l); err != nil {
+			e.cfg.Log.Error("accepting goes on later", "error", err)
+			l.Start(&ls.timer, acceptPauseMax)
+		}
+	}
+	l.Start(&ls.timer, ls.pause)
+}
+
+// A reserve is a descriptor kept free for the moment when there is no other. Guarded by mu; only accepting loops use it.
+type reserve struct{ fd int }
+
+func newReserve() (reserve, error) {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return reserve{-1}, fmt.Errorf("engine: reserve descriptor: %w", err)
+	}
+	return reserve{fd}, nil
+}
+
+// shed accepts one connection with the reserve descriptor and closes it, so that its client learns at once.
+func (e *Engine) shed(listener int) bool {
+	e.reserveMu.Lock()
+	defer e.reserveMu.Unlock()
+	if e.reserve.fd >= 0 {
+		_ = unix.Close(e.reserve.fd)
+	}
+	fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	e.reserve, _ = newReserve() // without one, the next shed just fails
+	return err == nil
+}

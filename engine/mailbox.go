@@ -1,0 +1,76 @@
+//go:build linux
+
+package engine
+
+import (
+	"sync"
+
+	"banyan/engine/port"
+)
+
+// A note is a word from anywhere to the loop that owns the thing it is about.
+type note struct {
+	kind noteKind
+	src  int32 // posting loop of a job
+	lane uint64
+	job  port.Job
+	c    *conn
+}
+
+type noteKind uint8
+
+const (
+	noteJob     noteKind = iota // job joins the lane (src, lane)
+	noteAdopt                   // c is new: register it
+	noteClose                   // c is to be closed
+	noteBlocked                 // c's socket is full: watch for writability
+	noteFlush                   // c wants a flush by its home loop
+	noteResume                  // c may be read again, if its reasons to pause are gone
+	noteFinish                  // c is finishing: read no more, and not for ever
+	noteStop                    // graceful stop begins
+	noteKill                    // the grace is over: close everything
+)
+
+// A mailbox carries notes to a loop, first in first out. The plain form, a mutex and two slices: one lock per note and one per
+// drain, while what is posted costs microseconds.
+type mailbox struct {
+	// Any goroutine; guarded by mu.
+	mu    sync.Mutex
+	notes []note
+	armed bool // the loop has been woken and has not drained yet
+
+	// Owned by loop.
+	spare []note
+}
+
+// notesKept bounds the memory a mailbox keeps after a burst.
+const notesKept = 4096
+
+// post adds n and reports whether the loop has to be woken: at most once per drain.
+func (m *mailbox) post(n note) (wake bool) {
+	m.mu.Lock()
+	m.notes = append(m.notes, n)
+	wake = !m.armed
+	m.armed = true
+	m.mu.Unlock()
+	return wake
+}
+
+// drain hands over everything posted so far. The slice is lent until recycle.
+func (m *mailbox) drain() []note {
+	m.mu.Lock()
+	notes := m.notes
+	m.notes = m.spare
+	m.spare = nil
+	m.armed = false
+	m.mu.Unlock()
+	return notes
+}
+
+// recycle gives back the slice of drain.
+func (m *mailbox) recycle(notes []note) {
+	clear(notes)
+	if cap(notes) <= notesKept {
+		m.spare = notes[:0]
+	}
+}

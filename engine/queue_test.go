@@ -1,0 +1,387 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A fakeSocket takes bytes like a non-blocking socket: short writes, EAGAIN, and one edge after each EAGAIN once there is room. While a
+// system call is under way, which is where the queue's lock is not held, during runs: other loops append and flush, edges
+// arrive.
+type fakeSocket struct {
+	got    []byte
+	room   int
+	edge   bool // a send failed; room will be reported once
+	during func()
+	depth  int
+	failed bool
+	calls  int
+}
+
+func (f *fakeSocket) send(_ int, first *segment) (int, error) {
+	f.calls++
+	if f.depth > 0 {
+		return 0, errors.New("two writers at once")
+	}
+	f.depth++
+	defer func() { f.depth-- }()
+	n, count := 0, 0
+	for s := first; s != nil && count < segmentsPerSend; s = s.next {
+		count++
+		take := min(len(s.left()), f.room)
+		f.got = append(f.got, s.left()[:take]...)
+		f.room -= take
+		n += take
+	}
+	empty := len(first.left()) == 0 && first.next == nil
+	var err error
+	switch {
+	case f.failed:
+		n, err = 0, unix.EPIPE
+	case n == 0 && !empty:
+		f.edge = true
+		err = errAgain
+	}
+	if f.during != nil {
+		f.during()
+	}
+	return n, err
+}
+
+// The queue beside its model: whatever loops append, in the order they append it, comes out, once, with no flush but the promised ones and
+// no retry but on an edge. Schedules are drawn inside system calls, where chance would hardly ever put them.
+func TestQueueAgainstModel(t *testing.T) {
+	for seed := range uint64(3000) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		q := &queue{}
+		f := &fakeSocket{}
+		var want []byte
+		var promised [3]bool
+		next := uint32(0)
+		appendSome := func(loop int) {
+			q.mu.Lock()
+			switch rnd.IntN(4) {
+			case 0:
+				run := make([]byte, 4*(1+rnd.IntN(200)))
+				for i := 0; i < len(run); i += 4 {
+					binary.BigEndian.PutUint32(run[i:], next)
+					next++
+				}
+				q.share(run, 1)
+				want = append(want, run...)
+			case 1:
+				buf := q.lend() // withdrawn
+				q.commit(buf)
+				q.mu.Unlock()
+				return
+			default:
+				buf := q.lend()
+				for range 1 + rnd.IntN(50) {
+					buf = binary.BigEndian.AppendUint32(buf, next)
+					want = binary.BigEndian.AppendUint32(want, next)
+					next++
+				}
+				q.commit(buf)
+			}
+			if q.promise(loop) {
+				if promised[loop] {
+					t.Fatalf("seed %d: promised twice", seed)
+				}
+				promised[loop] = true
+			}
+			q.mu.Unlock()
+		}
+		var flush func(loop int)
+		flush = func(loop int) {
+			promised[loop] = false
+			for {
+				r, _, _, _ := q.flush(f, loop, 0)
+				if r == flushBroken {
+					t.Fatalf("seed %d: broken", seed)
+				}
+				if r != flushMore {
+					return
+				}
+			}
+		}
+		edge := func() {
+			f.room += 1 + rnd.IntN(2000)
+			if f.edge {
+				f.edge = false
+				if q.writable() {
+					flush(0)
+				}
+			}
+		}
+		f.during = func() {
+			for range rnd.IntN(4) {
+				switch rnd.IntN(3) {
+				case 0:
+					appendSome(rnd.IntN(3))
+				case 1:
+					loop := rnd.IntN(3)
+					if promised[loop] {
+						promised[loop] = false
+						if r, _, _, _ := q.flush(f, loop, 0); r != flushIdle {
+							t.Fatalf("seed %d: flush beside a writer: %d", seed, r)
+						}
+					}
+				default:
+					f.room += 1 + rnd.IntN(2000)
+					if f.edge {
+						f.edge = false
+						if q.writable() {
+							t.Fatalf("seed %d: told to flush beside a writer", seed)
+						}
+					}
+				}
+			}
+		}
+		for range 60 {
+			switch rnd.IntN(4) {
+			case 0, 1:
+				appendSome(rnd.IntN(3))
+			case 2:
+				if loop := rnd.IntN(3); promised[loop] {
+					flush(loop)
+				}
+			default:
+				edge()
+			}
+			q.mu.Lock()
+			if left := len(want) - len(f.got); q.bytes != left {
+				t.Fatalf("seed %d: queue says %d bytes, %d are unsent", seed, q.bytes, left)
+			}
+			q.mu.Unlock()
+		}
+		f.during = nil
+		for loop := range promised {
+			if promised[loop] {
+				flush(loop)
+			}
+		}
+		for f.edge {
+			edge()
+		}
+		if !bytes.Equal(f.got, want) {
+			t.Fatalf("seed %d: %d bytes arrived of %d", seed, len(f.got), len(want))
+		}
+		if q.head != nil || q.tail != nil || q.bytes != 0 || q.flags != 0 || q.promised != 0 {
+			t.Fatalf("seed %d: not at rest: %+v", seed, q)
+		}
+	}
+}
+
+// REVIEW R2, forced: the socket says EAGAIN, room appears and is reported before the writer holds the lock again.
+func TestR2EdgeBeforeBlockedIsNotLost(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{}
+	f.during = func() {
+		if f.edge {
+			f.edge = false
+			f.room = 100
+			if q.writable() {
+				t.Error("the edge must be left to the writer")
+			}
+		}
+	}
+	q.mu.Lock()
+	q.commit(append(q.lend(), "message"...))
+	q.mu.Unlock()
+	r, sends, _, _ := q.flush(f, 0, 0)
+	if string(f.got) != "message" || r != flushIdle || sends != 2 {
+		t.Fatalf("%q after %d sends, result %d", f.got, sends, r)
+	}
+}
+
+// An edge from before the EAGAIN costs one retry, and is not mistaken for news after that.
+func TestR2OldEdgeCostsOneRetry(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{room: 3}
+	first := true
+	f.during = func() {
+		if first {
+			first = false
+			q.writable()
+		}
+	}
+	q.mu.Lock()
+	q.commit(append(q.lend(), "message"...))
+	q.mu.Unlock()
+	r, sends, _, _ := q.flush(f, 0, 0)
+	if r != flushBlocked || sends != 3 || string(f.got) != "mes" {
+		t.Fatalf("%q after %d sends, result %d", f.got, sends, r)
+	}
+	f.room = 100
+	if !q.writable() {
+		t.Fatal("the edge after blocking is the flusher's")
+	}
+	q.flush(f, 0, 0)
+	if string(f.got) != "message" {
+		t.Fatalf("%q", f.got)
+	}
+}
+
+// ENGINE 9, traps 2 and 3: closing waits for a writer in flight, and nothing is sent afterwards.
+func TestShutWaitsForWriter(t *testing.T) {
+	q := &queue{fd: 7}
+	f := &fakeSocket{room: 1 << 20}
+	in, out := make(chan bool), make(chan bool)
+	f.during = func() {
+		in <- true
+		<-out
+	}
+	q.mu.Lock()
+	q.commit(append(q.lend(), "abc"...))
+	q.mu.Unlock()
+	wrote := make(chan flushResult)
+	go func() {
+		r, _, _, _ := q.flush(f, 0, 0)
+		wrote <- r
+	}()
+	<-in
+	shut := make(chan bool)
+	go func() {
+		q.shut()
+		close(shut)
+	}()
+	eventually(t, "closing has begun", func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.flags&qShut != 0
+	})
+	select {
+	case <-shut:
+		t.Fatal("closed under a writer")
+	default:
+	}
+	q.mu.Lock()
+	if q.flags&qWriting == 0 {
+		t.Error("the writer is not out")
+	}
+	q.mu.Unlock()
+	close(out)
+	<-wrote
+	<-shut
+	calls := f.calls
+	if r, _, _, _ := q.flush(f, 1, 0); r != flushIdle || f.calls != calls {
+		t.Fatal("a flush after closing reached the socket")
+	}
+	if q.fd != -1 || q.head != nil || q.bytes != 0 {
+		t.Fatalf("left behind: %+v", q)
+	}
+}
+
+// ENGINE 9, trap 4: more pending segments than one system call takes.
+func TestQueueWith1025PendingRuns(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	q := &queue{fd: int32(fds[0])}
+	var want []byte
+	q.mu.Lock()
+	for i := range 1025 {
+		run := binary.BigEndian.AppendUint32(nil, uint32(i))
+		q.share(run, 1)
+		want = append(want, run...)
+	}
+	q.mu.Unlock()
+	s := &socketSender{}
+	r, sends, sent, _ := q.flush(s, 0, 0)
+	if r != flushMore || sends != sendsPerFlush || sent != 4*sendsPerFlush*segmentsPerSend {
+		t.Fatalf("result %d after %d sends of %d bytes", r, sends, sent)
+	}
+	if r, _, _, _ = q.flush(s, 0, 0); r != flushIdle {
+		t.Fatalf("result %d", r)
+	}
+	got := make([]byte, len(want)+1)
+	n, _ := unix.Read(fds[1], got)
+	if !bytes.Equal(got[:n], want) {
+		t.Fatalf("%d bytes arrived of %d", n, len(want))
+	}
+}
+
+// A writer that other loops keep feeding gives up its role after a bound.
+func TestQueueFlushIsBounded(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{room: 1 << 30}
+	add := func() {
+		q.mu.Lock()
+		q.commit(append(q.lend(), "x"...))
+		q.mu.Unlock()
+	}
+	f.during = add
+	add()
+	r, sends, _, _ := q.flush(f, 0, 0)
+	if r != flushMore || sends != sendsPerFlush {
+		t.Fatalf("result %d after %d sends", r, sends)
+	}
+}
+
+func TestQueueBrokenSocketDropsEverything(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{failed: true}
+	f.during = func() {
+		q.mu.Lock()
+		q.share([]byte("late"), 1)
+		q.mu.Unlock()
+	}
+	q.mu.Lock()
+	q.share([]byte("abc"), 1)
+	q.mu.Unlock()
+	r, _, _, _ := q.flush(f, 0, 0)
+	if r != flushBroken || q.head != nil || q.bytes != 0 {
+		t.Fatalf("result %d, %d bytes", r, q.bytes)
+	}
+}
+
+func TestQueueTellsReaderAtLowWater(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{room: 50}
+	q.mu.Lock()
+	q.share(make([]byte, 100), 1)
+	q.mu.Unlock()
+	if !q.holdRead(99) || q.holdRead(100) {
+		t.Fatal("high water")
+	}
+	if r, _, _, read := q.flush(f, 0, 20); r != flushBlocked || read || !q.readHeld() {
+		t.Fatal("told too early")
+	}
+	f.room = 40
+	q.writable()
+	if _, _, _, read := q.flush(f, 0, 20); !read || q.readHeld() {
+		t.Fatal("not told")
+	}
+	f.room = 40
+	q.writable()
+	if _, _, _, read := q.flush(f, 0, 20); read {
+		t.Fatal("told twice")
+	}
+}
+
+// Steady state appends and flushes allocate nothing.
+func TestQueueAllocatesNothing(t *testing.T) {
+	q := &queue{}
+	f := &fakeSocket{got: make([]byte, 0, 1<<20)}
+	run := []byte("shared")
+	if n := testing.AllocsPerRun(1000, func() {
+		f.room, f.got = 100, f.got[:0]
+		q.mu.Lock()
+		q.commit(append(q.lend(), "own"...))
+		q.share(run, 1)
+		q.mu.Unlock()
+		q.flush(f, 0, 0)
+	}); n > 0.1 { // a collection may empty the pools once
+		t.Fatalf("%v allocations", n)
+	}
+}

@@ -1,0 +1,246 @@
+package realm
+
+import (
+	"maps"
+	"slices"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// The dealer's open calls (PROTOCOL 8.15).
+//
+// One record per open call stands in two tables: the caller's, by request id, and the callee's, by invocation id. Each table is
+// guarded by its session's conn lock, and no step holds both:
+//
+//	CALL          caller's loop: into the caller's table (open), then id, record and INVOCATION in one section of the callee (offer)
+//	YIELD, ERROR  callee's loop: out of the callee's table, then the answer in one section of the caller (answer)
+//	CANCEL        caller's loop only, so are caller-leaves and the timeout: out of the caller's table with the answer, then the callee's
+//	callee leaves callee's loop: takes its table whole, answers each caller
+//
+// Whoever appends the final message while the record is still in the caller's table, under the caller's lock, has won; everybody else
+// finds it gone. Records are compared by pointer and never reused, so a late step cannot touch a later call (R7). A record that has
+// left the callee's table is forgotten: an id that was issued and is not there belongs to a late answer.
+type call struct {
+	// Fixed at CALL; any goroutine may read.
+	caller   *session
+	request  uint64
+	progress bool // the caller wants progressive results
+
+	// Owned by the caller's loop.
+	callee     *session
+	invocation uint64
+	killing    bool // an INTERRUPT has been sent
+}
+
+// calls is a table of open calls. Guarded by the conn lock of its session.
+type calls struct {
+	byID map[uint64]*call
+	peak int // most entries since the map was made
+}
+
+// callsPeakKept is the size from which on an emptied table gives its memory back.
+const callsPeakKept = 256
+
+func (t *calls) get(id uint64) *call { return t.byID[id] }
+
+func (t *calls) put(id uint64, c *call) {
+	if t.byID == nil {
+		t.byID = make(map[uint64]*call)
+	}
+	t.byID[id] = c
+	t.peak = max(t.peak, len(t.byID))
+}
+
+func (t *calls) remove(id uint64) {
+	delete(t.byID, id)
+	if len(t.byID) == 0 && t.peak > callsPeakKept {
+		*t = calls{}
+	}
+}
+
+// take empties the table and returns what was in it, oldest id first.
+func (t *calls) take() []*call {
+	taken := make([]*call, 0, len(t.byID))
+	for _, id := range sortedKeys(t.byID) {
+		taken = append(taken, t.byID[id])
+	}
+	*t = calls{}
+	return taken
+}
+
+// verdict is what became of an offered call.
+type verdict uint8
+
+const (
+	accepted       verdict = iota
+	gone                   // the callee left, or left the registration
+	full                   // its queue is at the bound, or its transport is going
+	tooLong                // INVOCATION exceeds what the callee's transport takes
+	untranscodable         // the payload cannot be said in the callee's serializer
+)
+
+// The outcomes of open.
+type opening uint8
+
+const (
+	opened opening = iota
+	openAlready
+	openTooMany
+)
+
+// open puts c into its caller's table.
+func (c *call) open(x port.Executor) opening {
+	s := c.caller
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	if s.calls.get(c.request) != nil {
+		return openAlready
+	}
+	if len(s.calls.byID) >= s.realm.router.cfg.CallsMax {
+		return openTooMany
+	}
+	s.calls.put(c.request, c)
+	return opened
+}
+
+// offer gives c to a callee: liveness, limit, invocation id, record and bytes are one section of its queue (R4, R8).
+func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Payload) verdict {
+	s := to.session
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	if !s.live || !to.live {
+		return gone
+	}
+	tail, ok := s.conn.Tail(port.Invocation)
+	if !ok {
+		// Refused because the queue is at the bound, or because the connection is going: then a reply is refused as well.
+		if tail, ok := s.conn.Tail(port.Reply); ok {
+			s.conn.Commit(x, tail)
+			return full
+		}
+		return gone
+	}
+	if len(s.invocations.byID) >= s.realm.router.cfg.CallsMax {
+		s.conn.Commit(x, tail)
+		return full
+	}
+	id := s.lastInvocation + 1
+	if s.lastInvocation == codec.MaxID {
+		id = 1
+	}
+	estimate := len(p.Args) + len(p.Kwargs) + 48
+	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p)
+	if err != nil {
+		s.conn.Commit(x, tail)
+		return untranscodable
+	}
+	buf, length := codec.EndFrame(buf, s.variant, len(tail), estimate)
+	if length > s.bytesMax {
+		s.conn.Commit(x, tail)
+		return tooLong
+	}
+	s.wrapped = s.wrapped || id < s.lastInvocation
+	s.lastInvocation = id
+	s.invocations.put(id, c)
+	c.callee, c.invocation = s, id
+	s.conn.Commit(x, buf)
+	return accepted
+}
+
+// answer appends msg to the caller if the call is still open, and closes it if msg is final. It reports whether it did.
+func (c *call) answer(x port.Executor, l *loop, msg []byte, final bool) bool {
+	s := c.caller
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	if s.calls.get(c.request) != c {
+		return false
+	}
+	if final {
+		s.calls.remove(c.request)
+		l.counters.openCalls.Add(-1)
+	}
+	s.append(x, msg)
+	return true
+}
+
+// fail answers the caller with an error of the router's.
+func (c *call) fail(x port.Executor, l *loop, why *refusal) bool {
+	l.out = codec.AppendRefusal(l.out[:0], c.caller.serializer, codec.Call, c.request, why.uri, why.message)
+	if !c.answer(x, l, l.out, true) {
+		return false
+	}
+	l.counters.callErrors.Add(1)
+	return true
+}
+
+// detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee to stop. Caller's
+// loop, after the call was closed at the caller.
+func (c *call) detach(x port.Executor, l *loop, interrupt bool) {
+	c.tell(x, l, codec.KillNoWait, interrupt && !c.killing, true)
+}
+
+// tell appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget the record goes.
+func (c *call) tell(x port.Executor, l *loop, mode codec.CancelMode, interrupt, forget bool) {
+	s := c.callee
+	if s == nil {
+		return
+	}
+	l.out = codec.AppendInterrupt(l.out[:0], s.serializer, c.invocation, mode)
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	if s.invocations.get(c.invocation) != c {
+		return
+	}
+	if interrupt && s.roles&calleeCanceling != 0 {
+		s.append(x, l.out)
+	}
+	if forget {
+		s.invocations.remove(c.invocation)
+	}
+}
+
+// invocation returns the open invocation of that id, removed if final. issued tells whether the id was ever given to this session: if not, using
+// it is a violation; if so, the answer is late (PROTOCOL 8.15).
+func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, issued bool) {
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	c = s.invocations.get(id)
+	if c == nil {
+		return nil, id <= s.lastInvocation || s.wrapped
+	}
+	if final {
+		s.invocations.remove(id)
+	}
+	return c, true
+}
+
+// leaveCalls ends the open calls of a caller that leaves (PROTOCOL 8.3).
+func (s *session) leaveCalls(x port.Executor, l *loop, open []*call) {
+	for _, c := range open {
+		c.detach(x, l, true)
+		l.counters.openCalls.Add(-1)
+	}
+}
+
+var refuseCalleeLeft = &refusal{codec.ErrCanceled, "callee left"}
+
+// leaveInvocations ends the open invocations of a callee that leaves (PROTOCOL 8.4).
+func (s *session) leaveInvocations(x port.Executor, l *loop, open []*call) {
+	for _, c := range open {
+		c.fail(x, l, refuseCalleeLeft)
+	}
+}
+
+// sortedKeys makes the order of a farewell the same in every run of a seed.
+func sortedKeys[V any](m map[uint64]V) []uint64 {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
+}

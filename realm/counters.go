@@ -1,0 +1,75 @@
+package realm
+
+import "sync/atomic"
+
+// Stats are totals since the router was made, except where a line says "now". They are summed from counters of each loop that are read one
+// after the other, so a figure may lag another by what happened meanwhile.
+type Stats struct {
+	Realms        int64 // now
+	Sessions      int64 // now
+	Subscriptions int64 // now: (session, subscription) pairs
+	Registrations int64 // now: (session, registration) pairs
+	OpenCalls     int64 // now
+
+	Joined       int64 // sessions that got WELCOME
+	Refused      int64 // HELLOs answered with ABORT
+	Publications int64 // valid PUBLISHes
+	Events       int64 // events handed to a subscriber's queue
+	Calls        int64 // CALLs, refused ones included
+	Results      int64 // final RESULTs
+	Progress     int64 // progressive RESULTs
+	CallErrors   int64 // ERRORs to callers, whoever made them
+	Errors       int64 // ERRORs to every other request
+	Violations   int64 // sessions or connections ended by a breach of the protocol
+	Timeouts     int64 // connections closed because HELLO or the GOODBYE reply did not come
+
+	EventsTooLong        int64 // events not sent because the receiver announced a smaller message limit
+	EventsUntranscodable int64 // events not sent because a serializer cannot carry the payload, once per publication
+	AnswersLate          int64 // YIELDs and ERRORs for a call that was over
+	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
+}
+
+// A counter is one figure of one loop: written by that loop, read by Stats.
+type counter = atomic.Int64
+
+// counters belong to one loop; the padding keeps loops off each other's cache lines.
+type counters struct {
+	_ [64]byte
+
+	sessions, subscriptions, registrations, openCalls          counter
+	joined, refused, publications, events                      counter
+	calls, results, progress, callErrors, errors               counter
+	violations, timeouts                                       counter
+	eventsTooLong, eventsUntranscodable, answersLate, refusals counter
+
+	_ [64]byte
+}
+
+// Stats sums the counters of all loops. Any goroutine.
+func (r *Router) Stats() Stats {
+	var s Stats
+	s.Realms = int64(r.realmCount())
+	for _, l := range r.loops {
+		c := &l.counters
+		s.Sessions += c.sessions.Load()
+		s.Subscriptions += c.subscriptions.Load()
+		s.Registrations += c.registrations.Load()
+		s.OpenCalls += c.openCalls.Load()
+		s.Joined += c.joined.Load()
+		s.Refused += c.refused.Load()
+		s.Publications += c.publications.Load()
+		s.Events += c.events.Load()
+		s.Calls += c.calls.Load()
+		s.Results += c.results.Load()
+		s.Progress += c.progress.Load()
+		s.CallErrors += c.callErrors.Load()
+		s.Errors += c.errors.Load()
+		s.Violations += c.violations.Load()
+		s.Timeouts += c.timeouts.Load()
+		s.EventsTooLong += c.eventsTooLong.Load()
+		s.EventsUntranscodable += c.eventsUntranscodable.Load()
+		s.AnswersLate += c.answersLate.Load()
+		s.CallsOverloaded += c.refusals.Load()
+	}
+	return s
+}

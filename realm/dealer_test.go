@@ -1,0 +1,160 @@
+package realm
+
+import (
+	"strings"
+	"testing"
+
+	"banyan/codec"
+)
+
+// TestRPC06: a hundred calls answered in reverse order.
+func TestRPC06(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.join(1)
+	callee.register(1, "p", "single")
+	for i := range 100 {
+		caller.post(codec.Call, i+1, values{}, "p", []any{int64(i)})
+	}
+	b.Settle()
+	for i := range 100 {
+		callee.expect(codec.Invocation, i+1, nil, values{}, []any{int64(i)})
+	}
+	for i := 99; i >= 0; i-- {
+		callee.say(codec.Yield, i+1, values{}, []any{int64(-i)})
+		caller.expect(codec.Result, i+1, values{}, []any{int64(-i)})
+	}
+}
+
+// TestRPC10: a callee disappears with a hundred calls of ten callers open.
+func TestRPC10(t *testing.T) {
+	b := newBed(t, 3, Config{})
+	callee := b.join(0)
+	callee.register(1, "p", "single")
+	var callers []*peer
+	for i := range 10 {
+		p := b.join(i % 3)
+		for k := range 10 {
+			p.post(codec.Call, k+1, values{}, "p")
+		}
+		callers = append(callers, p)
+	}
+	b.Settle()
+	callee.HangUp()
+	b.Settle()
+	for _, p := range callers {
+		for k := range 10 {
+			p.refused(codec.Call, k+1, codec.ErrCanceled)
+		}
+		p.silent()
+	}
+	if n := b.router.Stats().OpenCalls; n != 0 {
+		t.Errorf("%d open calls", n)
+	}
+}
+
+// TestRPC20: a RESULT, or an ERROR, that is too long for the caller.
+func TestRPC20(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.joinAs(0, codec.MessagePack, 512), b.join(1)
+	callee.register(1, "p", "single")
+	long := []any{strings.Repeat("x", 600)}
+	caller.say(codec.Call, 1, values{}, "p")
+	callee.say(codec.Yield, 1, values{}, long)
+	caller.refused(codec.Call, 1, codec.ErrPayloadSizeExceeded)
+	caller.say(codec.Call, 2, values{}, "p")
+	callee.say(codec.Error, codec.Invocation, 2, values{}, "com.error", long)
+	caller.refused(codec.Call, 2, codec.ErrPayloadSizeExceeded)
+	callee.hear()
+	callee.hear()
+	// A progressive one ends the call; the callee is told to stop.
+	caller.say(codec.Call, 3, values{"receive_progress": true}, "p")
+	callee.expect(codec.Invocation, 3, nil, values{"receive_progress": true})
+	callee.say(codec.Yield, 3, values{"progress": true}, long)
+	caller.refused(codec.Call, 3, codec.ErrPayloadSizeExceeded)
+	callee.expect(codec.Interrupt, 3, values{"mode": "killnowait"})
+	callee.say(codec.Yield, 3, values{})
+	caller.silent()
+	callee.silent()
+	caller.open()
+	callee.open()
+}
+
+// TestRPC21: an INVOCATION that is too long for the callee leaves no trace there.
+func TestRPC21(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.joinAs(1, codec.CBOR, 512)
+	id := callee.register(1, "p", "single")
+	caller.say(codec.Call, 1, values{}, "p", []any{strings.Repeat("x", 600)})
+	caller.refused(codec.Call, 1, codec.ErrPayloadSizeExceeded)
+	callee.silent()
+	caller.say(codec.Call, 2, values{}, "p")
+	callee.expect(codec.Invocation, 1, id, values{})
+}
+
+// TestREG14: random chooses everybody.
+func TestREG14(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, one, two := b.join(0), b.join(0), b.join(0)
+	one.register(1, "p", "random")
+	two.register(1, "p", "random")
+	for i := range 200 {
+		caller.post(codec.Call, i+1, values{}, "p")
+	}
+	b.Settle()
+	count := func(p *peer) (n int) {
+		for p.hear() != nil {
+			n++
+		}
+		return n
+	}
+	if a, b := count(one), count(two); a+b != 200 || a < 50 || b < 50 {
+		t.Errorf("%d and %d of 200 calls", a, b)
+	}
+}
+
+// TestRPC71: many calls at once, each canceled while its answer is on the way, in every order the loops can have.
+func TestRPC71(t *testing.T) {
+	for _, mode := range []string{"skip", "kill", "killnowait"} {
+		for at := 1; at <= 3; at++ {
+			b := newBed(t, 2, Config{})
+			caller, callee := b.join(0), b.join(1)
+			callee.register(1, "p", "single")
+			caller.say(codec.Call, 1, values{}, "p")
+			callee.hear()
+			caller.post(codec.Cancel, 1, values{"mode": mode})
+			b.pause[0], b.skip[0] = "conn.lock", at-1
+			b.RunLoop(0)
+			callee.say(codec.Yield, 1, values{})
+			b.Settle()
+			finals := 0
+			for msg := caller.hear(); msg != nil; msg = caller.hear() {
+				finals++
+			}
+			if finals != 1 {
+				t.Errorf("%s, step %d: %d final answers", mode, at, finals)
+			}
+			if n := b.router.Stats().OpenCalls; n != 0 {
+				t.Errorf("%s, step %d: %d open calls", mode, at, n)
+			}
+		}
+	}
+}
+
+// TestTableMemory: a table of calls that was large gives its memory back.
+func TestTableMemory(t *testing.T) {
+	var table calls
+	for i := range uint64(10_000) {
+		table.put(i, new(call))
+	}
+	for i := range uint64(10_000) {
+		table.remove(i)
+	}
+	if table.byID != nil || table.peak != 0 {
+		t.Error("the table of ten thousand calls is kept")
+	}
+	table.put(1, new(call))
+	table.remove(1)
+	if table.byID == nil {
+		t.Error("the table of one call is made anew for each")
+	}
+}

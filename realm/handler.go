@@ -1,0 +1,182 @@
+package realm
+
+import (
+	"errors"
+	"strconv"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A handler is what the realm keeps behind one connection. Sessions come and go on it (PROTOCOL 4.1, 4.6):
+//
+//	open ──HELLO──▶ joined ──our GOODBYE──▶ closing ──GOODBYE, timer──▶ done
+//	  ▲                │
+//	  └──its GOODBYE───┘      any ──violation, ABORT, transport lost──▶ done
+type handler struct {
+	// Fixed at accept.
+	router *Router
+	conn   port.Conn
+
+	// Owned by loop.
+	state   state
+	code    port.CloseCode // how a closing connection ends
+	session *session       // in joined, otherwise nil
+	timer   port.Timer     // HELLO in open, GOODBYE in closing
+}
+
+type state uint8
+
+const (
+	stateOpen state = iota
+	stateJoined
+	stateClosing
+	stateDone
+)
+
+// Receive handles one whole message.
+func (h *handler) Receive(x port.Executor, b []byte) {
+	if h.state == stateDone {
+		return
+	}
+	l := h.router.loops[x.Loop()]
+	m := &l.message
+	if err := l.decoder.Decode(h.conn.Variant().Serializer(), b, m); err != nil {
+		var v *codec.Violation
+		if !errors.As(err, &v) {
+			v = &codec.Violation{Reason: err.Error()}
+		}
+		h.Violate(x, v)
+		return
+	}
+	switch h.state {
+	case stateOpen:
+		h.receiveOpen(x, l, m)
+	case stateJoined:
+		h.session.receive(x, l, m)
+	case stateClosing:
+		// Everything but the end of the handshake is ignored. A GOODBYE that crossed ours is its reply.
+		if m.Type == codec.Goodbye || m.Type == codec.Abort {
+			h.finish(x, h.code, "")
+		}
+	case stateDone:
+	}
+}
+
+func (h *handler) receiveOpen(x port.Executor, l *loop, m *codec.Message) {
+	switch m.Type {
+	case codec.Hello:
+		h.join(x, l, m)
+	case codec.Abort:
+		h.finish(x, port.CloseNormal, "")
+	default:
+		h.violation(x, "the first message must be HELLO, not one of type "+strconv.Itoa(int(m.Type)))
+	}
+}
+
+// receiveGoodbye ends the session at the peer's wish and makes the connection ready for the next HELLO. Everything of the session is gone
+// before the reply is appended (SES-26).
+func (h *handler) receiveGoodbye(x port.Executor, l *loop) {
+	h.dispose(x, l)
+	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), codec.CloseGoodbyeAndOut, "")
+	h.send(x, l.out)
+	h.state = stateOpen
+	x.Start(&h.timer, h.router.cfg.HelloTimeout)
+}
+
+// goodbye ends the session at our wish: it is disposed now, nothing follows GOODBYE, and the transport is closed with code after the
+// reply or the timer.
+func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
+	l := h.router.loops[x.Loop()]
+	h.dispose(x, l)
+	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), reason, message)
+	h.send(x, l.out)
+	h.state, h.code = stateClosing, code
+	x.Start(&h.timer, h.router.cfg.GoodbyeTimeout)
+}
+
+// Violate ends the connection because of a breach of the protocol (PROTOCOL 4.7).
+func (h *handler) Violate(x port.Executor, v *codec.Violation) { h.violation(x, v.Reason) }
+
+func (h *handler) violation(x port.Executor, reason string) {
+	if h.state == stateDone {
+		return
+	}
+	l := h.router.loops[x.Loop()]
+	l.counters.violations.Add(1)
+	h.router.log.Debug("protocol violation", "peer", h.conn.Peer().Address, "reason", reason)
+	if h.state == stateClosing {
+		h.finish(x, port.CloseViolation, reason) // nothing may follow our GOODBYE, an ABORT neither
+		return
+	}
+	h.abort(x, l, codec.ErrProtocolViolation, reason, port.CloseViolation)
+}
+
+// abort disposes the session, if there is one, and ends the connection with ABORT.
+func (h *handler) abort(x port.Executor, l *loop, reason, message string, code port.CloseCode) {
+	h.dispose(x, l)
+	l.out = codec.AppendAbort(l.out[:0], h.conn.Variant().Serializer(), reason, message)
+	h.send(x, l.out)
+	h.finish(x, code, reason)
+}
+
+// send appends one message that belongs to no session.
+func (h *handler) send(x port.Executor, msg []byte) {
+	x.Step("conn.lock")
+	h.conn.Lock()
+	defer h.conn.Unlock()
+	if buf, ok := h.conn.Tail(port.Reply); ok {
+		h.conn.Commit(x, codec.AppendFrame(buf, h.conn.Variant(), msg))
+	}
+}
+
+// finish ends the connection; what was appended before is still written.
+func (h *handler) finish(x port.Executor, code port.CloseCode, reason string) {
+	h.dispose(x, h.router.loops[x.Loop()])
+	x.Stop(&h.timer)
+	h.state = stateDone
+	x.Step("conn.lock")
+	h.conn.Lock()
+	defer h.conn.Unlock()
+	h.conn.Finish(x, code, reason)
+}
+
+// dispose ends the session, if there is one. Exactly once per session.
+func (h *handler) dispose(x port.Executor, l *loop) {
+	if s := h.session; s != nil {
+		h.session = nil
+		s.dispose(x, l)
+	}
+}
+
+// Shutdown says goodbye because the node stops (SES-31). A connection without a session is closed at once.
+func (h *handler) Shutdown(x port.Executor) {
+	switch h.state {
+	case stateOpen:
+		h.finish(x, port.CloseGoingAway, "the node stops")
+	case stateJoined:
+		h.goodbye(x, codec.CloseSystemShutdown, "the node stops", port.CloseGoingAway)
+	case stateClosing, stateDone:
+	}
+}
+
+// Closed tells that the transport is gone.
+func (h *handler) Closed(x port.Executor) {
+	x.Stop(&h.timer)
+	h.dispose(x, h.router.loops[x.Loop()])
+	h.state = stateDone
+}
+
+// expire runs when the timer of the current state does.
+func (h *handler) expire(x port.Executor) {
+	l := h.router.loops[x.Loop()]
+	switch h.state {
+	case stateOpen:
+		l.counters.timeouts.Add(1)
+		h.finish(x, port.ClosePolicy, "no HELLO in time")
+	case stateClosing:
+		l.counters.timeouts.Add(1)
+		h.finish(x, h.code, "")
+	case stateJoined, stateDone: // a timer that was stopped does not fire
+	}
+}

@@ -1,0 +1,144 @@
+package realm
+
+import (
+	"slices"
+	"strconv"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// What WELCOME announces: exactly what is complete (SES-38). Sorted.
+var (
+	brokerFeatures = []string{
+		"pattern_based_subscription",
+		"publisher_exclusion",
+	}
+	dealerFeatures = []string{
+		"call_canceling",
+		"pattern_based_registration",
+		"progressive_call_results",
+		"shared_registration",
+	}
+)
+
+// roles is a set of what HELLO announced.
+type roles uint16
+
+const (
+	rolePublisher roles = 1 << iota
+	roleSubscriber
+	roleCaller
+	roleCallee
+
+	calleeCanceling // callee: call_canceling
+	calleeProgress  // callee: progressive_call_results
+	calleeTimeout   // callee: call_timeout
+)
+
+func announced(d *codec.HelloDetails) (r roles) {
+	for name, features := range d.Roles {
+		switch name {
+		case "publisher":
+			r |= rolePublisher
+		case "subscriber":
+			r |= roleSubscriber
+		case "caller":
+			r |= roleCaller
+		case "callee":
+			r |= roleCallee
+			if slices.Contains(features, "call_canceling") {
+				r |= calleeCanceling
+			}
+			if slices.Contains(features, "progressive_call_results") {
+				r |= calleeProgress
+			}
+			if slices.Contains(features, "call_timeout") {
+				r |= calleeTimeout
+			}
+		}
+	}
+	return r
+}
+
+// join answers HELLO, in the order of PROTOCOL 4.2.
+func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
+	d, err := codec.ParseHello(m)
+	if err != nil {
+		h.violation(x, err.Error())
+		return
+	}
+	refuse := func(uri, message string) {
+		l.counters.refused.Add(1)
+		h.abort(x, l, uri, message, port.CloseNormal)
+	}
+	announced := announced(d)
+	if announced == 0 {
+		refuse(codec.ErrNoSuchRole, "HELLO announces none of the roles publisher, subscriber, caller, callee")
+		return
+	}
+	if m.URI == nil {
+		refuse(codec.ErrNoSuchRealm, "HELLO names no realm, and this router assigns none")
+		return
+	}
+	if len(m.URI) > h.router.cfg.URIBytesMax || !codec.ValidURI(m.URI, codec.Exact, false) {
+		refuse(codec.ErrInvalidURI, "the realm is not a valid URI")
+		return
+	}
+	rm := h.router.realm(m.URI)
+	if rm == nil || rm.closed.Load() {
+		refuse(codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
+		return
+	}
+	if len(d.AuthMethods) > 0 && !slices.Contains(d.AuthMethods, "anonymous") {
+		refuse(codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
+		return
+	}
+	if !h.conn.Peer().Local && !rm.cfg.AnonymousAnywhere {
+		refuse(codec.ErrAuthenticationRequired,
+			"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join from anywhere (serve --anonymous anywhere)")
+		return
+	}
+	h.welcome(x, l, rm, announced)
+}
+
+// welcome makes the session. WELCOME is appended and the session live in one section, so nothing can precede it (SES-02).
+func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) {
+	c := h.conn
+	id := h.router.drawSessionID(x)
+	s := &session{
+		id:         id,
+		realm:      rm,
+		handler:    h,
+		conn:       c,
+		home:       x.Loop(),
+		variant:    c.Variant(),
+		serializer: c.Variant().Serializer(),
+		bytesMax:   c.MessageBytesMax(),
+		roles:      announced,
+		identity:   codec.Identity{Session: id, AuthID: "anonymous-" + strconv.FormatUint(id, 36), AuthRole: "anonymous"},
+	}
+	l.out = codec.AppendWelcome(l.out[:0], s.serializer, id, &codec.WelcomeDetails{
+		Realm:        rm.cfg.URI,
+		AuthID:       s.identity.AuthID,
+		AuthRole:     s.identity.AuthRole,
+		AuthMethod:   "anonymous",
+		AuthProvider: "static",
+		Agent:        h.router.cfg.Agent,
+		Broker:       brokerFeatures,
+		Dealer:       dealerFeatures,
+	})
+	x.Stop(&h.timer)
+	h.state, h.session = stateJoined, s
+	s.link(l)
+	l.counters.joined.Add(1)
+	l.counters.sessions.Add(1)
+
+	x.Step("conn.lock")
+	c.Lock()
+	defer c.Unlock()
+	s.live = true
+	if buf, ok := c.Tail(port.Reply); ok {
+		c.Commit(x, codec.AppendFrame(buf, s.variant, l.out))
+	}
+}

@@ -1,0 +1,226 @@
+package realmtest
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A Conn is a fake connection: a port.Conn for the realm, and the client's end for the test. What the realm appends can be read at once.
+type Conn struct {
+	// Fixed at Connect.
+	world    *World
+	loop     *Loop
+	variant  codec.Variant
+	bytesMax int
+	peer     port.Peer
+
+	handler port.Handler // owned by loop
+	in      []input      // guarded by loop.mu
+
+	mu       sync.Mutex
+	out      []byte // guarded by mu
+	lent     bool   // guarded by mu
+	finished bool   // guarded by mu
+	gone     bool   // guarded by mu
+	code     port.CloseCode
+	full     bool // guarded by mu; invocations are refused
+	runs     int  // guarded by mu
+
+	credit atomic.Int64
+}
+
+type kind uint8
+
+const (
+	message kind = iota
+	opened
+	hangUp
+	shutdown
+	call
+)
+
+type input struct {
+	kind kind
+	b    []byte
+	f    func(x port.Executor)
+}
+
+var _ port.Conn = (*Conn)(nil)
+
+// The client's end.
+
+// Send sends one encoded message to the realm.
+func (c *Conn) Send(b []byte) { c.loop.enqueue(c, input{kind: message, b: bytes.Clone(b)}) }
+
+// HangUp drops the transport.
+func (c *Conn) HangUp() { c.loop.enqueue(c, input{kind: hangUp}) }
+
+// Shutdown tells the handler that the node stops.
+func (c *Conn) Shutdown() { c.loop.enqueue(c, input{kind: shutdown}) }
+
+// Do runs f on the connection's loop.
+func (c *Conn) Do(f func(x port.Executor)) { c.loop.enqueue(c, input{kind: call, f: f}) }
+
+// SetFull makes the connection refuse invocations, or accept them again.
+func (c *Conn) SetFull(full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.full = full
+}
+
+// Next returns the next message the realm has appended, or nil.
+func (c *Conn) Next() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out) == 0 {
+		return nil
+	}
+	frame, n := codec.FrameLen(c.variant, c.out)
+	msg := bytes.Clone(c.out[frame-n : frame])
+	c.out = c.out[frame:]
+	return msg
+}
+
+// Finished reports whether the realm has ended the connection, and how.
+func (c *Conn) Finished() (port.CloseCode, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.code, c.finished
+}
+
+// Runs returns how many runs of events the realm has appended.
+func (c *Conn) Runs() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs
+}
+
+// Credit returns what is left of the connection's credit.
+func (c *Conn) Credit() int64 { return c.credit.Load() }
+
+func (c *Conn) handle(l *Loop, in input) {
+	c.mu.Lock()
+	finished, gone := c.finished, c.gone
+	c.mu.Unlock()
+	switch in.kind {
+	case opened:
+		c.handler = c.world.Open(l, c)
+	case message:
+		if !finished && !gone {
+			c.handler.Receive(l, in.b)
+		}
+	case hangUp:
+		if gone {
+			return
+		}
+		c.mu.Lock()
+		c.gone = true
+		c.mu.Unlock()
+		c.handler.Closed(l)
+	case shutdown:
+		if !gone {
+			c.handler.Shutdown(l)
+		}
+	case call:
+		in.f(l)
+	}
+}
+
+// The realm's end.
+
+// Lock implements port.Conn.
+func (c *Conn) Lock() {
+	c.mu.Lock()
+	if !c.world.parallel {
+		if c.world.held != nil {
+			panic("realmtest: two connection locks at once")
+		}
+		c.world.held = c
+	}
+}
+
+// Unlock implements port.Conn.
+func (c *Conn) Unlock() {
+	if c.lent {
+		panic("realmtest: tail not committed")
+	}
+	if !c.world.parallel {
+		c.world.held = nil
+	}
+	c.mu.Unlock()
+}
+
+// Tail implements port.Conn.
+func (c *Conn) Tail(class port.Class) ([]byte, bool) {
+	if c.finished || c.gone || class == port.Invocation && c.full {
+		return nil, false
+	}
+	c.lent = true
+	return c.out, true
+}
+
+// Commit implements port.Conn.
+func (c *Conn) Commit(_ port.Executor, buf []byte) {
+	if !c.lent || len(buf) < len(c.out) {
+		panic("realmtest: commit of what was not lent")
+	}
+	c.lent = false
+	c.out = buf
+}
+
+// Finish implements port.Conn.
+func (c *Conn) Finish(_ port.Executor, code port.CloseCode, _ string) {
+	if c.finished {
+		return
+	}
+	c.finished, c.code = true, code
+	c.loop.enqueue(c, input{kind: hangUp})
+}
+
+// AppendRun implements port.Conn.
+func (c *Conn) AppendRun(x port.Executor, frames []byte, events int) {
+	if x.Loop() != c.loop.index {
+		panic("realmtest: AppendRun on a foreign loop")
+	}
+	x.Step("conn.run")
+	c.Lock()
+	defer c.Unlock()
+	if c.finished || c.gone {
+		return
+	}
+	n := 0
+	for rest := frames; len(rest) > 0; n++ {
+		frame, _ := codec.FrameLen(c.variant, rest)
+		rest = rest[frame:]
+	}
+	if n != events {
+		panic("realmtest: the run does not hold as many events as it says")
+	}
+	c.out = append(c.out, frames...)
+	c.runs++
+}
+
+// Spend implements port.Conn.
+func (c *Conn) Spend(n int64) { c.credit.Add(-n) }
+
+// Refund implements port.Conn.
+func (c *Conn) Refund(_ port.Executor, n int64) {
+	c.credit.Add(n)
+	c.loop.kick()
+}
+
+// Variant implements port.Conn.
+func (c *Conn) Variant() codec.Variant { return c.variant }
+
+// MessageBytesMax implements port.Conn.
+func (c *Conn) MessageBytesMax() int { return c.bytesMax }
+
+// Peer implements port.Conn.
+func (c *Conn) Peer() *port.Peer { return &c.peer }
+
+// Home implements port.Conn.
+func (c *Conn) Home() int { return c.loop.index }

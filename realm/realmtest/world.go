@@ -1,0 +1,173 @@
+// Package realmtest runs a realm without an engine: fake loops, fake connections, a virtual clock, and a scheduler.
+//
+// A World runs in one of two modes. In the seeded mode one loop runs at a time, and every port.Executor.Step, that is every place
+// before shared state is touched, is a place where another loop may go on; which one is drawn from the seed, so a failure replays
+// exactly. In the parallel mode (Start) the loops are goroutines, for the race detector.
+package realmtest
+
+import (
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A World is a set of loops and the connections on them.
+type World struct {
+	// Fixed before the first step.
+	Open  port.Opener
+	Loops []*Loop
+	// Switch is how likely a Step hands over to another loop, in percent. Seeded mode.
+	Switch int
+	// Budget is how many members a turn may walk, Chunk how many of one job at a time; 0: many. CreditBytes is what a
+	// connection may spend.
+	Budget, Chunk int
+	CreditBytes   int64
+
+	// Forced, when set, is asked at every Step of a loop instead of the seed whether to hand over. Seeded mode.
+	Forced func(loop int, step string) bool
+
+	rng      *rand.Rand
+	held     *Conn // the connection whose lock is held; seeded mode
+	parallel bool
+
+	// Any goroutine.
+	now     atomic.Int64 // virtual nanoseconds
+	pending atomic.Int64 // inputs, posts and lanes not yet done; parallel mode
+	idle    chan struct{}
+	stop    sync.WaitGroup
+}
+
+// NewWorld makes a world of n loops. Set Open before connecting.
+func NewWorld(seed uint64, n int) *World {
+	w := &World{
+		rng:         rand.New(rand.NewPCG(seed, 1)),
+		Switch:      30,
+		CreditBytes: 1 << 30,
+		idle:        make(chan struct{}, 1),
+	}
+	for i := range n {
+		w.Loops = append(w.Loops, &Loop{
+			world: w, index: i,
+			rng:  rand.New(rand.NewPCG(seed, uint64(i)+2)),
+			wake: make(chan struct{}, 1),
+		})
+	}
+	return w
+}
+
+// Rand returns a number in [0, n) from the seed.
+func (w *World) Rand(n int) int { return w.rng.IntN(n) }
+
+// Connect opens a connection on a loop. The handler is made in that loop's next turn.
+func (w *World) Connect(loop int, v codec.Variant, bytesMax int, local bool) *Conn {
+	c := &Conn{
+		world: w, loop: w.Loops[loop], variant: v, bytesMax: bytesMax,
+		peer: port.Peer{Transport: "rawsocket", Network: "unix", Local: local},
+	}
+	c.credit.Store(w.CreditBytes)
+	c.loop.enqueue(c, input{kind: opened})
+	return c
+}
+
+// Step lets one loop go on: up to the next hand-over or the end of its turn. It reports false when no loop has anything to do. Seeded
+// mode.
+func (w *World) Step() bool {
+	ready := make([]*Loop, 0, len(w.Loops))
+	for _, l := range w.Loops {
+		if l.resume != nil || l.hasWork() {
+			ready = append(ready, l)
+		}
+	}
+	if len(ready) == 0 {
+		return false
+	}
+	w.StepLoop(ready[w.rng.IntN(len(ready))].index)
+	return true
+}
+
+// RunLoop lets that loop go on until it hands over, which it reports, or has nothing left to do. Seeded mode.
+func (w *World) RunLoop(loop int) (paused bool) {
+	l := w.Loops[loop]
+	for l.resume != nil || l.hasWork() {
+		if w.StepLoop(loop) {
+			return true
+		}
+	}
+	return false
+}
+
+// StepLoop lets that loop go on up to the end of its turn, or until it hands over, which it reports. Seeded mode.
+func (w *World) StepLoop(loop int) (paused bool) {
+	l := w.Loops[loop]
+	if l.resume == nil {
+		l.resume, l.cancel = iter.Pull(func(yield func(string) bool) {
+			l.yield = yield
+			l.turn()
+		})
+	}
+	if _, more := l.resume(); !more {
+		l.cancel()
+		l.resume, l.yield = nil, nil
+		return false
+	}
+	return true
+}
+
+// Settle steps until nothing is left to do: in the parallel mode, until the loops have nothing left. Timers that are not due do not count.
+func (w *World) Settle() {
+	if !w.parallel {
+		for w.Step() {
+		}
+		return
+	}
+	for w.pending.Load() != 0 {
+		<-w.idle
+	}
+}
+
+// Advance moves the clock; due timers fire in the loops' next turns.
+func (w *World) Advance(d time.Duration) {
+	w.now.Add(int64(d))
+	for _, l := range w.Loops {
+		l.kick()
+	}
+}
+
+// Start turns to the parallel mode: from now on every loop is a goroutine, until Stop.
+func (w *World) Start() {
+	w.parallel = true
+	for _, l := range w.Loops {
+		w.stop.Add(1)
+		go func() {
+			defer w.stop.Done()
+			for range l.wake {
+				for l.hasWork() {
+					l.turn()
+				}
+			}
+		}()
+	}
+}
+
+// Stop ends the parallel mode once everything is done.
+func (w *World) Stop() {
+	w.Settle()
+	for _, l := range w.Loops {
+		close(l.wake)
+	}
+	w.stop.Wait()
+}
+
+func (w *World) done(n int) {
+	if n != 0 && w.pending.Add(int64(-n)) == 0 {
+		select {
+		case w.idle <- struct{}{}:
+		default:
+		}
+	}
+}

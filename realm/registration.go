@@ -1,0 +1,195 @@
+package realm
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A registration is what all callees of one (procedure, match) share. It comes with the first callee and goes with the last, both under
+// the mutex of the index; a caller that still holds it afterwards finds no callee in it and looks the procedure up again.
+type registration struct {
+	// Fixed at creation; any goroutine may read.
+	id     uint64
+	uri    string
+	match  codec.Match
+	invoke codec.Invoke
+
+	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the index's mutex.
+	callees atomic.Pointer[[]*callee]
+	// cursor is the index of the next callee of a round robin. Calls move it as they can; order is promised to a lone sequential
+	// caller only (PROTOCOL 8.12).
+	cursor atomic.Int64
+}
+
+// A callee is one session in one registration.
+type callee struct {
+	// Fixed at creation.
+	session *session
+	reg     *registration
+
+	// Guarded by the session's conn lock: set with REGISTERED, cleared before UNREGISTERED is appended (R5).
+	live bool
+}
+
+// first returns where the search for a callee begins, and in which direction it goes on when that one is gone.
+func (reg *registration) first(x port.Executor, n int) (index, step int) {
+	switch reg.invoke {
+	case codec.Single, codec.First:
+		return 0, 1
+	case codec.Last:
+		return n - 1, -1
+	case codec.Random:
+		return int(x.Rand() % uint64(n)), 1
+	case codec.RoundRobin:
+	}
+	for {
+		x.Step("procedures.cursor")
+		at := reg.cursor.Load()
+		i := int(at)
+		if i >= n {
+			i = 0
+		}
+		if reg.cursor.CompareAndSwap(at, int64((i+1)%n)) {
+			return i, 1
+		}
+	}
+}
+
+// add puts c at the end of the callees. The index's mutex is held.
+func (reg *registration) add(c *callee) {
+	callees := append(slices.Clone(*reg.callees.Load()), c)
+	reg.callees.Store(&callees)
+}
+
+// drop takes c out and returns how many callees are left. The index's mutex is held.
+func (reg *registration) drop(c *callee) int {
+	old := *reg.callees.Load()
+	i := slices.Index(old, c)
+	callees := slices.Delete(slices.Clone(old), i, i+1)
+	reg.callees.Store(&callees)
+	for {
+		at := reg.cursor.Load()
+		next := at
+		if at > int64(i) {
+			next = at - 1
+		}
+		if next >= int64(len(callees)) {
+			next = 0
+		}
+		if reg.cursor.CompareAndSwap(at, next) {
+			return len(callees)
+		}
+	}
+}
+
+var (
+	refuseExists         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered already"}
+	refusePolicy         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered with another invocation policy"}
+	refuseRegistrations  = &refusal{codec.ErrOptionNotAllowed, "this session holds as many registrations as the router allows"}
+	refuseNoRegistration = &refusal{codec.ErrNoSuchRegistration, "this session holds no registration of that id"}
+)
+
+// enterRegistration adds a callee of s to the registration of (uri, match), made if need be. With held, s was in it before.
+func (rm *realm) enterRegistration(x port.Executor, s *session, uri []byte, match codec.Match, invoke codec.Invoke) (c *callee, held *registration, why *refusal) {
+	x.Step("procedures.lock")
+	mu := rm.procedures.mutex(uri, match)
+	mu.Lock()
+	defer mu.Unlock()
+	reg := rm.procedures.find(uri, match)
+	switch {
+	case reg == nil:
+		reg = &registration{id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke}
+		c = &callee{session: s, reg: reg}
+		reg.callees.Store(&[]*callee{c})
+		rm.procedures.put(reg.uri, match, reg)
+		return c, nil, nil
+	case reg.invoke != invoke:
+		return nil, nil, refusePolicy
+	case reg.invoke == codec.Single:
+		return nil, nil, refuseExists
+	case s.registrations[reg.id] != nil:
+		return nil, reg, nil
+	}
+	c = &callee{session: s, reg: reg}
+	reg.add(c)
+	return c, nil, nil
+}
+
+// leaveRegistration takes c out of its registration.
+func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
+	reg := c.reg
+	x.Step("procedures.lock")
+	mu := rm.procedures.mutex([]byte(reg.uri), reg.match)
+	mu.Lock()
+	defer mu.Unlock()
+	if reg.drop(c) == 0 {
+		rm.procedures.remove(reg.uri, reg.match)
+	}
+}
+
+func (s *session) receiveRegister(x port.Executor, l *loop, m *codec.Message) {
+	match := m.Options.Match
+	if why := s.realm.admit(actRegister, m.URI, match); why != nil {
+		s.refuse(x, l, codec.Register, m.Request, why)
+		return
+	}
+	if len(s.registrations) >= s.realm.router.cfg.RegistrationsMax {
+		s.refuse(x, l, codec.Register, m.Request, refuseRegistrations)
+		return
+	}
+	c, held, why := s.realm.enterRegistration(x, s, m.URI, match, m.Options.Invoke)
+	if why != nil {
+		s.refuse(x, l, codec.Register, m.Request, why)
+		return
+	}
+	if held != nil {
+		l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, held.id)
+		s.reply(x, l.out)
+		return
+	}
+	if s.registrations == nil {
+		s.registrations = make(map[uint64]*callee)
+	}
+	s.registrations[c.reg.id] = c
+	l.counters.registrations.Add(1)
+	l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, c.reg.id)
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	// Reply and visibility are one section (R6, O4).
+	s.append(x, l.out)
+	c.live = true
+}
+
+func (s *session) receiveUnregister(x port.Executor, l *loop, m *codec.Message) {
+	c := s.registrations[m.ID]
+	if c == nil {
+		s.refuse(x, l, codec.Unregister, m.Request, refuseNoRegistration)
+		return
+	}
+	// Out of the index first: whoever hears of UNREGISTERED can register the procedure. An INVOCATION that still comes in between is
+	// legal.
+	s.endRegistration(x, l, c)
+	l.out = codec.AppendUnregistered(l.out[:0], s.serializer, m.Request)
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	c.live = false
+	s.append(x, l.out)
+}
+
+func (s *session) endRegistration(x port.Executor, l *loop, c *callee) {
+	delete(s.registrations, c.reg.id)
+	s.realm.leaveRegistration(x, c)
+	l.counters.registrations.Add(-1)
+}
+
+// leaveRegistrations ends every registration of a session that leaves. Its liveness ended before.
+func (s *session) leaveRegistrations(x port.Executor, l *loop) {
+	for _, id := range sortedKeys(s.registrations) {
+		s.endRegistration(x, l, s.registrations[id])
+	}
+}

@@ -1,0 +1,302 @@
+package realm
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// The way of an event, from PUBLISH to the subscribers' queues.
+//
+//  1. extend (publisher's loop) encodes it, once per serializer that members use, into the session's open run. Consecutive
+//     events of one (subscription, exclusion) share a run: a receiver then costs one append, whatever the number of events.
+//  2. seal (publisher's loop) copies the run to memory of its own, never changed again, and posts one job per loop with members. It
+//     happens when the next event does not fit the run, when the session does anything else, and at the end of the poll batch: two
+//     events of a publisher can never overtake each other (O1).
+//  3. runJob.Run (each loop) appends the bytes to its own members, chunk by chunk, behind earlier jobs of that publisher.
+//     On the publisher's own loop, and without an earlier job unfinished there, the first chunk is walked at once.
+//  4. The last job to finish gives the publisher its credit back.
+
+// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
+const runBytesMax = 32 << 10
+
+// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.
+const ownChunk = 1024
+
+// A builder is an open run. Owned by loop, reused.
+type builder struct {
+	sub      *subscription
+	exclude  bool   // the publisher gets nothing
+	variants uint32 // bit v is set once the run has events for variant v
+	parts    [codec.NumVariants]part
+}
+
+// A part is the run as one variant sees it.
+type part struct {
+	variant codec.Variant
+	events  int
+	longest int // message without framing, bytes
+	frames  []byte
+}
+
+// extend adds the event of m to the open run, sealing first what does not go with it.
+func (s *session) extend(x port.Executor, l *loop, sub *subscription, exclude bool, publication uint64, m *codec.Message) {
+	b := s.building
+	if b != nil && (b.sub != sub || b.exclude != exclude) {
+		s.seal(x, l)
+		b = nil
+	}
+	if b == nil {
+		b = l.takeBuilder()
+		b.sub, b.exclude = sub, exclude
+		s.building = b
+	}
+	l.details = codec.Details{Forward: &m.Options}
+	if sub.match != codec.Exact {
+		l.details.Topic = m.URI
+	}
+	full := false
+	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
+		encoded := false
+		for framing := range codec.NumVariants / 3 {
+			v := codec.MakeVariant(serializer, codec.Framing(framing))
+			// A variant that is in the run stays in it, so that nobody sees a gap inside the run.
+			if sub.census[v].Load() <= 0 && b.variants&(1<<v) == 0 {
+				continue
+			}
+			if !encoded {
+				var err error
+				if l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload); err != nil {
+					l.counters.eventsUntranscodable.Add(1)
+					break
+				}
+				encoded = true
+			}
+			p := &b.parts[v]
+			p.frames = codec.AppendFrame(p.frames, v, l.out)
+			p.events++
+			p.longest = max(p.longest, len(l.out))
+			b.variants |= 1 << v
+			full = full || len(p.frames) >= runBytesMax
+		}
+	}
+	l.trim()
+	if full {
+		s.seal(x, l)
+	} else if !s.batched {
+		s.batched = true
+		x.AtBatchEnd(s)
+	}
+}
+
+// EndOfBatch seals what the batch left open.
+func (s *session) EndOfBatch(x port.Executor) {
+	s.batched = false
+	s.seal(x, s.realm.router.loops[x.Loop()])
+}
+
+// A run is a sealed run of events, shared by all loops.
+type run struct {
+	// Immutable after publish.
+	publisher *session
+	sub       *subscription
+	exclude   bool
+	parts     []part
+	cost      int64 // bytes times members, spent from the publisher's credit
+
+	// Any goroutine.
+	jobs atomic.Int32 // unfinished
+	only [1]part      // room for parts in the usual case
+}
+
+// seal closes the open run, if there is one, and sends it on its way.
+func (s *session) seal(x port.Executor, l *loop) {
+	b := s.building
+	if b == nil {
+		return
+	}
+	s.building = nil
+	x.Step("run.mask")
+	loops := b.sub.loops.Load()
+	if loops != 0 && b.variants != 0 {
+		s.publish(x, l, b.run(s), loops)
+	}
+	l.giveBuilder(b)
+}
+
+// run copies the built events to memory of their own size.
+func (b *builder) run(s *session) *run {
+	r := &run{publisher: s, sub: b.sub, exclude: b.exclude}
+	r.parts = r.only[:0]
+	for v := range b.parts {
+		p := &b.parts[v]
+		if p.events == 0 {
+			continue
+		}
+		frames := append(make([]byte, 0, len(p.frames)), p.frames...)
+		r.parts = append(r.parts, part{codec.Variant(v), p.events, p.longest, frames})
+		r.cost += int64(len(frames)) * int64(b.sub.census[v].Load())
+	}
+	return r
+}
+
+// publish hands r to every loop in the mask.
+func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
+	own := uint64(1) << s.home
+	job := s.walkOwn(x, l, r, loops&own != 0)
+	foreign := loops &^ own
+	jobs := bits.OnesCount64(foreign)
+	if job != nil {
+		jobs++
+	}
+	if jobs == 0 {
+		return
+	}
+	r.jobs.Store(int32(jobs))
+	s.conn.Spend(r.cost)
+	for ; foreign != 0; foreign &= foreign - 1 {
+		x.Post(bits.TrailingZeros64(foreign), s.id, &runJob{run: r})
+	}
+	if job != nil {
+		s.ownJobs++
+		x.Post(s.home, s.id, job)
+	}
+}
+
+// walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for what is left.
+func (s *session) walkOwn(x port.Executor, l *loop, r *run, any bool) *runJob {
+	list := r.sub.members[s.home]
+	if !any || list == nil || len(list.seats) == 0 {
+		return nil
+	}
+	if s.ownJobs > 0 {
+		return &runJob{run: r} // behind the earlier ones
+	}
+	end := len(list.seats)
+	granted := x.Grant(min(end, ownChunk))
+	r.walk(x, l, list.seats[:granted])
+	if granted == end {
+		return nil
+	}
+	job := &runJob{run: r, list: list}
+	list.begin(&job.pos)
+	job.pos.next = granted
+	return job
+}
+
+// A runJob brings one run to the members of one loop. Owned by that loop from Post on.
+type runJob struct {
+	run  *run
+	list *memberList // nil: not begun
+	pos  walk
+}
+
+// Run walks up to budget members.
+func (j *runJob) Run(x port.Executor, budget int) (more bool) {
+	r := j.run
+	l := r.publisher.realm.router.loops[x.Loop()]
+	if j.list == nil {
+		if list := r.sub.members[x.Loop()]; list != nil && len(list.seats) > 0 {
+			j.list = list
+			list.begin(&j.pos)
+		}
+	}
+	if list := j.list; list != nil {
+		from := j.pos.next
+		j.pos.next = min(j.pos.end, from+max(budget, 0))
+		r.walk(x, l, list.seats[from:j.pos.next])
+		if j.pos.next < j.pos.end {
+			return true
+		}
+		list.finish(&j.pos)
+	}
+	if x.Loop() == r.publisher.home {
+		r.publisher.ownJobs--
+	}
+	if r.jobs.Add(-1) == 0 {
+		r.publisher.conn.Refund(x, r.cost)
+	}
+	return false
+}
+
+// walk appends the run to the members in seats.
+//
+// hot: nothing is allocated and nothing is encoded per member.
+func (r *run) walk(x port.Executor, l *loop, seats []seat) {
+	events := 0
+	for i := range seats {
+		to := seats[i].session
+		if to == nil || r.exclude && to == r.publisher {
+			continue
+		}
+		events += r.deliver(x, l, to)
+	}
+	l.counters.events.Add(int64(events))
+}
+
+// deliver appends the run to one member and returns how many events it got.
+func (r *run) deliver(x port.Executor, l *loop, to *session) int {
+	for i := range r.parts {
+		p := &r.parts[i]
+		if p.variant != to.variant {
+			continue
+		}
+		if p.longest <= to.bytesMax {
+			to.conn.AppendRun(x, p.frames, p.events)
+			return p.events
+		}
+		return p.deliverFitting(x, l, to)
+	}
+	return 0 // joined after these events were built (R12), or its serializer cannot carry them
+}
+
+// deliverFitting appends the frames that to accepts one by one; the others are dropped for it (PUB-57).
+func (p *part) deliverFitting(x port.Executor, l *loop, to *session) (events int) {
+	for rest := p.frames; len(rest) > 0; {
+		frame, message := codec.FrameLen(p.variant, rest)
+		if message <= to.bytesMax {
+			to.conn.AppendRun(x, rest[:frame:frame], 1)
+			events++
+		} else {
+			l.counters.eventsTooLong.Add(1)
+		}
+		rest = rest[frame:]
+	}
+	return events
+}
+
+// buildersMax is how many free builders a loop keeps.
+const buildersMax = 64
+
+func (l *loop) takeBuilder() *builder {
+	if n := len(l.builders); n > 0 {
+		b := l.builders[n-1]
+		l.builders = l.builders[:n-1]
+		return b
+	}
+	return new(builder)
+}
+
+func (l *loop) giveBuilder(b *builder) {
+	if len(l.builders) == buildersMax {
+		return
+	}
+	for v := range b.parts {
+		p := &b.parts[v]
+		if cap(p.frames) > 2*runBytesMax {
+			p.frames = nil
+		}
+		*p = part{frames: p.frames[:0]}
+	}
+	b.sub, b.variants = nil, 0
+	l.builders = append(l.builders, b)
+}
+
+// trim lets go of scratch that one large message has blown up.
+func (l *loop) trim() {
+	if cap(l.out) > scratchBytesMax {
+		l.out = nil
+	}
+}

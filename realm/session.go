@@ -1,0 +1,201 @@
+package realm
+
+import (
+	"strconv"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A session is one peer's membership in one realm, from WELCOME to its disposal.
+type session struct {
+	// Fixed at join; any goroutine may read.
+	id         uint64
+	realm      *realm
+	handler    *handler
+	conn       port.Conn
+	home       int
+	variant    codec.Variant
+	serializer codec.Serializer
+	bytesMax   int // the longest message the peer accepts
+	roles      roles
+	identity   codec.Identity
+
+	// Guarded by conn lock.
+	live           bool  // false: nothing may be appended for this session any more
+	calls          calls // open calls as caller, by request id
+	invocations    calls // open invocations as callee, by invocation id
+	lastInvocation uint64
+	wrapped        bool // lastInvocation has passed 2^53 once
+
+	// Owned by loop.
+	subscriptions map[uint64]*member // by subscription id
+	registrations map[uint64]*callee // by registration id
+	lastRequest   uint64             // with StrictRequestIDs
+	building      *builder           // the open run of events, or nil
+	batched       bool               // EndOfBatch is coming
+	ownJobs       int                // unfinished jobs of this publisher on its own loop
+	prev, next    *session           // the loop's list
+}
+
+// receive handles one message of an established session.
+func (s *session) receive(x port.Executor, l *loop, m *codec.Message) {
+	if m.Type != codec.Publish {
+		s.seal(x, l) // whatever this message causes comes after the events before it
+	}
+	if s.realm.cfg.EnforceRoles && !s.plays(m.Type) {
+		s.violation(x, "message type "+strconv.Itoa(int(m.Type))+" of a role that HELLO did not announce")
+		return
+	}
+	if s.realm.cfg.StrictRequestIDs && !s.sequential(m) {
+		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+strconv.FormatUint(s.lastRequest, 10))
+		return
+	}
+	if m.Options.Has(codec.KeyPptScheme) && passesPayload(m) {
+		s.violation(x, "ppt_scheme: this router does not announce payload_passthru_mode")
+		return
+	}
+	switch m.Type {
+	case codec.Publish:
+		s.receivePublish(x, l, m)
+	case codec.Call:
+		s.receiveCall(x, l, m)
+	case codec.Yield:
+		s.receiveYield(x, l, m)
+	case codec.Error:
+		s.receiveError(x, l, m)
+	case codec.Cancel:
+		s.receiveCancel(x, l, m)
+	case codec.Subscribe:
+		s.receiveSubscribe(x, l, m)
+	case codec.Unsubscribe:
+		s.receiveUnsubscribe(x, l, m)
+	case codec.Register:
+		s.receiveRegister(x, l, m)
+	case codec.Unregister:
+		s.receiveUnregister(x, l, m)
+	case codec.Goodbye:
+		s.handler.receiveGoodbye(x, l)
+	case codec.Abort:
+		s.handler.finish(x, port.CloseNormal, "")
+	case codec.EventReceived: // PROTOCOL 7.14: ignored
+	default:
+		s.violation(x, "message type "+strconv.Itoa(int(m.Type))+" in an established session")
+	}
+}
+
+func (s *session) violation(x port.Executor, reason string) { s.handler.violation(x, reason) }
+
+// plays reports whether HELLO announced the role that sends messages of type t (PROTOCOL 1.4).
+func (s *session) plays(t codec.Type) bool {
+	switch t {
+	case codec.Publish:
+		return s.roles&rolePublisher != 0
+	case codec.Subscribe, codec.Unsubscribe:
+		return s.roles&roleSubscriber != 0
+	case codec.Call, codec.Cancel:
+		return s.roles&roleCaller != 0
+	case codec.Register, codec.Unregister, codec.Yield, codec.Error:
+		return s.roles&roleCallee != 0
+	}
+	return true
+}
+
+// passesPayload reports whether m, which has the key ppt_scheme, asks for payload passthru (PROTOCOL 12.1).
+func passesPayload(m *codec.Message) bool {
+	switch m.Type {
+	case codec.Publish, codec.Call, codec.Yield, codec.Error:
+		return m.Options.Text(codec.KeyPptScheme) != ""
+	}
+	return false
+}
+
+// sequential checks and counts the request id of the six messages that share one sequence (PROTOCOL 2).
+func (s *session) sequential(m *codec.Message) bool {
+	switch m.Type {
+	case codec.Publish, codec.Subscribe, codec.Unsubscribe, codec.Call, codec.Register, codec.Unregister:
+	default:
+		return true
+	}
+	next := s.lastRequest + 1
+	if s.lastRequest == codec.MaxID {
+		next = 1
+	}
+	if m.Request != next {
+		return false
+	}
+	s.lastRequest = next
+	return true
+}
+
+// reply appends one whole message to this session's own queue.
+func (s *session) reply(x port.Executor, msg []byte) {
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	s.append(x, msg)
+}
+
+// append appends one whole message, if the session is live and the connection takes it. Conn lock held.
+func (s *session) append(x port.Executor, msg []byte) bool {
+	if !s.live {
+		return false
+	}
+	buf, ok := s.conn.Tail(port.Reply)
+	if !ok {
+		return false
+	}
+	s.conn.Commit(x, codec.AppendFrame(buf, s.variant, msg))
+	return true
+}
+
+// refuse answers a request with ERROR.
+func (s *session) refuse(x port.Executor, l *loop, request codec.Type, id uint64, why *refusal) {
+	if request == codec.Call {
+		l.counters.callErrors.Add(1)
+	} else {
+		l.counters.errors.Add(1)
+	}
+	l.out = codec.AppendRefusal(l.out[:0], s.serializer, request, id, why.uri, why.message)
+	s.reply(x, l.out)
+}
+
+// dispose takes the session out of everything (PROTOCOL 4.1). The first step ends all appends by others, so that the GOODBYE or ABORT
+// that the handler appends next is the last thing the peer sees.
+func (s *session) dispose(x port.Executor, l *loop) {
+	s.seal(x, l)
+
+	x.Step("conn.lock")
+	s.conn.Lock()
+	s.live = false
+	open, invocations := s.calls.take(), s.invocations.take()
+	s.conn.Unlock()
+
+	s.leaveCalls(x, l, open)
+	s.leaveInvocations(x, l, invocations)
+	s.leaveRegistrations(x, l)
+	s.leaveSubscriptions(x, l)
+	s.unlink(l)
+	s.realm.router.releaseSessionID(x, s.id)
+	l.counters.sessions.Add(-1)
+}
+
+func (s *session) link(l *loop) {
+	s.next = l.sessions
+	if s.next != nil {
+		s.next.prev = s
+	}
+	l.sessions = s
+}
+
+func (s *session) unlink(l *loop) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.sessions = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}

@@ -1,0 +1,101 @@
+package realm
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"banyan/codec"
+)
+
+// TestMemberListModel joins, leaves and walks at random beside a slow twin that remembers, for every walk, who was there when it began.
+func TestMemberListModel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var list memberList
+	present := map[*session]*member{}
+	var order []*session // of present, for drawing
+	type twin struct {
+		w    *walk
+		owed map[*session]bool // not yet reached, still there
+	}
+	var walks []*twin
+	for step := range 100_000 {
+		switch rng.IntN(10) {
+		case 0, 1, 2:
+			s := new(session)
+			m := &member{session: s}
+			list.add(m)
+			present[s] = m
+			order = append(order, s)
+		case 3, 4, 5:
+			if len(order) == 0 {
+				continue
+			}
+			i := rng.IntN(len(order))
+			s := order[i]
+			order[i] = order[len(order)-1]
+			order = order[:len(order)-1]
+			if got := list.remove(present[s]); got != len(order) {
+				t.Fatalf("step %d: %d members left, want %d", step, got, len(order))
+			}
+			delete(present, s)
+			for _, tw := range walks {
+				delete(tw.owed, s)
+			}
+		case 6:
+			if len(walks) < 4 && len(order) > 0 {
+				tw := &twin{w: new(walk), owed: map[*session]bool{}}
+				list.begin(tw.w)
+				for s := range present {
+					tw.owed[s] = true
+				}
+				walks = append(walks, tw)
+			}
+		default:
+			if len(walks) == 0 {
+				continue
+			}
+			i := rng.IntN(len(walks))
+			tw := walks[i]
+			for range rng.IntN(20) {
+				if tw.w.next >= tw.w.end {
+					break
+				}
+				s := list.seats[tw.w.next].session
+				tw.w.next++
+				if s == nil {
+					continue
+				}
+				if !tw.owed[s] {
+					t.Fatalf("step %d: a walk reached a session twice, or one that joined later", step)
+				}
+				delete(tw.owed, s)
+			}
+			if tw.w.next >= tw.w.end {
+				if len(tw.owed) > 0 {
+					t.Fatalf("step %d: a walk missed %d sessions", step, len(tw.owed))
+				}
+				list.finish(tw.w)
+				walks = append(walks[:i], walks[i+1:]...)
+			}
+		}
+		if list.empty*2 > len(list.seats)+64 {
+			t.Fatalf("step %d: %d of %d seats are empty", step, list.empty, len(list.seats))
+		}
+	}
+}
+
+// TestR3 forces the schedule of REVIEW R3: one loop is about to join the record it found while another drops its last member.
+func TestR3(t *testing.T) {
+	sub := newSubscription(1, "a.b", codec.Exact, 2) // count 1
+	if sub.leaveUnlessLast() {
+		t.Fatal("the last member left without the mutex")
+	}
+	sub.count.Add(-1) // under the mutex, with the removal from the index
+	if sub.enter() {
+		t.Fatal("zero is not final: a session joined a record that nobody finds")
+	}
+	sub = newSubscription(2, "a.b", codec.Exact, 2)
+	if !sub.enter() || !sub.leaveUnlessLast() || sub.leaveUnlessLast() {
+		t.Fatal("entering and leaving beside another member must not need the mutex")
+	}
+}
