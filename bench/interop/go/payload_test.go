@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -97,6 +98,34 @@ func typedBinary(library *peer.Library, link peer.Link) bool {
 	return typed(library, link) && binary(library, link)
 }
 
+func large(library *peer.Library, link peer.Link) bool { return library.MessageMax(link) > 4<<20 }
+
+func largeBinary(library *peer.Library, link peer.Link) bool {
+	return large(library, link) && binary(library, link)
+}
+
+// tooLong: the session under test accepts 1 MiB, the one that sends to it is nexus and accepts more.
+func tooLong(t *testing.T, s *stage) {
+	small := s.join()
+	big, err := peer.Nexus.Join(s.ctx, peer.Link{Transport: "ws", Serializer: s.link.Serializer}, s.at, "realm1")
+	s.must(err)
+	t.Cleanup(func() { _ = big.Leave() })
+	long := strings.Repeat("x", 1<<20)
+	var events inbox[string]
+	s.subscribe(small, s.uri("topic"), "", func(e peer.Event) { events.put(fmt.Sprint(len(e.Args[0].(string)))) })
+	s.register(small, s.uri("small"), nil, echo)
+	s.register(big, s.uri("big"), nil, func(context.Context, peer.Call) peer.Reply { return peer.Reply{Args: []any{long}} })
+
+	s.publish(big, s.uri("topic"), long)
+	s.publish(big, s.uri("topic"), "short")
+	s.same(take(s, &events, 1), []string{"5"})
+	_, err = big.Call(s.ctx, s.uri("small"), []any{long}, nil, nil, nil)
+	s.fails(err, "wamp.error.payload_size_exceeded")
+	s.fails(s.call(small, s.uri("big")), "wamp.error.payload_size_exceeded")
+	_, err = big.Call(s.ctx, s.uri("small"), []any{"both alive"}, nil, nil, nil)
+	s.must(err)
+}
+
 var everyOctet = func() []byte {
 	data := make([]byte, 256)
 	for i := range data {
@@ -119,8 +148,11 @@ var payloadCases = []testCase{
 	{"SER-08 nested lists and maps", nil, travels(map[string]any{"a": []any{map[string]any{"b": []any{[]any{[]any{}}}}}, "": "empty key", "a.b c": "odd key"})},
 	{"SER-26 a list of 10 000 items and a map of 1 000 keys", nil, travels([]any{manyItems(10_000), manyKeys(1_000)})},
 	{"SER-01 binary of every octet, empty and long", binary, travels([]any{everyOctet, []byte{}, bytes.Repeat([]byte{0xff, 0}, 35_000)})},
-	{"SER-25 1 MiB of text", nil, travels(strings.Repeat("0123456789abcdeŵ", 61_681))},
-	{"SER-25 1 MiB of binary", binary, travels(bytes.Repeat(everyOctet, 4096))},
+	{"SER-25 490 000 octets of text, twice in a message", nil, travels(strings.Repeat("ŵ", 245_000))},
+	{"SER-25 1 MiB of text", large, travels(strings.Repeat("0123456789abcdeŵ", 61_681))},
+	{"SER-25 1 MiB of binary", largeBinary, travels(bytes.Repeat(everyOctet, 4096))},
+	{"RPC-20 RPC-21 PUB-57 TRN-27 what is longer than a client announced is refused or dropped, never sent",
+		func(library *peer.Library, link peer.Link) bool { return library.MessageMax(link) == 1<<20 }, tooLong},
 }
 
 func manyItems(n int) []any {

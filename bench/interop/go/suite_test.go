@@ -168,6 +168,16 @@ func (s *stage) until(what string, check func() bool) {
 	}
 }
 
+// wait waits for a signal of a handler.
+func (s *stage) wait(signal <-chan struct{}) {
+	s.t.Helper()
+	select {
+	case <-signal:
+	case <-time.After(patience):
+		s.t.Fatal("a handler was not reached, or not interrupted")
+	}
+}
+
 // An inbox collects what handlers receive.
 type inbox[T any] struct {
 	mu    sync.Mutex

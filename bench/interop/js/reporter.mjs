@@ -1,9 +1,11 @@
 // A reporter for node:test: one line per suite, every failure in full, and a last line that bench/interop/run adds up.
-import { inspect } from 'node:util';
-
+/** reason is the message and the first place in our own code that the stack names. */
 function reason(error) {
   const cause = error?.cause ?? error;
-  return inspect(cause?.stack ?? cause?.message ?? cause).slice(0, 2000).replaceAll('\\n', '\n      ');
+  const text = String(cause?.stack ?? cause?.message ?? cause).slice(0, 4000);
+  const [message] = text.split(/\n\s+at /);
+  const place = text.match(/\/((?:cases|clients|test)\/[\w.]+:\d+)/);
+  return `${message.slice(0, 1500).replaceAll('\n', '\n      ')}${place ? ` (${place[1]})` : ''}`;
 }
 
 export default async function* report(source) {

@@ -22,13 +22,15 @@ var Nexus = Library{
 	CancelModes: []string{"skip", "kill", "killnowait"},
 	Interrupts:  true,
 	TypedNumber: func(Link) bool { return true },
+	MessageMax:  func(Link) int { return 16 << 20 },
 }
 
 var nexusSerializers = map[string]serialize.Serialization{"json": client.JSON, "msgpack": client.MSGPACK, "cbor": client.CBOR}
 
 type nexusSession struct {
 	*client.Client
-	conn wamp.Peer
+	conn    wamp.Peer
+	dropped bool // conn is closed; closing it again would panic
 }
 
 // DialNexus opens a transport without joining a realm: messages are sent and received one by one.
@@ -59,7 +61,7 @@ func joinNexus(ctx context.Context, link Link, at Address, realm string) (Sessio
 	if err != nil {
 		return nil, err
 	}
-	return &nexusSession{c, conn}, nil
+	return &nexusSession{Client: c, conn: conn}, nil
 }
 
 func (s *nexusSession) ID() uint64 { return uint64(s.Client.ID()) }
@@ -121,9 +123,17 @@ func WithCancelMode(ctx context.Context, mode string) context.Context {
 	return context.WithValue(ctx, cancelMode{}, mode)
 }
 
-func (s *nexusSession) Leave() error { return s.Close() }
+func (s *nexusSession) Leave() error {
+	if s.dropped {
+		return nil
+	}
+	return s.Close()
+}
 
-func (s *nexusSession) Drop() { s.conn.Close() }
+func (s *nexusSession) Drop() {
+	s.dropped = true
+	s.conn.Close()
+}
 
 func (s *nexusSession) Goodbye() string {
 	if goodbye := s.RouterGoodbye(); goodbye != nil {

@@ -87,6 +87,7 @@ type Library struct {
 	CancelModes []string             // modes of CANCEL it can send
 	Interrupts  bool                 // its callees understand INTERRUPT
 	TypedNumber func(link Link) bool // its decoder keeps integers apart from floats, and exact
+	MessageMax  func(link Link) int  // octets of the longest message it announces to accept
 }
 
 var serializers = []string{"json", "msgpack", "cbor"}

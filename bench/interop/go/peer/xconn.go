@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 	"github.com/xconnio/wampproto-go/auth"
@@ -20,6 +21,13 @@ var Xconn = Library{
 	Links:       links("ws", "wsunix", "tcp", "unix"),
 	Join:        joinXconn,
 	TypedNumber: func(link Link) bool { return link.Serializer != "json" }, // encoding/json into float64
+	// Its RawSocket handshake announces 1 MiB.
+	MessageMax: func(link Link) int {
+		if link.Transport == "tcp" || link.Transport == "unix" {
+			return 1 << 20
+		}
+		return 16 << 20
+	},
 }
 
 var xconnSerializers = map[string]xconn.SerializerSpec{
@@ -30,9 +38,11 @@ func init() { logrus.SetOutput(io.Discard) }
 
 type xconnSession struct {
 	*xconn.Session
-	base xconn.BaseSession
-	done chan struct{}
-	once sync.Once
+	base      xconn.BaseSession
+	websocket bool
+	done      chan struct{}
+	once      sync.Once
+	left      atomic.Bool
 }
 
 // joinXconn does what xconn.Client.Connect does, but keeps the connection to cut it.
@@ -61,7 +71,7 @@ func joinXconn(ctx context.Context, link Link, at Address, realm string) (Sessio
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &xconnSession{base: base, done: make(chan struct{})}
+	s := &xconnSession{base: base, websocket: conn.Type() == xconn.TransportWebSocket, done: make(chan struct{})}
 	s.Session = xconn.NewSession(watched{base, s}, spec.Serializer())
 	return s, nil
 }
@@ -134,7 +144,13 @@ func (s *xconnSession) Call(ctx context.Context, procedure string, args []any, k
 }
 
 func (s *xconnSession) Leave() error {
+	if !s.left.CompareAndSwap(false, true) {
+		return nil // a second GOODBYE would get no reply
+	}
 	err := s.Session.Leave()
+	if !s.websocket {
+		return errors.Join(err, s.base.NetConn().Close()) // the library's own Close waits a second on RawSocket
+	}
 	return errors.Join(err, s.base.Close())
 }
 

@@ -104,7 +104,10 @@ async function join(link, { realm = 'realm1', at = address, reconnect = false } 
     reconnectInterval: 100,
     maxRetries: 100,
     onClose: () => session.onClosed({}),
-    onError: (error) => { if (error?.name === 'ProtocolViolationError') session.violations.push(error.message); },
+    onError: (error) => {
+      if (error?.name === 'ProtocolViolationError') session.violations.push(error.message);
+      if (error?.name === 'AbortedError') session.violations.push(`ABORT ${error.errorUri}: ${error.details?.message}`);
+    },
     onReconnectSuccess: () => { session.joins += 1; },
   });
   session.welcome = await settled(session.wampy.connect());

@@ -61,6 +61,11 @@ export function runTable(client) {
             for (const session of stage.sessions) {
               assert.deepEqual(session.violations, [], 'the library reported protocol violations of the router');
             }
+          } catch (error) {
+            const violations = stage.sessions.flatMap((session) => session.violations);
+            if (violations.length > 0) error.message += ` [${violations.join('; ')}]`;
+            error.stack = `${error.message}\n${error.stack?.slice(error.stack.indexOf('\n') + 1)}`;
+            throw error;
           } finally {
             await stage.end();
           }

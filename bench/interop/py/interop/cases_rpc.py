@@ -176,11 +176,10 @@ async def caller_leaves(stage):
     called, interrupted = Inbox(), Inbox()
     await callee.register(stage.uri("slow"), interruptible(called, interrupted))
     await callee.register(stage.uri("fine"), echo)
-    pending = gone.start_call(stage.uri("slow"))
+    gone.start_call(stage.uri("slow"))  # the library never completes it
     await called.take(1)
     await gone.leave()
     await interrupted.take(1)
-    await asyncio.gather(pending, return_exceptions=True)
     assert await caller.call(stage.uri("fine"), ["alive"]) == (["alive"], {})
 
 
