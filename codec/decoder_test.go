@@ -418,6 +418,18 @@ func TestDecodeDuplicates(t *testing.T) {
 	}
 }
 
+// wampy leaves options undefined, which its MessagePack library writes as an extension: absent, like null. Any other extension is of the
+// wrong type.
+func TestDecodeUndefinedOption(t *testing.T) {
+	m, err := decode(MessagePack, []byte("\x94\x20\x01\x82\xa5match\xd4\x00\x00\xacget_retained\xd4\x00\x00\xa3a.b"))
+	if err != nil || m.Options.Has(KeyMatch) || m.Options.Match != Exact || m.Options.Has(KeyGetRetained) {
+		t.Errorf("%+v, %v", m.Options, err)
+	}
+	if _, err = decode(MessagePack, []byte("\x94\x20\x01\x81\xa5match\xd4\x01\x00\xa3a.b")); err == nil {
+		t.Error("an extension of another type was accepted as match")
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, ser := range serializers {
 		m, err := decode(ser.s, encode(t, ser.s, pub(dict{

@@ -33,7 +33,7 @@ type welcomeDict struct {
 	AuthMethod   string       `msg:"authmethod"`
 	AuthProvider string       `msg:"authprovider"`
 	Agent        string       `msg:"agent,omitempty"`
-	AuthExtra    msgp.Raw     `msg:"authextra,omitempty"`
+	AuthExtra    *msgp.Raw    `msg:"authextra,omitempty"`
 }
 
 // welcomeRoles holds broker and dealer and nothing else: clients reject any other key (PROTOCOL 4.3).

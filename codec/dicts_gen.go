@@ -443,6 +443,10 @@ func (z *welcomeDict) MarshalMsg(b []byte) (o []byte, err error) {
 		zb0001Len--
 		zb0001Mask |= 0x40
 	}
+	if z.AuthExtra == nil {
+		zb0001Len--
+		zb0001Mask |= 0x80
+	}
 	// variable map header, size zb0001Len
 	o = append(o, 0x80|uint8(zb0001Len))
 
@@ -477,12 +481,18 @@ func (z *welcomeDict) MarshalMsg(b []byte) (o []byte, err error) {
 			o = append(o, 0xa5, 0x61, 0x67, 0x65, 0x6e, 0x74)
 			o = msgp.AppendString(o, z.Agent)
 		}
-		// string "authextra"
-		o = append(o, 0xa9, 0x61, 0x75, 0x74, 0x68, 0x65, 0x78, 0x74, 0x72, 0x61)
-		o, err = z.AuthExtra.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "AuthExtra")
-			return
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
+			// string "authextra"
+			o = append(o, 0xa9, 0x61, 0x75, 0x74, 0x68, 0x65, 0x78, 0x74, 0x72, 0x61)
+			if z.AuthExtra == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.AuthExtra.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "AuthExtra")
+					return
+				}
+			}
 		}
 	}
 	return
@@ -549,10 +559,21 @@ func (z *welcomeDict) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "authextra":
-			bts, err = z.AuthExtra.UnmarshalMsg(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "AuthExtra")
-				return
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.AuthExtra = nil
+			} else {
+				if z.AuthExtra == nil {
+					z.AuthExtra = new(msgp.Raw)
+				}
+				bts, err = z.AuthExtra.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "AuthExtra")
+					return
+				}
 			}
 		default:
 			bts, err = msgp.Skip(bts)
@@ -568,7 +589,12 @@ func (z *welcomeDict) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *welcomeDict) Msgsize() (s int) {
-	s = 1 + 6 + z.Roles.Msgsize() + 6 + msgp.StringPrefixSize + len(z.Realm) + 7 + msgp.StringPrefixSize + len(z.AuthID) + 9 + msgp.StringPrefixSize + len(z.AuthRole) + 11 + msgp.StringPrefixSize + len(z.AuthMethod) + 13 + msgp.StringPrefixSize + len(z.AuthProvider) + 6 + msgp.StringPrefixSize + len(z.Agent) + 10 + z.AuthExtra.Msgsize()
+	s = 1 + 6 + z.Roles.Msgsize() + 6 + msgp.StringPrefixSize + len(z.Realm) + 7 + msgp.StringPrefixSize + len(z.AuthID) + 9 + msgp.StringPrefixSize + len(z.AuthRole) + 11 + msgp.StringPrefixSize + len(z.AuthMethod) + 13 + msgp.StringPrefixSize + len(z.AuthProvider) + 6 + msgp.StringPrefixSize + len(z.Agent) + 10
+	if z.AuthExtra == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.AuthExtra.Msgsize()
+	}
 	return
 }
 

@@ -29,11 +29,9 @@ func headAbort(dst []byte, s Serializer, n int) []byte {
 	case JSON:
 		return append(dst, "[3"...)
 	case MessagePack:
-		dst = append(dst, 0x90|byte(n), 3)
-		return dst
+		return append(dst, 0x90|byte(n), 3)
 	default:
-		dst = append(dst, 0x80|byte(n), 3)
-		return dst
+		return append(dst, 0x80|byte(n), 3)
 	}
 }
 
@@ -43,11 +41,9 @@ func headChallenge(dst []byte, s Serializer, n int) []byte {
 	case JSON:
 		return append(dst, "[4"...)
 	case MessagePack:
-		dst = append(dst, 0x90|byte(n), 4)
-		return dst
+		return append(dst, 0x90|byte(n), 4)
 	default:
-		dst = append(dst, 0x80|byte(n), 4)
-		return dst
+		return append(dst, 0x80|byte(n), 4)
 	}
 }
 
@@ -57,11 +53,9 @@ func headGoodbye(dst []byte, s Serializer, n int) []byte {
 	case JSON:
 		return append(dst, "[6"...)
 	case MessagePack:
-		dst = append(dst, 0x90|byte(n), 6)
-		return dst
+		return append(dst, 0x90|byte(n), 6)
 	default:
-		dst = append(dst, 0x80|byte(n), 6)
-		return dst
+		return append(dst, 0x80|byte(n), 6)
 	}
 }
 

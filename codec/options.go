@@ -199,7 +199,7 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 	x := lexer{s: s, b: raw}
 	var t token
 	x.next(&t)
-	if t.kind == kindNull {
+	if t.kind == kindNull || t.undefined() {
 		o.has &^= bit
 		o.reset(k)
 		return ""

@@ -91,3 +91,7 @@ func (t *token) signed(v int64) {
 		t.neg, t.u = true, ^uint64(v)
 	}
 }
+
+// undefined reports whether t is what JavaScript's msgpackr, and so wampy, writes for an option that was left undefined: an extension of
+// type 0 with one octet. As an option it counts as absent, like null.
+func (t *token) undefined() bool { return t.kind == kindExt && t.ext == 0 && len(t.b) == 1 }

@@ -331,7 +331,7 @@ func randomValue(r *rand.Rand, depth int) any {
 // Random trees look the same to everybody's decoder after any transcoding.
 func TestTranscodeAgainstForeign(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 60 {
+	for i := range 200 {
 		v := randomValue(r, 5)
 		for _, from := range serializers {
 			src, err := AppendValue(nil, from.s, v)
@@ -343,15 +343,14 @@ func TestTranscodeAgainstForeign(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(v, mustValue(t, to.s, out)); diff != "" {
-					t.Fatalf("%d %s-%s:\n%s", i, from.name, to.name, diff)
+				if d := difference(v, mustValue(t, to.s, out)); d != "" {
+					t.Fatalf("%d %s-%s:\n%s", i, from.name, to.name, d)
 				}
 				if to.s == JSON {
 					continue // compared by the fuzz targets; binary has no foreign reader
 				}
-				var mine, theirs any = leveled(v), leveled(foreignAny(t, to.s, out))
-				if diff := cmp.Diff(mine, theirs); diff != "" {
-					t.Fatalf("%d %s-%s, foreign:\n%s", i, from.name, to.name, diff)
+				if d := difference(leveled(v), leveled(foreignAny(t, to.s, out))); d != "" {
+					t.Fatalf("%d %s-%s, foreign:\n%s", i, from.name, to.name, d)
 				}
 			}
 		}

@@ -1,6 +1,9 @@
 package codec
 
-import "github.com/valyala/bytebufferpool"
+import (
+	"github.com/tinylib/msgp/msgp"
+	"github.com/valyala/bytebufferpool"
+)
 
 // WelcomeDetails are WELCOME.Details (PROTOCOL 4.3).
 type WelcomeDetails struct {
@@ -26,7 +29,8 @@ func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails) 
 	}
 	var st nesting
 	if end, why := skipMsgpack(d.AuthExtra, 0, 2, &st); why == "" && end == len(d.AuthExtra) {
-		w.AuthExtra = d.AuthExtra
+		raw := msgp.Raw(d.AuthExtra)
+		w.AuthExtra = &raw
 	}
 	buf := bytebufferpool.Get()
 	defer bytebufferpool.Put(buf)

@@ -3,12 +3,13 @@
 package engine
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,38 @@ func TestConnectionsSpreadEvenly(t *testing.T) {
 	}
 }
 
+// Several listeners, IPv6 and a Unix socket among them, feed the same loops.
+func TestSeveralListeners(t *testing.T) {
+	listen := []string{"127.0.0.1:0", "unix:" + t.TempDir() + "/s", "127.0.0.1:0"}
+	if probe, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		probe.Close()
+		listen = append(listen, "[::1]:0")
+	}
+	local := make(chan port.Peer, 10)
+	e := start(t, Config{Listen: listen, Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
+		local <- *c.Peer()
+		return echoes(x, c)
+	})
+	for i, a := range e.Addrs() {
+		nc, err := net.Dial(a.Network(), a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		p := &peer{nc, t, bufio.NewReader(nc)}
+		p.send([]byte{0x7F, 0xF3, 0, 0}, rawFrameOf([]byte("x")))
+		p.expect([]byte{0x7F, 0xF3, 0, 0})
+		p.expect(rawFrameOf([]byte("x")))
+		want := nc.LocalAddr().String()
+		if a.Network() == "unix" {
+			want = ""
+		}
+		if got := <-local; !got.Local || got.Network != a.Network() || got.Address != want {
+			t.Errorf("listener %d: %+v, want %q", i, got, want)
+		}
+	}
+}
+
 func TestPortInUseSaysWhatToDo(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	address := e.Addrs()[0].String()
@@ -50,8 +83,17 @@ func TestPortInUseSaysWhatToDo(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
-		{Loops: 65}, {Loops: -1}, {MessageBytesMax: 16<<20 + 1}, {MessageBytesMax: 511}, {HandshakeTimeout: -1}, {BacklogBytesMax: 100},
-		{SlowConsumer: 7}, {CreditBytes: -1}, {ConnectionsMax: -1}, {Listen: make([]string, 65)}, {Listen: []string{"nonsense"}},
+		{Loops: 65},
+		{Loops: -1},
+		{MessageBytesMax: 16<<20 + 1},
+		{MessageBytesMax: 511},
+		{HandshakeTimeout: -1},
+		{BacklogBytesMax: 100},
+		{SlowConsumer: 7},
+		{CreditBytes: -1},
+		{ConnectionsMax: -1},
+		{Listen: make([]string, 65)},
+		{Listen: []string{"nonsense"}},
 	} {
 		if _, err := New(cfg, echoes); err == nil {
 			t.Errorf("accepted %+v", cfg)
@@ -124,28 +166,50 @@ func TestUnixSocketFileIsCleanedUp(t *testing.T) {
 // ENGINE 9, trap 1: the process runs out of descriptors while clients come. In a process of its own, because the limit is the
 // process's.
 func TestOutOfDescriptors(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), "ENGINE_TEST_CHILD=descriptors")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "survived") {
+	out, err := child(t, "descriptors")
+	if err != nil || !strings.Contains(out, "survived") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
-// runChild is what the test binary does instead of testing when it was started by TestOutOfDescriptors.
+// runChild is what the test binary does instead of testing when a test started it for something a process does once.
 func runChild(what string) {
+	switch what {
+	case "descriptors":
+		outOfDescriptors()
+	case "locked":
+		dieLocked()
+	default:
+		fmt.Printf("unknown child %q\n", what)
+		os.Exit(1)
+	}
+}
+
+func dieLocked() {
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(port.Executor, *session, []byte) {
+			c.Lock()
+			panic("died with the lock")
+		}}
+	})
+	if err == nil {
+		err = e.Start()
+	}
+	if err != nil {
+		panic(err)
+	}
+	nc, err := net.Dial("tcp", e.Addrs()[0].String())
+	if err != nil {
+		panic(err)
+	}
+	_, _ = nc.Write([]byte{0x7F, 0xF1, 0, 0, 0, 0, 0, 1, 'x'})
+	_, _ = io.Copy(io.Discard, nc) // ends with the process, if not before
+}
+
+func outOfDescriptors() {
 	fail := func(format string, args ...any) {
 		fmt.Printf(format+"\n", args...)
 		os.Exit(1)
-	}
-	if what != "descriptors" {
-		fail("unknown child %q", what)
 	}
 	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, ConnectionsMax: 1 << 20, Log: quiet()}, echoes)
 	if err != nil {

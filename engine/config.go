@@ -33,6 +33,9 @@ type Config struct {
 	// MessageBytesMax is the longest message accepted from a client, in bytes, without framing; default and most 16 MiB, at
 	// least 512. RawSocket announces it rounded down to a power of two.
 	MessageBytesMax int
+	// PeerMessageBytesMin is the smallest message limit, in bytes, that a RawSocket client may announce; one that takes less is
+	// refused with error 2. Default 512, which every client can take; at most 16 MiB.
+	PeerMessageBytesMin int
 	// HandshakeTimeout bounds the whole opening handshake from accept on, not each octet; default 10 s.
 	HandshakeTimeout time.Duration
 	// PingInterval is how often a WebSocket client is pinged; default 30 s, negative: never. A client from which nothing at all
@@ -92,6 +95,12 @@ func (cfg *Config) check() error {
 	}
 	if cfg.MessageBytesMax < messageBytesMin || cfg.MessageBytesMax > messageBytesMax {
 		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", cfg.MessageBytesMax, messageBytesMin, messageBytesMax)
+	}
+	if cfg.PeerMessageBytesMin == 0 {
+		cfg.PeerMessageBytesMin = messageBytesMin
+	}
+	if cfg.PeerMessageBytesMin < 0 || cfg.PeerMessageBytesMin > messageBytesMax {
+		return fmt.Errorf("engine: smallest peer limit of %d bytes; up to %d is possible", cfg.PeerMessageBytesMin, messageBytesMax)
 	}
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = 10 * time.Second

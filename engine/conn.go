@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"math"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +36,7 @@ type conn struct {
 	phase      phase
 	variant    codec.Variant
 	hold       hold
-	polled     hold // what the poller watches: holdRead, holdWrite bits
+	polled     hold // what the poller watches: polledRead, polledWrite
 	missed     uint8
 	heard      bool // something arrived since the last ping
 	wantWrite  bool
@@ -121,9 +119,12 @@ func (c *conn) read() {
 		return
 	}
 	if c.q.holdRead(l.engine.cfg.highWater()) {
-		c.hold |= holdBacklog
-		c.watch()
-		l.engine.rare.readPauses.Add(1)
+		c.pause(holdBacklog)
+	}
+	if c.handler != nil && c.credit.Load() <= 0 {
+		c.pause(holdCredit) // spent since the last message, at the end of a batch
+	}
+	if c.hold != 0 {
 		return
 	}
 	n, err := readInto(int(c.q.fd), l.buffer[headroom:])
@@ -215,65 +216,19 @@ func (c *conn) receive(b []byte) {
 	c.loop.stats.messagesIn.Add(1)
 	c.handler.Receive(c.loop, b)
 	if c.credit.Load() <= 0 {
-		c.hold |= holdCredit
-		c.loop.engine.rare.readPauses.Add(1)
-		c.watch()
+		c.pause(holdCredit)
 	}
+}
+
+// pause stops reading for a reason; resume looks whether it is gone.
+func (c *conn) pause(why hold) {
+	c.hold |= why
+	c.loop.engine.rare.readPauses.Add(1)
+	c.watch()
 }
 
 // halted reports that no further message of this connection may be handled now.
 func (c *conn) halted() bool { return c.hold != 0 || c.finished.Load() }
-
-// violate lets the session say why, then ends the connection.
-func (c *conn) violate(v *codec.Violation) {
-	l := c.loop
-	l.engine.rare.violations.Add(1)
-	c.handler.Violate(l, v)
-	c.fail(port.CloseViolation, v.Reason)
-}
-
-// fail ends the connection: close frame, no further reading, and the end of TCP as soon as all is written.
-func (c *conn) fail(code port.CloseCode, reason string) {
-	c.q.mu.Lock()
-	c.finishLocked(c.loop, code, reason)
-	c.q.mu.Unlock()
-}
-
-// finishLocked is Finish for whichever loop l is.
-func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
-		return
-	}
-	if c.closeFrame {
-		c.q.commit(appendClose(c.q.lend(), code, reason))
-	}
-	c.q.flags |= qFinishing
-	c.finished.Store(true)
-	l.touchLocked(c)
-	if c.loop == l {
-		l.local = append(l.local, note{kind: noteFinish, c: c})
-		return
-	}
-	c.loop.post(note{kind: noteFinish, c: c})
-}
-
-// breakLocked gives the connection up without a word. The queue's lock is held.
-func (c *conn) breakLocked() {
-	c.q.breakLocked()
-	c.finished.Store(true)
-}
-
-// windDown stops reading, for good, and bounds how long the rest may take.
-func (c *conn) windDown() {
-	if c.phase == phaseClosed || c.wound {
-		return
-	}
-	c.wound = true
-	c.hold |= holdEnd
-	c.dropInput()
-	c.watch()
-	c.loop.Start(&c.timer, finishTimeout)
-}
 
 func (c *conn) dropInput() {
 	giveBuffer(c.in)
@@ -361,201 +316,3 @@ func (c *conn) watch() {
 		l.closeSoon(c)
 	}
 }
-
-// onTimer is the one timer of a connection: the opening handshake, then pings, then the end.
-func (c *conn) onTimer(port.Executor) {
-	l := c.loop
-	switch {
-	case c.phase == phaseClosed:
-	case c.finished.Load():
-		l.closeSoon(c)
-	case c.handler == nil:
-		l.engine.rare.handshakeTimeouts.Add(1)
-		l.closeSoon(c)
-	default:
-		if !c.heard {
-			c.missed++
-		}
-		if c.missed == missedMax {
-			l.engine.rare.pingTimeouts.Add(1)
-			c.fail(port.ClosePolicy, "no answer to pings")
-			return
-		}
-		c.heard = false
-		c.append(pingFrame)
-		l.Start(&c.timer, l.engine.cfg.PingInterval)
-	}
-}
-
-// shutdown says goodbye because the node stops.
-func (c *conn) shutdown() {
-	if c.handler == nil {
-		c.loop.closeSoon(c)
-		return
-	}
-	if c.finished.Load() {
-		return
-	}
-	defer c.loop.caught(c)
-	c.handler.Shutdown(c.loop)
-}
-
-// close ends the transport. In the batch task only; the descriptor is free afterwards, and nobody will use it: see queue.shut.
-func (c *conn) close() {
-	if c.phase == phaseClosed {
-		return
-	}
-	l := c.loop
-	fd := int(c.q.fd)
-	c.q.mu.Lock()
-	orderly := c.q.flags&qFinishing != 0 && c.q.head == nil && c.q.flags&(qWriting|qBroken) == 0
-	c.q.mu.Unlock()
-	c.q.shut()
-	c.finished.Store(true)
-	c.phase = phaseClosed
-	c.dropInput()
-	l.Stop(&c.timer)
-	if c.polled != 0 {
-		_ = l.poller.Delete(fd) // the close below would do it too
-		c.polled = 0
-	}
-	if orderly {
-		_ = unix.Shutdown(fd, unix.SHUT_WR) // fails when the peer is gone already
-		for range discardReads {
-			if n, err := readInto(fd, l.buffer); n == 0 || err != nil {
-				break
-			}
-		}
-	}
-	_ = unix.Close(fd)
-	delete(l.conns, fd)
-	l.engine.open.Add(-1)
-	if c.handler != nil {
-		l.stats.closed.Add(1)
-		c.closed()
-	}
-}
-
-func (c *conn) closed() {
-	defer func() {
-		if r := recover(); r != nil {
-			c.loop.engine.rare.panics.Add(1)
-			c.loop.engine.cfg.Log.Error("panic while a session was closed", "panic", r)
-		}
-	}()
-	c.handler.Closed(c.loop)
-}
-
-// append queues bytes of the transport itself.
-func (c *conn) append(b []byte) {
-	c.q.mu.Lock()
-	if buf, ok := c.Tail(port.Reply); ok {
-		c.Commit(c.loop, append(buf, b...))
-	}
-	c.q.mu.Unlock()
-}
-
-// lockSoon takes the queue's lock unless its holder is evidently gone.
-func (c *conn) lockSoon() bool {
-	for range 100_000 {
-		if c.q.mu.TryLock() {
-			return true
-		}
-		runtime.Gosched()
-	}
-	return false
-}
-
-// Lock implements port.Conn.
-func (c *conn) Lock() { c.q.mu.Lock() }
-
-// Unlock implements port.Conn.
-func (c *conn) Unlock() { c.q.mu.Unlock() }
-
-// Tail implements port.Conn.
-func (c *conn) Tail(class port.Class) ([]byte, bool) {
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
-		return nil, false
-	}
-	if c.q.bytes >= c.loop.engine.cfg.BacklogBytesMax {
-		if class == port.Invocation {
-			return nil, false
-		}
-		if c.q.bytes >= c.loop.engine.cfg.backlogReserve() {
-			c.slow()
-			return nil, false
-		}
-	}
-	return c.q.lend(), true
-}
-
-// slow gives up a connection that does not read. The queue's lock is held.
-func (c *conn) slow() {
-	c.breakLocked()
-	c.loop.engine.rare.slowConsumersClosed.Add(1)
-	c.loop.post(note{kind: noteClose, c: c})
-}
-
-// Commit implements port.Conn.
-func (c *conn) Commit(x port.Executor, buf []byte) {
-	if c.q.commit(buf) > 0 {
-		x.(*loop).touchLocked(c)
-	}
-}
-
-// Finish implements port.Conn.
-func (c *conn) Finish(x port.Executor, code port.CloseCode, reason string) {
-	c.finishLocked(x.(*loop), code, reason)
-}
-
-// AppendRun implements port.Conn.
-func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
-	l := x.(*loop)
-	l.appended++
-	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
-		return
-	}
-	if c.q.bytes > 0 && c.q.bytes+len(frames) > l.engine.cfg.BacklogBytesMax {
-		if l.engine.cfg.SlowConsumer == DropNewest {
-			l.stats.eventsDropped.Add(int64(events))
-			return
-		}
-		c.slow()
-		return
-	}
-	c.q.share(frames, events)
-	l.touchLocked(c)
-}
-
-// Spend implements port.Conn.
-func (c *conn) Spend(n int64) { c.credit.Add(-n) }
-
-// Refund implements port.Conn.
-func (c *conn) Refund(x port.Executor, n int64) {
-	now := c.credit.Add(n)
-	if now <= 0 || now-n > 0 {
-		return
-	}
-	if l := x.(*loop); l == c.loop {
-		l.local = append(l.local, note{kind: noteResume, c: c})
-		return
-	}
-	c.loop.post(note{kind: noteResume, c: c})
-}
-
-// Variant implements port.Conn.
-func (c *conn) Variant() codec.Variant { return c.variant }
-
-// MessageBytesMax implements port.Conn.
-func (c *conn) MessageBytesMax() int { return c.messageMax }
-
-// Peer implements port.Conn.
-func (c *conn) Peer() *port.Peer { return c.peer }
-
-// Home implements port.Conn.
-func (c *conn) Home() int { return c.loop.index }
-
-// unlimited is the MessageBytesMax of peers that announce none.
-const unlimited = math.MaxInt32

@@ -14,6 +14,9 @@ type echo struct{ c *conn }
 // Receive implements port.Handler.
 func (e *echo) Receive(x port.Executor, b []byte) {
 	c := e.c
+	if len(b) > c.messageMax {
+		return // a RawSocket client that sends more than it takes
+	}
 	c.Lock()
 	defer c.Unlock()
 	buf, ok := c.Tail(port.Reply)

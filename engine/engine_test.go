@@ -74,6 +74,53 @@ func TestR10PanicCostsOneSession(t *testing.T) {
 	}
 }
 
+// TRN-47: a peer that resets at any point of the conversation.
+func TestTRN47ResetAnywhere(t *testing.T) {
+	var opened, closed atomic.Int64
+	e := start(t, Config{}, func(x port.Executor, c port.Conn) port.Handler {
+		opened.Add(1)
+		return &session{
+			c:       c,
+			receive: func(x port.Executor, s *session, b []byte) { reply(x, c, b) },
+			closed:  func(port.Executor, *session) { closed.Add(1) },
+		}
+	})
+	streams := [][]byte{
+		append(upgradeRequest("wamp.2.json"), append(append(masked(0x01, []byte("ab")), ping("p")...), masked(0x80, []byte("cd"))...)...),
+		append([]byte{0x7F, 0xF1, 0, 0}, append(rawFrameOf([]byte("abc")), appendRaw(nil, rawPing, []byte("p"))...)...),
+	}
+	for _, stream := range streams {
+		for n := 0; n <= len(stream); n += 1 + n/40 {
+			p := dial(t, e)
+			p.send(stream[:n])
+			_ = p.Conn.(*net.TCPConn).SetLinger(0)
+			p.Close()
+		}
+	}
+	eventually(t, "all disposed", func() bool { return e.Stats().Connections == 0 })
+	if opened.Load() != closed.Load() {
+		t.Fatalf("%d opened, %d closed", opened.Load(), closed.Load())
+	}
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("alive")))
+	p.expect(rawFrameOf([]byte("alive")))
+}
+
+// TRN-54: without configuration, many connections of one address, most of them silent.
+func TestTRN54ManySilentConnections(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	for i := range 1300 {
+		p := dialRaw(t, e, codec.CBOR)
+		if i >= 1000 {
+			p.send(rawFrameOf([]byte("x")))
+			p.expect(rawFrameOf([]byte("x")))
+		}
+	}
+	if s := e.Stats(); s.Sessions != 1300 || s.Refused != 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
 // A connection ends once: Closed comes exactly once and last, whatever happens first.
 func TestClosedComesOnceAndLast(t *testing.T) {
 	for name, end := range map[string]func(x port.Executor, s *session, p *peer){
@@ -256,9 +303,10 @@ func TestLIM04ChurnLeavesNothing(t *testing.T) {
 	}
 	eventually(t, "descriptors closed", func() bool { return files() <= beforeFiles })
 	eventually(t, "goroutines gone", func() bool { return runtime.NumGoroutine() <= beforeGoroutines })
-	if s := e.Stats(); s.Connections != 0 || s.Sessions != 0 || s.Accepted != 300 {
-		t.Fatalf("%+v", s)
-	}
+	eventually(t, "tables empty", func() bool {
+		s := e.Stats()
+		return s.Connections == 0 && s.Sessions == 0 && s.Accepted == 300
+	})
 }
 
 // LIM-05: a stop says goodbye to everybody, waits until it is delivered, and leaves nothing.

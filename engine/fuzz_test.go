@@ -118,7 +118,9 @@ func rawSocketSeeds() [][]byte {
 		join(hello, appendRaw(nil, rawPong, nil), rawFrameOf(bytes.Repeat([]byte("x"), 800)), []byte{0, 0, 0, 0}),
 		join(hello, rawFrameOf([]byte("[1]")), []byte{8, 0, 0, 0}, []byte("x")),
 		join(hello, []byte{3, 0, 0, 1, 'x'}),
-		{0x7F, 0xF9, 0, 0}, {0x7F, 0xF1, 0, 1}, {0x16, 0x03, 0x01},
+		{0x7F, 0xF9, 0, 0},
+		{0x7F, 0xF1, 0, 1},
+		{0x16, 0x03, 0x01},
 	}
 }
 

@@ -28,6 +28,7 @@ type queue struct {
 	head     *segment // not yet taken by a writer
 	tail     *segment
 	bytes    int // unsent, including what a writer has in its hands
+	lost     int // events that were queued when the connection broke or closed
 	fd       int32
 	flags    queueFlags
 }
@@ -156,7 +157,7 @@ func (q *queue) flush(s sender, loop int, lowWater int) (r flushResult, sends, s
 		sends++
 		sent += n
 		if q.flags&(qShut|qBroken) != 0 {
-			releaseAll(rest)
+			q.lost += releaseAll(rest)
 			return flushIdle, sends, sent, false
 		}
 		q.bytes -= n
@@ -208,7 +209,7 @@ func (q *queue) writable() bool {
 // breakLocked refuses every later append and drops what is queued. mu held. What a writer has in its hands it releases itself.
 func (q *queue) breakLocked() {
 	q.flags |= qBroken
-	releaseAll(q.head)
+	q.lost += releaseAll(q.head)
 	q.head, q.tail = nil, nil
 	q.bytes = 0
 }

@@ -98,8 +98,7 @@ func TestQueueAgainstModel(t *testing.T) {
 			}
 			q.mu.Unlock()
 		}
-		var flush func(loop int)
-		flush = func(loop int) {
+		flush := func(loop int) {
 			promised[loop] = false
 			for {
 				r, _, _, _ := q.flush(f, loop, 0)
@@ -340,8 +339,8 @@ func TestQueueBrokenSocketDropsEverything(t *testing.T) {
 	q.share([]byte("abc"), 1)
 	q.mu.Unlock()
 	r, _, _, _ := q.flush(f, 0, 0)
-	if r != flushBroken || q.head != nil || q.bytes != 0 {
-		t.Fatalf("result %d, %d bytes", r, q.bytes)
+	if r != flushBroken || q.head != nil || q.bytes != 0 || q.lost != 2 {
+		t.Fatalf("result %d, %d bytes, %d events lost", r, q.bytes, q.lost)
 	}
 }
 

@@ -30,21 +30,25 @@ const (
 // Errors of the handshake, in the upper half of the second octet.
 const (
 	rawErrSerializer  = 1
+	rawErrLength      = 2
 	rawErrReserved    = 3
 	rawErrConnections = 4
 )
 
-// rawHello answers the opening handshake. Error 2 does not occur: every limit that can be announced is acceptable.
+// rawHello answers the opening handshake.
 func (c *conn) rawHello(data []byte) (used int) {
 	if len(data) < 4 {
 		return 0
 	}
 	serializer := codec.Serializer(data[1] & 0x0F)
+	longest := rawSmallestLimit << (data[1] >> 4)
 	switch {
 	case data[2] != 0 || data[3] != 0:
 		c.rawRefuse(rawErrReserved)
 	case serializer < codec.JSON || serializer > codec.CBOR:
 		c.rawRefuse(rawErrSerializer)
+	case longest < c.loop.engine.cfg.PeerMessageBytesMin:
+		c.rawRefuse(rawErrLength)
 	case c.refused:
 		c.rawRefuse(rawErrConnections)
 	default:
@@ -52,7 +56,7 @@ func (c *conn) rawHello(data []byte) (used int) {
 		c.phase = phaseRawSocket
 		c.peer.Transport = "rawsocket"
 		c.variant = codec.MakeVariant(serializer, codec.RawSocket)
-		c.messageMax = rawSmallestLimit << (data[1] >> 4)
+		c.messageMax = longest
 		c.open()
 	}
 	return 4

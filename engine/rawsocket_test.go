@@ -13,9 +13,9 @@ import (
 	"banyan/engine/port"
 )
 
-func TestTRN18TRN19TRN20RawSocketHandshake(t *testing.T) {
+func TestTRN18TRN19TRN20TRN22RawSocketHandshake(t *testing.T) {
 	e := start(t, Config{}, echoes)
-	small := start(t, Config{MessageBytesMax: 5000}, echoes)
+	small := start(t, Config{MessageBytesMax: 5000, PeerMessageBytesMin: 2000}, echoes)
 	for _, c := range []struct {
 		id          string
 		e           *Engine
@@ -28,6 +28,8 @@ func TestTRN18TRN19TRN20RawSocketHandshake(t *testing.T) {
 		{"TRN-19 serializer 0", e, []byte{0x7F, 0xF0, 0, 0}, []byte{0x7F, 0x10, 0, 0}, false},
 		{"TRN-19 UBJSON", e, []byte{0x7F, 0xF4, 0, 0}, []byte{0x7F, 0x10, 0, 0}, false},
 		{"TRN-19 serializer 15", e, []byte{0x7F, 0xFF, 0, 0}, []byte{0x7F, 0x10, 0, 0}, false},
+		{"TRN-22 below the configured minimum", small, []byte{0x7F, 0x11, 0, 0}, []byte{0x7F, 0x20, 0, 0}, false},
+		{"TRN-22 just above it", small, []byte{0x7F, 0x21, 0, 0}, []byte{0x7F, 0x31, 0, 0}, true},
 		{"TRN-20 third octet", e, []byte{0x7F, 0xF1, 1, 0}, []byte{0x7F, 0x30, 0, 0}, false},
 		{"TRN-20 fourth octet", e, []byte{0x7F, 0xF1, 0, 0x80}, []byte{0x7F, 0x30, 0, 0}, false},
 	} {

@@ -62,10 +62,13 @@ func advance(s *segment, n int) *segment {
 	return nil
 }
 
-func releaseAll(s *segment) {
+// releaseAll gives up a list and returns how many events were in it.
+func releaseAll(s *segment) (events int) {
 	for s != nil {
 		next := s.next
+		events += int(s.events)
 		s.release()
 		s = next
 	}
+	return events
 }

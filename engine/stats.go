@@ -18,6 +18,7 @@ type Stats struct {
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
 	EventsDropped       int64 // by the DropNewest policy
+	EventsLost          int64 // queued when their connection ended
 	SlowConsumersClosed int64
 	PingTimeouts        int64
 	Violations          int64 // connections failed for breaking the transport's rules
@@ -35,7 +36,7 @@ type counters struct {
 
 	accepted, opened, closed              atomic.Int64
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
-	eventsDropped, batches                atomic.Int64
+	eventsDropped, eventsLost, batches    atomic.Int64
 
 	_ [64]byte
 }
@@ -75,6 +76,7 @@ func (e *Engine) Stats() Stats {
 		s.Writes += c.writes.Load()
 		s.MessagesIn += c.messagesIn.Load()
 		s.EventsDropped += c.eventsDropped.Load()
+		s.EventsLost += c.eventsLost.Load()
 		s.Batches += c.batches.Load()
 	}
 	return s

@@ -119,6 +119,9 @@ var rules = map[string]Category{
 	"runtime.gcWriteBarrier":  GC,
 	"internal/runtime/gc":     GC,
 	"runtime.(*markBits)":     GC,
+	"runtime.freeDeadSpan":    GC,
+	"runtime.sysUnused":       GC,
+	"runtime.(*spanSet)":      GC,
 	"runtime.heapBitsSmallFo": GC,
 
 	"runtime.malloc":           Malloc,

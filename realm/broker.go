@@ -127,6 +127,16 @@ func (s *session) receivePublish(x port.Executor, l *loop, m *codec.Message) {
 		}
 		return
 	}
+	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true), filter: newFilter(&m.Options)}
+	if m.Options.Bool(codec.KeyDiscloseMe, false) {
+		if s.realm.cfg.ForbidDisclosure {
+			if acknowledge {
+				s.refuse(x, l, codec.Publish, m.Request, refuseDisclosure)
+			}
+			return
+		}
+		to.disclosed = &s.identity
+	}
 	l.counters.publications.Add(1)
 	publication := codec.ID(x.Rand())
 	if acknowledge {
@@ -135,14 +145,13 @@ func (s *session) receivePublish(x port.Executor, l *loop, m *codec.Message) {
 	}
 	x.Step("topics.match")
 	l.matches = s.realm.topics.all(l.matches[:0], m.URI)
-	exclude := m.Options.Bool(codec.KeyExcludeMe, true)
 	if len(l.matches) == 1 {
-		s.extend(x, l, l.matches[0], exclude, publication, m)
+		s.extend(x, l, l.matches[0], to, publication, m)
 		return
 	}
 	for _, sub := range l.matches {
 		s.seal(x, l)
-		s.extend(x, l, sub, exclude, publication, m)
+		s.extend(x, l, sub, to, publication, m)
 	}
 	if len(l.matches) > 0 {
 		s.seal(x, l)

@@ -99,7 +99,25 @@ func TestRunLimit(t *testing.T) {
 	}
 }
 
-// TestPUB57: an event that is too long for one receiver is dropped for it, counted, and delivered to the others; its neighbours in the
+// TestSER27: one PUBLISH reaches subscribers of all serializers with equal content.
+func TestSER27(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	publisher := b.join(0)
+	var subscribers []*peer
+	for i, s := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		p := b.joinAs(i%2, s, 1<<20)
+		p.subscribe(1, "t")
+		subscribers = append(subscribers, p)
+	}
+	args := []any{"ü𝄞", []byte{0, 255}, int64(1) << 53, 1.0, nil, []any{true}}
+	kwargs := values{"deep": values{"n": int64(-1)}}
+	publisher.say(codec.Publish, 1, values{}, "t", args, kwargs)
+	for _, p := range subscribers {
+		p.expect(codec.Event, nil, nil, values{}, args, kwargs)
+	}
+}
+
+// TestPUB57 (TRN-27): an event that is too long for one receiver is dropped for it, counted, and delivered to the others; its neighbours in the
 // same run arrive.
 func TestPUB57(t *testing.T) {
 	b := newBed(t, 2, Config{})

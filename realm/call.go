@@ -25,12 +25,17 @@ type call struct {
 	// Fixed at CALL; any goroutine may read.
 	caller   *session
 	request  uint64
-	progress bool // the caller wants progressive results
+	progress bool   // the caller wants progressive results
+	timeout  uint64 // ms, 0 for none
+
+	// Fixed before the call is offered; any goroutine may read.
+	timed bool // the dealer runs the timer
 
 	// Owned by the caller's loop.
 	callee     *session
 	invocation uint64
 	killing    bool // an INTERRUPT has been sent
+	timer      *port.Timer
 }
 
 // calls is a table of open calls. Guarded by the conn lock of its session.
@@ -152,6 +157,18 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 
 // answer appends msg to the caller if the call is still open, and closes it if msg is final. It reports whether it did.
 func (c *call) answer(x port.Executor, l *loop, msg []byte, final bool) bool {
+	if !c.append(x, l, msg, final) {
+		return false
+	}
+	if final {
+		c.ended(x)
+	} else {
+		c.progressed(x)
+	}
+	return true
+}
+
+func (c *call) append(x port.Executor, l *loop, msg []byte, final bool) bool {
 	s := c.caller
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -223,6 +240,7 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 // leaveCalls ends the open calls of a caller that leaves (PROTOCOL 8.3).
 func (s *session) leaveCalls(x port.Executor, l *loop, open []*call) {
 	for _, c := range open {
+		c.ended(x)
 		c.detach(x, l, true)
 		l.counters.openCalls.Add(-1)
 	}

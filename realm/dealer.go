@@ -26,7 +26,7 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
 		return
 	}
-	c := &call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false)}
+	c := &call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
 	switch c.open(x) {
 	case opened:
 		l.counters.openCalls.Add(1)
@@ -41,8 +41,17 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 		c.fail(x, l, why)
 		return
 	}
+	if s.realm.cfg.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseMe, false) {
+		c.fail(x, l, refuseDisclosure)
+		return
+	}
 	if why := s.dispatch(x, l, c, m); why != nil {
+		c.disarm()
 		c.fail(x, l, why)
+		return
+	}
+	if c.timed {
+		c.start(x)
 	}
 }
 
@@ -91,6 +100,17 @@ func (s *session) offer(x port.Executor, l *loop, c *call, m *codec.Message, to 
 		d.Procedure = m.URI
 	}
 	d.ReceiveProgress = c.progress && to.session.roles&(calleeProgress|calleeCanceling) == calleeProgress|calleeCanceling
+	if to.discloseCaller || m.Options.Bool(codec.KeyDiscloseMe, false) {
+		d.Publisher = &s.identity
+	}
+	switch {
+	case c.timeout == 0:
+	case to.forwardTimeout && to.session.roles&calleeTimeout != 0:
+		d.Timeout = c.timeout
+		c.disarm()
+	default:
+		c.arm()
+	}
 	return c.offer(x, to, d, &m.Payload)
 }
 

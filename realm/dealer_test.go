@@ -3,6 +3,7 @@ package realm
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 )
@@ -52,7 +53,7 @@ func TestRPC10(t *testing.T) {
 	}
 }
 
-// TestRPC20: a RESULT, or an ERROR, that is too long for the caller.
+// TestRPC20 (TRN-27): a RESULT, or an ERROR, that is too long for the caller.
 func TestRPC20(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	caller, callee := b.joinAs(0, codec.MessagePack, 512), b.join(1)
@@ -156,5 +157,86 @@ func TestTableMemory(t *testing.T) {
 	table.remove(1)
 	if table.byID == nil {
 		t.Error("the table of one call is made anew for each")
+	}
+}
+
+// TestRPC53: every progressive result starts the timeout again, from whichever loop it comes; silence then ends the call.
+func TestRPC53(t *testing.T) {
+	for _, loop := range []int{0, 1} { // the callee's
+		b := newBed(t, 2, Config{})
+		caller, callee := b.join(0), b.join(loop)
+		callee.register(1, "p", "single")
+		caller.say(codec.Call, 1, values{"receive_progress": true, "timeout": int64(200)}, "p")
+		callee.hear()
+		for range 10 {
+			b.Advance(150 * time.Millisecond)
+			callee.say(codec.Yield, 1, values{"progress": true})
+			caller.expect(codec.Result, 1, values{"progress": true})
+		}
+		b.Advance(199 * time.Millisecond)
+		b.Settle()
+		caller.silent()
+		b.Advance(time.Millisecond)
+		b.Settle()
+		caller.refused(codec.Call, 1, codec.ErrTimeout)
+		callee.expect(codec.Interrupt, 1, values{"mode": "killnowait"})
+		if n := b.Loops[0].Armed() + b.Loops[1].Armed(); n != 0 {
+			t.Errorf("%d timers left", n)
+		}
+	}
+}
+
+// TestRPC54: the unit is the millisecond. A call that is answered, whose caller leaves or that finds no callee leaves no timer behind.
+func TestRPC54(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.join(1)
+	callee.register(1, "p", "single")
+	caller.say(codec.Call, 1, values{"timeout": int64(1000)}, "p")
+	b.Advance(time.Second - 1)
+	b.Settle()
+	caller.silent()
+	b.Advance(1)
+	b.Settle()
+	caller.refused(codec.Call, 1, codec.ErrTimeout)
+
+	caller.say(codec.Call, 2, values{"timeout": int64(1000)}, "p")
+	callee.say(codec.Yield, 2, values{})
+	caller.expect(codec.Result, 2, values{})
+	caller.say(codec.Call, 3, values{"timeout": int64(1000)}, "none")
+	caller.refused(codec.Call, 3, codec.ErrNoSuchProcedure)
+	if n := b.Loops[0].Armed(); n != 0 {
+		t.Errorf("%d timers left after the answers", n)
+	}
+	caller.say(codec.Call, 4, values{"timeout": int64(1) << 53}, "p") // no overflow
+	if n := b.Loops[0].Armed(); n != 1 {
+		t.Errorf("%d timers for one call", n)
+	}
+	caller.HangUp()
+	b.Settle()
+	if n := b.Loops[0].Armed(); n != 0 {
+		t.Errorf("%d timers left after the caller", n)
+	}
+}
+
+// TestTimeoutRace: the answer is on its way from another loop when the time is over, at every step it can be at.
+func TestTimeoutRace(t *testing.T) {
+	for at := 1; at <= 3; at++ {
+		b := newBed(t, 2, Config{})
+		caller, callee := b.join(0), b.join(1)
+		callee.register(1, "p", "single")
+		caller.say(codec.Call, 1, values{"timeout": int64(100)}, "p")
+		callee.post(codec.Yield, 1, values{})
+		b.pause[1], b.skip[1] = "conn.lock", at-1
+		b.RunLoop(1)
+		b.Advance(100 * time.Millisecond)
+		b.RunLoop(0)
+		b.Settle()
+		finals := 0
+		for msg := caller.hear(); msg != nil; msg = caller.hear() {
+			finals++
+		}
+		if finals != 1 || b.Loops[0].Armed() != 0 {
+			t.Errorf("step %d: %d final answers, %d timers left", at, finals, b.Loops[0].Armed())
+		}
 	}
 }

@@ -120,8 +120,11 @@ func (h *handler) abort(x port.Executor, l *loop, reason, message string, code p
 	h.finish(x, code, reason)
 }
 
-// send appends one message that belongs to no session.
+// send appends one message that belongs to no session, or nothing if it is longer than the peer accepts: the connection ends anyway.
 func (h *handler) send(x port.Executor, msg []byte) {
+	if len(msg) > h.conn.MessageBytesMax() {
+		return
+	}
 	x.Step("conn.lock")
 	h.conn.Lock()
 	defer h.conn.Unlock()

@@ -1,6 +1,8 @@
 package realm
 
 import (
+	"encoding/base32"
+	"encoding/binary"
 	"slices"
 	"strconv"
 
@@ -13,9 +15,13 @@ var (
 	brokerFeatures = []string{
 		"pattern_based_subscription",
 		"publisher_exclusion",
+		"publisher_identification",
+		"subscriber_blackwhite_listing",
 	}
 	dealerFeatures = []string{
 		"call_canceling",
+		"call_timeout",
+		"caller_identification",
 		"pattern_based_registration",
 		"progressive_call_results",
 		"shared_registration",
@@ -102,6 +108,14 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 	h.welcome(x, l, rm, announced)
 }
 
+// drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the session (PROTOCOL 10.1).
+func drawAuthID(x port.Executor) string {
+	var random [16]byte
+	binary.LittleEndian.PutUint64(random[:], x.Rand())
+	binary.LittleEndian.PutUint64(random[8:], x.Rand())
+	return base32.StdEncoding.EncodeToString(random[:15])
+}
+
 // welcome makes the session. WELCOME is appended and the session live in one section, so nothing can precede it (SES-02).
 func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) {
 	c := h.conn
@@ -116,7 +130,7 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) 
 		serializer: c.Variant().Serializer(),
 		bytesMax:   c.MessageBytesMax(),
 		roles:      announced,
-		identity:   codec.Identity{Session: id, AuthID: "anonymous-" + strconv.FormatUint(id, 36), AuthRole: "anonymous"},
+		identity:   codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: "anonymous"},
 	}
 	l.out = codec.AppendWelcome(l.out[:0], s.serializer, id, &codec.WelcomeDetails{
 		Realm:        rm.cfg.URI,
@@ -128,6 +142,12 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) 
 		Broker:       brokerFeatures,
 		Dealer:       dealerFeatures,
 	})
+	if len(l.out) > s.bytesMax {
+		h.router.releaseSessionID(x, id)
+		l.counters.refused.Add(1)
+		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME has "+strconv.Itoa(len(l.out))+" octets, your transport accepts "+strconv.Itoa(s.bytesMax), port.ClosePolicy)
+		return
+	}
 	x.Stop(&h.timer)
 	h.state, h.session = stateJoined, s
 	s.link(l)

@@ -16,7 +16,7 @@ type index[V any] struct {
 	exact [indexShards]struct {
 		mu    sync.Mutex
 		table table[V]
-		_     [24]byte // the mutexes of neighbours share no cache line
+		_     [32]byte // the mutexes of neighbours share no cache line
 	}
 	patternsMu sync.Mutex
 	patterns   trie[V]

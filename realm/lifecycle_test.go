@@ -395,3 +395,22 @@ func nothingLeft(t *testing.T, r *Router, w *realmtest.World) {
 	s := &sim{t: t, router: r, w: w}
 	s.leftBehind()
 }
+
+// TestTRN55: a transport that does not take WELCOME gets ABORT if that fits, is closed in any case, and leaves no session behind.
+func TestTRN55(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	hello := func(bytesMax int) *peer {
+		p := b.connect(0, codec.JSON, bytesMax)
+		p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
+		return p
+	}
+	roomy := hello(256)
+	roomy.expect(codec.Abort, nil, codec.ErrPayloadSizeExceeded)
+	roomy.finished(port.ClosePolicy)
+	tight := hello(64)
+	tight.silent()
+	tight.finished(port.ClosePolicy)
+	if n := b.router.Stats().Sessions; n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+}

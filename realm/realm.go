@@ -48,10 +48,11 @@ type refusal struct {
 }
 
 var (
-	refuseURI      = &refusal{codec.ErrInvalidURI, "malformed URI: components are separated by dots, without white space or #"}
-	refuseStrict   = &refusal{codec.ErrInvalidURI, "malformed URI: this realm allows only the characters a-z, 0-9 and _ in components"}
-	refuseLength   = &refusal{codec.ErrInvalidURI, "the URI is longer than this router allows"}
-	refuseReserved = &refusal{codec.ErrInvalidURI, "URIs that start with wamp. are reserved for the protocol"}
+	refuseURI        = &refusal{codec.ErrInvalidURI, "malformed URI: components are separated by dots, without white space or #"}
+	refuseStrict     = &refusal{codec.ErrInvalidURI, "malformed URI: this realm allows only the characters a-z, 0-9 and _ in components"}
+	refuseLength     = &refusal{codec.ErrInvalidURI, "the URI is longer than this router allows"}
+	refuseDisclosure = &refusal{codec.ErrOptionDisallowedDiscloseMe, "this realm does not let sessions disclose who they are"}
+	refuseReserved   = &refusal{codec.ErrInvalidURI, "URIs that start with wamp. are reserved for the protocol"}
 )
 
 // admit decides whether a session may do a with uri, before anything is looked up; nil says yes. Checks in the order of PROTOCOL 3.2, 3.3 and

@@ -27,8 +27,10 @@ type registration struct {
 // A callee is one session in one registration.
 type callee struct {
 	// Fixed at creation.
-	session *session
-	reg     *registration
+	session        *session
+	reg            *registration
+	discloseCaller bool // every caller is disclosed to it
+	forwardTimeout bool // it minds the timeout itself, if it announced call_timeout
 
 	// Guarded by the session's conn lock: set with REGISTERED, cleared before UNREGISTERED is appended (R5).
 	live bool
@@ -92,8 +94,18 @@ var (
 	refuseNoRegistration = &refusal{codec.ErrNoSuchRegistration, "this session holds no registration of that id"}
 )
 
-// enterRegistration adds a callee of s to the registration of (uri, match), made if need be. With held, s was in it before.
-func (rm *realm) enterRegistration(x port.Executor, s *session, uri []byte, match codec.Match, invoke codec.Invoke) (c *callee, held *registration, why *refusal) {
+func newCallee(s *session, reg *registration, o *codec.Options) *callee {
+	return &callee{
+		session:        s,
+		reg:            reg,
+		discloseCaller: o.Bool(codec.KeyDiscloseCaller, false),
+		forwardTimeout: o.Bool(codec.KeyForwardTimeout, false),
+	}
+}
+
+// enterRegistration adds a callee of s to the registration that REGISTER names, made if need be. With held, s was in it before.
+func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message) (c *callee, held *registration, why *refusal) {
+	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
 	mu := rm.procedures.mutex(uri, match)
 	mu.Lock()
@@ -102,7 +114,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, uri []byte, matc
 	switch {
 	case reg == nil:
 		reg = &registration{id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke}
-		c = &callee{session: s, reg: reg}
+		c = newCallee(s, reg, &m.Options)
 		reg.callees.Store(&[]*callee{c})
 		rm.procedures.put(reg.uri, match, reg)
 		return c, nil, nil
@@ -113,7 +125,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, uri []byte, matc
 	case s.registrations[reg.id] != nil:
 		return nil, reg, nil
 	}
-	c = &callee{session: s, reg: reg}
+	c = newCallee(s, reg, &m.Options)
 	reg.add(c)
 	return c, nil, nil
 }
@@ -136,11 +148,15 @@ func (s *session) receiveRegister(x port.Executor, l *loop, m *codec.Message) {
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
+	if s.realm.cfg.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseCaller, false) {
+		s.refuse(x, l, codec.Register, m.Request, refuseDisclosure)
+		return
+	}
 	if len(s.registrations) >= s.realm.router.cfg.RegistrationsMax {
 		s.refuse(x, l, codec.Register, m.Request, refuseRegistrations)
 		return
 	}
-	c, held, why := s.realm.enterRegistration(x, s, m.URI, match, m.Options.Invoke)
+	c, held, why := s.realm.enterRegistration(x, s, m)
 	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return

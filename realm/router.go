@@ -46,6 +46,7 @@ type RealmConfig struct {
 	StrictURIs        bool   // topics and procedures must keep to [0-9a-z_] (PROTOCOL 3.1)
 	StrictRequestIDs  bool   // request ids must be sequential from 1, or the session is aborted (PROTOCOL 2)
 	EnforceRoles      bool   // a request of a role that HELLO did not announce aborts the session (PROTOCOL 1.4)
+	ForbidDisclosure  bool   // disclose_me and disclose_caller are refused (PROTOCOL 7.5, 8.9)
 	AnonymousAnywhere bool   // anonymous peers may come from other machines; otherwise from loopback and Unix sockets only
 }
 
@@ -65,7 +66,7 @@ type Router struct {
 type peerShard struct {
 	mu  sync.Mutex
 	ids map[uint64]struct{}
-	_   [40]byte
+	_   [48]byte
 }
 
 // A loop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
@@ -135,6 +136,9 @@ func setDefault[T comparable](v *T, def T) {
 
 // Open makes the handler of a connection whose transport handshake is complete, and starts its HELLO timer. It is a port.Opener.
 func (r *Router) Open(x port.Executor, c port.Conn) port.Handler {
+	if x.Loops() != len(r.loops) {
+		panic("realm: Config.Loops differs from the number of loops that run")
+	}
 	h := &handler{router: r, conn: c}
 	h.timer.Fire = h.expire
 	x.Start(&h.timer, r.cfg.HelloTimeout)

@@ -28,7 +28,8 @@ const ownChunk = 1024
 // A builder is an open run. Owned by loop, reused.
 type builder struct {
 	sub      *subscription
-	exclude  bool   // the publisher gets nothing
+	exclude  bool // the publisher gets nothing
+	filter   *filter
 	variants uint32 // bit v is set once the run has events for variant v
 	parts    [codec.NumVariants]part
 }
@@ -41,19 +42,26 @@ type part struct {
 	frames  []byte
 }
 
-// extend adds the event of m to the open run, sealing first what does not go with it.
-func (s *session) extend(x port.Executor, l *loop, sub *subscription, exclude bool, publication uint64, m *codec.Message) {
+// An audience says who among the members of a subscription gets an event, and what they learn of the publisher.
+type audience struct {
+	exclude   bool            // not the publisher
+	filter    *filter         // nil: everybody else
+	disclosed *codec.Identity // nil: nothing
+}
+
+// extend adds the event of m to the open run, sealing first what does not go with it. Filtered events go with nothing.
+func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audience, publication uint64, m *codec.Message) {
 	b := s.building
-	if b != nil && (b.sub != sub || b.exclude != exclude) {
+	if b != nil && (b.sub != sub || b.exclude != to.exclude || b.filter != nil || to.filter != nil) {
 		s.seal(x, l)
 		b = nil
 	}
 	if b == nil {
 		b = l.takeBuilder()
-		b.sub, b.exclude = sub, exclude
+		b.sub, b.exclude, b.filter = sub, to.exclude, to.filter
 		s.building = b
 	}
-	l.details = codec.Details{Forward: &m.Options}
+	l.details = codec.Details{Publisher: to.disclosed, Forward: &m.Options}
 	if sub.match != codec.Exact {
 		l.details.Topic = m.URI
 	}
@@ -103,6 +111,7 @@ type run struct {
 	publisher *session
 	sub       *subscription
 	exclude   bool
+	filter    *filter
 	parts     []part
 	cost      int64 // bytes times members, spent from the publisher's credit
 
@@ -128,7 +137,7 @@ func (s *session) seal(x port.Executor, l *loop) {
 
 // run copies the built events to memory of their own size.
 func (b *builder) run(s *session) *run {
-	r := &run{publisher: s, sub: b.sub, exclude: b.exclude}
+	r := &run{publisher: s, sub: b.sub, exclude: b.exclude, filter: b.filter}
 	r.parts = r.only[:0]
 	for v := range b.parts {
 		p := &b.parts[v]
@@ -166,9 +175,9 @@ func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
 }
 
 // walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for what is left.
-func (s *session) walkOwn(x port.Executor, l *loop, r *run, any bool) *runJob {
+func (s *session) walkOwn(x port.Executor, l *loop, r *run, members bool) *runJob {
 	list := r.sub.members[s.home]
-	if !any || list == nil || len(list.seats) == 0 {
+	if !members || list == nil || len(list.seats) == 0 {
 		return nil
 	}
 	if s.ownJobs > 0 {
@@ -231,6 +240,9 @@ func (r *run) walk(x port.Executor, l *loop, seats []seat) {
 		if to == nil || r.exclude && to == r.publisher {
 			continue
 		}
+		if r.filter != nil && !r.filter.admits(&to.identity) {
+			continue
+		}
 		events += r.deliver(x, l, to)
 	}
 	l.counters.events.Add(int64(events))
@@ -290,7 +302,7 @@ func (l *loop) giveBuilder(b *builder) {
 		}
 		*p = part{frames: p.frames[:0]}
 	}
-	b.sub, b.variants = nil, 0
+	b.sub, b.filter, b.variants = nil, nil, 0
 	l.builders = append(l.builders, b)
 }
 

@@ -6,8 +6,8 @@ import (
 	"banyan/codec"
 )
 
-// The races of REVIEW section 2, each with its schedule forced. R9 concerns meta events, which are not here yet; R2, R10, R11 and R13 are the
-// engine's.
+// The races that the design has to rule out, each with its schedule forced; the numbers are those of the design's review. R9 concerns meta
+// events, which are not here yet; R2, R10, R11 and R13 are the engine's.
 
 // TestR3World: a session is about to join the record it found while another loop drops the last member.
 func TestR3World(t *testing.T) {
@@ -104,6 +104,30 @@ func TestR6(t *testing.T) {
 	b.RunLoop(0)
 	b.Settle()
 	subscriber.expect(codec.Event, reply[2], nil, values{})
+}
+
+// TestR6Register: as soon as a client can read REGISTERED, a call of anybody reaches it, and none before. ORD-05.
+func TestR6Register(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.join(1)
+	b.Forced = func(loop int, _ string) bool { return loop == 1 }
+	callee.post(codec.Register, 1, values{}, "p")
+	request := 0
+	for paused := true; paused; {
+		paused = b.StepLoop(1)
+		reply := callee.hear()
+		request++
+		caller.post(codec.Call, request, values{}, "p")
+		b.RunLoop(0)
+		if reply == nil {
+			caller.refused(codec.Call, request, codec.ErrNoSuchProcedure)
+			callee.silent()
+			continue
+		}
+		callee.expect(codec.Invocation, 1, reply[2], values{})
+		return
+	}
+	t.Fatal("REGISTERED never came")
 }
 
 // TestR7: an answer to a call that was canceled is on its way while the caller reuses the request id.

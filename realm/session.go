@@ -136,9 +136,14 @@ func (s *session) reply(x port.Executor, msg []byte) {
 	s.append(x, msg)
 }
 
-// append appends one whole message, if the session is live and the connection takes it. Conn lock held.
+// append appends one whole message, if the session is live and the connection takes it. A message that is longer than the peer accepts and
+// has no substitute ends the connection (PROTOCOL 13.3). Conn lock held.
 func (s *session) append(x port.Executor, msg []byte) bool {
 	if !s.live {
+		return false
+	}
+	if len(msg) > s.bytesMax {
+		s.conn.Finish(x, port.ClosePolicy, "a reply is longer than your transport accepts")
 		return false
 	}
 	buf, ok := s.conn.Tail(port.Reply)

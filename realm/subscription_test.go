@@ -84,7 +84,7 @@ func TestMemberListModel(t *testing.T) {
 	}
 }
 
-// TestR3 forces the schedule of REVIEW R3: one loop is about to join the record it found while another drops its last member.
+// TestR3 forces the schedule of race R3 on the record itself: one loop is about to join the record it found while another drops its last member.
 func TestR3(t *testing.T) {
 	sub := newSubscription(1, "a.b", codec.Exact, 2) // count 1
 	if sub.leaveUnlessLast() {

@@ -26,16 +26,22 @@ func (p *memoryPeer) Send(msg []byte) error {
 	return nil
 }
 
-// Receive lets the world come to rest first: what has not come by then does not come.
-func (p *memoryPeer) Receive(time.Duration) ([]byte, error) {
-	p.world.Settle()
-	if msg := p.conn.Next(); msg != nil {
-		return msg, nil
+// Receive lets the world come to rest, and time pass, until something comes.
+func (p *memoryPeer) Receive(wait time.Duration) ([]byte, error) {
+	const tick = 10 * time.Millisecond
+	for passed := time.Duration(0); ; passed += tick {
+		p.world.Settle()
+		if msg := p.conn.Next(); msg != nil {
+			return msg, nil
+		}
+		if _, finished := p.conn.Finished(); finished {
+			return nil, io.EOF
+		}
+		if passed >= wait {
+			return nil, nil
+		}
+		p.world.Advance(tick)
 	}
-	if _, finished := p.conn.Finished(); finished {
-		return nil, io.EOF
-	}
-	return nil, nil
 }
 
 func (p *memoryPeer) Close() error {

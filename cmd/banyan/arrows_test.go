@@ -78,7 +78,7 @@ func TestImportArrows(t *testing.T) {
 		if !within(path, "banyan") || within(path, "banyan/cmd") || p.Standard {
 			continue
 		}
-		if path == "banyan/profiles/keep" || strings.HasPrefix(path, "banyan/codec/internal/") || strings.HasPrefix(path, "banyan/bench/interop") {
+		if strings.HasPrefix(path, "banyan/codec/internal/") || strings.HasPrefix(path, "banyan/bench/interop") {
 			continue // generators and interop suites are tools, not parts of the house
 		}
 		folder, allowed, ok := rulesFor(path)

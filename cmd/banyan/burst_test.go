@@ -15,8 +15,8 @@ import (
 
 var msgpackWebSocket = wire{"ws/msgpack", "ws", client.Options{Serializer: codec.MessagePack}}
 
-// TestPipelinedCalls: 20 000 CALLs written before the first RESULT is looked at are all answered, each with its own argument.
-func TestPipelinedCalls(t *testing.T) {
+// TestTRN54PipelinedCalls: 20 000 CALLs written before the first RESULT is looked at are all answered, each with its own argument.
+func TestTRN54PipelinedCalls(t *testing.T) {
 	r := startRouter(t, nil)
 	callee := r.join(t, msgpackWebSocket)
 	_, err := callee.Register(t.Context(), client.Topic{URI: "com.echo"}, nil, func(_ context.Context, call *client.Invocation) (client.Values, error) {
@@ -103,8 +103,8 @@ func TestManyCallsInFlight(t *testing.T) {
 	wg.Wait()
 }
 
-// TestEventBurst: 10 000 events in one go reach all of 100 subscribers that read, in order, over all transports and serializers.
-func TestEventBurst(t *testing.T) {
+// TestTRN46EventBurst: 10 000 events in one go reach all of 100 subscribers that read, in order, over all transports and serializers.
+func TestTRN46EventBurst(t *testing.T) {
 	r := startRouter(t, nil)
 	const events, subscribers = 10_000, 100
 	all := wires()
@@ -144,8 +144,8 @@ func TestEventBurst(t *testing.T) {
 	wg.Wait()
 }
 
-// TestLargePayload carries 1 MiB of text and of binary from every wire to every other.
-func TestLargePayload(t *testing.T) {
+// TestTRN44LargePayload carries 1 MiB of text and of binary from every wire to every other.
+func TestTRN44LargePayload(t *testing.T) {
 	r := startRouter(t, nil)
 	text := string(bytes.Repeat([]byte("0123456789abcdef"), 1<<16))
 	binary := bytes.Repeat([]byte{0, 1, 0xFE, 0xFF}, 1<<18)
@@ -191,8 +191,8 @@ func TestLargePayload(t *testing.T) {
 	}
 }
 
-// TestProgressAndCancel goes through every wire: progressive results in order, an interrupt that reaches the callee.
-func TestProgressAndCancel(t *testing.T) {
+// TestORD07ProgressAndCancel goes through every wire: progressive results in order, an interrupt that reaches the callee.
+func TestORD07ProgressAndCancel(t *testing.T) {
 	r := startRouter(t, nil)
 	all := wires()
 	for i, w := range all {

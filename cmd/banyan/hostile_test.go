@@ -160,12 +160,12 @@ func mutate(r *rand.Rand, c conversation) []byte {
 	return b
 }
 
-// mutations is how many mutants TestMutations sends; BANYAN_MUTATIONS overrides it (CI: 100000).
+// mutations is how many mutants TestLIM02Mutations sends; BANYAN_MUTATIONS overrides it (CI: 100000).
 const mutations = 4000
 
-// TestMutations sends damaged copies of valid traffic to every listener. The router must go on serving others, recover from no
+// TestLIM02Mutations sends damaged copies of valid traffic to every listener. The router must go on serving others, recover from no
 // panic, and have nothing left of the mutants.
-func TestMutations(t *testing.T) {
+func TestLIM02Mutations(t *testing.T) {
 	n := mutations
 	if text := os.Getenv("BANYAN_MUTATIONS"); text != "" {
 		var err error
@@ -235,8 +235,8 @@ func (r *testRouter) attack(network string, b []byte) error {
 	return nil
 }
 
-// TestChurn opens and closes many connections in every way, and wants no goroutine and no descriptor left.
-func TestChurn(t *testing.T) {
+// TestLIM04Churn opens and closes many connections in every way, and wants no goroutine and no descriptor left.
+func TestLIM04Churn(t *testing.T) {
 	r := startRouter(t, nil)
 	all := wires()
 	round := func() {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -32,6 +35,7 @@ type serveConfig struct {
 	origins      []string
 	connections  int
 	strictURIs   bool
+	cpuProfile   string
 }
 
 func newServe() *cobra.Command {
@@ -60,6 +64,7 @@ func newServe() *cobra.Command {
 	f.StringArrayVar(&c.origins, "origin", nil, "browser origin to allow besides the own host, * for all; repeatable")
 	f.IntVar(&c.connections, "connections-max", 0, "most connections at once; 0 is what the file limit allows")
 	f.BoolVar(&c.strictURIs, "strict-uris", false, "accept only URIs of the strict form (lower case, digits, underscore)")
+	f.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile of the whole run to this file; banyan prof reads it")
 	return cmd
 }
 
@@ -70,9 +75,31 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 		return err
 	}
 	c.announce(out, r.engine.Addrs())
+	profiled, err := startProfile(c.cpuProfile)
+	if err != nil {
+		return errors.Join(err, r.stop())
+	}
 	<-ctx.Done()
 	fmt.Fprintln(out, "stopping; once more to stop at once")
-	return r.stop()
+	return errors.Join(r.stop(), profiled())
+}
+
+// startProfile begins a CPU profile and returns what ends it; without a file both do nothing.
+func startProfile(file string) (end func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // A router is the engine and the realms behind it, running.
@@ -122,10 +149,8 @@ func (c *serveConfig) start(errs io.Writer) (*router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	if c.loops > 0 {
-		// A spare P costs a lone call a third: as many as there are loops (ARCHITECTURE.md).
-		runtime.GOMAXPROCS(loops)
-	}
+	// A spare P costs a lone call a third: as many as there are loops (ARCHITECTURE.md).
+	runtime.GOMAXPROCS(loops)
 	if err := e.Start(); err != nil {
 		return nil, err
 	}

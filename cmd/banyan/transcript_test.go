@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -62,37 +63,35 @@ func TestTranscripts(t *testing.T) {
 	if len(scripts) == 0 {
 		t.Fatal("no transcripts")
 	}
-	all := wires()
-	t.Run("group", func(t *testing.T) {
-		for _, w := range all {
-			t.Run(w.name, func(t *testing.T) {
-				t.Parallel()
-				playAll(t, scripts, func(int) wire { return w })
-			})
-		}
-		t.Run("mixed", func(t *testing.T) {
-			t.Parallel()
-			playAll(t, scripts, func(n int) wire { return all[n*7%len(all)] })
-		})
-	})
-}
-
-// playAll plays all scripts, a few at a time; choose picks the wire of the n-th peer of a script.
-func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire) {
-	gate := make(chan struct{}, 12)
+	// All wires at once: most of the time goes into waiting for nothing to come.
 	var wg sync.WaitGroup
-	for _, s := range scripts {
-		gate <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-gate }()
-			t.Run(s.Name, func(t *testing.T) { playOne(t, s, choose) })
-		})
+	all := wires()
+	for _, w := range all {
+		wg.Go(func() { t.Run(w.name, func(t *testing.T) { playAll(t, scripts, func(int) wire { return w }) }) })
 	}
+	wg.Go(func() {
+		t.Run("mixed", func(t *testing.T) { playAll(t, scripts, func(n int) wire { return all[n*7%len(all)] }) })
+	})
 	wg.Wait()
 }
 
-func playOne(t *testing.T, s transcript.Script, choose func(n int) wire) {
-	r := startRouter(t, func(_ *engine.Config, rc *realm.Config) {
+// playAll plays all scripts, one after the other, on one router for each set of options; choose picks the wire of the n-th peer of a
+// script. Nothing of a script may be left when the next begins.
+func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire) {
+	routers := map[string]*testRouter{}
+	for _, s := range scripts {
+		key := fmt.Sprint(s.Options)
+		if routers[key] == nil {
+			routers[key] = transcriptRouter(t, s)
+		}
+		t.Run(s.Name, func(t *testing.T) { playOne(t, routers[key], s, choose) })
+	}
+}
+
+// transcriptRouter is a router with the options that s needs.
+func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
+	t.Helper()
+	return startRouter(t, func(_ *engine.Config, rc *realm.Config) {
 		one := realm.RealmConfig{
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"), EnforceRoles: s.Needs("enforce_roles"),
 		}
@@ -103,6 +102,9 @@ func playOne(t *testing.T, s transcript.Script, choose func(n int) wire) {
 			rc.Realms = append(rc.Realms, one)
 		}
 	})
+}
+
+func playOne(t *testing.T, r *testRouter, s transcript.Script, choose func(n int) wire) {
 	n := 0
 	transcript.Run(t, s, func(string) transcript.Peer {
 		w := choose(n)

@@ -245,10 +245,7 @@ func (r *runner) match(template, got any) bool {
 		if !ok {
 			return false
 		}
-		want := len(t)
-		if _, open := t[moreKey].(more); open {
-			want--
-		} else if len(dict) != want {
+		if _, open := t[moreKey].(more); !open && len(dict) != len(t) {
 			return false
 		}
 		for k, v := range t {

@@ -225,27 +225,35 @@ func headsFile() string {
 			}
 		}
 		fmt.Fprintf(&b, "case MessagePack:\n")
-		head(&b, "0x90|byte(n)", m.Code, 0x7f, 0xcc, 0xcd)
+		head(&b, "0x90|byte(n)", m.Code, 0x7f, 0xcc, 0xcd, len(args) == 0)
 		ints(&b, args, "msgp.AppendUint64(dst, %s)")
 		fmt.Fprintf(&b, "default:\n")
-		head(&b, "0x80|byte(n)", m.Code, 0x17, 0x18, 0x19)
+		head(&b, "0x80|byte(n)", m.Code, 0x17, 0x18, 0x19, len(args) == 0)
 		ints(&b, args, "appendCBORHead(dst, cborUint, %s)")
 		b.WriteString("}\n}\n\n")
 	}
 	return b.String()
 }
 
-func head(b *bytes.Buffer, array string, code, small, one, two int) {
+// head renders the list's head and the type code, in the shortest form: small is the largest code in one octet, one and two are the
+// heads of longer ones.
+func head(b *bytes.Buffer, array string, code, small, one, two int, last bool) {
+	if last {
+		b.WriteString("return ")
+	} else {
+		b.WriteString("dst = ")
+	}
 	switch {
 	case code <= small:
-		fmt.Fprintf(b, "dst = append(dst, %s, %d)\n", array, code)
+		fmt.Fprintf(b, "append(dst, %s, %d)\n", array, code)
 	case code < 256:
-		fmt.Fprintf(b, "dst = append(dst, %s, %#x, %d)\n", array, one, code)
+		fmt.Fprintf(b, "append(dst, %s, %#x, %d)\n", array, one, code)
 	default:
-		fmt.Fprintf(b, "dst = append(dst, %s, %#x, %d, %d)\n", array, two, code>>8, code&255)
+		fmt.Fprintf(b, "append(dst, %s, %#x, %d, %d)\n", array, two, code>>8, code&255)
 	}
 }
 
+// ints renders the writing of args by call.
 func ints(b *bytes.Buffer, args []string, call string) {
 	for j, a := range args {
 		if j == len(args)-1 {
@@ -253,8 +261,5 @@ func ints(b *bytes.Buffer, args []string, call string) {
 		} else {
 			fmt.Fprintf(b, "dst = "+call+"\n", a)
 		}
-	}
-	if len(args) == 0 {
-		b.WriteString("return dst\n")
 	}
 }

@@ -1,0 +1,100 @@
+package client
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// Receive returns the next message; it is lent until the next Receive. Before it waits for the router it flushes. One goroutine only.
+//
+// Errors: *CloseError after a close frame, io.EOF after the end of the stream, a deadline error (see SetReadDeadline), the network's.
+func (c *Conn) Receive() ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	for {
+		msg, err := c.next()
+		if err == nil && msg == nil {
+			err = c.fill()
+			if err == nil {
+				continue
+			}
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				return nil, err
+			}
+		}
+		if err != nil {
+			c.err = err
+			return nil, err
+		}
+		return msg, nil
+	}
+}
+
+// Ready reports whether Receive would return without waiting for the router. Receiving goroutine only.
+func (c *Conn) Ready() bool {
+	if len(c.batch) > 0 || c.err != nil {
+		return true
+	}
+	b := c.in[c.head:c.tail]
+	if c.websocket {
+		f, ok, err := parseFrame(b, c.bytesMax)
+		return err != nil || ok && len(b) >= f.header+f.length
+	}
+	return rawWhole(b)
+}
+
+// next cuts the next message out of what was read; nil without an error means that more must be read.
+func (c *Conn) next() ([]byte, error) {
+	if c.websocket {
+		return c.nextWebSocket()
+	}
+	return c.nextRawSocket()
+}
+
+// fill reads once.
+func (c *Conn) fill() error {
+	if err := c.Flush(); err != nil && c.tail == c.head {
+		// The router's last words (ABORT, a close frame) may still be there to read; the write error comes if they are not.
+		if n, rerr := c.read(); n > 0 || rerr == nil {
+			return nil
+		}
+		return err
+	}
+	_, err := c.read()
+	return err
+}
+
+func (c *Conn) read() (int, error) {
+	if c.tail == len(c.in) {
+		c.makeRoom()
+	} else if c.head == c.tail {
+		c.head, c.tail = 0, 0
+	}
+	n, err := c.net.Read(c.in[c.tail:])
+	c.readAt = time.Now()
+	c.tail += n
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
+}
+
+// makeRoom moves what is unread to the front, or doubles the buffer: with the bytes that came, never by an announced length.
+func (c *Conn) makeRoom() {
+	unread := c.tail - c.head
+	if c.in == nil {
+		c.in = make([]byte, readBufferFirst)
+		return
+	}
+	if unread < len(c.in)/2 && len(c.in) >= c.bufferMax {
+		copy(c.in, c.in[c.head:c.tail])
+	} else {
+		longer := make([]byte, 2*len(c.in))
+		copy(longer, c.in[c.head:c.tail])
+		c.in = longer
+	}
+	c.head, c.tail = 0, unread
+}

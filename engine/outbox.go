@@ -1,0 +1,115 @@
+//go:build linux
+
+package engine
+
+import (
+	"math"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// The writing side of a connection as sessions see it (port.Conn): bounds and outcomes around the queue.
+
+// append queues bytes of the transport itself.
+func (c *conn) append(b []byte) {
+	c.q.mu.Lock()
+	if buf, ok := c.Tail(port.Reply); ok {
+		c.Commit(c.loop, append(buf, b...))
+	}
+	c.q.mu.Unlock()
+}
+
+// Lock implements port.Conn.
+func (c *conn) Lock() { c.q.mu.Lock() }
+
+// Unlock implements port.Conn.
+func (c *conn) Unlock() { c.q.mu.Unlock() }
+
+// Tail implements port.Conn.
+func (c *conn) Tail(class port.Class) ([]byte, bool) {
+	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
+		return nil, false
+	}
+	if c.q.bytes >= c.loop.engine.cfg.BacklogBytesMax {
+		if class == port.Invocation {
+			return nil, false
+		}
+		if c.q.bytes >= c.loop.engine.cfg.backlogReserve() {
+			c.slow()
+			return nil, false
+		}
+	}
+	return c.q.lend(), true
+}
+
+// slow gives up a connection that does not read. The queue's lock is held.
+func (c *conn) slow() {
+	c.breakLocked()
+	c.loop.engine.rare.slowConsumersClosed.Add(1)
+	c.loop.post(note{kind: noteClose, c: c})
+}
+
+// Commit implements port.Conn.
+func (c *conn) Commit(x port.Executor, buf []byte) {
+	if c.q.commit(buf) > 0 {
+		x.(*loop).touchLocked(c)
+	}
+}
+
+// Finish implements port.Conn.
+func (c *conn) Finish(x port.Executor, code port.CloseCode, reason string) {
+	c.finishLocked(x.(*loop), code, reason)
+}
+
+// AppendRun implements port.Conn.
+func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
+	l := x.(*loop)
+	l.appended++
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
+		return
+	}
+	if c.q.bytes > 0 && c.q.bytes+len(frames) > l.engine.cfg.BacklogBytesMax {
+		if l.engine.cfg.SlowConsumer == DropNewest {
+			l.stats.eventsDropped.Add(int64(events))
+			return
+		}
+		c.slow()
+		return
+	}
+	c.q.share(frames, events)
+	l.touchLocked(c)
+}
+
+// Spend implements port.Conn.
+func (c *conn) Spend(n int64) { c.credit.Add(-n) }
+
+// Refund implements port.Conn.
+func (c *conn) Refund(x port.Executor, n int64) {
+	now := c.credit.Add(n)
+	if now <= 0 || now-n > 0 {
+		return
+	}
+	if l := x.(*loop); l == c.loop {
+		l.local = append(l.local, note{kind: noteResume, c: c})
+		return
+	}
+	c.loop.post(note{kind: noteResume, c: c})
+}
+
+// Variant implements port.Conn.
+func (c *conn) Variant() codec.Variant { return c.variant }
+
+// MessageBytesMax implements port.Conn.
+func (c *conn) MessageBytesMax() int { return c.messageMax }
+
+// Peer implements port.Conn.
+func (c *conn) Peer() *port.Peer { return c.peer }
+
+// Home implements port.Conn.
+func (c *conn) Home() int { return c.loop.index }
+
+// unlimited is the MessageBytesMax of peers that announce none.
+const unlimited = math.MaxInt32

@@ -1,0 +1,77 @@
+package realm
+
+import (
+	"slices"
+
+	"banyan/codec"
+)
+
+// A filter is the black and white lists of one publication (PROTOCOL 7.4). Immutable after publish.
+type filter struct {
+	exclude, excludeAuthID, excludeAuthRole    *list
+	eligible, eligibleAuthID, eligibleAuthRole *list
+}
+
+// A list is one of them, sorted. A list that is there and empty admits, or excludes, nobody.
+type list struct {
+	sessions []uint64
+	names    []string
+}
+
+// filterKeys are the options that make a filter.
+var filterKeys = [...]codec.Key{
+	codec.KeyExclude, codec.KeyExcludeAuthid, codec.KeyExcludeAuthrole,
+	codec.KeyEligible, codec.KeyEligibleAuthid, codec.KeyEligibleAuthrole,
+}
+
+// newFilter returns the filter that o asks for, nil for none.
+func newFilter(o *codec.Options) *filter {
+	if !slices.ContainsFunc(filterKeys[:], o.Has) {
+		return nil
+	}
+	return &filter{
+		exclude:          newList(o, codec.KeyExclude),
+		excludeAuthID:    newList(o, codec.KeyExcludeAuthid),
+		excludeAuthRole:  newList(o, codec.KeyExcludeAuthrole),
+		eligible:         newList(o, codec.KeyEligible),
+		eligibleAuthID:   newList(o, codec.KeyEligibleAuthid),
+		eligibleAuthRole: newList(o, codec.KeyEligibleAuthrole),
+	}
+}
+
+func newList(o *codec.Options, k codec.Key) *list {
+	if !o.Has(k) {
+		return nil
+	}
+	l := new(list)
+	if k == codec.KeyExclude || k == codec.KeyEligible {
+		l.sessions = o.IDs(nil, k)
+		slices.Sort(l.sessions)
+	} else {
+		l.names = o.Texts(nil, k)
+		slices.Sort(l.names)
+	}
+	return l
+}
+
+// admits reports whether a subscriber of that identity may have the event. A black list beats a white one.
+func (f *filter) admits(who *codec.Identity) bool {
+	if f.exclude != nil && f.exclude.session(who.Session) ||
+		f.excludeAuthID != nil && f.excludeAuthID.name(who.AuthID) ||
+		f.excludeAuthRole != nil && f.excludeAuthRole.name(who.AuthRole) {
+		return false
+	}
+	return (f.eligible == nil || f.eligible.session(who.Session)) &&
+		(f.eligibleAuthID == nil || f.eligibleAuthID.name(who.AuthID)) &&
+		(f.eligibleAuthRole == nil || f.eligibleAuthRole.name(who.AuthRole))
+}
+
+func (l *list) session(id uint64) bool {
+	_, found := slices.BinarySearch(l.sessions, id)
+	return found
+}
+
+func (l *list) name(name string) bool {
+	_, found := slices.BinarySearch(l.names, name)
+	return found
+}

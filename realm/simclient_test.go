@@ -1,0 +1,471 @@
+package realm
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"banyan/codec"
+	"banyan/realm/realmtest"
+)
+
+// A simClient is a strict client: it complains about whatever a router must never send (PROTOCOL 4.8).
+type simClient struct {
+	sim        *sim
+	number     int
+	conn       *realmtest.Conn
+	serializer codec.Serializer
+	canceling  bool
+	state      simState
+	session    uint64
+	decoder    codec.Decoder
+
+	request        uint64
+	pending        map[uint64]simRequest
+	subs           map[uint64]*simSub
+	regs           map[uint64]*simReg
+	calls          map[uint64]*simCall
+	invocations    []simInvocation
+	lastInvocation uint64
+	lastEvent      map[*simClient]int
+	lastCall       map[*simClient]uint64
+}
+
+type simState uint8
+
+const (
+	simJoining simState = iota
+	simJoined
+	simLeaving   // GOODBYE sent
+	simGone      // nothing may come any more
+	simOver      // nothing comes any more
+	simKicked    // the realm is being closed
+	simViolating // something forbidden sent
+	simShutdown  // the node stops, as far as this client is concerned
+)
+
+type simRequest struct {
+	t           codec.Type
+	topic       string
+	match       codec.Match
+	id          uint64
+	publication int
+}
+
+type simSub struct {
+	topic   string
+	match   codec.Match
+	since   int // publications from this index on are owed
+	got     map[int]bool
+	leaving bool
+}
+
+type simReg struct{ leaving bool }
+
+type simCall struct{ progress, canceled, timed bool }
+
+type simInvocation struct {
+	id       uint64
+	progress bool
+	payload  []byte
+}
+
+var simTopics = []string{"a", "a.b", "a.b.c", "a.x.c", "b"}
+
+var simPatterns = []pattern{
+	{"a", codec.Exact},
+	{"a.b", codec.Exact},
+	{"a.b.c", codec.Exact},
+	{"b", codec.Exact},
+	{"a.x.c", codec.Exact},
+	{"a", codec.Prefix},
+	{"a.", codec.Prefix},
+	{"", codec.Prefix},
+	{"a..c", codec.Wildcard},
+	{".b", codec.Wildcard},
+	{"", codec.Wildcard},
+}
+
+func matchName(m codec.Match) string { return []string{"exact", "prefix", "wildcard"}[m] }
+
+func (c *simClient) send(m *codec.Message) {
+	m.Format, m.Payload.Format = c.serializer, c.serializer
+	b, err := codec.Append(nil, c.serializer, m)
+	if err != nil {
+		c.sim.t.Fatal(err)
+	}
+	c.conn.Send(b)
+}
+
+func (c *simClient) value(v any) []byte {
+	b, err := codec.AppendValue(nil, c.serializer, v)
+	if err != nil {
+		c.sim.t.Fatal(err)
+	}
+	return b
+}
+
+func (c *simClient) ask(t codec.Type, r simRequest) uint64 {
+	c.request++
+	r.t = t
+	c.pending[c.request] = r
+	return c.request
+}
+
+// act does one thing at random.
+func (c *simClient) act() {
+	if c.state != simJoined {
+		return
+	}
+	s := c.sim
+	rand := s.w.Rand
+	switch n := rand(100); {
+	case n < 12:
+		p := simPatterns[rand(len(simPatterns))]
+		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match})
+		c.send(&codec.Message{Type: codec.Subscribe, Request: id, URI: []byte(p.uri), Dict: c.value(map[string]any{"match": matchName(p.match)})})
+	case n < 18:
+		for _, id := range slices.Sorted(maps.Keys(c.subs)) {
+			if sub := c.subs[id]; !sub.leaving {
+				sub.leaving = true
+				request := c.ask(codec.Unsubscribe, simRequest{id: id})
+				c.send(&codec.Message{Type: codec.Unsubscribe, Request: request, ID: id})
+				break
+			}
+		}
+	case n < 45:
+		burst := 1
+		if rand(4) == 0 {
+			burst = 6
+		}
+		topic := simTopics[rand(len(simTopics))]
+		for range burst {
+			c.publish(topic)
+		}
+	case n < 55:
+		p := simPatterns[rand(len(simPatterns))]
+		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match})
+		invoke := []string{"single", "roundrobin", "roundrobin", "first", "last", "random"}[rand(6)]
+		c.send(&codec.Message{Type: codec.Register, Request: id, URI: []byte(p.uri), Dict: c.value(map[string]any{"match": matchName(p.match), "invoke": invoke})})
+	case n < 60:
+		for _, id := range slices.Sorted(maps.Keys(c.regs)) {
+			if reg := c.regs[id]; !reg.leaving {
+				reg.leaving = true
+				request := c.ask(codec.Unregister, simRequest{id: id})
+				c.send(&codec.Message{Type: codec.Unregister, Request: request, ID: id})
+				break
+			}
+		}
+	case n < 78:
+		c.request++
+		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
+		c.calls[c.request] = call
+		m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(simTopics[rand(len(simTopics))])}
+		options := map[string]any{"receive_progress": call.progress, "disclose_me": rand(2) == 0}
+		if call.timed {
+			options["timeout"] = int64(10 + 10*rand(10))
+		}
+		m.Dict = c.value(options)
+		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request)})
+		c.send(m)
+	case n < 88:
+		if len(c.invocations) > 0 {
+			c.answer(true)
+		}
+	case n < 94:
+		for _, id := range slices.Sorted(maps.Keys(c.calls)) {
+			if rand(2) == 0 {
+				c.calls[id].canceled = true
+				mode := []string{"skip", "kill", "killnowait"}[rand(3)]
+				c.send(&codec.Message{Type: codec.Cancel, Request: id, Dict: c.value(map[string]any{"mode": mode})})
+				break
+			}
+		}
+	case n < 95:
+		c.conn.SetFull(rand(2) == 0)
+	case n < 96:
+		s.violations++
+		c.state = simViolating
+		c.send(&codec.Message{Type: codec.Welcome, Request: 1})
+	case n < 97:
+		c.state = simShutdown
+		c.conn.Shutdown()
+	case n < 98:
+		c.state = simLeaving
+		c.send(&codec.Message{Type: codec.Goodbye, URI: []byte("wamp.close.close_realm")})
+	default:
+		c.state = simGone
+		c.conn.HangUp()
+		c.remove()
+		s.connect(nil)
+	}
+}
+
+// replace puts a new client in the place of one whose connection is over.
+func (c *simClient) replace() {
+	c.state = simOver
+	c.remove()
+	c.sim.over = append(c.sim.over, c)
+	c.sim.connect(nil)
+}
+
+func (c *simClient) remove() {
+	c.sim.clients = slices.DeleteFunc(c.sim.clients, func(other *simClient) bool { return other == c })
+}
+
+func (c *simClient) publish(topic string) {
+	s := c.sim
+	p := publication{by: c, topic: topic, exclude: s.w.Rand(3) > 0, ack: s.w.Rand(3) == 0}
+	if s.w.Rand(5) == 0 {
+		p.not = s.clients[s.w.Rand(len(s.clients))].session
+	}
+	index := len(s.published)
+	s.published = append(s.published, p)
+	m := &codec.Message{Type: codec.Publish, URI: []byte(topic)}
+	if p.ack {
+		m.Request = c.ask(codec.Publish, simRequest{publication: index})
+	} else {
+		c.request++
+		m.Request = c.request
+	}
+	options := map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude}
+	if p.not != 0 {
+		options["exclude"] = []any{int64(p.not)}
+	}
+	m.Dict = c.value(options)
+	m.Payload.Args = c.value([]any{int64(index)})
+	c.send(m)
+}
+
+// answer answers the oldest or a random invocation: finally, or perhaps with progress.
+func (c *simClient) answer(random bool) {
+	rand := c.sim.w.Rand
+	i := 0
+	if random {
+		i = rand(len(c.invocations))
+	}
+	inv := c.invocations[i]
+	m := &codec.Message{Type: codec.Yield, Request: inv.id}
+	m.Payload.Args = inv.payload
+	if random && rand(3) == 0 {
+		m.Dict = c.value(map[string]any{"progress": true})
+		c.send(m)
+		return
+	}
+	if rand(4) == 0 {
+		m.Type, m.RequestType, m.URI = codec.Error, codec.Invocation, []byte("com.app.error")
+	}
+	c.invocations = slices.Delete(c.invocations, i, i+1)
+	c.send(m)
+	if rand(8) == 0 {
+		c.send(m) // an answer too many is discarded
+	}
+}
+
+// read checks and notes one message from the router.
+func (c *simClient) read(b []byte) {
+	s := c.sim
+	var m codec.Message
+	if err := c.decoder.Decode(c.serializer, b, &m); err != nil {
+		s.fail("client %d cannot decode %x: %v", c.number, b, err)
+		return
+	}
+	switch {
+	case c.state == simGone:
+		return // written before the transport was dropped
+	case c.state == simOver:
+		s.fail("client %d: type %d after the end", c.number, m.Type)
+		return
+	case c.state == simJoining && m.Type != codec.Welcome:
+		s.fail("client %d: type %d before WELCOME", c.number, m.Type)
+	}
+	switch m.Type {
+	case codec.Welcome:
+		c.state, c.session = simJoined, m.Request
+	case codec.Goodbye:
+		switch {
+		case c.state == simLeaving:
+			c.state = simGone
+			c.remove()
+			if s.w.Rand(2) == 0 {
+				s.connect(c.conn)
+			} else {
+				c.conn.HangUp()
+				s.connect(nil)
+			}
+		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown:
+			c.send(&codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseGoodbyeAndOut)})
+			c.replace()
+		case c.state != simKicked || string(m.URI) != codec.CloseCloseRealm:
+			s.fail("client %d: GOODBYE %s", c.number, m.URI)
+		}
+	case codec.Abort:
+		if c.state != simViolating {
+			s.fail("client %d: ABORT %s", c.number, m.URI)
+		}
+		c.replace()
+	case codec.Subscribed, codec.Unsubscribed, codec.Published, codec.Registered, codec.Unregistered:
+		c.reply(&m)
+	case codec.Error:
+		c.readError(&m)
+	case codec.Event:
+		c.event(&m)
+	case codec.Invocation:
+		c.invocation(&m)
+	case codec.Result:
+		c.result(&m)
+	case codec.Interrupt:
+		if !c.canceling || m.Request > c.lastInvocation {
+			s.fail("client %d: INTERRUPT %d", c.number, m.Request)
+		}
+	default:
+		s.fail("client %d: unexpected type %d", c.number, m.Type)
+	}
+}
+
+func (c *simClient) reply(m *codec.Message) {
+	s := c.sim
+	r, ok := c.pending[m.Request]
+	if !ok || r.t != m.Type-1 {
+		s.fail("client %d: reply of type %d to request %d, which is not pending", c.number, m.Type, m.Request)
+		return
+	}
+	delete(c.pending, m.Request)
+	switch m.Type {
+	case codec.Subscribed:
+		if c.subs[m.ID] == nil {
+			c.subs[m.ID] = &simSub{topic: r.topic, match: r.match, since: len(s.published), got: map[int]bool{}}
+		}
+	case codec.Unsubscribed:
+		delete(c.subs, r.id)
+	case codec.Published:
+		c.seen(r.publication, m.ID)
+	case codec.Registered:
+		if c.regs[m.ID] == nil {
+			c.regs[m.ID] = &simReg{}
+		}
+	case codec.Unregistered:
+		delete(c.regs, r.id)
+	}
+}
+
+// seen checks that a publication has one id for everybody.
+func (c *simClient) seen(index int, id uint64) {
+	p := &c.sim.published[index]
+	if p.id != 0 && p.id != id {
+		c.sim.fail("publication %d has two ids, %d and %d", index, p.id, id)
+	}
+	p.id = id
+}
+
+func (c *simClient) event(m *codec.Message) {
+	s := c.sim
+	sub := c.subs[m.ID]
+	if sub == nil {
+		s.fail("client %d: EVENT for subscription %d, which it does not hold", c.number, m.ID)
+		return
+	}
+	index := int(c.numbers(m)[0])
+	p := s.published[index]
+	last, heard := c.lastEvent[p.by]
+	switch {
+	case sub.got[index]:
+		s.fail("client %d: publication %d came twice on subscription %d", c.number, index, m.ID)
+	case heard && index < last:
+		s.fail("client %d: publication %d came after %d of the same publisher", c.number, index, last)
+	case index < s.settled:
+		s.fail("client %d: publication %d came long after it was done", c.number, index)
+	case p.not == c.session:
+		s.fail("client %d hears publication %d, from which it is excluded", c.number, index)
+	case p.exclude && p.by == c:
+		s.fail("client %d hears its own publication %d", c.number, index)
+	case !(pattern{sub.topic, sub.match}).slowMatches(p.topic):
+		s.fail("client %d: topic %q does not match subscription %q", c.number, p.topic, sub.topic)
+	case p.by == c && p.ack && p.id == 0:
+		s.fail("client %d: own EVENT before PUBLISHED", c.number)
+	}
+	sub.got[index] = true
+	c.lastEvent[p.by] = index
+	c.seen(index, m.Publication)
+}
+
+func (c *simClient) numbers(m *codec.Message) []int64 {
+	v, err := codec.Value(m.Payload.Format, m.Payload.Args)
+	list, ok := v.([]any)
+	if err != nil || !ok {
+		c.sim.t.Fatalf("payload %x: %v", m.Payload.Args, err)
+	}
+	out := make([]int64, len(list))
+	for i := range list {
+		out[i] = list[i].(int64)
+	}
+	return out
+}
+
+func (c *simClient) invocation(m *codec.Message) {
+	s := c.sim
+	if c.regs[m.ID] == nil {
+		s.fail("client %d: INVOCATION for registration %d, which it does not hold", c.number, m.ID)
+	}
+	if m.Request != c.lastInvocation+1 {
+		s.fail("client %d: INVOCATION %d after %d", c.number, m.Request, c.lastInvocation)
+	}
+	c.lastInvocation = m.Request
+	call := c.numbers(m)
+	for _, caller := range s.clients {
+		if caller.number != int(call[0]) {
+			continue
+		}
+		if last := c.lastCall[caller]; uint64(call[1]) <= last {
+			s.fail("client %d: call %d of client %d after its call %d", c.number, call[1], caller.number, last)
+		}
+		c.lastCall[caller] = uint64(call[1])
+	}
+	progress := m.Options.Bool(codec.KeyReceiveProgress, false)
+	c.invocations = append(c.invocations, simInvocation{m.Request, progress, bytes.Clone(m.Payload.Args)})
+}
+
+func (c *simClient) result(m *codec.Message) {
+	s := c.sim
+	call := c.calls[m.Request]
+	progress := m.Options.Bool(codec.KeyProgress, false)
+	if call == nil || progress && !call.progress {
+		s.fail("client %d: RESULT for %d, progress %v, which is not expected", c.number, m.Request, progress)
+		return
+	}
+	if n := c.numbers(m); int(n[0]) != c.number || uint64(n[1]) != m.Request {
+		s.fail("client %d: RESULT of call %d brings the answer to call %d of client %d", c.number, m.Request, n[1], n[0])
+	}
+	if !progress {
+		delete(c.calls, m.Request)
+	}
+}
+
+func (c *simClient) readError(m *codec.Message) {
+	s := c.sim
+	if m.RequestType == codec.Call {
+		call := c.calls[m.Request]
+		if call == nil {
+			s.fail("client %d: ERROR for call %d, which is not open", c.number, m.Request)
+			return
+		}
+		delete(c.calls, m.Request)
+		switch string(m.URI) {
+		case "com.app.error", codec.ErrNoSuchProcedure:
+		case codec.ErrCanceled: // by itself, or the callee left
+		case codec.ErrNetworkFailure: // a callee's queue was full
+		case codec.ErrTimeout:
+			if !call.timed {
+				s.fail("client %d: call %d timed out without a timeout", c.number, m.Request)
+			}
+		default:
+			s.fail("client %d: call %d: %s", c.number, m.Request, m.URI)
+		}
+		return
+	}
+	r, ok := c.pending[m.Request]
+	if !ok || r.t != m.RequestType || r.t != codec.Register || string(m.URI) != codec.ErrProcedureAlreadyExists {
+		s.fail("client %d: ERROR %d %d %s", c.number, m.RequestType, m.Request, m.URI)
+	}
+	delete(c.pending, m.Request)
+}

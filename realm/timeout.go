@@ -1,0 +1,80 @@
+package realm
+
+import (
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call from the caller's side.
+// Where another loop answers, it sends word: one job that stops or restarts the timer. Calls without a timeout pay nothing.
+
+// timeoutMillisMax is the longest timeout that is told from a longer one: 34 years.
+const timeoutMillisMax = 1 << 40
+
+var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within the timeout of the call"}
+
+// arm makes the timer of c. Caller's loop, before c is offered: from then on others read timed.
+func (c *call) arm() {
+	c.timed = true
+	if c.timer == nil {
+		c.timer = &port.Timer{Fire: c.expire}
+	}
+}
+
+// disarm makes a call that will not be timed after all. Caller's loop, before c is offered.
+func (c *call) disarm() { c.timed = false }
+
+// start starts the timer, or starts it again. Caller's loop.
+func (c *call) start(x port.Executor) {
+	x.Start(c.timer, time.Duration(min(c.timeout, timeoutMillisMax))*time.Millisecond)
+}
+
+// expire ends the call because its time is over. Caller's loop.
+func (c *call) expire(x port.Executor) {
+	l := c.caller.realm.router.loops[x.Loop()]
+	if c.fail(x, l, refuseTimeout) {
+		c.detach(x, l, true)
+	}
+}
+
+// ended stops the timer of a call that was answered finally, progressed starts it again after a progressive result. Any loop.
+func (c *call) ended(x port.Executor)      { c.word(x, false) }
+func (c *call) progressed(x port.Executor) { c.word(x, true) }
+
+func (c *call) word(x port.Executor, restart bool) {
+	if !c.timed {
+		return
+	}
+	j := &timerJob{c, restart}
+	if home := c.caller.home; x.Loop() != home {
+		// One lane of one loop: a restart cannot overtake the stop that follows it.
+		x.Post(home, c.caller.id, j)
+		return
+	}
+	j.Run(x, 1)
+}
+
+// A timerJob brings word of an answer to the loop that owns the call's timer.
+type timerJob struct {
+	call    *call
+	restart bool
+}
+
+// Run stops the timer, or restarts it if the call is still open.
+func (j *timerJob) Run(x port.Executor, _ int) (more bool) {
+	c := j.call
+	if !j.restart {
+		x.Stop(c.timer)
+		return false
+	}
+	x.Step("conn.lock")
+	c.caller.conn.Lock()
+	open := c.caller.calls.get(c.request) == c
+	c.caller.conn.Unlock()
+	if open {
+		c.start(x)
+	}
+	return false
+}
