@@ -237,6 +237,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 		until = time.NewTimer(at - r.now())
 		defer until.Stop()
 		last, lastAt := r.received.Load(), r.now()
+		tick.Reset(time.Second) // whole seconds of this phase
 		for {
 			select {
 			case <-until.C:
