@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -39,7 +40,7 @@ func start(t *testing.T, address string) string {
 
 // load is a load that ends when about n messages have come.
 func load(t *testing.T, url string, ser codec.Serializer, payload int) (context.Context, bench.Load) {
-	ctx, cancel := context.WithTimeout(t.Context(), 150*1000*1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx, bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1}
 }
