@@ -47,6 +47,7 @@ const (
 	joinsAtOnce    = 64
 	stallTimeout   = 5 * time.Second
 	connectTimeout = 10 * time.Second
+	intervalMin    = 500 * time.Millisecond // the last interval of a run is shown if it is as long
 )
 
 // A Progress is one live line.
@@ -232,11 +233,17 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var until *time.Timer
+	var last interval
 	wait := func(at time.Duration) (done bool) {
-		until = time.NewTimer(at - r.now())
+		until := time.NewTimer(at - r.now())
 		defer until.Stop()
-		last, lastAt := r.received.Load(), r.now()
+		var middle <-chan time.Time
+		if at == end && r.Duration > 0 {
+			t := time.NewTimer((end - begin) / 2)
+			defer t.Stop()
+			middle = t.C
+		}
+		last = m.mark(r)
 		tick.Reset(time.Second) // whole seconds of this phase
 		for {
 			select {
@@ -244,26 +251,24 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 				return false
 			case <-ctx.Done():
 				return true
+			case <-middle:
+				m.middle(r)
 			case <-tick.C:
-				now, got := r.now(), r.received.Load()
-				if r.Progress != nil {
-					h := r.recorder.takeInterval()
-					r.Progress(Progress{
-						Elapsed: now - begin, Sessions: sessions, Failures: r.failures.total(),
-						PerSec: float64(got-last) / (now - lastAt).Seconds(),
-						P50:    time.Duration(h.ValueAtQuantile(50)), P99: time.Duration(h.ValueAtQuantile(99)),
-					})
-				}
-				last, lastAt = got, now
+				last = m.second(r, last, sessions, begin)
 			}
 		}
 	}
 	if r.Warmup > 0 && wait(begin) {
 		return context.Cause(ctx)
 	}
+	r.recorder.takeInterval() // the rest of warm-up
 	m.begin(r, router)
+	begin = m.start
 	wait(end)
 	m.end(r, router)
+	if r.now()-last.at >= intervalMin {
+		m.second(r, last, sessions, begin)
+	}
 	return nil
 }
 

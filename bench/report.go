@@ -1,13 +1,11 @@
 package bench
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"os"
-	"runtime"
-	"slices"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"banyan/bench/client"
 )
@@ -27,11 +25,57 @@ type Report struct {
 	PerSecond  float64 `json:"received_per_second"`
 
 	Latency  Latency  `json:"latency"`
+	Series   []Second `json:"series,omitempty"` // about one a second while measuring
+	Figures  []Figure `json:"figures,omitempty"`
 	Router   *Process `json:"router,omitempty"` // nil when its process is not known
 	NoRouter string   `json:"no_router,omitempty"`
 	Client   Process  `json:"client"`
 	Verified Verdict  `json:"verified"`
+	Trust    Trust    `json:"trust"`
+	Floor    *Versus  `json:"floor,omitempty"` // the comparison with the floor, when there was one
 	Where    Where    `json:"environment"`
+}
+
+// A Second is what one interval of measuring brought, about a second long.
+type Second struct {
+	At        float64 `json:"at_s"` // its end, since measuring began
+	PerSecond float64 `json:"received_per_second"`
+	P50       float64 `json:"p50_us"` // of everything received in it
+	P99       float64 `json:"p99_us"`
+	Max       float64 `json:"max_us"`
+	RouterCPU float64 `json:"router_cpu_share"` // of one CPU; 0 when not known
+	ClientCPU float64 `json:"client_cpu_share"`
+	RouterRSS int64   `json:"router_rss_bytes,omitempty"`
+}
+
+// A Figure is a result that only one scenario has.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"` // as benchstat wants it, for instance ns/cycle
+}
+
+// A Versus compares the router with the floor, which moves the same bytes without routing: both in turn, a fresh process each.
+type Versus struct {
+	Unit   string  `json:"unit"` // of Router and Floor in the rounds: "cpu-ns/received", "bytes/session"
+	Rounds []Round `json:"rounds"`
+	Median float64 `json:"median_ratio"` // of the rounds' ratios
+	Min    float64 `json:"min_ratio"`
+	Max    float64 `json:"max_ratio"`
+}
+
+// A Round is one run of the floor and one of the router, one behind the other.
+type Round struct {
+	Router float64 `json:"router"`
+	Floor  float64 `json:"floor"`
+	Ratio  float64 `json:"ratio"` // Router / Floor
+	// The rest tells whether the cheaper one was also the faster one.
+	RouterPerSecond float64 `json:"router_received_per_second"`
+	FloorPerSecond  float64 `json:"floor_received_per_second"`
+	RouterP50       float64 `json:"router_p50_us"`
+	FloorP50        float64 `json:"floor_p50_us"`
+	RouterP99       float64 `json:"router_p99_us"`
+	FloorP99        float64 `json:"floor_p99_us"`
 }
 
 // A Plan tells what was run.
@@ -46,6 +90,13 @@ type Plan struct {
 	Subscribers  int     `json:"subscribers,omitempty"`
 	Callers      int     `json:"callers,omitempty"`
 	Callees      int     `json:"callees,omitempty"`
+	Sessions     int     `json:"sessions,omitempty"`            // that hold the subscriptions of topics and patterns, or idle
+	Topics       int     `json:"topics,omitempty"`              // published to
+	PerTopic     int     `json:"per_topic,omitempty"`           // subscribers of each topic
+	Patterns     int     `json:"patterns,omitempty"`            // subscriptions of patterns
+	Matching     int     `json:"matching,omitempty"`            // of them, per publication
+	Progress     int     `json:"progressive_results,omitempty"` // results per call, the last one included
+	Workers      int     `json:"workers,omitempty"`             // sessions opened or churning side by side
 }
 
 // Latency is in microseconds, from the time of sending (closed loop) or the intended time of sending (open loop) to the return of the read
@@ -60,6 +111,8 @@ type Latency struct {
 	P99   float64 `json:"p99_us"`
 	P999  float64 `json:"p999_us"`
 	Max   float64 `json:"max_us"`
+	// HDR is the whole histogram, in nanoseconds: HdrHistogram's compressed V2 form in base64. Empty when nothing counted.
+	HDR string `json:"hdr_v2,omitempty"`
 }
 
 // A Process is what one process used while measuring.
@@ -72,6 +125,9 @@ type Process struct {
 	RSSBytes        int64   `json:"rss_bytes,omitempty"` // at the end of measuring
 	RSSPerSession   int64   `json:"rss_per_session_bytes,omitempty"`
 	SessionsCounted int     `json:"rss_sessions,omitempty"`
+	// SyscallsPerMessage is counted where --syscalls asks for it and the machine can; NoSyscalls says why it could not.
+	SyscallsPerMessage float64 `json:"syscalls_per_received,omitempty"`
+	NoSyscalls         string  `json:"no_syscalls,omitempty"`
 }
 
 // A Verdict says whether everything that was sent arrived, once, in order and whole, over the whole run.
@@ -80,106 +136,6 @@ type Verdict struct {
 	Expected int64            `json:"expected"`
 	Received int64            `json:"received"`
 	Failures map[string]int64 `json:"failures,omitempty"`
-}
-
-// Where a run took place.
-type Where struct {
-	Time       string `json:"time"`
-	OS         string `json:"os"`
-	CPUs       int    `json:"cpus"`
-	GoMaxProcs int    `json:"client_gomaxprocs"`
-	Go         string `json:"client_go"`
-	Command    string `json:"command"`
-}
-
-// measured gathers the readings around the measured time.
-type measured struct {
-	router   process
-	noRouter string
-
-	start, stop       time.Duration
-	sent, received    [2]int64
-	routerCPU, ownCPU [2]time.Duration
-	rssEnd            int64
-	perSession        int64
-	sessions          int
-}
-
-func newMeasured(l *Load) *measured {
-	m := &measured{}
-	switch {
-	case l.PID < 0:
-		m.noRouter = "not asked for"
-	case l.PID > 0:
-		m.router = process{l.PID}
-	default:
-		p, err := findProcess(l.URL)
-		if err != nil {
-			m.noRouter = err.Error()
-		} else if p.pid == os.Getpid() {
-			m.noRouter = "the router runs in this very process"
-		} else {
-			m.router = p
-		}
-	}
-	if m.router.pid != 0 {
-		if _, err := m.router.cpu(); err != nil {
-			m.noRouter = err.Error()
-			m.router = process{}
-		}
-	}
-	return m
-}
-
-func (m *measured) rss(p process) int64 {
-	if p.pid == 0 {
-		return 0
-	}
-	n, err := p.rss()
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// rssSessionsMin is how many sessions it takes for resident memory to say something about one of them.
-const rssSessionsMin = 100
-
-// sessionMemory takes what the router has grown by since before the sessions came. It tells the cost of a session only on a router that has
-// not had as many before: memory once taken is used again.
-func (m *measured) sessionMemory(before int64, sessions int) {
-	if sessions < rssSessionsMin {
-		return
-	}
-	m.sessions = sessions
-	if after := m.rss(m.router); before > 0 && after > before {
-		m.perSession = (after - before) / int64(sessions)
-	}
-}
-
-func (m *measured) read(r *run, router process, i int) {
-	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
-	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
-	if router.pid != 0 {
-		cpu, err := router.cpu()
-		if err != nil {
-			r.failures.add(err.Error(), 1)
-		}
-		m.routerCPU[i] = cpu
-	}
-}
-
-func (m *measured) begin(r *run, router process) {
-	m.start = r.now()
-	r.from.Store(int64(m.start))
-	m.read(r, router, 0)
-}
-
-func (m *measured) end(r *run, router process) {
-	m.stop = r.now()
-	r.to.Store(int64(m.stop))
-	m.read(r, router, 1)
-	m.rssEnd = m.rss(router)
 }
 
 func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Report {
@@ -196,10 +152,8 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 		Seconds: seconds, Operations: m.sent[1] - m.sent[0], Received: m.received[1] - m.received[0],
 		NoRouter: m.noRouter,
 		Client:   Process{PID: os.Getpid(), Name: process{os.Getpid()}.name(), RSSBytes: m.rss(process{os.Getpid()})},
-		Where: Where{
-			Time: time.Now().UTC().Format(time.RFC3339), OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),
-			GoMaxProcs: runtime.GOMAXPROCS(0), Go: runtime.Version(), Command: fmt.Sprintf("%q", os.Args[1:]),
-		},
+		Where:    readWhere(m.loadBefore),
+		Series:   m.series,
 	}
 	out.PerSecond = ratio(float64(out.Received), seconds)
 	out.Client.use(m.ownCPU, seconds, out.Received)
@@ -211,15 +165,20 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 		out.Router.use(m.routerCPU, seconds, out.Received)
 	}
 	h, over := r.recorder.total()
-	us := func(ns float64) float64 { return math.Round(ns/10) / 100 }
-	q := func(q float64) float64 { return us(float64(h.ValueAtQuantile(q))) }
+	q := func(q float64) float64 { return micro(h.ValueAtQuantile(q)) }
 	out.Latency = Latency{
-		From: from, Count: h.TotalCount(), Over: over, Mean: us(h.Mean()),
-		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: us(float64(h.Max())),
+		From: from, Count: h.TotalCount(), Over: over, Mean: micro(int64(h.Mean())),
+		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: micro(h.Max()),
+	}
+	if h.TotalCount() > 0 {
+		// Encoding writes to memory: it cannot fail.
+		b, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+		out.Latency.HDR = string(b)
 	}
 	out.Verified = Verdict{
 		OK: r.failures.total() == 0, Expected: expected, Received: r.received.Load(), Failures: r.failures.byID,
 	}
+	out.Trust = m.trust(out, r.Rate == 0)
 	return out
 }
 
@@ -230,103 +189,12 @@ func (p *Process) use(cpu [2]time.Duration, seconds float64, received int64) {
 	p.CPUPerMessage = math.Round(ratio(float64(used), float64(received)))
 }
 
+// micro turns nanoseconds into microseconds of two decimals.
+func micro(ns int64) float64 { return math.Round(float64(ns)/10) / 100 }
+
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
 	}
 	return a / b
-}
-
-// Print writes the report for people.
-func (r *Report) Print(w io.Writer) {
-	r.printOutcome(w)
-	r.printProcesses(w)
-	r.printVerdict(w)
-}
-
-// PrintBrief leaves the processes out: for a router that runs in the process of its clients.
-func (r *Report) PrintBrief(w io.Writer) {
-	r.printOutcome(w)
-	r.printVerdict(w)
-}
-
-// nouns are what a scenario counts.
-func (r *Report) nouns() (many, one string) {
-	if r.Scenario == "rpc" {
-		return "calls", "call"
-	}
-	return "events", "event"
-}
-
-func (r *Report) printOutcome(w io.Writer) {
-	p, l := &r.Plan, &r.Latency
-	many, _ := r.nouns()
-	if r.Scenario == "rpc" {
-		fmt.Fprintf(w, "rpc        callers %d, callees %d", p.Callers, p.Callees)
-	} else {
-		fmt.Fprintf(w, "fanout     publishers %d, subscribers %d", p.Publishers, p.Subscribers)
-	}
-	if p.Loop == "open" {
-		fmt.Fprintf(w, ", open loop at %.0f/s", p.Rate)
-	} else {
-		fmt.Fprintf(w, ", closed loop with %d in flight", p.InFlight)
-	}
-	fmt.Fprintf(w, ", %s, %d bytes, %.1f s\n", p.Serializer, p.PayloadBytes, r.Seconds)
-	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
-	if r.Scenario != "rpc" {
-		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
-	}
-	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
-		micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.From)
-}
-
-func (r *Report) printProcesses(w io.Writer) {
-	_, one := r.nouns()
-	if r.Router != nil {
-		fmt.Fprintf(w, "router     %s (pid %d): %.0f ns of CPU per %s, %.0f %% of a CPU, %.1f MiB resident",
-			r.Router.Name, r.Router.PID, r.Router.CPUPerMessage, one, 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
-		if r.Router.RSSPerSession > 0 {
-			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
-		}
-		fmt.Fprintln(w)
-	} else {
-		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
-	}
-	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
-	if r.Router != nil && r.Plan.Loop == "closed" && r.Client.CPUShare > r.Router.CPUShare {
-		fmt.Fprint(w, "   (busier than the router: the throughput is the clients' as much as the router's)")
-	}
-	fmt.Fprintln(w)
-}
-
-func (r *Report) printVerdict(w io.Writer) {
-	many, _ := r.nouns()
-	if r.Verified.OK {
-		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
-		return
-	}
-	came := "arrived"
-	if r.Scenario == "rpc" {
-		came = "were answered"
-	}
-	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
-	kinds := make([]string, 0, len(r.Verified.Failures))
-	for k := range r.Verified.Failures {
-		kinds = append(kinds, k)
-	}
-	slices.Sort(kinds)
-	for _, k := range kinds {
-		fmt.Fprintf(w, "           %d x %s\n", r.Verified.Failures[k], k)
-	}
-}
-
-// micros prints microseconds in the unit that fits.
-func micros(us float64) string {
-	switch {
-	case us < 1000:
-		return fmt.Sprintf("%.0f us", us)
-	case us < 1e6:
-		return fmt.Sprintf("%.2f ms", us/1000)
-	}
-	return fmt.Sprintf("%.2f s", us/1e6)
 }

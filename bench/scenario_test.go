@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"go.uber.org/goleak"
 
 	"banyan/bench/client"
@@ -146,6 +147,10 @@ func TestRPCVerifies(t *testing.T) {
 		if err != nil || again.Schema != Schema || again.Received != r.Received {
 			t.Errorf("JSON: %v %+v", err, again)
 		}
+		h, err := hdrhistogram.Decode([]byte(again.Latency.HDR))
+		if err != nil || h.TotalCount() != r.Latency.Count || micro(h.ValueAtQuantile(99)) != r.Latency.P99 {
+			t.Errorf("histogram: %v, %+v", err, r.Latency)
+		}
 	}
 }
 
@@ -197,6 +202,23 @@ func TestRPCFindsFaults(t *testing.T) {
 			t.Errorf("%+v", r.Verified)
 		}
 	})
+}
+
+// TestSeries: a run has about one entry a second, and a last one that is nearly as long.
+func TestSeries(t *testing.T) {
+	s := newStub(t)
+	load := quick(s, codec.MessagePack)
+	load.Warmup, load.Duration = 0, 1600*time.Millisecond
+	r, err := RPC(t.Context(), RPCPlan{Load: load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Series) < 1 || len(r.Series) > 2 || r.Series[0].PerSecond <= 0 || r.Series[0].P99 <= 0 || r.Series[0].At < 0.9 {
+		t.Errorf("%+v", r.Series)
+	}
+	if r.Trust.Judged || !r.Trust.OK {
+		t.Errorf("%+v", r.Trust)
+	}
 }
 
 // TestContextEndsLoad: without a duration a load runs until its context ends, and still reports.

@@ -257,3 +257,40 @@ func TestPausedAndBlocked(t *testing.T) {
 	q.Close()
 	eventually(t, "the reset is noticed", func() bool { return e.Stats().Connections == 1 })
 }
+
+// A callee that does not read its invocations is still read from: it may be waiting for that before it reads on.
+func TestInvocationsDoNotHoldBackReading(t *testing.T) {
+	const limit = 1 << 20
+	conns := make(chan port.Conn, 1)
+	e := start(t, Config{Loops: 1, BacklogBytesMax: limit}, func(x port.Executor, c port.Conn) port.Handler {
+		conns <- c
+		return &session{c: c}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	c := <-conns
+	full := make(chan int)
+	var fill func(x port.Executor)
+	fill = func(x port.Executor) {
+		c.Lock()
+		buf, ok := c.Tail(port.Invocation)
+		if ok {
+			c.Commit(x, append(buf, rawFrameOf(make([]byte, 10_000))...))
+		}
+		bytes := c.(*conn).q.bytes
+		c.Unlock()
+		if ok {
+			x.Post(0, 1, &countJob{members: 1, end: fill})
+			return
+		}
+		full <- bytes
+	}
+	on(e, 0, fill)
+	if n := <-full; n < limit {
+		t.Fatalf("refused at %d", n)
+	}
+	p.send(rawFrameOf([]byte("result")))
+	eventually(t, "the result is taken", func() bool { return e.Stats().MessagesIn == 1 })
+	if n := e.Stats().ReadPauses; n != 0 {
+		t.Fatalf("%d pauses", n)
+	}
+}

@@ -45,8 +45,8 @@ type Config struct {
 	// origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is no browser and always allowed.
 	Origins []string
 	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations are refused at
-	// the bound, events follow SlowConsumer, replies have a quarter more and then the connection is closed. A connection with more
-	// than a quarter of it unsent is not read from until it has taken half of that quarter.
+	// the bound, events follow SlowConsumer, replies have a quarter more and then the connection is closed. A client
+	// with more than a quarter of it unsent in answers to its own requests is not read from until it has taken half of that.
 	BacklogBytesMax int
 	// SlowConsumer is what happens to events at the bound; default Disconnect.
 	SlowConsumer SlowConsumer
@@ -154,7 +154,7 @@ func connectionsAllowed(loops int) (int, error) {
 // backlogReserve is how far replies may go beyond BacklogBytesMax.
 func (cfg *Config) backlogReserve() int { return cfg.BacklogBytesMax + cfg.BacklogBytesMax/4 }
 
-// highWater is the backlog above which a connection is no longer read from, lowWater where reading goes on.
+// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading goes on.
 func (cfg *Config) highWater() int { return cfg.BacklogBytesMax / 4 }
 func (cfg *Config) lowWater() int  { return cfg.BacklogBytesMax / 8 }
 

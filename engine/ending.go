@@ -23,9 +23,16 @@ import (
 // violate lets the session say why, then ends the connection.
 func (c *conn) violate(v *codec.Violation) {
 	l := c.loop
-	l.engine.rare.violations.Add(1)
 	c.handler.Violate(l, v)
-	c.fail(port.CloseViolation, v.Reason)
+	c.breach(v.Reason)
+}
+
+// breach ends a connection that broke the rules of its transport.
+func (c *conn) breach(reason string) {
+	e := c.loop.engine
+	e.rare.violations.Add(1)
+	e.cfg.Log.Debug("connection failed", "reason", reason, "peer", c.peer.Address, "transport", c.peer.Transport)
+	c.fail(port.CloseViolation, reason)
 }
 
 // fail ends the connection: close frame, no further reading, and the end of TCP as soon as all is written.
@@ -41,7 +48,7 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 		return
 	}
 	if c.closeFrame {
-		c.q.commit(appendClose(c.q.lend(), code, reason))
+		c.q.commit(appendClose(c.q.lend(true), code, reason))
 	}
 	c.q.flags |= qFinishing
 	c.finished.Store(true)

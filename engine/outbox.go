@@ -40,7 +40,7 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	return c.q.lend(), true
+	return c.q.lend(class == port.Reply), true
 }
 
 // slow gives up a connection that does not read. The queue's lock is held.

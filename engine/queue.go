@@ -28,9 +28,11 @@ type queue struct {
 	head     *segment // not yet taken by a writer
 	tail     *segment
 	bytes    int // unsent, including what a writer has in its hands
+	answers  int // of these, class Reply; falls when a whole segment is written
 	lost     int // events that were queued when the connection broke or closed
 	fd       int32
 	flags    queueFlags
+	reply    bool // what is lent is for class Reply
 }
 
 type queueFlags uint8
@@ -71,8 +73,10 @@ type sender interface {
 	send(fd int, first *segment) (n int, err error)
 }
 
-// lend returns the buffer the caller may append to: the own segment at the end of the list, or a fresh one. mu held until commit.
-func (q *queue) lend() []byte {
+// lend returns the buffer the caller may append to: the own segment at the end of the list, or a fresh one. reply says what it is
+// for. mu held until commit.
+func (q *queue) lend(reply bool) []byte {
+	q.reply = reply
 	if t := q.tail; t != nil && t.own && len(t.buf) < segmentFull {
 		return t.buf
 	}
@@ -86,6 +90,10 @@ func (q *queue) commit(buf []byte) int {
 	n := len(buf) - len(t.buf)
 	t.buf = buf
 	q.bytes += n
+	if q.reply {
+		t.answer += int32(n)
+		q.answers += n
+	}
 	if len(buf) == 0 && q.head == t {
 		q.head, q.tail = nil, nil
 		t.release()
@@ -147,9 +155,9 @@ func (q *queue) flush(s sender, loop int, lowWater int) (r flushResult, sends, s
 		q.mu.Unlock()
 
 		n, err := s.send(fd, fly)
-		rest := fly
+		rest, answers := fly, 0
 		if err == nil {
-			rest = advance(fly, n)
+			rest, answers = advance(fly, n)
 		}
 
 		q.mu.Lock()
@@ -161,6 +169,7 @@ func (q *queue) flush(s sender, loop int, lowWater int) (r flushResult, sends, s
 			return flushIdle, sends, sent, false
 		}
 		q.bytes -= n
+		q.answers -= answers
 		if rest != nil {
 			// What nobody took goes back in front of what was appended meanwhile.
 			if q.tail == nil {
@@ -187,7 +196,7 @@ func (q *queue) flush(s sender, loop int, lowWater int) (r flushResult, sends, s
 	if q.head == nil && q.flags&qFinishing != 0 {
 		r = flushDrained
 	}
-	if q.flags&qReadHeld != 0 && q.bytes <= lowWater {
+	if q.flags&qReadHeld != 0 && q.answers <= lowWater {
 		q.flags &^= qReadHeld
 		read = true
 	}
@@ -211,7 +220,7 @@ func (q *queue) breakLocked() {
 	q.flags |= qBroken
 	q.lost += releaseAll(q.head)
 	q.head, q.tail = nil, nil
-	q.bytes = 0
+	q.bytes, q.answers = 0, 0
 }
 
 // shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop only. After it
@@ -231,12 +240,13 @@ func (q *queue) shut() {
 	}
 }
 
-// holdRead notes that the home loop stops reading because more than highWater bytes are unsent; the flush that brings the backlog
-// down tells. It reports whether it is so.
+// holdRead notes that the home loop stops reading because more than highWater bytes of answers are unsent; the flush that brings them
+// down tells. It reports whether it is so. Only answers count, what the client itself asked for: a callee whose invocations pile up may be
+// waiting for us to take its results before it reads on, and not to read those would leave both waiting for ever.
 func (q *queue) holdRead(highWater int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.bytes <= highWater {
+	if q.answers <= highWater {
 		return false
 	}
 	q.flags |= qReadHeld

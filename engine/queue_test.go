@@ -77,12 +77,12 @@ func TestQueueAgainstModel(t *testing.T) {
 				q.share(run, 1)
 				want = append(want, run...)
 			case 1:
-				buf := q.lend() // withdrawn
+				buf := q.lend(true) // withdrawn
 				q.commit(buf)
 				q.mu.Unlock()
 				return
 			default:
-				buf := q.lend()
+				buf := q.lend(true)
 				for range 1 + rnd.IntN(50) {
 					buf = binary.BigEndian.AppendUint32(buf, next)
 					want = binary.BigEndian.AppendUint32(want, next)
@@ -172,7 +172,7 @@ func TestQueueAgainstModel(t *testing.T) {
 		if !bytes.Equal(f.got, want) {
 			t.Fatalf("seed %d: %d bytes arrived of %d", seed, len(f.got), len(want))
 		}
-		if q.head != nil || q.tail != nil || q.bytes != 0 || q.flags != 0 || q.promised != 0 {
+		if q.head != nil || q.tail != nil || q.bytes != 0 || q.answers != 0 || q.flags != 0 || q.promised != 0 {
 			t.Fatalf("seed %d: not at rest: %+v", seed, q)
 		}
 	}
@@ -192,7 +192,7 @@ func TestR2EdgeBeforeBlockedIsNotLost(t *testing.T) {
 		}
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(), "message"...))
+	q.commit(append(q.lend(true), "message"...))
 	q.mu.Unlock()
 	r, sends, _, _ := q.flush(f, 0, 0)
 	if string(f.got) != "message" || r != flushIdle || sends != 2 {
@@ -212,7 +212,7 @@ func TestR2OldEdgeCostsOneRetry(t *testing.T) {
 		}
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(), "message"...))
+	q.commit(append(q.lend(true), "message"...))
 	q.mu.Unlock()
 	r, sends, _, _ := q.flush(f, 0, 0)
 	if r != flushBlocked || sends != 3 || string(f.got) != "mes" {
@@ -238,7 +238,7 @@ func TestShutWaitsForWriter(t *testing.T) {
 		<-out
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(), "abc"...))
+	q.commit(append(q.lend(true), "abc"...))
 	q.mu.Unlock()
 	wrote := make(chan flushResult)
 	go func() {
@@ -316,7 +316,7 @@ func TestQueueFlushIsBounded(t *testing.T) {
 	f := &fakeSocket{room: 1 << 30}
 	add := func() {
 		q.mu.Lock()
-		q.commit(append(q.lend(), "x"...))
+		q.commit(append(q.lend(true), "x"...))
 		q.mu.Unlock()
 	}
 	f.during = add
@@ -346,25 +346,34 @@ func TestQueueBrokenSocketDropsEverything(t *testing.T) {
 
 func TestQueueTellsReaderAtLowWater(t *testing.T) {
 	q := &queue{}
-	f := &fakeSocket{room: 50}
+	f := &fakeSocket{room: 150}
 	q.mu.Lock()
-	q.share(make([]byte, 100), 1)
+	q.share(make([]byte, 100), 1) // events do not count
+	q.commit(append(q.lend(false), make([]byte, 100)...))
+	if q.answers != 0 {
+		t.Fatalf("%d bytes of answers", q.answers)
+	}
+	for range 3 {
+		q.link(newOwnSegment())
+		q.commit(append(q.lend(true), make([]byte, 40)...))
+	}
 	q.mu.Unlock()
-	if !q.holdRead(99) || q.holdRead(100) {
+	if q.holdRead(120) || !q.holdRead(119) {
 		t.Fatal("high water")
 	}
-	if r, _, _, read := q.flush(f, 0, 20); r != flushBlocked || read || !q.readHeld() {
-		t.Fatal("told too early")
+	for _, c := range []struct {
+		room, answers int
+		read          bool
+	}{{60, 120, false}, {29, 120, false}, {2, 80, false}, {50, 40, true}, {100, 0, false}} {
+		q.writable()
+		f.room += c.room
+		_, _, _, read := q.flush(f, 0, 40)
+		if read != c.read || q.answers != c.answers {
+			t.Fatalf("%+v: told %v with %d bytes of answers", c, read, q.answers)
+		}
 	}
-	f.room = 40
-	q.writable()
-	if _, _, _, read := q.flush(f, 0, 20); !read || q.readHeld() {
-		t.Fatal("not told")
-	}
-	f.room = 40
-	q.writable()
-	if _, _, _, read := q.flush(f, 0, 20); read {
-		t.Fatal("told twice")
+	if q.readHeld() || q.bytes != 0 {
+		t.Fatalf("%+v", q)
 	}
 }
 
@@ -376,7 +385,7 @@ func TestQueueAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		f.room, f.got = 100, f.got[:0]
 		q.mu.Lock()
-		q.commit(append(q.lend(), "own"...))
+		q.commit(append(q.lend(true), "own"...))
 		q.share(run, 1)
 		q.mu.Unlock()
 		q.flush(f, 0, 0)

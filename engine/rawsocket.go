@@ -92,7 +92,7 @@ func (c *conn) rawSocket(data []byte) (used int) {
 		first := data[used]
 		kind := first & rawTypeMask
 		if first&rawReserved != 0 || kind > rawPong {
-			c.rawFail("reserved bits or type in a frame prefix")
+			c.breach("reserved bits or type in a frame prefix")
 			return len(data)
 		}
 		if len(data)-used < rawPrefixBytes {
@@ -101,7 +101,7 @@ func (c *conn) rawSocket(data []byte) (used int) {
 		length := int(binary.BigEndian.Uint32(data[used:]) & 0xFFFFFF)
 		if first&rawX != 0 {
 			if length != 0 {
-				c.rawFail("length out of range")
+				c.breach("length out of range")
 				return len(data)
 			}
 			length = 1 << 24
@@ -123,11 +123,6 @@ func (c *conn) rawSocket(data []byte) (used int) {
 	return used
 }
 
-func (c *conn) rawFail(string) {
-	c.loop.engine.rare.violations.Add(1)
-	c.fail(0, "")
-}
-
 func (c *conn) rawFrame(kind byte, payload []byte) {
 	switch kind {
 	case rawMessage:
@@ -144,7 +139,7 @@ func (c *conn) rawFrame(kind byte, payload []byte) {
 // rawPong answers a ping with the same payload. The client's own limit binds the answer too.
 func (c *conn) rawPong(payload []byte) {
 	if len(payload) > c.messageMax {
-		c.rawFail("ping longer than the client's own limit")
+		c.breach("ping longer than the client's own limit")
 		return
 	}
 	c.q.mu.Lock()

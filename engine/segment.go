@@ -11,6 +11,7 @@ type segment struct {
 	buf    []byte
 	off    int   // bytes of buf that are already on the wire
 	events int32 // events in a shared run
+	answer int32 // bytes of class Reply in an own buffer
 	own    bool  // buf belongs to this segment and may be appended to under the queue's lock
 }
 
@@ -33,7 +34,7 @@ func newSharedSegment() *segment { return sharedSegments.Get().(*segment) }
 func (s *segment) left() []byte { return s.buf[s.off:] }
 
 func (s *segment) release() {
-	s.next, s.off, s.events = nil, 0, 0
+	s.next, s.off, s.events, s.answer = nil, 0, 0, 0
 	if !s.own {
 		s.buf = nil
 		sharedSegments.Put(s)
@@ -46,20 +47,22 @@ func (s *segment) release() {
 	ownSegments.Put(s)
 }
 
-// advance takes n written bytes off the list that starts at s and returns the rest of it.
-func advance(s *segment, n int) *segment {
+// advance takes n written bytes off the list that starts at s. It returns the rest of it, and how many bytes of answers were in the
+// segments that are done.
+func advance(s *segment, n int) (rest *segment, answers int) {
 	for s != nil {
 		left := len(s.buf) - s.off
 		if n < left {
 			s.off += n
-			return s
+			return s, answers
 		}
 		n -= left
 		done := s
 		s = s.next
+		answers += int(done.answer)
 		done.release()
 	}
-	return nil
+	return nil, answers
 }
 
 // releaseAll gives up a list and returns how many events were in it.

@@ -150,8 +150,7 @@ func (c *conn) webSocket(data []byte) (used int) {
 			h, whole, fault = parseHeader(data[used:])
 		}
 		if fault != "" {
-			c.loop.engine.rare.violations.Add(1)
-			c.fail(port.CloseViolation, fault)
+			c.breach(fault)
 			return len(data)
 		}
 		if !whole {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,9 @@ func newBench() *cobra.Command {
 		Long: "Load any WAMP router and verify every message that comes back.\n\n" +
 			"Without --rate a load is a closed loop: a fixed number of messages in flight, which finds the throughput. With --rate it is an open\n" +
 			"loop: messages leave by the clock, and latency counts from the time at which they should have left.\n" +
-			"The router's CPU time is read from the kernel when its process runs on this machine.",
+			"The router's CPU time is read from the kernel when its process runs on this machine.\n\n" +
+			"Exit codes: 1 when a message was lost, came twice, out of order or changed; 8 when all arrived but the figures are not trustworthy:\n" +
+			"the clients were the bottleneck, the halves of the run differ by more than 10 %, or other programs used the machine.",
 		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n  banyan bench rpc --callers 16 --inflight 64 --json\n" +
 			"  banyan bench fanout --url ws://other:8080/ws --rate 500",
 		Args: cobra.NoArgs,
@@ -33,9 +37,10 @@ func newBench() *cobra.Command {
 // loadFlags are the flags of both scenarios.
 type loadFlags struct {
 	connection
-	load   bench.Load
-	asJSON bool
-	quiet  bool
+	load    bench.Load
+	asJSON  bool
+	quiet   bool
+	lenient bool
 }
 
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
@@ -49,6 +54,7 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.IntVar(&l.load.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
+	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
 }
 
 // plan completes the load from the flags.
@@ -83,7 +89,18 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error
 	if !r.Verified.OK {
 		return fmt.Errorf("verification failed, see the report")
 	}
-	return nil
+	return l.doubt(r)
+}
+
+// doubt is the error for figures that are not trustworthy.
+func (l *loadFlags) doubt(r *bench.Report) error {
+	if r.Trust.OK || l.lenient {
+		return nil
+	}
+	return &hintedError{
+		code: exitDoubt, what: "the figures are not trustworthy", why: errors.New(strings.Join(r.Trust.Reasons, "; ")),
+		try: "a quiet machine, clients on CPUs or machines of their own, a longer --duration; --lenient exits with 0 all the same",
+	}
 }
 
 // liveLine prints one line per second; on a terminal it stays on one line.

@@ -23,6 +23,7 @@ const (
 	exitFailed  = 1 // the other side answered with an error, a verification failed, or work broke off
 	exitUsage   = 2 // wrong flags or arguments
 	exitConnect = 3 // no connection to the router
+	exitDoubt   = 8 // everything arrived, but the figures of a benchmark are not trustworthy
 )
 
 // A hintedError is an error with something to try. Messages have three parts: what failed, why, what to try.

@@ -1,0 +1,143 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"time"
+
+	"github.com/gammazero/nexus/v3/client"
+	"github.com/gammazero/nexus/v3/transport"
+	"github.com/gammazero/nexus/v3/transport/serialize"
+	"github.com/gammazero/nexus/v3/wamp"
+)
+
+// Nexus is the client of github.com/gammazero/nexus.
+var Nexus = Library{
+	Name:        "nexus",
+	Links:       links("ws", "tcp", "unix"),
+	Join:        joinNexus,
+	InOrder:     true,
+	CancelModes: []string{"skip", "kill", "killnowait"},
+	Interrupts:  true,
+	TypedNumber: func(Link) bool { return true },
+	MessageMax:  func(Link) int { return 16 << 20 },
+}
+
+var nexusSerializers = map[string]serialize.Serialization{"json": client.JSON, "msgpack": client.MSGPACK, "cbor": client.CBOR}
+
+type nexusSession struct {
+	*client.Client
+	conn    wamp.Peer
+	dropped bool // conn is closed; closing it again would panic
+}
+
+// DialNexus opens a transport without joining a realm: messages are sent and received one by one.
+func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
+	quiet := log.New(io.Discard, "", 0)
+	serializer := nexusSerializers[link.Serializer]
+	switch link.Transport {
+	case "ws":
+		return transport.ConnectWebsocketPeer(ctx, "ws://"+at.TCP+"/ws", serializer, nil, quiet, &transport.WebsocketConfig{})
+	case "tcp":
+		return transport.ConnectRawSocketPeer(ctx, "tcp", at.TCP, serializer, nil, quiet, 0)
+	case "unix":
+		return transport.ConnectRawSocketPeer(ctx, "unix", at.Unix, serializer, nil, quiet, 0)
+	}
+	return nil, errors.New("nexus has no transport " + link.Transport)
+}
+
+func joinNexus(ctx context.Context, link Link, at Address, realm string) (Session, error) {
+	conn, err := DialNexus(ctx, link, at)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewClient(conn, client.Config{
+		Realm:           realm,
+		Logger:          log.New(io.Discard, "", 0),
+		ResponseTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &nexusSession{Client: c, conn: conn}, nil
+}
+
+func (s *nexusSession) ID() uint64 { return uint64(s.Client.ID()) }
+
+func (s *nexusSession) Subscribe(topic, match string, on func(Event)) (func() error, error) {
+	options := wamp.Dict{}
+	if match != "" {
+		options["match"] = match
+	}
+	err := s.Client.Subscribe(topic, func(event *wamp.Event) {
+		name, _ := wamp.AsString(event.Details["topic"])
+		on(Event{event.Arguments, event.ArgumentsKw, name, uint64(event.Publication)})
+	}, options)
+	return func() error { return s.Client.Unsubscribe(topic) }, err
+}
+
+func (s *nexusSession) Publish(topic string, args []any, kwargs, options map[string]any) error {
+	return s.Client.Publish(topic, options, args, kwargs)
+}
+
+func (s *nexusSession) Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error) {
+	err := s.Client.Register(procedure, func(ctx context.Context, invocation *wamp.Invocation) client.InvokeResult {
+		call := Call{Args: invocation.Arguments, Kwargs: invocation.ArgumentsKw}
+		call.Procedure, _ = wamp.AsString(invocation.Details["procedure"])
+		if told, _ := invocation.Details["receive_progress"].(bool); told {
+			call.Progress = func(args []any, kwargs map[string]any) error { return s.SendProgress(ctx, args, kwargs) }
+		}
+		reply := on(ctx, call)
+		return client.InvokeResult{Args: reply.Args, Kwargs: reply.Kwargs, Err: wamp.URI(reply.Error)}
+	}, options)
+	return func() error { return s.Unregister(procedure) }, err
+}
+
+func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error) {
+	var onProgress client.ProgressHandler
+	if progress != nil {
+		onProgress = func(result *wamp.Result) { progress(Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}) }
+	}
+	// The mode belongs to the client, not to the call: cases give it with the context.
+	if mode, ok := ctx.Value(cancelMode{}).(string); ok {
+		if err := s.SetCallCancelMode(mode); err != nil {
+			return Reply{}, err
+		}
+	}
+	result, err := s.Client.Call(ctx, procedure, options, args, kwargs, onProgress)
+	if failure, ok := errors.AsType[client.RPCError](err); ok {
+		return Reply{}, &Failure{string(failure.Err.Error), failure.Err.Arguments, failure.Err.ArgumentsKw}
+	}
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}, nil
+}
+
+type cancelMode struct{}
+
+// WithCancelMode makes a Call that is canceled by ctx send CANCEL with that mode.
+func WithCancelMode(ctx context.Context, mode string) context.Context {
+	return context.WithValue(ctx, cancelMode{}, mode)
+}
+
+func (s *nexusSession) Leave() error {
+	if s.dropped {
+		return nil
+	}
+	return s.Close()
+}
+
+func (s *nexusSession) Drop() {
+	s.dropped = true
+	s.conn.Close()
+}
+
+func (s *nexusSession) Goodbye() string {
+	if goodbye := s.RouterGoodbye(); goodbye != nil {
+		return string(goodbye.Reason)
+	}
+	return ""
+}

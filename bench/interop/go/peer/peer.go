@@ -1,0 +1,103 @@
+// Package peer puts Go WAMP client libraries behind one small interface, so that one table of cases can drive them all.
+package peer
+
+import (
+	"context"
+	"fmt"
+	"os"
+)
+
+// A Link is one way to reach the router.
+type Link struct {
+	Transport  string // ws, wsunix, tcp, unix
+	Serializer string // json, msgpack, cbor
+}
+
+func (l Link) String() string { return l.Transport + " " + l.Serializer }
+
+// An Address says where a router listens. WebSocket and RawSocket share the port, and the Unix socket.
+type Address struct {
+	TCP  string // host:port
+	Unix string // path
+}
+
+// Given returns the address of the router under test, as bench/interop/run passes it.
+func Given() Address {
+	return Address{TCP: os.Getenv("INTEROP_TCP"), Unix: os.Getenv("INTEROP_UNIX")}
+}
+
+// An Event is what a subscriber gets.
+type Event struct {
+	Args        []any
+	Kwargs      map[string]any
+	Topic       string // from EVENT.Details, empty if absent
+	Publication uint64 // 0 where the library hides it
+}
+
+// A Call is what a callee gets. Progress is nil unless the router told it that the caller wants progressive results.
+type Call struct {
+	Args      []any
+	Kwargs    map[string]any
+	Procedure string // from INVOCATION.Details, empty if absent
+	Progress  func(args []any, kwargs map[string]any) error
+}
+
+// A Reply is the answer of a callee; a non-empty Error makes it an ERROR.
+type Reply struct {
+	Args   []any
+	Kwargs map[string]any
+	Error  string
+}
+
+// A Failure is a WAMP error as the library reports it.
+type Failure struct {
+	URI    string
+	Args   []any
+	Kwargs map[string]any
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("%s %v %v", f.URI, f.Args, f.Kwargs) }
+
+// A Session is one joined client.
+type Session interface {
+	ID() uint64
+	// Subscribe returns how to unsubscribe.
+	Subscribe(topic, match string, on func(Event)) (func() error, error)
+	Publish(topic string, args []any, kwargs, options map[string]any) error
+	// Register returns how to unregister.
+	Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error)
+	Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error)
+	// Leave says GOODBYE, waits for the reply and closes.
+	Leave() error
+	// Drop cuts the connection.
+	Drop()
+	// Done is closed when the library knows that the session is over.
+	Done() <-chan struct{}
+	// Goodbye is the reason of the router's GOODBYE after Done; empty if there was none.
+	Goodbye() string
+}
+
+// A Library joins sessions and tells what it cannot do.
+type Library struct {
+	Name  string
+	Links []Link
+	Join  func(ctx context.Context, link Link, at Address, realm string) (Session, error)
+
+	InOrder     bool                 // delivers events and invocations to handlers in the order received
+	CancelModes []string             // modes of CANCEL it can send
+	Interrupts  bool                 // its callees understand INTERRUPT
+	TypedNumber func(link Link) bool // its decoder keeps integers apart from floats, and exact
+	MessageMax  func(link Link) int  // octets of the longest message it announces to accept
+}
+
+var serializers = []string{"json", "msgpack", "cbor"}
+
+func links(transports ...string) []Link {
+	var all []Link
+	for _, transport := range transports {
+		for _, serializer := range serializers {
+			all = append(all, Link{transport, serializer})
+		}
+	}
+	return all
+}

@@ -1,0 +1,166 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+	"github.com/xconnio/wampproto-go/auth"
+	"github.com/xconnio/wampproto-go/transports"
+	"github.com/xconnio/xconn-go"
+)
+
+// Xconn is the client of github.com/xconnio/xconn-go. It starts a goroutine for each event and invocation, cannot send CANCEL and
+// stops reading at an INTERRUPT, although it announces call_canceling.
+var Xconn = Library{
+	Name:        "xconn",
+	Links:       links("ws", "wsunix", "tcp", "unix"),
+	Join:        joinXconn,
+	TypedNumber: func(link Link) bool { return link.Serializer != "json" }, // encoding/json into float64
+	// Its RawSocket handshake announces 1 MiB.
+	MessageMax: func(link Link) int {
+		if link.Transport == "tcp" || link.Transport == "unix" {
+			return 1 << 20
+		}
+		return 16 << 20
+	},
+}
+
+var xconnSerializers = map[string]xconn.SerializerSpec{
+	"json": xconn.JSONSerializerSpec, "msgpack": xconn.MsgPackSerializerSpec, "cbor": xconn.CBORSerializerSpec,
+}
+
+func init() { logrus.SetOutput(io.Discard) }
+
+type xconnSession struct {
+	*xconn.Session
+	base      xconn.BaseSession
+	websocket bool
+	done      chan struct{}
+	once      sync.Once
+	left      atomic.Bool
+}
+
+// joinXconn does what xconn.Client.Connect does, but keeps the connection to cut it.
+func joinXconn(ctx context.Context, link Link, at Address, realm string) (Session, error) {
+	address := map[string]string{
+		"ws": "ws://" + at.TCP + "/ws", "wsunix": "unix+ws://" + at.Unix, "tcp": "rs://" + at.TCP, "unix": "unix://" + at.Unix,
+	}[link.Transport]
+	target, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	spec := xconnSerializers[link.Serializer]
+	var conn xconn.Peer
+	switch link.Transport {
+	case "ws", "wsunix":
+		conn, _, err = xconn.DialWebSocket(ctx, target, &xconn.WSDialerConfig{SubProtocols: []string{spec.SubProtocol()}})
+	default:
+		serializer := transports.Serializer(spec.SerializerID())
+		conn, err = xconn.DialRawSocket(ctx, target, &xconn.RawSocketDialerConfig{Serializer: serializer})
+	}
+	if err != nil {
+		return nil, err
+	}
+	base, err := xconn.Join(conn, realm, spec.Serializer(), auth.NewAnonymousAuthenticator("", nil))
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	s := &xconnSession{base: base, websocket: conn.Type() == xconn.TransportWebSocket, done: make(chan struct{})}
+	s.Session = xconn.NewSession(watched{base, s}, spec.Serializer())
+	return s, nil
+}
+
+// watched tells the session when reading ends: the library's own Done fires only for one of several listeners.
+type watched struct {
+	xconn.BaseSession
+	session *xconnSession
+}
+
+func (w watched) Read() ([]byte, error) {
+	data, err := w.BaseSession.Read()
+	if err != nil {
+		w.session.once.Do(func() { close(w.session.done) })
+	}
+	return data, err
+}
+
+func failure(err error) error {
+	if e, ok := errors.AsType[*xconn.Error](err); ok {
+		return &Failure{e.URI, e.Args, e.Kwargs}
+	}
+	return err
+}
+
+func (s *xconnSession) Subscribe(topic, match string, on func(Event)) (func() error, error) {
+	request := s.Session.Subscribe(topic, func(event *xconn.Event) {
+		name, _ := event.Details()["topic"].(string)
+		on(Event{event.Args(), event.Kwargs(), name, 0})
+	})
+	if match != "" {
+		request = request.Match(match)
+	}
+	response := request.Do()
+	return response.Unsubscribe, failure(response.Err)
+}
+
+func (s *xconnSession) Publish(topic string, args []any, kwargs, options map[string]any) error {
+	return failure(s.Session.Publish(topic).Args(args...).Kwargs(kwargs).Options(options).Do().Err)
+}
+
+func (s *xconnSession) Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error) {
+	response := s.Session.Register(procedure, func(ctx context.Context, invocation *xconn.Invocation) *xconn.InvocationResult {
+		call := Call{Args: invocation.Args(), Kwargs: invocation.Kwargs()}
+		call.Procedure, _ = invocation.Details()["procedure"].(string)
+		if invocation.SendProgress != nil {
+			call.Progress = invocation.SendProgress
+		}
+		reply := on(ctx, call)
+		return &xconn.InvocationResult{Args: reply.Args, Kwargs: reply.Kwargs, Err: reply.Error}
+	}).Options(options).Do()
+	return response.Unregister, failure(response.Err)
+}
+
+func (s *xconnSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error) {
+	if options == nil {
+		options = map[string]any{} // the library writes into it
+	}
+	request := s.Session.Call(procedure).Args(args...).Kwargs(kwargs).Options(options)
+	if progress != nil {
+		request = request.ProgressReceiver(func(result *xconn.ProgressResult) {
+			progress(Reply{Args: result.Args(), Kwargs: result.Kwargs()})
+		})
+	}
+	response := request.DoContext(ctx)
+	if response.Err != nil {
+		return Reply{}, failure(response.Err)
+	}
+	return Reply{Args: response.Args(), Kwargs: response.Kwargs()}, nil
+}
+
+func (s *xconnSession) Leave() error {
+	if !s.left.CompareAndSwap(false, true) {
+		return nil // a second GOODBYE would get no reply
+	}
+	err := s.Session.Leave()
+	if !s.websocket {
+		return errors.Join(err, s.base.NetConn().Close()) // the library's own Close waits a second on RawSocket
+	}
+	return errors.Join(err, s.base.Close())
+}
+
+func (s *xconnSession) Drop() { _ = s.base.NetConn().Close() }
+
+func (s *xconnSession) Done() <-chan struct{} { return s.done }
+
+func (s *xconnSession) Goodbye() string {
+	if goodbye := s.GoodBye(); goodbye != nil {
+		return goodbye.Reason
+	}
+	return ""
+}

@@ -1,0 +1,169 @@
+// AutobahnJS behind the small interface the cases use.
+//
+// The library expects a global WebSocket class. Node has one from version 22 on; the suite always gives it the one of the
+// `ws` package, so that all versions of Node run the same bytes and Unix sockets work too.
+import autobahn from 'autobahn';
+import { WebSocket } from 'ws';
+import { address } from '../router.mjs';
+import { Failure } from '../failure.mjs';
+
+globalThis.WebSocket = WebSocket;
+autobahn.log.warn = () => {}; // it reports every closed connection
+
+const serializers = {
+  json: () => new autobahn.serializer.JSONSerializer(),
+  msgpack: () => new autobahn.serializer.MsgpackSerializer(),
+  cbor: () => new autobahn.serializer.CBORSerializer(),
+};
+
+function transport(link, at) {
+  const rawsocket = { type: 'rawsocket', protocols: ['wamp.2.json'] };
+  if (link.transport === 'tcp') {
+    const [host, port] = at.tcp.split(':');
+    return { ...rawsocket, host, port: Number(port) };
+  }
+  if (link.transport === 'unix') return { ...rawsocket, path: at.unix };
+  const url = link.transport === 'wsunix' ? `ws+unix:${at.unix}:/ws` : at.ws;
+  return { type: 'websocket', url, serializers: [serializers[link.serializer]()] };
+}
+
+function failure(error) {
+  if (error instanceof autobahn.Error) return new Failure(error.error, error.args, error.kwargs);
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+async function settled(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw failure(error);
+  }
+}
+
+function payload(result) {
+  if (result instanceof autobahn.Result) return { args: result.args, kwargs: result.kwargs };
+  return { args: result === null || result === undefined ? [] : [result], kwargs: {} };
+}
+
+class AutobahnSession {
+  constructor() {
+    this.violations = []; // what the library itself calls a protocol violation of the router
+    this.closed = new Promise((resolve) => { this.onClosed = resolve; });
+  }
+
+  get id() { return this.session.id; }
+
+  async subscribe(topic, onEvent, options = {}) {
+    return settled(this.session.subscribe(topic, (args, kwargs, event) => {
+      onEvent({ args, kwargs, topic: event.topic, publication: event.publication, publisher: event.publisher });
+    }, options));
+  }
+
+  async unsubscribe(subscription) { return settled(this.session.unsubscribe(subscription)); }
+
+  async publish(topic, args = [], kwargs = {}, options = {}) {
+    const publication = await settled(this.session.publish(topic, args, kwargs, { ...options }));
+    return publication?.id;
+  }
+
+  async register(procedure, handler, options = {}) {
+    return settled(this.session.register(procedure, async (args, kwargs, details) => {
+      try {
+        const result = await handler({ args, kwargs, procedure: details.procedure, caller: details.caller, progress: details.progress });
+        return new autobahn.Result(result?.args, result?.kwargs);
+      } catch (error) {
+        if (error instanceof Failure) throw new autobahn.Error(error.uri, error.args, error.kwargs);
+        throw error;
+      }
+    }, options));
+  }
+
+  async unregister(registration) { return settled(this.session.unregister(registration)); }
+
+  /** call returns { result, cancel(mode) }; progressive results go to onProgress. */
+  call(procedure, args = [], kwargs = {}, { onProgress, ...options } = {}) {
+    if (onProgress) options.receive_progress = true;
+    const pending = this.session.call(procedure, args, kwargs, options);
+    const result = pending.then(payload, (error) => { throw failure(error); }, onProgress && ((r) => onProgress(payload(r))));
+    return { result, cancel: (mode) => pending.cancel({ mode }) };
+  }
+
+  /** forge makes the library send UNSUBSCRIBE and UNREGISTER for ids it never got. */
+  async unsubscribeUnknown(id) {
+    const unknown = new autobahn.Subscription('interop.unknown', () => {}, {}, this.session, id);
+    this.session._subscriptions[id] = [unknown];
+    return this.unsubscribe(unknown);
+  }
+
+  async unregisterUnknown(id) {
+    const unknown = new autobahn.Registration('interop.unknown', () => {}, {}, this.session, id);
+    this.session._registrations[id] = unknown;
+    return this.unregister(unknown);
+  }
+
+  /** leave says GOODBYE and resolves with { reason } when the transport is closed. */
+  async leave(reason, message) {
+    this.connection.close(reason, message);
+    return this.closed;
+  }
+
+  /** drop closes the transport without GOODBYE. */
+  async drop() {
+    this.session._socket.close();
+    return this.closed;
+  }
+}
+
+async function join(link, { realm = 'realm1', at = address, reconnect = false } = {}) {
+  const session = new AutobahnSession();
+  session.joins = 0;
+  await new Promise((resolve, reject) => {
+    session.connection = new autobahn.Connection({
+      realm,
+      transports: [transport(link, at)],
+      max_retries: reconnect ? 100 : 0,
+      initial_retry_delay: 0.05,
+      max_retry_delay: 0.2,
+      on_user_error: () => {},
+      on_internal_error: (error, message) => session.violations.push(message ?? error?.message ?? 'protocol violation'),
+    });
+    session.connection.onopen = (opened, details) => {
+      session.session = opened;
+      session.welcome = details;
+      session.joins += 1;
+      resolve();
+    };
+    session.connection.onclose = (kind, details) => {
+      reject(new Failure(details.reason ?? kind, [], {}, { message: details.message }));
+      if (!details.will_retry) session.onClosed({ kind, reason: details.reason, message: details.message });
+      return false;
+    };
+    session.connection.open();
+  });
+  return session;
+}
+
+export const client = {
+  name: 'autobahn-js',
+  join,
+  links: [
+    { transport: 'ws', serializer: 'json' },
+    { transport: 'ws', serializer: 'msgpack' },
+    { transport: 'ws', serializer: 'cbor' },
+    { transport: 'wsunix', serializer: 'json' },
+    { transport: 'tcp', serializer: 'json' },
+    { transport: 'unix', serializer: 'json' },
+  ],
+  can: {
+    sendAnyURI: true, // no check of its own before it sends
+    forgeIds: true,
+    excludeMe: true,
+    reasonOfGoodbye: true,
+    yieldProgressUntold: false, // yields progress only when INVOCATION carried receive_progress, which needs call_canceling
+    cancelModes: ['kill'], // after the other modes it closes the connection when the router's ERROR arrives
+    // Its sockets are half-open: on RawSocket the router's FIN alone is never reported.
+    seeLoss: (link) => link.transport.startsWith('ws'),
+    bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions
+    binary: (link) => link.serializer !== 'json',
+  },
+};

@@ -1,0 +1,137 @@
+// wampy.js behind the same interface. Its WebSocket is the one of the `websocket` package, another implementation than `ws`.
+import websocket from 'websocket';
+import { Wampy } from 'wampy';
+import { CborSerializer } from 'wampy/CborSerializer.js';
+import { JsonSerializer } from 'wampy/JsonSerializer.js';
+import { MsgpackSerializer } from 'wampy/MsgpackSerializer.js';
+import { address } from '../router.mjs';
+import { Failure } from '../failure.mjs';
+
+/** A Socket takes frames up to 16 MiB; without being told, the package closes at 1 MiB. */
+class Socket extends websocket.w3cwebsocket {
+  constructor(url, protocols, origin, headers, request) {
+    super(url, protocols, origin, headers, request, { maxReceivedFrameSize: 1 << 24, maxReceivedMessageSize: 1 << 24 });
+  }
+}
+
+const serializers = { json: JsonSerializer, msgpack: MsgpackSerializer, cbor: CborSerializer };
+
+function failure(error) {
+  return error?.errorUri ? new Failure(error.errorUri, error.argsList ?? [], error.argsDict ?? {}, error.details) : error;
+}
+
+async function settled(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw failure(error);
+  }
+}
+
+const payload = ({ argsList, argsDict }) => ({ args: argsList ?? [], kwargs: argsDict ?? {} });
+const message = (args, kwargs) => ({ argsList: args, argsDict: kwargs });
+
+class WampySession {
+  constructor() {
+    this.violations = [];
+    this.joins = 0;
+    this.closed = new Promise((resolve) => { this.onClosed = resolve; });
+  }
+
+  get id() { return this.wampy.getSessionId(); }
+
+  async subscribe(topic, onEvent, options) {
+    const subscription = await settled(this.wampy.subscribe(topic, (event) => {
+      onEvent({ ...payload(event), topic: event.details.topic ?? topic });
+    }, options));
+    return { id: Number(subscription.subscriptionId), key: subscription.subscriptionKey };
+  }
+
+  async unsubscribe(subscription) { return settled(this.wampy.unsubscribe(subscription.key)); }
+
+  /** publish always acknowledges: the library does not know another way. */
+  async publish(topic, args = [], kwargs = {}, options = {}) {
+    return Number((await settled(this.wampy.publish(topic, message(args, kwargs), options))).publicationId);
+  }
+
+  async register(procedure, handler, options) {
+    const registration = await settled(this.wampy.register(procedure, async (invocation) => {
+      const progress = (args, kwargs = {}) => invocation.result_handler({ ...message(args, kwargs), options: { progress: true } });
+      try {
+        const result = await handler({
+          ...payload(invocation), procedure: invocation.details.procedure, caller: invocation.details.caller,
+          told: invocation.details.receive_progress, progress,
+        });
+        return message(result?.args ?? [], result?.kwargs ?? {});
+      } catch (error) {
+        if (error instanceof Failure) throw { error: error.uri, ...message(error.args, error.kwargs) };
+        throw error;
+      }
+    }, options));
+    return { procedure, id: Number(registration.registrationId) };
+  }
+
+  async unregister({ procedure }) { return settled(this.wampy.unregister(procedure)); }
+
+  call(procedure, args = [], kwargs = {}, { onProgress, ...options } = {}) {
+    if (onProgress) options.progress_callback = (result) => onProgress(payload(result));
+    const pending = this.wampy.call(procedure, message(args, kwargs), options);
+    const request = this.wampy.getOpStatus().reqId;
+    const result = pending.then(payload, (error) => { throw failure(error); });
+    return { result, cancel: (mode) => this.wampy.cancel(request, { mode }) };
+  }
+
+  async leave() {
+    await this.wampy.disconnect();
+    return {};
+  }
+
+  /** drop sends ABORT and closes: the library has no way to just hang up. */
+  async drop() {
+    this.wampy.abort();
+    return this.closed;
+  }
+}
+
+async function join(link, { realm = 'realm1', at = address, reconnect = false } = {}) {
+  const session = new WampySession();
+  session.wampy = new Wampy(at.ws, {
+    realm,
+    ws: Socket,
+    serializer: new serializers[link.serializer](),
+    uriValidation: 'loose',
+    autoReconnect: reconnect,
+    reconnectInterval: 100,
+    maxRetries: 100,
+    onClose: () => session.onClosed({}),
+    onError: (error) => {
+      if (error?.name === 'ProtocolViolationError') session.violations.push(error.message);
+      if (error?.name === 'AbortedError') session.violations.push(`ABORT ${error.errorUri}: ${error.details?.message}`);
+    },
+    onReconnectSuccess: () => { session.joins += 1; },
+  });
+  session.welcome = await settled(session.wampy.connect());
+  session.joins += 1;
+  return session;
+}
+
+export const client = {
+  name: 'wampy',
+  join,
+  links: [
+    { transport: 'ws', serializer: 'json' },
+    { transport: 'ws', serializer: 'msgpack' },
+    { transport: 'ws', serializer: 'cbor' },
+  ],
+  can: {
+    sendAnyURI: false, // refuses invalid URIs itself
+    forgeIds: false,
+    excludeMe: false, // drops exclude_me: false
+    reasonOfGoodbye: false,
+    yieldProgressUntold: true,
+    cancelModes: ['skip', 'kill', 'killnowait'],
+    seeLoss: () => true,
+    bigInt: (link) => link.serializer === 'msgpack', // its CBOR decoder rounds to Number
+    binary: (link) => link.serializer !== 'json',
+  },
+};

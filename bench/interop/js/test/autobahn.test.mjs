@@ -1,0 +1,4 @@
+import { client } from '../clients/autobahn.mjs';
+import { runTable } from './table.mjs';
+
+runTable(client);

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockTick is the unit of /proc/stat and /proc/PID/stat: USER_HZ, 100 on every architecture that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// A machineReading is how much CPU time the whole machine has used.
+type machineReading struct {
+	programs  time.Duration         // user and system time of all; interrupts count for no program
+	stolen    time.Duration         // taken by the host
+	processes map[int]time.Duration // of each process, its ended children included
+}
+
+// readMachine reads what the kernel tells; a value it hides is 0, and the difference of two readings with it.
+func readMachine() machineReading {
+	m := machineReading{processes: map[int]time.Duration{}}
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return m
+	}
+	line, _, _ := bytes.Cut(b, []byte{'\n'})
+	f := strings.Fields(string(line)) // cpu user nice system idle iowait irq softirq steal …
+	ticks := func(i int) time.Duration {
+		if i >= len(f) {
+			return 0
+		}
+		n, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		return time.Duration(n) * clockTick
+	}
+	m.programs = ticks(1) + ticks(2) + ticks(3)
+	m.stolen = ticks(8)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return m
+	}
+	for _, path := range stats {
+		if b, err := os.ReadFile(path); err == nil {
+			if pid, used, ok := parseStat(string(b)); ok {
+				m.processes[pid] = used
+			}
+		}
+	}
+	return m
+}
+
+// parseStat reads /proc/PID/stat: the command, in parentheses, may contain anything.
+func parseStat(line string) (pid int, used time.Duration, ok bool) {
+	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
+	if open < 0 || end < open {
+		return 0, 0, false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line[:open]))
+	f := strings.Fields(line[end+1:])
+	const utime, cstime = 14 - 3, 17 - 3 // fields count from 1, and the first behind the command is the third
+	if err != nil || len(f) <= cstime {
+		return 0, 0, false
+	}
+	for _, v := range f[utime : cstime+1] {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return 0, 0, false
+		}
+		used += time.Duration(n) * clockTick
+	}
+	return pid, used, true
+}
+
+// others returns the CPU share of everybody but router and clients, and names the busiest. Two counts, neither complete: all programs less
+// ours (interrupts are ours or nobody's), and the sum over the processes seen (short ones are missed); the larger is the better one.
+func (m *measured) others(seconds float64) (share float64, who string) {
+	ours := (m.routerCPU[1] - m.routerCPU[0]) + (m.ownCPU[1] - m.ownCPU[0])
+	whole := m.machine[1].programs - m.machine[0].programs - ours
+	var sum, most time.Duration
+	busiest := 0
+	for pid, after := range m.machine[1].processes {
+		before, seen := m.machine[0].processes[pid]
+		if !seen || pid == m.router.pid || pid == os.Getpid() || pid == os.Getppid() {
+			continue // our parent is charged with our children
+		}
+		used := after - before
+		sum += used
+		if used > most {
+			most, busiest = used, pid
+		}
+	}
+	if share := ratio(most.Seconds(), seconds); share > otherCPUMax/4 {
+		who = fmt.Sprintf(", most of all %s (pid %d, %.0f %%)", process{busiest}.name(), busiest, 100*share)
+	}
+	return ratio(max(whole, sum).Seconds(), seconds), who
+}

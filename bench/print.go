@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+)
+
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) {
+	r.printOutcome(w)
+	r.printProcesses(w)
+	r.printVerdict(w)
+	r.printTrust(w)
+}
+
+// PrintBrief leaves the processes out: for a router that runs in the process of its clients.
+func (r *Report) PrintBrief(w io.Writer) {
+	r.printOutcome(w)
+	r.printVerdict(w)
+}
+
+// nouns are what a scenario counts.
+func (r *Report) nouns() (many, one string) {
+	if r.Scenario == "rpc" {
+		return "calls", "call"
+	}
+	return "events", "event"
+}
+
+func (r *Report) printOutcome(w io.Writer) {
+	p, l := &r.Plan, &r.Latency
+	many, _ := r.nouns()
+	if r.Scenario == "rpc" {
+		fmt.Fprintf(w, "rpc        callers %d, callees %d", p.Callers, p.Callees)
+	} else {
+		fmt.Fprintf(w, "fanout     publishers %d, subscribers %d", p.Publishers, p.Subscribers)
+	}
+	if p.Loop == "open" {
+		fmt.Fprintf(w, ", open loop at %.0f/s", p.Rate)
+	} else {
+		fmt.Fprintf(w, ", closed loop with %d in flight", p.InFlight)
+	}
+	fmt.Fprintf(w, ", %s, %d bytes, %.1f s\n", p.Serializer, p.PayloadBytes, r.Seconds)
+	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
+	if r.Scenario != "rpc" {
+		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
+	}
+	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
+		micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.From)
+}
+
+func (r *Report) printProcesses(w io.Writer) {
+	_, one := r.nouns()
+	if r.Router != nil {
+		fmt.Fprintf(w, "router     %s (pid %d): %.0f ns of CPU per %s, %.0f %% of a CPU, %.1f MiB resident",
+			r.Router.Name, r.Router.PID, r.Router.CPUPerMessage, one, 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
+		if r.Router.RSSPerSession > 0 {
+			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
+		}
+		fmt.Fprintln(w)
+	} else {
+		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
+	}
+	for _, f := range r.Figures {
+		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, plainNumber(f.Value), f.Unit)
+	}
+	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
+	fmt.Fprintln(w)
+}
+
+func (r *Report) printVerdict(w io.Writer) {
+	many, _ := r.nouns()
+	if r.Verified.OK {
+		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
+		return
+	}
+	came := "arrived"
+	if r.Scenario == "rpc" {
+		came = "were answered"
+	}
+	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
+	kinds := make([]string, 0, len(r.Verified.Failures))
+	for k := range r.Verified.Failures {
+		kinds = append(kinds, k)
+	}
+	slices.Sort(kinds)
+	for _, k := range kinds {
+		fmt.Fprintf(w, "           %d x %s\n", r.Verified.Failures[k], k)
+	}
+}
+
+// printTrust says whether the figures mean something.
+func (r *Report) printTrust(w io.Writer) {
+	for i, reason := range r.Trust.Reasons {
+		label := ""
+		if i == 0 {
+			label = "NOT TRUSTWORTHY:"
+		}
+		fmt.Fprintf(w, "%-10s %s\n", label, reason)
+	}
+}
+
+// plainNumber prints a figure with three significant digits and no exponent.
+func plainNumber(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100 || v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// micros prints microseconds in the unit that fits.
+func micros(us float64) string {
+	switch {
+	case us < 1000:
+		return fmt.Sprintf("%.0f us", us)
+	case us < 1e6:
+		return fmt.Sprintf("%.2f ms", us/1000)
+	}
+	return fmt.Sprintf("%.2f s", us/1e6)
+}
