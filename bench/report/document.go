@@ -246,5 +246,8 @@ func sentence(peer string, r *bench.Report) string {
 	} else {
 		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.", Grouped(float64(r.Verified.Received)), Grouped(float64(r.Verified.Expected)))
 	}
+	if len(r.Trust.Reasons) > 0 {
+		b.WriteString(" The figures are not trustworthy, see below.")
+	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"banyan/bench"
@@ -76,22 +77,19 @@ type planView struct {
 
 // A peerView sums up the runs of one peer on one plan by medians.
 type peerView struct {
-	Name        string
-	Colour      int
-	Runs        int
-	PerSecond   string
-	P50, P99    string
-	P999, Max   string
-	Router      bar
-	Client      bar
-	Memory      bar
-	PerSession  string
-	Floor       string // multiple of the floor's CPU time
-	Figures     []pair
-	Verified    bool
-	VerifyText  string
-	TrustText   string
-	Explanation string
+	Name       string
+	Colour     int
+	Runs       int
+	PerSecond  string
+	P50, P99   string
+	P999, Max  string
+	Router     bar
+	Client     bar
+	Memory     bar
+	Floor      string // multiple of the floor's CPU time
+	Figures    []pair
+	Verified   bool
+	VerifyText string
 }
 
 // A bar is one horizontal bar.
@@ -272,8 +270,7 @@ func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 		rss := m(func(r *bench.Report) float64 { return float64(r.Router.RSSBytes) })
 		s.Memory = bar{value: rss, Text: Bytes(rss) + " resident"}
 		if per := m(func(r *bench.Report) float64 { return float64(r.Router.RSSPerSession) }); per > 0 {
-			s.PerSession = Bytes(per)
-			s.Memory.Text += ", " + s.PerSession + " per idle session"
+			s.Memory.Text += ", " + Bytes(per) + " per idle session"
 		}
 	}
 	for i, f := range reports[0].Figures {
@@ -387,13 +384,19 @@ func environment(d *Document) ([]pair, error) {
 			return nil, err
 		}
 		text := fmt.Sprint(value)
+		name := strings.ReplaceAll(fmt.Sprint(key), "_", " ")
+		if inBytes, ok := strings.CutSuffix(name, " bytes"); ok {
+			if n, err := strconv.ParseFloat(text, 64); err == nil {
+				name, text = inBytes, Bytes(n)
+			}
+		}
+		if name == "command" && d.Command != "" {
+			text = d.Command
+		}
 		if text == "" || text == "<nil>" {
 			continue
 		}
-		out = append(out, pair{strings.ReplaceAll(fmt.Sprint(key), "_", " "), text})
-	}
-	if d.Command != "" {
-		out = append(out, pair{"report made by", d.Command})
+		out = append(out, pair{name, text})
 	}
 	return out, nil
 }

@@ -54,7 +54,7 @@
 			legend: { live: true },
 			scales: shared
 				? { x: { time: false }, y: { distr: 3, range: [lo, hi] } }
-				: { x: { time: false }, y: { range: [0, hi] } },
+				: { x: { time: false, range: (u, from, to) => [Math.min(0, from), to] }, y: { range: [0, hi] } },
 			axes: shared
 				? [
 					axis({ splits: (u, i, from, to) => [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((n) => n >= from && n <= to), values: (u, s) => s.map(percentile) }),
