@@ -140,6 +140,11 @@ class Peer:
         options = RegisterOptions(match=match, invoke=invoke, details_arg="details")
         return await settled(self.session.register(endpoint, procedure, options=options))
 
+    @staticmethod
+    def error(uri, args, kwargs):
+        """What a handler raises to answer with ERROR."""
+        return ApplicationError(uri, *args, **kwargs)
+
     async def unregister(self, registration):
         await settled(registration.unregister())
 

@@ -1,0 +1,96 @@
+// Sessions of the JavaScript clients, remote-controlled by mixed/suite.py: one JSON command per line in, one reply or event per line out.
+// Values travel as [tag, text or parts] so that integers, floats and binary survive this channel itself.
+import { createInterface } from 'node:readline';
+import { client as autobahn } from './clients/autobahn.mjs';
+import { client as wampy } from './clients/wampy.mjs';
+import { Failure } from './failure.mjs';
+
+const libraries = { [autobahn.name]: autobahn, [wampy.name]: wampy };
+const sessions = new Map();
+
+function pack(value) {
+  if (value === null || value === undefined) return ['nil'];
+  switch (typeof value) {
+    case 'boolean': return ['bool', value];
+    case 'bigint': return ['int', `${value}`];
+    case 'number': return Number.isSafeInteger(value) ? ['int', `${value}`] : ['float', `${value}`];
+    case 'string': return ['text', value];
+  }
+  if (value instanceof ArrayBuffer) return ['binary', Buffer.from(value).toString('base64')];
+  if (ArrayBuffer.isView(value)) {
+    return ['binary', Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')];
+  }
+  if (Array.isArray(value)) return ['list', value.map(pack)];
+  return ['map', Object.entries(value).map(([key, item]) => [key, pack(item)])];
+}
+
+function unpack([tag, value]) {
+  switch (tag) {
+    case 'nil': return null;
+    case 'int': return Number.isSafeInteger(Number(value)) ? Number(value) : BigInt(value);
+    case 'float': return Number(value);
+    case 'binary': return Buffer.from(value, 'base64');
+    case 'octets': return new Uint8Array(Buffer.from(value, 'base64')); // what a browser has: a typed array
+    case 'list': return value.map(unpack);
+    case 'map': return Object.fromEntries(value.map(([key, item]) => [key, unpack(item)]));
+    default: return value; // bool, text
+  }
+}
+
+const payload = ({ args, kwargs }) => ({ args: pack(args), kwargs: pack(kwargs) });
+const send = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+
+/** again makes what was received fit to be sent: a decoder's Uint8Array would get a tag in CBOR, a Buffer does not. */
+const again = ({ args, kwargs }) => ({ args: unpack(pack(args)), kwargs: unpack(pack(kwargs)) });
+
+const behaviours = {
+  echo: again,
+  fail: (invocation) => {
+    const { args, kwargs } = again(invocation);
+    throw new Failure('com.example.mixed', args, kwargs);
+  },
+  steps: (invocation) => {
+    const { args, kwargs } = again(invocation);
+    for (let n = 0; n < 10; n++) invocation.progress([n, ...args], kwargs);
+    return { args, kwargs };
+  },
+};
+
+const operations = {
+  async join({ session, library, transport, serializer }) {
+    sessions.set(session, await libraries[library].join({ transport, serializer }));
+  },
+  async subscribe({ session, topic, match }) {
+    await sessions.get(session).subscribe(topic, (event) => send({ event: session, topic: event.topic, ...payload(event) }), { match });
+  },
+  async publish({ session, topic, args, kwargs }) {
+    await sessions.get(session).publish(topic, unpack(args), unpack(kwargs), { acknowledge: true });
+  },
+  async register({ session, procedure, behaviour, invoke }) {
+    const named = behaviour === 'name' ? () => ({ args: [session, ''] }) : behaviours[behaviour];
+    await sessions.get(session).register(procedure, named, invoke ? { invoke } : {});
+  },
+  async call({ session, procedure, args, kwargs, progress }) {
+    const steps = [];
+    const onProgress = progress ? (result) => steps.push(payload(result)) : undefined;
+    const result = await sessions.get(session).call(procedure, unpack(args), unpack(kwargs), { onProgress }).result;
+    return { ...payload(result), steps };
+  },
+  async leave({ session }) {
+    const leaving = sessions.get(session);
+    sessions.delete(session);
+    await leaving.leave();
+    if (leaving.violations.length > 0) throw new Error(leaving.violations.join('; '));
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  operations[command.op](command).then(
+    (result) => send({ reply: command.id, ...result }),
+    (error) => send(error instanceof Failure
+      ? { reply: command.id, error: error.uri, ...payload(error) }
+      : { reply: command.id, error: String(error?.stack ?? error) }),
+  );
+}
+process.exit(0);
