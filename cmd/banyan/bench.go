@@ -42,6 +42,7 @@ type loadFlags struct {
 	asJSON  bool
 	quiet   bool
 	lenient bool
+	out     outFolder
 
 	floor      bool
 	rounds     int
@@ -60,6 +61,7 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
+	l.out.flag(cmd, "")
 }
 
 // plan completes the load from the flags.
@@ -109,6 +111,9 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error
 		}
 	} else {
 		r.Print(out)
+	}
+	if err := l.out.write(cmd, r); err != nil {
+		return err
 	}
 	if !r.Verified.OK {
 		return fmt.Errorf("verification failed, see the report")
