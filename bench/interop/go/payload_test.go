@@ -151,8 +151,10 @@ var payloadCases = []testCase{
 	{"SER-25 490 000 octets of text, twice in a message", nil, travels(strings.Repeat("ŵ", 245_000))},
 	{"SER-25 1 MiB of text", large, travels(strings.Repeat("0123456789abcdeŵ", 61_681))},
 	{"SER-25 1 MiB of binary", largeBinary, travels(bytes.Repeat(everyOctet, 4096))},
-	{"RPC-20 RPC-21 PUB-57 TRN-27 what is longer than a client announced is refused or dropped, never sent",
-		func(library *peer.Library, link peer.Link) bool { return library.MessageMax(link) == 1<<20 }, tooLong},
+	{
+		"RPC-20 RPC-21 PUB-57 TRN-27 what is longer than a client announced is refused or dropped, never sent",
+		func(library *peer.Library, link peer.Link) bool { return library.MessageMax(link) == 1<<20 }, tooLong,
+	},
 }
 
 func manyItems(n int) []any {

@@ -197,7 +197,8 @@ var rpcCases = []testCase{
 			s.fails(<-result, "wamp.error.canceled")
 		}
 	}},
-	{"RPC-11 a caller that leaves during a call has its callee interrupted; the late answer is discarded",
+	{
+		"RPC-11 a caller that leaves during a call has its callee interrupted; the late answer is discarded",
 		interrupts, func(t *testing.T, s *stage) {
 			callee, gone, caller := s.join(), s.join(), s.join()
 			called, interrupted := make(chan struct{}, 1), make(chan struct{})
@@ -215,8 +216,10 @@ var rpcCases = []testCase{
 			if who := s.who(caller, s.uri("fine")); who != "alive" {
 				t.Fatal(who)
 			}
-		}},
-	{"RPC-56 RPC-57 RPC-59 RPC-70 CANCEL in each mode: the caller gets canceled, only skip leaves the callee alone",
+		},
+	},
+	{
+		"RPC-56 RPC-57 RPC-59 RPC-70 CANCEL in each mode: the caller gets canceled, only skip leaves the callee alone",
 		func(library *peer.Library, _ peer.Link) bool { return library.CancelModes != nil }, func(t *testing.T, s *stage) {
 			callee, caller := s.join(), s.join()
 			s.register(callee, s.uri("fine"), nil, named("alive"))
@@ -255,7 +258,8 @@ var rpcCases = []testCase{
 					t.Fatalf("%s: interrupted", mode)
 				}
 			}
-		}},
+		},
+	},
 	{"RPC-25 RPC-32 ORD-07 progressive results come in order, then the final one", nil, func(t *testing.T, s *stage) {
 		callee, caller := s.join(), s.join()
 		s.register(callee, s.uri("steps"), nil, func(_ context.Context, call peer.Call) peer.Reply {
