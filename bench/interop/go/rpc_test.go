@@ -313,7 +313,8 @@ var rpcCases = []testCase{
 			t.Fatal(who)
 		}
 	}},
-	{"RPC-46 RPC-50 RPC-52 a call that takes too long ends with timeout and its callee is interrupted; a quick one is not",
+	{
+		"RPC-46 RPC-50 RPC-52 a call that takes too long ends with timeout and its callee is interrupted; a quick one is not",
 		interrupts, func(t *testing.T, s *stage) {
 			callee, caller := s.join(), s.join()
 			interrupted := make(chan struct{})
@@ -328,5 +329,6 @@ var rpcCases = []testCase{
 			s.wait(interrupted)
 			_, err = caller.Call(s.ctx, s.uri("quick"), nil, nil, map[string]any{"timeout": 20_000}, nil)
 			s.must(err)
-		}},
+		},
+	},
 }
