@@ -130,41 +130,46 @@ func (r *run) counts(sent time.Duration) bool {
 }
 
 // join opens n sessions, many at once.
-func (r *run) join(ctx context.Context, n, readBuffer int) ([]*client.Conn, error) {
+func (r *run) join(ctx context.Context, n int) ([]*client.Conn, error) {
+	return r.joinWith(ctx, n, func(int) codec.Serializer { return r.Serializer })
+}
+
+// joinWith is join with a serializer for each.
+func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.Serializer) ([]*client.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout+time.Duration(n)*5*time.Millisecond)
 	defer cancel()
 	conns := make([]*client.Conn, n)
+	return conns, each(ctx, n, func(ctx context.Context, i int) (err error) {
+		conns[i], err = r.joinOne(ctx, serializer(i))
+		return err
+	})
+}
+
+// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. What f gets ends with the first error.
+func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var next atomic.Int64
-	var first error
-	var once sync.Once
 	var wg sync.WaitGroup
 	for range min(n, joinsAtOnce) {
 		wg.Go(func() {
-			for {
+			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
-				if i >= n || ctx.Err() != nil {
+				if i >= n {
 					return
 				}
-				c, err := r.joinOne(ctx, readBuffer)
-				if err != nil {
-					once.Do(func() { first = err; cancel() })
-					return
+				if err := f(ctx, i); err != nil {
+					cancel(err)
 				}
-				conns[i] = c
 			}
 		})
 	}
 	wg.Wait()
-	if first == nil {
-		first = ctx.Err()
-	}
-	return conns, first
+	return context.Cause(ctx)
 }
 
-func (r *run) joinOne(ctx context.Context, readBuffer int) (*client.Conn, error) {
-	c, err := client.Connect(ctx, r.URL, client.Options{
-		Serializer: r.Serializer, Batched: r.Batched, TLS: r.TLS, ReadBufferBytes: readBuffer,
-	})
+func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
+	c, err := client.Connect(ctx, r.URL, client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS})
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +203,11 @@ func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) 
 	}
 	c.SetReadDeadline(time.Now().Add(connectTimeout))
 	defer c.SetReadDeadline(time.Time{})
+	return answerTo(c, m.Type, m.Request, want)
+}
+
+// answerTo receives the answer to a request and returns the id in it.
+func answerTo(c *client.Conn, asked codec.Type, number uint64, want codec.Type) (uint64, error) {
 	b, err := c.Receive()
 	if err != nil {
 		return 0, err
@@ -210,8 +220,8 @@ func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) 
 	if a.Type == codec.Error {
 		return 0, &client.Error{URI: string(a.URI)}
 	}
-	if a.Type != want || a.Request != m.Request {
-		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, m.Type, m.Request)
+	if a.Type != want || a.Request != number {
+		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, asked, number)
 	}
 	return a.ID, nil
 }

@@ -11,6 +11,7 @@ import (
 func (r *Report) Print(w io.Writer) {
 	r.printOutcome(w)
 	r.printProcesses(w)
+	r.printFloor(w)
 	r.printVerdict(w)
 	r.printTrust(w)
 }
@@ -88,6 +89,19 @@ func (r *Report) printVerdict(w io.Writer) {
 	slices.Sort(kinds)
 	for _, k := range kinds {
 		fmt.Fprintf(w, "           %d x %s\n", r.Verified.Failures[k], k)
+	}
+}
+
+// printFloor shows the comparison with the floor.
+func (r *Report) printFloor(w io.Writer) {
+	v := r.Floor
+	if v == nil {
+		return
+	}
+	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)\n", v.Median, len(v.Rounds), v.Min, v.Max)
+	for i, k := range v.Rounds {
+		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x;  p50 %s against %s, p99 %s against %s\n",
+			i+1, k.Router, k.Floor, v.Unit, k.Ratio, micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
 	}
 }
 

@@ -28,7 +28,7 @@ func RPC(ctx context.Context, plan RPCPlan) (*Report, error) {
 		plan.Callees = 1
 	}
 	if plan.Procedure == "" {
-		plan.Procedure = fmt.Sprintf("bench.rpc.p%d", time.Now().UnixNano())
+		plan.Procedure = unique("bench.rpc")
 	}
 	if plan.Callers < 1 || plan.Callers > sendersMax || plan.Callees < 1 {
 		return nil, usage("%d callers, %d callees: at least one each, at most %d callers", plan.Callers, plan.Callees, sendersMax)
@@ -50,7 +50,7 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 	m := newMeasured(&r.Load)
 	before := m.rss(m.router)
 
-	callees, err := r.join(ctx, r.plan.Callees, 0)
+	callees, err := r.join(ctx, r.plan.Callees)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 		}
 		r.loops.Go(func() { r.serve(c) })
 	}
-	conns, err := r.join(ctx, r.plan.Callers, 0)
+	conns, err := r.join(ctx, r.plan.Callers)
 	if err != nil {
 		return nil, err
 	}

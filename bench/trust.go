@@ -60,7 +60,7 @@ func (m *measured) trust(r *Report, closed bool) Trust {
 	}
 	cpus := float64(r.Where.CPUs)
 	own := float64(min(r.Where.CPUs, r.Where.GoMaxProcs))
-	full := r.Client.CPUShare+router+t.OtherCPU >= busyShare*cpus
+	full := r.Client.CPUShare+router >= busyShare*cpus
 	switch {
 	case r.Client.CPUShare >= busyShare*own:
 		t.ClientsBusy = true
@@ -98,7 +98,7 @@ func (m *measured) halvesApart() float64 {
 		cpu1, cpu2 := (h.routerCPU - m.routerCPU[0]).Seconds(), (m.routerCPU[1] - h.routerCPU).Seconds()
 		apart = max(apart, difference(ratio(cpu1, received1), ratio(cpu2, received2)))
 	}
-	return math.Round(apart*1000) / 1000
+	return round3(apart)
 }
 
 // seriesApart compares the halves of the series, for runs whose end was not known when they began.
@@ -113,7 +113,7 @@ func (m *measured) seriesApart() float64 {
 	if n == 0 {
 		return 0
 	}
-	return math.Round(difference(sum(m.series[:n]), sum(m.series[len(m.series)-n:]))*1000) / 1000
+	return round3(difference(sum(m.series[:n]), sum(m.series[len(m.series)-n:])))
 }
 
 // difference is how far a and b lie apart, relative to the larger.

@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"banyan/realm/transcript": {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
 	"banyan/bench/client":     {"banyan/codec", "github.com/gobwas/ws"},
 	"banyan/bench":            {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/report":     {"banyan/bench", "github.com/HdrHistogram/hdrhistogram-go"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func newBench() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchFanout(), newBenchRPC(), newBenchEcho())
+	cmd.AddCommand(newBenchFanout(), newBenchRPC(), newBenchFloor(), newBenchEcho())
 	return cmd
 }
 
@@ -41,6 +42,11 @@ type loadFlags struct {
 	asJSON  bool
 	quiet   bool
 	lenient bool
+	out     outFolder
+
+	floor      bool
+	rounds     int
+	serveFlags []string
 }
 
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
@@ -55,6 +61,7 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
+	l.out.flag(cmd, "")
 }
 
 // plan completes the load from the flags.
@@ -71,6 +78,25 @@ func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
 	return load, nil
 }
 
+// A scenario runs one load.
+type scenario func(ctx context.Context, load bench.Load) (*bench.Report, error)
+
+// run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the report.
+func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
+	load, err := l.plan(cmd)
+	if err != nil {
+		return err
+	}
+	var r *bench.Report
+	if l.floor {
+		r, err = l.against(cmd, load, s)
+	} else {
+		r, err = s(cmd.Context(), load)
+	}
+	endLiveLine(cmd.ErrOrStderr(), l.quiet)
+	return l.finish(cmd, r, err)
+}
+
 // finish prints the report; a failed verification is an error.
 func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error {
 	if err != nil {
@@ -85,6 +111,9 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error
 		}
 	} else {
 		r.Print(out)
+	}
+	if err := l.out.write(cmd, r); err != nil {
+		return err
 	}
 	if !r.Verified.OK {
 		return fmt.Errorf("verification failed, see the report")
@@ -147,19 +176,17 @@ func newBenchFanout() *cobra.Command {
 		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if plan.Load, err = l.plan(cmd); err != nil {
-				return err
-			}
 			if plan.Subscribers < 1 || plan.Publishers < 1 {
 				return usagef("--subscribers and --publishers must be at least 1")
 			}
-			r, err := bench.Fanout(cmd.Context(), plan)
-			endLiveLine(cmd.ErrOrStderr(), l.quiet)
-			return l.finish(cmd, r, err)
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.Fanout(ctx, plan)
+			})
 		},
 	}
 	l.flags(cmd, "publisher")
+	l.floorFlags(cmd)
 	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
 	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
@@ -175,19 +202,17 @@ func newBenchRPC() *cobra.Command {
 		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if plan.Load, err = l.plan(cmd); err != nil {
-				return err
-			}
 			if plan.Callers < 1 || plan.Callees < 1 {
 				return usagef("--callers and --callees must be at least 1")
 			}
-			r, err := bench.RPC(cmd.Context(), plan)
-			endLiveLine(cmd.ErrOrStderr(), l.quiet)
-			return l.finish(cmd, r, err)
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.RPC(ctx, plan)
+			})
 		},
 	}
 	l.flags(cmd, "caller")
+	l.floorFlags(cmd)
 	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
 	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
 	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")

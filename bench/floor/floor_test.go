@@ -1,0 +1,105 @@
+package floor_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"banyan/bench"
+	"banyan/bench/client"
+	"banyan/bench/floor"
+	"banyan/codec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a floor and returns the address it listens on.
+func start(t *testing.T, address string) string {
+	t.Helper()
+	s, err := floor.Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- s.Run() }()
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s.Addr().String()
+}
+
+// load is a load that ends when about n messages have come.
+func load(t *testing.T, url string, ser codec.Serializer, payload int) (context.Context, bench.Load) {
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx, bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1}
+}
+
+// TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and serializer, with payloads
+// that fill a frame of each length, and with sessions that come and go on the same server.
+func TestFloorMovesTheBytes(t *testing.T) {
+	tcp := start(t, "127.0.0.1:0")
+	unix := start(t, "unix:"+filepath.Join(t.TempDir(), "floor"))
+	for _, url := range []string{"ws://" + tcp + "/ws", "rs://" + tcp, "unix:" + unix, "ws+unix:" + unix} {
+		for i, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+			payload := []int{64, 300, 100_000}[i]
+			name := fmt.Sprintf("%s %s", strings.SplitN(url, ":", 2)[0], client.SerializerName(ser))
+			ctx, l := load(t, url, ser, payload)
+			r, err := bench.Fanout(ctx, bench.FanoutPlan{Load: l, Publishers: 2, Subscribers: 3})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !r.Verified.OK || r.Verified.Received == 0 {
+				t.Errorf("%s: %+v", name, r.Verified)
+			}
+			ctx, l = load(t, url, ser, payload)
+			r, err = bench.RPC(ctx, bench.RPCPlan{Load: l, Callers: 3, Callees: 2})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !r.Verified.OK || r.Verified.Received == 0 {
+				t.Errorf("%s: %+v", name, r.Verified)
+			}
+		}
+	}
+}
+
+func TestFloorSaysGoodbye(t *testing.T) {
+	addr := start(t, "127.0.0.1:0")
+	for _, url := range []string{"ws://" + addr + "/ws", "rs://" + addr} {
+		seen := map[uint64]bool{}
+		for range 3 {
+			s, err := client.Dial(t.Context(), url, client.Options{Realm: "any"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.ID < 1<<52 || s.ID > 1<<53 || seen[s.ID] {
+				t.Errorf("session id %d", s.ID)
+			}
+			seen[s.ID] = true
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := client.Connect(t.Context(), "ws://"+addr+"/", client.Options{Batched: true}); err == nil {
+		t.Error("the floor took a subprotocol that it does not speak")
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	addr := start(t, "127.0.0.1:0")
+	if _, err := floor.Listen(addr); err == nil {
+		t.Error("two floors on one port")
+	}
+}

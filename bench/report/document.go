@@ -1,0 +1,253 @@
+// Package report writes what benchmarks found: one HTML file that opens offline, JSON, lines for benchstat and HDR percentiles.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"banyan/bench"
+)
+
+// Schema names the form of a Document in JSON.
+const Schema = "banyan-bench-set/1"
+
+// A Document is what one report shows and results.json holds: the runs of one or several plans against one or several routers.
+type Document struct {
+	Schema   string   `json:"schema"`
+	Created  string   `json:"created"` // RFC 3339
+	Command  string   `json:"command"`
+	Verdicts []string `json:"verdicts"` // a sentence each
+	Peers    []Peer   `json:"peers,omitempty"`
+	Tables   []Table  `json:"tables,omitempty"`
+	Runs     []Run    `json:"runs"`
+}
+
+// A Peer is one router of a comparison.
+type Peer struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version,omitempty"`
+	Command string   `json:"command,omitempty"`
+	Config  string   `json:"config,omitempty"`
+	Notes   []string `json:"notes,omitempty"`   // what is not as for the others
+	Skipped string   `json:"skipped,omitempty"` // why it did not take part
+}
+
+// A Run is one report and where it belongs.
+type Run struct {
+	Plan   string        `json:"plan"` // name within the document, such as "fanout"
+	Peer   string        `json:"peer"`
+	Round  int           `json:"round"` // from 1
+	Report *bench.Report `json:"report"`
+}
+
+// A Table compares the peers on one plan: a row for each figure, a cell for each peer.
+type Table struct {
+	Plan  string   `json:"plan"`
+	About string   `json:"about"`
+	Peers []string `json:"peers"`
+	Rows  []Row    `json:"rows"`
+}
+
+// A Row is one figure.
+type Row struct {
+	Figure string `json:"figure"`
+	Cells  []Cell `json:"cells"`
+}
+
+// A Cell is one figure of one peer.
+type Cell struct {
+	Text  string  `json:"text"`            // the median, with its unit
+	Value float64 `json:"value,omitempty"` // the median
+	Delta string  `json:"delta,omitempty"` // against the first peer
+	Kind  Kind    `json:"kind,omitempty"`
+}
+
+// A Kind says how a cell stands to the first peer's.
+type Kind string
+
+// Kinds of cells.
+const (
+	Better Kind = "better" // than the first peer, significantly
+	Worse  Kind = "worse"  // than the first peer, significantly
+	Same   Kind = "same"   // no difference found
+	Noisy  Kind = "noisy"  // too few rounds or too much spread to tell
+)
+
+// New returns a document of single runs, one plan each, named by the scenario.
+func New(command string, reports ...*bench.Report) *Document {
+	d := &Document{Schema: Schema, Created: time.Now().UTC().Format(time.RFC3339), Command: command}
+	for _, r := range reports {
+		peer := "router"
+		if r.Router != nil {
+			peer = r.Router.Name
+		}
+		d.Runs = append(d.Runs, Run{Plan: r.Scenario, Peer: peer, Round: 1, Report: r})
+		d.Verdicts = append(d.Verdicts, sentence(peer, r))
+	}
+	return d
+}
+
+// Read reads a document, or the single report that `--json` prints.
+func Read(r io.Reader) (*Document, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var head struct {
+		Schema string `json:"schema"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("report: not JSON: %w", err)
+	}
+	switch head.Schema {
+	case Schema:
+		d := &Document{}
+		if err := json.Unmarshal(b, d); err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		for i := range d.Runs {
+			if d.Runs[i].Report == nil {
+				return nil, fmt.Errorf("report: run %d has no report", i+1)
+			}
+		}
+		return d, nil
+	case bench.Schema:
+		one := &bench.Report{}
+		if err := json.Unmarshal(b, one); err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		return New("", one), nil
+	}
+	return nil, fmt.Errorf("report: schema %q: want %q or %q", head.Schema, Schema, bench.Schema)
+}
+
+// plans returns the plans in the order in which they first ran.
+func (d *Document) plans() []string {
+	var names []string
+	for _, r := range d.Runs {
+		if !slices.Contains(names, r.Plan) {
+			names = append(names, r.Plan)
+		}
+	}
+	return names
+}
+
+// peersOf returns the peers of a plan in the order in which they first ran.
+func (d *Document) peersOf(plan string) []string {
+	var names []string
+	for _, r := range d.Runs {
+		if r.Plan == plan && !slices.Contains(names, r.Peer) {
+			names = append(names, r.Peer)
+		}
+	}
+	return names
+}
+
+// Of returns the reports of one peer on one plan, by round.
+func (d *Document) Of(plan, peer string) []*bench.Report {
+	var reports []*bench.Report
+	for _, r := range d.Runs {
+		if r.Plan == plan && r.Peer == peer {
+			reports = append(reports, r.Report)
+		}
+	}
+	return reports
+}
+
+// Median returns the middle one of values; of an even number the mean of the two in the middle.
+func Median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	v := slices.Clone(values)
+	slices.Sort(v)
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// Nouns are what a scenario counts.
+func Nouns(scenario string) (many, one string) {
+	switch scenario {
+	case "rpc", "progressive":
+		return "calls", "call"
+	case "storm":
+		return "sessions", "session"
+	case "churn":
+		return "cycles", "cycle"
+	}
+	return "events", "event"
+}
+
+// Describe tells a plan in a line.
+func Describe(r *bench.Report) string {
+	p := &r.Plan
+	var parts []string
+	count := func(n int, what string) {
+		if n == 1 {
+			parts = append(parts, "1 "+what)
+		} else if n > 1 {
+			parts = append(parts, Grouped(float64(n))+" "+what+"s")
+		}
+	}
+	count(p.Publishers, "publisher")
+	count(p.Subscribers, "subscriber")
+	count(p.Callers, "caller")
+	count(p.Callees, "callee")
+	if p.Loop == "open" {
+		parts = append(parts, fmt.Sprintf("open loop at %s/s", Grouped(p.Rate)))
+	} else if p.InFlight > 0 {
+		parts = append(parts, fmt.Sprintf("closed loop, %d in flight each", p.InFlight))
+	}
+	parts = append(parts, p.Serializer, fmt.Sprintf("%d-byte payload", p.PayloadBytes))
+	if s := transport(p.URL); s != "" {
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// transport names the transport of an address by its scheme.
+func transport(url string) string {
+	scheme, _, ok := strings.Cut(url, ":")
+	if !ok {
+		return ""
+	}
+	switch {
+	case strings.Contains(scheme, "ws"):
+		return "WebSocket"
+	case strings.Contains(scheme, "rs"), strings.Contains(scheme, "tcp"), strings.Contains(scheme, "unix"):
+		return "RawSocket"
+	case scheme == "nats":
+		return "NATS"
+	}
+	return scheme
+}
+
+// sentence says what one run found.
+func sentence(peer string, r *bench.Report) string {
+	many, one := Nouns(r.Scenario)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s %s per second", r.Scenario, Grouped(r.PerSecond), many)
+	if r.Router != nil {
+		fmt.Fprintf(&b, " at %s of %s's CPU time per %s", Nanos(r.Router.CPUPerMessage), peer, one)
+	}
+	if r.Latency.Count > 0 {
+		fmt.Fprintf(&b, "; latency p50 %s, p99 %s from the %s", Micros(r.Latency.P50), Micros(r.Latency.P99), r.Latency.From)
+	}
+	b.WriteString(". ")
+	if r.Verified.OK {
+		fmt.Fprintf(&b, "All %s verified.", Grouped(float64(r.Verified.Received)))
+	} else {
+		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.", Grouped(float64(r.Verified.Received)), Grouped(float64(r.Verified.Expected)))
+	}
+	if len(r.Trust.Reasons) > 0 {
+		b.WriteString(" The figures are not trustworthy, see below.")
+	}
+	return b.String()
+}

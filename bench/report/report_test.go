@@ -1,0 +1,268 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/go-cmp/cmp"
+
+	"banyan/bench"
+)
+
+// aRun is a report of a fan-out whose latencies are 1 to n microseconds.
+func aRun(t *testing.T, pid int, name string, cost float64, n int64) *bench.Report {
+	t.Helper()
+	h := hdrhistogram.New(1000, 1e11, 3)
+	for i := range n {
+		if err := h.RecordValue((i + 1) * 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench.Report{
+		Schema: bench.Schema, Scenario: "fanout",
+		Plan: bench.Plan{
+			URL: "ws://127.0.0.1:8080/ws", Serializer: "msgpack", Loop: "closed", InFlight: 32,
+			PayloadBytes: 64, Publishers: 1, Subscribers: 1000,
+		},
+		Seconds: 3, Operations: 1000, Received: 1_000_000, PerSecond: 1234567,
+		Latency: bench.Latency{From: "send time", Count: n, P50: 500, P90: 900, P99: 1990, P999: 2999, Max: float64(n), HDR: string(b)},
+		Series:  []bench.Second{{At: 1, PerSecond: 1e6}, {At: 2, PerSecond: 1.2e6}},
+		Router:  &bench.Process{PID: pid, Name: name, CPUPerMessage: cost, RSSBytes: 16 << 20, RSSPerSession: 3072},
+		Client:  bench.Process{CPUPerMessage: 400},
+		Verified: bench.Verdict{
+			OK: true, Expected: 1_000_000, Received: 1_000_000,
+		},
+		Trust: bench.Trust{Judged: true, OK: true},
+		Where: bench.Where{OS: "linux/amd64", CPU: "A CPU", CPUs: 2, Go: "go1.26", Memory: 1 << 30},
+	}
+}
+
+func aDocument(t *testing.T) *Document {
+	d := New("banyan bench compare", aRun(t, 1, "banyan", 250, 1000))
+	d.Runs[0].Peer = "banyan"
+	d.Runs = append(
+		d.Runs,
+		Run{Plan: "fanout", Peer: FloorName, Round: 1, Report: aRun(t, 2, FloorName, 200, 1000)},
+		Run{Plan: "fanout", Peer: "banyan", Round: 2, Report: aRun(t, 3, "banyan", 270, 3000)},
+	)
+	d.Peers = []Peer{
+		{Name: "banyan", Version: "1", Command: "banyan serve"},
+		{Name: "crossbar", Skipped: "no </script><b>crossbar</b> here"},
+	}
+	d.Tables = []Table{{
+		Plan: "fanout", About: "a plan", Peers: []string{"banyan", FloorName},
+		Rows: []Row{{Figure: "events/s", Cells: []Cell{{Text: "10"}, {Text: "20", Delta: "+100 %, p=0.008", Kind: Better}}}},
+	}}
+	return d
+}
+
+func TestPage(t *testing.T) {
+	d := aDocument(t)
+	d.Runs[1].Report.Trust = bench.Trust{Judged: true, Reasons: []string{"other programs used 91 % of a CPU"}}
+	d.Runs[1].Report.Verified = bench.Verdict{Failures: map[string]int64{"events lost": 3}}
+	var b bytes.Buffer
+	if err := d.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{
+		"banyan bench compare",                 // environment
+		"1 234 567",                            // throughput, by narrow spaces
+		"1.30 ×",                               // (250+270)/2 over 200
+		`<td class="better">20<small>`,         // comparison
+		"floor: not trustworthy: other",        // trust
+		"verification failed: 3 × events lost", // verification
+		"1.00 GiB",                             // memory of the machine
+		"Copyright (c)",                        // licence of the library
+		"no &lt;/script&gt;&lt;b&gt;crossbar",  // foreign text stays text
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	// Nothing is loaded from elsewhere.
+	for _, m := range regexp.MustCompile(`(?:src|href)\s*=\s*["'][^"']+|@import|url\(`).FindAllString(text, -1) {
+		t.Errorf("the page refers to something: %s", m)
+	}
+	if n := strings.Count(text, "</script>"); n != 4 {
+		t.Errorf("%d scripts end, want 4", n)
+	}
+	// The data in the page is the document.
+	_, rest, _ := strings.Cut(text, `id="results">`)
+	data, _, _ := strings.Cut(rest, "</script>")
+	again, err := Read(strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(d, again); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestVendoredFiles(t *testing.T) {
+	source, err := os.ReadFile("page.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"uplot/uPlot.iife.min.js": uplotJS, "uplot/uPlot.min.css": uplotCSS} {
+		if want := fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(content)), name); !bytes.Contains(source, []byte(want)) {
+			t.Errorf("page.go does not note %s", want)
+		}
+	}
+}
+
+func TestWriteAndRead(t *testing.T) {
+	d := aDocument(t)
+	folder := filepath.Join(t.TempDir(), "deep", "out")
+	names, err := d.Write(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{FileHTML, FileJSON, FileBenchstat, FileHDR}, names); diff != "" {
+		t.Error(diff)
+	}
+	f, err := os.Open(filepath.Join(folder, FileJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	again, err := Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(d, again); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadSingleReport(t *testing.T) {
+	b, err := json.Marshal(aRun(t, 1, "banyan", 250, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Read(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Runs) != 1 || d.Runs[0].Plan != "fanout" || d.Runs[0].Peer != "banyan" {
+		t.Errorf("runs %+v", d.Runs)
+	}
+	for _, bad := range []string{"", "{}", `{"schema":"other/1"}`, `{"schema":"` + Schema + `","runs":[{"plan":"x"}]}`} {
+		if _, err := Read(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+// TestBenchstat reads the lines as benchstat does: a name, a count, pairs of value and unit, no unit twice.
+func TestBenchstat(t *testing.T) {
+	d := aDocument(t)
+	d.Runs[0].Report.Figures = []bench.Figure{{Name: "cycle p99", Value: 1.5, Unit: "us"}, {Name: "cycle cost", Value: 2, Unit: "us"}}
+	var b bytes.Buffer
+	if err := d.Benchstat(&b); err != nil {
+		t.Fatal(err)
+	}
+	var lines int
+	for l := range strings.Lines(b.String()) {
+		if !strings.HasPrefix(l, "Benchmark") {
+			continue
+		}
+		lines++
+		f := strings.Fields(l)
+		want := "BenchmarkFanout/pubs=1/subs=1000/ser=msgpack/transport=websocket/bytes=64/inflight=32/peer="
+		if !strings.HasPrefix(f[0], want) {
+			t.Errorf("name %s", f[0])
+		}
+		if len(f)%2 != 0 || f[1] != "1" {
+			t.Fatalf("line %q", l)
+		}
+		seen := map[string]bool{}
+		for i := 2; i < len(f); i += 2 {
+			if _, err := strconv.ParseFloat(f[i], 64); err != nil {
+				t.Error(err)
+			}
+			if seen[f[i+1]] {
+				t.Errorf("unit %s twice", f[i+1])
+			}
+			seen[f[i+1]] = true
+		}
+		for _, unit := range []string{"events/s", "p50-ms", "p99-ms", "router-ns/event", "client-ns/event", "router-B"} {
+			if !seen[unit] {
+				t.Errorf("no %s in %s", unit, l)
+			}
+		}
+	}
+	if lines != 3 || !strings.Contains(b.String(), "Unit events/s better=higher\n") {
+		t.Errorf("got:\n%s", b.String())
+	}
+}
+
+func TestPercentiles(t *testing.T) {
+	var b bytes.Buffer
+	if err := aDocument(t).Percentiles(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{"#[plan = fanout, peer = banyan]", "#[plan = fanout, peer = floor]", "Total count    =         4000"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestCurve(t *testing.T) {
+	h := hdrhistogram.New(1000, 1e11, 3)
+	for i := range int64(1000) {
+		if err := h.RecordValue((i + 1) * 1e6); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCurve(h)
+	n := len(c.Nines) - 1
+	if c.Nines[0] != 0 || c.Nines[n] != 3 || c.Nines[20] != 1 {
+		t.Errorf("nines %v", c.Nines)
+	}
+	for i, want := range map[int]float64{0: 1, 20: 900, 40: 990, n: 999} {
+		if got := c.Millis[i]; got < want*0.998 || got > want*1.002 {
+			t.Errorf("at %v nines: %v ms, want %v", c.Nines[i], got, want)
+		}
+	}
+	if c := newCurve(nil); c.Nines != nil {
+		t.Errorf("a curve of nothing: %v", c)
+	}
+	r := aRun(t, 1, "x", 1, 10)
+	r.Latency.HDR = "AAAA"
+	if _, err := histogram(r); err == nil {
+		t.Error("a broken histogram was read")
+	}
+}
+
+func TestFigures(t *testing.T) {
+	for got, want := range map[string]string{
+		Grouped(0): "0", Grouped(999): "999", Grouped(1000): "1 000", Grouped(-1234567.4): "−1 234 567",
+		Micros(1.234): "1.23 µs", Micros(420): "420 µs", Micros(1500): "1.50 ms", Micros(123456): "123 ms", Micros(2.5e6): "2.50 s",
+		Nanos(237): "237 ns", Nanos(26538): "26.5 µs", Nanos(1379425): "1.38 ms",
+		Bytes(12): "12 B", Bytes(3072): "3.0 KiB", Bytes(1 << 24): "16.0 MiB", Bytes(3 << 30): "3.00 GiB",
+		Times(1.25): "1.25 ×", Times(25.31): "25.3 ×", Times(1234): "1 234 ×",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if m := Median([]float64{3, 1, 2, 10}); m != 2.5 {
+		t.Errorf("median %v", m)
+	}
+}
