@@ -31,7 +31,8 @@ func newBench() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchFanout(), newBenchRPC(), newBenchFloor(), newBenchEcho())
+	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(),
+		newBenchFloor(), newBenchEcho())
 	return cmd
 }
 
