@@ -67,7 +67,14 @@ func (r *Report) printOutcome(w io.Writer) {
 	} else if p.InFlight > 0 {
 		fmt.Fprintf(w, ", closed loop with %d in flight", p.InFlight)
 	}
-	fmt.Fprintf(w, ", %s, %d bytes, %.1f s\n", p.Serializer, p.PayloadBytes, r.Seconds)
+	fmt.Fprintf(w, ", %s", p.Serializer)
+	if p.PayloadBytes > 0 {
+		fmt.Fprintf(w, ", %d bytes", p.PayloadBytes)
+	}
+	fmt.Fprintf(w, ", %.1f s\n", r.Seconds)
+	if r.Scenario == "idle" {
+		return
+	}
 	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
 	if p.Publishers > 0 {
 		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
@@ -79,8 +86,11 @@ func (r *Report) printOutcome(w io.Writer) {
 func (r *Report) printProcesses(w io.Writer) {
 	_, one := r.Nouns()
 	if r.Router != nil {
-		fmt.Fprintf(w, "router     %s (pid %d): %.0f ns of CPU per %s, %.0f %% of a CPU, %.1f MiB resident",
-			r.Router.Name, r.Router.PID, r.Router.CPUPerMessage, one, 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
+		fmt.Fprintf(w, "router     %s (pid %d): ", r.Router.Name, r.Router.PID)
+		if r.Scenario != "idle" {
+			fmt.Fprintf(w, "%.0f ns of CPU per %s, ", r.Router.CPUPerMessage, one)
+		}
+		fmt.Fprintf(w, "%.0f %% of a CPU, %.1f MiB resident", 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
 		if r.Router.RSSPerSession > 0 {
 			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
 		}
@@ -91,12 +101,19 @@ func (r *Report) printProcesses(w io.Writer) {
 	for _, f := range r.Figures {
 		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, plainNumber(f.Value), f.Unit)
 	}
-	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
-	fmt.Fprintln(w)
+	if r.Scenario == "idle" {
+		fmt.Fprintf(w, "clients    %.0f %% of a CPU\n", 100*r.Client.CPUShare)
+		return
+	}
+	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU\n", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
 }
 
 func (r *Report) printVerdict(w io.Writer) {
 	many, _ := r.Nouns()
+	if r.Verified.OK && many == "sessions" {
+		fmt.Fprintf(w, "verified   all %d sessions: each was welcomed and said goodbye to\n", r.Verified.Received)
+		return
+	}
 	if r.Verified.OK {
 		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
 		return
@@ -124,8 +141,11 @@ func (r *Report) printFloor(w io.Writer) {
 	}
 	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)\n", v.Median, len(v.Rounds), v.Min, v.Max)
 	for i, k := range v.Rounds {
-		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x;  p50 %s against %s, p99 %s against %s\n",
-			i+1, k.Router, k.Floor, v.Unit, k.Ratio, micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
+		if k.RouterP50 > 0 {
+			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		}
+		fmt.Fprintln(w)
 	}
 }
 

@@ -40,7 +40,7 @@ func start(t *testing.T, address string) string {
 
 // load is a load that ends when about n messages have come.
 func load(t *testing.T, url string, ser codec.Serializer, payload int) (context.Context, bench.Load) {
-	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx, bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1}
 }
@@ -70,6 +70,30 @@ func TestFloorMovesTheBytes(t *testing.T) {
 			if !r.Verified.OK || r.Verified.Received == 0 {
 				t.Errorf("%s: %+v", name, r.Verified)
 			}
+		}
+	}
+}
+
+// TestFloorCarriesSessions: sessions come and go, and many stay idle.
+func TestFloorCarriesSessions(t *testing.T) {
+	addr := start(t, "127.0.0.1:0")
+	for _, url := range []string{"ws://" + addr + "/ws", "rs://" + addr} {
+		ctx, l := load(t, url, codec.MessagePack, 64)
+		r, err := bench.Storm(ctx, bench.StormPlan{Load: l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Received == 0 {
+			t.Errorf("%+v", r.Verified)
+		}
+		_, l = load(t, url, codec.CBOR, 64)
+		l.Duration = 10 * time.Millisecond
+		r, err = bench.Idle(t.Context(), bench.IdlePlan{Load: l, Sessions: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Received != 300 {
+			t.Errorf("%+v", r.Verified)
 		}
 	}
 }

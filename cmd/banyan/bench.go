@@ -32,6 +32,7 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(),
+		newBenchIdle(), newBenchStorm(),
 		newBenchFloor(), newBenchEcho())
 	return cmd
 }
@@ -48,6 +49,8 @@ type loadFlags struct {
 	floor      bool
 	rounds     int
 	serveFlags []string
+
+	unused []string // flags that mean nothing to this scenario
 }
 
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
@@ -63,6 +66,14 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
 	l.out.flag(cmd, "")
+}
+
+// without takes flags that mean nothing to a scenario out of its help; using one is an error.
+func (l *loadFlags) without(cmd *cobra.Command, names ...string) {
+	l.unused = append(l.unused, names...)
+	for _, n := range names {
+		cmd.Flags().Lookup(n).Hidden = true
+	}
 }
 
 // plan completes the load from the flags.
@@ -84,6 +95,11 @@ type scenario func(ctx context.Context, load bench.Load) (*bench.Report, error)
 
 // run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the report.
 func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
+	for _, n := range l.unused {
+		if cmd.Flags().Changed(n) {
+			return usagef("--%s means nothing to %s", n, cmd.Name())
+		}
+	}
 	load, err := l.plan(cmd)
 	if err != nil {
 		return err

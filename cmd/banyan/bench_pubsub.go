@@ -66,9 +66,6 @@ func newBenchMixed() *cobra.Command {
 		Example: "  banyan bench mixed --subscribers 99",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("serializer") {
-				return usagef("mixed takes all three serializers; --serializer is for the other scenarios")
-			}
 			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
 				plan.Load = load
 				return bench.Fanout(ctx, plan)
@@ -76,6 +73,7 @@ func newBenchMixed() *cobra.Command {
 		},
 	}
 	l.flags(cmd, "publisher")
+	l.without(cmd, "serializer")
 	f := cmd.Flags()
 	f.IntVar(&plan.Subscribers, "subscribers", 99, "subscribers, a third of each serializer")
 	f.IntVar(&plan.Publishers, "publishers", 3, "publishers, a third of each serializer")
