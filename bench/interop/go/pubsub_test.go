@@ -129,4 +129,26 @@ var pubsubCases = []testCase{
 		s.same(take(s, &exact, 2000), want)
 		s.same(take(s, &all, 2000), want)
 	}},
+	{"PUB-11 PUB-12 PUB-13 PUB-14 PUB-15 black and white lists choose the receivers", nil, func(t *testing.T, s *stage) {
+		publisher := s.join()
+		others := []peer.Session{s.join(), s.join(), s.join()}
+		var inboxes [3]inbox[string]
+		for i, other := range others {
+			s.subscribe(other, s.uri("lists"), "", texts(&inboxes[i]))
+		}
+		b, c := others[0].ID(), others[1].ID()
+		for n, lists := range []map[string]any{
+			{"exclude": []any{b}},
+			{"eligible": []any{b}},
+			{"eligible": []any{b, c}, "exclude": []any{b}},
+			{"eligible": []any{}},
+			{"exclude": []any{}},
+		} {
+			lists["acknowledge"] = true
+			s.must(publisher.Publish(s.uri("lists"), []any{n}, nil, lists))
+		}
+		for i, want := range [][]string{{"[1]", "[4]"}, {"[0]", "[2]", "[4]"}, {"[0]", "[4]"}} {
+			s.same(take(s, &inboxes[i], len(want)), want)
+		}
+	}},
 }

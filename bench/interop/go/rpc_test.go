@@ -313,4 +313,22 @@ var rpcCases = []testCase{
 			t.Fatal(who)
 		}
 	}},
+	{
+		"RPC-46 RPC-50 RPC-52 a call that takes too long ends with timeout and its callee is interrupted; a quick one is not",
+		interrupts, func(t *testing.T, s *stage) {
+			callee, caller := s.join(), s.join()
+			interrupted := make(chan struct{})
+			s.register(callee, s.uri("slow"), nil, func(ctx context.Context, _ peer.Call) peer.Reply {
+				<-ctx.Done()
+				close(interrupted)
+				return peer.Reply{Args: []any{"too late"}}
+			})
+			s.register(callee, s.uri("quick"), nil, named("quick"))
+			_, err := caller.Call(s.ctx, s.uri("slow"), nil, nil, map[string]any{"timeout": 50}, nil)
+			s.fails(err, "wamp.error.timeout")
+			s.wait(interrupted)
+			_, err = caller.Call(s.ctx, s.uri("quick"), nil, nil, map[string]any{"timeout": 20_000}, nil)
+			s.must(err)
+		},
+	},
 }

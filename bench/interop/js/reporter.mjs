@@ -9,22 +9,24 @@ function reason(error) {
 }
 
 export default async function* report(source) {
-  let [passed, failed] = [0, 0];
-  let suite = { passed: 0, failed: 0, from: Date.now() };
+  const fresh = () => ({ passed: 0, failed: 0, from: Date.now() });
+  const count = ({ passed, failed }) => `${passed} passed, ${failed} failed`;
+  const all = fresh();
+  const single = fresh(); // tests outside of a suite: the opening handshake
+  let suite = fresh();
   for await (const { type, data } of source) {
     if (type === 'test:stderr') yield data.message;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     if (data.details.type === 'suite') {
-      yield `${data.name}: ${suite.passed} passed, ${suite.failed} failed, ${Date.now() - suite.from} ms\n`;
-      suite = { passed: 0, failed: 0, from: Date.now() };
-    } else if (type === 'test:pass') {
-      suite.passed += 1;
-      passed += 1;
-    } else {
-      suite.failed += 1;
-      failed += 1;
-      yield `  FAIL ${data.name}\n      ${reason(data.details.error)}\n`;
+      yield `${data.name}: ${count(suite)}, ${Date.now() - suite.from} ms\n`;
+      suite = fresh();
+      continue;
     }
+    const outcome = type === 'test:pass' ? 'passed' : 'failed';
+    (data.nesting === 0 ? single : suite)[outcome] += 1;
+    all[outcome] += 1;
+    if (outcome === 'failed') yield `  FAIL ${data.name}\n      ${reason(data.details.error)}\n`;
   }
-  yield `js: ${passed} passed, ${failed} failed\n`;
+  yield `opening handshake: ${count(single)}\n`;
+  yield `js: ${count(all)}\n`;
 }

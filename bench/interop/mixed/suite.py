@@ -7,6 +7,7 @@ was sent: PROTOCOL 14.4; checklist SER-01 to SER-11, SER-27, TRN-46, PUB-28, RPC
 import asyncio
 import base64
 import binascii
+import itertools
 import math
 import os
 import pathlib
@@ -19,10 +20,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "py"))
 from interop.client import PATIENCE, Failure  # noqa: E402 - the path comes first
 from interop.router import until  # noqa: E402
 
-from agents import LocalMember, Octets, Remote, RemoteMember  # noqa: E402
+from members import LocalMember, Octets, Remote, RemoteMember  # noqa: E402
 
-JS = Remote("node", "js/agent.mjs")
-GO = Remote(".build/agent")
+JS = Remote("node", "js/remote.mjs")
+GO = Remote(".build/remote")
 
 MEMBERS = [
     *(RemoteMember(JS, "autobahn-js", "ws", serializer) for serializer in ("json", "msgpack", "cbor")),
@@ -41,6 +42,7 @@ MEMBERS = [
 ]
 
 BASE = f"interop.mixed.p{os.getpid()}"
+_serial = itertools.count(1)
 ARGS = [
     None,
     True,
@@ -89,22 +91,33 @@ def check(got, want, sender, receiver, what):
         raise AssertionError(f"{what} from {sender.name} to {receiver.name}: got {got!r:.600}, want {want!r:.600}")
 
 
-async def events(sender, args, kwargs, receivers=MEMBERS):
+async def received(sender, args, receivers, kwargs=None):
+    """Publishes to a topic of its own and returns what each receiver but the sender got, exactly one event each."""
+    topic = f"{BASE}.topic.{next(_serial)}"
+    receivers = [member for member in receivers if member is not sender]
+
+    def arrived(member):
+        return [(got_args, got_kwargs) for got_topic, got_args, got_kwargs in member.inbox if got_topic == topic]
+
+    await sender.publish(topic, args, kwargs or {})
+    for member in receivers:
+        await until(lambda m=member: arrived(m), f"{member.name} got the event of {sender.name}")
+    got = {member: arrived(member) for member in receivers}
+    for member, items in got.items():
+        assert len(items) == 1, f"{member.name} got {len(items)} events of one publish"
+    return {member: items[0] for member, items in got.items()}
+
+
+async def events(sender, args, kwargs):
     """One publish of sender reaches every other member once."""
-    topic = f"{BASE}.topic.{sender.name}"
-    others = [member for member in receivers if member is not sender]
-    before = {member: len(member.inbox) for member in others}
-    await sender.publish(topic, spelled(args, sender), spelled(kwargs, sender))
-    for member in others:
-        await until(lambda m=member: len(m.inbox) > before[m], f"{member.name} got the event of {sender.name}")
-        (got_topic, got_args, got_kwargs), *more = member.inbox[before[member] :]
-        assert got_topic == topic and not more, (member.name, got_topic, more)
+    got = await received(sender, spelled(args, sender), MEMBERS, spelled(kwargs, sender))
+    for member, (got_args, got_kwargs) in got.items():
         check([got_args, got_kwargs], [args, kwargs], sender, member, "event")
 
 
-async def calls(callee, args, kwargs, callers=MEMBERS):
+async def calls(callee, args, kwargs):
     """Every other member calls callee's echo; the payload passes through both."""
-    for caller in callers:
+    for caller in MEMBERS:
         if caller is not callee:
             got = await caller.call(f"{BASE}.echo.{callee.name}", spelled(args, caller), spelled(kwargs, caller))
             loose = callee if callee.loose_numbers else caller
@@ -175,40 +188,32 @@ def bignums(member):
 
 async def numbers(sender, values, among):
     """Numbers whose type or last bit matters, only between those who can tell."""
-    receivers = [member for member in MEMBERS if among(member) and member is not sender]
-    topic = f"{BASE}.topic.{sender.name}"
-    before = {member: len(member.inbox) for member in receivers}
-    await sender.publish(topic, values, {})
-    for member in receivers:
-        await until(lambda m=member: len(m.inbox) > before[m], f"{member.name} got the event of {sender.name}")
-        got = member.inbox[before[member]][1]
+    for member, (got, _) in (await received(sender, values, filter(among, MEMBERS))).items():
         exact = len(got) == len(values) and all(type(g) is type(w) and repr(g) == repr(w) for g, w in zip(got, values))
         assert exact, f"{sender.name} to {member.name}: got {got}, want {values}"
 
 
 async def not_in_json(sender):
     """NaN and infinities stay what they are between binary serializers and become null in JSON."""
-    topic = f"{BASE}.topic.{sender.name}"
-    receivers = [member for member in MEMBERS if member is not sender]
-    before = {member: len(member.inbox) for member in receivers}
-    await sender.publish(topic, [math.nan, math.inf, -math.inf], {})
-    for member in receivers:
-        await until(lambda m=member: len(m.inbox) > before[m], f"{member.name} got the event of {sender.name}")
-        got = member.inbox[before[member]][1]
-        want = [None, None, None] if member.serializer == "json" else [math.nan, math.inf, -math.inf]
+    values = [math.nan, math.inf, -math.inf]
+    for member, (got, _) in (await received(sender, values, MEMBERS)).items():
+        want = [None, None, None] if member.serializer == "json" else values
         assert repr(got) == repr(want), f"{sender.name} to {member.name}: got {got}"
 
 
 async def typed_array(sender):
     """What JavaScript calls Uint8Array has a tag in CBOR; receivers of other serializers get plain binary."""
     data = bytes(range(64))
-    topic = f"{BASE}.topic.{sender.name}"
-    receivers = [member for member in MEMBERS if member.serializer != "cbor" and member is not sender]
-    before = {member: len(member.inbox) for member in receivers}
-    await sender.publish(topic, [Octets(data)], {})
-    for member in receivers:
-        await until(lambda m=member: len(m.inbox) > before[m], f"{member.name} got the event of {sender.name}")
-        check(member.inbox[before[member]][1], [data], sender, member, "typed array")
+    others = [member for member in MEMBERS if member.serializer != "cbor"]
+    for member, (got, _) in (await received(sender, [Octets(data)], others)).items():
+        check(got, [data], sender, member, "typed array")
+
+
+async def once_each():
+    """Looks back over the whole run: nobody got an event twice, however late."""
+    for member in MEMBERS:
+        topics = [topic for topic, _, _ in member.inbox]
+        assert len(topics) == len(set(topics)), f"{member.name} got an event twice"
 
 
 def named(name):
@@ -240,6 +245,7 @@ def cases():
         yield f"600 KiB from {name} to all", events(named(name), large, {})
     yield "a registration shared by all takes turns", turns()
     yield "200 calls of each member at once", burst()
+    yield "no event came twice", once_each()
 
 
 async def settle():

@@ -213,4 +213,33 @@ export const pubsubCases = [
       await Promise.all(publications);
     },
   },
+  {
+    name: 'PUB-11 PUB-12 PUB-13 PUB-15 PUB-20: exclude and eligible choose the receivers by session',
+    async run(stage) {
+      const publisher = await stage.join();
+      const others = [await stage.join(), await stage.join(), await stage.join()];
+      const [b, c, d] = others.map((session) => Number(session.id));
+      const inboxes = [new Inbox(), new Inbox(), new Inbox()];
+      const topic = stage.uri('lists');
+      for (const [i, session] of others.entries()) await session.subscribe(topic, inboxes[i].put);
+      const lists = [
+        { exclude: [b] }, { eligible: [b] }, { eligible: [b, c], exclude: [b] }, { eligible: [b, c, 4503599627370496] }, {},
+      ];
+      for (const [n, list] of lists.entries()) await publisher.publish(topic, [n], {}, { ...acknowledge, ...list });
+      for (const [i, want] of [[1, 3, 4], [0, 2, 3, 4], [0, 4]].entries()) {
+        assert.deepEqual((await inboxes[i].take(want.length)).map((event) => event.args[0]), want, `receiver ${[b, c, d][i]}`);
+      }
+    },
+  },
+  {
+    name: 'PUB-22 PUB-23 PUB-27: the publisher is disclosed when it asks for it, and only then',
+    async run(stage) {
+      const [a, b] = [await stage.join(), await stage.join()];
+      const inbox = new Inbox();
+      await a.subscribe(stage.uri('topic'), inbox.put);
+      await b.publish(stage.uri('topic'), [1], {}, { disclose_me: true });
+      await b.publish(stage.uri('topic'), [2]);
+      assert.deepEqual((await inbox.take(2)).map((event) => event.publisher), [b.id, undefined]);
+    },
+  },
 ];

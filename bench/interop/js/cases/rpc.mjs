@@ -278,4 +278,25 @@ export const rpcCases = [
       }
     },
   },
+  {
+    name: 'RPC-74 RPC-75: the caller is disclosed when it asks for it, and only then',
+    async run(stage) {
+      const [callee, caller] = [await stage.join(), await stage.join()];
+      await callee.register(stage.uri('who'), ({ caller: id }) => ({ args: [id === undefined ? 'nobody' : Number(id), ''] }));
+      assert.equal((await caller.call(stage.uri('who'), [1], {}, { disclose_me: true }).result).args[0], Number(caller.id));
+      assert.equal(await who(caller, stage.uri('who')), 'nobody');
+    },
+  },
+  {
+    name: 'RPC-47 RPC-52: a call that takes too long ends with timeout, one that is quick enough does not',
+    async run(stage) {
+      const [callee, caller] = [await stage.join(), await stage.join()];
+      const answer = new Gate();
+      await callee.register(stage.uri('slow'), async () => { await answer.promise; return { args: ['late', 1] }; });
+      await callee.register(stage.uri('quick'), echo);
+      await fails(caller.call(stage.uri('slow'), [1], {}, { timeout: 50 }).result, 'wamp.error.timeout');
+      answer.open();
+      assert.deepEqual((await caller.call(stage.uri('quick'), [1, 2], {}, { timeout: 20_000 }).result).args, [1, 2]);
+    },
+  },
 ];

@@ -38,11 +38,12 @@ class WampySession {
     this.closed = new Promise((resolve) => { this.onClosed = resolve; });
   }
 
-  get id() { return this.wampy.getSessionId(); }
+  get id() { return Number(this.wampy.getSessionId()); }
 
   async subscribe(topic, onEvent, options) {
     const subscription = await settled(this.wampy.subscribe(topic, (event) => {
-      onEvent({ ...payload(event), topic: event.details.topic ?? topic });
+      const { publisher } = event.details;
+      onEvent({ ...payload(event), topic: event.details.topic ?? topic, publisher: publisher && Number(publisher) });
     }, options));
     return { id: Number(subscription.subscriptionId), key: subscription.subscriptionKey };
   }

@@ -1,4 +1,4 @@
 import { client } from '../clients/wampy.mjs';
-import { runTable } from './table.mjs';
+import { runTable } from '../table.mjs';
 
 runTable(client);

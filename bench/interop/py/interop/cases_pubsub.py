@@ -145,3 +145,35 @@ async def order(stage):
         await publisher.publish(stage.uri(f"t{n % 4}"), [n], acknowledge=False)
     for inbox in (exact, everything):
         assert await inbox.take(2000) == list(range(2000))
+
+
+@case("PUB-11 PUB-12 PUB-13 PUB-15 PUB-17: black and white lists choose the receivers")
+async def lists(stage):
+    publisher, *others = await stage.joins(4)
+    b, c, _ = (peer.id for peer in others)
+    inboxes = [Inbox(), Inbox(), Inbox()]
+    for peer, inbox in zip(others, inboxes):
+        await peer.subscribe(stage.uri("lists"), args_into(inbox))
+    for n, chosen in enumerate(
+        (
+            {"exclude": [b]},
+            {"eligible": [b]},
+            {"eligible": [b, c], "exclude": [b]},
+            {"eligible_authrole": ["anonymous"], "exclude_authid": [others[1].welcome.authid]},
+            {"eligible_authrole": ["nobody"]},
+            {"exclude": []},
+        )
+    ):
+        await publisher.publish(stage.uri("lists"), [n], **chosen)
+    for inbox, want in zip(inboxes, ([1, 3, 5], [0, 2, 5], [0, 3, 5])):
+        assert await inbox.take(len(want)) == [[n] for n in want], (inbox.items, want)
+
+
+@case("PUB-12 PUB-14: an empty list of eligible sessions admits nobody")
+async def nobody_eligible(stage):
+    publisher, subscriber = await stage.joins(2)
+    inbox = Inbox()
+    await subscriber.subscribe(stage.uri("topic"), args_into(inbox))
+    await publisher.publish(stage.uri("topic"), ["for nobody"], eligible=[])
+    await publisher.publish(stage.uri("topic"), ["for all"])
+    assert await inbox.take(1) == [["for all"]]

@@ -234,3 +234,14 @@ async def no_progress(stage):
     callee, caller = await stage.joins(2)
     await callee.register(stage.uri("plain"), lambda args, kwargs, details: ([details.progress is None], {}))
     assert await caller.call(stage.uri("plain")) == ([True], {})
+
+
+@case("RPC-46 RPC-52: a call that takes too long ends with timeout and its callee is interrupted; a quick one is not")
+async def timeout(stage):
+    callee, caller = await stage.joins(2)
+    called, interrupted = Inbox(), Inbox()
+    await callee.register(stage.uri("slow"), interruptible(called, interrupted))
+    await callee.register(stage.uri("quick"), echo)
+    await fails(caller.call(stage.uri("slow"), timeout=50), "wamp.error.timeout")
+    await interrupted.take(1)
+    assert await caller.call(stage.uri("quick"), ["alive"], timeout=20_000) == (["alive"], {})

@@ -148,13 +148,13 @@ class Peer:
     async def unregister(self, registration):
         await settled(registration.unregister())
 
-    def start_call(self, procedure, args=(), kwargs=None, on_progress=None):
-        """Returns the library's future; cancelling it sends CANCEL."""
-        options = CallOptions(on_progress=on_progress) if on_progress else None
+    def start_call(self, procedure, args=(), kwargs=None, on_progress=None, timeout=None):
+        """Returns the library's future; cancelling it sends CANCEL. The library sends timeout as it is: milliseconds."""
+        options = CallOptions(on_progress=on_progress, timeout=timeout) if on_progress or timeout else None
         return self.session.call(procedure, *args, options=options, **(kwargs or {}))
 
-    async def call(self, procedure, args=(), kwargs=None, on_progress=None):
-        return payload(await settled(self.start_call(procedure, args, kwargs, on_progress)))
+    async def call(self, procedure, args=(), kwargs=None, on_progress=None, timeout=None):
+        return payload(await settled(self.start_call(procedure, args, kwargs, on_progress, timeout)))
 
     async def unsubscribe_unknown(self, subscription_id):
         """Makes the library send UNSUBSCRIBE for an id it never got."""

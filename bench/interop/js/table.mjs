@@ -1,10 +1,10 @@
 // Runs every case over every link (transport and serializer) of one client library.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { payloadCases } from '../cases/payload.mjs';
-import { pubsubCases } from '../cases/pubsub.mjs';
-import { rpcCases } from '../cases/rpc.mjs';
-import { sessionCases } from '../cases/session.mjs';
+import { payloadCases } from './cases/payload.mjs';
+import { pubsubCases } from './cases/pubsub.mjs';
+import { rpcCases } from './cases/rpc.mjs';
+import { sessionCases } from './cases/session.mjs';
 
 const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...payloadCases];
 let serial = 0;

@@ -54,7 +54,7 @@ def unpack(tagged):
             return {key: unpack(item) for key, item in value}
         case "bool" | "text":
             return value
-    return (tag, value)  # a type the agent does not know: equal to nothing
+    return (tag, value)  # a type the other process does not know: equal to nothing
 
 
 class Remote:
@@ -130,34 +130,34 @@ class Member:
 
 
 class RemoteMember(Member):
-    def __init__(self, agent, *link):
+    def __init__(self, host, *link):
         super().__init__(*link)
-        self.agent = agent
-        agent.inboxes[self.name] = self.inbox
+        self.host = host
+        host.inboxes[self.name] = self.inbox
 
     async def join(self):
-        await self.agent.ask(
+        await self.host.ask(
             "join", self.name, library=self.library, transport=self.transport, serializer=self.serializer
         )
 
     async def subscribe(self, topic, match="exact"):
-        await self.agent.ask("subscribe", self.name, topic=topic, match=match)
+        await self.host.ask("subscribe", self.name, topic=topic, match=match)
 
     async def publish(self, topic, args, kwargs):
-        await self.agent.ask("publish", self.name, topic=topic, args=pack(args), kwargs=pack(kwargs))
+        await self.host.ask("publish", self.name, topic=topic, args=pack(args), kwargs=pack(kwargs))
 
     async def register(self, procedure, behaviour, invoke=""):
-        await self.agent.ask("register", self.name, procedure=procedure, behaviour=behaviour, invoke=invoke)
+        await self.host.ask("register", self.name, procedure=procedure, behaviour=behaviour, invoke=invoke)
 
     async def call(self, procedure, args=(), kwargs=None, progress=False):
-        reply = await self.agent.ask(
+        reply = await self.host.ask(
             "call", self.name, procedure=procedure, args=pack(args), kwargs=pack(kwargs or {}), progress=progress
         )
         steps = [(unpack(step["args"]), unpack(step["kwargs"])) for step in reply.get("steps") or []]
         return unpack(reply["args"]), unpack(reply["kwargs"]), steps
 
     async def leave(self):
-        await self.agent.ask("leave", self.name)
+        await self.host.ask("leave", self.name)
 
 
 class LocalMember(Member):

@@ -1,4 +1,4 @@
-// Command agent holds sessions of the Go clients, remote-controlled by mixed/suite.py: one JSON command per line in, one reply or
+// Command remote holds sessions of the Go clients, remote-controlled by mixed/suite.py: one JSON command per line in, one reply or
 // event per line out. Values travel as [tag, text or parts] so that integers, floats and binary survive this channel itself.
 package main
 
@@ -49,7 +49,7 @@ type message struct {
 	Steps []payload `json:"steps,omitzero"`
 }
 
-type agent struct {
+type host struct {
 	libraries map[string]*peer.Library
 	// mu guards what commands share; they run concurrently.
 	mu       sync.Mutex
@@ -58,7 +58,7 @@ type agent struct {
 }
 
 func main() {
-	a := &agent{
+	h := &host{
 		libraries: map[string]*peer.Library{peer.Nexus.Name: &peer.Nexus, peer.Xconn.Name: &peer.Xconn},
 		sessions:  map[string]peer.Session{},
 		out:       json.NewEncoder(os.Stdout),
@@ -68,46 +68,46 @@ func main() {
 	for input.Scan() {
 		var c command
 		if err := json.Unmarshal(input.Bytes(), &c); err != nil {
-			fmt.Fprintln(os.Stderr, "agent:", err)
+			fmt.Fprintln(os.Stderr, "remote:", err)
 			os.Exit(2)
 		}
 		go func() {
-			reply, err := a.run(c)
+			reply, err := h.run(c)
 			reply.Reply = c.ID
 			if failure, ok := errors.AsType[*peer.Failure](err); ok {
 				reply.Error, reply.payload = failure.URI, packed(failure.Args, failure.Kwargs)
 			} else if err != nil {
 				reply.Error = err.Error()
 			}
-			a.send(reply)
+			h.send(reply)
 		}()
 	}
 }
 
-func (a *agent) send(m message) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.out.Encode(m); err != nil {
+func (h *host) send(m message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.out.Encode(m); err != nil {
 		os.Exit(1) // the suite is gone
 	}
 }
 
-func (a *agent) run(c command) (reply message, err error) {
+func (h *host) run(c command) (reply message, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if c.Op == "join" {
-		session, err := a.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer}, peer.Given(), "realm1")
+		session, err := h.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer}, peer.Given(), "realm1")
 		if err != nil {
 			return reply, err
 		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.sessions[c.Session] = session
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.sessions[c.Session] = session
 		return reply, nil
 	}
-	a.mu.Lock()
-	session := a.sessions[c.Session]
-	a.mu.Unlock()
+	h.mu.Lock()
+	session := h.sessions[c.Session]
+	h.mu.Unlock()
 	args, _ := unpack(c.Args).([]any)
 	kwargs, _ := unpack(c.Kwargs).(map[string]any)
 	switch c.Op {
@@ -117,7 +117,7 @@ func (a *agent) run(c command) (reply message, err error) {
 			if topic == "" {
 				topic = c.Topic // exact subscriptions are not told
 			}
-			a.send(message{Event: c.Session, Topic: topic, payload: packed(e.Args, e.Kwargs)})
+			h.send(message{Event: c.Session, Topic: topic, payload: packed(e.Args, e.Kwargs)})
 		})
 	case "publish":
 		err = session.Publish(c.Topic, args, kwargs, map[string]any{"acknowledge": true})
@@ -209,7 +209,7 @@ func pack(value any) tagged {
 	return tagged{"strange", fmt.Sprintf("%T", value)}
 }
 
-// unpack panics on malformed input: the suite and the agent are of one version.
+// unpack panics on malformed input: the suite and this command are of one version.
 func unpack(raw json.RawMessage) any {
 	if raw == nil {
 		return nil
