@@ -184,15 +184,21 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 		}
 		s.lastCall++
 		s.calls[s.lastCall] = stubCall{c, m.Request}
-		b, err := codec.AppendInvocation(nil, ser, s.lastCall, 9, &codec.Details{}, &m.Payload)
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Invocation, Format: ser, Request: s.lastCall, ID: 9, Dict: m.Dict, Payload: m.Payload,
+		})
 		if err != nil {
 			s.t.Error(err)
 		}
 		s.callee.send(b)
 	case codec.Yield:
 		call := s.calls[m.Request]
-		delete(s.calls, m.Request)
-		b, err := codec.AppendResult(nil, ser, call.request, &codec.Details{}, &m.Payload)
+		if !m.Options.Bool(codec.KeyProgress, false) {
+			delete(s.calls, m.Request)
+		}
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Result, Format: ser, Request: call.request, Dict: m.Dict, Payload: m.Payload,
+		})
 		if err != nil {
 			s.t.Error(err)
 		}

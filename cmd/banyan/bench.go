@@ -31,7 +31,7 @@ func newBench() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(),
+	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
 		newBenchIdle(), newBenchStorm(),
 		newBenchFloor(), newBenchEcho())
 	return cmd
@@ -207,32 +207,6 @@ func newBenchFanout() *cobra.Command {
 	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
 	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
-	return cmd
-}
-
-func newBenchRPC() *cobra.Command {
-	var l loadFlags
-	var plan bench.RPCPlan
-	cmd := &cobra.Command{
-		Use:     "rpc",
-		Short:   "Callers to an echoing procedure; every result verified",
-		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if plan.Callers < 1 || plan.Callees < 1 {
-				return usagef("--callers and --callees must be at least 1")
-			}
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.RPC(ctx, plan)
-			})
-		},
-	}
-	l.flags(cmd, "caller")
-	l.floorFlags(cmd)
-	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
-	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
-	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
 	return cmd
 }
 
