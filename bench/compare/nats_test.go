@@ -57,6 +57,7 @@ func (s *natsStub) serve(c net.Conn) {
 		}
 		f := strings.Fields(line)
 		switch f[0] {
+		case "PONG", "CONNECT":
 		case "PING":
 			s.mu.Lock()
 			fmt.Fprint(c, "PONG\r\nPING\r\n") // a ping of its own, for the client to answer
@@ -96,7 +97,8 @@ func (s *natsStub) publish(subject, reply string, payload []byte) {
 				continue
 			}
 		}
-		fmt.Fprintf(c, "MSG %s 1 %s%d\r\n%s\r\n", subject, reply, len(p), p)
+		// The ping comes with the message: the client must not wait for another message before it accounts for this one.
+		fmt.Fprintf(c, "MSG %s 1 %s%d\r\n%s\r\nPING\r\n", subject, reply, len(p), p)
 	}
 }
 

@@ -30,7 +30,6 @@ type natsConn struct {
 	// Owned by the receiver.
 	in      *bufio.Reader
 	payload []byte
-	line    []byte
 
 	// Guarded by mu.
 	mu  sync.Mutex
@@ -121,31 +120,39 @@ func (c *natsConn) write() error {
 	return err
 }
 
-// control reads one control line and answers pings. The line is valid until the next read.
+// control reads the next control line other than PING. It is valid until the next read.
 func (c *natsConn) control() ([]byte, error) {
 	for {
-		line, err := c.in.ReadSlice('\n')
-		if err != nil {
-			return nil, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case len(line) > natsControlBytes:
-			return nil, errors.New("nats: control line too long")
-		case bytes.Equal(line, []byte("PING")):
-			c.mu.Lock()
-			c.out = append(c.out, "PONG\r\n"...)
-			err := c.write()
-			c.mu.Unlock()
-			if err != nil {
-				return nil, err
-			}
-		case bytes.HasPrefix(line, []byte("-ERR")):
-			return nil, fmt.Errorf("nats: the server says %s", line)
-		default:
-			return line, nil
+		line, err := c.controlOrPing()
+		if err != nil || !bytes.Equal(line, natsPing) {
+			return line, err
 		}
 	}
+}
+
+var natsPing = []byte("PING")
+
+// controlOrPing reads one control line and answers it if it is a PING.
+func (c *natsConn) controlOrPing() ([]byte, error) {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return nil, err
+	}
+	line = bytes.TrimRight(line, "\r\n")
+	switch {
+	case len(line) > natsControlBytes:
+		return nil, errors.New("nats: control line too long")
+	case bytes.HasPrefix(line, []byte("-ERR")):
+		return nil, fmt.Errorf("nats: the server says %s", line)
+	case bytes.Equal(line, natsPing):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.out = append(c.out, "PONG\r\n"...)
+		if err := c.write(); err != nil {
+			return nil, err
+		}
+	}
+	return line, nil
 }
 
 // receive returns the next message.
@@ -183,8 +190,23 @@ func (c *natsConn) receive() (m natsMessage, err error) {
 	}
 }
 
-// ready says whether receive has something to read at hand.
-func (c *natsConn) ready() bool { return c.in.Buffered() > 0 }
+// ready says whether a message, or an error, is at hand. Everything else at hand is dealt with first: were it left to receive, what the
+// caller still has to account for would wait for the next message, which may never come.
+func (c *natsConn) ready() bool {
+	for c.in.Buffered() > 0 {
+		b, err := c.in.Peek(c.in.Buffered())
+		if err != nil || b[0] == 'M' || b[0] == '-' {
+			return true
+		}
+		if bytes.IndexByte(b, '\n') < 0 {
+			return false
+		}
+		if _, err := c.controlOrPing(); err != nil {
+			return false // receive meets it again
+		}
+	}
+	return false
+}
 
 // discard reads until the connection ends.
 func (c *natsConn) discard() error {
