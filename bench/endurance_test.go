@@ -9,6 +9,7 @@ import (
 )
 
 func TestChurnVerifies(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 200
@@ -43,6 +44,7 @@ func TestChurnFindsFaults(t *testing.T) {
 }
 
 func TestSlowVerifies(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 200
@@ -63,6 +65,7 @@ func TestSlowVerifies(t *testing.T) {
 }
 
 func TestSoakVerifies(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 300

@@ -18,6 +18,8 @@ type measured struct {
 	rssEnd            int64
 	perSession        int64
 	sessions          int
+	syscalls          float64 // per message
+	noSyscalls        string
 
 	elsewhere  bool // the router runs on another machine
 	loadBefore [3]float64

@@ -98,6 +98,12 @@ func (r *Report) printProcesses(w io.Writer) {
 			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
 		}
 		fmt.Fprintln(w)
+		switch {
+		case r.Router.SyscallsPerMessage > 0:
+			fmt.Fprintf(w, "syscalls   %.4f per %s\n", r.Router.SyscallsPerMessage, one)
+		case r.Router.NoSyscalls != "":
+			fmt.Fprintf(w, "syscalls   not counted: %s\n", r.Router.NoSyscalls)
+		}
 	} else {
 		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
 	}
@@ -142,11 +148,18 @@ func (r *Report) printFloor(w io.Writer) {
 	if v == nil {
 		return
 	}
-	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)\n", v.Median, len(v.Rounds), v.Min, v.Max)
+	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)", v.Median, len(v.Rounds), v.Min, v.Max)
+	if v.MedianP50 > 0 {
+		fmt.Fprintf(w, "; p50 %.2f x, p99 %.2f x", v.MedianP50, v.MedianP99)
+	}
+	fmt.Fprintln(w)
 	for i, k := range v.Rounds {
 		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
 		if k.RouterP50 > 0 {
 			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		}
+		if k.RouterSyscalls > 0 && k.FloorSyscalls > 0 {
+			fmt.Fprintf(w, ", syscalls %.4f against %.4f", k.RouterSyscalls, k.FloorSyscalls)
 		}
 		fmt.Fprintln(w)
 	}

@@ -34,6 +34,7 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 	if plan.Sessions < 1 {
 		return nil, usage("%d sessions per second: at least one", plan.Sessions)
 	}
+	plan.Syscalls = SyscallsNone // of which of the three parts?
 	calls, comings := plan.Load, plan.Load
 	calls.Progress, comings.Progress = nil, nil
 	comings.Rate = float64(plan.Sessions)
