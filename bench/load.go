@@ -109,6 +109,7 @@ type run struct {
 	// Any goroutine.
 	received  atomic.Int64 // events or results
 	sent      atomic.Int64 // publications or calls
+	cycles    atomic.Int64 // of subscribing and unsubscribing
 	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
 	closing   atomic.Bool  // the end of a connection is expected
 	broken    atomic.Bool  // a connection was lost: not everything will come

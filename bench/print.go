@@ -32,6 +32,8 @@ func (r *Report) Nouns() (many, one string) {
 		return "results", "result"
 	case "idle", "storm":
 		return "sessions", "session"
+	case "soak":
+		return "messages", "message"
 	}
 	return "events", "event"
 }
@@ -54,6 +56,7 @@ func (p *Plan) Shape() string {
 	part(p.Patterns, "patterns")
 	part(p.Matching, "matching")
 	part(p.Sessions, "sessions")
+	part(p.Stopped, "stopped readers")
 	part(p.Workers, "workers")
 	return strings.Join(parts, ", ")
 }
@@ -119,7 +122,7 @@ func (r *Report) printVerdict(w io.Writer) {
 		return
 	}
 	came := "arrived"
-	if many != "events" {
+	if many != "events" && many != "messages" {
 		came = "were answered"
 	}
 	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)

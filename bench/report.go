@@ -96,7 +96,8 @@ type Plan struct {
 	Patterns     int     `json:"patterns,omitempty"`            // subscriptions of patterns
 	Matching     int     `json:"matching,omitempty"`            // of them, per publication
 	Progress     int     `json:"progressive_results,omitempty"` // results per call, the last one included
-	Workers      int     `json:"workers,omitempty"`             // sessions opened or churning side by side
+	Stopped      int     `json:"stopped_readers,omitempty"`
+	Workers      int     `json:"workers,omitempty"` // sessions opened or churning side by side
 }
 
 // Latency is in microseconds, from the time of sending (closed loop) or the intended time of sending (open loop) to the return of the read

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick is a load of a fifth of a second.
 func quick(s *stub, ser codec.Serializer) Load {
-	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 200 * time.Millisecond}
+	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
 }
 
 // counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
