@@ -32,7 +32,7 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(),
 		newBenchFloor(), newBenchEcho())
 	cmd.AddCommand(newBenchCompare())
 	return cmd
@@ -74,6 +74,15 @@ func (l *loadFlags) without(cmd *cobra.Command, names ...string) {
 	l.unused = append(l.unused, names...)
 	for _, n := range names {
 		cmd.Flags().Lookup(n).Hidden = true
+	}
+}
+
+// redefault changes the default of a flag for one scenario.
+func redefault(cmd *cobra.Command, name, value string) {
+	f := cmd.Flags().Lookup(name)
+	f.DefValue = value
+	if err := f.Value.Set(value); err != nil {
+		panic(err) // a default of ours that does not parse
 	}
 }
 
