@@ -47,15 +47,16 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 	if err := plan.check(); err != nil {
 		return p, err
 	}
-	if plan.Mixed {
-		p.scenario, p.mixed = "mixed", true
-	}
 	p.publishers, p.sessions, p.deliveries = plan.Publishers, plan.Subscribers, plan.Subscribers
 	p.topics = []string{plan.Topic}
 	for i := range plan.Subscribers {
 		p.wanted = append(p.wanted, wanted{session: i, uri: plan.Topic})
 	}
 	p.report = Plan{Publishers: plan.Publishers, Subscribers: plan.Subscribers}
+	if plan.Mixed {
+		p.scenario, p.mixed = "mixed", true
+		p.report.Serializer = "msgpack+json+cbor"
+	}
 	return p, nil
 }
 

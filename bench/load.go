@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,13 +112,15 @@ type run struct {
 	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
 	closing   atomic.Bool  // the end of a connection is expected
 	broken    atomic.Bool  // a connection was lost: not everything will come
+	spread    bool         // connections come from the addresses of 127/8 in turn; fixed at newRun
+	opened    atomic.Int64 // of them
 	conns     []*client.Conn
 	connsLock sync.Mutex
 	loops     sync.WaitGroup
 }
 
 func newRun(l Load) *run {
-	r := &run{Load: l, base: time.Now(), recorder: newRecorder()}
+	r := &run{Load: l, base: time.Now(), recorder: newRecorder(), spread: isLoopback4(l.URL)}
 	r.from.Store(1<<63 - 1)
 	r.to.Store(1<<63 - 1)
 	return r
@@ -169,7 +172,7 @@ func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 }
 
 func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
-	c, err := client.Connect(ctx, r.URL, client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS})
+	c, err := r.connect(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +183,27 @@ func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, er
 		return nil, err
 	}
 	return c, nil
+}
+
+// connect opens a transport, each from another address when the router is on loopback: ports of one address would run out.
+func (r *run) connect(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
+	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS}
+	if r.spread {
+		n := r.opened.Add(1) - 1
+		o.From = net.IPv4(127, 0, 1+byte(n/200%50), 1+byte(n%200))
+	}
+	return client.Connect(ctx, r.URL, o)
+}
+
+// isLoopback4 reports whether url leads to an address of 127/8, given as such.
+func isLoopback4(url string) bool {
+	network, target, err := client.Socket(url)
+	if err != nil || network != "tcp" {
+		return false
+	}
+	host, _, err := net.SplitHostPort(target)
+	ip := net.ParseIP(host)
+	return err == nil && ip.To4() != nil && ip.IsLoopback()
 }
 
 // hangUp ends all sessions and waits for the loops that read them.

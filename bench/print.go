@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Print writes the report for people.
@@ -22,30 +23,60 @@ func (r *Report) PrintBrief(w io.Writer) {
 	r.printVerdict(w)
 }
 
-// nouns are what a scenario counts.
-func (r *Report) nouns() (many, one string) {
-	if r.Scenario == "rpc" {
+// Nouns are what a scenario counts.
+func (r *Report) Nouns() (many, one string) {
+	switch r.Scenario {
+	case "rpc":
 		return "calls", "call"
+	case "progressive":
+		return "results", "result"
+	case "idle", "storm":
+		return "sessions", "session"
 	}
 	return "events", "event"
 }
 
+// Shape tells what was run against what, in words.
+func (p *Plan) Shape() string {
+	var parts []string
+	part := func(n int, name string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	part(p.Publishers, "publishers")
+	part(p.Subscribers, "subscribers")
+	part(p.Callers, "callers")
+	part(p.Callees, "callees")
+	part(p.Progress, "results per call")
+	part(p.Topics, "topics")
+	part(p.PerTopic, "subscribers per topic")
+	part(p.Patterns, "patterns")
+	part(p.Matching, "matching")
+	part(p.Sessions, "sessions")
+	part(p.Workers, "workers")
+	return strings.Join(parts, ", ")
+}
+
 func (r *Report) printOutcome(w io.Writer) {
 	p, l := &r.Plan, &r.Latency
-	many, _ := r.nouns()
-	if r.Scenario == "rpc" {
-		fmt.Fprintf(w, "rpc        callers %d, callees %d", p.Callers, p.Callees)
-	} else {
-		fmt.Fprintf(w, "fanout     publishers %d, subscribers %d", p.Publishers, p.Subscribers)
-	}
+	many, _ := r.Nouns()
+	fmt.Fprintf(w, "%-10s %s", r.Scenario, p.Shape())
 	if p.Loop == "open" {
 		fmt.Fprintf(w, ", open loop at %.0f/s", p.Rate)
-	} else {
+	} else if p.InFlight > 0 {
 		fmt.Fprintf(w, ", closed loop with %d in flight", p.InFlight)
 	}
-	fmt.Fprintf(w, ", %s, %d bytes, %.1f s\n", p.Serializer, p.PayloadBytes, r.Seconds)
+	fmt.Fprintf(w, ", %s", p.Serializer)
+	if p.PayloadBytes > 0 {
+		fmt.Fprintf(w, ", %d bytes", p.PayloadBytes)
+	}
+	fmt.Fprintf(w, ", %.1f s\n", r.Seconds)
+	if r.Scenario == "idle" {
+		return
+	}
 	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
-	if r.Scenario != "rpc" {
+	if p.Publishers > 0 {
 		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
 	}
 	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
@@ -53,10 +84,13 @@ func (r *Report) printOutcome(w io.Writer) {
 }
 
 func (r *Report) printProcesses(w io.Writer) {
-	_, one := r.nouns()
+	_, one := r.Nouns()
 	if r.Router != nil {
-		fmt.Fprintf(w, "router     %s (pid %d): %.0f ns of CPU per %s, %.0f %% of a CPU, %.1f MiB resident",
-			r.Router.Name, r.Router.PID, r.Router.CPUPerMessage, one, 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
+		fmt.Fprintf(w, "router     %s (pid %d): ", r.Router.Name, r.Router.PID)
+		if r.Scenario != "idle" {
+			fmt.Fprintf(w, "%.0f ns of CPU per %s, ", r.Router.CPUPerMessage, one)
+		}
+		fmt.Fprintf(w, "%.0f %% of a CPU, %.1f MiB resident", 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
 		if r.Router.RSSPerSession > 0 {
 			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
 		}
@@ -67,18 +101,25 @@ func (r *Report) printProcesses(w io.Writer) {
 	for _, f := range r.Figures {
 		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, plainNumber(f.Value), f.Unit)
 	}
-	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
-	fmt.Fprintln(w)
+	if r.Scenario == "idle" {
+		fmt.Fprintf(w, "clients    %.0f %% of a CPU\n", 100*r.Client.CPUShare)
+		return
+	}
+	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU\n", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
 }
 
 func (r *Report) printVerdict(w io.Writer) {
-	many, _ := r.nouns()
+	many, _ := r.Nouns()
+	if r.Verified.OK && many == "sessions" {
+		fmt.Fprintf(w, "verified   all %d sessions: each was welcomed and said goodbye to\n", r.Verified.Received)
+		return
+	}
 	if r.Verified.OK {
 		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
 		return
 	}
 	came := "arrived"
-	if r.Scenario == "rpc" {
+	if many != "events" {
 		came = "were answered"
 	}
 	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
@@ -100,8 +141,11 @@ func (r *Report) printFloor(w io.Writer) {
 	}
 	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)\n", v.Median, len(v.Rounds), v.Min, v.Max)
 	for i, k := range v.Rounds {
-		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x;  p50 %s against %s, p99 %s against %s\n",
-			i+1, k.Router, k.Floor, v.Unit, k.Ratio, micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
+		if k.RouterP50 > 0 {
+			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		}
+		fmt.Fprintln(w)
 	}
 }
 

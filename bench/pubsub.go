@@ -79,7 +79,10 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	sessions := f.plan.sessions + f.plan.publishers + f.plan.stopped
-	m.sessionMemory(before, sessions)
+	subscribed := m.rss(router)
+	if len(f.plan.wanted) <= f.plan.sessions {
+		m.sessionMemory(before, sessions) // otherwise it would be the subscriptions'
+	}
 
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -113,7 +116,11 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	f.settle(func() bool { return f.received.Load() >= expected() })
 	f.hangUp()
 	f.verify()
-	return m.report(f.plan.scenario, f.run, f.plan.report, expected()), nil
+	out := m.report(f.plan.scenario, f.run, f.plan.report, expected())
+	if n := len(f.plan.wanted); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
+		out.Figures = append(out.Figures, Figure{"memory", round3(float64(subscribed-before) / float64(n)), "B/subscription"})
+	}
+	return out, nil
 }
 
 // subscribeAll opens the subscribing sessions and subscribes each to what it wants, many sessions at once.

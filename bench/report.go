@@ -81,8 +81,8 @@ type Round struct {
 // A Plan tells what was run.
 type Plan struct {
 	URL          string  `json:"url"`
-	Serializer   string  `json:"serializer"`
-	Loop         string  `json:"loop"` // "closed" or "open"
+	Serializer   string  `json:"serializer"` // or the names of several that took turns, with + between them
+	Loop         string  `json:"loop"`       // "closed" or "open"
 	InFlight     int     `json:"in_flight,omitempty"`
 	Rate         float64 `json:"rate,omitempty"`
 	PayloadBytes int     `json:"payload_bytes"`
@@ -139,7 +139,10 @@ type Verdict struct {
 }
 
 func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Report {
-	p.URL, p.Serializer, p.PayloadBytes = r.URL, client.SerializerName(r.Serializer), r.PayloadBytes
+	p.URL, p.PayloadBytes = r.URL, r.PayloadBytes
+	if p.Serializer == "" {
+		p.Serializer = client.SerializerName(r.Serializer)
+	}
 	p.Loop, p.InFlight = "closed", r.InFlight
 	from := "send time"
 	if r.Rate > 0 {

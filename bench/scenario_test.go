@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick is a load of a fifth of a second.
 func quick(s *stub, ser codec.Serializer) Load {
-	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
+	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 200 * time.Millisecond}
 }
 
 // counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
@@ -154,6 +154,35 @@ func TestRPCVerifies(t *testing.T) {
 	}
 }
 
+func TestProgressiveVerifies(t *testing.T) {
+	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		s := newStub(t)
+		r, err := RPC(t.Context(), RPCPlan{Load: quick(s, ser), Callers: 2, Results: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Scenario != "progressive" || r.Verified.Received == 0 || r.Verified.Received%5 != 0 || r.Plan.Progress != 5 {
+			t.Errorf("%s: %+v %+v", client.SerializerName(ser), r.Verified, r.Plan)
+		}
+	}
+	// A progressive result that is lost leaves a gap, and the last one comes too early.
+	s := newStub(t)
+	s.fault = func(n int, msg []byte) [][]byte {
+		if n == 21 {
+			return nil
+		}
+		return [][]byte{msg}
+	}
+	ctx, load := counted(t, s)
+	r, err := RPC(ctx, RPCPlan{Load: load, Results: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verified.OK || r.Verified.Failures["results lost"] != 1 || r.Verified.Failures["results that came out of place"] != 1 {
+		t.Errorf("%+v", r.Verified)
+	}
+}
+
 func TestRPCFindsFaults(t *testing.T) {
 	t.Run("loss", func(t *testing.T) {
 		s := newStub(t)
@@ -208,7 +237,7 @@ func TestRPCFindsFaults(t *testing.T) {
 func TestSeries(t *testing.T) {
 	s := newStub(t)
 	load := quick(s, codec.MessagePack)
-	load.Warmup, load.Duration = 0, 1600*time.Millisecond
+	load.Warmup, load.Duration = 0, 1100*time.Millisecond
 	r, err := RPC(t.Context(), RPCPlan{Load: load})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,7 +27,10 @@ type stub struct {
 	mu        sync.Mutex
 	sent      int // events or results
 	conns     map[*stubConn]bool
-	members   []*stubConn
+	sessions  uint64
+	oneID     bool         // every session gets the id 1
+	silent    bool         // GOODBYE is not answered, the connection is closed
+	topics    []*stubTopic // id is the index plus 7
 	callee    *stubConn
 	calls     map[uint64]stubCall // by invocation id
 	lastCall  uint64
@@ -36,6 +41,25 @@ type stub struct {
 type stubConn struct {
 	net.Conn
 	serializer codec.Serializer
+}
+
+// A stubTopic is one subscription and its members.
+type stubTopic struct {
+	uri     string
+	match   codec.Match
+	members []*stubConn
+}
+
+// matches is the plain rule, not a fast one.
+func (t *stubTopic) matches(uri string) bool {
+	switch t.match {
+	case codec.Prefix:
+		return strings.HasPrefix(uri, t.uri)
+	case codec.Wildcard:
+		want, got := strings.Split(t.uri, "."), strings.Split(uri, ".")
+		return slices.EqualFunc(want, got, func(w, g string) bool { return w == "" || w == g })
+	}
+	return uri == t.uri
 }
 
 type stubCall struct {
@@ -115,20 +139,43 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 	ser := c.serializer
 	switch m.Type {
 	case codec.Hello:
-		c.send(codec.AppendWelcome(nil, ser, 1, &codec.WelcomeDetails{Realm: string(m.URI)}))
+		if s.sessions++; s.oneID {
+			s.sessions = 1
+		}
+		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)}))
+	case codec.Goodbye:
+		if s.silent {
+			c.Close()
+			return
+		}
+		c.send(codec.AppendGoodbye(nil, ser, "wamp.close.goodbye_and_out", ""))
 	case codec.Subscribe:
-		s.members = append(s.members, c)
-		c.send(codec.AppendSubscribed(nil, ser, m.Request, 7))
+		i := slices.IndexFunc(s.topics, func(t *stubTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
+		if i < 0 {
+			i = len(s.topics)
+			s.topics = append(s.topics, &stubTopic{uri: string(m.URI), match: m.Options.Match})
+		}
+		s.topics[i].members = append(s.topics[i].members, c)
+		c.send(codec.AppendSubscribed(nil, ser, m.Request, uint64(i)+7))
+	case codec.Unsubscribe:
+		t := s.topics[m.ID-7]
+		t.members = slices.DeleteFunc(t.members, func(member *stubConn) bool { return member == c })
+		c.send(codec.AppendUnsubscribed(nil, ser, m.Request))
 	case codec.Register:
 		s.callee = c
 		c.send(codec.AppendRegistered(nil, ser, m.Request, 9))
 	case codec.Publish:
-		event, err := codec.AppendEvent(nil, ser, 7, 8, &codec.Details{}, &m.Payload)
-		if err != nil {
-			s.t.Error(err)
-		}
-		for _, member := range s.members {
-			s.deliver(member, event)
+		for i, t := range s.topics {
+			if !t.matches(string(m.URI)) {
+				continue
+			}
+			for _, member := range t.members {
+				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload)
+				if err != nil {
+					s.t.Error(err)
+				}
+				s.deliver(member, event)
+			}
 		}
 	case codec.Call:
 		if s.refuseURI != "" {
@@ -137,15 +184,21 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 		}
 		s.lastCall++
 		s.calls[s.lastCall] = stubCall{c, m.Request}
-		b, err := codec.AppendInvocation(nil, ser, s.lastCall, 9, &codec.Details{}, &m.Payload)
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Invocation, Format: ser, Request: s.lastCall, ID: 9, Dict: m.Dict, Payload: m.Payload,
+		})
 		if err != nil {
 			s.t.Error(err)
 		}
 		s.callee.send(b)
 	case codec.Yield:
 		call := s.calls[m.Request]
-		delete(s.calls, m.Request)
-		b, err := codec.AppendResult(nil, ser, call.request, &codec.Details{}, &m.Payload)
+		if !m.Options.Bool(codec.KeyProgress, false) {
+			delete(s.calls, m.Request)
+		}
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Result, Format: ser, Request: call.request, Dict: m.Dict, Payload: m.Payload,
+		})
 		if err != nil {
 			s.t.Error(err)
 		}

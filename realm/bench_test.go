@@ -69,7 +69,7 @@ func BenchmarkCall(b *testing.B) {
 		caller.handler.Receive(x, call)
 		callee.handler.Receive(x, yield)
 	}
-	if len(caller.calls.byID) != 0 {
+	if caller.calls.len() != 0 {
 		b.Fatal("calls are not answered")
 	}
 }

@@ -38,42 +38,6 @@ type call struct {
 	timer      *port.Timer
 }
 
-// calls is a table of open calls. Guarded by the conn lock of its session.
-type calls struct {
-	byID map[uint64]*call
-	peak int // most entries since the map was made
-}
-
-// callsPeakKept is the size from which on an emptied table gives its memory back.
-const callsPeakKept = 256
-
-func (t *calls) get(id uint64) *call { return t.byID[id] }
-
-func (t *calls) put(id uint64, c *call) {
-	if t.byID == nil {
-		t.byID = make(map[uint64]*call)
-	}
-	t.byID[id] = c
-	t.peak = max(t.peak, len(t.byID))
-}
-
-func (t *calls) remove(id uint64) {
-	delete(t.byID, id)
-	if len(t.byID) == 0 && t.peak > callsPeakKept {
-		*t = calls{}
-	}
-}
-
-// take empties the table and returns what was in it, oldest id first.
-func (t *calls) take() []*call {
-	taken := make([]*call, 0, len(t.byID))
-	for _, id := range sortedKeys(t.byID) {
-		taken = append(taken, t.byID[id])
-	}
-	*t = calls{}
-	return taken
-}
-
 // verdict is what became of an offered call.
 type verdict uint8
 
@@ -103,7 +67,7 @@ func (c *call) open(x port.Executor) opening {
 	if s.calls.get(c.request) != nil {
 		return openAlready
 	}
-	if len(s.calls.byID) >= s.realm.router.cfg.CallsMax {
+	if s.calls.len() >= s.realm.router.cfg.CallsMax {
 		return openTooMany
 	}
 	s.calls.put(c.request, c)
@@ -128,7 +92,7 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		}
 		return gone
 	}
-	if len(s.invocations.byID) >= s.realm.router.cfg.CallsMax {
+	if s.invocations.len() >= s.realm.router.cfg.CallsMax {
 		s.conn.Commit(x, tail)
 		return full
 	}

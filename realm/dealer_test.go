@@ -141,25 +141,6 @@ func TestRPC71(t *testing.T) {
 	}
 }
 
-// TestTableMemory: a table of calls that was large gives its memory back.
-func TestTableMemory(t *testing.T) {
-	var table calls
-	for i := range uint64(10_000) {
-		table.put(i, new(call))
-	}
-	for i := range uint64(10_000) {
-		table.remove(i)
-	}
-	if table.byID != nil || table.peak != 0 {
-		t.Error("the table of ten thousand calls is kept")
-	}
-	table.put(1, new(call))
-	table.remove(1)
-	if table.byID == nil {
-		t.Error("the table of one call is made anew for each")
-	}
-}
-
 // TestRPC53: every progressive result starts the timeout again, from whichever loop it comes; silence then ends the call.
 func TestRPC53(t *testing.T) {
 	for _, loop := range []int{0, 1} { // the callee's

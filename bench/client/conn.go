@@ -38,16 +38,20 @@ type Options struct {
 	TLS *tls.Config
 	// Agent is HELLO.Details.agent; default "Banyan client".
 	Agent string
+	// From is the address to connect from, nil for the system's choice. A client that opens many connections from one machine to one address
+	// runs out of ports: loopback has a network full of addresses.
+	From net.IP
 	// Header is sent with the WebSocket handshake, for instance Origin.
 	Header map[string]string
 }
 
 const (
-	messageBytesLimit = 1 << 24 // the longest message a RawSocket can announce
-	readBufferFirst   = 2 << 10
-	readBufferDefault = 64 << 10
-	queueBytesMax     = 4 << 20   // Send waits while more is queued
-	queueKeepBytes    = 256 << 10 // longer outbound buffers are not kept
+	messageBytesLimit   = 1 << 24 // the longest message a RawSocket can announce
+	readBufferFirst     = 2 << 10
+	readBufferDefault   = 64 << 10
+	queueBytesMax       = 4 << 20   // Send waits while more is queued
+	ipBindAddressNoPort = 24        // Linux: IP_BIND_ADDRESS_NO_PORT
+	queueKeepBytes      = 256 << 10 // longer outbound buffers are not kept
 )
 
 // A Conn is one transport to a router. One goroutine may receive; any goroutine may queue, flush and close.
@@ -107,7 +111,11 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	c.room = sync.NewCond(&c.mu)
 	c.mask = uint64(time.Now().UnixNano()) | 1
 
-	var d net.Dialer
+	d := net.Dialer{}
+	if o.From != nil && a.network == "tcp" {
+		d.LocalAddr = &net.TCPAddr{IP: o.From}
+		d.Control = latePort
+	}
 	c.net, err = d.DialContext(ctx, a.network, a.target)
 	if err != nil {
 		return nil, &ConnectError{URL: url, Err: err}
@@ -126,6 +134,15 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 		return nil, &ConnectError{URL: url, Err: err}
 	}
 	return c, nil
+}
+
+// latePort has the kernel choose the port when it knows the other end: otherwise one port serves one connection of the whole address.
+func latePort(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 func (c *Conn) open(ctx context.Context, a *address, o *Options) error {

@@ -1,7 +1,6 @@
 package floor_test
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -38,11 +37,9 @@ func start(t *testing.T, address string) string {
 	return s.Addr().String()
 }
 
-// load is a load that ends when about n messages have come.
-func load(t *testing.T, url string, ser codec.Serializer, payload int) (context.Context, bench.Load) {
-	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
-	t.Cleanup(cancel)
-	return ctx, bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1}
+// load is a load of some hundredths of a second.
+func load(url string, ser codec.Serializer, payload int) bench.Load {
+	return bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1, Duration: 40 * time.Millisecond}
 }
 
 // TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and serializer, with payloads
@@ -54,22 +51,54 @@ func TestFloorMovesTheBytes(t *testing.T) {
 		for i, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 			payload := []int{64, 300, 100_000}[i]
 			name := fmt.Sprintf("%s %s", strings.SplitN(url, ":", 2)[0], client.SerializerName(ser))
-			ctx, l := load(t, url, ser, payload)
-			r, err := bench.Fanout(ctx, bench.FanoutPlan{Load: l, Publishers: 2, Subscribers: 3})
+			l := load(url, ser, payload)
+			r, err := bench.Fanout(t.Context(), bench.FanoutPlan{Load: l, Publishers: 2, Subscribers: 3})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if !r.Verified.OK || r.Verified.Received == 0 {
 				t.Errorf("%s: %+v", name, r.Verified)
 			}
-			ctx, l = load(t, url, ser, payload)
-			r, err = bench.RPC(ctx, bench.RPCPlan{Load: l, Callers: 3, Callees: 2})
+			l = load(url, ser, payload)
+			r, err = bench.RPC(t.Context(), bench.RPCPlan{Load: l, Callers: 3, Callees: 2})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if !r.Verified.OK || r.Verified.Received == 0 {
 				t.Errorf("%s: %+v", name, r.Verified)
 			}
+			l = load(url, ser, payload)
+			r, err = bench.RPC(t.Context(), bench.RPCPlan{Load: l, Results: 4})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !r.Verified.OK || r.Verified.Received == 0 {
+				t.Errorf("%s, progressive: %+v", name, r.Verified)
+			}
+		}
+	}
+}
+
+// TestFloorCarriesSessions: sessions come and go, and many stay idle.
+func TestFloorCarriesSessions(t *testing.T) {
+	addr := start(t, "127.0.0.1:0")
+	for _, url := range []string{"ws://" + addr + "/ws", "rs://" + addr} {
+		l := load(url, codec.MessagePack, 64)
+		r, err := bench.Storm(t.Context(), bench.StormPlan{Load: l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Received == 0 {
+			t.Errorf("%+v", r.Verified)
+		}
+		l = load(url, codec.CBOR, 64)
+		l.Duration = 10 * time.Millisecond
+		r, err = bench.Idle(t.Context(), bench.IdlePlan{Load: l, Sessions: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Received != 300 {
+			t.Errorf("%+v", r.Verified)
 		}
 	}
 }

@@ -31,7 +31,9 @@ func newBench() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchFanout(), newBenchRPC(), newBenchFloor(), newBenchEcho())
+	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
+		newBenchIdle(), newBenchStorm(),
+		newBenchFloor(), newBenchEcho())
 	return cmd
 }
 
@@ -47,6 +49,8 @@ type loadFlags struct {
 	floor      bool
 	rounds     int
 	serveFlags []string
+
+	unused []string // flags that mean nothing to this scenario
 }
 
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
@@ -62,6 +66,14 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
 	l.out.flag(cmd, "")
+}
+
+// without takes flags that mean nothing to a scenario out of its help; using one is an error.
+func (l *loadFlags) without(cmd *cobra.Command, names ...string) {
+	l.unused = append(l.unused, names...)
+	for _, n := range names {
+		cmd.Flags().Lookup(n).Hidden = true
+	}
 }
 
 // plan completes the load from the flags.
@@ -83,6 +95,11 @@ type scenario func(ctx context.Context, load bench.Load) (*bench.Report, error)
 
 // run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the report.
 func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
+	for _, n := range l.unused {
+		if cmd.Flags().Changed(n) {
+			return usagef("--%s means nothing to %s", n, cmd.Name())
+		}
+	}
 	load, err := l.plan(cmd)
 	if err != nil {
 		return err
@@ -190,32 +207,6 @@ func newBenchFanout() *cobra.Command {
 	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
 	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
-	return cmd
-}
-
-func newBenchRPC() *cobra.Command {
-	var l loadFlags
-	var plan bench.RPCPlan
-	cmd := &cobra.Command{
-		Use:     "rpc",
-		Short:   "Callers to an echoing procedure; every result verified",
-		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if plan.Callers < 1 || plan.Callees < 1 {
-				return usagef("--callers and --callees must be at least 1")
-			}
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.RPC(ctx, plan)
-			})
-		},
-	}
-	l.flags(cmd, "caller")
-	l.floorFlags(cmd)
-	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
-	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
-	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
 	return cmd
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"banyan/bench"
+)
+
+func newBenchRPC() *cobra.Command {
+	var l loadFlags
+	var plan bench.RPCPlan
+	cmd := &cobra.Command{
+		Use:     "rpc",
+		Short:   "Callers to an echoing procedure; every result verified",
+		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if plan.Callers < 1 || plan.Callees < 1 {
+				return usagef("--callers and --callees must be at least 1")
+			}
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.RPC(ctx, plan)
+			})
+		},
+	}
+	l.flags(cmd, "caller")
+	l.floorFlags(cmd)
+	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
+	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
+	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
+	return cmd
+}
+
+func newBenchProgressive() *cobra.Command {
+	var l loadFlags
+	var plan bench.RPCPlan
+	cmd := &cobra.Command{
+		Use:     "progressive",
+		Short:   "Calls with progressive results; every result and their order verified",
+		Example: "  banyan bench progressive --results 100 --callers 4",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if plan.Callers < 1 || plan.Callees < 1 {
+				return usagef("--callers and --callees must be at least 1")
+			}
+			if plan.Results < 2 {
+				return usagef("--results must be at least 2")
+			}
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.RPC(ctx, plan)
+			})
+		},
+	}
+	l.flags(cmd, "caller")
+	l.floorFlags(cmd)
+	cmd.Flags().IntVar(&plan.Results, "results", 10, "results per call, the last one included; at least 2")
+	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
+	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
+	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
+	return cmd
+}
