@@ -35,6 +35,7 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	if most := filesMax() - filesReserve; plan.Sessions > most {
 		return nil, usage("%d sessions: the file limit of this process allows %d (ulimit -n)", plan.Sessions, most)
 	}
+	plan.Syscalls = SyscallsNone // no messages to count them by
 	r := newRun(plan.Load)
 	defer r.hangUp()
 	m := newMeasured(&r.Load)

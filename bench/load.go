@@ -34,6 +34,9 @@ type Load struct {
 	Warmup       time.Duration // before measuring; 0 is none
 	Duration     time.Duration // of measuring; 0 measures until the context ends
 
+	// Syscalls names the tool that counts the router's system calls, in a second of its own behind the measured time.
+	Syscalls string
+
 	// Progress is called about once a second from warm-up to the end. May be nil.
 	Progress func(Progress)
 
@@ -90,6 +93,8 @@ func (l *Load) check() error {
 		return usage("%d in flight: must be 1 to %d", l.InFlight, inFlightMax)
 	case l.Rate < 0 || l.Rate > 1e9:
 		return usage("rate %g: must be 0 to 1e9 per second", l.Rate)
+	case l.Syscalls != SyscallsNone && l.Syscalls != SyscallsPerf && l.Syscalls != SyscallsStrace:
+		return usage("system calls counted by %q: use %s or %s", l.Syscalls, SyscallsPerf, SyscallsStrace)
 	case l.Warmup < 0 || l.Duration < 0:
 		return usage("negative duration")
 	}
@@ -109,6 +114,7 @@ type run struct {
 	// Any goroutine.
 	received  atomic.Int64 // events or results
 	sent      atomic.Int64 // publications or calls
+	cycles    atomic.Int64 // of subscribing and unsubscribing
 	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
 	closing   atomic.Bool  // the end of a connection is expected
 	broken    atomic.Bool  // a connection was lost: not everything will come
@@ -303,6 +309,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	if r.now()-last.at >= intervalMin {
 		m.second(r, last, sessions, begin)
 	}
+	m.countSyscalls(ctx, r)
 	return nil
 }
 

@@ -13,10 +13,13 @@ type measured struct {
 
 	start, stop       time.Duration
 	sent, received    [2]int64
+	cycles            [2]int64
 	routerCPU, ownCPU [2]time.Duration
 	rssEnd            int64
 	perSession        int64
 	sessions          int
+	syscalls          float64 // per message
+	noSyscalls        string
 
 	elsewhere  bool // the router runs on another machine
 	loadBefore [3]float64
@@ -83,6 +86,7 @@ func (m *measured) sessionMemory(before int64, sessions int) {
 
 func (m *measured) read(r *run, router process, i int) {
 	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
+	m.cycles[i] = r.cycles.Load()
 	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
 	if router.pid != 0 {
 		cpu, err := router.cpu()

@@ -32,6 +32,8 @@ func (r *Report) Nouns() (many, one string) {
 		return "results", "result"
 	case "idle", "storm":
 		return "sessions", "session"
+	case "soak":
+		return "messages", "message"
 	}
 	return "events", "event"
 }
@@ -54,6 +56,7 @@ func (p *Plan) Shape() string {
 	part(p.Patterns, "patterns")
 	part(p.Matching, "matching")
 	part(p.Sessions, "sessions")
+	part(p.Stopped, "stopped readers")
 	part(p.Workers, "workers")
 	return strings.Join(parts, ", ")
 }
@@ -95,6 +98,12 @@ func (r *Report) printProcesses(w io.Writer) {
 			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
 		}
 		fmt.Fprintln(w)
+		switch {
+		case r.Router.SyscallsPerMessage > 0:
+			fmt.Fprintf(w, "syscalls   %.4f per %s\n", r.Router.SyscallsPerMessage, one)
+		case r.Router.NoSyscalls != "":
+			fmt.Fprintf(w, "syscalls   not counted: %s\n", r.Router.NoSyscalls)
+		}
 	} else {
 		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
 	}
@@ -119,7 +128,7 @@ func (r *Report) printVerdict(w io.Writer) {
 		return
 	}
 	came := "arrived"
-	if many != "events" {
+	if many != "events" && many != "messages" {
 		came = "were answered"
 	}
 	fmt.Fprintf(w, "FAILED     %d of %d %s %s\n", r.Verified.Received, r.Verified.Expected, many, came)
@@ -139,11 +148,18 @@ func (r *Report) printFloor(w io.Writer) {
 	if v == nil {
 		return
 	}
-	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)\n", v.Median, len(v.Rounds), v.Min, v.Max)
+	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)", v.Median, len(v.Rounds), v.Min, v.Max)
+	if v.MedianP50 > 0 {
+		fmt.Fprintf(w, "; p50 %.2f x, p99 %.2f x", v.MedianP50, v.MedianP99)
+	}
+	fmt.Fprintln(w)
 	for i, k := range v.Rounds {
 		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
 		if k.RouterP50 > 0 {
 			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+		}
+		if k.RouterSyscalls > 0 && k.FloorSyscalls > 0 {
+			fmt.Fprintf(w, ", syscalls %.4f against %.4f", k.RouterSyscalls, k.FloorSyscalls)
 		}
 		fmt.Fprintln(w)
 	}

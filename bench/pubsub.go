@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/bench/client"
@@ -114,11 +115,26 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	sending.Wait()
 	expected := func() int64 { return f.sent.Load() * int64(f.plan.deliveries) }
 	f.settle(func() bool { return f.received.Load() >= expected() })
+	var closed atomic.Int64
+	if err := each(context.WithoutCancel(ctx), len(stopped), func(_ context.Context, i int) error {
+		if closedByRouter(stopped[i]) {
+			closed.Add(1)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
 	f.hangUp()
 	f.verify()
 	out := m.report(f.plan.scenario, f.run, f.plan.report, expected())
 	if n := len(f.plan.wanted); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
 		out.Figures = append(out.Figures, Figure{"memory", round3(float64(subscribed-before) / float64(n)), "B/subscription"})
+	}
+	if len(stopped) > 0 {
+		out.Figures = append(out.Figures, Figure{"closed", float64(closed.Load()), "stopped readers"})
+	}
+	if f.plan.beside != nil {
+		out.Figures = append(out.Figures, Figure{"cycles", round3(ratio(float64(m.cycles[1]-m.cycles[0]), out.Seconds)), "cycles/s"})
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 )
 
 func TestTopicsVerifies(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	ctx, load := counted(t, s)
 	r, err := Topics(ctx, TopicsPlan{Load: load, Publishers: 2, Topics: 13, PerTopic: 3, Sessions: 5})
@@ -23,6 +24,7 @@ func TestTopicsVerifies(t *testing.T) {
 
 // TestTopicsFindsFaults: one event lost, and one that came for another subscription of the session.
 func TestTopicsFindsFaults(t *testing.T) {
+	t.Parallel()
 	for want, fault := range map[string]func(msg []byte) [][]byte{
 		"events lost": func([]byte) [][]byte { return nil },
 		// Of topic 1 instead of topic 0: one too many there, one too few here.
@@ -51,6 +53,7 @@ func TestTopicsFindsFaults(t *testing.T) {
 }
 
 func TestPatternsVerifies(t *testing.T) {
+	t.Parallel()
 	for _, matching := range []int{1, 3} {
 		s := newStub(t)
 		ctx, load := counted(t, s)
@@ -87,6 +90,7 @@ func TestPatternPlans(t *testing.T) {
 }
 
 func TestMixedVerifies(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	ctx, load := counted(t, s)
 	r, err := Fanout(ctx, FanoutPlan{Load: load, Mixed: true, Subscribers: 7})

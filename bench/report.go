@@ -60,6 +60,9 @@ type Versus struct {
 	Unit   string  `json:"unit"` // of Router and Floor in the rounds: "cpu-ns/received", "bytes/session"
 	Rounds []Round `json:"rounds"`
 	Median float64 `json:"median_ratio"` // of the rounds' ratios
+	// MedianP50 and MedianP99 are medians of the rounds' ratios of latency; they mean something at a fixed rate, or with one in flight. 0 without.
+	MedianP50 float64 `json:"median_p50_ratio,omitempty"`
+	MedianP99 float64 `json:"median_p99_ratio,omitempty"`
 	Min    float64 `json:"min_ratio"`
 	Max    float64 `json:"max_ratio"`
 }
@@ -76,6 +79,8 @@ type Round struct {
 	FloorP50        float64 `json:"floor_p50_us"`
 	RouterP99       float64 `json:"router_p99_us"`
 	FloorP99        float64 `json:"floor_p99_us"`
+	RouterSyscalls  float64 `json:"router_syscalls_per_received,omitempty"`
+	FloorSyscalls   float64 `json:"floor_syscalls_per_received,omitempty"`
 }
 
 // A Plan tells what was run.
@@ -96,7 +101,8 @@ type Plan struct {
 	Patterns     int     `json:"patterns,omitempty"`            // subscriptions of patterns
 	Matching     int     `json:"matching,omitempty"`            // of them, per publication
 	Progress     int     `json:"progressive_results,omitempty"` // results per call, the last one included
-	Workers      int     `json:"workers,omitempty"`             // sessions opened or churning side by side
+	Stopped      int     `json:"stopped_readers,omitempty"`
+	Workers      int     `json:"workers,omitempty"` // sessions opened or churning side by side
 }
 
 // Latency is in microseconds, from the time of sending (closed loop) or the intended time of sending (open loop) to the return of the read
@@ -125,7 +131,7 @@ type Process struct {
 	RSSBytes        int64   `json:"rss_bytes,omitempty"` // at the end of measuring
 	RSSPerSession   int64   `json:"rss_per_session_bytes,omitempty"`
 	SessionsCounted int     `json:"rss_sessions,omitempty"`
-	// SyscallsPerMessage is counted where --syscalls asks for it and the machine can; NoSyscalls says why it could not.
+	// SyscallsPerMessage is counted where Load.Syscalls asks for it and the machine can; NoSyscalls says why it could not.
 	SyscallsPerMessage float64 `json:"syscalls_per_received,omitempty"`
 	NoSyscalls         string  `json:"no_syscalls,omitempty"`
 }
@@ -164,6 +170,7 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 		out.Router = &Process{
 			PID: m.router.pid, Name: m.router.name(), RSSBytes: m.rssEnd,
 			RSSPerSession: m.perSession, SessionsCounted: m.sessions,
+			SyscallsPerMessage: math.Round(m.syscalls*1e5) / 1e5, NoSyscalls: m.noSyscalls,
 		}
 		out.Router.use(m.routerCPU, seconds, out.Received)
 	}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick is a load of a fifth of a second.
 func quick(s *stub, ser codec.Serializer) Load {
-	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 200 * time.Millisecond}
+	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
 }
 
 // counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
@@ -33,6 +33,7 @@ func counted(t *testing.T, s *stub) (context.Context, Load) {
 }
 
 func TestFanoutVerifies(t *testing.T) {
+	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newStub(t)
 		plan := FanoutPlan{Load: quick(s, ser), Publishers: 2, Subscribers: 5}
@@ -54,6 +55,7 @@ func TestFanoutVerifies(t *testing.T) {
 }
 
 func TestFanoutOpenLoop(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	ctx, load := counted(t, s)
 	load.Rate = 1000
@@ -68,6 +70,7 @@ func TestFanoutOpenLoop(t *testing.T) {
 
 // TestFanoutFindsFaults: each way of breaking the promise fails the verification, under its own name.
 func TestFanoutFindsFaults(t *testing.T) {
+	t.Parallel()
 	var held []byte
 	for name, c := range map[string]struct {
 		fault func(n int, msg []byte) [][]byte
@@ -130,6 +133,7 @@ func TestFanoutFindsFaults(t *testing.T) {
 }
 
 func TestRPCVerifies(t *testing.T) {
+	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newStub(t)
 		r, err := RPC(t.Context(), RPCPlan{Load: quick(s, ser), Callers: 3})
@@ -155,6 +159,7 @@ func TestRPCVerifies(t *testing.T) {
 }
 
 func TestProgressiveVerifies(t *testing.T) {
+	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newStub(t)
 		r, err := RPC(t.Context(), RPCPlan{Load: quick(s, ser), Callers: 2, Results: 5})
@@ -184,6 +189,7 @@ func TestProgressiveVerifies(t *testing.T) {
 }
 
 func TestRPCFindsFaults(t *testing.T) {
+	t.Parallel()
 	t.Run("loss", func(t *testing.T) {
 		s := newStub(t)
 		s.fault = func(n int, msg []byte) [][]byte {
@@ -235,6 +241,7 @@ func TestRPCFindsFaults(t *testing.T) {
 
 // TestSeries: a run has about one entry a second, and a last one that is nearly as long.
 func TestSeries(t *testing.T) {
+	t.Parallel()
 	s := newStub(t)
 	load := quick(s, codec.MessagePack)
 	load.Warmup, load.Duration = 0, 1100*time.Millisecond

@@ -12,6 +12,7 @@ import (
 )
 
 func TestStormVerifies(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		prepare func(s *stub)
 		want    string // the failure
@@ -48,6 +49,7 @@ func TestStormVerifies(t *testing.T) {
 }
 
 func TestIdleVerifies(t *testing.T) {
+	t.Parallel()
 	for _, silent := range []bool{false, true} {
 		s := newStub(t)
 		s.silent = silent

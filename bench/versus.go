@@ -127,6 +127,7 @@ func compare(router, floor *Report) (Round, string, error) {
 		unit = "bytes/session"
 		r.Router, r.Floor = float64(router.Router.RSSPerSession), float64(floor.Router.RSSPerSession)
 	}
+	r.RouterSyscalls, r.FloorSyscalls = router.Router.SyscallsPerMessage, floor.Router.SyscallsPerMessage
 	r.Ratio = round3(ratio(r.Router, r.Floor))
 	return r, unit, nil
 }
@@ -150,7 +151,19 @@ func (v *Versus) summarize() int {
 	at := func(i int) float64 { return v.Rounds[order[i]].Ratio }
 	v.Min, v.Max = at(0), at(n-1)
 	v.Median = round3((at((n-1)/2) + at(n/2)) / 2)
+	v.MedianP50 = v.median(func(k *Round) float64 { return ratio(k.RouterP50, k.FloorP50) })
+	v.MedianP99 = v.median(func(k *Round) float64 { return ratio(k.RouterP99, k.FloorP99) })
 	return order[(n-1)/2]
+}
+
+func (v *Versus) median(of func(*Round) float64) float64 {
+	var all []float64
+	for i := range v.Rounds {
+		all = append(all, of(&v.Rounds[i]))
+	}
+	slices.Sort(all)
+	n := len(all)
+	return round3((all[(n-1)/2] + all[n/2]) / 2)
 }
 
 func round3(v float64) float64 { return math.Round(v*1000) / 1000 }

@@ -42,7 +42,7 @@ func TestAgainst(t *testing.T) {
 		if url != "ws://1.2.3.4:5/ws" || pid == 0 {
 			t.Errorf("told to run against %q, process %d", url, pid)
 		}
-		r := &Report{Scenario: "fanout", Router: &Process{CPUPerMessage: costs[n]}, Verified: Verdict{OK: true}, Trust: Trust{Judged: true, OK: true}}
+		r := &Report{Scenario: "fanout", Router: &Process{CPUPerMessage: costs[n]}, Latency: Latency{P50: 10, P99: costs[n]}, Verified: Verdict{OK: true}, Trust: Trust{Judged: true, OK: true}}
 		if n == 2 {
 			r.Trust = Trust{Judged: true, OtherCPU: 1, Reasons: []string{"somebody compiled"}}
 		}
@@ -56,7 +56,7 @@ func TestAgainst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := r.Floor; v.Median != 1.2 || v.Min != 1.1 || v.Max != 1.5 || len(v.Rounds) != 3 || v.Unit != "cpu-ns/received" || r.Router.CPUPerMessage != 120 {
+	if v := r.Floor; v.Median != 1.2 || v.Min != 1.1 || v.Max != 1.5 || len(v.Rounds) != 3 || v.MedianP50 != 1 || v.MedianP99 != 1.2 || v.Unit != "cpu-ns/received" || r.Router.CPUPerMessage != 120 {
 		t.Errorf("%+v, router of the median round %+v", v, r.Router)
 	}
 	if r.Verified.OK || r.Verified.Failures["round 2, router: events lost"] != 2 {

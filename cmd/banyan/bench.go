@@ -32,19 +32,21 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(),
 		newBenchFloor(), newBenchEcho())
+	cmd.AddCommand(newBenchCompare(), newBenchGate())
 	return cmd
 }
 
 // loadFlags are the flags of both scenarios.
 type loadFlags struct {
 	connection
-	load    bench.Load
-	asJSON  bool
-	quiet   bool
-	lenient bool
-	out     outFolder
+	load     bench.Load
+	asJSON   bool
+	quiet    bool
+	lenient  bool
+	syscalls string
+	out      outFolder
 
 	floor      bool
 	rounds     int
@@ -64,6 +66,8 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f.IntVar(&l.load.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
+	f.StringVar(&l.syscalls, "syscalls", "auto", "count the router's system calls for a second after measuring: no, perf, strace (slows the router\n"+
+		"down while it counts), or auto: perf for runs of 2 s or more")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
 	l.out.flag(cmd, "")
 }
@@ -76,6 +80,15 @@ func (l *loadFlags) without(cmd *cobra.Command, names ...string) {
 	}
 }
 
+// redefault changes the default of a flag for one scenario.
+func redefault(cmd *cobra.Command, name, value string) {
+	f := cmd.Flags().Lookup(name)
+	f.DefValue = value
+	if err := f.Value.Set(value); err != nil {
+		panic(err) // a default of ours that does not parse
+	}
+}
+
 // plan completes the load from the flags.
 func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
 	o, err := l.options()
@@ -84,6 +97,14 @@ func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
 	}
 	load := l.load
 	load.URL, load.Realm, load.Serializer, load.Batched, load.TLS = l.url, l.realm, o.Serializer, l.batched, l.tls()
+	switch {
+	case l.syscalls == "auto" && load.Duration >= 2*time.Second:
+		load.Syscalls = bench.SyscallsPerf
+	case l.syscalls == "auto", l.syscalls == "no":
+		load.Syscalls = bench.SyscallsNone
+	default:
+		load.Syscalls = l.syscalls
+	}
 	if !l.quiet {
 		load.Progress = liveLine(cmd.ErrOrStderr())
 	}

@@ -56,6 +56,90 @@ func newBenchPatterns() *cobra.Command {
 	return cmd
 }
 
+func newBenchSlow() *cobra.Command {
+	var l loadFlags
+	var plan bench.SlowPlan
+	cmd := &cobra.Command{
+		Use:   "slow",
+		Short: "Subscribers that never read: what they do to the others",
+		Long: "Fan-out at a fixed rate, first without and then with subscribers that never read: the p99 of the others in both, the router's memory, and\n" +
+			"whether the stopped readers were closed. Takes twice --duration.",
+		Example: "  banyan bench slow --stopped 10 --rate 1000",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.Slow(ctx, plan)
+			})
+		},
+	}
+	l.flags(cmd, "publisher")
+	l.without(cmd, "inflight")
+	redefault(cmd, "payload", "4096")
+	redefault(cmd, "rate", "500")
+	cmd.Flags().Lookup("rate").Usage = "publications per second"
+	f := cmd.Flags()
+	f.IntVar(&plan.Subscribers, "subscribers", 100, "subscribers that read")
+	f.IntVar(&plan.Stopped, "stopped", 1, "subscribers that do not")
+	return cmd
+}
+
+func newBenchChurn() *cobra.Command {
+	var l loadFlags
+	var plan bench.ChurnPlan
+	cmd := &cobra.Command{
+		Use:   "churn",
+		Short: "Subscribe and unsubscribe while publishing: cost of a cycle, and what it does to the events",
+		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all the time: what a cycle costs the router,\n" +
+			"and the p99 of the events in both. Takes twice --duration.",
+		Example: "  banyan bench churn --churners 20 --cycles 50000",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.Churn(ctx, plan)
+			})
+		},
+	}
+	l.flags(cmd, "churner: the cycles of a burst")
+	redefault(cmd, "rate", "500")
+	cmd.Flags().Lookup("rate").Usage = "publications per second"
+	f := cmd.Flags()
+	f.IntVar(&plan.Subscribers, "subscribers", 100, "subscribers that stay")
+	f.IntVar(&plan.Churners, "churners", 10, "sessions that subscribe and unsubscribe")
+	f.Float64Var(&plan.Cycles, "cycles", 20_000, "cycles per second of all of them, in bursts of --inflight")
+	return cmd
+}
+
+func newBenchSoak() *cobra.Command {
+	var l loadFlags
+	var plan bench.SoakPlan
+	cmd := &cobra.Command{
+		Use:   "soak",
+		Short: "Publications, calls and sessions for hours; fails on loss and on growth",
+		Long: "Publications, calls and sessions that come and go, all at once and at fixed rates, for --duration. Fails when a message is lost, twice, out\n" +
+			"of order or changed, and when the router's memory grows by more than 10 % (at least 8 MiB) from the second to the last quarter.",
+		Example: "  banyan bench soak --duration 8h --quiet",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
+				plan.Load = load
+				return bench.Soak(ctx, plan)
+			})
+		},
+	}
+	l.flags(cmd, "sender")
+	l.without(cmd, "inflight")
+	redefault(cmd, "rate", "200")
+	cmd.Flags().Lookup("rate").Usage = "publications per second, and as many calls"
+	redefault(cmd, "duration", "10m")
+	f := cmd.Flags()
+	f.IntVar(&plan.Subscribers, "subscribers", 20, "subscribers")
+	f.IntVar(&plan.Callers, "callers", 4, "callers")
+	f.IntVar(&plan.Sessions, "sessions", 10, "sessions that come and go per second")
+	return cmd
+}
+
 func newBenchMixed() *cobra.Command {
 	var l loadFlags
 	plan := bench.FanoutPlan{Mixed: true}
