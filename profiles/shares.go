@@ -10,7 +10,8 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// A Category is a kind of work, judged by the function that was running: the leaf of the stack, innermost inlined call first.
+// A Category is a kind of work, judged by the function that was running: the leaf of the stack, innermost inlined call first. A function of
+// the runtime that no rule knows is judged by its caller.
 type Category int
 
 // Categories, in the order of a report.
@@ -19,7 +20,8 @@ const (
 	Scheduler                 // the Go scheduler: goroutine switches, thread wake-ups, timers, network poller
 	GC                        // garbage collection: mark, sweep, write barriers
 	Malloc                    // allocation
-	Memory                    // copying, clearing and comparing bytes
+	Memory                    // copying, clearing, comparing and hashing bytes
+	Maps                      // Go maps
 	Codec                     // banyan/codec and what it uses to encode
 	Engine                    // banyan/engine, gnet's poller, WebSocket
 	Realm                     // banyan/realm
@@ -27,7 +29,7 @@ const (
 	categories
 )
 
-var categoryNames = [categories]string{"syscall", "scheduler", "gc", "malloc", "memory", "codec", "engine", "realm", "other"}
+var categoryNames = [categories]string{"syscall", "scheduler", "gc", "malloc", "memory", "maps", "codec", "engine", "realm", "other"}
 
 func (c Category) String() string {
 	if c < 0 || c >= categories {
@@ -117,6 +119,10 @@ var rules = map[string]Category{
 	"runtime.(*scavenge":      GC,
 	"runtime.bgscavenge":      GC,
 	"runtime.gcWriteBarrier":  GC,
+	"gcWriteBarrier":          GC,
+	"runtime.wbZero":          GC,
+	"runtime.wbMove":          GC,
+	"expandAVX512":            GC,
 	"internal/runtime/gc":     GC,
 	"runtime.(*markBits)":     GC,
 	"runtime.freeDeadSpan":    GC,
@@ -140,6 +146,10 @@ var rules = map[string]Category{
 	"runtime.rawbyteslice":     Malloc,
 	"runtime.rawstring":        Malloc,
 	"runtime.slicebytetostr":   Malloc,
+	"sync.(*Pool)":             Malloc,
+	"sync.(*pool":              Malloc,
+	"sync.runtime_procPin":     Malloc,
+	"sync.runtime_procUnpin":   Malloc,
 	"runtime.stringtoslicebyt": Malloc,
 
 	"runtime.memmove":      Memory,
@@ -152,6 +162,12 @@ var rules = map[string]Category{
 	"internal/bytealg.":    Memory,
 	"aeshashbody":          Memory,
 	"runtime.memhash":      Memory,
+	"hash/maphash.":        Memory,
+	"runtime.strhash":      Memory,
+	"countbody":            Memory,
+
+	"runtime.map":           Maps,
+	"internal/runtime/maps": Maps,
 
 	"banyan/codec":                      Codec,
 	"github.com/tinylib/msgp":           Codec,
@@ -177,9 +193,12 @@ func Classify(function string) Category {
 
 // Shares is where the CPU time of a profile went.
 type Shares struct {
-	Samples int64 // stacks counted; below about 5000 a share is known to a point or two only
-	CPU     int64 // ns
-	ByKind  [categories]int64
+	Samples  int64 // stacks counted; below about 5000 a share is known to a point or two only
+	CPU      int64 // ns
+	ByKind   [categories]int64
+	flat     [categories]map[string]int64 // ns by function that was running
+	cpuIndex int                          // of the CPU time in a sample's values
+
 	// OthersTop are the functions with the most time in Other, at most ten, for whoever tends the rules.
 	OthersTop []FunctionTime
 }
@@ -221,31 +240,52 @@ func Sum(p *profile.Profile) (*Shares, error) {
 	if cpu < 0 {
 		return nil, fmt.Errorf("read profile: no CPU times in it; record one with net/http/pprof or go test -cpuprofile")
 	}
-	s := &Shares{}
-	others := map[string]int64{}
+	s := &Shares{cpuIndex: cpu}
+	for c := range s.flat {
+		s.flat[c] = map[string]int64{}
+	}
 	for _, sample := range p.Sample {
 		v := sample.Value[cpu]
-		name := leaf(sample)
-		c := Classify(name)
+		name, c := judge(sample)
 		s.CPU += v
 		s.ByKind[c] += v
+		s.flat[c][name] += v
 		if count >= 0 {
 			s.Samples += sample.Value[count]
 		}
-		if c == Other {
-			others[name] += v
-		}
 	}
-	s.OthersTop = top(others, 10)
+	s.OthersTop = top(s.flat[Other], 10)
 	return s, nil
 }
 
-// leaf is the function that was running. Line[0] is the innermost inlined call.
-func leaf(s *profile.Sample) string {
-	if len(s.Location) == 0 || len(s.Location[0].Line) == 0 || s.Location[0].Line[0].Function == nil {
-		return ""
+// judge returns the function that was running, "" if it has no name, and the category of its work. Line[0] is the innermost inlined call.
+func judge(s *profile.Sample) (function string, c Category) {
+	first := true
+	for _, l := range s.Location {
+		for _, line := range l.Line {
+			if line.Function == nil {
+				return function, Other
+			}
+			name := line.Function.Name
+			if first {
+				function, first = name, false
+			}
+			if c := Classify(name); c != Other || !ofRuntime(name) {
+				return function, c
+			}
+		}
 	}
-	return s.Location[0].Line[0].Function.Name
+	return function, Other
+}
+
+// ofRuntime reports whether a function works for whoever called it: the runtime and the packages below it.
+func ofRuntime(function string) bool {
+	for _, prefix := range []string{"runtime.", "internal/", "sync.", "sync/atomic.", "errors."} {
+		if strings.HasPrefix(function, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // Print writes the table.

@@ -22,6 +22,9 @@ func TestClassify(t *testing.T) {
 		{"runtime.mallocgcTiny", Malloc},
 		{"runtime.mallocgc", Malloc},
 		{"runtime.memmove", Memory},
+		{"runtime.mapassign_fast64", Maps},
+		{"internal/runtime/maps.(*table).Delete", Maps},
+		{"sync.(*Pool).Get", Malloc},
 		{"banyan/codec.(*Decoder).Decode", Codec},
 		{"banyan/engine.(*loop).run", Engine},
 		{"banyan/engine/port.x", Engine},
@@ -107,6 +110,25 @@ func TestShares(t *testing.T) {
 	s.Print(&out)
 	if !strings.Contains(out.String(), "syscall     50.0 %") {
 		t.Errorf("the table lacks the syscall share:\n%s", out.String())
+	}
+}
+
+// A helper of the runtime counts for who called it, whatever else may be above.
+func TestJudgeByCaller(t *testing.T) {
+	for _, c := range []struct {
+		stack []string
+		want  Category
+	}{
+		{[]string{"runtime.heapArenaOf", "runtime.spanOf", "runtime.findObject", "banyan/realm.x"}, GC},
+		{[]string{"runtime.asyncPreempt", "banyan/engine.(*loop).run"}, Engine},
+		{[]string{"internal/strconv.formatBase10", "strconv.AppendUint", "banyan/codec.x"}, Other},
+		{[]string{"runtime.systemstack"}, Other},
+	} {
+		s := stacks(map[string]int64{strings.Join(c.stack, " "): 10}).Sample[0]
+		f, got := judge(s)
+		if got != c.want || f != c.stack[0] {
+			t.Errorf("judge(%v) = %q, %v; want %v", c.stack, f, got, c.want)
+		}
 	}
 }
 

@@ -68,7 +68,8 @@ type planView struct {
 	Table       *Table
 	Peers       []peerView
 	Warnings    []string
-	Memory      bool // some peer's memory is known
+	Doubted     string // sums the warnings up
+	Memory      bool   // some peer's memory is known
 	CPU         bool
 	Latency     string // id of a plot
 	Throughput  string
@@ -196,6 +197,7 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 			seconds.Series = append(seconds.Series, series{peer, s.Colour, c})
 		}
 	}
+	p.Doubted = doubted(d, name)
 	scale(p.Peers, func(s *peerView) []*bar { return []*bar{&s.Router, &s.Client} })
 	scale(p.Peers, func(s *peerView) []*bar { return []*bar{&s.Memory} })
 	if len(latency.Series) > 0 {
@@ -310,6 +312,39 @@ func warnings(peer string, reports []*bench.Report) []string {
 		}
 	}
 	return out
+}
+
+// doubted counts the runs of a plan that warnings are about.
+func doubted(d *Document, plan string) string {
+	var runs, failed, disturbed, clients int
+	for _, r := range d.Runs {
+		if r.Plan != plan {
+			continue
+		}
+		runs++
+		if !r.Report.Verified.OK {
+			failed++
+		}
+		if r.Report.Trust.Judged && r.Report.Trust.Disturbed() {
+			disturbed++
+		} else if r.Report.Trust.ClientsBusy {
+			clients++
+		}
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{failed, "failed verification"},
+		{disturbed, "were disturbed"},
+		{clients, "had clients busier than the router, which spoils throughput and latency but not CPU time per message"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return fmt.Sprintf("Of %d runs %s.", runs, strings.Join(parts, ", "))
 }
 
 func sortedKeys(m map[string]int64) []string {

@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"banyan/bench/client":     {"banyan/codec", "github.com/gobwas/ws"},
 	"banyan/bench":            {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
 	"banyan/bench/report":     {"banyan/bench", "github.com/HdrHistogram/hdrhistogram-go"},
+	"banyan/bench/compare":    {"banyan/bench", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }
 

@@ -34,6 +34,7 @@ func newBench() *cobra.Command {
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
 		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(),
 		newBenchFloor(), newBenchEcho())
+	cmd.AddCommand(newBenchCompare())
 	return cmd
 }
 

@@ -1,0 +1,115 @@
+package compare
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// crossbarVersion is what is installed when the machine has no Crossbar.io.
+const crossbarVersion = "26.10.1"
+
+// prepareCrossbar finds Crossbar.io, or installs it into a virtual environment in the cache.
+func (c *comparison) prepareCrossbar(ctx context.Context, p *peer) error {
+	program, err := exec.LookPath("crossbar")
+	if err != nil {
+		if program, err = c.installCrossbar(ctx); err != nil {
+			return err
+		}
+	}
+	out, err := exec.CommandContext(ctx, program, "version").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s version: %w: %s", program, err, lastLines(out, 3))
+	}
+	for line := range strings.Lines(string(out)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "Crossbar.io" {
+			p.version = strings.TrimSpace(value)
+		}
+	}
+	folder := filepath.Join(c.Scratch, "crossbar")
+	shown, err := json.Marshal(crossbarConfig("PORT"))
+	if err != nil {
+		return err
+	}
+	p.config = string(shown)
+	p.command = func(address string) []string {
+		// The configuration holds the port; writing it is part of the command.
+		if _, port, err := net.SplitHostPort(address); err == nil {
+			writeCrossbarConfig(folder, port)
+		}
+		return []string{program, "start", "--cbdir", folder, "--loglevel", "warn"}
+	}
+	p.argv0, p.workers = "crossbar", true
+	return writeCrossbarConfig(folder, "0")
+}
+
+// installCrossbar installs the pinned version once.
+func (c *comparison) installCrossbar(ctx context.Context) (string, error) {
+	environment := filepath.Join(c.Cache, "crossbar-"+crossbarVersion)
+	program := filepath.Join(environment, "bin", "crossbar")
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return "", errors.New("no `crossbar` on this machine, and no python3 to install it with")
+	}
+	c.Told("%-8s  installing crossbar==%s, this takes a minute", "crossbar", crossbarVersion)
+	for _, words := range [][]string{
+		{python, "-m", "venv", environment},
+		{filepath.Join(environment, "bin", "pip"), "install", "--quiet", "crossbar==" + crossbarVersion},
+	} {
+		if out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("no `crossbar` on this machine, and it cannot be installed: %w: %s", err, lastLines(out, 2))
+		}
+	}
+	return program, nil
+}
+
+// crossbarConfig is one router worker with one realm that everybody may use.
+func crossbarConfig(port string) map[string]any {
+	var number any = port
+	if n, err := strconv.Atoi(port); err == nil {
+		number = n
+	}
+	return map[string]any{
+		"version": 2,
+		"workers": []any{map[string]any{
+			"type": "router",
+			"realms": []any{map[string]any{
+				"name": realm,
+				"roles": []any{map[string]any{
+					"name": "anonymous",
+					"permissions": []any{map[string]any{
+						"uri": "", "match": "prefix",
+						"allow": map[string]any{"call": true, "register": true, "publish": true, "subscribe": true},
+						"cache": true,
+					}},
+				}},
+			}},
+			"transports": []any{map[string]any{
+				"type":     "web",
+				"endpoint": map[string]any{"type": "tcp", "port": number, "interface": "127.0.0.1"},
+				"paths":    map[string]any{"ws": map[string]any{"type": "websocket"}},
+			}},
+		}},
+	}
+}
+
+func writeCrossbarConfig(folder, port string) error {
+	b, err := json.MarshalIndent(crossbarConfig(port), "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "config.json"), b, 0o644)
+}

@@ -1,0 +1,231 @@
+package compare
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"golang.org/x/perf/benchmath"
+
+	"banyan/bench"
+	"banyan/bench/report"
+)
+
+const (
+	alpha     = 0.05
+	roundsMin = 4    // fewer on a side cannot reach alpha, whatever they show
+	spreadMax = 0.25 // of the median, between the largest and the smallest round
+	lostMax   = 0.01 // share of messages; above it the figures of a run mean nothing
+)
+
+// A figure is what is compared.
+type figure struct {
+	name   string
+	better int // +1 higher, -1 lower
+	text   func(float64) string
+	value  func(*bench.Report) (float64, bool)
+	// verdict tells of a significant difference, the peer's median being ratio times the first one's.
+	verdict string
+}
+
+func figures(scenario string) []figure {
+	many, one := report.Nouns(scenario)
+	router := func(f func(*bench.Process) float64) func(*bench.Report) (float64, bool) {
+		return func(r *bench.Report) (float64, bool) {
+			if r.Router == nil {
+				return 0, false
+			}
+			return f(r.Router), true
+		}
+	}
+	return []figure{
+		{
+			"router CPU per " + one, -1, report.Nanos,
+			router(func(p *bench.Process) float64 { return p.CPUPerMessage }), "CPU time per " + one,
+		},
+		{
+			many + "/s", +1, report.Grouped,
+			func(r *bench.Report) (float64, bool) { return r.PerSecond, true }, "",
+		},
+		{
+			"latency p50", -1, report.Micros,
+			func(r *bench.Report) (float64, bool) { return r.Latency.P50, r.Latency.Count > 0 }, "",
+		},
+		{
+			"latency p99", -1, report.Micros,
+			func(r *bench.Report) (float64, bool) { return r.Latency.P99, r.Latency.Count > 0 }, "",
+		},
+		{
+			"router memory", -1, report.Bytes,
+			router(func(p *bench.Process) float64 { return float64(p.RSSBytes) }), "",
+		},
+	}
+}
+
+// A sample is one figure of one peer over the rounds.
+type sample []float64
+
+// spread is the distance of the extremes as a share of the median.
+func (s sample) spread() float64 {
+	m := report.Median(s)
+	if len(s) == 0 || m == 0 {
+		return 0
+	}
+	return (slices.Max(s) - slices.Min(s)) / math.Abs(m)
+}
+
+// An outcome is the comparison of two samples.
+type outcome struct {
+	kind  report.Kind
+	ratio float64 // of the medians, new to old
+	p     float64
+}
+
+// test compares s with the reference.
+func test(reference, s sample, better int) outcome {
+	o := outcome{ratio: report.Median(s) / report.Median(reference)}
+	if len(reference) == 0 || len(s) == 0 {
+		return outcome{kind: report.Noisy, p: 1, ratio: math.NaN()}
+	}
+	thresholds := benchmath.Thresholds{CompareAlpha: alpha}
+	c := benchmath.AssumeNothing.Compare(
+		benchmath.NewSample(slices.Clone(reference), &thresholds), benchmath.NewSample(slices.Clone(s), &thresholds))
+	o.p = c.P
+	switch {
+	case min(len(reference), len(s)) < roundsMin:
+		o.kind = report.Noisy
+	case c.P < alpha && o.ratio != 1:
+		o.kind = report.Worse
+		if (o.ratio > 1) == (better > 0) {
+			o.kind = report.Better
+		}
+	case max(reference.spread(), s.spread()) > spreadMax:
+		o.kind = report.Noisy
+	default:
+		o.kind = report.Same
+	}
+	return o
+}
+
+// text says how a peer stands to the first.
+func (o outcome) text(rounds int) string {
+	switch o.kind {
+	case report.Better, report.Worse:
+		return fmt.Sprintf("%s, p=%.3f", report.Times(o.ratio), o.p)
+	case report.Same:
+		return fmt.Sprintf("no difference (p=%.2f)", o.p)
+	}
+	if rounds < roundsMin {
+		return fmt.Sprintf("too few rounds to tell (%s)", report.Times(o.ratio))
+	}
+	return fmt.Sprintf("too noisy to tell (p=%.2f)", o.p)
+}
+
+// usable says whether the figures of a run mean something: few enough messages were lost.
+func usable(r *bench.Report) bool {
+	if r.Received == 0 {
+		return false
+	}
+	return r.Verified.OK || float64(r.Verified.Expected-r.Verified.Received) <= lostMax*float64(r.Verified.Expected)
+}
+
+// take gathers a figure of the usable runs.
+func take(reports []*bench.Report, f figure) sample {
+	var s sample
+	for _, r := range reports {
+		if v, known := f.value(r); known && usable(r) {
+			s = append(s, v)
+		}
+	}
+	return s
+}
+
+// judge compares the peers on a plan with the first of them that played it.
+func judge(d *report.Document, p *plan, order []string) (report.Table, []string) {
+	t := report.Table{Plan: p.name, About: p.about()}
+	for _, name := range order {
+		if len(d.Of(p.name, name)) > 0 {
+			t.Peers = append(t.Peers, name)
+		}
+	}
+	first := t.Peers[0]
+	if run := d.Of(p.name, first)[0]; run.Plan.Serializer != "" {
+		t.About += fmt.Sprintf(", %s, %d-byte payload", run.Plan.Serializer, run.Plan.PayloadBytes)
+	}
+	var verdicts []string
+	for _, f := range figures(p.scenario) {
+		row := report.Row{Figure: f.name}
+		reference := take(d.Of(p.name, first), f)
+		for _, name := range t.Peers {
+			s := take(d.Of(p.name, name), f)
+			if len(s) == 0 {
+				row.Cells = append(row.Cells, report.Cell{Text: "–", Delta: "no usable round"})
+				continue
+			}
+			median := report.Median(s)
+			cell := report.Cell{Text: f.text(median), Value: median}
+			if name != first && len(reference) > 0 {
+				o := test(reference, s, f.better)
+				cell.Kind, cell.Delta = o.kind, o.text(min(len(s), len(reference)))
+				if f.verdict != "" {
+					verdicts = append(verdicts, o.sentence(p.name, first, name, f.verdict, len(s)))
+				}
+			}
+			row.Cells = append(row.Cells, cell)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	if row, ok := multiples(d, p, t.Peers); ok {
+		t.Rows = slices.Insert(t.Rows, 1, row)
+	}
+	return t, verdicts
+}
+
+// sentence is the verdict on one figure.
+func (o outcome) sentence(plan, first, name, what string, rounds int) string {
+	switch o.kind {
+	case report.Better, report.Worse:
+		return fmt.Sprintf("%s: %s needs %s the %s of %s (p=%.3f, %d rounds).", plan, name, report.Times(o.ratio), what, first, o.p, rounds)
+	case report.Same:
+		return fmt.Sprintf("%s: no difference in %s between %s and %s (p=%.2f).", plan, what, name, first, o.p)
+	}
+	return fmt.Sprintf("%s: %s of %s against %s: %s.", plan, what, name, first, o.text(rounds))
+}
+
+// multiples is the row of costs as multiples of the floor's in the same round.
+func multiples(d *report.Document, p *plan, peers []string) (report.Row, bool) {
+	row := report.Row{Figure: "× floor, same round"}
+	if !slices.Contains(peers, report.FloorName) || len(peers) < 2 {
+		return row, false
+	}
+	for _, name := range peers {
+		s := CostRatios(d, p.name, name)
+		if len(s) == 0 {
+			row.Cells = append(row.Cells, report.Cell{Text: "–"})
+			continue
+		}
+		cell := report.Cell{Value: report.Median(s), Text: report.Times(report.Median(s))}
+		if name != report.FloorName && len(s) > 1 {
+			cell.Delta = fmt.Sprintf("%s to %s", report.Times(slices.Min(s)), report.Times(slices.Max(s)))
+		}
+		row.Cells = append(row.Cells, cell)
+	}
+	return row, true
+}
+
+// CostRatios returns, for each round that both played, the router's CPU time per message as a multiple of the floor's.
+func CostRatios(d *report.Document, plan, peer string) []float64 {
+	floor := map[int]float64{}
+	for _, r := range d.Runs {
+		if r.Plan == plan && r.Peer == report.FloorName && r.Report.Router != nil && usable(r.Report) {
+			floor[r.Round] = r.Report.Router.CPUPerMessage
+		}
+	}
+	var s []float64
+	for _, r := range d.Runs {
+		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && usable(r.Report) && floor[r.Round] > 0 {
+			s = append(s, r.Report.Router.CPUPerMessage/floor[r.Round])
+		}
+	}
+	return s
+}

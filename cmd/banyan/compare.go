@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"banyan/bench/client"
+	"banyan/bench/compare"
+	"banyan/bench/report"
+)
+
+func newBenchCompare() *cobra.Command {
+	var (
+		o          compare.Options
+		serializer string
+		out        outFolder
+		quiet      bool
+	)
+	cmd := &cobra.Command{
+		Use:   "compare",
+		Short: "Routers in turn under the same load, with a statistical test",
+		Long: "Run routers in turn under the same load, a fresh process each time, and say what differs.\n\n" +
+			"Peers: banyan (this very program), floor (see banyan bench floor), nexus, xconn and nats (built from bench/peers at a pinned version),\n" +
+			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS speaks its own protocol.\n" +
+			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
+			"Plans: " + compare.PlanSyntax + ".\n" +
+			"Nothing is called better or worse before a Mann-Whitney test at 5 %, which needs at least 4 rounds.",
+		Example: "  banyan bench compare --peers banyan,floor,nexus,xconn,nats --plans fanout,rpc\n" +
+			"  banyan bench compare --peers banyan,nats --plans fanout:1000,rpc:1x1 --rounds 7",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.Serializer, err = client.ParseSerializer(serializer); err != nil {
+				return usagef("%v", err)
+			}
+			return runCompare(cmd, o, out, quiet)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Peers, "peers", []string{"banyan", "floor", "nexus", "xconn", "nats", "crossbar"}, "routers, the reference first")
+	f.StringSliceVar(&o.Plans, "plans", []string{"fanout", "rpc"}, "loads")
+	f.IntVar(&o.Rounds, "rounds", 5, "rounds of one run each")
+	f.StringVar(&serializer, "serializer", "msgpack", "json, msgpack or cbor; NATS has none")
+	f.IntVar(&o.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
+	f.DurationVar(&o.Duration, "duration", 3*time.Second, "time of measuring in a run")
+	f.DurationVar(&o.Warmup, "warmup", 500*time.Millisecond, "time before measuring in a run")
+	f.StringVar(&o.Source, "source", "", "checkout of Banyan that has bench/peers; default the one around the current folder")
+	f.StringVar(&o.Cache, "cache", "", "folder for built peers; default one of the user's cache folder")
+	f.BoolVar(&quiet, "quiet", false, "no line about each step")
+	out.flag(cmd, "bench-out")
+	return cmd
+}
+
+func runCompare(cmd *cobra.Command, o compare.Options, out outFolder, quiet bool) error {
+	var err error
+	if o.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	o.Argv0 = os.Args[0]
+	if o.Source == "" {
+		o.Source = checkout()
+	}
+	if o.Cache == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return &hintedError{code: exitUsage, what: "no cache folder", why: err, try: "--cache FOLDER"}
+		}
+		o.Cache = filepath.Join(cache, "banyan", "peers")
+	}
+	if o.Scratch, err = os.MkdirTemp("", "banyan-compare-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(o.Scratch)
+	if !quiet {
+		o.Told = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+	}
+	d, err := compare.Run(cmd.Context(), o)
+	var wrong *compare.UsageError
+	if errors.As(err, &wrong) {
+		return usagef("%v", wrong)
+	}
+	if d != nil {
+		d.Command = commandLine()
+		printComparison(cmd.OutOrStdout(), d)
+		if len(d.Runs) > 0 && out != "" {
+			err = errors.Join(err, out.writeDocument(cmd, d))
+		}
+	}
+	return err
+}
+
+// checkout finds the folder of Banyan's go.mod around the current folder; empty when there is none.
+func checkout() string {
+	folder, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for {
+		b, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+		if err == nil && strings.HasPrefix(string(b), "module banyan\n") {
+			return folder
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return ""
+		}
+		folder = parent
+	}
+}
+
+// printComparison writes the tables, the verdicts and who did not take part.
+func printComparison(w io.Writer, d *report.Document) {
+	for _, t := range d.Tables {
+		fmt.Fprintf(w, "plan %s   %s\n", t.Plan, t.About)
+		tab := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+		fmt.Fprintf(tab, "  \t%s\n", strings.Join(t.Peers, "\t"))
+		for _, row := range t.Rows {
+			fmt.Fprintf(tab, "  %s", row.Figure)
+			for _, c := range row.Cells {
+				fmt.Fprintf(tab, "\t%s", c.Text)
+				if c.Delta != "" {
+					fmt.Fprintf(tab, "  %s", c.Delta)
+				}
+			}
+			fmt.Fprintln(tab)
+		}
+		tab.Flush()
+	}
+	for _, v := range d.Verdicts {
+		fmt.Fprintln(w, v)
+	}
+	for _, p := range d.Peers {
+		if p.Skipped != "" {
+			fmt.Fprintf(w, "%s did not take part: %s\n", p.Name, p.Skipped)
+		}
+		for _, n := range p.Notes {
+			fmt.Fprintf(w, "%s, %s\n", p.Name, n)
+		}
+	}
+}
