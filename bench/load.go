@@ -1,5 +1,12 @@
-// Package bench loads WAMP routers and verifies every message it gets back: fan-out (Fanout) and calls (RPC), over any transport and
-// against any router.
+// Package bench loads WAMP routers and verifies every message it gets back, over any transport and against any router:
+//
+//	Fanout, Topics, Patterns   publications, to one topic or many, by pattern, in one serializer or three
+//	RPC                        calls, shared registrations, progressive results
+//	Idle, Storm                sessions that stay, sessions that come and go
+//	Churn, Slow                what subscribing all the time, and not reading, do to the others
+//	Soak                       all of it for hours
+//	Against                    any of them in turn with the floor, the least program that moves the same bytes
+//
 //
 // Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
 // fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything

@@ -38,7 +38,7 @@ func newBench() *cobra.Command {
 	return cmd
 }
 
-// loadFlags are the flags of both scenarios.
+// loadFlags are the flags that scenarios have in common.
 type loadFlags struct {
 	connection
 	load     bench.Load
