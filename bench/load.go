@@ -7,7 +7,6 @@
 //	Soak                       all of it for hours
 //	Against                    any of them in turn with the floor, the least program that moves the same bytes
 //
-//
 // Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
 // fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything
 // that had to wait for it: it finds the latency.

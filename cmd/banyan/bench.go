@@ -32,7 +32,7 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(), newBenchTargets(),
 		newBenchFloor(), newBenchEcho())
 	cmd.AddCommand(newBenchCompare())
 	return cmd
