@@ -47,13 +47,18 @@ func units(d *Document) []string {
 func line(w io.Writer, peer string, r *bench.Report) {
 	many, one := Nouns(r.Scenario)
 	fmt.Fprintf(w, "Benchmark%s/peer=%s 1", Key(r), word(peer))
-	fmt.Fprintf(w, " %.0f %s/s", r.PerSecond, many)
+	if r.Received > 0 {
+		fmt.Fprintf(w, " %.0f %s/s %.0f client-ns/%s", r.PerSecond, many, r.Client.CPUPerMessage, one)
+	}
 	if r.Latency.Count > 0 {
 		l := &r.Latency
 		fmt.Fprintf(w, " %.4f p50-ms %.4f p90-ms %.4f p99-ms %.4f p99.9-ms", l.P50/1e3, l.P90/1e3, l.P99/1e3, l.P999/1e3)
 	}
 	if r.Router != nil {
-		fmt.Fprintf(w, " %.0f router-ns/%s %d router-B", r.Router.CPUPerMessage, one, r.Router.RSSBytes)
+		if r.Received > 0 {
+			fmt.Fprintf(w, " %.0f router-ns/%s", r.Router.CPUPerMessage, one)
+		}
+		fmt.Fprintf(w, " %d router-B", r.Router.RSSBytes)
 		if r.Router.RSSPerSession > 0 {
 			fmt.Fprintf(w, " %d router-B/session", r.Router.RSSPerSession)
 		}
@@ -61,7 +66,6 @@ func line(w io.Writer, peer string, r *bench.Report) {
 			fmt.Fprintf(w, " %.4f syscalls/%s", r.Router.SyscallsPerMessage, one)
 		}
 	}
-	fmt.Fprintf(w, " %.0f client-ns/%s", r.Client.CPUPerMessage, one)
 	for _, f := range r.Figures {
 		fmt.Fprintf(w, " %g %s", f.Value, unit(f))
 	}
@@ -111,6 +115,7 @@ func Key(r *bench.Report) string {
 
 // word makes s fit into a benchmark's name.
 func word(s string) string {
+	s = strings.ReplaceAll(s, "%", "percent")
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-/", r) {
 			return r

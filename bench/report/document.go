@@ -173,39 +173,23 @@ func Median(values []float64) float64 {
 }
 
 // Nouns are what a scenario counts.
-func Nouns(scenario string) (many, one string) {
-	switch scenario {
-	case "rpc", "progressive":
-		return "calls", "call"
-	case "storm":
-		return "sessions", "session"
-	case "churn":
-		return "cycles", "cycle"
-	}
-	return "events", "event"
-}
+func Nouns(scenario string) (many, one string) { return (&bench.Report{Scenario: scenario}).Nouns() }
 
 // Describe tells a plan in a line.
 func Describe(r *bench.Report) string {
 	p := &r.Plan
-	var parts []string
-	count := func(n int, what string) {
-		if n == 1 {
-			parts = append(parts, "1 "+what)
-		} else if n > 1 {
-			parts = append(parts, Grouped(float64(n))+" "+what+"s")
-		}
-	}
-	count(p.Publishers, "publisher")
-	count(p.Subscribers, "subscriber")
-	count(p.Callers, "caller")
-	count(p.Callees, "callee")
+	parts := []string{p.Shape()}
 	if p.Loop == "open" {
 		parts = append(parts, fmt.Sprintf("open loop at %s/s", Grouped(p.Rate)))
 	} else if p.InFlight > 0 {
 		parts = append(parts, fmt.Sprintf("closed loop, %d in flight each", p.InFlight))
 	}
-	parts = append(parts, p.Serializer, fmt.Sprintf("%d-byte payload", p.PayloadBytes))
+	if p.Serializer != "" {
+		parts = append(parts, p.Serializer)
+	}
+	if p.PayloadBytes > 0 {
+		parts = append(parts, fmt.Sprintf("%d-byte payload", p.PayloadBytes))
+	}
 	if s := transport(p.URL); s != "" {
 		parts = append(parts, s)
 	}
@@ -233,8 +217,16 @@ func transport(url string) string {
 func sentence(peer string, r *bench.Report) string {
 	many, one := Nouns(r.Scenario)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s %s per second", r.Scenario, Grouped(r.PerSecond), many)
-	if r.Router != nil {
+	fmt.Fprintf(&b, "%s: ", r.Scenario)
+	if r.PerSecond > 0 {
+		fmt.Fprintf(&b, "%s %s per second", Grouped(r.PerSecond), many)
+	} else {
+		fmt.Fprint(&b, Describe(r))
+	}
+	if r.Router != nil && r.Router.RSSPerSession > 0 {
+		fmt.Fprintf(&b, ", %s of %s's memory per session", Bytes(float64(r.Router.RSSPerSession)), peer)
+	}
+	if r.Router != nil && r.Router.CPUPerMessage > 0 {
 		fmt.Fprintf(&b, " at %s of %s's CPU time per %s", Nanos(r.Router.CPUPerMessage), peer, one)
 	}
 	if r.Latency.Count > 0 {

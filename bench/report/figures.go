@@ -25,6 +25,14 @@ func Grouped(v float64) string {
 	return string(out)
 }
 
+// short prints a figure whose unit is not ours with three digits or so.
+func short(v float64) string {
+	if math.Abs(v) >= 1000 {
+		return Grouped(v)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
 // Micros prints microseconds in the unit that fits.
 func Micros(us float64) string {
 	switch {

@@ -183,7 +183,7 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 		s := summarize(peer, reports, floor)
 		s.Colour = v.Colours[peer]
 		p.Peers = append(p.Peers, s)
-		p.CPU = p.CPU || s.Router.value > 0
+		p.CPU = p.CPU || s.Router.value > 0 || s.Client.value > 0
 		p.Memory = p.Memory || s.Memory.value > 0
 		p.Warnings = append(p.Warnings, warnings(peer, reports)...)
 		all, err := merged(reports)
@@ -193,7 +193,7 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 		if c := newCurve(all); len(c.Nines) > 0 {
 			latency.Series = append(latency.Series, series{peer, s.Colour, c})
 		}
-		if c := perSecond(middle(reports)); len(c.Nines) > 1 {
+		if c := perSecond(middle(reports)); len(c.Nines) > 1 && slices.Max(c.Millis) > 0 {
 			seconds.Series = append(seconds.Series, series{peer, s.Colour, c})
 		}
 	}
@@ -242,25 +242,36 @@ const FloorName = "floor"
 func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 	_, one := Nouns(reports[0].Scenario)
 	m := func(f func(*bench.Report) float64) float64 { return medianOf(reports, f) }
+	latency := func(f func(*bench.Latency) float64) string {
+		if reports[0].Latency.Count == 0 {
+			return "–"
+		}
+		return Micros(m(func(r *bench.Report) float64 { return f(&r.Latency) }))
+	}
 	s := peerView{
-		Name: peer, Runs: len(reports), Verified: true,
-		PerSecond: Grouped(m(func(r *bench.Report) float64 { return r.PerSecond })),
-		P50:       Micros(m(func(r *bench.Report) float64 { return r.Latency.P50 })),
-		P99:       Micros(m(func(r *bench.Report) float64 { return r.Latency.P99 })),
-		P999:      Micros(m(func(r *bench.Report) float64 { return r.Latency.P999 })),
-		Max:       Micros(m(func(r *bench.Report) float64 { return r.Latency.Max })),
+		Name: peer, Runs: len(reports), Verified: true, PerSecond: "–",
+		P50:  latency(func(l *bench.Latency) float64 { return l.P50 }),
+		P99:  latency(func(l *bench.Latency) float64 { return l.P99 }),
+		P999: latency(func(l *bench.Latency) float64 { return l.P999 }),
+		Max:  latency(func(l *bench.Latency) float64 { return l.Max }),
+	}
+	if rate := m(func(r *bench.Report) float64 { return r.PerSecond }); rate > 0 {
+		s.PerSecond = Grouped(rate)
 	}
 	cost := m(routerCost)
 	s.Router = bar{value: cost, Text: Nanos(cost) + " per " + one}
-	if cost == 0 {
+	switch {
+	case reports[0].Router == nil:
 		s.Router.Text = "not known: " + reports[0].NoRouter
+	case cost == 0:
+		s.Router.Text = "–"
 	}
 	client := m(func(r *bench.Report) float64 { return r.Client.CPUPerMessage })
 	s.Client = bar{value: client, Text: Nanos(client) + " per " + one}
 	switch {
 	case floor > 0 && cost > 0:
 		s.Floor = Times(cost / floor)
-	case reports[0].Floor != nil && cost > 0:
+	case reports[0].Floor != nil:
 		s.Floor = Times(m(func(r *bench.Report) float64 {
 			if r.Floor == nil {
 				return 0
@@ -276,12 +287,12 @@ func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 		}
 	}
 	for i, f := range reports[0].Figures {
-		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%.4g %s", m(func(r *bench.Report) float64 {
+		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%s %s", short(m(func(r *bench.Report) float64 {
 			if i < len(r.Figures) {
 				return r.Figures[i].Value
 			}
 			return 0
-		}), f.Unit)})
+		})), f.Unit)})
 	}
 	var total int64
 	for _, r := range reports {

@@ -34,7 +34,7 @@ func newBench() *cobra.Command {
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
 		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(), newBenchTargets(),
 		newBenchFloor(), newBenchEcho())
-	cmd.AddCommand(newBenchCompare())
+	cmd.AddCommand(newBenchCompare(), newBenchGate())
 	return cmd
 }
 

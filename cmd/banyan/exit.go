@@ -23,6 +23,7 @@ const (
 	exitFailed  = 1 // the other side answered with an error, a verification failed, or work broke off
 	exitUsage   = 2 // wrong flags or arguments
 	exitConnect = 3 // no connection to the router
+	exitWorse   = 7 // a benchmark got worse than its baseline
 	exitDoubt   = 8 // everything arrived, but the figures of a benchmark are not trustworthy
 )
 

@@ -1,0 +1,103 @@
+package compare
+
+import (
+	"slices"
+	"testing"
+
+	"banyan/bench"
+	"banyan/bench/report"
+)
+
+// document has rounds of banyan and floor with the given costs.
+func document(cpu string, rounds int, cost func(round int) (banyan, floor float64)) *report.Document {
+	d := report.New("")
+	for i := 1; i <= rounds; i++ {
+		b, f := cost(i)
+		for _, r := range []report.Run{run("a name", "banyan", i, b, 0), run("a name", report.FloorName, i, f, 0)} {
+			r.Report.Plan = bench.Plan{Publishers: 1, Subscribers: 100, Serializer: "msgpack"}
+			r.Report.Where = bench.Where{CPU: cpu, CPUs: 2}
+			d.Runs = append(d.Runs, r)
+		}
+	}
+	return d
+}
+
+func steady(banyan, floor float64) func(int) (float64, float64) {
+	return func(round int) (float64, float64) {
+		x := 1 + float64(round)/1000
+		return banyan * x * x, floor * x
+	}
+}
+
+func TestGate(t *testing.T) {
+	const cpu = "A CPU"
+	baseline := document(cpu, 5, steady(250, 200))
+	renamed := document(cpu, 5, steady(250, 200))
+	for i := range renamed.Runs {
+		renamed.Runs[i].Plan = "another name"
+	}
+	failing := document(cpu, 5, steady(250, 200))
+	failing.Runs[0].Report.Verified.OK = false
+	other := document(cpu, 5, steady(250, 200))
+	for i := range other.Runs {
+		other.Runs[i].Report.Plan.Subscribers = 10
+	}
+	without := document(cpu, 5, steady(250, 200))
+	without.Runs = slices.DeleteFunc(without.Runs, func(r report.Run) bool { return r.Peer == report.FloorName })
+	for name, c := range map[string]struct {
+		results *report.Document
+		want    []CheckResult
+	}{
+		"the same":      {document(cpu, 5, steady(250, 200)), []CheckResult{Passed, Passed}},
+		"a bit worse":   {document(cpu, 5, steady(270, 200)), []CheckResult{Passed, Passed}},
+		"better":        {document(cpu, 5, steady(100, 200)), []CheckResult{Passed, Passed}},
+		"worse":         {document(cpu, 5, steady(300, 200)), []CheckResult{Failed, Failed}},
+		"slow day":      {document(cpu, 5, steady(500, 400)), []CheckResult{Passed, Failed}},
+		"other machine": {document("Another", 5, steady(500, 400)), []CheckResult{Passed, NotDone}},
+		"few rounds":    {document(cpu, 2, steady(300, 200)), []CheckResult{Unclear, Unclear}},
+		"noise": {document(cpu, 5, func(round int) (float64, float64) {
+			return []float64{150, 500, 251, 400, 300}[round-1], 200
+		}), []CheckResult{Unclear, Unclear}},
+		"renamed":   {renamed, []CheckResult{Passed, Passed}},
+		"failing":   {failing, []CheckResult{Failed, Passed, Passed}},
+		"not run":   {other, []CheckResult{Failed}},
+		"no floor":  {without, []CheckResult{Failed, Passed}},
+		"no rounds": {report.New(""), []CheckResult{Failed}},
+	} {
+		var got []CheckResult
+		checks := Gate(baseline, c.results, "banyan", 0.1)
+		for _, check := range checks {
+			got = append(got, check.Result)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v: %+v", name, got, c.want, checks)
+		}
+	}
+	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Result != NotDone || checks[1].Result != Passed {
+		t.Errorf("baseline without floor: %+v", checks)
+	}
+	if checks := Gate(baseline, baseline, "nexus", 0.1); checks != nil {
+		t.Errorf("checks of nobody: %+v", checks)
+	}
+}
+
+// TestGateOfRunsWithFloor takes the rounds that a run with --floor has inside.
+func TestGateOfRunsWithFloor(t *testing.T) {
+	versus := func(ratios ...float64) *report.Document {
+		r := run("fanout", "banyan", 1, 250, 0)
+		r.Report.Floor = &bench.Versus{}
+		for _, x := range ratios {
+			r.Report.Floor.Rounds = append(r.Report.Floor.Rounds, bench.Round{Ratio: x})
+		}
+		d := report.New("")
+		d.Runs = append(d.Runs, r)
+		return d
+	}
+	base := versus(1.1, 1.11, 1.12, 1.13)
+	if c := Gate(base, versus(1.5, 1.51, 1.52, 1.53), "banyan", 0.1); c[0].Result != Failed || c[1].Result != Passed {
+		t.Errorf("%+v", c)
+	}
+	if c := Gate(base, versus(1.11, 1.1, 1.13, 1.1), "banyan", 0.1); c[0].Result != Passed {
+		t.Errorf("%+v", c)
+	}
+}
