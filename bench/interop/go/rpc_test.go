@@ -209,7 +209,7 @@ var rpcCases = []testCase{
 				return peer.Reply{Args: []any{"too late"}}
 			})
 			s.register(callee, s.uri("fine"), nil, named("alive"))
-			go func() { _ = s.call(gone, s.uri("slow")) }()
+			s.abandon(gone, s.uri("slow"))
 			s.wait(called)
 			gone.Drop()
 			s.wait(interrupted)
@@ -301,7 +301,7 @@ var rpcCases = []testCase{
 		for range 5 {
 			gone := s.join()
 			for range 4 {
-				go func() { _ = s.call(gone, s.uri("slow")) }()
+				s.abandon(gone, s.uri("slow"))
 			}
 			for range 4 {
 				s.wait(called)

@@ -137,6 +137,17 @@ func (s *stage) call(caller peer.Session, procedure string) error {
 	return err
 }
 
+// abandon starts a call of a session that the case is about to drop. Its context does not end with the case: nexus panics when a
+// context ends just after the connection did.
+func (s *stage) abandon(who peer.Session, procedure string) {
+	ended := make(chan struct{})
+	go func() {
+		_, _ = who.Call(context.Background(), procedure, nil, nil, nil, nil) // fails one way or another
+		close(ended)
+	}()
+	s.t.Cleanup(func() { s.wait(ended) })
+}
+
 func (s *stage) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -168,13 +179,13 @@ func (s *stage) until(what string, check func() bool) {
 	}
 }
 
-// wait waits for a signal of a handler.
+// wait waits for a signal, mostly of a handler.
 func (s *stage) wait(signal <-chan struct{}) {
 	s.t.Helper()
 	select {
 	case <-signal:
 	case <-time.After(patience):
-		s.t.Fatal("a handler was not reached, or not interrupted")
+		s.t.Fatal("no signal: a handler was not reached, or not interrupted, or a call did not end")
 	}
 }
 

@@ -12,7 +12,7 @@ export default async function* report(source) {
   const fresh = () => ({ passed: 0, failed: 0, from: Date.now() });
   const count = ({ passed, failed }) => `${passed} passed, ${failed} failed`;
   const all = fresh();
-  const single = fresh(); // tests outside of a suite: the opening handshake
+  const single = fresh(); // tests outside of a suite: WebSocket by hand
   let suite = fresh();
   for await (const { type, data } of source) {
     if (type === 'test:stderr') yield data.message;
@@ -27,6 +27,6 @@ export default async function* report(source) {
     all[outcome] += 1;
     if (outcome === 'failed') yield `  FAIL ${data.name}\n      ${reason(data.details.error)}\n`;
   }
-  yield `opening handshake: ${count(single)}\n`;
+  yield `websocket: ${count(single)}\n`;
   yield `js: ${count(all)}\n`;
 }

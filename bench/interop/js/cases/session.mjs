@@ -148,4 +148,33 @@ export const sessionCases = [
       await a.leave(); // before the router goes: the client would try to come back
     },
   },
+  {
+    name: 'a client that renews its subscriptions and registrations after a crash of the router gets them back',
+    needs: (can, link) => can.renews && link.transport === 'ws',
+    async run(stage) {
+      const router = await Router.start();
+      stage.cleanup(() => router.stop('SIGKILL'));
+      const a = await stage.join({ at: router.address, reconnect: true });
+      const inbox = new Inbox();
+      await a.subscribe(stage.uri('kept'), inbox.put);
+      await a.subscribe(stage.uri('pre'), inbox.put, { match: 'prefix' });
+      await a.register(stage.uri('kept'), () => ({ args: ['kept', 1] }));
+      await router.stop('SIGKILL');
+      await router.run();
+      await until(() => a.joins === 2, 'the client joined a second time');
+      const b = await stage.join({ at: router.address });
+      const answers = async () => {
+        try { return (await b.call(stage.uri('kept')).result).args[0] === 'kept'; } catch { return false; }
+      };
+      await until(answers, 'the registration is back');
+      const heard = (value) => inbox.items.some((event) => event.args[0] === value);
+      const events = async () => { // the library renews one after the other; nothing tells when it is done
+        await b.publish(stage.uri('kept'), ['exact'], {}, { acknowledge: true });
+        await b.publish(stage.uri('prefixed'), ['prefix'], {}, { acknowledge: true });
+        return heard('exact') && heard('prefix');
+      };
+      await until(events, 'both subscriptions are back');
+      await a.leave(); // before the router goes: the client would try to come back
+    },
+  },
 ];

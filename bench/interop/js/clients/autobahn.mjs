@@ -7,7 +7,12 @@ import { WebSocket } from 'ws';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
 
-globalThis.WebSocket = WebSocket;
+globalThis.WebSocket = class extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    this.on('error', () => {}); // a browser's never throws: a failed connection only closes
+  }
+};
 autobahn.log.warn = () => {}; // it reports every closed connection
 
 const serializers = {
@@ -159,6 +164,7 @@ export const client = {
     forgeIds: true,
     excludeMe: true,
     reasonOfGoodbye: true,
+    renews: false, // leaves that to the application
     yieldProgressUntold: false, // yields progress only when INVOCATION carried receive_progress, which needs call_canceling
     cancelModes: ['kill'], // after the other modes it closes the connection when the router's ERROR arrives
     // Its sockets are half-open: on RawSocket the router's FIN alone is never reported.

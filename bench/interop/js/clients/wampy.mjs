@@ -129,6 +129,7 @@ export const client = {
     forgeIds: false,
     excludeMe: false, // drops exclude_me: false
     reasonOfGoodbye: false,
+    renews: true,
     yieldProgressUntold: true,
     cancelModes: ['skip', 'kill', 'killnowait'],
     seeLoss: () => true,
