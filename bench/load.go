@@ -1,5 +1,11 @@
-// Package bench loads WAMP routers and verifies every message it gets back: fan-out (Fanout) and calls (RPC), over any transport and
-// against any router.
+// Package bench loads WAMP routers and verifies every message it gets back, over any transport and against any router:
+//
+//	Fanout, Topics, Patterns   publications, to one topic or many, by pattern, in one serializer or three
+//	RPC                        calls, shared registrations, progressive results
+//	Idle, Storm                sessions that stay, sessions that come and go
+//	Churn, Slow                what subscribing all the time, and not reading, do to the others
+//	Soak                       all of it for hours
+//	Against                    any of them in turn with the floor, the least program that moves the same bytes
 //
 // Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
 // fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything
@@ -303,7 +309,10 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	}
 	r.recorder.takeInterval() // the rest of warm-up
 	m.begin(r, router)
-	begin = m.start
+	begin = m.start // late, on a machine that is busy: measuring is as long as it was meant to be all the same
+	if r.Duration > 0 {
+		end = begin + r.Duration
+	}
 	wait(end)
 	m.end(r, router)
 	if r.now()-last.at >= intervalMin {
@@ -371,7 +380,7 @@ func pace(ctx context.Context, rate float64, offset time.Duration, now func() ti
 		due := int(float64(now()-start)/interval) + 1
 		for ; i < due; i++ {
 			if ctx.Err() != nil {
-				return nil
+				return flush() // of this burst: what was sent counts
 			}
 			if err := send(start + time.Duration(float64(i)*interval)); err != nil {
 				return err

@@ -63,8 +63,8 @@ type Versus struct {
 	// MedianP50 and MedianP99 are medians of the rounds' ratios of latency; they mean something at a fixed rate, or with one in flight. 0 without.
 	MedianP50 float64 `json:"median_p50_ratio,omitempty"`
 	MedianP99 float64 `json:"median_p99_ratio,omitempty"`
-	Min    float64 `json:"min_ratio"`
-	Max    float64 `json:"max_ratio"`
+	Min       float64 `json:"min_ratio"`
+	Max       float64 `json:"max_ratio"`
 }
 
 // A Round is one run of the floor and one of the router, one behind the other.

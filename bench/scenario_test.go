@@ -378,6 +378,22 @@ func TestPaceCatchesUp(t *testing.T) {
 	}
 }
 
+// TestPaceFlushesItsLastBurst: what was sent when the end came is written, or it would count as lost.
+func TestPaceFlushesItsLastBurst(t *testing.T) {
+	var clock time.Duration
+	ctx, cancel := context.WithCancel(t.Context())
+	sent, flushed := 0, 0
+	err := pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(time.Duration) error {
+		if sent++; sent == 57 { // in the middle of a burst
+			cancel()
+		}
+		return nil
+	}, func() error { flushed = sent; return nil })
+	if err != nil || sent != 57 || flushed != sent {
+		t.Errorf("%v, %d sent, %d of them written", err, sent, flushed)
+	}
+}
+
 func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	for i := range 10 * failuresMax {

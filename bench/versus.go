@@ -12,6 +12,8 @@ type VersusPlan struct {
 	Rounds        int // default 3
 	Floor, Router func(ctx context.Context) (*Child, error)
 	Run           func(ctx context.Context, url string, pid int) (*Report, error)
+	// RunFloor runs something else on the side of the floor, which may then be a router too; nil for Run.
+	RunFloor func(ctx context.Context, url string, pid int) (*Report, error)
 	// Told is called after each run. May be nil.
 	Told func(round int, side string, r *Report)
 }
@@ -40,7 +42,11 @@ func Against(ctx context.Context, plan VersusPlan) (*Report, error) {
 		var pair [2]*Report
 		for side, start := range []func(context.Context) (*Child, error){plan.Floor, plan.Router} {
 			name := [2]string{"floor", "router"}[side]
-			r, err := plan.once(ctx, start)
+			run := plan.Run
+			if side == 0 && plan.RunFloor != nil {
+				run = plan.RunFloor
+			}
+			r, err := once(ctx, start, run)
 			if err != nil {
 				return nil, fmt.Errorf("round %d, %s: %w", i+1, name, err)
 			}
@@ -99,12 +105,12 @@ func (t *Trust) take(where string, run *Trust) {
 	}
 }
 
-func (plan *VersusPlan) once(ctx context.Context, start func(context.Context) (*Child, error)) (*Report, error) {
+func once(ctx context.Context, start func(context.Context) (*Child, error), run func(context.Context, string, int) (*Report, error)) (*Report, error) {
 	child, err := start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r, err := plan.Run(ctx, child.URL, child.PID)
+	r, err := run(ctx, child.URL, child.PID)
 	if stopped := child.Stop(); err == nil && stopped != nil && ctx.Err() == nil {
 		err = fmt.Errorf("the process that was measured: %w", stopped)
 	}

@@ -66,8 +66,16 @@ func TestAgainst(t *testing.T) {
 	if r.Trust.OK || reasons != "round 2, floor: somebody compiled; the rounds disagree: ratios from 1.10 to 1.50" {
 		t.Errorf("%q", reasons)
 	}
+	n = 0
+	plan.RunFloor = func(context.Context, string, int) (*Report, error) {
+		return &Report{Router: &Process{CPUPerMessage: 50}, Verified: Verdict{OK: true}}, nil
+	}
+	if r, err = Against(t.Context(), plan); err != nil || r.Floor.Median != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
 	broken := errors.New("broken")
 	plan.Run = func(context.Context, string, int) (*Report, error) { return nil, broken }
+	plan.RunFloor = nil
 	if _, err := Against(t.Context(), plan); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

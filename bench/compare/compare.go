@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"banyan/bench"
@@ -160,15 +161,21 @@ func (c *comparison) compare(ctx context.Context, plan *plan) error {
 }
 
 func brief(r *bench.Report) string {
-	many, one := report.Nouns(r.Scenario)
-	text := fmt.Sprintf("%s %s/s", report.Grouped(r.PerSecond), many)
-	if r.Router != nil {
-		text += fmt.Sprintf(", %s of CPU per %s", report.Nanos(r.Router.CPUPerMessage), one)
+	many, one := r.Nouns()
+	var parts []string
+	if r.PerSecond > 0 {
+		parts = append(parts, fmt.Sprintf("%s %s/s", report.Grouped(r.PerSecond), many))
+	}
+	if r.Router != nil && r.Router.CPUPerMessage > 0 {
+		parts = append(parts, fmt.Sprintf("%s of CPU per %s", report.Nanos(r.Router.CPUPerMessage), one))
+	}
+	if r.Router != nil && r.Router.RSSPerSession > 0 {
+		parts = append(parts, report.Bytes(float64(r.Router.RSSPerSession))+" per session")
 	}
 	if !r.Verified.OK {
-		text += ", MESSAGES LOST OR CHANGED"
+		parts = append(parts, "VERIFICATION FAILED")
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // try finds out how many messages in flight the peer takes without losing any: those of the plan, or fewer. One that loses them whatever

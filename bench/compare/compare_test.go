@@ -20,13 +20,15 @@ func TestParsePlan(t *testing.T) {
 		"rpc":            {"rpc", "rpc", 16, 64},
 		"rpc:1x1":        {"rpc:1x1", "rpc", 1, 1},
 		"rpc:100000x100": {"rpc:100000x100", "rpc", 100000, 100},
+		"topics:10x1":    {"topics:10x1", "topics", 10, 1},
+		"idle:500":       {"idle:500", "idle", 500, 1},
 	} {
 		p, err := parsePlan(text)
 		if err != nil || *p != want {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}
 	}
-	for _, text := range []string{"", "fan", "fanout:", "fanout:0", "fanout:-1", "fanout:1x", "fanout:1x0", "rpc:100001", "rpc:1x2x3"} {
+	for _, text := range []string{"", "fan", "fanout:", "fanout:0", "fanout:-1", "fanout:1x", "fanout:1x0", "rpc:1000001", "storm:1x2", "rpc:1x2x3"} {
 		var wrong *UsageError
 		if _, err := parsePlan(text); !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", text, err)

@@ -46,7 +46,7 @@ func (c *comparison) prepareCrossbar(ctx context.Context, p *peer) error {
 		}
 		return []string{program, "start", "--cbdir", folder, "--loglevel", "warn"}
 	}
-	p.argv0, p.workers = "crossbar", true
+	p.argv0, p.workers, p.folder = "crossbar", true, folder
 	return writeCrossbarConfig(folder, "0")
 }
 

@@ -23,19 +23,19 @@ type figure struct {
 	name   string
 	better int // +1 higher, -1 lower
 	text   func(float64) string
-	value  func(*bench.Report) (float64, bool)
+	value  func(*bench.Report) float64 // 0: the run does not tell
 	// verdict tells of a significant difference, the peer's median being ratio times the first one's.
 	verdict string
 }
 
 func figures(scenario string) []figure {
 	many, one := report.Nouns(scenario)
-	router := func(f func(*bench.Process) float64) func(*bench.Report) (float64, bool) {
-		return func(r *bench.Report) (float64, bool) {
+	router := func(f func(*bench.Process) float64) func(*bench.Report) float64 {
+		return func(r *bench.Report) float64 {
 			if r.Router == nil {
-				return 0, false
+				return 0
 			}
-			return f(r.Router), true
+			return f(r.Router)
 		}
 	}
 	return []figure{
@@ -45,15 +45,19 @@ func figures(scenario string) []figure {
 		},
 		{
 			many + "/s", +1, report.Grouped,
-			func(r *bench.Report) (float64, bool) { return r.PerSecond, true }, "",
+			func(r *bench.Report) float64 { return r.PerSecond }, "",
 		},
 		{
 			"latency p50", -1, report.Micros,
-			func(r *bench.Report) (float64, bool) { return r.Latency.P50, r.Latency.Count > 0 }, "",
+			func(r *bench.Report) float64 { return r.Latency.P50 }, "",
 		},
 		{
 			"latency p99", -1, report.Micros,
-			func(r *bench.Report) (float64, bool) { return r.Latency.P99, r.Latency.Count > 0 }, "",
+			func(r *bench.Report) float64 { return r.Latency.P99 }, "",
+		},
+		{
+			"memory per session", -1, report.Bytes,
+			router(func(p *bench.Process) float64 { return float64(p.RSSPerSession) }), "memory per session",
 		},
 		{
 			"router memory", -1, report.Bytes,
@@ -123,7 +127,7 @@ func (o outcome) text(rounds int) string {
 
 // usable says whether the figures of a run mean something: few enough messages were lost.
 func usable(r *bench.Report) bool {
-	if r.Received == 0 {
+	if r.Verified.Received == 0 {
 		return false
 	}
 	return r.Verified.OK || float64(r.Verified.Expected-r.Verified.Received) <= lostMax*float64(r.Verified.Expected)
@@ -133,7 +137,7 @@ func usable(r *bench.Report) bool {
 func take(reports []*bench.Report, f figure) sample {
 	var s sample
 	for _, r := range reports {
-		if v, known := f.value(r); known && usable(r) {
+		if v := f.value(r); v > 0 && usable(r) {
 			s = append(s, v)
 		}
 	}
@@ -142,16 +146,14 @@ func take(reports []*bench.Report, f figure) sample {
 
 // judge compares the peers on a plan with the first of them that played it.
 func judge(d *report.Document, p *plan, order []string) (report.Table, []string) {
-	t := report.Table{Plan: p.name, About: p.about()}
+	t := report.Table{Plan: p.name}
 	for _, name := range order {
 		if len(d.Of(p.name, name)) > 0 {
 			t.Peers = append(t.Peers, name)
 		}
 	}
 	first := t.Peers[0]
-	if run := d.Of(p.name, first)[0]; run.Plan.Serializer != "" {
-		t.About += fmt.Sprintf(", %s, %d-byte payload", run.Plan.Serializer, run.Plan.PayloadBytes)
-	}
+	t.About = report.Describe(d.Of(p.name, first)[0])
 	var verdicts []string
 	for _, f := range figures(p.scenario) {
 		row := report.Row{Figure: f.name}
@@ -173,10 +175,12 @@ func judge(d *report.Document, p *plan, order []string) (report.Table, []string)
 			}
 			row.Cells = append(row.Cells, cell)
 		}
-		t.Rows = append(t.Rows, row)
+		if slices.ContainsFunc(row.Cells, func(c report.Cell) bool { return c.Value > 0 }) {
+			t.Rows = append(t.Rows, row) // the scenario has this figure
+		}
 	}
 	if row, ok := multiples(d, p, t.Peers); ok {
-		t.Rows = slices.Insert(t.Rows, 1, row)
+		t.Rows = slices.Insert(t.Rows, min(1, len(t.Rows)), row)
 	}
 	return t, verdicts
 }
@@ -197,6 +201,9 @@ func multiples(d *report.Document, p *plan, peers []string) (report.Row, bool) {
 	row := report.Row{Figure: "× floor, same round"}
 	if !slices.Contains(peers, report.FloorName) || len(peers) < 2 {
 		return row, false
+	}
+	if len(CostRatios(d, p.name, report.FloorName)) == 0 {
+		return row, false // nothing was sent
 	}
 	for _, name := range peers {
 		s := CostRatios(d, p.name, name)
@@ -223,7 +230,7 @@ func CostRatios(d *report.Document, plan, peer string) []float64 {
 	}
 	var s []float64
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && usable(r.Report) && floor[r.Round] > 0 {
+		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && usable(r.Report) && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
 			s = append(s, r.Report.Router.CPUPerMessage/floor[r.Round])
 		}
 	}

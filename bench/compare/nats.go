@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -49,10 +50,29 @@ func playNATS(ctx context.Context, p *plan, load bench.Load) (*bench.Report, err
 	l.from.Store(1<<63 - 1)
 	l.to.Store(1<<63 - 1)
 	defer l.hangUp()
-	if p.scenario == "fanout" {
-		return l.fanout(ctx)
+	switch p.scenario {
+	case "fanout":
+		return l.publish(ctx, natsTopics{topics: 1, perTopic: p.size, sessions: p.size})
+	case "topics":
+		return l.publish(ctx, natsTopics{topics: p.size, perTopic: topicSubscribers, sessions: topicSessions})
+	case "rpc":
+		return l.rpc(ctx)
 	}
-	return l.rpc(ctx)
+	return nil, errors.New("there is no load of this plan in NATS' protocol")
+}
+
+// natsTopics are topics published to in turn, whose subscriptions sessions share evenly: subscription n is session n modulo sessions.
+type natsTopics struct{ topics, perTopic, sessions int }
+
+func (t natsTopics) subject(i int) string { return fmt.Sprintf("bench.topic.%d", i) }
+
+// of lists the subjects of a session.
+func (t natsTopics) of(session int) []string {
+	var all []string
+	for n := session; n < t.topics*t.perTopic; n += t.sessions {
+		all = append(all, t.subject(n/t.perTopic))
+	}
+	return all
 }
 
 func (l *natsLoad) now() int64 { return int64(time.Since(l.base)) }
@@ -104,20 +124,19 @@ func (l *natsLoad) lost(err error) {
 	}
 }
 
-func (l *natsLoad) fanout(ctx context.Context) (*bench.Report, error) {
-	subscribers := int64(l.plan.size)
-	next := make([]int64, l.plan.size) // sequence numbers expected; each owned by its loop
+func (l *natsLoad) publish(ctx context.Context, t natsTopics) (*bench.Report, error) {
+	each := int64(t.perTopic)
 	before := residentBytes(l.PID)
-	window := newWindow(int64(l.InFlight) * subscribers)
-	for i := range l.plan.size {
+	window := newWindow(int64(l.InFlight) * each)
+	for i := range t.sessions {
 		c, err := l.connect(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.subscribe("bench.fanout", 1); err != nil {
+		if err := c.subscribe(t.of(i)...); err != nil {
 			return nil, err
 		}
-		l.loops.Go(func() { l.subscriber(c, &next[i], window) })
+		l.loops.Go(func() { l.subscriber(c, t.topics == 1, window) })
 	}
 	publisher, err := l.connect(ctx)
 	if err != nil {
@@ -128,11 +147,15 @@ func (l *natsLoad) fanout(ctx context.Context) (*bench.Report, error) {
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
 		stamp := newNATSStamp(l.PayloadBytes)
+		subjects := make([]string, t.topics)
+		for i := range subjects {
+			subjects[i] = t.subject(i)
+		}
 		for seq := int64(0); !l.stopped.Load(); seq++ {
-			if !window.take(subscribers, publisher.flush) {
+			if !window.take(each, publisher.flush) {
 				break
 			}
-			publisher.publish("bench.fanout", "", stamp.write(seq, l.now()))
+			publisher.publish(subjects[seq%int64(t.topics)], "", stamp.write(seq, l.now()))
 			l.sent.Add(1)
 		}
 		publisher.flush()
@@ -140,22 +163,30 @@ func (l *natsLoad) fanout(ctx context.Context) (*bench.Report, error) {
 	r := l.measure(ctx)
 	window.close()
 	publishing.Wait()
-	l.settle(func() bool { return l.received.Load() >= l.sent.Load()*subscribers })
+	l.settle(func() bool { return l.received.Load() >= l.sent.Load()*each })
 	l.hangUp()
-	for i := range next {
-		l.fail("events lost", l.sent.Load()-next[i])
+	l.fail("events lost", l.sent.Load()*each-l.received.Load())
+	r.Scenario = l.plan.scenario
+	r.Plan.Publishers = 1
+	if t.topics == 1 {
+		r.Plan.Subscribers = t.sessions
+	} else {
+		r.Plan.Topics, r.Plan.PerTopic, r.Plan.Sessions = t.topics, t.perTopic, t.sessions
 	}
-	r.Scenario = "fanout"
-	r.Plan.Publishers, r.Plan.Subscribers = 1, l.plan.size
-	if r.Router != nil && perSession > 0 && l.plan.size >= 100 {
-		r.Router.RSSPerSession, r.Router.SessionsCounted = perSession/(subscribers+1), l.plan.size+1
+	if perSession > 0 && t.topics == 1 && t.sessions >= natsSessionsMin {
+		r.Router.RSSPerSession, r.Router.SessionsCounted = perSession/int64(t.sessions+1), t.sessions+1
 	}
-	return l.finish(r, l.sent.Load()*subscribers), nil
+	return l.finish(r, l.sent.Load()*each), nil
 }
 
-// subscriber verifies the events of one connection: each publication once, in order, whole.
-func (l *natsLoad) subscriber(c *natsConn, next *int64, w *window) {
+// natsSessionsMin is how many sessions it takes for resident memory to say something about one of them.
+const natsSessionsMin = 100
+
+// subscriber verifies the events of one connection: each once, in the publisher's order, whole; without gaps if all publications are meant
+// for it.
+func (l *natsLoad) subscriber(c *natsConn, all bool, w *window) {
 	stamp := newNATSStamp(l.PayloadBytes)
+	next := int64(0)
 	var batch []int64
 	for {
 		m, err := c.receive()
@@ -167,11 +198,12 @@ func (l *natsLoad) subscriber(c *natsConn, next *int64, w *window) {
 		switch {
 		case !ok:
 			l.fail("events with a damaged payload", 1)
-		case seq != *next:
+			next++ // the next one is not out of order for it
+		case seq < next, all && seq > next:
 			l.fail("events out of order or twice", 1)
-			*next = max(*next, seq+1)
+			next = max(next, seq+1)
 		default:
-			*next++
+			next = seq + 1
 		}
 		batch = append(batch, sent)
 		if !c.ready() {
@@ -188,7 +220,7 @@ func (l *natsLoad) rpc(ctx context.Context) (*bench.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := callee.subscribe("bench.rpc", 1); err != nil {
+	if err := callee.subscribe("bench.rpc"); err != nil {
 		return nil, err
 	}
 	l.loops.Go(func() {
@@ -209,7 +241,7 @@ func (l *natsLoad) rpc(ctx context.Context) (*bench.Report, error) {
 		if callers[i], err = l.connect(ctx); err != nil {
 			return nil, err
 		}
-		if err := callers[i].subscribe(fmt.Sprintf("_INBOX.%d.*", i), 1); err != nil {
+		if err := callers[i].subscribe(fmt.Sprintf("_INBOX.%d.*", i)); err != nil {
 			return nil, err
 		}
 	}

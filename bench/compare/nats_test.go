@@ -108,7 +108,7 @@ func natsTestLoad(url string) bench.Load {
 
 func TestNATS(t *testing.T) {
 	url := startNATSStub(t, nil)
-	for _, p := range []*plan{{"fanout", "fanout", 3, 4}, {"rpc", "rpc", 2, 4}} {
+	for _, p := range []*plan{{"fanout", "fanout", 3, 4}, {"topics", "topics", 7, 4}, {"rpc", "rpc", 2, 4}} {
 		r, err := playNATS(context.Background(), p, natsTestLoad(url))
 		if err != nil {
 			t.Fatal(err)
@@ -153,6 +153,7 @@ func TestNATSVerifies(t *testing.T) {
 		"damaged event":  {damage, plan{"fanout", "fanout", 3, 4}, "events with a damaged payload"},
 		"cut event":      {cut, plan{"fanout", "fanout", 3, 4}, "events with a damaged payload"},
 		"lost event":     {lose, plan{"fanout", "fanout", 3, 4}, "events out of order or twice"},
+		"lost of topics": {lose, plan{"topics", "topics", 7, 4}, "events lost"},
 		"damaged result": {damage, plan{"rpc", "rpc", 1, 4}, "results with a damaged or foreign payload"},
 		"lost result":    {lose, plan{"rpc", "rpc", 1, 4}, "calls without an answer"},
 	} {

@@ -83,9 +83,11 @@ func (c *natsConn) ping() error {
 }
 
 // subscribe subscribes and waits until the server knows.
-func (c *natsConn) subscribe(subject string, id int) error {
+func (c *natsConn) subscribe(subjects ...string) error {
 	c.mu.Lock()
-	c.out = fmt.Appendf(c.out, "SUB %s %d\r\n", subject, id)
+	for i, subject := range subjects {
+		c.out = fmt.Appendf(c.out, "SUB %s %d\r\n", subject, i+1)
+	}
 	c.mu.Unlock()
 	return c.ping()
 }

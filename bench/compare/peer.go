@@ -33,6 +33,7 @@ type peer struct {
 	url     func(address string) string
 	play    func(ctx context.Context, p *plan, load bench.Load) (*bench.Report, error)
 	argv0   string // what the program is told to be called
+	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
 
 	inFlight map[string]int // by plan
@@ -42,7 +43,11 @@ type peer struct {
 // shown is the command for the report: without folders, which say nothing on another machine.
 func (p *peer) shown() string {
 	words := append([]string{filepath.Base(p.argv0)}, p.command("127.0.0.1:PORT")[1:]...)
-	return strings.Join(words, " ")
+	text := strings.Join(words, " ")
+	if p.folder != "" {
+		text = strings.ReplaceAll(text, p.folder, "FOLDER")
+	}
+	return text
 }
 
 // built are the peers with a module of their own in bench/peers, and the module whose version counts.

@@ -197,7 +197,7 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 			seconds.Series = append(seconds.Series, series{peer, s.Colour, c})
 		}
 	}
-	p.Doubted = doubted(d, name)
+	p.Doubted = d.Doubts(name)
 	scale(p.Peers, func(s *peerView) []*bar { return []*bar{&s.Router, &s.Client} })
 	scale(p.Peers, func(s *peerView) []*bar { return []*bar{&s.Memory} })
 	if len(latency.Series) > 0 {
@@ -325,8 +325,8 @@ func warnings(peer string, reports []*bench.Report) []string {
 	return out
 }
 
-// doubted counts the runs of a plan that warnings are about.
-func doubted(d *Document, plan string) string {
+// Doubts counts the runs of a plan whose figures are in doubt, in a sentence; empty when none are.
+func (d *Document) Doubts(plan string) string {
 	var runs, failed, disturbed, clients int
 	for _, r := range d.Runs {
 		if r.Plan != plan {
@@ -349,11 +349,14 @@ func doubted(d *Document, plan string) string {
 	}{
 		{failed, "failed verification"},
 		{disturbed, "were disturbed"},
-		{clients, "had clients busier than the router, which spoils throughput and latency but not CPU time per message"},
+		{clients, "had clients busier than the router (throughput and latency are as much theirs, CPU time per message is not)"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
+	}
+	if parts == nil {
+		return ""
 	}
 	return fmt.Sprintf("Of %d runs %s.", runs, strings.Join(parts, ", "))
 }

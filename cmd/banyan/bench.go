@@ -32,13 +32,13 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(), newBenchTargets(),
 		newBenchFloor(), newBenchEcho())
 	cmd.AddCommand(newBenchCompare(), newBenchGate())
 	return cmd
 }
 
-// loadFlags are the flags of both scenarios.
+// loadFlags are the flags that scenarios have in common.
 type loadFlags struct {
 	connection
 	load     bench.Load

@@ -14,7 +14,7 @@ func newBenchRPC() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "rpc",
 		Short:   "Callers to an echoing procedure; every result verified",
-		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1",
+		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1\n  taskset -c 0 banyan bench rpc --inflight 1 --floor",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if plan.Callers < 1 || plan.Callees < 1 {

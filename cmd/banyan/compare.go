@@ -32,6 +32,7 @@ func newBenchCompare() *cobra.Command {
 			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS speaks its own protocol.\n" +
 			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
 			"Plans: " + compare.PlanSyntax + ".\n" +
+			"The exit code is 1 when messages of the first peer were lost; losses of the others are a result.\n" +
 			"Nothing is called better or worse before a Mann-Whitney test at 5 %, which needs at least 4 rounds.",
 		Example: "  banyan bench compare --peers banyan,floor,nexus,xconn,nats --plans fanout,rpc\n" +
 			"  banyan bench compare --peers banyan,nats --plans fanout:1000,rpc:1x1 --rounds 7",
@@ -93,8 +94,19 @@ func runCompare(cmd *cobra.Command, o compare.Options, out outFolder, quiet bool
 		if len(d.Runs) > 0 && out != "" {
 			err = errors.Join(err, out.writeDocument(cmd, d))
 		}
+		err = errors.Join(err, verified(d, o.Peers[0]))
 	}
 	return err
+}
+
+// verified is an error when messages of the reference were lost: those of the others are a result.
+func verified(d *report.Document, reference string) error {
+	for _, r := range d.Runs {
+		if r.Peer == reference && !r.Report.Verified.OK {
+			return fmt.Errorf("verification of %s failed, see the report", reference)
+		}
+	}
+	return nil
 }
 
 // checkout finds the folder of Banyan's go.mod around the current folder; empty when there is none.
@@ -133,6 +145,9 @@ func printComparison(w io.Writer, d *report.Document) {
 			fmt.Fprintln(tab)
 		}
 		tab.Flush()
+		if doubts := d.Doubts(t.Plan); doubts != "" {
+			fmt.Fprintf(w, "  %s\n", doubts)
+		}
 	}
 	for _, v := range d.Verdicts {
 		fmt.Fprintln(w, v)

@@ -141,6 +141,7 @@ func (f pprofFlags) Int(name string, def int, _ string) *int    { return flagVal
 func (f pprofFlags) Float64(name string, def float64, _ string) *float64 {
 	return flagValue(f, name, def)
 }
+
 func (f pprofFlags) String(name, def, _ string) *string                 { return flagValue(f, name, def) }
 func (f pprofFlags) StringList(_ string, _ string, _ string) *[]*string { return new([]*string) }
 func (f pprofFlags) ExtraUsage() string                                 { return "" }
