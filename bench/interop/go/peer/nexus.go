@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"sync"
 	"time"
 
 	"github.com/gammazero/nexus/v3/client"
@@ -30,7 +31,49 @@ var nexusSerializers = map[string]serialize.Serialization{"json": client.JSON, "
 type nexusSession struct {
 	*client.Client
 	conn    wamp.Peer
-	dropped bool // conn is closed; closing it again would panic
+	dropped bool // conn is closed: a GOODBYE would wait in vain
+}
+
+// A cuttable lets a session be cut off while the library still writes to it: the transports of the library panic then, because
+// their Close closes the channel that Send returns. This one's channel stays open, and what comes after Close is not taken.
+type cuttable struct {
+	wamp.Peer
+	out     chan wamp.Message
+	stop    chan struct{}
+	stopped chan struct{}
+	once    sync.Once
+}
+
+func newCuttable(conn wamp.Peer) *cuttable {
+	c := &cuttable{Peer: conn, out: make(chan wamp.Message), stop: make(chan struct{}), stopped: make(chan struct{})}
+	go c.forward()
+	return c
+}
+
+func (c *cuttable) forward() {
+	defer close(c.stopped)
+	for {
+		select {
+		case message := <-c.out:
+			select {
+			case c.Peer.Send() <- message:
+			case <-c.stop:
+				return
+			}
+		case <-c.stop:
+			return
+		}
+	}
+}
+
+func (c *cuttable) Send() chan<- wamp.Message { return c.out }
+
+func (c *cuttable) Close() {
+	c.once.Do(func() {
+		close(c.stop)
+		<-c.stopped
+		c.Peer.Close()
+	})
 }
 
 // DialNexus opens a transport without joining a realm: messages are sent and received one by one.
@@ -49,10 +92,11 @@ func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
 }
 
 func joinNexus(ctx context.Context, link Link, at Address, realm string) (Session, error) {
-	conn, err := DialNexus(ctx, link, at)
+	dialed, err := DialNexus(ctx, link, at)
 	if err != nil {
 		return nil, err
 	}
+	conn := newCuttable(dialed)
 	c, err := client.NewClient(conn, client.Config{
 		Realm:           realm,
 		Logger:          log.New(io.Discard, "", 0),
