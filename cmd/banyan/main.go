@@ -17,10 +17,8 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(args []string, in io.Reader, out, errs io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	// The first signal ends the work in good order; after it a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -31,6 +29,23 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		return exitOK
 	}
 	return explain(errs, cmd, err)
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second one ends the process at
+// once: signals have their default meaning again before anybody can learn of the first.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 func newRoot() *cobra.Command {

@@ -81,7 +81,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, r.stop())
 	}
-	<-ctx.Done()
+	keepMemory(ctx.Done(), func() int64 { return r.engine.Stats().Connections })
 	fmt.Fprintln(out, "stopping; once more to stop at once")
 	return errors.Join(r.stop(), profiled())
 }
