@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/pprof/profile"
@@ -57,5 +58,22 @@ func TestBaselines(t *testing.T) {
 		if all[name].Samples < SamplesMin || sum < 0.7 || sum > 1.001 {
 			t.Errorf("%s: %d samples, functions that add up to %.2f", name, all[name].Samples, sum)
 		}
+	}
+}
+
+// What the compiler reads names no path either, and has the first lines of functions, without which it finds nothing.
+func TestCompilersInput(t *testing.T) {
+	p := readRecorded(t, "../cmd/banyan/default.pgo")
+	if f := Foreign(p); f != "" {
+		t.Errorf("the profile names a path of some machine: %s", f)
+	}
+	ours := 0
+	for _, f := range p.Function {
+		if strings.HasPrefix(f.Name, "banyan/realm.") && f.StartLine > 0 {
+			ours++
+		}
+	}
+	if ours < 10 {
+		t.Errorf("%d functions of the realm with a first line, want tens of them", ours)
 	}
 }

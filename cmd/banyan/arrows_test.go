@@ -42,7 +42,7 @@ type listed struct {
 
 func goList(t *testing.T) map[string]*listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", "banyan/...").Output()
+	out, err := exec.Command("go", "list", "-pgo=off", "-deps", "-json=ImportPath,Standard,Imports,Deps", "banyan/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
