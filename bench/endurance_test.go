@@ -10,7 +10,7 @@ import (
 
 func TestChurnVerifies(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 200
 	r, err := Churn(t.Context(), ChurnPlan{Load: load, Subscribers: 3, Churners: 2, Cycles: 2000})
@@ -45,7 +45,7 @@ func TestChurnFindsFaults(t *testing.T) {
 
 func TestSlowVerifies(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 200
 	r, err := Slow(t.Context(), SlowPlan{Load: load, Subscribers: 3, Stopped: 2})
@@ -66,7 +66,7 @@ func TestSlowVerifies(t *testing.T) {
 
 func TestSoakVerifies(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 300
 	r, err := Soak(t.Context(), SoakPlan{Load: load, Subscribers: 2, Callers: 2, Sessions: 50})
@@ -76,7 +76,7 @@ func TestSoakVerifies(t *testing.T) {
 	if !r.Verified.OK || r.Scenario != "soak" || r.Verified.Expected != r.Verified.Received || r.Received == 0 {
 		t.Errorf("%+v", r)
 	}
-	s = newStub(t)
+	s = newFake(t)
 	s.refuseURI = codec.ErrUnavailable
 	load.URL = s.url()
 	r, err = Soak(t.Context(), SoakPlan{Load: load, Subscribers: 2, Callers: 2, Sessions: 50})

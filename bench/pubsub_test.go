@@ -11,7 +11,7 @@ import (
 
 func TestTopicsVerifies(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	ctx, load := counted(t, s)
 	r, err := Topics(ctx, TopicsPlan{Load: load, Publishers: 2, Topics: 13, PerTopic: 3, Sessions: 5})
 	if err != nil {
@@ -34,7 +34,7 @@ func TestTopicsFindsFaults(t *testing.T) {
 			return [][]byte{msg, other}
 		},
 	} {
-		s := newStub(t)
+		s := newFake(t)
 		s.fault = func(n int, msg []byte) [][]byte {
 			if n == 21 {
 				return fault(msg)
@@ -55,7 +55,7 @@ func TestTopicsFindsFaults(t *testing.T) {
 func TestPatternsVerifies(t *testing.T) {
 	t.Parallel()
 	for _, matching := range []int{1, 3} {
-		s := newStub(t)
+		s := newFake(t)
 		ctx, load := counted(t, s)
 		r, err := Patterns(ctx, PatternsPlan{Load: load, Patterns: 32, Matching: matching, Sessions: 4})
 		if err != nil {
@@ -74,7 +74,7 @@ func TestPatternPlans(t *testing.T) {
 		for i, topic := range topics {
 			n := 0
 			for _, w := range wants {
-				matches := (&stubTopic{uri: w.uri, match: w.match}).matches(topic)
+				matches := (&fakeTopic{uri: w.uri, match: w.match}).matches(topic)
 				if matches != (w.topic == i) {
 					t.Errorf("%+v and topic %q: matches is %v", w, topic, matches)
 				}
@@ -91,7 +91,7 @@ func TestPatternPlans(t *testing.T) {
 
 func TestMixedVerifies(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	ctx, load := counted(t, s)
 	r, err := Fanout(ctx, FanoutPlan{Load: load, Mixed: true, Subscribers: 7})
 	if err != nil {

@@ -20,12 +20,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick is a load of a fifth of a second.
-func quick(s *stub, ser codec.Serializer) Load {
+func quick(s *fake, ser codec.Serializer) Load {
 	return Load{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
 }
 
 // counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
-func counted(t *testing.T, s *stub) (context.Context, Load) {
+func counted(t *testing.T, s *fake) (context.Context, Load) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	s.enough = cancel
@@ -35,7 +35,7 @@ func counted(t *testing.T, s *stub) (context.Context, Load) {
 func TestFanoutVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-		s := newStub(t)
+		s := newFake(t)
 		plan := FanoutPlan{Load: quick(s, ser), Publishers: 2, Subscribers: 5}
 		plan.PayloadBytes = 200
 		r, err := Fanout(t.Context(), plan)
@@ -49,14 +49,14 @@ func TestFanoutVerifies(t *testing.T) {
 			t.Errorf("implausible latencies %+v", r.Latency)
 		}
 		if r.Router != nil || !strings.Contains(r.NoRouter, "this very process") {
-			t.Errorf("the stub runs in this process, but Router = %+v, NoRouter = %q", r.Router, r.NoRouter)
+			t.Errorf("the fake runs in this process, but Router = %+v, NoRouter = %q", r.Router, r.NoRouter)
 		}
 	}
 }
 
 func TestFanoutOpenLoop(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	ctx, load := counted(t, s)
 	load.Rate = 1000
 	r, err := Fanout(ctx, FanoutPlan{Load: load, Subscribers: 3})
@@ -113,7 +113,7 @@ func TestFanoutFindsFaults(t *testing.T) {
 		}, "unexpected messages of type 17"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStub(t)
+			s := newFake(t)
 			s.fault = c.fault
 			ctx, load := counted(t, s)
 			r, err := Fanout(ctx, FanoutPlan{Load: load, Subscribers: 1})
@@ -135,7 +135,7 @@ func TestFanoutFindsFaults(t *testing.T) {
 func TestRPCVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-		s := newStub(t)
+		s := newFake(t)
 		r, err := RPC(t.Context(), RPCPlan{Load: quick(s, ser), Callers: 3})
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestRPCVerifies(t *testing.T) {
 func TestProgressiveVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-		s := newStub(t)
+		s := newFake(t)
 		r, err := RPC(t.Context(), RPCPlan{Load: quick(s, ser), Callers: 2, Results: 5})
 		if err != nil {
 			t.Fatal(err)
@@ -171,7 +171,7 @@ func TestProgressiveVerifies(t *testing.T) {
 		}
 	}
 	// A progressive result that is lost leaves a gap, and the last one comes too early.
-	s := newStub(t)
+	s := newFake(t)
 	s.fault = func(n int, msg []byte) [][]byte {
 		if n == 21 {
 			return nil
@@ -191,7 +191,7 @@ func TestProgressiveVerifies(t *testing.T) {
 func TestRPCFindsFaults(t *testing.T) {
 	t.Parallel()
 	t.Run("loss", func(t *testing.T) {
-		s := newStub(t)
+		s := newFake(t)
 		s.fault = func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return nil
@@ -208,7 +208,7 @@ func TestRPCFindsFaults(t *testing.T) {
 		}
 	})
 	t.Run("twice", func(t *testing.T) {
-		s := newStub(t)
+		s := newFake(t)
 		s.fault = func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return [][]byte{msg, msg}
@@ -225,7 +225,7 @@ func TestRPCFindsFaults(t *testing.T) {
 		}
 	})
 	t.Run("error", func(t *testing.T) {
-		s := newStub(t)
+		s := newFake(t)
 		s.refuseURI = codec.ErrUnavailable
 		ctx, load := counted(t, s)
 		load.Rate = 1000
@@ -242,7 +242,7 @@ func TestRPCFindsFaults(t *testing.T) {
 // TestSeries: a run has about one entry a second, and a last one that is nearly as long.
 func TestSeries(t *testing.T) {
 	t.Parallel()
-	s := newStub(t)
+	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Warmup, load.Duration = 0, 1100*time.Millisecond
 	r, err := RPC(t.Context(), RPCPlan{Load: load})
@@ -259,7 +259,7 @@ func TestSeries(t *testing.T) {
 
 // TestContextEndsLoad: without a duration a load runs until its context ends, and still reports.
 func TestContextEndsLoad(t *testing.T) {
-	s := newStub(t)
+	s := newFake(t)
 	ctx, load := counted(t, s)
 	r, err := Fanout(ctx, FanoutPlan{Load: load, Subscribers: 2})
 	if err != nil {

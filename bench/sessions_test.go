@@ -14,16 +14,16 @@ import (
 func TestStormVerifies(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		prepare func(s *stub)
+		prepare func(s *fake)
 		want    string // the failure
 	}{
-		"sound":     {prepare: func(*stub) {}},
-		"id twice":  {prepare: func(s *stub) { s.oneID = true }, want: "session ids given twice"},
-		"goodbye":   {prepare: func(s *stub) { s.silent = true }, want: "sessions without GOODBYE: EOF"},
-		"open loop": {prepare: func(*stub) {}},
+		"sound":     {prepare: func(*fake) {}},
+		"id twice":  {prepare: func(s *fake) { s.oneID = true }, want: "session ids given twice"},
+		"goodbye":   {prepare: func(s *fake) { s.silent = true }, want: "sessions without GOODBYE: EOF"},
+		"open loop": {prepare: func(*fake) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStub(t)
+			s := newFake(t)
 			c.prepare(s)
 			plan := StormPlan{Load: quick(s, codec.CBOR), Workers: 3}
 			if name == "open loop" {
@@ -51,7 +51,7 @@ func TestStormVerifies(t *testing.T) {
 func TestIdleVerifies(t *testing.T) {
 	t.Parallel()
 	for _, silent := range []bool{false, true} {
-		s := newStub(t)
+		s := newFake(t)
 		s.silent = silent
 		r, err := Idle(t.Context(), IdlePlan{Load: quick(s, codec.MessagePack), Sessions: 150})
 		if err != nil {

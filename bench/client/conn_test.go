@@ -22,14 +22,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testTimeout = 10 * time.Second
 
-// A stub is the router's end of one connection, driven by the test.
-type stub struct {
+// A fake is the router's end of one connection, driven by the test.
+type fake struct {
 	t    *testing.T
 	conn net.Conn
 }
 
-// pair connects a client to a stub. The stub completes the opening handshake first.
-func pair(t *testing.T, scheme string, o Options) (*Conn, *stub) {
+// pair connects a client to a fake. The fake completes the opening handshake first.
+func pair(t *testing.T, scheme string, o Options) (*Conn, *fake) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,9 +64,9 @@ func pair(t *testing.T, scheme string, o Options) (*Conn, *stub) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stub{t: t, conn: <-accepted}
+	s := &fake{t: t, conn: <-accepted}
 	if s.conn == nil {
-		t.Fatal("the stub's handshake failed")
+		t.Fatal("the fake's handshake failed")
 	}
 	s.conn.SetDeadline(time.Now().Add(testTimeout))
 	c.SetReadDeadline(time.Now().Add(testTimeout))
@@ -74,7 +74,7 @@ func pair(t *testing.T, scheme string, o Options) (*Conn, *stub) {
 	return c, s
 }
 
-func (s *stub) write(b []byte) {
+func (s *fake) write(b []byte) {
 	s.t.Helper()
 	if _, err := s.conn.Write(b); err != nil {
 		s.t.Fatal(err)
@@ -82,7 +82,7 @@ func (s *stub) write(b []byte) {
 }
 
 // frame reads one masked frame and returns it unmasked.
-func (s *stub) frame() ws.Frame {
+func (s *fake) frame() ws.Frame {
 	s.t.Helper()
 	h, err := ws.ReadHeader(s.conn)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *stub) frame() ws.Frame {
 	return f
 }
 
-func (s *stub) rawFrame() (kind byte, payload []byte) {
+func (s *fake) rawFrame() (kind byte, payload []byte) {
 	s.t.Helper()
 	var p [4]byte
 	if _, err := io.ReadFull(s.conn, p[:]); err != nil {

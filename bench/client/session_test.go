@@ -14,7 +14,7 @@ import (
 
 // A scripted router: the test answers every message itself.
 type scripted struct {
-	*stub
+	*fake
 	dec codec.Decoder
 	msg codec.Message
 }
@@ -23,7 +23,7 @@ type scripted struct {
 func joined(t *testing.T) (*Session, *scripted) {
 	t.Helper()
 	c, st := pair(t, "ws", Options{})
-	r := &scripted{stub: st}
+	r := &scripted{fake: st}
 	welcome := make(chan struct{})
 	go func() {
 		defer close(welcome)
@@ -105,7 +105,7 @@ func TestJoin(t *testing.T) {
 
 func TestJoinRefused(t *testing.T) {
 	c, st := pair(t, "ws", Options{})
-	r := &scripted{stub: st}
+	r := &scripted{fake: st}
 	go func() {
 		r.expect(codec.Hello)
 		r.send(codec.AppendAbort(nil, codec.MessagePack, codec.ErrNoSuchRealm, "there is none"))

@@ -15,20 +15,20 @@ import (
 	"banyan/bench"
 )
 
-// A natsStub is the least NATS server that the loads need: exact subjects and a star at the end.
-type natsStub struct {
+// A natsFake is the least NATS server that the loads need: exact subjects and a star at the end.
+type natsFake struct {
 	mu     sync.Mutex
 	subs   map[string][]net.Conn // by subject, without the star
 	spoil  func(n int, payload []byte) (again []byte)
 	events int // guarded by mu
 }
 
-func startNATSStub(t *testing.T, spoil func(n int, payload []byte) []byte) (url string) {
+func startNATSFake(t *testing.T, spoil func(n int, payload []byte) []byte) (url string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &natsStub{subs: map[string][]net.Conn{}, spoil: spoil}
+	s := &natsFake{subs: map[string][]net.Conn{}, spoil: spoil}
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -46,7 +46,7 @@ func startNATSStub(t *testing.T, spoil func(n int, payload []byte) []byte) (url 
 	return "nats://" + l.Addr().String()
 }
 
-func (s *natsStub) serve(c net.Conn) {
+func (s *natsFake) serve(c net.Conn) {
 	defer c.Close()
 	fmt.Fprint(c, "INFO {}\r\n")
 	in := bufio.NewReader(c)
@@ -79,7 +79,7 @@ func (s *natsStub) serve(c net.Conn) {
 	}
 }
 
-func (s *natsStub) publish(subject, reply string, payload []byte) {
+func (s *natsFake) publish(subject, reply string, payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	conns := s.subs[subject]
@@ -107,7 +107,7 @@ func natsTestLoad(url string) bench.Load {
 }
 
 func TestNATS(t *testing.T) {
-	url := startNATSStub(t, nil)
+	url := startNATSFake(t, nil)
 	for _, p := range []*plan{{"fanout", "fanout", 3, 4}, {"topics", "topics", 7, 4}, {"rpc", "rpc", 2, 4}} {
 		r, err := playNATS(context.Background(), p, natsTestLoad(url))
 		if err != nil {
@@ -159,7 +159,7 @@ func TestNATSVerifies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := playNATS(context.Background(), &c.plan, natsTestLoad(startNATSStub(t, c.spoil)))
+			r, err := playNATS(context.Background(), &c.plan, natsTestLoad(startNATSFake(t, c.spoil)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,9 +12,9 @@ import (
 	"banyan/codec"
 )
 
-// A stub is the least router that the scenarios can run against, over RawSocket, with a place to break its promises: that a load
+// A fake is the least router that the scenarios can run against, over RawSocket, with a place to break its promises: that a load
 // passes means something only if a broken router fails it.
-type stub struct {
+type fake struct {
 	t *testing.T
 	l net.Listener
 
@@ -26,32 +26,32 @@ type stub struct {
 
 	mu        sync.Mutex
 	sent      int // events or results
-	conns     map[*stubConn]bool
+	conns     map[*fakeConn]bool
 	sessions  uint64
 	oneID     bool         // every session gets the id 1
 	silent    bool         // GOODBYE is not answered, the connection is closed
-	topics    []*stubTopic // id is the index plus 7
-	callee    *stubConn
-	calls     map[uint64]stubCall // by invocation id
+	topics    []*fakeTopic // id is the index plus 7
+	callee    *fakeConn
+	calls     map[uint64]fakeCall // by invocation id
 	lastCall  uint64
 	serve     sync.WaitGroup
 	refuseURI string // answer every CALL with this error
 }
 
-type stubConn struct {
+type fakeConn struct {
 	net.Conn
 	serializer codec.Serializer
 }
 
-// A stubTopic is one subscription and its members.
-type stubTopic struct {
+// A fakeTopic is one subscription and its members.
+type fakeTopic struct {
 	uri     string
 	match   codec.Match
-	members []*stubConn
+	members []*fakeConn
 }
 
 // matches is the plain rule, not a fast one.
-func (t *stubTopic) matches(uri string) bool {
+func (t *fakeTopic) matches(uri string) bool {
 	switch t.match {
 	case codec.Prefix:
 		return strings.HasPrefix(uri, t.uri)
@@ -62,18 +62,18 @@ func (t *stubTopic) matches(uri string) bool {
 	return uri == t.uri
 }
 
-type stubCall struct {
-	caller  *stubConn
+type fakeCall struct {
+	caller  *fakeConn
 	request uint64
 }
 
-func newStub(t *testing.T) *stub {
+func newFake(t *testing.T) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stub{t: t, l: l, conns: map[*stubConn]bool{}, calls: map[uint64]stubCall{}}
+	s := &fake{t: t, l: l, conns: map[*fakeConn]bool{}, calls: map[uint64]fakeCall{}}
 	s.serve.Go(s.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -87,15 +87,15 @@ func newStub(t *testing.T) *stub {
 	return s
 }
 
-func (s *stub) url() string { return "rs://" + s.l.Addr().String() }
+func (s *fake) url() string { return "rs://" + s.l.Addr().String() }
 
-func (s *stub) accept() {
+func (s *fake) accept() {
 	for {
 		nc, err := s.l.Accept()
 		if err != nil {
 			return
 		}
-		c := &stubConn{Conn: nc}
+		c := &fakeConn{Conn: nc}
 		s.mu.Lock()
 		s.conns[c] = true
 		s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *stub) accept() {
 	}
 }
 
-func (s *stub) session(c *stubConn) {
+func (s *fake) session(c *fakeConn) {
 	var hello [4]byte
 	if _, err := io.ReadFull(c, hello[:]); err != nil {
 		return
@@ -135,7 +135,7 @@ func (s *stub) session(c *stubConn) {
 }
 
 // handle answers one message. Lock held.
-func (s *stub) handle(c *stubConn, m *codec.Message) {
+func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	ser := c.serializer
 	switch m.Type {
 	case codec.Hello:
@@ -150,16 +150,16 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 		}
 		c.send(codec.AppendGoodbye(nil, ser, "wamp.close.goodbye_and_out", ""))
 	case codec.Subscribe:
-		i := slices.IndexFunc(s.topics, func(t *stubTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
+		i := slices.IndexFunc(s.topics, func(t *fakeTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
 		if i < 0 {
 			i = len(s.topics)
-			s.topics = append(s.topics, &stubTopic{uri: string(m.URI), match: m.Options.Match})
+			s.topics = append(s.topics, &fakeTopic{uri: string(m.URI), match: m.Options.Match})
 		}
 		s.topics[i].members = append(s.topics[i].members, c)
 		c.send(codec.AppendSubscribed(nil, ser, m.Request, uint64(i)+7))
 	case codec.Unsubscribe:
 		t := s.topics[m.ID-7]
-		t.members = slices.DeleteFunc(t.members, func(member *stubConn) bool { return member == c })
+		t.members = slices.DeleteFunc(t.members, func(member *fakeConn) bool { return member == c })
 		c.send(codec.AppendUnsubscribed(nil, ser, m.Request))
 	case codec.Register:
 		s.callee = c
@@ -183,7 +183,7 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 			return
 		}
 		s.lastCall++
-		s.calls[s.lastCall] = stubCall{c, m.Request}
+		s.calls[s.lastCall] = fakeCall{c, m.Request}
 		b, err := codec.Append(nil, ser, &codec.Message{
 			Type: codec.Invocation, Format: ser, Request: s.lastCall, ID: 9, Dict: m.Dict, Payload: m.Payload,
 		})
@@ -209,7 +209,7 @@ func (s *stub) handle(c *stubConn, m *codec.Message) {
 }
 
 // deliver sends an event or result, or what fault makes of it. Lock held.
-func (s *stub) deliver(c *stubConn, msg []byte) {
+func (s *fake) deliver(c *fakeConn, msg []byte) {
 	msgs := [][]byte{msg}
 	if s.fault != nil {
 		msgs = s.fault(s.sent, msg)
@@ -223,6 +223,6 @@ func (s *stub) deliver(c *stubConn, msg []byte) {
 }
 
 // send writes one frame; what the other end no longer reads needs no care.
-func (c *stubConn) send(msg []byte) {
+func (c *fakeConn) send(msg []byte) {
 	c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...))
 }
