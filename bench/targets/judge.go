@@ -116,7 +116,7 @@ func (c *check) meets(v float64) bool {
 // values are the figure in the rounds that tell it; why says what the last one that does not lacks.
 func (c *check) values(own, other *side) (values []float64, why string) {
 	for i, a := range own.runs {
-		v := math.NaN()
+		var v float64
 		switch {
 		case own == other:
 			v = c.of(a)
