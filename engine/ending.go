@@ -145,7 +145,7 @@ func (c *conn) close() {
 	}
 	_ = unix.Close(fd)
 	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
-	delete(l.conns, fd)
+	l.forget(fd)
 	l.engine.open.Add(-1)
 	if c.handler != nil {
 		l.stats.closed.Add(1)

@@ -45,6 +45,7 @@ type loop struct {
 
 	// Owned by loop.
 	conns     map[int]*conn
+	connsMost int // most at one time since the map was made
 	listeners map[int]*listener
 	wheel     *wheel
 	clock     clock
@@ -380,6 +381,18 @@ func (l *loop) adopt(c *conn) {
 		d = min(d, refusalTimeout)
 	}
 	l.Start(&c.timer, d)
+}
+
+// mapKept is how large a map may have been to be kept when it is empty: maps never shrink.
+const mapKept = 256
+
+// forget takes a closed connection out of the table.
+func (l *loop) forget(fd int) {
+	l.connsMost = max(l.connsMost, len(l.conns))
+	delete(l.conns, fd)
+	if len(l.conns) == 0 && l.connsMost > mapKept {
+		l.conns, l.connsMost = make(map[int]*conn), 0
+	}
 }
 
 // stop begins the graceful end: no new connections, and a goodbye to all.
