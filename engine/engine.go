@@ -100,11 +100,9 @@ func (e *Engine) build() error {
 // release closes every descriptor of an engine whose loops do not run.
 func (e *Engine) release() {
 	for _, l := range e.loops {
-		for _, n := range l.mail.drain() {
-			if n.kind == noteAdopt {
-				_ = unix.Close(int(n.c.q.fd))
-				e.open.Add(-1)
-			}
+		for _, c := range l.arrivals.conns {
+			_ = unix.Close(int(c.q.fd))
+			e.open.Add(-1)
 		}
 		l.release()
 	}
