@@ -21,6 +21,7 @@ type conn struct {
 
 	// Fixed at accept; any goroutine may read.
 	loop *loop
+	born int64     // nanoseconds since Engine.epoch
 	peer port.Peer // its Transport is fixed when the transport handshake is complete
 
 	// Any goroutine.

@@ -143,6 +143,8 @@ func (c *conn) close() {
 	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
 	delete(l.conns, fd)
 	l.engine.open.Add(-1)
+	l.homed.Add(-1)
+	l.engine.left.leave(l.engine.now(), c.born)
 	if c.handler != nil {
 		l.stats.closed.Add(1)
 		c.closed()

@@ -23,7 +23,7 @@ import (
 )
 
 // A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
-// kernel thinks; the others find theirs among their arrivals. Owned by loop once the engine runs.
+// kernel thinks (but see vacancies); the others find theirs among their arrivals. Owned by loop once the engine runs.
 type listener struct {
 	fd      int
 	addr    net.Addr
@@ -150,13 +150,13 @@ func (ls *listener) close(l *loop) {
 
 // accept takes what waits, up to a bound.
 func (ls *listener) accept(l *loop) {
-	for range acceptsPerTurn {
+	for i := range acceptsPerTurn {
 		var from unix.RawSockaddrAny
 		fd, errno := acceptFrom(ls.fd, &from)
 		switch errno {
 		case 0:
 			ls.pause = 0
-			ls.welcome(l, fd, &from)
+			ls.welcome(l, fd, &from, i)
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
@@ -180,8 +180,8 @@ func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// welcome makes fd a connection of the next loop.
-func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny) {
+// welcome makes fd, the nth connection of this turn, one of some loop's.
+func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int) {
 	e := ls.engine
 	open := e.open.Add(1)
 	most := int64(e.cfg.ConnectionsMax)
@@ -194,10 +194,12 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny) {
 		}
 	}
 	l.stats.accepted.Add(1)
-	home := e.loops[e.turn.Add(1)%uint64(len(e.loops))]
-	c := &conn{loop: home, refused: open > most}
+	now := e.now()
+	home := e.homeFor(l, now, nth)
+	c := &conn{loop: home, born: now, refused: open > most}
 	c.q.fd = int32(fd)
 	ls.describe(&c.peer, from)
+	home.homed.Add(1)
 	if home == l {
 		// Its descriptor is new to this loop's poller: no event of this batch can be about it.
 		l.adopt(c)
@@ -205,6 +207,7 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny) {
 	}
 	if err := home.hand(c); err != nil {
 		e.cfg.Log.Error("poller refused a connection", "error", err)
+		home.homed.Add(-1)
 		e.open.Add(-1)
 		_ = unix.Close(fd)
 		return

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync/atomic"
 
 	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
@@ -42,6 +43,7 @@ type loop struct {
 	// Any goroutine.
 	mail     mailbox
 	arrivals arrivals
+	homed    atomic.Int64 // connections that live here
 	stats    counters
 
 	// Owned by loop.
