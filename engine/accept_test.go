@@ -107,7 +107,7 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second || cfg.PingInterval != 30*time.Second ||
-		cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 32<<20 || cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
+		cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 64<<10 || cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
 		t.Fatalf("%+v", cfg)
 	}
 }

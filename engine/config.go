@@ -51,7 +51,8 @@ type Config struct {
 	// SlowConsumer is what happens to events at the bound; default Disconnect.
 	SlowConsumer SlowConsumer
 	// CreditBytes is how many bytes times receivers a connection may have waiting in event lanes before it is no longer read
-	// from; default 32 MiB.
+	// from; default 64 KiB. What a publisher sends meanwhile waits in its socket and goes out together: with 32 MiB a fan-out to
+	// 5 000 cost three times as much.
 	CreditBytes int64
 	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows, less a reserve. One
 	// more is told so (RawSocket error 4, HTTP 503) and closed. Counted as Stats.Refused.
@@ -121,7 +122,7 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("engine: unknown slow consumer policy %d", cfg.SlowConsumer)
 	}
 	if cfg.CreditBytes == 0 {
-		cfg.CreditBytes = 32 << 20
+		cfg.CreditBytes = 64 << 10
 	}
 	if cfg.CreditBytes < 0 {
 		return errors.New("engine: the credit cannot be negative")

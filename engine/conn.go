@@ -227,7 +227,7 @@ func (c *conn) receive(b []byte) {
 // pause stops reading for a reason; resume looks whether it is gone.
 func (c *conn) pause(why hold) {
 	c.hold |= why
-	c.loop.engine.rare.readPauses.Add(1)
+	c.loop.stats.readPauses.Add(1)
 	c.watch()
 }
 

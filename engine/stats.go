@@ -37,6 +37,7 @@ type counters struct {
 	accepted, opened, closed              atomic.Int64
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
 	eventsDropped, eventsLost, batches    atomic.Int64
+	readPauses                            atomic.Int64
 
 	_ [64]byte
 }
@@ -45,7 +46,7 @@ type counters struct {
 type rareCounters struct {
 	refused, handshakesRefused, handshakeTimeouts, pages atomic.Int64
 	slowConsumersClosed, pingTimeouts, violations        atomic.Int64
-	tooBig, readPauses, acceptPauses, acceptErrors       atomic.Int64
+	tooBig, acceptPauses, acceptErrors                   atomic.Int64
 	panics                                               atomic.Int64
 }
 
@@ -62,7 +63,6 @@ func (e *Engine) Stats() Stats {
 		PingTimeouts:        r.pingTimeouts.Load(),
 		Violations:          r.violations.Load(),
 		TooBig:              r.tooBig.Load(),
-		ReadPauses:          r.readPauses.Load(),
 		AcceptPauses:        r.acceptPauses.Load(),
 		AcceptErrors:        r.acceptErrors.Load(),
 		Panics:              r.panics.Load(),
@@ -78,6 +78,7 @@ func (e *Engine) Stats() Stats {
 		s.EventsDropped += c.eventsDropped.Load()
 		s.EventsLost += c.eventsLost.Load()
 		s.Batches += c.batches.Load()
+		s.ReadPauses += c.readPauses.Load()
 	}
 	return s
 }
