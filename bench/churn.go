@@ -114,7 +114,7 @@ type slot struct {
 
 func (c *churner) run(ctx context.Context, rate float64, offset time.Duration) {
 	burst := len(c.slots)
-	err := pace(ctx, rate/float64(burst), offset, c.now, func(time.Duration) error {
+	err := Pace(ctx, rate/float64(burst), offset, c.now, func(time.Duration) error {
 		for range burst {
 			s, err := c.takeFree(ctx)
 			if err != nil || s < 0 {

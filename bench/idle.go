@@ -98,6 +98,10 @@ func givenBack(ctx context.Context, m *measured, before int64) []Figure {
 	}
 }
 
+// IdleMax is the most idle sessions that this process and a router started by it can hold: both inherit the same file limit, and both need some
+// descriptors for other things.
+func IdleMax() int { return max(filesMax()-4*filesReserve, 0) }
+
 // filesMax is how many descriptors this process may have.
 func filesMax() int {
 	var l syscall.Rlimit

@@ -372,8 +372,9 @@ func (f *failures) total() (n int64) {
 	return n
 }
 
-// pace calls send(intended) at rate per second until stop, catching up after delays; flush ends each burst.
-func pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
+// Pace calls send(intended) at rate per second until ctx ends, catching up after delays; flush ends each burst. The first is due offset from
+// now; intended counts as now does.
+func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
 	interval := float64(time.Second) / rate
 	start := now() + offset
 	for i := 0; ; {

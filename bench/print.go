@@ -108,7 +108,7 @@ func (r *Report) printProcesses(w io.Writer) {
 		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
 	}
 	for _, f := range r.Figures {
-		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, plainNumber(f.Value), f.Unit)
+		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, PlainNumber(f.Value), f.Unit)
 	}
 	if r.Scenario == "idle" {
 		fmt.Fprintf(w, "clients    %.0f %% of a CPU\n", 100*r.Client.CPUShare)
@@ -176,8 +176,8 @@ func (r *Report) printTrust(w io.Writer) {
 	}
 }
 
-// plainNumber prints a figure with three significant digits and no exponent.
-func plainNumber(v float64) string {
+// PlainNumber prints a figure with three significant digits and no exponent.
+func PlainNumber(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 100 || v == math.Trunc(v):
 		return fmt.Sprintf("%.0f", v)

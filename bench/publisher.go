@@ -63,7 +63,7 @@ func (p *publisher) publish(ctx context.Context) {
 	if p.Rate > 0 {
 		each := p.Rate / float64(p.plan.publishers)
 		stagger := time.Duration(float64(p.index) / p.Rate * float64(time.Second))
-		err = pace(ctx, each, stagger, p.now, p.one, p.flushOpen)
+		err = Pace(ctx, each, stagger, p.now, p.one, p.flushOpen)
 	} else {
 		err = p.closedLoop(ctx)
 	}

@@ -224,7 +224,7 @@ func (k *caller) start(ctx context.Context) {
 	if k.Rate > 0 {
 		each := k.Rate / float64(k.plan.Callers)
 		stagger := time.Duration(float64(k.index) / k.Rate * float64(time.Second))
-		err = pace(ctx, each, stagger, k.now, k.call, k.conn.FlushAndWait)
+		err = Pace(ctx, each, stagger, k.now, k.call, k.conn.FlushAndWait)
 	} else {
 		for range k.InFlight {
 			if err = k.call(k.now()); err != nil {

@@ -361,7 +361,7 @@ func TestPaceCatchesUp(t *testing.T) {
 	var clock time.Duration
 	ctx, cancel := context.WithCancel(t.Context())
 	var intended []time.Duration
-	err := pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(at time.Duration) error {
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(at time.Duration) error {
 		intended = append(intended, at)
 		if len(intended) == 5000 {
 			cancel()
@@ -383,7 +383,7 @@ func TestPaceFlushesItsLastBurst(t *testing.T) {
 	var clock time.Duration
 	ctx, cancel := context.WithCancel(t.Context())
 	sent, flushed := 0, 0
-	err := pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(time.Duration) error {
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(time.Duration) error {
 		if sent++; sent == 57 { // in the middle of a burst
 			cancel()
 		}

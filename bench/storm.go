@@ -93,7 +93,7 @@ func (s *storm) work(ctx context.Context, index int) {
 	if s.Rate > 0 {
 		each := s.Rate / float64(s.plan.Workers)
 		stagger := time.Duration(float64(index) / s.Rate * float64(time.Second))
-		pace(ctx, each, stagger, s.now, one, func() error { return nil })
+		Pace(ctx, each, stagger, s.now, one, func() error { return nil })
 		return
 	}
 	for ctx.Err() == nil {

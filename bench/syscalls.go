@@ -29,12 +29,8 @@ func (m *measured) countSyscalls(ctx context.Context, r *run) {
 	if r.Syscalls == SyscallsNone || m.router.pid == 0 || ctx.Err() != nil {
 		return
 	}
-	counting := perfSyscalls
-	if r.Syscalls == SyscallsStrace {
-		counting = straceSyscalls
-	}
 	received, at := r.received.Load(), r.now()
-	perSecond, err := counting(ctx, m.router.pid, syscallsWindow)
+	perSecond, err := SyscallsOf(ctx, r.Syscalls, m.router.pid)
 	messages := ratio(float64(r.received.Load()-received), (r.now() - at).Seconds())
 	switch {
 	case err != nil:
@@ -44,6 +40,14 @@ func (m *measured) countSyscalls(ctx context.Context, r *run) {
 	default:
 		m.syscalls = perSecond / messages
 	}
+}
+
+// SyscallsOf counts with tool for a second how many system calls per second a process makes.
+func SyscallsOf(ctx context.Context, tool string, pid int) (perSecond float64, err error) {
+	if tool == SyscallsStrace {
+		return straceSyscalls(ctx, pid, syscallsWindow)
+	}
+	return perfSyscalls(ctx, pid, syscallsWindow)
 }
 
 // perfSyscalls returns the system calls per second of a process.

@@ -10,40 +10,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"banyan/bench"
 	"banyan/bench/report"
-	"banyan/codec"
 )
 
 // Options of a comparison.
 type Options struct {
+	Setup
 	Peers  []string // names, see Names; the first is what the others are compared with
 	Plans  []string // see ParsePlan
 	Rounds int      // 1 to 100
-
-	Program string // our own binary
-	Argv0   string // what it is told to be called
-	Source  string // the checkout that has bench/peers
-	Cache   string // folder for built peers; kept
-	Scratch string // folder for configurations and logs of this run
-
-	Serializer   codec.Serializer
-	PayloadBytes int
-	Warmup       time.Duration
-	Duration     time.Duration
-
-	// Told gets a line about each step. May be nil.
-	Told func(format string, args ...any)
+	Rate   float64  // messages per second of the plans that have a rate, all senders together; 0 is the closed loop
 }
 
 const (
 	roundsMax = 100
-	trialTime = time.Second // of a plan on a peer before the rounds
+	rateMax   = 1e9
 )
 
 // A UsageError says which option is wrong.
@@ -51,28 +36,45 @@ type UsageError struct{ text string }
 
 func (e *UsageError) Error() string { return e.text }
 
-func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+// Usage makes a *UsageError.
+func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+
+func usage(format string, args ...any) error { return Usage(format, args...) }
 
 // Run compares. The document holds what was found even when some peers could not take part; the error is about what prevented all of it.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
-	if o.Told == nil {
-		o.Told = func(string, ...any) {}
+	if err := o.Setup.Check(); err != nil {
+		return nil, err
 	}
 	if o.Rounds < 1 || o.Rounds > roundsMax {
 		return nil, usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
 	}
-	var plans []*plan
+	if o.Rate < 0 || o.Rate > rateMax {
+		return nil, usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
+	}
+	c := &comparison{Options: o, doc: report.New("")}
+	rated := 0
 	for _, text := range o.Plans {
 		p, err := parsePlan(text)
 		if err != nil {
 			return nil, err
 		}
-		plans = append(plans, p)
+		switch {
+		case o.Rate == 0:
+		case p.hasRate():
+			p.Rate = o.Rate
+			rated++
+		default:
+			c.doc.Notes = append(c.doc.Notes, fmt.Sprintf("%s: nothing is sent, the rate means nothing to it", p.Name))
+		}
+		c.plans = append(c.plans, p)
 	}
-	if len(plans) == 0 || len(o.Peers) == 0 {
+	if o.Rate > 0 && rated == 0 {
+		return nil, usage("rate %g: none of the plans %v sends anything", o.Rate, o.Plans)
+	}
+	if len(c.plans) == 0 || len(o.Peers) == 0 {
 		return nil, usage("at least one plan and one peer")
 	}
-	c := &comparison{Options: o, plans: plans}
 	for i, name := range o.Peers {
 		if !slices.Contains(Names(), name) {
 			return nil, usage("peer %q: must be one of %v", name, Names())
@@ -86,15 +88,20 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 
 type comparison struct {
 	Options
-	plans []*plan
-	peers []*peer // that take part
+	plans []*Plan
+	peers []*Peer // that take part
 	doc   *report.Document
 }
 
-func (c *comparison) run(ctx context.Context) (*report.Document, error) {
-	c.doc = report.New("")
+func (c *comparison) run(ctx context.Context) (d *report.Document, err error) {
+	undo, err := c.PinClients()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, undo()) }()
+	c.doc.Notes = append(c.doc.Notes, c.Conditions()...)
 	for _, name := range c.Peers {
-		p, err := c.prepare(ctx, name)
+		p, err := c.Prepare(ctx, name)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -111,9 +118,7 @@ func (c *comparison) run(ctx context.Context) (*report.Document, error) {
 		}
 	}
 	for _, p := range c.peers {
-		c.doc.Peers = append(c.doc.Peers, report.Peer{
-			Name: p.name, Version: p.version, Command: p.shown(), Config: p.config, Notes: p.notes,
-		})
+		c.doc.Peers = append(c.doc.Peers, p.Describe())
 	}
 	slices.SortStableFunc(c.doc.Peers, func(a, b report.Peer) int {
 		return slices.Index(c.Peers, a.Name) - slices.Index(c.Peers, b.Name)
@@ -125,30 +130,32 @@ func (c *comparison) run(ctx context.Context) (*report.Document, error) {
 }
 
 // compare runs one plan on all peers.
-func (c *comparison) compare(ctx context.Context, plan *plan) error {
-	var playing []*peer
+func (c *comparison) compare(ctx context.Context, plan *Plan) error {
+	var playing []*Peer
 	for _, p := range c.peers {
-		if why := c.try(ctx, plan, p); why != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			c.Told("%-8s  does not play %s: %v", p.name, plan.name, why)
-			p.notes = append(p.notes, fmt.Sprintf("did not play %s: %v", plan.name, why))
-			continue
+		note, why := c.Try(ctx, plan, p)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		playing = append(playing, p)
+		if why != nil {
+			c.Told("%-8s  does not play %s: %v", p.Name, plan.Name, why)
+			note = fmt.Sprintf("does not play: %v", why)
+		} else {
+			playing = append(playing, p)
+		}
+		p.Note(plan, note)
 	}
 	for round := 1; round <= c.Rounds; round++ {
 		for _, p := range playing {
-			r, err := c.once(ctx, plan, p, c.Duration)
+			r, err := c.Once(ctx, plan, p)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				return fmt.Errorf("compare: %s, %s, round %d: %w", plan.name, p.name, round, err)
+				return fmt.Errorf("compare: %s, %s, round %d: %w", plan.Name, p.Name, round, err)
 			}
-			c.doc.Runs = append(c.doc.Runs, report.Run{Plan: plan.name, Peer: p.name, Round: round, Report: r})
-			c.Told("%s  round %d of %d  %-8s  %s", plan.name, round, c.Rounds, p.name, brief(r))
+			c.doc.Runs = append(c.doc.Runs, report.Run{Plan: plan.Name, Peer: p.Name, Round: round, Report: r})
+			c.Told("%s  round %d of %d  %-8s  %s", plan.Name, round, c.Rounds, p.Name, brief(r))
 		}
 		slices.Reverse(playing)
 	}
@@ -176,49 +183,4 @@ func brief(r *bench.Report) string {
 		parts = append(parts, "VERIFICATION FAILED")
 	}
 	return strings.Join(parts, ", ")
-}
-
-// try finds out how many messages in flight the peer takes without losing any: those of the plan, or fewer. One that loses them whatever
-// the number plays with those of the plan, and its losses stand in the report.
-func (c *comparison) try(ctx context.Context, plan *plan, p *peer) error {
-	var lost string
-	for n := plan.inFlight; ; n /= 4 {
-		p.inFlight[plan.name] = n
-		r, err := c.once(ctx, plan, p, min(trialTime, c.Duration))
-		if err != nil {
-			return err
-		}
-		if r.Verified.OK {
-			if n < plan.inFlight {
-				p.notes = append(p.notes, fmt.Sprintf("%s: %d in flight instead of %d, with more it fails: %s", plan.name, n, plan.inFlight, lost))
-			}
-			return nil
-		}
-		for kind, count := range r.Verified.Failures {
-			lost = fmt.Sprintf("%d × %s", count, kind)
-		}
-		if n/4 < 1 {
-			break
-		}
-	}
-	p.inFlight[plan.name] = plan.inFlight
-	p.notes = append(p.notes, fmt.Sprintf("%s: fails with few in flight too: %s", plan.name, lost))
-	return nil
-}
-
-// once runs a plan once on a fresh process.
-func (c *comparison) once(ctx context.Context, plan *plan, p *peer, duration time.Duration) (r *bench.Report, err error) {
-	process, err := p.start(ctx, filepath.Join(c.Scratch, p.name+".log"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, process.stop()) }()
-	load := bench.Load{
-		URL: process.url, Realm: realm, Serializer: c.Serializer, PayloadBytes: c.PayloadBytes,
-		InFlight: p.inFlight[plan.name], Warmup: c.Warmup, Duration: duration,
-	}
-	if !p.workers {
-		load.PID = process.cmd.Process.Pid
-	}
-	return p.play(ctx, plan, load)
 }

@@ -17,10 +17,10 @@ import (
 const crossbarVersion = "26.10.1"
 
 // prepareCrossbar finds Crossbar.io, or installs it into a virtual environment in the cache.
-func (c *comparison) prepareCrossbar(ctx context.Context, p *peer) error {
+func (s *Setup) prepareCrossbar(ctx context.Context, p *Peer) error {
 	program, err := exec.LookPath("crossbar")
 	if err != nil {
-		if program, err = c.installCrossbar(ctx); err != nil {
+		if program, err = s.installCrossbar(ctx); err != nil {
 			return err
 		}
 	}
@@ -33,26 +33,26 @@ func (c *comparison) prepareCrossbar(ctx context.Context, p *peer) error {
 			p.version = strings.TrimSpace(value)
 		}
 	}
-	folder := filepath.Join(c.Scratch, "crossbar")
-	shown, err := json.Marshal(crossbarConfig("PORT"))
+	folder := filepath.Join(s.Scratch, "crossbar")
+	shown, err := json.Marshal(crossbarConfig("PORT", s.Transport))
 	if err != nil {
 		return err
 	}
 	p.config = string(shown)
-	p.command = func(address string) []string {
+	p.command = func(address, transport string) []string {
 		// The configuration holds the port; writing it is part of the command.
 		if _, port, err := net.SplitHostPort(address); err == nil {
-			writeCrossbarConfig(folder, port)
+			writeCrossbarConfig(folder, port, transport)
 		}
 		return []string{program, "start", "--cbdir", folder, "--loglevel", "warn"}
 	}
 	p.argv0, p.workers, p.folder = "crossbar", true, folder
-	return writeCrossbarConfig(folder, "0")
+	return writeCrossbarConfig(folder, "0", s.Transport)
 }
 
 // installCrossbar installs the pinned version once.
-func (c *comparison) installCrossbar(ctx context.Context) (string, error) {
-	environment := filepath.Join(c.Cache, "crossbar-"+crossbarVersion)
+func (s *Setup) installCrossbar(ctx context.Context) (string, error) {
+	environment := filepath.Join(s.Cache, "crossbar-"+crossbarVersion)
 	program := filepath.Join(environment, "bin", "crossbar")
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
@@ -61,7 +61,7 @@ func (c *comparison) installCrossbar(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", errors.New("no `crossbar` on this machine, and no python3 to install it with")
 	}
-	c.Told("%-8s  installing crossbar==%s, this takes a minute", "crossbar", crossbarVersion)
+	s.Told("%-8s  installing crossbar==%s, this takes a minute", "crossbar", crossbarVersion)
 	for _, words := range [][]string{
 		{python, "-m", "venv", environment},
 		{filepath.Join(environment, "bin", "pip"), "install", "--quiet", "crossbar==" + crossbarVersion},
@@ -74,10 +74,18 @@ func (c *comparison) installCrossbar(ctx context.Context) (string, error) {
 }
 
 // crossbarConfig is one router worker with one realm that everybody may use.
-func crossbarConfig(port string) map[string]any {
+func crossbarConfig(port, transport string) map[string]any {
 	var number any = port
 	if n, err := strconv.Atoi(port); err == nil {
 		number = n
+	}
+	listener := map[string]any{
+		"type":     "web",
+		"endpoint": map[string]any{"type": "tcp", "port": number, "interface": "127.0.0.1"},
+		"paths":    map[string]any{"ws": map[string]any{"type": "websocket"}},
+	}
+	if transport == "rs" {
+		listener = map[string]any{"type": "rawsocket", "endpoint": listener["endpoint"], "serializers": []any{"msgpack", "json", "cbor"}}
 	}
 	return map[string]any{
 		"version": 2,
@@ -94,17 +102,13 @@ func crossbarConfig(port string) map[string]any {
 					}},
 				}},
 			}},
-			"transports": []any{map[string]any{
-				"type":     "web",
-				"endpoint": map[string]any{"type": "tcp", "port": number, "interface": "127.0.0.1"},
-				"paths":    map[string]any{"ws": map[string]any{"type": "websocket"}},
-			}},
+			"transports": []any{listener},
 		}},
 	}
 }
 
-func writeCrossbarConfig(folder, port string) error {
-	b, err := json.MarshalIndent(crossbarConfig(port), "", "  ")
+func writeCrossbarConfig(folder, port, transport string) error {
+	b, err := json.MarshalIndent(crossbarConfig(port, transport), "", "  ")
 	if err != nil {
 		return err
 	}

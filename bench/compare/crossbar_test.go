@@ -17,18 +17,18 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":/usr/bin:/bin")
-	c := &comparison{Options: Options{Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}}
-	p, err := c.prepare(context.Background(), "crossbar")
+	s := &Setup{Transport: "ws", Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}
+	p, err := s.Prepare(context.Background(), "crossbar")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.version != "99.1.2" || !strings.Contains(p.config, `"PORT"`) {
 		t.Errorf("version %q, configuration %s", p.version, p.config)
 	}
-	if want := "crossbar start --cbdir FOLDER --loglevel warn"; p.shown() != want {
-		t.Errorf("shown as %q, want %q", p.shown(), want)
+	if want := "crossbar start --cbdir FOLDER --loglevel warn"; p.Describe().Command != want {
+		t.Errorf("shown as %q, want %q", p.Describe().Command, want)
 	}
-	words := p.command("127.0.0.1:1234")
+	words := p.command("127.0.0.1:1234", "rs")
 	if words[0] != filepath.Join(bin, "crossbar") || words[2] != "--cbdir" {
 		t.Fatalf("command %q", words)
 	}
@@ -38,10 +38,13 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 	}
 	var config struct {
 		Workers []struct {
-			Transports []struct{ Endpoint struct{ Port int } }
+			Transports []struct {
+				Type     string
+				Endpoint struct{ Port int }
+			}
 		}
 	}
-	if err := json.Unmarshal(b, &config); err != nil || config.Workers[0].Transports[0].Endpoint.Port != 1234 {
+	if err := json.Unmarshal(b, &config); err != nil || config.Workers[0].Transports[0].Endpoint.Port != 1234 || config.Workers[0].Transports[0].Type != "rawsocket" {
 		t.Errorf("%v in %s", err, b)
 	}
 }
@@ -49,8 +52,8 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 // TestNoCrossbar says why it cannot take part where neither it nor Python is.
 func TestNoCrossbar(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	c := &comparison{Options: Options{Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}}
-	if _, err := c.prepare(context.Background(), "crossbar"); err == nil || !strings.Contains(err.Error(), "no `crossbar` on this machine") {
+	s := &Setup{Transport: "ws", Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}
+	if _, err := s.Prepare(context.Background(), "crossbar"); err == nil || !strings.Contains(err.Error(), "no `crossbar` on this machine") {
 		t.Error(err)
 	}
 }

@@ -28,7 +28,7 @@ type figure struct {
 	verdict string
 }
 
-func figures(scenario string) []figure {
+func figures(scenario string, rate float64) []figure {
 	many, one := report.Nouns(scenario)
 	router := func(f func(*bench.Process) float64) func(*bench.Report) float64 {
 		return func(r *bench.Report) float64 {
@@ -37,6 +37,10 @@ func figures(scenario string) []figure {
 			}
 			return f(r.Router)
 		}
+	}
+	from := ""
+	if rate > 0 {
+		from = " from the intended time"
 	}
 	return []figure{
 		{
@@ -48,12 +52,16 @@ func figures(scenario string) []figure {
 			func(r *bench.Report) float64 { return r.PerSecond }, "",
 		},
 		{
-			"latency p50", -1, report.Micros,
+			"latency p50" + from, -1, report.Micros,
 			func(r *bench.Report) float64 { return r.Latency.P50 }, "",
 		},
 		{
-			"latency p99", -1, report.Micros,
+			"latency p99" + from, -1, report.Micros,
 			func(r *bench.Report) float64 { return r.Latency.P99 }, "",
+		},
+		{
+			"system calls per " + one, -1, func(v float64) string { return fmt.Sprintf("%.4f", v) },
+			router(func(p *bench.Process) float64 { return p.SyscallsPerMessage }), "",
 		},
 		{
 			"memory per session", -1, report.Bytes,
@@ -125,8 +133,8 @@ func (o outcome) text(rounds int) string {
 	return fmt.Sprintf("too noisy to tell (p=%.2f)", o.p)
 }
 
-// usable says whether the figures of a run mean something: few enough messages were lost.
-func usable(r *bench.Report) bool {
+// Usable says whether the figures of a run mean something: few enough messages were lost.
+func Usable(r *bench.Report) bool {
 	if r.Verified.Received == 0 {
 		return false
 	}
@@ -137,7 +145,7 @@ func usable(r *bench.Report) bool {
 func take(reports []*bench.Report, f figure) sample {
 	var s sample
 	for _, r := range reports {
-		if v := f.value(r); v > 0 && usable(r) {
+		if v := f.value(r); v > 0 && Usable(r) {
 			s = append(s, v)
 		}
 	}
@@ -145,21 +153,21 @@ func take(reports []*bench.Report, f figure) sample {
 }
 
 // judge compares the peers on a plan with the first of them that played it.
-func judge(d *report.Document, p *plan, order []string) (report.Table, []string) {
-	t := report.Table{Plan: p.name}
+func judge(d *report.Document, p *Plan, order []string) (report.Table, []string) {
+	t := report.Table{Plan: p.Name}
 	for _, name := range order {
-		if len(d.Of(p.name, name)) > 0 {
+		if len(d.Of(p.Name, name)) > 0 {
 			t.Peers = append(t.Peers, name)
 		}
 	}
 	first := t.Peers[0]
-	t.About = report.Describe(d.Of(p.name, first)[0])
+	t.About = report.Describe(d.Of(p.Name, first)[0])
 	var verdicts []string
-	for _, f := range figures(p.scenario) {
+	for _, f := range figures(p.Scenario, p.Rate) {
 		row := report.Row{Figure: f.name}
-		reference := take(d.Of(p.name, first), f)
+		reference := take(d.Of(p.Name, first), f)
 		for _, name := range t.Peers {
-			s := take(d.Of(p.name, name), f)
+			s := take(d.Of(p.Name, name), f)
 			if len(s) == 0 {
 				row.Cells = append(row.Cells, report.Cell{Text: "–", Delta: "no usable round"})
 				continue
@@ -170,7 +178,7 @@ func judge(d *report.Document, p *plan, order []string) (report.Table, []string)
 				o := test(reference, s, f.better)
 				cell.Kind, cell.Delta = o.kind, o.text(min(len(s), len(reference)))
 				if f.verdict != "" {
-					verdicts = append(verdicts, o.sentence(p.name, first, name, f.verdict, len(s)))
+					verdicts = append(verdicts, o.sentence(p.Name, first, name, f.verdict, len(s)))
 				}
 			}
 			row.Cells = append(row.Cells, cell)
@@ -197,16 +205,16 @@ func (o outcome) sentence(plan, first, name, what string, rounds int) string {
 }
 
 // multiples is the row of costs as multiples of the floor's in the same round.
-func multiples(d *report.Document, p *plan, peers []string) (report.Row, bool) {
+func multiples(d *report.Document, p *Plan, peers []string) (report.Row, bool) {
 	row := report.Row{Figure: "× floor, same round"}
 	if !slices.Contains(peers, report.FloorName) || len(peers) < 2 {
 		return row, false
 	}
-	if len(CostRatios(d, p.name, report.FloorName)) == 0 {
+	if len(CostRatios(d, p.Name, report.FloorName)) == 0 {
 		return row, false // nothing was sent
 	}
 	for _, name := range peers {
-		s := CostRatios(d, p.name, name)
+		s := CostRatios(d, p.Name, name)
 		if len(s) == 0 {
 			row.Cells = append(row.Cells, report.Cell{Text: "–"})
 			continue
@@ -224,13 +232,13 @@ func multiples(d *report.Document, p *plan, peers []string) (report.Row, bool) {
 func CostRatios(d *report.Document, plan, peer string) []float64 {
 	floor := map[int]float64{}
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == report.FloorName && r.Report.Router != nil && usable(r.Report) {
+		if r.Plan == plan && r.Peer == report.FloorName && r.Report.Router != nil && Usable(r.Report) {
 			floor[r.Round] = r.Report.Router.CPUPerMessage
 		}
 	}
 	var s []float64
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && usable(r.Report) && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
+		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && Usable(r.Report) && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
 			s = append(s, r.Report.Router.CPUPerMessage/floor[r.Round])
 		}
 	}

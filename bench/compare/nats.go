@@ -19,8 +19,11 @@ const natsStall = 2 * time.Second
 // A natsLoad is a plan under way on NATS: the same windows, payload sizes and checks as the loads of package bench, in NATS' own protocol.
 type natsLoad struct {
 	bench.Load
-	plan *plan
+	plan *Plan
 	base time.Time
+	// Open loops send until it ends, with stopped.
+	sending context.Context
+	stop    context.CancelFunc
 
 	// Any goroutine.
 	sent     atomic.Int64 // publications or calls
@@ -39,7 +42,7 @@ type natsLoad struct {
 }
 
 // playNATS plays a plan against a NATS server.
-func playNATS(ctx context.Context, p *plan, load bench.Load) (*bench.Report, error) {
+func playNATS(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error) {
 	l := &natsLoad{
 		Load: load, plan: p, base: time.Now(), failures: map[string]int64{},
 		latency: hdrhistogram.New(1000, int64(100*time.Second), 3),
@@ -49,12 +52,15 @@ func playNATS(ctx context.Context, p *plan, load bench.Load) (*bench.Report, err
 	}
 	l.from.Store(1<<63 - 1)
 	l.to.Store(1<<63 - 1)
+	l.sending, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer l.hangUp()
-	switch p.scenario {
-	case "fanout":
-		return l.publish(ctx, natsTopics{topics: 1, perTopic: p.size, sessions: p.size})
+	switch p.Scenario {
+	case "fanout", "publishers":
+		publishers, subscribers := p.publishers()
+		return l.publish(ctx, publishers, natsTopics{topics: 1, perTopic: subscribers, sessions: subscribers})
 	case "topics":
-		return l.publish(ctx, natsTopics{topics: p.size, perTopic: topicSubscribers, sessions: topicSessions})
+		perTopic, sessions := p.topics()
+		return l.publish(ctx, 1, natsTopics{topics: p.Size, perTopic: perTopic, sessions: sessions})
 	case "rpc":
 		return l.rpc(ctx)
 	}
@@ -86,6 +92,7 @@ func (l *natsLoad) connect(ctx context.Context) (*natsConn, error) {
 }
 
 func (l *natsLoad) hangUp() {
+	l.stop()
 	l.closing.Store(true)
 	for _, c := range l.conns {
 		c.close()
@@ -124,10 +131,54 @@ func (l *natsLoad) lost(err error) {
 	}
 }
 
-func (l *natsLoad) publish(ctx context.Context, t natsTopics) (*bench.Report, error) {
+// A natsPublisher is one publishing connection.
+type natsPublisher struct {
+	*natsLoad
+	index  int
+	conn   *natsConn
+	each   int64   // events of a publication
+	window *window // closed loop: room for events on their way
+	stamp  *natsStamp
+	seq    int64 // owned by run
+}
+
+// run publishes to the subjects in turn until the load stops.
+func (p *natsPublisher) run(subjects []string, publishers int) {
+	publish := func(sent int64) {
+		p.conn.publish(subjects[p.seq%int64(len(subjects))], "", p.stamp.write(p.index, p.seq, sent))
+		p.seq++
+		p.sent.Add(1)
+	}
+	if p.Rate > 0 {
+		p.pace(p.index, publishers, p.conn, publish)
+		return
+	}
+	for !p.stopped.Load() && p.window.take(p.each, p.conn.flush) {
+		publish(p.now())
+	}
+	p.conn.flush() // an error shows in the connection's reader
+}
+
+// pace sends the share of one of several senders at the rate of the load until the load stops.
+func (l *natsLoad) pace(index, senders int, c *natsConn, send func(sent int64)) {
+	offset := time.Duration(float64(index) / l.Rate * float64(time.Second))
+	now := func() time.Duration { return time.Duration(l.now()) }
+	err := bench.Pace(l.sending, l.Rate/float64(senders), offset, now, func(intended time.Duration) error {
+		send(int64(intended))
+		return nil
+	}, c.flush)
+	if err != nil {
+		l.lost(err)
+	}
+}
+
+func (l *natsLoad) publish(ctx context.Context, publishers int, t natsTopics) (*bench.Report, error) {
 	each := int64(t.perTopic)
 	before := residentBytes(l.PID)
-	window := newWindow(int64(l.InFlight) * each)
+	all := make([]*natsPublisher, publishers)
+	for i := range all {
+		all[i] = &natsPublisher{natsLoad: l, index: i, each: each, window: newWindow(int64(l.InFlight) * each), stamp: newNATSStamp(l.PayloadBytes)}
+	}
 	for i := range t.sessions {
 		c, err := l.connect(ctx)
 		if err != nil {
@@ -136,45 +187,42 @@ func (l *natsLoad) publish(ctx context.Context, t natsTopics) (*bench.Report, er
 		if err := c.subscribe(t.of(i)...); err != nil {
 			return nil, err
 		}
-		l.loops.Go(func() { l.subscriber(c, t.topics == 1, window) })
+		l.loops.Go(func() { l.subscriber(c, t.topics == 1, all) })
 	}
-	publisher, err := l.connect(ctx)
-	if err != nil {
-		return nil, err
+	for _, p := range all {
+		var err error
+		if p.conn, err = l.connect(ctx); err != nil {
+			return nil, err
+		}
+		l.loops.Go(func() { l.lost(p.conn.discard()) })
 	}
-	l.loops.Go(func() { l.lost(publisher.discard()) })
 	perSession := residentBytes(l.PID) - before
+	subjects := make([]string, t.topics)
+	for i := range subjects {
+		subjects[i] = t.subject(i)
+	}
 	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		stamp := newNATSStamp(l.PayloadBytes)
-		subjects := make([]string, t.topics)
-		for i := range subjects {
-			subjects[i] = t.subject(i)
-		}
-		for seq := int64(0); !l.stopped.Load(); seq++ {
-			if !window.take(each, publisher.flush) {
-				break
-			}
-			publisher.publish(subjects[seq%int64(t.topics)], "", stamp.write(seq, l.now()))
-			l.sent.Add(1)
-		}
-		publisher.flush()
-	})
+	for _, p := range all {
+		publishing.Go(func() { p.run(subjects, publishers) })
+	}
 	r := l.measure(ctx)
-	window.close()
+	for _, p := range all {
+		p.window.close()
+	}
 	publishing.Wait()
 	l.settle(func() bool { return l.received.Load() >= l.sent.Load()*each })
 	l.hangUp()
 	l.fail("events lost", l.sent.Load()*each-l.received.Load())
-	r.Scenario = l.plan.scenario
-	r.Plan.Publishers = 1
+	r.Scenario = l.plan.Scenario
+	r.Plan.Publishers = publishers
 	if t.topics == 1 {
+		r.Scenario = "fanout"
 		r.Plan.Subscribers = t.sessions
 	} else {
 		r.Plan.Topics, r.Plan.PerTopic, r.Plan.Sessions = t.topics, t.perTopic, t.sessions
 	}
-	if perSession > 0 && t.topics == 1 && t.sessions >= natsSessionsMin {
-		r.Router.RSSPerSession, r.Router.SessionsCounted = perSession/int64(t.sessions+1), t.sessions+1
+	if n := t.sessions + publishers; perSession > 0 && t.topics == 1 && n > natsSessionsMin {
+		r.Router.RSSPerSession, r.Router.SessionsCounted = perSession/int64(n), n
 	}
 	return l.finish(r, l.sent.Load()*each), nil
 }
@@ -182,11 +230,12 @@ func (l *natsLoad) publish(ctx context.Context, t natsTopics) (*bench.Report, er
 // natsSessionsMin is how many sessions it takes for resident memory to say something about one of them.
 const natsSessionsMin = 100
 
-// subscriber verifies the events of one connection: each once, in the publisher's order, whole; without gaps if all publications are meant
+// subscriber verifies the events of one connection: each once, in its publisher's order, whole; without gaps if all publications are meant
 // for it.
-func (l *natsLoad) subscriber(c *natsConn, all bool, w *window) {
+func (l *natsLoad) subscriber(c *natsConn, all bool, publishers []*natsPublisher) {
 	stamp := newNATSStamp(l.PayloadBytes)
-	next := int64(0)
+	next := make([]int64, len(publishers))
+	from := make([]int64, len(publishers)) // events since the last account
 	var batch []int64
 	for {
 		m, err := c.receive()
@@ -194,23 +243,29 @@ func (l *natsLoad) subscriber(c *natsConn, all bool, w *window) {
 			l.lost(err)
 			return
 		}
-		seq, sent, ok := stamp.read(m.payload)
-		switch {
-		case !ok:
+		sender, seq, sent, ok := stamp.read(m.payload)
+		if ok = ok && sender < len(publishers); !ok {
 			l.fail("events with a damaged payload", 1)
-			next++ // the next one is not out of order for it
-		case seq < next, all && seq > next:
-			l.fail("events out of order or twice", 1)
-			next = max(next, seq+1)
-		default:
-			next = seq + 1
+			sender = 0
+			next[0]++ // the next one is not out of order for it
+		} else {
+			if seq < next[sender] || all && seq > next[sender] {
+				l.fail("events out of order or twice", 1)
+			}
+			next[sender] = max(next[sender], seq+1)
 		}
 		batch = append(batch, sent)
+		from[sender]++
 		if !c.ready() {
 			l.record(batch, l.now())
 			l.received.Add(int64(len(batch)))
-			w.give(int64(len(batch)))
+			for i, n := range from {
+				if n > 0 {
+					publishers[i].window.give(n)
+				}
+			}
 			batch = batch[:0]
+			clear(from)
 		}
 	}
 }
@@ -236,7 +291,7 @@ func (l *natsLoad) rpc(ctx context.Context) (*bench.Report, error) {
 			}
 		}
 	})
-	callers := make([]*natsConn, l.plan.size)
+	callers := make([]*natsConn, l.plan.Size)
 	for i := range callers {
 		if callers[i], err = l.connect(ctx); err != nil {
 			return nil, err
@@ -253,26 +308,37 @@ func (l *natsLoad) rpc(ctx context.Context) (*bench.Report, error) {
 	l.hangUp()
 	l.fail("calls without an answer", l.sent.Load()-l.received.Load())
 	r.Scenario = "rpc"
-	r.Plan.Callers, r.Plan.Callees = l.plan.size, 1
+	r.Plan.Callers, r.Plan.Callees = l.plan.Size, 1
 	return l.finish(r, l.sent.Load()), nil
 }
 
-// caller keeps its calls in flight: each answer is followed by the next call.
+// caller keeps its calls in flight, each answer being followed by the next call, or sends them by the clock.
 func (l *natsLoad) caller(c *natsConn, index int) {
 	inbox := fmt.Sprintf("_INBOX.%d.", index)
 	stamp, check := newNATSStamp(l.PayloadBytes), newNATSStamp(l.PayloadBytes)
+	// Guarded by mu.
+	var mu sync.Mutex
 	open := map[int64]bool{}
 	seq := int64(0)
-	call := func() {
-		c.publish("bench.rpc", fmt.Sprint(inbox, seq), stamp.write(seq, l.now()))
+	call := func(sent int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if l.stopped.Load() {
+			return
+		}
+		c.publish("bench.rpc", fmt.Sprint(inbox, seq), stamp.write(index, seq, sent))
 		open[seq] = true
 		seq++
 		l.sent.Add(1)
 	}
-	for range l.InFlight {
-		call()
+	if l.Rate > 0 {
+		l.loops.Go(func() { l.pace(index, l.plan.Size, c, call) })
+	} else {
+		for range l.InFlight {
+			call(l.now())
+		}
+		c.flush() // an error shows in receive
 	}
-	c.flush()
 	var batch []int64
 	for {
 		m, err := c.receive()
@@ -280,18 +346,21 @@ func (l *natsLoad) caller(c *natsConn, index int) {
 			l.lost(err)
 			return
 		}
-		got, sent, ok := check.read(m.payload)
+		_, got, sent, ok := check.read(m.payload)
+		mu.Lock()
+		isOpen := open[got]
+		delete(open, got)
+		mu.Unlock()
 		switch {
 		case !ok || m.subject != fmt.Sprint(inbox, got):
 			l.fail("results with a damaged or foreign payload", 1)
-		case !open[got]:
+		case !isOpen:
 			l.fail("answers to calls that are not open", 1)
 			continue
 		}
-		delete(open, got)
 		batch = append(batch, sent)
-		if !l.stopped.Load() {
-			call()
+		if l.Rate == 0 {
+			call(l.now())
 		}
 		if !c.ready() {
 			c.flush()

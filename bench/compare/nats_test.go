@@ -108,19 +108,32 @@ func natsTestLoad(url string) bench.Load {
 
 func TestNATS(t *testing.T) {
 	url := startNATSFake(t, nil)
-	for _, p := range []*plan{{"fanout", "fanout", 3, 4}, {"topics", "topics", 7, 4}, {"rpc", "rpc", 2, 4}} {
-		r, err := playNATS(context.Background(), p, natsTestLoad(url))
+	for _, p := range []*Plan{
+		{Name: "fanout", Scenario: "fanout", Size: 3, InFlight: 4},
+		{Name: "publishers", Scenario: "publishers", Size: 3, Subscribers: 2, InFlight: 4},
+		{Name: "topics", Scenario: "topics", Size: 7, InFlight: 4},
+		{Name: "rpc", Scenario: "rpc", Size: 2, InFlight: 4},
+		{Name: "fanout at a rate", Scenario: "fanout", Size: 3, Rate: 500},
+		{Name: "publishers at a rate", Scenario: "publishers", Size: 3, Subscribers: 2, Rate: 500},
+		{Name: "rpc at a rate", Scenario: "rpc", Size: 2, Rate: 500},
+	} {
+		load := natsTestLoad(url)
+		load.Rate = p.Rate
+		r, err := playNATS(context.Background(), p, load)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 || r.PerSecond == 0 {
-			t.Errorf("%s: %+v, %d received", p.name, r.Verified, r.Received)
+			t.Errorf("%s: %+v, %d received", p.Name, r.Verified, r.Received)
 		}
 		if r.Latency.Count == 0 || r.Latency.P50 <= 0 || r.Latency.HDR == "" {
-			t.Errorf("%s: latency %+v", p.name, r.Latency)
+			t.Errorf("%s: latency %+v", p.Name, r.Latency)
+		}
+		if open := p.Rate > 0; open != (r.Plan.Loop == "open") || open != (r.Latency.From == "intended send time") || r.Plan.Rate != p.Rate {
+			t.Errorf("%s: plan %+v, latency from the %s", p.Name, r.Plan, r.Latency.From)
 		}
 		if r.Router.CPUPerMessage <= 0 || r.Router.RSSBytes == 0 || len(r.Series) == 0 {
-			t.Errorf("%s: router %+v, series %v", p.name, r.Router, r.Series)
+			t.Errorf("%s: router %+v, series %v", p.Name, r.Router, r.Series)
 		}
 	}
 }
@@ -147,15 +160,15 @@ func TestNATSVerifies(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		spoil func(int, []byte) []byte
-		plan  plan
+		plan  Plan
 		want  string
 	}{
-		"damaged event":  {damage, plan{"fanout", "fanout", 3, 4}, "events with a damaged payload"},
-		"cut event":      {cut, plan{"fanout", "fanout", 3, 4}, "events with a damaged payload"},
-		"lost event":     {lose, plan{"fanout", "fanout", 3, 4}, "events out of order or twice"},
-		"lost of topics": {lose, plan{"topics", "topics", 7, 4}, "events lost"},
-		"damaged result": {damage, plan{"rpc", "rpc", 1, 4}, "results with a damaged or foreign payload"},
-		"lost result":    {lose, plan{"rpc", "rpc", 1, 4}, "calls without an answer"},
+		"damaged event":  {damage, Plan{Name: "fanout", Scenario: "fanout", Size: 3, InFlight: 4}, "events with a damaged payload"},
+		"cut event":      {cut, Plan{Name: "fanout", Scenario: "fanout", Size: 3, InFlight: 4}, "events with a damaged payload"},
+		"lost event":     {lose, Plan{Name: "fanout", Scenario: "fanout", Size: 3, InFlight: 4}, "events out of order or twice"},
+		"lost of topics": {lose, Plan{Name: "topics", Scenario: "topics", Size: 7, InFlight: 4}, "events lost"},
+		"damaged result": {damage, Plan{Name: "rpc", Scenario: "rpc", Size: 1, InFlight: 4}, "results with a damaged or foreign payload"},
+		"lost result":    {lose, Plan{Name: "rpc", Scenario: "rpc", Size: 1, InFlight: 4}, "calls without an answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -219,10 +219,16 @@ func (c *natsConn) discard() error {
 	}
 }
 
-// A natsStamp writes and reads payloads: sequence number and time of sending in hexadecimal digits, then filling. Owned by one goroutine.
+// A natsStamp writes and reads payloads: who sent it with the how-manieth of its messages, and the time of sending, in hexadecimal digits, then
+// filling. Owned by one goroutine.
 type natsStamp struct{ payload []byte }
 
-const natsFilling = 'x'
+const (
+	natsFilling = 'x'
+	natsSeqBits = 40 // of the 64 that sender and sequence number share
+	natsSenders = 1 << (64 - natsSeqBits)
+	natsSeqMask = 1<<natsSeqBits - 1
+)
 
 func newNATSStamp(bytes int) *natsStamp {
 	s := &natsStamp{make([]byte, bytes)}
@@ -232,23 +238,24 @@ func newNATSStamp(bytes int) *natsStamp {
 	return s
 }
 
-func (s *natsStamp) write(seq, sent int64) []byte {
+func (s *natsStamp) write(sender int, seq, sent int64) []byte {
 	var raw [natsStampBytes / 2]byte
-	binary.BigEndian.PutUint64(raw[:8], uint64(seq))
+	binary.BigEndian.PutUint64(raw[:8], uint64(sender)<<natsSeqBits|uint64(seq))
 	binary.BigEndian.PutUint64(raw[8:], uint64(sent))
 	hex.Encode(s.payload, raw[:])
 	return s.payload
 }
 
-func (s *natsStamp) read(b []byte) (seq, sent int64, ok bool) {
+func (s *natsStamp) read(b []byte) (sender int, seq, sent int64, ok bool) {
 	var raw [natsStampBytes / 2]byte
 	if len(b) != len(s.payload) || !bytes.Equal(b[natsStampBytes:], s.payload[natsStampBytes:]) {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
 	if _, err := hex.Decode(raw[:], b[:natsStampBytes]); err != nil {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
-	return int64(binary.BigEndian.Uint64(raw[:8])), int64(binary.BigEndian.Uint64(raw[8:])), true
+	first := binary.BigEndian.Uint64(raw[:8])
+	return int(first >> natsSeqBits), int64(first & natsSeqMask), int64(binary.BigEndian.Uint64(raw[8:])), true
 }
 
 // A window bounds the events on their way.

@@ -87,12 +87,17 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 		last = now
 	}
 	l.to.Store(last.at)
+	syscalls, uncounted := l.countSyscalls(ctx)
 	l.stopped.Store(true)
+	l.stop()
 	r := &bench.Report{
 		Schema: bench.Schema, Series: series,
 		Plan:    bench.Plan{URL: l.URL, Loop: "closed", InFlight: l.InFlight, PayloadBytes: l.PayloadBytes},
 		Seconds: float64(last.at-begin.at) / 1e9, Operations: last.sent - begin.sent, Received: last.received - begin.received,
-		Router: &bench.Process{PID: l.PID, Name: "nats", RSSBytes: residentBytes(l.PID)},
+		Router: &bench.Process{
+			PID: l.PID, Name: "nats", RSSBytes: residentBytes(l.PID),
+			SyscallsPerMessage: syscalls, NoSyscalls: uncounted,
+		},
 		Client: bench.Process{PID: os.Getpid(), Name: "banyan", RSSBytes: residentBytes(os.Getpid())},
 		// Not judged: this load does not watch the rest of the machine. The runs of the other peers in the same rounds do.
 		Trust: bench.Trust{OK: true},
@@ -100,6 +105,9 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 			Time: time.Now().UTC().Format(time.RFC3339), OS: runtime.GOOS + "/" + runtime.GOARCH,
 			CPUs: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0), Go: runtime.Version(),
 		},
+	}
+	if l.Rate > 0 {
+		r.Plan.Loop, r.Plan.InFlight, r.Plan.Rate = "open", 0, l.Rate
 	}
 	use := func(p *bench.Process, used time.Duration) {
 		p.CPUSeconds = used.Seconds()
@@ -118,13 +126,34 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 	return r
 }
 
+// countSyscalls counts them per message, in a window of its own behind the measured time, or says why it cannot.
+func (l *natsLoad) countSyscalls(ctx context.Context) (perMessage float64, why string) {
+	if l.Syscalls == bench.SyscallsNone || ctx.Err() != nil {
+		return 0, ""
+	}
+	received, at := l.received.Load(), time.Now()
+	perSecond, err := bench.SyscallsOf(ctx, l.Syscalls, l.PID)
+	if err != nil {
+		return 0, err.Error()
+	}
+	messages := float64(l.received.Load()-received) / time.Since(at).Seconds()
+	if messages == 0 {
+		return 0, "no messages to count them by"
+	}
+	return math.Round(1e5*perSecond/messages) / 1e5, ""
+}
+
 // finish adds what is known only after the last message has come. The loops have ended.
 func (l *natsLoad) finish(r *bench.Report, expected int64) *bench.Report {
 	h := l.latency
 	micros := func(ns float64) float64 { return math.Round(ns/10) / 100 }
 	q := func(percentile float64) float64 { return micros(float64(h.ValueAtQuantile(percentile))) }
+	from := "send time"
+	if l.Rate > 0 {
+		from = "intended send time"
+	}
 	r.Latency = bench.Latency{
-		From: "send time", Count: h.TotalCount(), Mean: micros(h.Mean()),
+		From: from, Count: h.TotalCount(), Mean: micros(h.Mean()),
 		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: micros(float64(h.Max())),
 	}
 	if h.TotalCount() > 0 {

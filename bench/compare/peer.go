@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/buildinfo"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"banyan/bench"
 	"banyan/bench/report"
+	"banyan/codec"
 )
 
 const realm = "realm1"
@@ -23,31 +25,47 @@ func Names() []string {
 	return []string{"banyan", report.FloorName, "nexus", "xconn", "nats", "crossbar"}
 }
 
-// A peer is a router that can be started.
-type peer struct {
-	// Fixed by prepare.
-	name    string
+// A Peer is a router that can be started.
+type Peer struct {
+	// Fixed by Prepare.
+	Name    string
 	version string
-	command func(address string) []string // the program first
-	config  string                        // shown in the report; empty when flags say all
-	url     func(address string) string
-	play    func(ctx context.Context, p *plan, load bench.Load) (*bench.Report, error)
+	command func(address, transport string) []string // the program first
+	config  string                                   // shown in the report; empty when flags say all
+	scheme  string                                   // of its URL whatever the transport; empty when that is the transport's
+	play    func(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error)
 	argv0   string // what the program is told to be called
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
 
-	inFlight map[string]int // by plan
+	inFlight map[string]int // by plan, if tried
 	notes    []string
 }
 
-// shown is the command for the report: without folders, which say nothing on another machine.
-func (p *peer) shown() string {
-	words := append([]string{filepath.Base(p.argv0)}, p.command("127.0.0.1:PORT")[1:]...)
-	text := strings.Join(words, " ")
-	if p.folder != "" {
-		text = strings.ReplaceAll(text, p.folder, "FOLDER")
+// url is where a peer of this address is reached.
+func (p *Peer) url(address, transport string) string {
+	scheme := cmp.Or(p.scheme, transport)
+	if scheme == "ws" {
+		return "ws://" + address + "/ws"
 	}
-	return text
+	return scheme + "://" + address
+}
+
+// Note keeps what was not as for the others in a plan, for Describe; empty for nothing.
+func (p *Peer) Note(plan *Plan, note string) {
+	if note != "" {
+		p.notes = append(p.notes, plan.Name+": "+note)
+	}
+}
+
+// Describe tells how the peer was run: without folders, which say nothing on another machine.
+func (p *Peer) Describe() report.Peer {
+	words := append([]string{filepath.Base(p.argv0)}, p.command("127.0.0.1:PORT", "ws")[1:]...)
+	command := strings.Join(words, " ")
+	if p.folder != "" {
+		command = strings.ReplaceAll(command, p.folder, "FOLDER")
+	}
+	return report.Peer{Name: p.Name, Version: p.version, Command: command, Config: p.config, Notes: p.notes}
 }
 
 // built are the peers with a module of their own in bench/peers, and the module whose version counts.
@@ -57,45 +75,48 @@ var built = map[string]string{
 	"nats":  "github.com/nats-io/nats-server/v2",
 }
 
-// prepare makes a peer ready to start. The error says why it cannot take part.
-func (c *comparison) prepare(ctx context.Context, name string) (*peer, error) {
-	p := &peer{
-		name: name, argv0: name, inFlight: map[string]int{},
-		url:  func(address string) string { return "ws://" + address + "/ws" },
-		play: func(ctx context.Context, p *plan, load bench.Load) (*bench.Report, error) { return p.run(ctx, load) },
+// Prepare makes a peer ready to start. The error says why it cannot take part.
+func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
+	p := &Peer{
+		Name: name, argv0: name, inFlight: map[string]int{},
+		play: func(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error) { return p.run(ctx, load) },
 	}
 	switch name {
 	case "banyan":
-		p.argv0, p.version = c.Argv0, ownVersion()
-		p.command = func(address string) []string { return []string{c.Program, "serve", "--listen", address} }
+		p.argv0, p.version = s.Argv0, ownVersion()
+		p.command = func(address, _ string) []string {
+			return append([]string{s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm", realm}, s.ServeFlags...)
+		}
 		return p, nil
 	case report.FloorName:
-		p.argv0, p.version = c.Argv0, ownVersion()
-		p.command = func(address string) []string { return []string{c.Program, "bench", "floor", "--listen", address} }
+		p.argv0, p.version = s.Argv0, ownVersion()
+		p.command = func(address, _ string) []string { return []string{s.Program, "bench", "floor", "--listen", address} }
 		return p, nil
 	case "crossbar":
-		return p, c.prepareCrossbar(ctx, p)
+		return p, s.prepareCrossbar(ctx, p)
 	case "nats":
-		p.url = func(address string) string { return "nats://" + address }
-		p.play = playNATS
+		p.scheme, p.play = "nats", playNATS
+		if s.Transport == "rs" || s.Serializer != 0 && s.Serializer != codec.MessagePack {
+			p.notes = append(p.notes, "speaks its own protocol over TCP: transport and serializer mean nothing to it")
+		}
 	}
-	return p, c.build(ctx, p, built[name])
+	return p, s.build(ctx, p, built[name])
 }
 
 // build compiles a peer from its module into the cache.
-func (c *comparison) build(ctx context.Context, p *peer, module string) error {
-	source := filepath.Join(c.Source, "bench", "peers", p.name)
+func (s *Setup) build(ctx context.Context, p *Peer, module string) error {
+	source := filepath.Join(s.Source, "bench", "peers", p.Name)
 	if _, err := os.Stat(filepath.Join(source, "go.mod")); err != nil {
-		return fmt.Errorf("its source, bench/peers/%s, is not here: run in the checkout or name it with --source", p.name)
+		return fmt.Errorf("its source, bench/peers/%s, is not here: run in the checkout or name it with --source", p.Name)
 	}
-	program, err := filepath.Abs(filepath.Join(c.Cache, p.name))
+	program, err := filepath.Abs(filepath.Join(s.Cache, p.Name))
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Cache, 0o755); err != nil {
+	if err := os.MkdirAll(s.Cache, 0o755); err != nil {
 		return err
 	}
-	c.Told("%-8s  building", p.name)
+	s.Told("%-8s  building", p.Name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-o", program, ".")
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -113,8 +134,15 @@ func (c *comparison) build(ctx context.Context, p *peer, module string) error {
 	if p.version == "" {
 		return errors.New("its version is not in its build information")
 	}
-	p.command = func(address string) []string { return []string{program, "-listen", address, "-realm", realm} }
-	config, err := exec.CommandContext(ctx, program, "-listen", "127.0.0.1:4000", "-realm", realm, "-describe").Output()
+	p.command = func(address, transport string) []string {
+		words := []string{program, "-listen", address, "-realm", realm}
+		if transport == "rs" && p.scheme == "" {
+			words = append(words, "-rawsocket")
+		}
+		return words
+	}
+	describe := append(p.command("127.0.0.1:4000", s.Transport)[1:], "-describe")
+	config, err := exec.CommandContext(ctx, program, describe...).Output()
 	if err != nil {
 		return fmt.Errorf("does not describe its configuration: %w", err)
 	}

@@ -1,53 +1,68 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
 
 	"banyan/bench"
+	"banyan/codec"
 )
 
-// A plan is a load that every peer gets.
-type plan struct {
-	name     string // as given
-	scenario string
-	size     int // subscribers, topics, patterns, callers, workers or sessions
-	inFlight int // per publisher or caller
+// A Plan is a load that every peer gets.
+type Plan struct {
+	Name     string // in the report
+	Scenario string // fanout, publishers, mixed, topics, patterns, rpc, progressive, storm, idle, churn or slow
+	Size     int    // subscribers, publishers, topics, patterns, callers, workers or sessions
+	InFlight int    // per publisher or caller
+
+	// What only some plans have; zero is what the Setup or package bench says.
+	Subscribers  int // of publishers
+	PerTopic     int // of topics
+	Sessions     int // that share the subscriptions of topics
+	Matching     int // of patterns
+	Rate         float64
+	PayloadBytes int
+	Serializer   codec.Serializer
+	Transport    string // ws or rs
 }
 
 // planDefaults are the plans without numbers.
-var planDefaults = map[string]plan{
-	"fanout":      {scenario: "fanout", size: 100, inFlight: 32},
-	"topics":      {scenario: "topics", size: 10_000, inFlight: 32},
-	"patterns":    {scenario: "patterns", size: 10_000, inFlight: 32},
-	"rpc":         {scenario: "rpc", size: 16, inFlight: 64},
-	"progressive": {scenario: "progressive", size: 1, inFlight: 32},
-	"storm":       {scenario: "storm", size: 8, inFlight: 1},
-	"idle":        {scenario: "idle", size: 10_000, inFlight: 1},
+var planDefaults = map[string]Plan{
+	"fanout":      {Scenario: "fanout", Size: 100, InFlight: 32},
+	"publishers":  {Scenario: "publishers", Size: 32, InFlight: 1},
+	"topics":      {Scenario: "topics", Size: 10_000, InFlight: 32},
+	"patterns":    {Scenario: "patterns", Size: 10_000, InFlight: 32},
+	"rpc":         {Scenario: "rpc", Size: 16, InFlight: 64},
+	"progressive": {Scenario: "progressive", Size: 1, InFlight: 32},
+	"storm":       {Scenario: "storm", Size: 8, InFlight: 1},
+	"idle":        {Scenario: "idle", Size: 10_000, InFlight: 1},
 }
 
 const (
 	planSizeMax     = 1_000_000
 	planInFlightMax = 100_000
 
-	topicSubscribers   = 3   // of each topic
-	topicSessions      = 300 // that share the subscriptions
-	progressiveReplies = 10  // results of each call
+	publishersSubscribers = 100 // of all publishers
+	topicSubscribers      = 3   // of each topic
+	topicSessions         = 300 // that share the subscriptions
+	progressiveReplies    = 10  // results of each call
 )
 
 // PlanSyntax tells how plans are written.
-const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], topics[:TOPICS[xINFLIGHT]], patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]],\n" +
-	"progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], idle[:SESSIONS]; for instance fanout is fanout:100x32, rpc is rpc:16x64"
+const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], publishers[:PUBLISHERS[xINFLIGHT]] (to 100 subscribers), topics[:TOPICS[xINFLIGHT]],\n" +
+	"patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]], progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], idle[:SESSIONS];\n" +
+	"for instance fanout is fanout:100x32, rpc is rpc:16x64, publishers is publishers:32x1"
 
 // parsePlan reads a plan.
-func parsePlan(text string) (*plan, error) {
+func parsePlan(text string) (*Plan, error) {
 	name, sizes, sized := strings.Cut(text, ":")
 	p, known := planDefaults[name]
 	if !known {
 		return nil, usage("plan %q: want %s", text, PlanSyntax)
 	}
-	p.name = text
+	p.Name = text
 	if !sized {
 		return &p, nil
 	}
@@ -56,32 +71,56 @@ func parsePlan(text string) (*plan, error) {
 		return nil, usage("plan %q: nothing is in flight; want %s", text, PlanSyntax)
 	}
 	var err error
-	if p.size, err = strconv.Atoi(first); err != nil || p.size < 1 || p.size > planSizeMax {
+	if p.Size, err = strconv.Atoi(first); err != nil || p.Size < 1 || p.Size > planSizeMax {
 		return nil, usage("plan %q: want %s, sizes from 1 to %d", text, PlanSyntax, planSizeMax)
 	}
 	if both {
-		if p.inFlight, err = strconv.Atoi(second); err != nil || p.inFlight < 1 || p.inFlight > planInFlightMax {
+		if p.InFlight, err = strconv.Atoi(second); err != nil || p.InFlight < 1 || p.InFlight > planInFlightMax {
 			return nil, usage("plan %q: want %s, in flight from 1 to %d", text, PlanSyntax, planInFlightMax)
 		}
 	}
 	return &p, nil
 }
 
-// run plays the plan over WAMP.
-func (p *plan) run(ctx context.Context, load bench.Load) (*bench.Report, error) {
-	switch p.scenario {
-	case "topics":
-		return bench.Topics(ctx, bench.TopicsPlan{Load: load, Topics: p.size, PerTopic: topicSubscribers, Sessions: topicSessions})
-	case "patterns":
-		return bench.Patterns(ctx, bench.PatternsPlan{Load: load, Patterns: p.size})
-	case "rpc":
-		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.size})
-	case "progressive":
-		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.size, Results: progressiveReplies})
-	case "storm":
-		return bench.Storm(ctx, bench.StormPlan{Load: load, Workers: p.size})
-	case "idle":
-		return bench.Idle(ctx, bench.IdlePlan{Load: load, Sessions: p.size})
+// hasRate says whether messages can leave by the clock.
+func (p *Plan) hasRate() bool { return p.Scenario != "idle" }
+
+// topics fills in how many subscribers each topic has, and how many sessions there are.
+func (p *Plan) topics() (perTopic, sessions int) {
+	return cmp.Or(p.PerTopic, topicSubscribers), cmp.Or(p.Sessions, topicSessions)
+}
+
+// publishers is how many of them a plan with one topic has, and how many subscribers.
+func (p *Plan) publishers() (publishers, subscribers int) {
+	if p.Scenario == "publishers" {
+		return p.Size, cmp.Or(p.Subscribers, publishersSubscribers)
 	}
-	return bench.Fanout(ctx, bench.FanoutPlan{Load: load, Subscribers: p.size})
+	return 1, p.Size
+}
+
+// run plays the plan over WAMP.
+func (p *Plan) run(ctx context.Context, load bench.Load) (*bench.Report, error) {
+	switch p.Scenario {
+	case "mixed":
+		return bench.Fanout(ctx, bench.FanoutPlan{Load: load, Subscribers: p.Size, Mixed: true})
+	case "topics":
+		perTopic, sessions := p.topics()
+		return bench.Topics(ctx, bench.TopicsPlan{Load: load, Topics: p.Size, PerTopic: perTopic, Sessions: sessions})
+	case "patterns":
+		return bench.Patterns(ctx, bench.PatternsPlan{Load: load, Patterns: p.Size, Matching: p.Matching})
+	case "rpc":
+		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.Size})
+	case "progressive":
+		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.Size, Results: progressiveReplies})
+	case "storm":
+		return bench.Storm(ctx, bench.StormPlan{Load: load, Workers: p.Size})
+	case "idle":
+		return bench.Idle(ctx, bench.IdlePlan{Load: load, Sessions: p.Size})
+	case "churn":
+		return bench.Churn(ctx, bench.ChurnPlan{Load: load, Subscribers: p.Size})
+	case "slow":
+		return bench.Slow(ctx, bench.SlowPlan{Load: load, Subscribers: p.Size})
+	}
+	publishers, subscribers := p.publishers()
+	return bench.Fanout(ctx, bench.FanoutPlan{Load: load, Publishers: publishers, Subscribers: subscribers})
 }

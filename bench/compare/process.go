@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"banyan/bench"
 )
 
 const (
@@ -36,13 +38,14 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// start starts the peer in a group of its own and waits until it accepts connections. What it prints goes into the file log.
-func (p *peer) start(ctx context.Context, log string) (*process, error) {
+// start starts the peer in a group of its own, on some CPUs if there are any in the set, and waits until it accepts connections. What it prints
+// goes into the file log.
+func (p *Peer) start(ctx context.Context, transport string, on bench.CPUSet, log string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	words := p.command(address)
+	words := p.command(address, transport)
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, err
@@ -53,10 +56,14 @@ func (p *peer) start(ctx context.Context, log string) (*process, error) {
 	}
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if on.Count() > 0 {
+		start = func() error { return on.Start(cmd.Start) }
+	}
+	if err := start(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	q := &process{url: p.url(address), cmd: cmd, log: f, ended: make(chan struct{})}
+	q := &process{url: p.url(address, transport), cmd: cmd, log: f, ended: make(chan struct{})}
 	go func() {
 		q.err = cmd.Wait()
 		close(q.ended)

@@ -21,7 +21,9 @@ type Document struct {
 	Schema   string   `json:"schema"`
 	Created  string   `json:"created"` // RFC 3339
 	Command  string   `json:"command"`
-	Verdicts []string `json:"verdicts"` // a sentence each
+	Verdicts []string `json:"verdicts"`        // a sentence each
+	Notes    []string `json:"notes,omitempty"` // likewise: under what conditions it ran
+	Targets  []Target `json:"targets,omitempty"`
 	Peers    []Peer   `json:"peers,omitempty"`
 	Tables   []Table  `json:"tables,omitempty"`
 	Runs     []Run    `json:"runs"`

@@ -54,6 +54,7 @@ type view struct {
 	Doc         *Document
 	Title       string
 	Colours     map[string]int // of peers, by number
+	Targets     []targetView
 	Plans       []planView
 	Environment []pair
 	Plots       []plot // for the script
@@ -129,6 +130,9 @@ func newView(d *Document) (*view, error) {
 			v.Colours[r.Peer] = len(v.Colours) % colours
 		}
 	}
+	for i := range d.Targets {
+		v.Targets = append(v.Targets, newTargetView(&d.Targets[i]))
+	}
 	for i, name := range d.plans() {
 		p, err := v.plan(d, i, name)
 		if err != nil {
@@ -147,6 +151,9 @@ func newView(d *Document) (*view, error) {
 
 func title(d *Document) string {
 	plans := strings.Join(d.plans(), ", ")
+	if len(d.Targets) > 0 {
+		return fmt.Sprintf("Targets: %d figures of %d works", len(d.Targets), works(d.Targets))
+	}
 	if len(d.Peers) > 1 {
 		names := make([]string, 0, len(d.Peers))
 		for _, p := range d.Peers {

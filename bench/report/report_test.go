@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
@@ -101,6 +102,73 @@ func TestPage(t *testing.T) {
 		t.Errorf("%d scripts end, want 4", n)
 	}
 	// The data in the page is the document.
+	_, rest, _ := strings.Cut(text, `id="results">`)
+	data, _, _ := strings.Cut(rest, "</script>")
+	again, err := Read(strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(d, again); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func someTargets() []Target {
+	return []Target{
+		{Work: "some work", Figure: "cost / floor", Limit: 1.25, Median: 1, Min: 0.9, Max: 1.1, Verdict: Met},
+		{Work: "some work", Figure: "nexus's cost / ours", Limit: 25, AtLeast: true, Median: 50, Min: 24, Max: 60, Verdict: Met, Doubts: []string{"noise", "more"}},
+		{Work: "other work", Figure: "cost / floor", Limit: 2, Median: 4, Min: 3, Max: 5, Verdict: Missed, Notes: []string{"with <less>"}},
+		{Work: "other work", Figure: "nats's cost / ours", Limit: 2, AtLeast: true, Verdict: NotMeasured, Why: "nats: no network"},
+		{Work: "last work", Figure: "cost / floor", Limit: 2, Verdict: Failed, Why: "3 messages of banyan"},
+	}
+}
+
+func TestTargetLines(t *testing.T) {
+	for i, want := range []string{
+		"1  at most 1.25  (0.90 to 1.10)     met",
+		"50  at least 25   (24 to 60)         met; not trustworthy: noise (and 1 more)",
+		"4  at most 2     (3 to 5)           MISSED; with <less>",
+		"–  at least 2                       not measured; nats: no network",
+		"–  at most 2                        FAILED; 3 messages of banyan",
+	} {
+		target := someTargets()[i]
+		line := target.Line()
+		if !strings.HasPrefix(line, target.Work+"   ") || !strings.HasSuffix(line, " "+want) {
+			t.Errorf("%q, want %q at its end", line, want)
+		}
+	}
+	y := Count(someTargets(), 90*time.Second)
+	if diff := cmp.Diff(Tally{Met: 2, Missed: 2, NotMeasured: 1, Doubtful: 1, Seconds: 90}, y); diff != "" {
+		t.Error(diff)
+	}
+	if want := "5 targets: 2 met, 2 missed, 1 not measured; 1 not trustworthy; took 1m30s."; y.String() != want {
+		t.Errorf("%q, want %q", y, want)
+	}
+}
+
+func TestPageOfTargets(t *testing.T) {
+	d := aDocument(t)
+	d.Targets = someTargets()
+	d.Notes = []string{"Routers ran on CPU 0."}
+	var b bytes.Buffer
+	if err := d.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{
+		"Targets: 5 figures of 3 works",
+		"Routers ran on CPU 0.",
+		`<tr class="met"><th>some work</th><td>cost / floor</td><td>at most 1.25</td><td>0.90</td><td><strong>1</strong></td><td>1.10</td><td><div class="used"><i class="fill" style="width:64.00%">`,
+		`style="width:40.00%"></i></div></td><td>met<small>not trustworthy: noise (and 1 more)</small>`, // half of what is allowed
+		`<tr class="missed"><th>other work</th>`,
+		`style="width:100.00%"></i></div></td><td>missed<small>with &lt;less&gt;</small>`,
+		`<tr class="absent"><th>other work</th>`,
+		`<div class="used"></div></td><td>failed<small>3 messages of banyan</small>`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
 	_, rest, _ := strings.Cut(text, `id="results">`)
 	data, _, _ := strings.Cut(rest, "</script>")
 	again, err := Read(strings.NewReader(data))

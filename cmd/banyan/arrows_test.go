@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"banyan/bench":            {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
 	"banyan/bench/report":     {"banyan/bench", "github.com/HdrHistogram/hdrhistogram-go"},
 	"banyan/bench/compare":    {"banyan/bench", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
+	"banyan/bench/targets":    {"banyan/bench", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }
 

@@ -3,73 +3,143 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/compare"
+	"banyan/bench/report"
+	"banyan/bench/targets"
 )
 
 func newBenchTargets() *cobra.Command {
-	var plan bench.TargetsPlan
-	var serveFlags []string
-	var asJSON bool
+	var (
+		o      targets.Options
+		setup  setupFlags
+		asJSON bool
+		out    outFolder
+	)
 	cmd := &cobra.Command{
 		Use:   "targets",
 		Short: "Measure Banyan against its own speed targets",
-		Long: "Measure each of the project's speed targets that needs no other router: the cost of the router as a multiple of the floor's, or of a\n" +
-			"simpler load's, in turn and with fresh processes; memory; what churn and stopped readers do. Exits with 1 when one is missed.\n" +
-			"Takes about a minute per round and second of --duration.",
-		Example: "  banyan bench targets\n  banyan bench targets --only rpc --rounds 5",
+		Long: "Measure each of the project's speed targets, in turn and with fresh processes: the cost of the router as a multiple of the floor's, or of a\n" +
+			"simpler load's; memory; what churn and stopped readers do. With --peers also what other routers cost as a multiple of ours: see\n" +
+			"banyan bench compare for where they come from. Without, nothing but this program runs.\n" +
+			"One of three rounds takes about 6 minutes with all peers, 3 without. Exits with 1 when a target is missed; one that cannot be measured,\n" +
+			"because a router is not to be had or the machine does not allow it, is listed and not missed.",
+		Example: "  banyan bench targets\n  banyan bench targets --peers nexus,xconn,nats --out table\n  banyan bench targets --only rpc --rounds 5",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			program, err := os.Executable()
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			done, err := setup.complete()
 			if err != nil {
 				return err
 			}
-			const anyPort = "--listen=127.0.0.1:0"
-			plan.Floor = func(ctx context.Context, scheme string) (*bench.Child, error) {
-				return bench.StartChild(ctx, program, os.Args[0], []string{"bench", "floor", anyPort}, scheme)
-			}
-			plan.Router = func(ctx context.Context, scheme string) (*bench.Child, error) {
-				arguments := append([]string{"serve", anyPort, "--log-level=warn"}, serveFlags...)
-				return bench.StartChild(ctx, program, os.Args[0], arguments, scheme)
-			}
-			out := cmd.OutOrStdout()
-			if !asJSON {
-				plan.Told = func(o bench.Outcome) { o.Print(out) }
-			}
-			outcomes, err := bench.Targets(cmd.Context(), plan)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				if err := e.Encode(outcomes); err != nil {
-					return err
-				}
-			}
-			missed := 0
-			for _, o := range outcomes {
-				if !o.Met {
-					missed++
-				}
-			}
-			if missed > 0 {
-				return fmt.Errorf("%d of %d targets were missed", missed, len(outcomes))
-			}
-			return nil
+			defer func() { err = errors.Join(err, done()) }()
+			o.Setup = setup.Setup
+			return runTargets(cmd, o, setup.quiet, asJSON, out)
 		},
 	}
+	setup.flags(cmd, 2*time.Second)
 	f := cmd.Flags()
-	f.IntVar(&plan.Rounds, "rounds", 3, "rounds of each target")
-	f.DurationVar(&plan.Duration, "duration", 2*time.Second, "time of measuring in each run")
-	f.DurationVar(&plan.Warmup, "warmup", 500*time.Millisecond, "time before measuring in each run")
-	f.StringVar(&plan.Only, "only", "", "measure only what has this text in its name")
-	f.StringArrayVar(&serveFlags, "serve-flag", nil, "flag for the router, for instance --serve-flag=--loops=1; repeatable")
+	f.StringSliceVar(&o.Peers, "peers", nil, "other routers to measure too: nexus, xconn, nats")
+	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each row")
+	f.StringVar(&o.Only, "only", "", "measure only what has this text in its name")
 	f.BoolVar(&asJSON, "json", false, "print the table as JSON")
+	out.flag(cmd, "")
 	return cmd
 }
+
+func runTargets(cmd *cobra.Command, o targets.Options, quiet, asJSON bool, out outFolder) error {
+	w, live := cmd.OutOrStdout(), &stepLine{w: cmd.ErrOrStderr(), quiet: quiet}
+	o.Step, o.Told = live.step, live.told
+	if !asJSON {
+		o.Judged = func(t *report.Target) {
+			live.end()
+			fmt.Fprintln(w, t.Line())
+		}
+	}
+	started := time.Now()
+	d, err := targets.Run(cmd.Context(), o)
+	live.end()
+	var wrong *compare.UsageError
+	if errors.As(err, &wrong) {
+		return usagef("%v", wrong)
+	}
+	if d == nil {
+		return err
+	}
+	tally := report.Count(d.Targets, time.Since(started))
+	d.Command = commandLine()
+	d.Verdicts = append(d.Verdicts, tally.String())
+	if errors.Is(err, context.Canceled) {
+		d.Notes = append(d.Notes, "Interrupted: the table is not complete.")
+	}
+	err = errors.Join(err, printTargets(w, d, tally, asJSON))
+	if len(d.Runs) > 0 && out != "" {
+		err = errors.Join(err, out.writeDocument(cmd, d))
+	}
+	if err == nil && tally.Missed > 0 {
+		err = fmt.Errorf("%d of %d targets were missed", tally.Missed, len(d.Targets))
+	}
+	return err
+}
+
+// printTargets ends the table, or prints all of it as JSON.
+func printTargets(w io.Writer, d *report.Document, tally report.Tally, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Targets []report.Target `json:"targets"`
+			Summary report.Tally    `json:"summary"`
+		}{d.Targets, tally})
+	}
+	for _, p := range d.Peers {
+		if p.Skipped != "" {
+			fmt.Fprintf(w, "%s did not take part: %s\n", p.Name, p.Skipped)
+		}
+	}
+	_, err := fmt.Fprintln(w, tally)
+	return err
+}
+
+// A stepLine tells where a long measurement is: on a terminal in one line that is written over, else in a line for each round.
+type stepLine struct {
+	w     io.Writer
+	quiet bool
+	last  targets.Step
+}
+
+func (l *stepLine) step(s targets.Step) {
+	if l.quiet {
+		return
+	}
+	round := fmt.Sprintf("round %d of %d", s.Round, s.Rounds)
+	if s.Round == 0 {
+		round = "trial"
+	}
+	line := fmt.Sprintf("row %d of %d, %s: %s", s.Row, s.Rows, round, s.Work)
+	if isTerminal(l.w) {
+		fmt.Fprintf(l.w, "\r\x1b[K%s  %s", line, s.Side)
+		return
+	}
+	if s.Row != l.last.Row || s.Round != l.last.Round {
+		fmt.Fprintln(l.w, line)
+	}
+	l.last = s
+}
+
+// told shows a line that stays.
+func (l *stepLine) told(format string, args ...any) {
+	if !l.quiet {
+		l.end()
+		fmt.Fprintln(l.w, strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
+
+// end clears the line of a terminal.
+func (l *stepLine) end() { endLiveLine(l.w, l.quiet) }

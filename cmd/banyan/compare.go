@@ -6,83 +6,127 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"banyan/bench"
 	"banyan/bench/client"
 	"banyan/bench/compare"
 	"banyan/bench/report"
 )
 
+// setupFlags are the flags of commands that run other routers.
+type setupFlags struct {
+	compare.Setup
+	syscalls string
+	pin      string
+	quiet    bool
+}
+
+func (s *setupFlags) flags(cmd *cobra.Command, duration time.Duration) {
+	f := cmd.Flags()
+	f.DurationVar(&s.Duration, "duration", duration, "time of measuring in a run")
+	f.DurationVar(&s.Warmup, "warmup", 500*time.Millisecond, "time before measuring in a run")
+	f.StringVar(&s.Source, "source", "", "checkout of Banyan that has bench/peers; default the one around the current folder")
+	f.StringVar(&s.Cache, "cache", "", "folder for built peers; default one of the user's cache folder")
+	f.StringArrayVar(&s.ServeFlags, "serve-flag", nil, "flag for banyan serve, for instance --serve-flag=--loops=1; repeatable")
+	f.BoolVar(&s.quiet, "quiet", false, "no line about each step")
+}
+
+// complete finds what the flags leave open. The caller calls done when all has run.
+func (s *setupFlags) complete() (done func() error, err error) {
+	if s.Duration <= 0 || s.Warmup < 0 {
+		return nil, usagef("--duration must be more than 0, --warmup at least 0")
+	}
+	if s.pin != "" {
+		if s.RouterCPUs, err = bench.ParseCPUs(s.pin); err != nil {
+			return nil, usagef("--pin: %v", err)
+		}
+	}
+	if s.syscalls != "" {
+		if s.Syscalls, err = compare.SyscallsTool(s.syscalls, s.Duration); err != nil {
+			return nil, usagef("--syscalls: %v", err)
+		}
+	}
+	if s.Program, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	s.Argv0 = os.Args[0]
+	if s.Source == "" {
+		s.Source = checkout()
+	}
+	if s.Cache == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, &hintedError{code: exitUsage, what: "no cache folder", why: err, try: "--cache FOLDER"}
+		}
+		s.Cache = filepath.Join(cache, "banyan", "peers")
+	}
+	if s.Scratch, err = os.MkdirTemp("", "banyan-bench-"); err != nil {
+		return nil, err
+	}
+	return func() error { return os.RemoveAll(s.Scratch) }, nil
+}
+
 func newBenchCompare() *cobra.Command {
 	var (
 		o          compare.Options
+		setup      setupFlags
 		serializer string
 		out        outFolder
-		quiet      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Routers in turn under the same load, with a statistical test",
 		Long: "Run routers in turn under the same load, a fresh process each time, and say what differs.\n\n" +
 			"Peers: banyan (this very program), floor (see banyan bench floor), nexus, xconn and nats (built from bench/peers at a pinned version),\n" +
-			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS speaks its own protocol.\n" +
+			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS speaks its own protocol, whatever\n" +
+			"--transport and --serializer say; it has no load for patterns, progressive, storm and idle.\n" +
 			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
 			"Plans: " + compare.PlanSyntax + ".\n" +
 			"The exit code is 1 when messages of the first peer were lost; losses of the others are a result.\n" +
 			"Nothing is called better or worse before a Mann-Whitney test at 5 %, which needs at least 4 rounds.",
 		Example: "  banyan bench compare --peers banyan,floor,nexus,xconn,nats --plans fanout,rpc\n" +
-			"  banyan bench compare --peers banyan,nats --plans fanout:1000,rpc:1x1 --rounds 7",
+			"  banyan bench compare --peers banyan,nats --plans fanout:1000,rpc:1x1 --rounds 7\n" +
+			"  banyan bench compare --peers banyan,nexus,nats --plans fanout,rpc:1x1 --rate 500 --pin 0",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if o.Serializer, err = client.ParseSerializer(serializer); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if setup.Serializer, err = client.ParseSerializer(serializer); err != nil {
 				return usagef("%v", err)
 			}
-			return runCompare(cmd, o, out, quiet)
+			done, err := setup.complete()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, done()) }()
+			if !setup.quiet {
+				setup.Told = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+			}
+			o.Setup = setup.Setup
+			return runCompare(cmd, o, out)
 		},
 	}
+	setup.flags(cmd, 3*time.Second)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Peers, "peers", []string{"banyan", "floor", "nexus", "xconn", "nats", "crossbar"}, "routers, the reference first")
 	f.StringSliceVar(&o.Plans, "plans", []string{"fanout", "rpc"}, "loads")
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds of one run each")
-	f.StringVar(&serializer, "serializer", "msgpack", "json, msgpack or cbor; NATS has none")
-	f.IntVar(&o.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
-	f.DurationVar(&o.Duration, "duration", 3*time.Second, "time of measuring in a run")
-	f.DurationVar(&o.Warmup, "warmup", 500*time.Millisecond, "time before measuring in a run")
-	f.StringVar(&o.Source, "source", "", "checkout of Banyan that has bench/peers; default the one around the current folder")
-	f.StringVar(&o.Cache, "cache", "", "folder for built peers; default one of the user's cache folder")
-	f.BoolVar(&quiet, "quiet", false, "no line about each step")
+	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages per second, all senders together, latency from the intended time; 0 is the closed loop")
+	f.StringVar(&serializer, "serializer", "msgpack", "json, msgpack or cbor")
+	f.StringVar(&setup.Transport, "transport", "ws", "ws (WebSocket) or rs (RawSocket)")
+	f.IntVar(&setup.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
+	f.StringVar(&setup.pin, "pin", "", "CPUs for the routers, for instance 0 or 0-3,8; the clients get the others")
+	f.StringVar(&setup.syscalls, "syscalls", "auto", "count the routers' system calls for a second behind each run: no, perf, strace (slows them down while it\n"+
+		"counts), or auto: perf if it is installed, for runs of 2 s or more")
 	out.flag(cmd, "bench-out")
 	return cmd
 }
 
-func runCompare(cmd *cobra.Command, o compare.Options, out outFolder, quiet bool) error {
-	var err error
-	if o.Program, err = os.Executable(); err != nil {
-		return err
-	}
-	o.Argv0 = os.Args[0]
-	if o.Source == "" {
-		o.Source = checkout()
-	}
-	if o.Cache == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return &hintedError{code: exitUsage, what: "no cache folder", why: err, try: "--cache FOLDER"}
-		}
-		o.Cache = filepath.Join(cache, "banyan", "peers")
-	}
-	if o.Scratch, err = os.MkdirTemp("", "banyan-compare-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(o.Scratch)
-	if !quiet {
-		o.Told = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
-	}
+func runCompare(cmd *cobra.Command, o compare.Options, out outFolder) error {
 	d, err := compare.Run(cmd.Context(), o)
 	var wrong *compare.UsageError
 	if errors.As(err, &wrong) {
@@ -149,7 +193,7 @@ func printComparison(w io.Writer, d *report.Document) {
 			fmt.Fprintf(w, "  %s\n", doubts)
 		}
 	}
-	for _, v := range d.Verdicts {
+	for _, v := range append(slices.Clone(d.Verdicts), d.Notes...) {
 		fmt.Fprintln(w, v)
 	}
 	for _, p := range d.Peers {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -16,25 +17,30 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8080", "address of the WebSocket listener")
+	listen := flag.String("listen", "127.0.0.1:8080", "address of the listener")
 	realm := flag.String("realm", "realm1", "the only realm")
+	rawSocket := flag.Bool("rawsocket", false, "listen for RawSocket instead of WebSocket")
 	describe := flag.Bool("describe", false, "print the configuration and end")
 	flag.Parse()
-	if err := run(*listen, *realm, *describe); err != nil {
+	if err := run(*listen, *realm, *rawSocket, *describe); err != nil {
 		fmt.Fprintln(os.Stderr, "nexus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(listen, realm string, describe bool) error {
+func run(listen, realm string, rawSocket, describe bool) error {
 	config := &router.Config{
 		RealmConfigs: []*router.RealmConfig{{URI: wamp.URI(realm), AnonymousAuth: true, AllowDisclose: true}},
 		Debug:        false,
 	}
+	transport := "websocket"
+	if rawSocket {
+		transport = "rawsocket"
+	}
 	if describe {
 		// The router's own configuration, in the words of its configuration file; everything else is its default.
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
-			"websocket": map[string]any{"address": listen},
+			transport: map[string]any{"address": listen},
 			"router": map[string]any{
 				"realms": []any{map[string]any{"uri": realm, "anonymous_auth": true, "allow_disclose": true}},
 				"debug":  config.Debug,
@@ -46,7 +52,12 @@ func run(listen, realm string, describe bool) error {
 		return err
 	}
 	defer r.Close()
-	closer, err := router.NewWebsocketServer(r).ListenAndServe(listen)
+	var closer io.Closer
+	if rawSocket {
+		closer, err = router.NewRawSocketServer(r).ListenAndServe("tcp", listen)
+	} else {
+		closer, err = router.NewWebsocketServer(r).ListenAndServe(listen)
+	}
 	if err != nil {
 		return err
 	}

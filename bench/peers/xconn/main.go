@@ -27,17 +27,22 @@ func (anonymous) Authenticate(auth.Request) (auth.Response, error) {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8080", "address of the WebSocket listener")
+	listen := flag.String("listen", "127.0.0.1:8080", "address of the listener")
 	realm := flag.String("realm", "realm1", "the only realm")
+	rawSocket := flag.Bool("rawsocket", false, "listen for RawSocket instead of WebSocket")
 	describe := flag.Bool("describe", false, "print the configuration and end")
 	flag.Parse()
-	if err := run(*listen, *realm, *describe); err != nil {
+	if err := run(*listen, *realm, *rawSocket, *describe); err != nil {
 		fmt.Fprintln(os.Stderr, "xconn:", err)
 		os.Exit(1)
 	}
 }
 
-func run(listen, realm string, describe bool) error {
+func run(listen, realm string, rawSocket, describe bool) error {
+	transport := "websocket"
+	if rawSocket {
+		transport = "rawsocket"
+	}
 	if describe {
 		// In the words of its configuration file; everything else is its default.
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
@@ -48,7 +53,7 @@ func run(listen, realm string, describe bool) error {
 					"allow_call": true, "allow_register": true, "allow_publish": true, "allow_subscribe": true,
 				}},
 			}}}},
-			"transports": []any{map[string]any{"type": "websocket", "listener": "tcp", "address": listen}},
+			"transports": []any{map[string]any{"type": transport, "listener": "tcp", "address": listen}},
 		})
 	}
 	r, err := xconn.NewRouter(&xconn.RouterConfig{LogLevel: xconn.LogLevelInfo})
@@ -65,7 +70,12 @@ func run(listen, realm string, describe bool) error {
 	if err != nil {
 		return err
 	}
-	listener, err := xconn.NewServer(r, anonymous{}, &xconn.ServerConfig{}).ListenAndServeWebSocket(xconn.NetworkTCP, listen)
+	server := xconn.NewServer(r, anonymous{}, &xconn.ServerConfig{})
+	serve := server.ListenAndServeWebSocket
+	if rawSocket {
+		serve = server.ListenAndServeRawSocket
+	}
+	listener, err := serve(xconn.NetworkTCP, listen)
 	if err != nil {
 		return err
 	}

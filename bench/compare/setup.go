@@ -1,0 +1,171 @@
+package compare
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"banyan/bench"
+	"banyan/codec"
+)
+
+// A Setup is how peers are got and run: what a comparison has in common with other tables of runs.
+type Setup struct {
+	Program    string   // our own binary
+	Argv0      string   // what it is told to be called
+	ServeFlags []string // for our own router
+	Source     string   // the checkout that has bench/peers
+	Cache      string   // folder for built peers; kept
+	Scratch    string   // folder for configurations and logs of this run
+
+	Transport    string           // of plans that do not name one: ws or rs; default ws
+	Serializer   codec.Serializer // likewise; default MessagePack
+	PayloadBytes int              // likewise; default 64
+	Warmup       time.Duration
+	Duration     time.Duration
+	Syscalls     string // tool that counts them in a second of its own behind each run: bench.SyscallsNone, …
+
+	// RouterCPUs, when not empty, are where the peers run. PinClients puts the clients on the others.
+	RouterCPUs bench.CPUSet
+
+	// Told gets a line about each step. May be nil.
+	Told func(format string, args ...any)
+
+	clientCPUs bench.CPUSet // while PinClients holds
+}
+
+// trialTime is how long a plan is tried on a peer before the rounds.
+const trialTime = time.Second
+
+// Check fills in defaults and says what cannot be.
+func (s *Setup) Check() error {
+	if s.Told == nil {
+		s.Told = func(string, ...any) {}
+	}
+	if s.Transport = cmp.Or(s.Transport, "ws"); s.Transport != "ws" && s.Transport != "rs" {
+		return usage("transport %q: must be ws or rs", s.Transport)
+	}
+	if s.RouterCPUs.Count() == 0 {
+		return nil
+	}
+	granted, err := bench.GrantedCPUs()
+	if err != nil {
+		return err
+	}
+	return pinnable(granted, s.RouterCPUs)
+}
+
+// pinnable says what is wrong with routers on some of the CPUs granted and clients on the others.
+func pinnable(granted, routers bench.CPUSet) error {
+	if missing := routers.Without(granted); missing.Count() > 0 {
+		return usage("routers on CPU %s: this process may only use %s", missing, granted)
+	}
+	if granted.Without(routers).Count() == 0 {
+		if granted.Count() == 1 {
+			return usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
+		}
+		return usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
+	}
+	return nil
+}
+
+// PinClients puts this process on the CPUs that the routers leave until undo is called.
+func (s *Setup) PinClients() (undo func() error, err error) {
+	if s.RouterCPUs.Count() == 0 {
+		return func() error { return nil }, nil
+	}
+	granted, err := bench.GrantedCPUs()
+	if err != nil {
+		return nil, err
+	}
+	s.clientCPUs = granted.Without(s.RouterCPUs)
+	return s.clientCPUs.Pin()
+}
+
+// Conditions are sentences about what is the same for all runs and not shown by a report of one.
+func (s *Setup) Conditions() []string {
+	var all []string
+	if s.RouterCPUs.Count() > 0 {
+		all = append(all, fmt.Sprintf("Routers ran on CPU %s, the clients on CPU %s.", s.RouterCPUs, s.clientCPUs))
+	}
+	if s.Syscalls != bench.SyscallsNone {
+		all = append(all, fmt.Sprintf("System calls were counted with %s in a second behind each run.", s.Syscalls))
+	}
+	return all
+}
+
+// SyscallsTool turns what a user asked for (auto, no, or a tool) into the Syscalls of runs of a duration: auto is perf where it is installed and
+// the runs are long enough to be judged.
+func SyscallsTool(asked string, duration time.Duration) (string, error) {
+	switch asked {
+	case "auto":
+		if _, err := exec.LookPath("perf"); err != nil || duration < syscallsAutoMin {
+			return bench.SyscallsNone, nil
+		}
+		return bench.SyscallsPerf, nil
+	case "no":
+		return bench.SyscallsNone, nil
+	case bench.SyscallsPerf, bench.SyscallsStrace:
+		if _, err := exec.LookPath(asked); err != nil {
+			return "", usage("system calls counted by %s: it is not installed", asked)
+		}
+		return asked, nil
+	}
+	return "", usage("system calls counted by %q: use no, auto, %s or %s", asked, bench.SyscallsPerf, bench.SyscallsStrace)
+}
+
+const syscallsAutoMin = 2 * time.Second
+
+// Try finds out how many messages in flight the peer takes without losing any: those of the plan, or fewer, and keeps that number for Once. One
+// that loses them whatever the number plays with those of the plan, and its losses stand in the reports. The note tells of either.
+func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err error) {
+	var lost string
+	for n := plan.InFlight; ; n = max(n/4, 1) {
+		p.inFlight[plan.Name] = n
+		trial := *s
+		trial.Duration, trial.Syscalls = min(trialTime, s.Duration), bench.SyscallsNone
+		r, err := trial.Once(ctx, plan, p)
+		if err != nil {
+			return "", err
+		}
+		if r.Verified.OK {
+			if n < plan.InFlight {
+				return fmt.Sprintf("%d in flight instead of %d, with more it fails: %s", n, plan.InFlight, lost), nil
+			}
+			return "", nil
+		}
+		for kind, count := range r.Verified.Failures {
+			lost = fmt.Sprintf("%d × %s", count, kind)
+		}
+		if plan.Rate > 0 {
+			return "fails at this rate: " + lost, nil
+		}
+		if n <= 1 {
+			break
+		}
+	}
+	p.inFlight[plan.Name] = plan.InFlight
+	return "fails with few in flight too: " + lost, nil
+}
+
+// Once runs a plan once on a fresh process.
+func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (r *bench.Report, err error) {
+	transport := cmp.Or(plan.Transport, s.Transport, "ws")
+	process, err := p.start(ctx, transport, s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, process.stop()) }()
+	load := bench.Load{
+		URL: process.url, Realm: realm, Serializer: cmp.Or(plan.Serializer, s.Serializer), PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
+		InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate, Warmup: s.Warmup, Duration: s.Duration,
+	}
+	if !p.workers {
+		load.PID, load.Syscalls = process.cmd.Process.Pid, s.Syscalls
+	}
+	return p.play(ctx, plan, load)
+}

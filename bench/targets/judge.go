@@ -1,0 +1,171 @@
+package targets
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"banyan/bench"
+	"banyan/bench/compare"
+	"banyan/bench/report"
+)
+
+const (
+	doubtsMax = 6
+	// apartMax is how far the rounds of one figure may lie apart, as a share of the median, when they do not all say the same about the target.
+	apartMax = 0.25
+)
+
+// A side is what one router, floor or base did in a row.
+type side struct {
+	name  string
+	peer  string // compare's name of it
+	plan  *compare.Plan
+	tried bool            // with fewer in flight if need be
+	runs  []*bench.Report // by round; nil where it did not run
+	out   error           // why it did not run to the end
+	note  string
+}
+
+// judge turns the runs of a row into verdicts on its checks, those on peers that nobody asked for left out.
+func (r *row) judge(sides []*side) []report.Target {
+	var all []report.Target
+	for i := range r.checks {
+		c := &r.checks[i]
+		find := func(name string) *side {
+			i := slices.IndexFunc(sides, func(s *side) bool { return s.name == name })
+			if i < 0 {
+				return nil
+			}
+			return sides[i]
+		}
+		own := find(ours)
+		other := own
+		if c.with != "" {
+			other = find(c.with)
+		}
+		if other == nil {
+			continue
+		}
+		t := report.Target{Work: r.Name, Figure: c.figure, Limit: c.limit, AtLeast: c.atLeast}
+		if r.skip != "" {
+			t.Verdict, t.Why = report.NotMeasured, r.skip
+		} else {
+			c.judge(&t, own, other)
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// judge fills in the verdict.
+func (c *check) judge(t *report.Target, own, other *side) {
+	pair := []*side{own, other}
+	if own == other {
+		pair = pair[:1]
+	}
+	for _, s := range pair {
+		var beyond *bench.UsageError // the machine does not allow it
+		switch {
+		case s.out == nil:
+		case s.peer == ours && !errors.As(s.out, &beyond):
+			t.Verdict, t.Why = report.Failed, s.out.Error()
+			return
+		default:
+			t.Verdict, t.Why = report.NotMeasured, s.out.Error()
+			if s != own {
+				t.Why = s.name + ": " + t.Why
+			}
+			return
+		}
+		if n := s.failures(); n > 0 && (s.peer == ours || s.peer == report.FloorName) {
+			t.Verdict, t.Why = report.Failed, fmt.Sprintf("%d messages of %s", n, s.name)
+			return
+		}
+		if s.note != "" {
+			t.Notes = append(t.Notes, s.name+": "+s.note)
+		}
+		t.Doubts = append(t.Doubts, s.doubts()...)
+	}
+	if len(t.Doubts) > doubtsMax {
+		t.Doubts = append(t.Doubts[:doubtsMax], "and more")
+	}
+	values, why := c.values(own, other)
+	if len(values) == 0 {
+		t.Verdict, t.Why, t.Doubts = report.NotMeasured, why, nil
+		return
+	}
+	t.Median, t.Min, t.Max = round3(report.Median(values)), round3(slices.Min(values)), round3(slices.Max(values))
+	t.Verdict = report.Missed
+	if c.meets(t.Median) {
+		t.Verdict = report.Met
+	}
+	if c.meets(t.Min) != c.meets(t.Max) && t.Max-t.Min > apartMax*t.Median {
+		t.Doubts = append(t.Doubts, fmt.Sprintf("the rounds disagree: %s to %s", bench.PlainNumber(t.Min), bench.PlainNumber(t.Max)))
+	}
+}
+
+func (c *check) meets(v float64) bool {
+	if c.atLeast {
+		return v >= c.limit
+	}
+	return v <= c.limit
+}
+
+// values are the figure in the rounds that tell it; why says what the last one that does not lacks.
+func (c *check) values(own, other *side) (values []float64, why string) {
+	for i, a := range own.runs {
+		var v float64
+		switch {
+		case own == other:
+			v = c.of(a)
+		case i >= len(other.runs):
+			why = "too few rounds"
+			continue
+		case !compare.Usable(other.runs[i]):
+			why = fmt.Sprintf("%s lost %d of %d messages", other.name, lost(other.runs[i]), other.runs[i].Verified.Expected)
+			continue
+		case c.atLeast:
+			v = c.of(other.runs[i]) / c.of(a)
+		default:
+			v = c.of(a) / c.of(other.runs[i])
+		}
+		if math.IsNaN(v) || math.IsInf(v, 0) || v == 0 && own != other {
+			why = "the run does not tell"
+			if a.Router == nil {
+				why = "no figures of the router: " + a.NoRouter
+			}
+			continue
+		}
+		values = append(values, v)
+	}
+	return values, why
+}
+
+func lost(r *bench.Report) int64 { return r.Verified.Expected - r.Verified.Received }
+
+// failures counts what went wrong in all rounds.
+func (s *side) failures() (n int64) {
+	for _, r := range s.runs {
+		for _, k := range r.Verified.Failures {
+			n += k
+		}
+	}
+	return n
+}
+
+// doubts are what disturbed the runs: busy clients do not distort costs.
+func (s *side) doubts() (all []string) {
+	for i, r := range s.runs {
+		if !r.Trust.Judged || !r.Trust.Disturbed() {
+			continue
+		}
+		for _, reason := range r.Trust.Reasons {
+			all = append(all, fmt.Sprintf("round %d, %s: %s", i+1, s.name, reason))
+		}
+	}
+	return all
+}
+
+func round3(v float64) float64 { return math.Round(v*1000) / 1000 }

@@ -1,0 +1,227 @@
+package targets
+
+import (
+	"fmt"
+	"math"
+
+	"banyan/bench"
+	"banyan/bench/compare"
+	"banyan/bench/report"
+	"banyan/codec"
+)
+
+// A row is one work and what is asked of it.
+type row struct {
+	compare.Plan // Name is the work's
+	pinned       bool
+	base         *compare.Plan // another work of ours that checks compare with, by its name
+	checks       []check
+	skip         string // why it cannot be measured
+}
+
+// A check is one figure of a row. with says what it is a multiple of: the floor's, or that of the base named so, in the same round; with a
+// peer's name it is the other way round, the peer's figure as a multiple of ours; empty, ours alone.
+type check struct {
+	figure  string
+	of      func(*bench.Report) float64 // NaN when the report does not tell
+	with    string
+	limit   float64
+	atLeast bool // limit or more; otherwise limit or less
+}
+
+// ours is the name of the router whose targets these are, among compare's.
+const ours = "banyan"
+
+func cpu(r *bench.Report) float64 {
+	if r.Router == nil {
+		return math.NaN()
+	}
+	return r.Router.CPUPerMessage
+}
+
+// cost asks that ours costs at most limit times what with costs.
+func cost(with string, limit float64) check {
+	return check{"cost / " + with, cpu, with, limit, false}
+}
+
+// dearer asks that a peer costs at least limit times what ours costs.
+func dearer(peer string, limit float64) check {
+	return check{peer + "'s cost / ours", cpu, peer, limit, true}
+}
+
+func p50(r *bench.Report) float64 { return r.Latency.P50 }
+
+func p99(r *bench.Report) float64 { return r.Latency.P99 }
+
+// alone asks that a scenario's own figure is at most limit.
+func alone(figure, name string, limit float64) check {
+	return check{figure, func(r *bench.Report) float64 {
+		for _, f := range r.Figures {
+			if f.Name == name {
+				return f.Value
+			}
+		}
+		return math.NaN()
+	}, "", limit, false}
+}
+
+func perSession(r *bench.Report) float64 {
+	if r.Router == nil {
+		return math.NaN()
+	}
+	return float64(r.Router.RSSPerSession) / (1 << 10)
+}
+
+// The idle rows: a fixed number of sessions, and as many as the file limit allows up to a bound.
+const (
+	idleSessions    = 10_000
+	idleSessionsMax = 100_000
+)
+
+// table lists the targets of the project in the order in which they are measured. idleMax is how many idle sessions the file limit allows.
+func table(idleMax int) []row {
+	const floor = report.FloorName
+	fan := func(name string, subscribers, inFlight, payload int) compare.Plan {
+		return compare.Plan{Name: name, Scenario: "fanout", Size: subscribers, InFlight: inFlight, PayloadBytes: payload}
+	}
+	rpc := func(name string, callers, inFlight int) compare.Plan {
+		return compare.Plan{Name: name, Scenario: "rpc", Size: callers, InFlight: inFlight}
+	}
+	topics := func(name string, n, each, sessions int) compare.Plan {
+		return compare.Plan{Name: name, Scenario: "topics", Size: n, PerTopic: each, Sessions: sessions, InFlight: 32}
+	}
+	patterns := func(name string, n, matching int) compare.Plan {
+		return compare.Plan{Name: name, Scenario: "patterns", Size: n, Matching: matching, InFlight: 32}
+	}
+	serialized := func(p compare.Plan, s codec.Serializer) compare.Plan {
+		p.Serializer = s
+		return p
+	}
+	msgpack := serialized(fan("msgpack", 100, 32, 64), codec.MessagePack)
+
+	var all []row
+	for _, n := range []int{10, 100, 1000, 5000} {
+		nats := 2.5
+		if n == 5000 {
+			nats = 10
+		}
+		all = append(all, row{
+			Plan:   fan(fmt.Sprintf("fan-out to %d", n), n, 32, 64),
+			checks: []check{cost(floor, 1.25), dearer("nexus", 25), dearer("xconn", 25), dearer("nats", nats)},
+		})
+	}
+	for _, n := range []int{10, 100, 1000} {
+		all = append(all, row{
+			Plan:   fan(fmt.Sprintf("fan-out to %d, 1 KiB", n), n, 32, 1024),
+			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5)},
+		})
+	}
+	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
+	atRate.Rate = 500
+	rawSocket := serialized(fan("fan-out to 100, RawSocket", 100, 32, 64), codec.MessagePack)
+	rawSocket.Transport = "rs"
+	three := msgpack
+	three.Scenario, three.Size, three.Subscribers = "publishers", 3, 99
+	return append(
+		all,
+		row{
+			Plan:   fan("fan-out to 100, one in flight", 100, 1, 64),
+			checks: []check{cost(floor, 1.1), dearer("nexus", 1), dearer("nats", 1)},
+		},
+		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, 1.2, false}}},
+		row{
+			Plan:   compare.Plan{Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32, Subscribers: 100, InFlight: 1},
+			checks: []check{cost(floor, 0.15)},
+		},
+		row{
+			Plan: serialized(fan("fan-out to 100, JSON", 100, 32, 64), codec.JSON), base: &msgpack,
+			checks: []check{cost("msgpack", 1.25)},
+		},
+		row{
+			Plan: serialized(fan("fan-out to 100, CBOR", 100, 32, 64), codec.CBOR), base: &msgpack,
+			checks: []check{cost("msgpack", 1.25)},
+		},
+		row{Plan: rawSocket, checks: []check{cost(floor, 1.25)}},
+		row{
+			Plan: compare.Plan{Name: "three serializers at once", Scenario: "mixed", Size: 99, InFlight: 32}, base: &three,
+			checks: []check{cost("msgpack", 1.25)},
+		},
+		row{Plan: topics("10 000 topics with three each", 10_000, 3, 300), checks: []check{dearer("nats", 1)}},
+		row{
+			Plan: patterns("10 000 patterns, matching one", 10_000, 1), base: new(topics("topics", 10_000, 1, 100)),
+			checks: []check{cost("topics", 1.3)},
+		},
+		row{
+			Plan: patterns("3 000 patterns, matching three", 3000, 3), base: new(topics("topics", 1000, 3, 100)),
+			checks: []check{cost("topics", 1.3)},
+		},
+		row{
+			Plan: patterns("100 000 patterns, matching one", 100_000, 1), base: new(patterns("1 000 patterns", 1000, 1)),
+			checks: []check{cost("1 000 patterns", 1.3)},
+		},
+		row{
+			Plan: rpc("rpc 1 x 1 on one CPU", 1, 1), pinned: true,
+			checks: []check{
+				cost(floor, 1.1),
+				{"p50 / floor", p50, floor, 1.1, false},
+				dearer("nexus", 1),
+				{"nexus's p50 / ours", p50, "nexus", 1, true},
+				dearer("nats", 1),
+				{"nats's p50 / ours", p50, "nats", 1, true},
+			},
+		},
+		row{
+			Plan:   rpc("rpc 1 x 64", 1, 64),
+			checks: []check{cost(floor, 1.8), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2)},
+		},
+		row{
+			Plan:   rpc("rpc 16 x 64", 16, 64),
+			checks: []check{cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2)},
+		},
+		row{
+			Plan:   compare.Plan{Name: "progressive results", Scenario: "progressive", Size: 1, InFlight: 32},
+			checks: []check{dearer("nexus", 8)},
+		},
+		row{
+			Plan:   compare.Plan{Name: "open, HELLO, GOODBYE, close", Scenario: "storm", Size: 8, InFlight: 1},
+			checks: []check{cost(floor, 1.3)},
+		},
+		idleRow(idleSessions, ""),
+		mostIdle(idleMax),
+		row{
+			Plan:   compare.Plan{Name: "churn while publishing", Scenario: "churn", Size: 100, InFlight: 32},
+			checks: []check{alone("us of CPU per cycle", "cost", 10), alone("p99 / without", "p99 ratio", 1.1)},
+		},
+		row{
+			Plan:   compare.Plan{Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32, PayloadBytes: 4096},
+			checks: []check{alone("p99 / without", "p99 ratio", 1.1)},
+		},
+	)
+}
+
+// idleRow is n sessions that do nothing.
+func idleRow(n int, skip string) row {
+	name := fmt.Sprintf("%s idle sessions", spaced(n))
+	return row{
+		Plan: compare.Plan{Name: name, Scenario: "idle", Size: n, InFlight: 1}, skip: skip,
+		checks: []check{{"KiB per session", perSession, "", 3, false}, alone("s to give it back", "after", 5)},
+	}
+}
+
+// mostIdle is as many of them as the file limit allows.
+func mostIdle(idleMax int) row {
+	if idleMax > idleSessions {
+		return idleRow(min(idleMax, idleSessionsMax), "")
+	}
+	r := idleRow(idleSessionsMax, fmt.Sprintf("the file limit allows %s sessions (ulimit -n)", spaced(idleMax)))
+	r.Name = "most idle sessions that the file limit allows"
+	return r
+}
+
+// spaced writes a number with spaces between the thousands.
+func spaced(n int) string {
+	if n < 10_000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d %03d", n/1000, n%1000)
+}
