@@ -21,7 +21,8 @@ type conn struct {
 
 	// Fixed at accept; any goroutine may read.
 	loop *loop
-	peer *port.Peer
+	born int64     // nanoseconds since Engine.epoch
+	peer port.Peer // its Transport is fixed when the transport handshake is complete
 
 	// Any goroutine.
 	credit   atomic.Int64
@@ -47,6 +48,7 @@ type conn struct {
 	refused    bool // over the connection limit: tell and close
 	closing    bool // on the loop's list
 	wound      bool // windDown has been here
+	peerDone   bool // a close frame came: the peer sends nothing any more
 }
 
 type phase uint8
@@ -108,7 +110,9 @@ func (c *conn) onEvent(events uint32) {
 	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		// Nobody reads, so nobody would ever see the end.
 		c.loop.closeSoon(c)
+		return
 	}
+	c.watch() // windDown leaves this to the first event: mostly none comes
 }
 
 // read takes one buffer from the socket and handles it. What a read of 0 says is taken as the end of the connection: WAMP

@@ -72,9 +72,8 @@ func (c *conn) windDown() {
 		return
 	}
 	c.wound = true
-	c.hold |= holdEnd
+	c.hold |= holdEnd // what still comes makes onEvent take the descriptor out of the poller's sight
 	c.dropInput()
-	c.watch()
 	c.loop.Start(&c.timer, finishTimeout)
 }
 
@@ -131,11 +130,8 @@ func (c *conn) close() {
 	c.phase = phaseClosed
 	c.dropInput()
 	l.Stop(&c.timer)
-	if c.polled != 0 {
-		_ = l.poller.Delete(fd) // the close below would do it too
-		c.polled = 0
-	}
-	if orderly {
+	c.polled = 0 // closing takes the descriptor out of the poller: no other refers to the same socket
+	if orderly && !c.peerDone {
 		_ = unix.Shutdown(fd, unix.SHUT_WR) // fails when the peer is gone already
 		for range discardReads {
 			if n, err := readInto(fd, l.buffer); n == 0 || err != nil {
@@ -145,8 +141,10 @@ func (c *conn) close() {
 	}
 	_ = unix.Close(fd)
 	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
-	delete(l.conns, fd)
+	l.forget(fd)
 	l.engine.open.Add(-1)
+	l.homed.Add(-1)
+	l.engine.left.leave(l.engine.now(), c.born)
 	if c.handler != nil {
 		l.stats.closed.Add(1)
 		c.closed()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,10 +26,12 @@ type Engine struct {
 	loops       []*loop
 	listeners   []*listener
 	rawExponent byte
+	epoch       time.Time
 
 	// Any goroutine.
 	open atomic.Int64  // connections
 	turn atomic.Uint64 // deals connections out to loops
+	left vacancies     // places for those who stay on the accepting loop
 	rare rareCounters
 
 	reserveMu sync.Mutex
@@ -59,7 +62,7 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 	if open == nil && !cfg.Echo {
 		return nil, errors.New("engine: an Opener is needed unless Echo is set")
 	}
-	e := &Engine{cfg: cfg, opener: open, rawExponent: cfg.rawSocketExponent(), stopped: make(chan struct{}), reserve: reserve{-1}}
+	e := &Engine{cfg: cfg, opener: open, rawExponent: cfg.rawSocketExponent(), epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}}
 	if err := e.build(); err != nil {
 		for _, ls := range e.listeners {
 			ls.close(nil)
@@ -100,11 +103,9 @@ func (e *Engine) build() error {
 // release closes every descriptor of an engine whose loops do not run.
 func (e *Engine) release() {
 	for _, l := range e.loops {
-		for _, n := range l.mail.drain() {
-			if n.kind == noteAdopt {
-				_ = unix.Close(int(n.c.q.fd))
-				e.open.Add(-1)
-			}
+		for _, c := range l.arrivals.conns {
+			_ = unix.Close(int(c.q.fd))
+			e.open.Add(-1)
 		}
 		l.release()
 	}

@@ -38,7 +38,7 @@ func newMemoryConn(limit int) *memoryConn {
 	l := &loop{engine: e, conns: map[int]*conn{}, wheel: newWheel()}
 	l.clock.start = time.Now()
 	e.loops = []*loop{l}
-	m.c = &conn{loop: l, peer: &port.Peer{}}
+	m.c = &conn{loop: l, peer: port.Peer{}}
 	return m
 }
 

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"github.com/panjf2000/gnet/v2/pkg/socket"
@@ -21,7 +23,7 @@ import (
 )
 
 // A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
-// kernel thinks; its own share needs no hop. Owned by loop once the engine runs.
+// kernel thinks (but see vacancies); the others find theirs among their arrivals. Owned by loop once the engine runs.
 type listener struct {
 	fd      int
 	addr    net.Addr
@@ -29,10 +31,12 @@ type listener struct {
 	path    string // of a Unix socket, to be removed at the end
 	engine  *Engine
 
-	pause  time.Duration // back-off after the process ran out of descriptors
-	timer  port.Timer
-	polled bool
-	logged time.Time
+	pause    time.Duration // back-off after the process ran out of descriptors
+	timer    port.Timer
+	nudge    port.Timer // see arrivals
+	handedTo uint64     // a bit per loop that got a connection since nudge was started
+	polled   bool
+	logged   time.Time
 }
 
 const (
@@ -132,6 +136,7 @@ func (ls *listener) attach(l *loop) error {
 func (ls *listener) close(l *loop) {
 	if l != nil {
 		l.Stop(&ls.timer)
+		l.Stop(&ls.nudge)
 		if ls.polled {
 			_ = l.poller.Delete(ls.fd)
 		}
@@ -145,19 +150,20 @@ func (ls *listener) close(l *loop) {
 
 // accept takes what waits, up to a bound.
 func (ls *listener) accept(l *loop) {
-	for range acceptsPerTurn {
-		fd, from, err := unix.Accept4(ls.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch err {
-		case nil:
+	for i := range acceptsPerTurn {
+		var from unix.RawSockaddrAny
+		fd, errno := acceptFrom(ls.fd, &from)
+		switch errno {
+		case 0:
 			ls.pause = 0
-			ls.welcome(l, fd, from)
+			ls.welcome(l, fd, &from, i)
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
-			ls.backOff(l, err)
+			ls.backOff(l, errno)
 			return
 		case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
-			panic(fmt.Sprintf("engine: accept: %v", err))
+			panic(fmt.Sprintf("engine: accept: %v", errno))
 		default:
 			// The connection that waited is gone (aborted, or its network is): the next may be fine.
 			ls.engine.rare.acceptErrors.Add(1)
@@ -165,8 +171,17 @@ func (ls *listener) accept(l *loop) {
 	}
 }
 
-// welcome makes fd a connection of the next loop.
-func (ls *listener) welcome(l *loop, fd int, from unix.Sockaddr) {
+// acceptFrom accepts one connection and writes its address to from. The wrapper in unix asks the kernel for the protocol of every socket
+// and allocates the address; fd does not block, so the scheduler need not know.
+func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	return int(n), errno
+}
+
+// welcome makes fd, the nth connection of this turn, one of some loop's.
+func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int) {
 	e := ls.engine
 	open := e.open.Add(1)
 	most := int64(e.cfg.ConnectionsMax)
@@ -179,34 +194,52 @@ func (ls *listener) welcome(l *loop, fd int, from unix.Sockaddr) {
 		}
 	}
 	l.stats.accepted.Add(1)
-	home := e.loops[e.turn.Add(1)%uint64(len(e.loops))]
-	c := &conn{loop: home, peer: ls.peer(from), refused: open > most}
+	now := e.now()
+	home := e.homeFor(l, now, nth)
+	c := &conn{loop: home, born: now, refused: open > most}
 	c.q.fd = int32(fd)
+	ls.describe(&c.peer, from)
+	home.homed.Add(1)
 	if home == l {
-		l.local = append(l.local, note{kind: noteAdopt, c: c})
+		// Its descriptor is new to this loop's poller: no event of this batch can be about it.
+		l.adopt(c)
 		return
 	}
-	home.post(note{kind: noteAdopt, c: c})
+	if err := home.hand(c); err != nil {
+		e.cfg.Log.Error("poller refused a connection", "error", err)
+		home.homed.Add(-1)
+		e.open.Add(-1)
+		_ = unix.Close(fd)
+		return
+	}
+	ls.handed(l, home)
 }
 
-func (ls *listener) peer(from unix.Sockaddr) *port.Peer {
-	p := &port.Peer{Network: ls.network, Local: ls.network == "unix"}
+// describe fills in what is known about the other end of an accepted connection.
+func (ls *listener) describe(p *port.Peer, from *unix.RawSockaddrAny) {
+	p.Network, p.Local = ls.network, ls.network == "unix"
 	var at netip.AddrPort
-	switch a := from.(type) {
-	case *unix.SockaddrInet4:
-		at = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
+	switch from.Addr.Family {
+	case unix.AF_INET:
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
+		at = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), networkOrder(&a.Port))
+	case unix.AF_INET6:
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(from))
 		ip := netip.AddrFrom16(a.Addr).Unmap()
-		if a.ZoneId != 0 && ip.Is6() {
-			ip = ip.WithZone(strconv.Itoa(int(a.ZoneId)))
+		if a.Scope_id != 0 && ip.Is6() {
+			ip = ip.WithZone(strconv.Itoa(int(a.Scope_id)))
 		}
-		at = netip.AddrPortFrom(ip, uint16(a.Port))
+		at = netip.AddrPortFrom(ip, networkOrder(&a.Port))
 	default:
-		return p
+		return
 	}
 	p.Address = at.String()
 	p.Local = at.Addr().IsLoopback()
-	return p
+}
+
+// networkOrder reads a port as the kernel writes it.
+func networkOrder(port *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
 }
 
 // backOff stops accepting for a while: the process has no descriptor left. One waiting connection is told by closing it, with
@@ -253,10 +286,11 @@ func (e *Engine) shed(listener int) bool {
 	if e.reserve.fd >= 0 {
 		_ = unix.Close(e.reserve.fd)
 	}
-	fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err == nil {
+	var from unix.RawSockaddrAny
+	fd, errno := acceptFrom(listener, &from)
+	if errno == 0 {
 		_ = unix.Close(fd)
 	}
 	e.reserve, _ = newReserve() // without one, the next shed just fails
-	return err == nil
+	return errno == 0
 }

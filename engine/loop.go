@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync/atomic"
 
 	errorx "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
@@ -21,14 +22,14 @@ import (
 //
 //  1. the poller hands over the descriptors that are ready; each connection is read at most once, its messages are handled
 //  2. with the first of them the batch task was queued; it runs after all descriptors:
-//     a. notes: new connections, jobs and words from other loops
+//     a. arrivals and notes: connections, jobs and words from other loops
 //     b. tasks that waited for the end of the batch
 //     c. lanes: events to members, chunk by chunk, up to a budget
 //     d. one flush of every connection that was touched
 //     e. closes
 //  3. what is left makes the loop ring its own bell and go back to the poller first, so that reads and calls come in between
 //
-// Descriptors are registered and closed in step 2 only: a stale event of the same batch never meets a reused descriptor.
+// Descriptors are closed in step 2 only, by their home: a stale event of the same batch never meets a reused descriptor.
 type loop struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
@@ -40,11 +41,14 @@ type loop struct {
 	empty  chan struct{} // closed when the loop is stopping and its last connection is gone
 
 	// Any goroutine.
-	mail  mailbox
-	stats counters
+	mail     mailbox
+	arrivals arrivals
+	homed    atomic.Int64 // connections that live here
+	stats    counters
 
 	// Owned by loop.
 	conns     map[int]*conn
+	connsMost int // most at one time since the map was made
 	listeners map[int]*listener
 	wheel     *wheel
 	clock     clock
@@ -152,6 +156,8 @@ func (l *loop) onEvent(fd int, events uint32, _ uint16) error {
 	default:
 		if ls := l.listeners[fd]; ls != nil {
 			ls.accept(l)
+		} else if l.takeArrivals() && l.conns[fd] != nil {
+			l.conns[fd].onEvent(events)
 		}
 	}
 	return nil
@@ -230,6 +236,9 @@ func (l *loop) stopped() error {
 }
 
 func (l *loop) takeNotes() {
+	if l.arrivals.waiting.Load() {
+		l.takeArrivals()
+	}
 	notes := l.mail.drain()
 	for i := range notes {
 		l.take(&notes[i])
@@ -248,8 +257,6 @@ func (l *loop) take(n *note) {
 	switch n.kind {
 	case noteJob:
 		l.lanes.push(laneKey{n.src, n.lane}, n.job)
-	case noteAdopt:
-		l.adopt(n.c)
 	case noteClose:
 		l.closeSoon(n.c)
 	case noteBlocked:
@@ -365,7 +372,7 @@ func (l *loop) closeAll() {
 	l.closing = l.closing[:0]
 }
 
-// adopt registers a connection that some loop accepted.
+// adopt makes a connection that some loop accepted one of this loop's.
 func (l *loop) adopt(c *conn) {
 	fd := int(c.q.fd)
 	l.conns[fd] = c
@@ -380,6 +387,18 @@ func (l *loop) adopt(c *conn) {
 		d = min(d, refusalTimeout)
 	}
 	l.Start(&c.timer, d)
+}
+
+// mapKept is how large a map may have been to be kept when it is empty: maps never shrink.
+const mapKept = 256
+
+// forget takes a closed connection out of the table.
+func (l *loop) forget(fd int) {
+	l.connsMost = max(l.connsMost, len(l.conns))
+	delete(l.conns, fd)
+	if len(l.conns) == 0 && l.connsMost > mapKept {
+		l.conns, l.connsMost = make(map[int]*conn), 0
+	}
 }
 
 // stop begins the graceful end: no new connections, and a goodbye to all.

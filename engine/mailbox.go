@@ -21,7 +21,6 @@ type noteKind uint8
 
 const (
 	noteJob     noteKind = iota // job joins the lane (src, lane)
-	noteAdopt                   // c is new: register it
 	noteClose                   // c is to be closed
 	noteBlocked                 // c's socket is full: watch for writability
 	noteFlush                   // c wants a flush by its home loop

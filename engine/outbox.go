@@ -106,7 +106,7 @@ func (c *conn) Variant() codec.Variant { return c.variant }
 func (c *conn) MessageBytesMax() int { return c.messageMax }
 
 // Peer implements port.Conn.
-func (c *conn) Peer() *port.Peer { return c.peer }
+func (c *conn) Peer() *port.Peer { return &c.peer }
 
 // Home implements port.Conn.
 func (c *conn) Home() int { return c.loop.index }

@@ -243,6 +243,7 @@ func (c *conn) control(opcode byte, payload []byte) {
 		c.loop.pongs++
 		c.pong(payload)
 	case opClose:
+		c.peerDone = true
 		code, reason := judgeClose(payload)
 		c.fail(code, reason)
 	}

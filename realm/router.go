@@ -62,11 +62,15 @@ type Router struct {
 	realms map[string]*realm // guarded by mu
 }
 
+// idsKept is how large the map of a shard may have been to be kept when it is empty: maps never shrink.
+const idsKept = 64
+
 // peerShard holds the ids of live sessions, so that each is unique on the router.
 type peerShard struct {
-	mu  sync.Mutex
-	ids map[uint64]struct{}
-	_   [48]byte
+	mu   sync.Mutex
+	ids  map[uint64]struct{}
+	most int // ids at one time since the map was made
+	_    [40]byte
 }
 
 // A loop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
@@ -228,6 +232,10 @@ func (r *Router) releaseSessionID(x port.Executor, id uint64) {
 	x.Step("peers.lock")
 	shard := &r.peers[id%uint64(len(r.peers))]
 	shard.mu.Lock()
+	shard.most = max(shard.most, len(shard.ids))
 	delete(shard.ids, id)
+	if len(shard.ids) == 0 && shard.most > idsKept {
+		shard.ids, shard.most = make(map[uint64]struct{}), 0
+	}
 	shard.mu.Unlock()
 }

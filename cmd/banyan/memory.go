@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -43,6 +44,7 @@ func keepMemory(done <-chan struct{}, connections func() int64) {
 			return
 		case <-tick.C:
 			if k.look(connections()) {
+				runtime.GC() // pools let go of what they hold at the second collection, which the next line makes
 				debug.FreeOSMemory()
 			}
 		}
