@@ -163,9 +163,10 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (r *bench.Report,
 	load := bench.Load{
 		URL: process.url, Realm: realm, Serializer: cmp.Or(plan.Serializer, s.Serializer), PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
 		InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate, Warmup: s.Warmup, Duration: s.Duration,
+		Syscalls: s.Syscalls,
 	}
 	if !p.workers {
-		load.PID, load.Syscalls = process.cmd.Process.Pid, s.Syscalls
+		load.PID = process.cmd.Process.Pid
 	}
 	return p.play(ctx, plan, load)
 }
