@@ -177,7 +177,7 @@ func (c *call) tell(x port.Executor, l *loop, mode codec.CancelMode, interrupt, 
 	if s.invocations.get(c.invocation) != c {
 		return
 	}
-	if interrupt && s.roles&calleeCanceling != 0 {
+	if interrupt && s.roles&codec.CalleeCanceling != 0 {
 		s.append(x, l.out)
 	}
 	if forget {

@@ -99,13 +99,13 @@ func (s *session) offer(x port.Executor, l *loop, c *call, m *codec.Message, to 
 	if to.reg.match != codec.Exact {
 		d.Procedure = m.URI
 	}
-	d.ReceiveProgress = c.progress && to.session.roles&(calleeProgress|calleeCanceling) == calleeProgress|calleeCanceling
+	d.ReceiveProgress = c.progress && to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
 	if to.discloseCaller || m.Options.Bool(codec.KeyDiscloseMe, false) {
 		d.Publisher = &s.identity
 	}
 	switch {
 	case c.timeout == 0:
-	case to.forwardTimeout && to.session.roles&calleeTimeout != 0:
+	case to.forwardTimeout && to.session.roles&codec.CalleeTimeout != 0:
 		d.Timeout = c.timeout
 		c.disarm()
 	default:
@@ -157,7 +157,7 @@ func (s *session) failAnswer(x port.Executor, l *loop, c *call, invocation uint6
 	if s.invocations.get(invocation) != c {
 		return
 	}
-	if s.roles&calleeCanceling != 0 {
+	if s.roles&codec.CalleeCanceling != 0 {
 		s.append(x, l.out)
 	}
 	s.invocations.remove(invocation)
@@ -214,7 +214,7 @@ func (s *session) receiveCancel(x port.Executor, l *loop, m *codec.Message) {
 		return
 	}
 	mode := m.Options.Mode
-	if c.callee.roles&calleeCanceling == 0 {
+	if c.callee.roles&codec.CalleeCanceling == 0 {
 		mode = codec.Skip
 	}
 	if mode == codec.Kill {
