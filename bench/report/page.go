@@ -131,7 +131,11 @@ func newView(d *Document) (*view, error) {
 		}
 	}
 	for i := range d.Targets {
-		v.Targets = append(v.Targets, newTargetView(&d.Targets[i]))
+		t := newTargetView(&d.Targets[i])
+		if i > 0 && d.Targets[i-1].Work == t.Work {
+			t.Class += " again"
+		}
+		v.Targets = append(v.Targets, t)
 	}
 	for i, name := range d.plans() {
 		p, err := v.plan(d, i, name)

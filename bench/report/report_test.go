@@ -162,7 +162,7 @@ func TestPageOfTargets(t *testing.T) {
 		`style="width:40.00%"></i></div></td><td>met<small>not trustworthy: noise (and 1 more)</small>`, // half of what is allowed
 		`<tr class="missed"><th>other work</th>`,
 		`style="width:100.00%"></i></div></td><td>missed<small>with &lt;less&gt;</small>`,
-		`<tr class="absent"><th>other work</th>`,
+		`<tr class="absent again"><th>other work</th>`,
 		`<div class="used"></div></td><td>failed<small>3 messages of banyan</small>`,
 	} {
 		if !strings.Contains(text, want) {

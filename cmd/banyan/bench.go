@@ -52,7 +52,8 @@ type loadFlags struct {
 	rounds     int
 	serveFlags []string
 
-	unused []string // flags that mean nothing to this scenario
+	unused []string       // flags that mean nothing to this scenario
+	least  map[string]int // flags with a lower bound that the plan does not have, where 0 is the default
 }
 
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
@@ -114,11 +115,30 @@ func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
 // A scenario runs one load.
 type scenario func(ctx context.Context, load bench.Load) (*bench.Report, error)
 
+// of makes the work of a command from its plan, the load in it, and what runs it.
+func of[P any](l *loadFlags, plan *P, load *bench.Load, run func(context.Context, P) (*bench.Report, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		return l.run(cmd, func(ctx context.Context, completed bench.Load) (*bench.Report, error) {
+			*load = completed
+			return run(ctx, *plan)
+		})
+	}
+}
+
 // run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the report.
 func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
 	for _, n := range l.unused {
 		if cmd.Flags().Changed(n) {
 			return usagef("--%s means nothing to %s", n, cmd.Name())
+		}
+	}
+	for name, least := range l.least {
+		n, err := cmd.Flags().GetInt(name)
+		if err != nil {
+			panic(err) // a flag of ours that is no number
+		}
+		if n < least {
+			return usagef("--%s %d: must be at least %d", name, n, least)
 		}
 	}
 	load, err := l.plan(cmd)
@@ -213,21 +233,14 @@ func newBenchFanout() *cobra.Command {
 		Short:   "Publishers to subscribers; every event verified",
 		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if plan.Subscribers < 1 || plan.Publishers < 1 {
-				return usagef("--subscribers and --publishers must be at least 1")
-			}
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Fanout(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Fanout),
 	}
 	l.flags(cmd, "publisher")
 	l.floorFlags(cmd)
 	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
 	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
+	l.least = map[string]int{"subscribers": 1, "publishers": 1}
 	return cmd
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"banyan/bench"
@@ -16,12 +14,7 @@ func newBenchTopics() *cobra.Command {
 		Short:   "Many topics with a few subscribers each; every event verified",
 		Example: "  banyan bench topics --topics 10000 --per-topic 3",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Topics(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Topics),
 	}
 	l.flags(cmd, "publisher")
 	f := cmd.Flags()
@@ -40,12 +33,7 @@ func newBenchPatterns() *cobra.Command {
 		Short:   "Exact, prefix and wildcard subscriptions in equal parts; every event verified",
 		Example: "  banyan bench patterns --patterns 100000\n  banyan bench patterns --patterns 3000 --matching 3",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Patterns(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Patterns),
 	}
 	l.flags(cmd, "publisher")
 	f := cmd.Flags()
@@ -66,12 +54,7 @@ func newBenchSlow() *cobra.Command {
 			"whether the stopped readers were closed. Takes twice --duration.",
 		Example: "  banyan bench slow --stopped 10 --rate 1000",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Slow(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Slow),
 	}
 	l.flags(cmd, "publisher")
 	l.without(cmd, "inflight")
@@ -94,12 +77,7 @@ func newBenchChurn() *cobra.Command {
 			"and the p99 of the events in both. Takes twice --duration.",
 		Example: "  banyan bench churn --churners 20 --cycles 50000",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Churn(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Churn),
 	}
 	l.flags(cmd, "churner: the cycles of a burst")
 	redefault(cmd, "rate", "500")
@@ -121,12 +99,7 @@ func newBenchSoak() *cobra.Command {
 			"of order or changed, and when the router's memory grows by more than 10 % (at least 8 MiB) from the second to the last quarter.",
 		Example: "  banyan bench soak --duration 8h --quiet",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Soak(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Soak),
 	}
 	l.flags(cmd, "sender")
 	l.without(cmd, "inflight")
@@ -149,12 +122,7 @@ func newBenchMixed() *cobra.Command {
 		Long:    "Fan-out in which publishers and subscribers take MessagePack, JSON and CBOR in turn: two of three events change their serializer.",
 		Example: "  banyan bench mixed --subscribers 99",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Fanout(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Fanout),
 	}
 	l.flags(cmd, "publisher")
 	l.without(cmd, "serializer")

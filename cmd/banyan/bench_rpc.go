@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"banyan/bench"
@@ -16,21 +14,14 @@ func newBenchRPC() *cobra.Command {
 		Short:   "Callers to an echoing procedure; every result verified",
 		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1\n  taskset -c 0 banyan bench rpc --inflight 1 --floor",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if plan.Callers < 1 || plan.Callees < 1 {
-				return usagef("--callers and --callees must be at least 1")
-			}
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.RPC(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.RPC),
 	}
 	l.flags(cmd, "caller")
 	l.floorFlags(cmd)
 	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
 	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
 	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
+	l.least = map[string]int{"callers": 1, "callees": 1}
 	return cmd
 }
 
@@ -42,18 +33,7 @@ func newBenchProgressive() *cobra.Command {
 		Short:   "Calls with progressive results; every result and their order verified",
 		Example: "  banyan bench progressive --results 100 --callers 4",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if plan.Callers < 1 || plan.Callees < 1 {
-				return usagef("--callers and --callees must be at least 1")
-			}
-			if plan.Results < 2 {
-				return usagef("--results must be at least 2")
-			}
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.RPC(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.RPC),
 	}
 	l.flags(cmd, "caller")
 	l.floorFlags(cmd)
@@ -61,5 +41,6 @@ func newBenchProgressive() *cobra.Command {
 	cmd.Flags().IntVar(&plan.Callers, "callers", 1, "callers")
 	cmd.Flags().IntVar(&plan.Callees, "callees", 1, "callees that share the procedure in turn")
 	cmd.Flags().StringVar(&plan.Procedure, "procedure", "", "procedure; default one of its own")
+	l.least = map[string]int{"callers": 1, "callees": 1, "results": 2}
 	return cmd
 }

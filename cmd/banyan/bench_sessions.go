@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"banyan/bench"
@@ -18,12 +16,7 @@ func newBenchIdle() *cobra.Command {
 			"memory is watched for some seconds. Meant for a fresh router: memory once taken is used again.",
 		Example: "  banyan bench idle --sessions 10000\n  banyan bench idle --floor --rounds 1",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Idle(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Idle),
 	}
 	l.flags(cmd, "session (unused here)")
 	l.floorFlags(cmd)
@@ -40,12 +33,7 @@ func newBenchStorm() *cobra.Command {
 		Short:   "Sessions that come and go: connect, HELLO, WELCOME, GOODBYE, close",
 		Example: "  banyan bench storm --workers 16\n  banyan bench storm --rate 500",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return l.run(cmd, func(ctx context.Context, load bench.Load) (*bench.Report, error) {
-				plan.Load = load
-				return bench.Storm(ctx, plan)
-			})
-		},
+		RunE:    of(&l, &plan, &plan.Load, bench.Storm),
 	}
 	l.flags(cmd, "worker (one here)")
 	l.floorFlags(cmd)
