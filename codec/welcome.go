@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"bytes"
+
 	"github.com/tinylib/msgp/msgp"
 	"github.com/valyala/bytebufferpool"
 )
@@ -51,4 +53,35 @@ func allTrue(names []string) map[string]bool {
 		m[name] = true
 	}
 	return m
+}
+
+// A WelcomeForm is a WELCOME with room for the session id and the authid: everything else is the same for all sessions of a realm that join
+// in one way. Immutable; any goroutine.
+type WelcomeForm struct {
+	serializer    Serializer
+	before, after []byte // the details around the authid
+}
+
+// formAuthID stands for the authid while a form is made. No feature or realm contains it: URIs have no spaces.
+const formAuthID = "the authid"
+
+// NewWelcomeForm makes the form of d, whose AuthID is not looked at.
+func NewWelcomeForm(s Serializer, d *WelcomeDetails) *WelcomeForm {
+	filled := *d
+	filled.AuthID = formAuthID
+	whole := AppendWelcome(nil, s, 1, &filled)
+	details := whole[len(comma(headWelcome(nil, s, 3, 1), s)):]
+	before, after, ok := bytes.Cut(details, appendText(nil, s, formAuthID))
+	if !ok {
+		panic("codec: WELCOME without an authid") // cannot: AppendWelcome always writes one
+	}
+	return &WelcomeForm{serializer: s, before: before, after: after}
+}
+
+// Append encodes the WELCOME of one session.
+func (f *WelcomeForm) Append(dst []byte, session uint64, authID string) []byte {
+	dst = comma(headWelcome(dst, f.serializer, 3, session), f.serializer)
+	dst = append(dst, f.before...)
+	dst = appendCleanText(dst, f.serializer, authID)
+	return append(dst, f.after...)
 }

@@ -45,6 +45,7 @@ type conn struct {
 	batched    bool // a batched subprotocol
 	batchSeen  bool // its terminator is known
 	text       bool // the present message is text
+	binary     bool // every message has to be a binary frame
 	refused    bool // over the connection limit: tell and close
 	closing    bool // on the loop's list
 	wound      bool // windDown has been here
@@ -208,6 +209,7 @@ func (c *conn) open() {
 		l.Stop(&c.timer)
 	}
 	c.credit.Store(l.engine.cfg.CreditBytes)
+	c.binary = c.variant.Serializer() != codec.JSON
 	if l.engine.cfg.Echo {
 		c.handler = &echo{c: c}
 		return
@@ -217,7 +219,7 @@ func (c *conn) open() {
 
 // receive gives one message to the session and looks whether another may follow.
 func (c *conn) receive(b []byte) {
-	c.loop.stats.messagesIn.Add(1)
+	c.loop.received++
 	c.handler.Receive(c.loop, b)
 	if c.credit.Load() <= 0 {
 		c.pause(holdCredit)

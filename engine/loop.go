@@ -64,6 +64,7 @@ type loop struct {
 	lastPong  []byte // payload of a ping that was not answered yet; dies with the read
 	pongs     int    // answered in this read
 	members   int    // what this turn may still walk
+	received  int64  // messages of this turn that are not in stats yet
 	appended  int    // runs appended in all, to see what a job cost
 	quiet     int    // batch tasks since the last descriptor
 	pending   bool   // the batch task is queued
@@ -199,6 +200,8 @@ func (l *loop) runBatch(any) error {
 	}
 	l.pending = false
 	l.stats.batches.Add(1)
+	l.stats.messagesIn.Add(l.received)
+	l.received = 0
 	l.takeNotes()
 	l.runTasks()
 	l.runLanes()

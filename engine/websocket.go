@@ -139,6 +139,10 @@ func (c *conn) webSocket(data []byte) (used int) {
 		if len(data) == used {
 			return used
 		}
+		if n := c.usualFrame(data[used:]); n > 0 {
+			used += n
+			continue
+		}
 		fault := firstFault(data[used], c.part != nil)
 		if fault == "" && c.wrongType(data[used]&0x0F) {
 			c.violate(&codec.Violation{Reason: "text and binary frames do not match the serializer"})
@@ -201,6 +205,28 @@ func (c *conn) webSocket(data []byte) (used int) {
 		}
 	}
 	return used
+}
+
+// usualFrame handles what nearly every frame is: a whole binary message of less than 64 KiB that is all there. It returns its length, or
+// 0 for anything else, which it leaves alone.
+func (c *conn) usualFrame(b []byte) int {
+	if len(b) < 8 || b[0] != bitFin|opBinary || b[1]&bitMask == 0 || c.part != nil || !c.binary {
+		return 0
+	}
+	head, length := 6, int(b[1]&^bitMask)
+	switch length {
+	case 126:
+		head, length = 8, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		return 0
+	}
+	if len(b) < head+length || length > c.loop.engine.cfg.MessageBytesMax {
+		return 0
+	}
+	payload := b[head : head+length]
+	ws.Cipher(payload, [4]byte(b[head-4:head]), 0)
+	c.message(payload)
+	return head + length
 }
 
 // webSocketPiece adds the next octets of the present frame. It reports false when the connection failed.

@@ -142,7 +142,7 @@ func (c *call) append(x port.Executor, l *loop, msg []byte, final bool) bool {
 	}
 	if final {
 		s.calls.remove(c.request)
-		l.counters.openCalls.Add(-1)
+		l.tally(x).openCalls--
 	}
 	s.append(x, msg)
 	return true
@@ -177,7 +177,7 @@ func (c *call) tell(x port.Executor, l *loop, mode codec.CancelMode, interrupt, 
 	if s.invocations.get(c.invocation) != c {
 		return
 	}
-	if interrupt && s.roles&calleeCanceling != 0 {
+	if interrupt && s.roles&codec.CalleeCanceling != 0 {
 		s.append(x, l.out)
 	}
 	if forget {
@@ -206,7 +206,7 @@ func (s *session) leaveCalls(x port.Executor, l *loop, open []*call) {
 	for _, c := range open {
 		c.ended(x)
 		c.detach(x, l, true)
-		l.counters.openCalls.Add(-1)
+		l.tally(x).openCalls--
 	}
 }
 

@@ -1,6 +1,10 @@
 package realm
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"banyan/engine/port"
+)
 
 // Stats are totals since the router was made, except where a line says "now". They are summed from counters of each loop that are read one
 // after the other, so a figure may lag another by what happened meanwhile.
@@ -43,6 +47,31 @@ type counters struct {
 	eventsTooLong, eventsUntranscodable, answersLate, refusals counter
 
 	_ [64]byte
+}
+
+// fresh is what a loop has counted in this batch and not told yet: a locked instruction per batch and figure instead of several per call.
+// Owned by loop.
+type fresh struct {
+	calls, results, openCalls int64
+	batched                   bool // EndOfBatch is coming
+}
+
+// tally returns the counts of this batch, to be added to.
+func (l *loop) tally(x port.Executor) *fresh {
+	if !l.fresh.batched {
+		l.fresh.batched = true
+		x.AtBatchEnd(l)
+	}
+	return &l.fresh
+}
+
+// EndOfBatch tells what was counted.
+func (l *loop) EndOfBatch(port.Executor) {
+	f := &l.fresh
+	l.counters.calls.Add(f.calls)
+	l.counters.results.Add(f.results)
+	l.counters.openCalls.Add(f.openCalls)
+	*f = fresh{}
 }
 
 // Stats sums the counters of all loops. Any goroutine.

@@ -21,7 +21,7 @@ var (
 
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
 func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
-	l.counters.calls.Add(1)
+	l.tally(x).calls++
 	if m.Options.Bool(codec.KeyProgress, false) {
 		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
 		return
@@ -29,7 +29,7 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 	c := &call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
 	switch c.open(x) {
 	case opened:
-		l.counters.openCalls.Add(1)
+		l.fresh.openCalls++
 	case openAlready:
 		s.violation(x, "CALL reuses the request id "+strconv.FormatUint(m.Request, 10)+" of an open call")
 		return
@@ -37,15 +37,19 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 		s.refuse(x, l, codec.Call, m.Request, refuseCalls)
 		return
 	}
-	if why := s.realm.admit(actCall, m.URI, codec.Exact); why != nil {
-		c.fail(x, l, why)
-		return
+	x.Step("procedures.match")
+	reg := s.realm.procedures.find(m.URI, codec.Exact)
+	if reg == nil { // what is registered has been admitted
+		if why := s.realm.admit(actCall, m.URI, codec.Exact); why != nil {
+			c.fail(x, l, why)
+			return
+		}
 	}
 	if s.realm.cfg.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseMe, false) {
 		c.fail(x, l, refuseDisclosure)
 		return
 	}
-	if why := s.dispatch(x, l, c, m); why != nil {
+	if why := s.dispatch(x, l, c, m, reg); why != nil {
 		c.disarm()
 		c.fail(x, l, why)
 		return
@@ -55,20 +59,22 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 	}
 }
 
-// dispatch finds a callee for c and gives it the invocation. nil: it has been sent.
-func (s *session) dispatch(x port.Executor, l *loop, c *call, m *codec.Message) *refusal {
+// dispatch finds a callee for c and gives it the invocation. reg is the exact registration, if there is one. nil: it has been sent.
+func (s *session) dispatch(x port.Executor, l *loop, c *call, m *codec.Message, reg *registration) *refusal {
 	if codec.ReservedURI(m.URI) {
 		return refuseNoProcedure // never routed to a client's pattern (PROTOCOL 3.3)
 	}
 	// Between the look-up and the callee's lock every callee may have left and others may have come: look again.
 	for range searchesMax {
-		x.Step("procedures.match")
-		reg := s.realm.procedures.best(m.URI)
 		if reg == nil {
-			return refuseNoProcedure
+			x.Step("procedures.match")
+			if reg = s.realm.procedures.best(m.URI); reg == nil {
+				return refuseNoProcedure
+			}
 		}
 		callees := *reg.callees.Load()
 		if len(callees) == 0 {
+			reg = nil
 			continue
 		}
 		i, step := reg.first(x, len(callees))
@@ -88,6 +94,7 @@ func (s *session) dispatch(x port.Executor, l *loop, c *call, m *codec.Message) 
 			}
 			i = (i + step + len(callees)) % len(callees)
 		}
+		reg = nil
 	}
 	return refuseNoProcedure
 }
@@ -99,13 +106,13 @@ func (s *session) offer(x port.Executor, l *loop, c *call, m *codec.Message, to 
 	if to.reg.match != codec.Exact {
 		d.Procedure = m.URI
 	}
-	d.ReceiveProgress = c.progress && to.session.roles&(calleeProgress|calleeCanceling) == calleeProgress|calleeCanceling
+	d.ReceiveProgress = c.progress && to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
 	if to.discloseCaller || m.Options.Bool(codec.KeyDiscloseMe, false) {
 		d.Publisher = &s.identity
 	}
 	switch {
 	case c.timeout == 0:
-	case to.forwardTimeout && to.session.roles&calleeTimeout != 0:
+	case to.forwardTimeout && to.session.roles&codec.CalleeTimeout != 0:
 		d.Timeout = c.timeout
 		c.disarm()
 	default:
@@ -138,7 +145,7 @@ func (s *session) receiveYield(x port.Executor, l *loop, m *codec.Message) {
 	case progress:
 		l.counters.progress.Add(1)
 	default:
-		l.counters.results.Add(1)
+		l.tally(x).results++
 	}
 	l.trim()
 }
@@ -157,7 +164,7 @@ func (s *session) failAnswer(x port.Executor, l *loop, c *call, invocation uint6
 	if s.invocations.get(invocation) != c {
 		return
 	}
-	if s.roles&calleeCanceling != 0 {
+	if s.roles&codec.CalleeCanceling != 0 {
 		s.append(x, l.out)
 	}
 	s.invocations.remove(invocation)
@@ -214,7 +221,7 @@ func (s *session) receiveCancel(x port.Executor, l *loop, m *codec.Message) {
 		return
 	}
 	mode := m.Options.Mode
-	if c.callee.roles&calleeCanceling == 0 {
+	if c.callee.roles&codec.CalleeCanceling == 0 {
 		mode = codec.Skip
 	}
 	if mode == codec.Kill {

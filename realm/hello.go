@@ -3,7 +3,6 @@ package realm
 import (
 	"encoding/base32"
 	"encoding/binary"
-	"slices"
 	"strconv"
 
 	"banyan/codec"
@@ -28,48 +27,9 @@ var (
 	}
 )
 
-// roles is a set of what HELLO announced.
-type roles uint16
-
-const (
-	rolePublisher roles = 1 << iota
-	roleSubscriber
-	roleCaller
-	roleCallee
-
-	calleeCanceling // callee: call_canceling
-	calleeProgress  // callee: progressive_call_results
-	calleeTimeout   // callee: call_timeout
-)
-
-func announced(d *codec.HelloDetails) (r roles) {
-	for name, features := range d.Roles {
-		switch name {
-		case "publisher":
-			r |= rolePublisher
-		case "subscriber":
-			r |= roleSubscriber
-		case "caller":
-			r |= roleCaller
-		case "callee":
-			r |= roleCallee
-			if slices.Contains(features, "call_canceling") {
-				r |= calleeCanceling
-			}
-			if slices.Contains(features, "progressive_call_results") {
-				r |= calleeProgress
-			}
-			if slices.Contains(features, "call_timeout") {
-				r |= calleeTimeout
-			}
-		}
-	}
-	return r
-}
-
 // join answers HELLO, in the order of PROTOCOL 4.2.
 func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
-	d, err := codec.ParseHello(m)
+	d, err := codec.ReadJoin(m)
 	if err != nil {
 		h.violation(x, err.Error())
 		return
@@ -78,8 +38,7 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 		l.counters.refused.Add(1)
 		h.abort(x, l, uri, message, port.CloseNormal)
 	}
-	announced := announced(d)
-	if announced == 0 {
+	if d.Roles == 0 {
 		refuse(codec.ErrNoSuchRole, "HELLO announces none of the roles publisher, subscriber, caller, callee")
 		return
 	}
@@ -96,7 +55,7 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 		refuse(codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
 		return
 	}
-	if len(d.AuthMethods) > 0 && !slices.Contains(d.AuthMethods, "anonymous") {
+	if !d.Anonymous {
 		refuse(codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
 		return
 	}
@@ -105,7 +64,7 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 			"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join from anywhere (serve --anonymous anywhere)")
 		return
 	}
-	h.welcome(x, l, rm, announced)
+	h.welcome(x, l, rm, d.Roles)
 }
 
 // drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the session (PROTOCOL 10.1).
@@ -116,8 +75,28 @@ func drawAuthID(x port.Executor) string {
 	return base32.StdEncoding.EncodeToString(random[:15])
 }
 
+// welcomeForm returns what all WELCOMEs of the realm in that serializer have in common. Loops that need it first at the same time each
+// make one; they are equal.
+func (rm *realm) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
+	kept := &rm.welcomes[s]
+	if f := kept.Load(); f != nil {
+		return f
+	}
+	f := codec.NewWelcomeForm(s, &codec.WelcomeDetails{
+		Realm:        rm.cfg.URI,
+		AuthRole:     "anonymous",
+		AuthMethod:   "anonymous",
+		AuthProvider: "static",
+		Agent:        rm.router.cfg.Agent,
+		Broker:       brokerFeatures,
+		Dealer:       dealerFeatures,
+	})
+	kept.Store(f)
+	return f
+}
+
 // welcome makes the session. WELCOME is appended and the session live in one section, so nothing can precede it (SES-02).
-func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) {
+func (h *handler) welcome(x port.Executor, l *loop, rm *realm, roles codec.Roles) {
 	c := h.conn
 	id := h.router.drawSessionID(x)
 	s := &session{
@@ -129,19 +108,10 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, announced roles) 
 		variant:    c.Variant(),
 		serializer: c.Variant().Serializer(),
 		bytesMax:   c.MessageBytesMax(),
-		roles:      announced,
+		roles:      roles,
 		identity:   codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: "anonymous"},
 	}
-	l.out = codec.AppendWelcome(l.out[:0], s.serializer, id, &codec.WelcomeDetails{
-		Realm:        rm.cfg.URI,
-		AuthID:       s.identity.AuthID,
-		AuthRole:     s.identity.AuthRole,
-		AuthMethod:   "anonymous",
-		AuthProvider: "static",
-		Agent:        h.router.cfg.Agent,
-		Broker:       brokerFeatures,
-		Dealer:       dealerFeatures,
-	})
+	l.out = rm.welcomeForm(s.serializer).Append(l.out[:0], id, s.identity.AuthID)
 	if len(l.out) > s.bytesMax {
 		h.router.releaseSessionID(x, id)
 		l.counters.refused.Add(1)

@@ -14,6 +14,7 @@ type realm struct {
 
 	// Any goroutine.
 	closed     atomic.Bool
+	welcomes   [codec.CBOR + 1]atomic.Pointer[codec.WelcomeForm] // by serializer, made when first needed
 	topics     index[subscription]
 	procedures index[registration]
 }

@@ -76,6 +76,7 @@ type peerShard struct {
 // A loop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
 type loop struct {
 	counters counters
+	fresh    fresh
 
 	decoder  codec.Decoder
 	message  codec.Message

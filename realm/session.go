@@ -18,7 +18,7 @@ type session struct {
 	variant    codec.Variant
 	serializer codec.Serializer
 	bytesMax   int // the longest message the peer accepts
-	roles      roles
+	roles      codec.Roles
 	identity   codec.Identity
 
 	// Guarded by conn lock.
@@ -90,13 +90,13 @@ func (s *session) violation(x port.Executor, reason string) { s.handler.violatio
 func (s *session) plays(t codec.Type) bool {
 	switch t {
 	case codec.Publish:
-		return s.roles&rolePublisher != 0
+		return s.roles&codec.RolePublisher != 0
 	case codec.Subscribe, codec.Unsubscribe:
-		return s.roles&roleSubscriber != 0
+		return s.roles&codec.RoleSubscriber != 0
 	case codec.Call, codec.Cancel:
-		return s.roles&roleCaller != 0
+		return s.roles&codec.RoleCaller != 0
 	case codec.Register, codec.Unregister, codec.Yield, codec.Error:
-		return s.roles&roleCallee != 0
+		return s.roles&codec.RoleCallee != 0
 	}
 	return true
 }
