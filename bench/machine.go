@@ -15,8 +15,8 @@ const clockTick = 10 * time.Millisecond
 
 // A machineReading is how much CPU time the whole machine has used.
 type machineReading struct {
-	programs  time.Duration         // user and system time of all; interrupts count for no program
-	stolen    time.Duration         // taken by the host
+	programs  time.Duration // user and system time of all; interrupts count for no program
+	stolen    time.Duration // taken by the host
 	processes map[int]processReading
 }
 
