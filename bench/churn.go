@@ -131,7 +131,7 @@ func (c *churner) run(ctx context.Context, rate float64, offset time.Duration) {
 		c.lost("a churner", err)
 	}
 	c.conn.Flush()
-	for deadline := time.Now().Add(c.stall); c.ended.Load() < c.started.Load() && time.Now().Before(deadline) && !c.broken.Load(); {
+	for deadline := time.Now().Add(c.Stall); c.ended.Load() < c.started.Load() && time.Now().Before(deadline) && !c.broken.Load(); {
 		time.Sleep(time.Millisecond)
 	}
 	c.failures.add("subscribe cycles without an answer", c.started.Load()-c.ended.Load())

@@ -46,7 +46,7 @@ type Load struct {
 	// Progress is called about once a second from warm-up to the end. May be nil.
 	Progress func(Progress)
 
-	stall time.Duration // without any progress for so long, what is missing counts as lost; default 5 s
+	Stall time.Duration // without any progress for so long, what is missing counts as lost; default 5 s
 }
 
 // Limits of a Load.
@@ -89,8 +89,8 @@ func (l *Load) check() error {
 	if l.InFlight == 0 {
 		l.InFlight = 32
 	}
-	if l.stall == 0 {
-		l.stall = stallTimeout
+	if l.Stall == 0 {
+		l.Stall = stallTimeout
 	}
 	switch {
 	case l.PayloadBytes < stampBytes || l.PayloadBytes > payloadMax:
@@ -324,7 +324,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 
 // settle waits until done, or until nothing has arrived for the stall time, a tenth of it when a connection was lost.
 func (r *run) settle(done func() bool) {
-	stall := r.stall
+	stall := r.Stall
 	if r.broken.Load() {
 		stall /= 10
 	}

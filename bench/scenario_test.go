@@ -29,7 +29,7 @@ func counted(t *testing.T, s *fake) (context.Context, Load) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	s.enough = cancel
-	return ctx, Load{URL: s.url(), Serializer: codec.MessagePack, InFlight: 4, stall: 300 * time.Millisecond}
+	return ctx, Load{URL: s.url(), Serializer: codec.MessagePack, InFlight: 4, Stall: 300 * time.Millisecond}
 }
 
 func TestFanoutVerifies(t *testing.T) {

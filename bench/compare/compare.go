@@ -159,12 +159,25 @@ func (c *comparison) compare(ctx context.Context, plan *Plan) error {
 		}
 		slices.Reverse(playing)
 	}
+	for _, p := range playing {
+		p.Note(plan, uncounted(c.doc.Of(plan.Name, p.Name)))
+	}
 	if len(playing) > 0 {
 		table, verdicts := judge(c.doc, plan, c.Peers)
 		c.doc.Tables = append(c.doc.Tables, table)
 		c.doc.Verdicts = append(c.doc.Verdicts, verdicts...)
 	}
 	return nil
+}
+
+// uncounted tells why system calls were not counted in some run; empty when they were, or were not meant to be.
+func uncounted(reports []*bench.Report) string {
+	for _, r := range reports {
+		if r.Router != nil && r.Router.NoSyscalls != "" {
+			return "system calls not counted: " + r.Router.NoSyscalls
+		}
+	}
+	return ""
 }
 
 func brief(r *bench.Report) string {

@@ -96,6 +96,9 @@ func TestJudge(t *testing.T) {
 			run("fanout", report.FloorName, i, 50+x/2, 0), run("fanout", "xconn", i, 1, 0.5),
 		)
 	}
+	for _, r := range d.Of("fanout", "banyan") {
+		r.Router.SyscallsPerMessage = 0.5
+	}
 	p, err := parsePlan("fanout")
 	if err != nil {
 		t.Fatal(err)
@@ -117,8 +120,24 @@ func TestJudge(t *testing.T) {
 	if row := table.Rows[1]; row.Cells[0].Text != "2.00 ×" || row.Cells[2].Text != "1.00 ×" || row.Cells[3].Text != "–" {
 		t.Errorf("multiples %+v", row)
 	}
+	i := slices.IndexFunc(table.Rows, func(r report.Row) bool { return r.Figure == "system calls per event" })
+	if i < 0 || table.Rows[i].Cells[0].Text != "0.5000" || table.Rows[i].Cells[1].Delta != "not known" || table.Rows[i].Cells[3].Delta != "no usable round" {
+		t.Errorf("system calls in %+v", table.Rows)
+	}
 	if row := table.Rows[2]; row.Figure != "events/s" || row.Cells[1].Kind != report.Worse {
 		t.Errorf("throughput %+v", row)
+	}
+}
+
+// TestUncounted: who could not be counted is told.
+func TestUncounted(t *testing.T) {
+	counted := &bench.Report{Router: &bench.Process{SyscallsPerMessage: 1}}
+	hidden := &bench.Report{Router: &bench.Process{NoSyscalls: "no permission"}}
+	if why := uncounted([]*bench.Report{counted, {}}); why != "" {
+		t.Errorf("%q", why)
+	}
+	if why := uncounted([]*bench.Report{counted, hidden}); why != "system calls not counted: no permission" {
+		t.Errorf("%q", why)
 	}
 }
 

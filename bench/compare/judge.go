@@ -169,7 +169,11 @@ func judge(d *report.Document, p *Plan, order []string) (report.Table, []string)
 		for _, name := range t.Peers {
 			s := take(d.Of(p.Name, name), f)
 			if len(s) == 0 {
-				row.Cells = append(row.Cells, report.Cell{Text: "–", Delta: "no usable round"})
+				why := "no usable round"
+				if slices.ContainsFunc(d.Of(p.Name, name), Usable) {
+					why = "not known"
+				}
+				row.Cells = append(row.Cells, report.Cell{Text: "–", Delta: why})
 				continue
 			}
 			median := report.Median(s)

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -378,7 +379,7 @@ func (l *natsLoad) settle(done func() bool) {
 		time.Sleep(5 * time.Millisecond)
 		if got := l.received.Load(); got != last {
 			last, at = got, time.Now()
-		} else if time.Since(at) > natsStall {
+		} else if time.Since(at) > cmp.Or(l.Stall, natsStall) {
 			return
 		}
 	}

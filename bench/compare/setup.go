@@ -38,8 +38,10 @@ type Setup struct {
 	clientCPUs bench.CPUSet // while PinClients holds
 }
 
-// trialTime is how long a plan is tried on a peer before the rounds.
-const trialTime = time.Second
+const (
+	trialTime  = time.Second     // that a plan is tried on a peer before the rounds
+	trialStall = 2 * time.Second // without progress in a trial before what is missing counts as lost
+)
 
 // Check fills in defaults and says what cannot be.
 func (s *Setup) Check() error {
@@ -128,7 +130,7 @@ func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err 
 		p.inFlight[plan.Name] = n
 		trial := *s
 		trial.Duration, trial.Syscalls = min(trialTime, s.Duration), bench.SyscallsNone
-		r, err := trial.Once(ctx, plan, p)
+		r, err := trial.once(ctx, plan, p, trialStall)
 		if err != nil {
 			return "", err
 		}
@@ -153,7 +155,12 @@ func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err 
 }
 
 // Once runs a plan once on a fresh process.
-func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (r *bench.Report, err error) {
+func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*bench.Report, error) {
+	return s.once(ctx, plan, p, 0)
+}
+
+// once is Once with a bench.Load's Stall.
+func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (r *bench.Report, err error) {
 	transport := cmp.Or(plan.Transport, s.Transport, "ws")
 	process, err := p.start(ctx, transport, s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
 	if err != nil {
@@ -163,9 +170,10 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (r *bench.Report,
 	load := bench.Load{
 		URL: process.url, Realm: realm, Serializer: cmp.Or(plan.Serializer, s.Serializer), PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
 		InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate, Warmup: s.Warmup, Duration: s.Duration,
+		Syscalls: s.Syscalls, Stall: stall,
 	}
 	if !p.workers {
-		load.PID, load.Syscalls = process.cmd.Process.Pid, s.Syscalls
+		load.PID = process.cmd.Process.Pid
 	}
 	return p.play(ctx, plan, load)
 }

@@ -18,7 +18,10 @@ type Target struct {
 	Median  float64 `json:"median"`             // of the rounds
 	Min     float64 `json:"min"`
 	Max     float64 `json:"max"`
+	Rounds  int     `json:"rounds"` // that told the figure
 	Verdict Verdict `json:"verdict"`
+	// Disturbed is how many of the rounds were disturbed, by other programs or by themselves.
+	Disturbed int `json:"disturbed,omitempty"`
 	// Why tells what failed, or why nothing was measured.
 	Why string `json:"why,omitempty"`
 	// Doubts say why the figure may not be trusted.

@@ -86,15 +86,24 @@ func (c *check) judge(t *report.Target, own, other *side) {
 		if s.note != "" {
 			t.Notes = append(t.Notes, s.name+": "+s.note)
 		}
-		t.Doubts = append(t.Doubts, s.doubts()...)
 	}
-	if len(t.Doubts) > doubtsMax {
-		t.Doubts = append(t.Doubts[:doubtsMax], "and more")
-	}
-	values, why := c.values(own, other)
+	values, doubts, why := c.values(own, other)
 	if len(values) == 0 {
-		t.Verdict, t.Why, t.Doubts = report.NotMeasured, why, nil
+		t.Verdict, t.Why = report.NotMeasured, why
 		return
+	}
+	t.Rounds = len(values)
+	for _, d := range doubts {
+		if len(d) > 0 {
+			t.Disturbed++
+		}
+	}
+	// While most rounds are undisturbed the median lies between two of them, whatever the others show.
+	if 2*t.Disturbed >= t.Rounds {
+		t.Doubts = slices.Concat(doubts...)
+		if len(t.Doubts) > doubtsMax {
+			t.Doubts = append(t.Doubts[:doubtsMax], "and more")
+		}
 	}
 	t.Median, t.Min, t.Max = round3(report.Median(values)), round3(slices.Min(values)), round3(slices.Max(values))
 	t.Verdict = report.Missed
@@ -113,8 +122,8 @@ func (c *check) meets(v float64) bool {
 	return v <= c.limit
 }
 
-// values are the figure in the rounds that tell it; why says what the last one that does not lacks.
-func (c *check) values(own, other *side) (values []float64, why string) {
+// values are the figure in the rounds that tell it, with what disturbed each; why says what the last one that does not lacks.
+func (c *check) values(own, other *side) (values []float64, doubts [][]string, why string) {
 	for i, a := range own.runs {
 		var v float64
 		switch {
@@ -139,8 +148,13 @@ func (c *check) values(own, other *side) (values []float64, why string) {
 			continue
 		}
 		values = append(values, v)
+		d := own.disturbed(i)
+		if own != other {
+			d = append(d, other.disturbed(i)...)
+		}
+		doubts = append(doubts, d)
 	}
-	return values, why
+	return values, doubts, why
 }
 
 func lost(r *bench.Report) int64 { return r.Verified.Expected - r.Verified.Received }
@@ -155,15 +169,14 @@ func (s *side) failures() (n int64) {
 	return n
 }
 
-// doubts are what disturbed the runs: busy clients do not distort costs.
-func (s *side) doubts() (all []string) {
-	for i, r := range s.runs {
-		if !r.Trust.Judged || !r.Trust.Disturbed() {
-			continue
-		}
-		for _, reason := range r.Trust.Reasons {
-			all = append(all, fmt.Sprintf("round %d, %s: %s", i+1, s.name, reason))
-		}
+// disturbed says what disturbed a round: busy clients do not, where costs are compared.
+func (s *side) disturbed(round int) (all []string) {
+	r := s.runs[round]
+	if !r.Trust.Judged || !r.Trust.Disturbed() {
+		return nil
+	}
+	for _, reason := range r.Trust.Reasons {
+		all = append(all, fmt.Sprintf("round %d, %s: %s", round+1, s.name, reason))
 	}
 	return all
 }

@@ -29,8 +29,9 @@ func newBenchTargets() *cobra.Command {
 		Long: "Measure each of the project's speed targets, in turn and with fresh processes: the cost of the router as a multiple of the floor's, or of a\n" +
 			"simpler load's; memory; what churn and stopped readers do. With --peers also what other routers cost as a multiple of ours: see\n" +
 			"banyan bench compare for where they come from. Without, nothing but this program runs.\n" +
-			"One of three rounds takes about 6 minutes with all peers, 3 without. Exits with 1 when a target is missed; one that cannot be measured,\n" +
-			"because a router is not to be had or the machine does not allow it, is listed and not missed.",
+			"The three rounds take about 16 minutes with all peers, 9 without. Exits with 1 when a target is missed; one that cannot be measured,\n" +
+			"because a router is not to be had or the machine does not allow it, is listed and not missed. A figure is called not trustworthy when\n" +
+			"most of its rounds were disturbed, or when they lie far apart on both sides of the target.",
 		Example: "  banyan bench targets\n  banyan bench targets --peers nexus,xconn,nats --out table\n  banyan bench targets --only rpc --rounds 5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
