@@ -32,6 +32,7 @@ type conn struct {
 	handler    port.Handler // nil until the transport handshake is complete
 	in         []byte       // received, not handled yet: an incomplete head or header, or what a pause left
 	part       *partial     // a message under way, nil most of the time
+	remains    remains      // of a closed connection, until its descriptor is freed
 	timer      port.Timer   // handshake, then pings, then the end
 	messageMax int          // longest message the peer accepts
 	phase      phase
@@ -49,6 +50,7 @@ type conn struct {
 	refused    bool // over the connection limit: tell and close
 	closing    bool // on the loop's list
 	wound      bool // windDown has been here
+	lingers    bool // the client may still be writing when it is closed; written under the queue's lock, by any loop
 	peerDone   bool // a close frame came: the peer sends nothing any more
 }
 
@@ -91,6 +93,9 @@ const (
 // onEvent handles readiness of the socket.
 func (c *conn) onEvent(events uint32) {
 	if c.closing || c.phase == phaseClosed {
+		if c.remains.open && !c.closing {
+			c.discard()
+		}
 		return
 	}
 	if events&unix.EPOLLOUT != 0 && c.wantWrite {

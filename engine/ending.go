@@ -16,9 +16,12 @@ import (
 //  1. finish   somebody, on any loop, has said the last words: nothing is appended or handled any more
 //  2. windDown the home loop stops reading and sets a deadline for the rest
 //  3. drained  the last byte is written, by whichever loop; the home loop closes at the end of its batch
-//  4. close    the queue is shut, the descriptor freed, the session told
+//  4. close    the queue is shut, the session told, and the descriptor freed, which takes it out of the poller
+//  5. linger   a client that broke the rules, or was refused, may still be writing: then 4 only ends our half of the connection, what comes
+//     is thrown away until the client has ended the other, and then the descriptor is freed. To free it at once would
+//     answer with a reset, which can overtake the words that say why
 //
-// A connection that broke, or takes too long, goes straight to 4.
+// A connection that broke, or takes too long, goes straight to 4 and does not linger.
 
 // violate lets the session say why, then ends the connection.
 func (c *conn) violate(v *codec.Violation) {
@@ -51,6 +54,7 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 		c.q.commit(appendClose(c.q.lend(true), code, reason))
 	}
 	c.q.flags |= qFinishing
+	c.lingers = code != port.CloseNormal && code != port.CloseGoingAway
 	c.finished.Store(true)
 	l.touchLocked(c)
 	if c.loop == l {
@@ -82,6 +86,7 @@ func (c *conn) onTimer(port.Executor) {
 	l := c.loop
 	switch {
 	case c.phase == phaseClosed:
+		l.burySoon(c)
 	case c.finished.Load():
 		l.closeSoon(c)
 	case c.handler == nil:
@@ -104,8 +109,9 @@ func (c *conn) onTimer(port.Executor) {
 
 // shutdown says goodbye because the node stops.
 func (c *conn) shutdown() {
-	if c.handler == nil {
+	if c.handler == nil || c.phase == phaseClosed {
 		c.loop.closeSoon(c)
+		c.loop.burySoon(c)
 		return
 	}
 	if c.finished.Load() {
@@ -115,36 +121,39 @@ func (c *conn) shutdown() {
 	c.handler.Shutdown(c.loop)
 }
 
-// close ends the transport. In the batch task only; the descriptor is free afterwards, and nobody will use it: see queue.shut.
+// close ends the transport, or the rest of it after lingering. In the batch task only; the descriptor is free afterwards, unless the
+// connection lingers, and nobody will write to it: see queue.shut.
 func (c *conn) close() {
 	if c.phase == phaseClosed {
+		c.bury()
 		return
 	}
 	l := c.loop
 	fd := int(c.q.fd)
 	c.q.mu.Lock()
 	orderly := c.q.flags&qFinishing != 0 && c.q.head == nil && c.q.flags&(qWriting|qBroken) == 0
+	lingers := orderly && c.lingers && !c.peerDone && !c.refused && !l.stopping
 	c.q.mu.Unlock()
 	c.q.shut()
 	c.finished.Store(true)
 	c.phase = phaseClosed
 	c.dropInput()
 	l.Stop(&c.timer)
-	c.polled = 0 // closing takes the descriptor out of the poller: no other refers to the same socket
 	if orderly && !c.peerDone {
 		_ = unix.Shutdown(fd, unix.SHUT_WR) // fails when the peer is gone already
 		for range discardReads {
-			if n, err := readInto(fd, l.buffer); n == 0 || err != nil {
+			n, err := readInto(fd, l.buffer)
+			if n == 0 || err != nil {
+				lingers = lingers && err == errAgain
 				break
 			}
 		}
 	}
-	_ = unix.Close(fd)
 	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
-	l.forget(fd)
-	l.engine.open.Add(-1)
-	l.homed.Add(-1)
-	l.engine.left.leave(l.engine.now(), c.born)
+	c.remains = remains{fd: int32(fd), open: true}
+	if !lingers || !c.linger() {
+		c.bury()
+	}
 	if c.handler != nil {
 		l.stats.closed.Add(1)
 		c.closed()

@@ -370,6 +370,7 @@ func (l *loop) closeAll() {
 	for i := 0; i < len(l.closing); i++ {
 		c := l.closing[i]
 		l.closing[i] = nil
+		c.closing = false
 		c.close()
 	}
 	l.closing = l.closing[:0]
@@ -420,6 +421,7 @@ func (l *loop) kill() {
 	l.killed = true
 	for _, c := range l.conns {
 		l.closeSoon(c)
+		l.burySoon(c)
 	}
 }
 

@@ -166,6 +166,7 @@ func TestTRN10TRN53Close(t *testing.T) {
 		p.expect(serverText("last"))
 		t.Log(name)
 		p.expectClose(want)
+		p.Close()
 	}
 	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
 		check(fmt.Sprint(code), closing(code, "bye"), port.CloseCode(code))

@@ -1,0 +1,76 @@
+//go:build linux
+
+package engine
+
+import (
+	"io"
+	"testing"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A client that writes a message over the limit to its end learns why it is closed, and meets no reset.
+func TestClientThatStillWritesLearnsWhy(t *testing.T) {
+	e := start(t, Config{MessageBytesMax: 1000}, echoes)
+	for range 5 {
+		p := dialWS(t, e, "wamp.2.json")
+		p.send(masked(0x81, make([]byte, 8<<20)))
+		p.expectClose(1009)
+		p.Close()
+	}
+	eventually(t, "descriptors are freed", func() bool { return e.Stats().Connections == 0 })
+	if n := e.Stats().Sessions; n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// Lingering ends with the client, with the bytes it writes, with the time, and with the engine.
+func TestLingeringIsBounded(t *testing.T) {
+	conns := make(chan port.Conn, 1)
+	e := start(t, Config{Loops: 1, MessageBytesMax: 1000}, collect(conns))
+	end := func() (*peer, *conn) {
+		p := dialRaw(t, e, codec.CBOR)
+		c := (<-conns).(*conn)
+		p.send([]byte{0, 0xFF, 0xFF, 0xFF}) // announces too much, and the client does not react to the end
+		p.expectEnd()
+		return p, c
+	}
+	lingers := func(c *conn) (is bool) {
+		done := make(chan bool)
+		on(e, 0, func(port.Executor) {
+			is = c.phase == phaseClosed && c.remains.open && c.timer.Due != 0
+			close(done)
+		})
+		<-done
+		return is
+	}
+	gone := func() bool { return e.Stats().Connections == 0 }
+
+	p, c := end()
+	if !lingers(c) {
+		t.Error("closed at once")
+	}
+	p.send(make([]byte, 100_000))
+	if !lingers(c) {
+		t.Error("closed while the client was writing")
+	}
+	p.Close()
+	eventually(t, "the client's end", gone)
+
+	p, _ = end()
+	if _, err := io.CopyN(p, zeros{}, 4*lingerBytesMax); err == nil {
+		t.Error("everything was taken")
+	}
+	eventually(t, "the end of patience", gone)
+
+	_, c = end()
+	on(e, 0, func(x port.Executor) { c.onTimer(x) }) // the wheel would, in lingerTimeout
+	eventually(t, "the end of time", gone)
+
+	end() // and the engine stops with it: see start
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
