@@ -53,6 +53,7 @@ func (r *row) judge(sides []*side) []report.Target {
 			t.Verdict, t.Why = report.NotMeasured, r.skip
 		} else {
 			c.judge(&t, own, other)
+			c.compareFloor(&t, find(report.FloorName), other)
 		}
 		all = append(all, t)
 	}
@@ -112,6 +113,16 @@ func (c *check) judge(t *report.Target, own, other *side) {
 	}
 	if c.meets(t.Min) != c.meets(t.Max) && t.Max-t.Min > apartMax*t.Median {
 		t.Doubts = append(t.Doubts, fmt.Sprintf("the rounds disagree: %s to %s", bench.PlainNumber(t.Min), bench.PlainNumber(t.Max)))
+	}
+}
+
+// compareFloor says beside a missed multiple of a peer what the floor reaches, which routes nothing.
+func (c *check) compareFloor(t *report.Target, floor, peer *side) {
+	if t.Verdict != report.Missed || !c.atLeast || floor == nil || floor.out != nil {
+		return
+	}
+	if values, _, _ := c.values(floor, peer); len(values) > 0 {
+		t.Notes = append(t.Notes, "the floor reaches "+bench.PlainNumber(round3(report.Median(values))))
 	}
 }
 

@@ -204,7 +204,7 @@ func idleRow(n int, skip string) row {
 	name := fmt.Sprintf("%s idle sessions", spaced(n))
 	return row{
 		Plan: compare.Plan{Name: name, Scenario: "idle", Size: n, InFlight: 1}, skip: skip,
-		checks: []check{{"KiB per session", perSession, "", 3, false}, alone("s until 90 % came back", "after", 5)},
+		checks: []check{{"KiB per session", perSession, "", 3, false}, alone("s until 80 % came back", "after", 5)},
 	}
 }
 

@@ -218,7 +218,7 @@ func TestVerdicts(t *testing.T) {
 		"all well": {func(*fake) {}, map[string]string{"cost / floor": "met 0.1 ", "nexus's cost / ours": "met 100 ", "nats's cost / ours": "met 10 "}},
 		"missed": {
 			func(f *fake) { f.cost["banyan"] = 1300; f.cost["nats"] = 13_000 - 1 },
-			map[string]string{"cost / floor": "missed 1.3 ", "nexus's cost / ours": "missed 7.692 ", "nats's cost / ours": "missed 9.999 "},
+			map[string]string{"cost / floor": "missed 1.3 ", "nexus's cost / ours": "missed 7.692 the floor reaches 10", "nats's cost / ours": "missed 9.999 the floor reaches 13"},
 		},
 		"no nexus": {
 			func(f *fake) { f.lacking = map[string]error{"nexus": broken} },
