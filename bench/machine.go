@@ -15,14 +15,20 @@ const clockTick = 10 * time.Millisecond
 
 // A machineReading is how much CPU time the whole machine has used.
 type machineReading struct {
-	programs  time.Duration         // user and system time of all; interrupts count for no program
-	stolen    time.Duration         // taken by the host
-	processes map[int]time.Duration // of each process, its ended children included
+	programs  time.Duration // user and system time of all; interrupts count for no program
+	stolen    time.Duration // taken by the host
+	processes map[int]processReading
+}
+
+// A processReading is one line of /proc/PID/stat.
+type processReading struct {
+	used   time.Duration // CPU time, that of ended children included once they were waited for
+	parent int
 }
 
 // readMachine reads what the kernel tells; a value it hides is 0, and the difference of two readings with it.
 func readMachine() machineReading {
-	m := machineReading{processes: map[int]time.Duration{}}
+	m := machineReading{processes: map[int]processReading{}}
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return m
@@ -47,8 +53,8 @@ func readMachine() machineReading {
 	}
 	for _, path := range stats {
 		if b, err := os.ReadFile(path); err == nil {
-			if pid, used, ok := parseStat(string(b)); ok {
-				m.processes[pid] = used
+			if pid, p, ok := parseStat(string(b)); ok {
+				m.processes[pid] = p
 			}
 		}
 	}
@@ -56,25 +62,28 @@ func readMachine() machineReading {
 }
 
 // parseStat reads /proc/PID/stat: the command, in parentheses, may contain anything.
-func parseStat(line string) (pid int, used time.Duration, ok bool) {
+func parseStat(line string) (pid int, p processReading, ok bool) {
 	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
 	if open < 0 || end < open {
-		return 0, 0, false
+		return 0, p, false
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(line[:open]))
 	f := strings.Fields(line[end+1:])
-	const utime, cstime = 14 - 3, 17 - 3 // fields count from 1, and the first behind the command is the third
+	const parent, utime, cstime = 4 - 3, 14 - 3, 17 - 3 // fields count from 1, and the first behind the command is the third
 	if err != nil || len(f) <= cstime {
-		return 0, 0, false
+		return 0, p, false
+	}
+	if p.parent, err = strconv.Atoi(f[parent]); err != nil {
+		return 0, p, false
 	}
 	for _, v := range f[utime : cstime+1] {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil {
-			return 0, 0, false
+			return 0, p, false
 		}
-		used += time.Duration(n) * clockTick
+		p.used += time.Duration(n) * clockTick
 	}
-	return pid, used, true
+	return pid, p, true
 }
 
 // others returns the CPU share of everybody but router and clients, and names the busiest. Two counts, neither complete: all programs less
@@ -82,15 +91,25 @@ func parseStat(line string) (pid int, used time.Duration, ok bool) {
 func (m *measured) others(seconds float64) (share float64, who string) {
 	ours := (m.routerCPU[1] - m.routerCPU[0]) + (m.ownCPU[1] - m.ownCPU[0])
 	whole := m.machine[1].programs - m.machine[0].programs - ours
+	used := map[int]time.Duration{}
+	for pid, after := range m.machine[1].processes {
+		if before, seen := m.machine[0].processes[pid]; seen {
+			used[pid] += after.used - before.used
+		}
+	}
+	// Who waited for a child that ended meanwhile was charged with the whole of its life.
+	for pid, before := range m.machine[0].processes {
+		if _, lives := m.machine[1].processes[pid]; !lives {
+			used[before.parent] -= before.used
+		}
+	}
 	var sum, most time.Duration
 	busiest := 0
-	for pid, after := range m.machine[1].processes {
-		before, seen := m.machine[0].processes[pid]
-		if !seen || pid == m.router.pid || pid == os.Getpid() || pid == os.Getppid() {
+	for pid, used := range used {
+		if pid == m.router.pid || pid == os.Getpid() || pid == os.Getppid() {
 			continue // our parent is charged with our children
 		}
-		used := after - before
-		sum += used
+		sum += max(used, 0)
 		if used > most {
 			most, busiest = used, pid
 		}

@@ -30,8 +30,16 @@ func TestTrust(t *testing.T) {
 		"cpu":        {change: func(m *measured, _ *Report) { m.mid.routerCPU = 5 * s }, want: "halves of the run differ by 29 %"},
 		"others":     {change: func(m *measured, _ *Report) { m.machine[1].programs = 19 * s }, want: "other programs used 30 % of a CPU"},
 		"one other": {change: func(m *measured, _ *Report) {
-			m.machine[0].processes = map[int]time.Duration{1: 0}
-			m.machine[1].processes = map[int]time.Duration{1: 4 * s}
+			m.machine[0].processes = map[int]processReading{1: {}}
+			m.machine[1].processes = map[int]processReading{1: {used: 4 * s}}
+		}, want: "(pid 1, 40 %)"},
+		"an old child ended": {change: func(m *measured, _ *Report) {
+			m.machine[0].processes = map[int]processReading{1: {}, 2: {used: 4 * s, parent: 1}}
+			m.machine[1].processes = map[int]processReading{1: {used: 4 * s}}
+		}},
+		"a child that worked ended": {change: func(m *measured, _ *Report) {
+			m.machine[0].processes = map[int]processReading{1: {}, 2: {used: 4 * s, parent: 1}}
+			m.machine[1].processes = map[int]processReading{1: {used: 8 * s}}
 		}, want: "(pid 1, 40 %)"},
 		"stolen": {change: func(m *measured, _ *Report) { m.machine[1].stolen = s }, want: "the host took 10 % of a CPU"},
 		"clients full": {
@@ -76,11 +84,11 @@ func TestTrust(t *testing.T) {
 }
 
 func TestMachineReading(t *testing.T) {
-	pid, used, ok := parseStat("42 (a) (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 1 0 9")
-	if pid != 42 || used != 1240*time.Millisecond || !ok {
-		t.Errorf("%d %v %v", pid, used, ok)
+	pid, p, ok := parseStat("42 (a) (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 1 0 9")
+	if pid != 42 || p != (processReading{1240 * time.Millisecond, 1}) || !ok {
+		t.Errorf("%d %v %v", pid, p, ok)
 	}
-	for _, line := range []string{"", "42", "42 (x) S 1", "x (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 (x) S 1 1 1 1 1 1 1 1 1 1 y 1 1 1 1"} {
+	for _, line := range []string{"", "42", "42 (x) S 1", "x (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 (x) S 1 1 1 1 1 1 1 1 1 1 y 1 1 1 1", "4 (x) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
 		if _, _, ok := parseStat(line); ok {
 			t.Errorf("%q was read", line)
 		}

@@ -39,18 +39,16 @@ func (e *UsageError) Error() string { return e.text }
 // Usage makes a *UsageError.
 func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-func usage(format string, args ...any) error { return Usage(format, args...) }
-
 // Run compares. The document holds what was found even when some peers could not take part; the error is about what prevented all of it.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Setup.Check(); err != nil {
 		return nil, err
 	}
 	if o.Rounds < 1 || o.Rounds > roundsMax {
-		return nil, usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
+		return nil, Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
 	}
 	if o.Rate < 0 || o.Rate > rateMax {
-		return nil, usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
+		return nil, Usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
 	}
 	c := &comparison{Options: o, doc: report.New("")}
 	rated := 0
@@ -70,17 +68,17 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 		c.plans = append(c.plans, p)
 	}
 	if o.Rate > 0 && rated == 0 {
-		return nil, usage("rate %g: none of the plans %v sends anything", o.Rate, o.Plans)
+		return nil, Usage("rate %g: none of the plans %v sends anything", o.Rate, o.Plans)
 	}
 	if len(c.plans) == 0 || len(o.Peers) == 0 {
-		return nil, usage("at least one plan and one peer")
+		return nil, Usage("at least one plan and one peer")
 	}
 	for i, name := range o.Peers {
 		if !slices.Contains(Names(), name) {
-			return nil, usage("peer %q: must be one of %v", name, Names())
+			return nil, Usage("peer %q: must be one of %v", name, Names())
 		}
 		if slices.Contains(o.Peers[:i], name) {
-			return nil, usage("peer %q twice", name)
+			return nil, Usage("peer %q twice", name)
 		}
 	}
 	return c.run(ctx)

@@ -49,7 +49,7 @@ func playNATS(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, err
 		latency: hdrhistogram.New(1000, int64(100*time.Second), 3),
 	}
 	if l.PayloadBytes < natsStampBytes {
-		return nil, usage("payload of %d bytes: must be at least %d", l.PayloadBytes, natsStampBytes)
+		return nil, Usage("payload of %d bytes: must be at least %d", l.PayloadBytes, natsStampBytes)
 	}
 	l.from.Store(1<<63 - 1)
 	l.to.Store(1<<63 - 1)

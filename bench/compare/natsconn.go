@@ -226,7 +226,6 @@ type natsStamp struct{ payload []byte }
 const (
 	natsFilling = 'x'
 	natsSeqBits = 40 // of the 64 that sender and sequence number share
-	natsSenders = 1 << (64 - natsSeqBits)
 	natsSeqMask = 1<<natsSeqBits - 1
 )
 

@@ -60,7 +60,7 @@ func parsePlan(text string) (*Plan, error) {
 	name, sizes, sized := strings.Cut(text, ":")
 	p, known := planDefaults[name]
 	if !known {
-		return nil, usage("plan %q: want %s", text, PlanSyntax)
+		return nil, Usage("plan %q: want %s", text, PlanSyntax)
 	}
 	p.Name = text
 	if !sized {
@@ -68,15 +68,15 @@ func parsePlan(text string) (*Plan, error) {
 	}
 	first, second, both := strings.Cut(sizes, "x")
 	if both && (name == "storm" || name == "idle") {
-		return nil, usage("plan %q: nothing is in flight; want %s", text, PlanSyntax)
+		return nil, Usage("plan %q: nothing is in flight; want %s", text, PlanSyntax)
 	}
 	var err error
 	if p.Size, err = strconv.Atoi(first); err != nil || p.Size < 1 || p.Size > planSizeMax {
-		return nil, usage("plan %q: want %s, sizes from 1 to %d", text, PlanSyntax, planSizeMax)
+		return nil, Usage("plan %q: want %s, sizes from 1 to %d", text, PlanSyntax, planSizeMax)
 	}
 	if both {
 		if p.InFlight, err = strconv.Atoi(second); err != nil || p.InFlight < 1 || p.InFlight > planInFlightMax {
-			return nil, usage("plan %q: want %s, in flight from 1 to %d", text, PlanSyntax, planInFlightMax)
+			return nil, Usage("plan %q: want %s, in flight from 1 to %d", text, PlanSyntax, planInFlightMax)
 		}
 	}
 	return &p, nil

@@ -49,7 +49,7 @@ func (s *Setup) Check() error {
 		s.Told = func(string, ...any) {}
 	}
 	if s.Transport = cmp.Or(s.Transport, "ws"); s.Transport != "ws" && s.Transport != "rs" {
-		return usage("transport %q: must be ws or rs", s.Transport)
+		return Usage("transport %q: must be ws or rs", s.Transport)
 	}
 	if s.RouterCPUs.Count() == 0 {
 		return nil
@@ -64,13 +64,13 @@ func (s *Setup) Check() error {
 // pinnable says what is wrong with routers on some of the CPUs granted and clients on the others.
 func pinnable(granted, routers bench.CPUSet) error {
 	if missing := routers.Without(granted); missing.Count() > 0 {
-		return usage("routers on CPU %s: this process may only use %s", missing, granted)
+		return Usage("routers on CPU %s: this process may only use %s", missing, granted)
 	}
 	if granted.Without(routers).Count() == 0 {
 		if granted.Count() == 1 {
-			return usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
+			return Usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
 		}
-		return usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
+		return Usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
 	}
 	return nil
 }
@@ -113,11 +113,11 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 		return bench.SyscallsNone, nil
 	case bench.SyscallsPerf, bench.SyscallsStrace:
 		if _, err := exec.LookPath(asked); err != nil {
-			return "", usage("system calls counted by %s: it is not installed", asked)
+			return "", Usage("system calls counted by %s: it is not installed", asked)
 		}
 		return asked, nil
 	}
-	return "", usage("system calls counted by %q: use no, auto, %s or %s", asked, bench.SyscallsPerf, bench.SyscallsStrace)
+	return "", Usage("system calls counted by %q: use no, auto, %s or %s", asked, bench.SyscallsPerf, bench.SyscallsStrace)
 }
 
 const syscallsAutoMin = 2 * time.Second

@@ -159,11 +159,14 @@ func TestPageOfTargets(t *testing.T) {
 		"Targets: 5 figures of 3 works",
 		"Routers ran on CPU 0.",
 		`<tr class="met"><th>some work</th><td>cost / floor</td><td>at most 1.25</td><td>0.90</td><td><strong>1</strong></td><td>1.10</td><td><div class="used"><i class="fill" style="width:64.00%">`,
-		`style="width:40.00%"></i></div></td><td>met<small>not trustworthy: noise (and 1 more)</small>`, // half of what is allowed
+		`style="width:40.00%"></i></div></td><td>met</td></tr>
+<tr class="remarks"><td colspan="8"><p>not trustworthy: noise (and 1 more)</p></td></tr>`, // half of what is allowed
 		`<tr class="missed"><th>other work</th>`,
-		`style="width:100.00%"></i></div></td><td>missed<small>with &lt;less&gt;</small>`,
+		`style="width:100.00%"></i></div></td><td>missed</td></tr>
+<tr class="remarks"><td colspan="8"><p>with &lt;less&gt;</p>`,
 		`<tr class="absent again"><th>other work</th>`,
-		`<div class="used"></div></td><td>failed<small>3 messages of banyan</small>`,
+		`<div class="used"></div></td><td>failed</td></tr>
+<tr class="remarks"><td colspan="8"><p>3 messages of banyan</p>`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)

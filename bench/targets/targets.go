@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 
 func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	if o.Rounds < 1 || o.Rounds > roundsMax {
-		return nil, usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
+		return nil, compare.Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
 	}
 	if o.Judged == nil {
 		o.Judged = func(*report.Target) {}
@@ -69,10 +69,10 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	all := table(bench.IdleMax())
 	for _, p := range o.Peers {
 		if !slices.Contains(compare.Names(), p) {
-			return nil, usage("peer %q: must be one of %v", p, compare.Names())
+			return nil, compare.Usage("peer %q: must be one of %v", p, compare.Names())
 		}
 		if p != ours && p != report.FloorName && !named(all, p) {
-			return nil, usage("peer %q: no target is about it; banyan bench compare measures it", p)
+			return nil, compare.Usage("peer %q: no target is about it; banyan bench compare measures it", p)
 		}
 	}
 	t := &measuring{Options: o, stage: on, doc: report.New(""), absent: map[string]error{}}
@@ -82,7 +82,7 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 		}
 	}
 	if len(t.rows) == 0 {
-		return nil, usage("no target has %q in its name%s", o.Only, peersHint(all, o.Only))
+		return nil, compare.Usage("no target has %q in its name%s", o.Only, peersHint(all, o.Only))
 	}
 	return t.doc, t.run(ctx)
 }
@@ -96,8 +96,6 @@ func peersHint(all []row, only string) string {
 	}
 	return ""
 }
-
-func usage(format string, args ...any) error { return compare.Usage(format, args...) }
 
 // named says whether some check is about the peer.
 func named(all []row, peer string) bool {
