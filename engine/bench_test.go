@@ -143,3 +143,14 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(opened-dialed)/conns, "B/handshake")
 	b.ReportMetric(0, "ns/op")
 }
+
+func BenchmarkParseHead(b *testing.B) {
+	data := upgradeRequest("wamp.2.msgpack")
+	end, lines, _ := headEnd(data)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, refused := parseHead(data[:end], lines); refused != nil {
+			b.Fatal(refused)
+		}
+	}
+}

@@ -99,12 +99,13 @@ func parseHead(data []byte, lines int) (*head, *refusal) {
 	bad := func(reason string) (*head, *refusal) { return nil, &refusal{http.StatusBadRequest, "", reason} }
 	h := &head{}
 	first, rest, _ := strings.Cut(string(data), "\r\n")
-	parts := strings.Split(first, " ")
-	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" {
+	var version string
+	h.method, first, _ = strings.Cut(first, " ")
+	h.target, version, _ = strings.Cut(first, " ")
+	if !isToken(h.method) || h.target == "" || strings.Contains(version, " ") {
 		return bad("malformed request line")
 	}
-	h.method, h.target = parts[0], parts[1]
-	switch version := parts[2]; {
+	switch {
 	case version == "HTTP/1.0":
 	case len(version) == 8 && strings.HasPrefix(version, "HTTP/1.") && version[7] >= '1' && version[7] <= '9':
 		h.minor = int(version[7] - '0')
@@ -120,7 +121,7 @@ func parseHead(data []byte, lines int) (*head, *refusal) {
 		if !ok || !isToken(name) || !isFieldValue(value) {
 			return bad("malformed header")
 		}
-		h.field(name, strings.Trim(value, " \t"))
+		h.field(name, trimBlanks(value))
 	}
 	if h.hosts > 1 || h.hosts == 0 && h.minor > 0 {
 		return bad("exactly one Host header is needed")
@@ -132,22 +133,35 @@ func parseHead(data []byte, lines int) (*head, *refusal) {
 }
 
 func (h *head) field(name, value string) {
-	switch {
-	case strings.EqualFold(name, "Host"):
-		h.host = value
-		h.hosts++
-	case strings.EqualFold(name, "Upgrade"):
-		h.upgrade = h.upgrade || hasToken(value, "websocket")
-	case strings.EqualFold(name, "Connection"):
-		h.connection = h.connection || hasToken(value, "upgrade")
-	case strings.EqualFold(name, "Sec-WebSocket-Key"):
-		h.key = value
-		h.keys++
-	case strings.EqualFold(name, "Sec-WebSocket-Version"):
-		h.version = value
-	case strings.EqualFold(name, "Origin"):
-		h.origin = value
-		h.origins++
+	// No two of the names that count are of one length.
+	switch len(name) {
+	case len("Host"):
+		if strings.EqualFold(name, "Host") {
+			h.host = value
+			h.hosts++
+		}
+	case len("Origin"):
+		if strings.EqualFold(name, "Origin") {
+			h.origin = value
+			h.origins++
+		}
+	case len("Upgrade"):
+		if strings.EqualFold(name, "Upgrade") {
+			h.upgrade = h.upgrade || hasToken(value, "websocket")
+		}
+	case len("Connection"):
+		if strings.EqualFold(name, "Connection") {
+			h.connection = h.connection || hasToken(value, "upgrade")
+		}
+	case len("Sec-WebSocket-Key"):
+		if strings.EqualFold(name, "Sec-WebSocket-Key") {
+			h.key = value
+			h.keys++
+		}
+	case len("Sec-WebSocket-Version"):
+		if strings.EqualFold(name, "Sec-WebSocket-Version") {
+			h.version = value
+		}
 	}
 }
 
@@ -160,17 +174,35 @@ func (h *head) validKey() bool {
 // hasToken reports whether the comma-separated list holds token, in any case.
 func hasToken(list, token string) bool {
 	for item := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.Trim(item, " \t"), token) {
+		if strings.EqualFold(trimBlanks(item), token) {
 			return true
 		}
 	}
 	return false
 }
 
+// trimBlanks takes the spaces and tabs off both ends.
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// tokenOctets are the octets a token is made of (RFC 9110 5.6.2).
+var tokenOctets = func() (is [256]bool) {
+	for c := byte('!'); c < 0x7F; c++ {
+		is[c] = strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) < 0
+	}
+	return is
+}()
+
 func isToken(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7F || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if !tokenOctets[s[i]] {
 			return false
 		}
 	}
