@@ -77,7 +77,7 @@ func (ls *listener) handed(l *loop, home *loop) {
 	ls.nudge.Fire = func(port.Executor) {
 		for i, other := range ls.engine.loops {
 			if ls.handedTo&(1<<i) != 0 && other.arrivals.waiting.Load() {
-				other.trigger()
+				other.poller.wake()
 			}
 		}
 		ls.handedTo = 0

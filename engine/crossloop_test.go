@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"banyan/codec"
 	"banyan/engine/port"
 )
@@ -74,8 +72,8 @@ func TestForeignJobsDoNotStarveReads(t *testing.T) {
 	}
 }
 
-// The same rule without threads: after quietMax batch tasks in a row the loop leaves its mail alone until it has seen its descriptors.
-func TestQuietBatchesEnd(t *testing.T) {
+// The same rule without threads: a loop with mail looks at its descriptors first, and does not wait for them.
+func TestMailHidesNoDescriptor(t *testing.T) {
 	cfg := Config{}
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
@@ -87,23 +85,28 @@ func TestQuietBatchesEnd(t *testing.T) {
 	defer l.release()
 	ran := 0
 	post := func() {
-		l.mail.post(note{kind: noteJob, job: &countJob{members: 1, end: func(port.Executor) { ran++ }}})
+		l.post(note{kind: noteJob, job: &countJob{members: 1, end: func(port.Executor) { ran++ }}})
 	}
-	for i := range quietMax {
-		post()
-		if err := l.runBatch(nil); err != nil || ran != i+1 || l.rung {
-			t.Fatalf("batch %d: %v, ran %d", i, err, ran)
+	for turn := range 50 {
+		post() // the loop sleeps, so this rings the bell
+		post() // and this does not
+		ready := l.wait()
+		if len(ready) != 1 || int(ready[0].Fd) != l.poller.bell {
+			t.Fatalf("turn %d: %d descriptors", turn, len(ready))
 		}
-	}
-	post()
-	if err := l.runBatch(nil); err != nil || ran != quietMax || !l.rung {
-		t.Fatalf("%v, ran %d, rung %v", err, ran, l.rung)
-	}
-	if err := l.onEvent(l.bell, unix.EPOLLIN, 0); err != nil || l.rung || !l.pending {
-		t.Fatalf("%v, rung %v, pending %v", err, l.rung, l.pending)
-	}
-	if err := l.runBatch(nil); err != nil || ran != quietMax+1 {
-		t.Fatalf("%v, ran %d", err, ran)
+		post() // to a loop that is awake
+		if l.turn(ready) || ran != 3*(turn+1) {
+			t.Fatalf("turn %d: ran %d", turn, ran)
+		}
+		post()
+		if ready := l.wait(); len(ready) != 0 {
+			t.Fatalf("turn %d: a loop that was awake was woken", turn)
+		}
+		ran--
+		l.turn(nil)
+		if l.again || !l.mail.sleep() {
+			t.Fatalf("turn %d: something is left", turn)
+		}
 	}
 }
 

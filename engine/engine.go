@@ -8,7 +8,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,12 +128,15 @@ func (e *Engine) Addrs() []net.Addr {
 	return addrs
 }
 
-// Start begins to serve. It does not block.
+// Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
 func (e *Engine) Start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.state != stateNew {
 		return ErrStarted
+	}
+	if procs := runtime.GOMAXPROCS(0); e.cfg.Dedicated && procs <= len(e.loops) {
+		return fmt.Errorf("engine: GOMAXPROCS is %d; a dedicated engine of %d loops needs one more than loops", procs, len(e.loops))
 	}
 	e.state = stateRunning
 	for _, l := range e.loops {

@@ -172,7 +172,6 @@ func TestGrantIsBounded(t *testing.T) {
 	if a, b, c := l.Grant(70), l.Grant(70), l.Grant(70); a != 70 || b != 30 || c != 0 {
 		t.Fatal(a, b, c)
 	}
-	l.quiet = 1
 	l.lanes.push(laneKey{0, 1}, &countJob{members: 1})
 	l.runLanes()
 	if !l.lanes.empty() {

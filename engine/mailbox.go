@@ -36,7 +36,7 @@ type mailbox struct {
 	// Any goroutine; guarded by mu.
 	mu    sync.Mutex
 	notes []note
-	armed bool // the loop has been woken and has not drained yet
+	awake bool // the loop will drain without being woken
 
 	// Owned by loop.
 	spare []note
@@ -49,8 +49,8 @@ const notesKept = 4096
 func (m *mailbox) post(n note) (wake bool) {
 	m.mu.Lock()
 	m.notes = append(m.notes, n)
-	wake = !m.armed
-	m.armed = true
+	wake = !m.awake
+	m.awake = true
 	m.mu.Unlock()
 	return wake
 }
@@ -61,9 +61,19 @@ func (m *mailbox) drain() []note {
 	notes := m.notes
 	m.notes = m.spare
 	m.spare = nil
-	m.armed = false
+	m.awake = true
 	m.mu.Unlock()
 	return notes
+}
+
+// sleep is called before the loop waits for its descriptors: from here on it has to be woken. It reports false when there is something to
+// drain.
+func (m *mailbox) sleep() bool {
+	m.mu.Lock()
+	m.awake = len(m.notes) > 0
+	sleep := !m.awake
+	m.mu.Unlock()
+	return sleep
 }
 
 // recycle gives back the slice of drain.

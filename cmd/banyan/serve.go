@@ -56,7 +56,7 @@ func newServe() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&c.listen, "listen", []string{"127.0.0.1:8080"}, "address to listen on, HOST:PORT or unix:PATH; repeatable")
 	f.StringArrayVar(&c.realms, "realm", []string{defaultRealm}, "realm to offer; repeatable")
-	f.IntVar(&c.loops, "loops", 0, "event loops and GOMAXPROCS, 1 to 64; 0 is one per CPU granted")
+	f.IntVar(&c.loops, "loops", 0, "event loops, 1 to 64; 0 is one per CPU granted")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&c.anonymous, "anonymous", "local", "who may join without authentication: local (this machine) or anywhere")
 	f.Var(&c.messageBytes, "message-bytes-max", "longest message accepted, for instance 1MiB; default and limit 16MiB")
@@ -72,7 +72,7 @@ func newServe() *cobra.Command {
 
 // serve runs the router until ctx ends.
 func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
-	r, err := c.start(errs)
+	r, err := c.start(errs, true)
 	if err != nil {
 		return err
 	}
@@ -117,8 +117,8 @@ type router struct {
 	realms *realm.Router
 }
 
-// start checks the flags, binds the listeners and starts the loops.
-func (c *serveConfig) start(errs io.Writer) (*router, error) {
+// start checks the flags, binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
+func (c *serveConfig) start(errs io.Writer, dedicated bool) (*router, error) {
 	log, err := newLog(errs, c.logLevel)
 	if err != nil {
 		return nil, err
@@ -155,14 +155,16 @@ func (c *serveConfig) start(errs io.Writer) (*router, error) {
 		return nil, usagef("%v", err)
 	}
 	e, err := engine.New(engine.Config{
-		Listen: c.listen, Loops: loops, MessageBytesMax: int(c.messageBytes), BacklogBytesMax: int(c.backlogBytes),
+		Dedicated: dedicated,
+		Listen:    c.listen, Loops: loops, MessageBytesMax: int(c.messageBytes), BacklogBytesMax: int(c.backlogBytes),
 		SlowConsumer: policy, Origins: c.origins, ConnectionsMax: c.connections, Page: page, Log: log,
 	}, realms.Open)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	// A spare P costs a lone call a third: as many as there are loops (ARCHITECTURE.md).
-	runtime.GOMAXPROCS(loops)
+	if dedicated {
+		runtime.GOMAXPROCS(loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
+	}
 	if err := e.Start(); err != nil {
 		return nil, err
 	}
