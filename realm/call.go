@@ -38,6 +38,22 @@ type call struct {
 	timer      *port.Timer
 }
 
+// callsPerSlab is how many records are allocated at once. An open call keeps those beside it from being freed.
+//
+// hot: bench rpc --callers 16 --inflight 64 costs 659-684 ns of router CPU per call with it and 682-706 with one record at a time (two loops,
+// four interleaved rounds).
+const callsPerSlab = 8
+
+// newCall returns a record that was never used.
+func (l *loop) newCall() *call {
+	if len(l.slab) == 0 {
+		l.slab = make([]call, callsPerSlab)
+	}
+	c := &l.slab[0]
+	l.slab = l.slab[1:]
+	return c
+}
+
 // verdict is what became of an offered call.
 type verdict uint8
 

@@ -26,7 +26,8 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
 		return
 	}
-	c := &call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
+	c := l.newCall()
+	*c = call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
 	switch c.open(x) {
 	case opened:
 		l.fresh.openCalls++

@@ -84,6 +84,7 @@ type loop struct {
 	out      []byte          // scratch for one encoded message
 	matches  []*subscription // scratch for one PUBLISH
 	builders []*builder      // free ones
+	slab     []call          // records for the next calls
 	sessions *session        // head of the list of joined sessions
 }
 
