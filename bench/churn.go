@@ -36,14 +36,9 @@ func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 		plan.Rate = rateDefault
 	}
 	fan := FanoutPlan{Load: plan.Load, Subscribers: plan.Subscribers}
-	p, err := fan.prepare()
+	p, without, err := fan.undisturbed(ctx, "churn")
 	if err != nil {
 		return nil, err
-	}
-	p.scenario = "churn"
-	without, err := runPubsub(ctx, fan.Load, p)
-	if err != nil || ctx.Err() != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
 	}
 	p.report.Workers = plan.Churners
 	p.beside = func(ctx context.Context, f *pubsub) {

@@ -60,5 +60,18 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 	return p, nil
 }
 
+// undisturbed runs plan as the first half of a scenario that then runs it again beside something that disturbs.
+func (plan *FanoutPlan) undisturbed(ctx context.Context, scenario string) (p pubsubPlan, without *Report, err error) {
+	if p, err = plan.prepare(); err != nil {
+		return p, nil, err
+	}
+	p.scenario = scenario
+	without, err = runPubsub(ctx, plan.Load, p)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return p, without, err
+}
+
 // unique makes a URI that no other run uses.
 func unique(prefix string) string { return fmt.Sprintf("%s.p%d", prefix, time.Now().UnixNano()) }

@@ -31,14 +31,9 @@ func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 		plan.Rate = rateDefault
 	}
 	fan := FanoutPlan{Load: plan.Load, Subscribers: plan.Subscribers}
-	p, err := fan.prepare()
+	p, without, err := fan.undisturbed(ctx, "slow")
 	if err != nil {
 		return nil, err
-	}
-	p.scenario = "slow"
-	without, err := runPubsub(ctx, fan.Load, p)
-	if err != nil || ctx.Err() != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
 	}
 	p.stopped = plan.Stopped
 	p.report.Stopped = plan.Stopped

@@ -133,35 +133,22 @@ func parseHead(data []byte, lines int) (*head, *refusal) {
 }
 
 func (h *head) field(name, value string) {
-	// No two of the names that count are of one length.
-	switch len(name) {
-	case len("Host"):
-		if strings.EqualFold(name, "Host") {
-			h.host = value
-			h.hosts++
-		}
-	case len("Origin"):
-		if strings.EqualFold(name, "Origin") {
-			h.origin = value
-			h.origins++
-		}
-	case len("Upgrade"):
-		if strings.EqualFold(name, "Upgrade") {
-			h.upgrade = h.upgrade || hasToken(value, "websocket")
-		}
-	case len("Connection"):
-		if strings.EqualFold(name, "Connection") {
-			h.connection = h.connection || hasToken(value, "upgrade")
-		}
-	case len("Sec-WebSocket-Key"):
-		if strings.EqualFold(name, "Sec-WebSocket-Key") {
-			h.key = value
-			h.keys++
-		}
-	case len("Sec-WebSocket-Version"):
-		if strings.EqualFold(name, "Sec-WebSocket-Version") {
-			h.version = value
-		}
+	switch {
+	case strings.EqualFold(name, "Host"):
+		h.host = value
+		h.hosts++
+	case strings.EqualFold(name, "Upgrade"):
+		h.upgrade = h.upgrade || hasToken(value, "websocket")
+	case strings.EqualFold(name, "Connection"):
+		h.connection = h.connection || hasToken(value, "upgrade")
+	case strings.EqualFold(name, "Sec-WebSocket-Key"):
+		h.key = value
+		h.keys++
+	case strings.EqualFold(name, "Sec-WebSocket-Version"):
+		h.version = value
+	case strings.EqualFold(name, "Origin"):
+		h.origin = value
+		h.origins++
 	}
 }
 

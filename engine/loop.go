@@ -114,16 +114,15 @@ func (l *loop) run() {
 	}
 }
 
-// wait returns the descriptors that are ready. It blocks only when nothing is left to do and nobody has posted.
+// wait returns the descriptors that are ready once there are any; none when something is left to do or somebody has posted: turn looks.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.again || !l.mail.sleep() {
-		l.again = false
-		return l.poller.look()
+		return nil
 	}
 	return l.poller.wait()
 }
 
-// turn handles the descriptors that are ready and everything that came of them. It reports whether the loop has ended.
+// turn handles the descriptors that are ready, of which a wait has returned some, and everything that came of them. It reports whether the loop has ended.
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.members = turnMembers
 	l.handle(ready)

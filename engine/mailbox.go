@@ -45,7 +45,7 @@ type mailbox struct {
 // notesKept bounds the memory a mailbox keeps after a burst.
 const notesKept = 4096
 
-// post adds n and reports whether the loop has to be woken: at most once per drain.
+// post adds n and reports whether the loop has to be woken: at most once per sleep.
 func (m *mailbox) post(n note) (wake bool) {
 	m.mu.Lock()
 	m.notes = append(m.notes, n)
