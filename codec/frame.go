@@ -33,9 +33,17 @@ const (
 	websocketText   = 0x81 // FIN and opcode
 	websocketBinary = 0x82
 
-	rawSocketBytesMax = 1 << 24 // the longest message that the prefix can express
-	rawSocketExact    = 0x08    // the X bit: exactly 2^24 octets
+	rawSocketExact = 0x08 // the X bit of the RawSocket prefix: exactly 2^24 octets
 )
+
+// MessageBytesMax returns the length in octets of the longest message that a frame of v carries: 2^24 in RawSocket, whose prefix cannot
+// express more (PROTOCOL 13.3), otherwise MessageBytesMax.
+func (v Variant) MessageBytesMax() int {
+	if v.Framing() == RawSocket {
+		return rawSocketBytesMax
+	}
+	return MessageBytesMax
+}
 
 // batchOverhead returns the octets that batching puts before and behind a message (PROTOCOL 13.2).
 func (v Variant) batchOverhead() (before, behind int) {
@@ -63,17 +71,13 @@ func (v Variant) headerLen(n int) int {
 	return before + 10
 }
 
-// putHeader writes the header of a message of n octets to h, which is as long as headerLen says. RawSocket cannot express a message
-// beyond 2^24 octets; its prefix then has every reserved bit set, and whoever framed it must not send it.
+// putHeader writes the header of a message of n octets, at most v.MessageBytesMax(), to h, which is as long as headerLen says.
 func (v Variant) putHeader(h []byte, n int) {
 	if v.Framing() == RawSocket {
-		switch {
-		case n < rawSocketBytesMax:
-			binary.BigEndian.PutUint32(h, uint32(n))
-		case n == rawSocketBytesMax:
+		if n == rawSocketBytesMax {
 			binary.BigEndian.PutUint32(h, rawSocketExact<<24)
-		default:
-			binary.BigEndian.PutUint32(h, 1<<32-1)
+		} else {
+			binary.BigEndian.PutUint32(h, uint32(n))
 		}
 		return
 	}
@@ -97,7 +101,7 @@ func (v Variant) putHeader(h []byte, n int) {
 	}
 }
 
-// appendTerminator appends what batching puts behind a JSON message.
+// appendTerminator appends the octet that batching puts behind a JSON message.
 func (v Variant) appendTerminator(dst []byte) []byte {
 	if _, behind := v.batchOverhead(); behind == 0 {
 		return dst
@@ -108,13 +112,17 @@ func (v Variant) appendTerminator(dst []byte) []byte {
 	return append(dst, batchEnd)
 }
 
-// AppendFrame appends msg wrapped for v. In RawSocket, msg has at most 2^24 octets.
-func AppendFrame(dst []byte, v Variant, msg []byte) []byte {
+// AppendFrame appends msg wrapped for v. If msg is longer than v.MessageBytesMax() there is no such frame: AppendFrame then returns dst as
+// it was, and false.
+func AppendFrame(dst []byte, v Variant, msg []byte) (framed []byte, ok bool) {
+	if len(msg) > v.MessageBytesMax() {
+		return dst, false
+	}
 	start := len(dst)
-	dst = BeginFrame(dst, v, len(msg))
+	dst = append(dst, noHeader[:v.headerLen(len(msg))]...)
+	v.putHeader(dst[start:], len(msg))
 	dst = append(dst, msg...)
-	dst, _ = EndFrame(dst, v, start, len(msg))
-	return dst
+	return v.appendTerminator(dst), true
 }
 
 var noHeader [14]byte
@@ -125,11 +133,14 @@ func BeginFrame(dst []byte, v Variant, estimate int) []byte {
 	return append(dst, noHeader[:v.headerLen(estimate)]...)
 }
 
-// EndFrame completes the frame that BeginFrame began at start with the same estimate; it returns the message's length. Beyond what the
-// peer accepts, beyond 2^24 in any RawSocket, the caller withdraws the frame.
-func EndFrame(dst []byte, v Variant, start, estimate int) (framed []byte, messageLen int) {
+// EndFrame completes the frame that BeginFrame began at start with the same estimate. If the message is longer than bytesMax, which is the
+// receiver's limit in octets, or than v.MessageBytesMax(), EndFrame takes the frame away again: it returns dst[:start] and false.
+func EndFrame(dst []byte, v Variant, start, estimate, bytesMax int) (framed []byte, ok bool) {
 	had := v.headerLen(estimate)
 	n := len(dst) - start - had
+	if n > min(bytesMax, v.MessageBytesMax()) {
+		return dst[:start], false
+	}
 	need := v.headerLen(n)
 	if need != had {
 		if need > had {
@@ -139,44 +150,45 @@ func EndFrame(dst []byte, v Variant, start, estimate int) (framed []byte, messag
 		dst = dst[:start+need+n]
 	}
 	v.putHeader(dst[start:start+need], n)
-	return v.appendTerminator(dst), n
+	return v.appendTerminator(dst), true
 }
 
-// FrameLen returns the length of the first whole frame of v in b, and of the message in it; 0, 0 if b does not begin with a whole
-// frame. It reads frames that AppendFrame or EndFrame wrote, so that a run of them can be walked.
-func FrameLen(v Variant, b []byte) (frame, message int) {
-	header, payload := 4, uint64(0)
-	if v.Framing() == RawSocket {
-		if len(b) < header {
-			return 0, 0
-		}
-		payload = uint64(binary.BigEndian.Uint32(b))
-		if payload == rawSocketExact<<24 {
-			payload = rawSocketBytesMax
-		}
-	} else {
-		if len(b) < 2 {
-			return 0, 0
-		}
-		switch b[1] {
-		case 126:
-			if len(b) < 4 {
-				return 0, 0
-			}
-			payload = uint64(binary.BigEndian.Uint16(b[2:]))
-		case 127:
-			header = 10
-			if len(b) < header {
-				return 0, 0
-			}
-			payload = binary.BigEndian.Uint64(b[2:])
-		default:
-			header, payload = 2, uint64(b[1])
-		}
-	}
+// CutFrame cuts the first frame off run, a sequence of frames of v that AppendFrame or EndFrame wrote. rest is what follows, and n is the
+// length in octets of the message in the frame. If run does not begin with a whole frame, ok is false and frame and rest are nil, so that
+// a walk which goes on while rest has octets ends.
+func CutFrame(v Variant, run []byte) (frame, rest []byte, n int, ok bool) {
+	header, payload, ok := v.readHeader(run)
 	before, behind := v.batchOverhead()
-	if payload > uint64(len(b)-header) || payload < uint64(before+behind) {
-		return 0, 0
+	if !ok || payload > uint64(len(run)-header) || payload < uint64(before+behind) {
+		return nil, nil, 0, false
 	}
-	return header + int(payload), int(payload) - before - behind
+	end := header + int(payload)
+	return run[:end:end], run[end:], int(payload) - before - behind, true
+}
+
+// readHeader reads the header of the frame that b begins with: its length and the length of the payload behind it, which includes what
+// batching adds. ok is false if the header is cut short, or none that putHeader writes.
+func (v Variant) readHeader(b []byte) (header int, payload uint64, ok bool) {
+	if v.Framing() == RawSocket {
+		if len(b) < 4 {
+			return 0, 0, false
+		}
+		prefix := binary.BigEndian.Uint32(b)
+		if prefix == rawSocketExact<<24 {
+			return 4, rawSocketBytesMax, true
+		}
+		return 4, uint64(prefix), prefix < rawSocketBytesMax
+	}
+	if len(b) < 2 {
+		return 0, 0, false
+	}
+	switch {
+	case b[1] < 126:
+		return 2, uint64(b[1]), true
+	case b[1] == 126 && len(b) >= 4:
+		return 4, uint64(binary.BigEndian.Uint16(b[2:])), true
+	case b[1] == 127 && len(b) >= 10:
+		return 10, binary.BigEndian.Uint64(b[2:]), true
+	}
+	return 0, 0, false
 }

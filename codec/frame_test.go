@@ -46,23 +46,80 @@ func TestFrameBytes(t *testing.T) {
 		{JSON, RawSocket, 5, "\x00\x00\x00\x05", ""},
 		{CBOR, RawSocket, 1<<24 - 1, "\x00\xff\xff\xff", ""},
 		{CBOR, RawSocket, 1 << 24, "\x08\x00\x00\x00", ""},
-		{CBOR, RawSocket, 1<<24 + 1, "\xff\xff\xff\xff", ""},
 	} {
 		v := MakeVariant(c.s, c.f)
 		want := c.header + string(msg(c.n)) + c.end
-		got := AppendFrame([]byte("x"), v, msg(c.n))
-		if string(got[1:]) != want {
+		got, ok := AppendFrame([]byte("x"), v, msg(c.n))
+		if !ok || string(got[1:]) != want {
 			t.Errorf("%+v: header % x", c, got[1:min(len(got), 12)])
-		}
-		frame, message := FrameLen(v, got[1:])
-		if c.n > 1<<24 {
-			if frame != 0 {
-				t.Errorf("a frame that RawSocket cannot express has length %d", frame)
-			}
 			continue
 		}
-		if frame != len(want) || message != c.n {
-			t.Errorf("%+v: FrameLen %d, %d", c, frame, message)
+		frame, rest, n, ok := CutFrame(v, got[1:])
+		if !ok || string(frame) != want || len(rest) != 0 || n != c.n {
+			t.Errorf("%+v: CutFrame %d, %d, %d, %t", c, len(frame), len(rest), n, ok)
+		}
+	}
+}
+
+// TRN-27, PUB-57: a message that its framing cannot carry makes no frame, by either way, and leaves the bytes before it alone.
+func TestFrameLimits(t *testing.T) {
+	longest := make([]byte, MessageBytesMax+1)
+	for v := Variant(0); int(v) < NumVariants; v++ {
+		limit := MessageBytesMax
+		if v.Framing() == RawSocket {
+			limit = 1 << 24
+		}
+		buf := make([]byte, 0, limit+100)
+		for _, n := range []int{limit - 1, limit, limit + 1} {
+			fits := n <= limit
+			framed, ok := AppendFrame(append(buf, "x"...), v, longest[:n])
+			frame, rest, length, whole := CutFrame(v, framed[1:])
+			if ok != fits || whole != fits || !fits && string(framed) != "x" || fits && (length != n || len(rest) != 0 || len(frame) != len(framed)-1) {
+				t.Fatalf("variant %d, %d octets: %t, %d octets, cut %t, %d, %d", v, n, ok, len(framed), whole, length, len(rest))
+			}
+			for _, estimate := range []int{0, n} {
+				dst := append(BeginFrame(append(buf, "x"...), v, estimate), longest[:n]...)
+				framed, ok := EndFrame(dst, v, 1, estimate, 1<<30)
+				if ok != fits || !fits && string(framed) != "x" {
+					t.Fatalf("variant %d, %d octets, estimate %d: EndFrame %t, %d octets", v, n, estimate, ok, len(framed))
+				}
+			}
+		}
+	}
+}
+
+// TRN-27, RPC-21: EndFrame takes a frame away that is longer than the receiver accepts.
+func TestFrameReceiverLimit(t *testing.T) {
+	for v := Variant(0); int(v) < NumVariants; v++ {
+		for _, n := range []int{511, 512, 513} {
+			dst := append(BeginFrame([]byte("x"), v, 0), make([]byte, n)...)
+			framed, ok := EndFrame(dst, v, 1, 0, 512)
+			if ok != (n <= 512) || !ok && string(framed) != "x" {
+				t.Errorf("variant %d, %d octets: %t, %q", v, n, ok, framed)
+			}
+		}
+	}
+}
+
+// A walk over octets that are no frames ends.
+func TestCutFrameStops(t *testing.T) {
+	for _, c := range []struct {
+		f   Framing
+		run string
+	}{
+		{RawSocket, "\xff\xff\xff\xffabc"},
+		{RawSocket, "\x01\x00\x00\x01p"}, // PING
+		{RawSocket, "\x08\x00\x00\x01a"}, // X with a length
+		{RawSocket, "\x08\x00\x00\x00a"},
+		{RawSocket, "\x00\x00"},
+		{WebSocket, "\x82"},
+		{WebSocket, "\x82\x7e\x00"},
+		{WebSocket, "\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff"},
+		{WebSocketBatch, "\x82\x03\x00\x00\x00"},
+	} {
+		frame, rest, n, ok := CutFrame(MakeVariant(MessagePack, c.f), []byte(c.run))
+		if ok || frame != nil || rest != nil || n != 0 {
+			t.Errorf("%+v: %q, %q, %d, %t", c, frame, rest, n, ok)
 		}
 	}
 }
@@ -73,12 +130,12 @@ func TestFrameEstimates(t *testing.T) {
 	for v := Variant(0); int(v) < NumVariants; v++ {
 		for _, n := range sizes {
 			msg := bytes.Repeat([]byte("abcdefg"), n/7+1)[:n]
-			want := AppendFrame(nil, v, msg)
+			want, _ := AppendFrame(nil, v, msg)
 			for _, estimate := range sizes {
 				dst := append(BeginFrame([]byte("head"), v, estimate), msg...)
-				got, length := EndFrame(dst, v, 4, estimate)
-				if length != n || string(got[:4]) != "head" || !bytes.Equal(got[4:], want) {
-					t.Fatalf("variant %d, %d octets, estimate %d: %d", v, n, estimate, length)
+				got, ok := EndFrame(dst, v, 4, estimate, n)
+				if !ok || string(got[:4]) != "head" || !bytes.Equal(got[4:], want) {
+					t.Fatalf("variant %d, %d octets, estimate %d: %t", v, n, estimate, ok)
 				}
 			}
 		}
@@ -90,22 +147,22 @@ func TestFrameRun(t *testing.T) {
 		var run []byte
 		sizes := []int{1, 125, 126, 70000, 3}
 		for _, n := range sizes {
-			run = AppendFrame(run, v, bytes.Repeat([]byte("m"), n))
+			run, _ = AppendFrame(run, v, bytes.Repeat([]byte("m"), n))
 		}
-		if frame, _ := FrameLen(v, run[:len(run)-1]); frame == 0 {
+		if _, _, _, ok := CutFrame(v, run[:len(run)-1]); !ok {
 			t.Errorf("variant %d: the first frame is whole", v)
 		}
 		for _, n := range sizes {
-			frame, message := FrameLen(v, run)
-			if message != n {
+			frame, rest, message, ok := CutFrame(v, run)
+			if !ok || message != n {
 				t.Fatalf("variant %d: %d octets, want %d", v, message, n)
 			}
-			for cut := range min(frame, 20) {
-				if f, m := FrameLen(v, run[:cut]); f != 0 || m != 0 {
-					t.Errorf("variant %d: %d octets of a frame of %d: %d, %d", v, cut, frame, f, m)
+			for cut := range min(len(frame), 20) {
+				if f, r, m, ok := CutFrame(v, run[:cut]); ok || f != nil || r != nil || m != 0 {
+					t.Errorf("variant %d: %d octets of a frame of %d: %d, %d", v, cut, len(frame), len(f), m)
 				}
 			}
-			run = run[frame:]
+			run = rest
 		}
 		if len(run) != 0 {
 			t.Errorf("variant %d: %d octets left", v, len(run))
@@ -171,14 +228,14 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x05hello"), uint8(10), 1)
 	f.Fuzz(func(t *testing.T, b []byte, variant uint8, estimate int) {
 		v := Variant(int(variant) % NumVariants)
-		if frame, message := FrameLen(v, b); frame > len(b) || message > frame || frame < 0 || message < 0 {
-			t.Fatalf("FrameLen(%d, % x) = %d, %d", v, b, frame, message)
+		if frame, rest, n, ok := CutFrame(v, b); ok && (len(frame) == 0 || n < 0 || n > len(frame) || len(frame)+len(rest) != len(b)) || !ok && rest != nil {
+			t.Fatalf("CutFrame(%d, % x) = %d, %d, %d, %t", v, b, len(frame), len(rest), n, ok)
 		}
 		estimate &= 1<<17 - 1
-		framed, n := EndFrame(append(BeginFrame(nil, v, estimate), b...), v, 0, estimate)
-		frame, message := FrameLen(v, framed)
-		if frame != len(framed) || message != len(b) || n != len(b) {
-			t.Fatalf("%d octets in %d: %d, %d", len(b), len(framed), message, frame)
+		framed, ok := EndFrame(append(BeginFrame(nil, v, estimate), b...), v, 0, estimate, len(b))
+		frame, rest, message, whole := CutFrame(v, framed)
+		if !ok || !whole || len(frame) != len(framed) || message != len(b) || len(rest) != 0 {
+			t.Fatalf("%d octets in %d: %d, %d", len(b), len(framed), message, len(frame))
 		}
 		_, _, _, _ = SplitBatch(v.Serializer(), b)
 		if f := v.Framing(); f != WebSocketBatch && f != WebSocketBatchOld || len(b) == 0 || bytes.ContainsAny(b, "\x1e\x18") {

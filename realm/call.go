@@ -122,8 +122,8 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		s.conn.Commit(x, tail)
 		return untranscodable
 	}
-	buf, length := codec.EndFrame(buf, s.variant, len(tail), estimate)
-	if length > s.bytesMax {
+	buf, ok = codec.EndFrame(buf, s.variant, len(tail), estimate, s.bytesMax)
+	if !ok {
 		s.conn.Commit(x, tail)
 		return tooLong
 	}

@@ -129,7 +129,8 @@ func (h *handler) send(x port.Executor, msg []byte) {
 	h.conn.Lock()
 	defer h.conn.Unlock()
 	if buf, ok := h.conn.Tail(port.Reply); ok {
-		h.conn.Commit(x, codec.AppendFrame(buf, h.conn.Variant(), msg))
+		buf, _ = codec.AppendFrame(buf, h.conn.Variant(), msg)
+		h.conn.Commit(x, buf)
 	}
 }
 

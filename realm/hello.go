@@ -107,7 +107,7 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, roles codec.Roles
 		home:       x.Loop(),
 		variant:    c.Variant(),
 		serializer: c.Variant().Serializer(),
-		bytesMax:   c.MessageBytesMax(),
+		bytesMax:   min(c.MessageBytesMax(), c.Variant().MessageBytesMax()),
 		roles:      roles,
 		identity:   codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: "anonymous"},
 	}
@@ -129,6 +129,7 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, roles codec.Roles
 	defer c.Unlock()
 	s.live = true
 	if buf, ok := c.Tail(port.Reply); ok {
-		c.Commit(x, codec.AppendFrame(buf, s.variant, l.out))
+		buf, _ = codec.AppendFrame(buf, s.variant, l.out)
+		c.Commit(x, buf)
 	}
 }

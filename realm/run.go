@@ -39,6 +39,7 @@ type part struct {
 	variant codec.Variant
 	events  int
 	longest int // message without framing, bytes
+	tooLong int // events that the variant's framing cannot carry; not among events
 	frames  []byte
 }
 
@@ -83,10 +84,14 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 				encoded = true
 			}
 			p := &b.parts[v]
-			p.frames = codec.AppendFrame(p.frames, v, l.out)
+			b.variants |= 1 << v
+			var ok bool
+			if p.frames, ok = codec.AppendFrame(p.frames, v, l.out); !ok {
+				p.tooLong++
+				continue
+			}
 			p.events++
 			p.longest = max(p.longest, len(l.out))
-			b.variants |= 1 << v
 			full = full || len(p.frames) >= runBytesMax
 		}
 	}
@@ -141,11 +146,11 @@ func (b *builder) run(s *session) *run {
 	r.parts = r.only[:0]
 	for v := range b.parts {
 		p := &b.parts[v]
-		if p.events == 0 {
+		if p.events == 0 && p.tooLong == 0 {
 			continue
 		}
 		frames := append(make([]byte, 0, len(p.frames)), p.frames...)
-		r.parts = append(r.parts, part{codec.Variant(v), p.events, p.longest, frames})
+		r.parts = append(r.parts, part{codec.Variant(v), p.events, p.longest, p.tooLong, frames})
 		r.cost += int64(len(frames)) * int64(b.sub.census[v].Load())
 	}
 	return r
@@ -255,7 +260,10 @@ func (r *run) deliver(x port.Executor, l *loop, to *session) int {
 		if p.variant != to.variant {
 			continue
 		}
-		if p.longest <= to.bytesMax {
+		if p.tooLong > 0 {
+			l.counters.eventsTooLong.Add(int64(p.tooLong))
+		}
+		if p.events > 0 && p.longest <= to.bytesMax {
 			to.conn.AppendRun(x, p.frames, p.events)
 			return p.events
 		}
@@ -267,14 +275,16 @@ func (r *run) deliver(x port.Executor, l *loop, to *session) int {
 // deliverFitting appends the frames that to accepts one by one; the others are dropped for it (PUB-57).
 func (p *part) deliverFitting(x port.Executor, l *loop, to *session) (events int) {
 	for rest := p.frames; len(rest) > 0; {
-		frame, message := codec.FrameLen(p.variant, rest)
-		if message <= to.bytesMax {
-			to.conn.AppendRun(x, rest[:frame:frame], 1)
+		frame, after, message, ok := codec.CutFrame(p.variant, rest)
+		if !ok {
+			break // cannot: AppendFrame wrote them
+		}
+		if rest = after; message <= to.bytesMax {
+			to.conn.AppendRun(x, frame, 1)
 			events++
 		} else {
 			l.counters.eventsTooLong.Add(1)
 		}
-		rest = rest[frame:]
 	}
 	return events
 }

@@ -150,7 +150,8 @@ func (s *session) append(x port.Executor, msg []byte) bool {
 	if !ok {
 		return false
 	}
-	s.conn.Commit(x, codec.AppendFrame(buf, s.variant, msg))
+	buf, _ = codec.AppendFrame(buf, s.variant, msg) // bytesMax is at most what the framing carries
+	s.conn.Commit(x, buf)
 	return true
 }
 

@@ -79,10 +79,12 @@ func (c *Conn) Next() []byte {
 	if len(c.out) == 0 {
 		return nil
 	}
-	frame, n := codec.FrameLen(c.variant, c.out)
-	msg := bytes.Clone(c.out[frame-n : frame])
-	c.out = c.out[frame:]
-	return msg
+	frame, rest, n, ok := codec.CutFrame(c.variant, c.out)
+	if !ok {
+		panic("realmtest: the realm appended something else than frames")
+	}
+	c.out = rest
+	return bytes.Clone(frame[len(frame)-n:])
 }
 
 // Finished reports whether the realm has ended the connection, and how.
@@ -192,12 +194,13 @@ func (c *Conn) AppendRun(x port.Executor, frames []byte, events int) {
 	if c.finished || c.gone {
 		return
 	}
-	n := 0
+	n, ok := 0, true
 	for rest := frames; len(rest) > 0; n++ {
-		frame, _ := codec.FrameLen(c.variant, rest)
-		rest = rest[frame:]
+		if _, rest, _, ok = codec.CutFrame(c.variant, rest); !ok {
+			break
+		}
 	}
-	if n != events {
+	if !ok || n != events {
 		panic("realmtest: the run does not hold as many events as it says")
 	}
 	c.out = append(c.out, frames...)
