@@ -201,7 +201,7 @@ func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) 
 	return endMessage(w.end(), s)
 }
 
-// AppendEvent, AppendInvocation, AppendResult fail only when the payload, or a forwarded option, cannot be transcoded (see Transcode); dst
+// AppendEvent, AppendInvocation, AppendResult fail only when the payload cannot be transcoded (see Transcode); dst
 // then comes back unchanged in length. d and p may be nil.
 //
 // hot: BenchmarkAppendEvent, 0 allocs/op.
@@ -224,24 +224,18 @@ func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Paylo
 
 // finish appends details and payload to out, which began at dst's end.
 func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames) ([]byte, error) {
-	out, err := appendDetails(comma(out, s), s, d, names)
+	out = appendDetails(comma(out, s), s, d, names)
+	out, err := appendTail(out, s, p)
 	if err != nil {
-		return dst, err
-	}
-	if out, err = appendTail(out, s, p); err != nil {
 		return dst, err
 	}
 	return endMessage(out, s), nil
 }
 
-// AppendError encodes ERROR. details is a raw dictionary in p.Format (in s if p is nil; nil is {}); p may be nil. On error dst comes back
-// unchanged in length.
-func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details []byte, uri []byte, p *Payload) ([]byte, error) {
-	from := s
-	if p != nil {
-		from = p.Format
-	}
-	out, err := appendRawDict(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s, details, from)
+// AppendError encodes ERROR. details are those of the ERROR that is passed on: all of its dictionary but forward_for (PROTOCOL 1.5, 15); nil
+// is {}. p may be nil. On error dst comes back unchanged in length.
+func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload) ([]byte, error) {
+	out, err := details.appendOptions(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s)
 	if err != nil {
 		return dst, err
 	}

@@ -177,7 +177,7 @@ func TestRouterEncoders(t *testing.T) {
 			{must(AppendResult(nil, s, 1, &Details{Progress: true}, &Payload{})), Message{Type: Result, Request: 1, Dict: splice(t, nil, s, dict{"progress": true})}},
 			{must(AppendError(nil, s, Call, 1, nil, []byte("a.b"), nil)), Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b")}},
 			{
-				must(AppendError(nil, s, Call, 1, kwargs, []byte("a.b"), &payload)),
+				must(AppendError(nil, s, Call, 1, &Options{format: s, dict: kwargs}, []byte("a.b"), &payload)),
 				Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b"), Dict: kwargs, Payload: payload},
 			},
 		} {
@@ -280,6 +280,46 @@ func TestDetailsForward(t *testing.T) {
 	}
 }
 
+// PPT-15, PROTOCOL 15: forward_for of a callee's ERROR stays here, however often and whatever it holds; everything else is passed on.
+func TestErrorForwardFor(t *testing.T) {
+	link := list{dict{"session": 5, "authid": "a", "authrole": "r"}}
+	for _, from := range serializers {
+		for i, c := range []struct{ details, want dict }{
+			{dict{}, dict{}},
+			{dict{"forward_for": link}, dict{}},
+			{dict{"forward_for": nil, "why": "x"}, dict{"why": "x"}},
+			{dict{"a": 1, "forward_for": list{}, "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"}, dict{"a": int64(1), "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"}},
+			{dict{"why": list{nil}}, dict{"why": list{nil}}},
+			{dict{"enc_algo": "mqtt", "forward_for": link}, dict{"enc_algo": "mqtt"}},
+		} {
+			m, err := decode(from.s, encode(t, from.s, 8, 68, 1, c.details, "a.b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, to := range serializers {
+				b, err := AppendError([]byte("x"), to.s, Call, 1, &m.Options, m.URI, &m.Payload)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := decode(to.s, b[1:])
+				if err != nil {
+					t.Fatalf("%s-%s %d: %q: %v", from.name, to.name, i, b, err)
+				}
+				if diff := cmp.Diff(any(c.want), mustValue(t, to.s, got.Dict)); diff != "" {
+					t.Errorf("%s-%s %d (-want +got):\n%s", from.name, to.name, i, diff)
+				}
+			}
+		}
+	}
+	m, err := decode(JSON, []byte(`[8,68,1,{"forward_for":[], "a" : 1,"forward\u005ffor":[],"b":2,"a":3},"u"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := AppendError(nil, JSON, Call, 1, &m.Options, m.URI, nil); err != nil || string(b) != `[8,48,1,{"a":1,"b":2,"a":3},"u"]` {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
 func TestAppendFailureLeavesDst(t *testing.T) {
 	bad := &Payload{Format: MessagePack, Args: []byte("\x91\x81\x90\xc0")}
 	dst := []byte("x")
@@ -288,7 +328,9 @@ func TestAppendFailureLeavesDst(t *testing.T) {
 		func() ([]byte, error) { return AppendInvocation(dst, JSON, 1, 2, nil, bad) },
 		func() ([]byte, error) { return AppendResult(dst, JSON, 1, nil, bad) },
 		func() ([]byte, error) { return AppendError(dst, JSON, Call, 1, nil, []byte("a"), bad) },
-		func() ([]byte, error) { return AppendError(dst, JSON, Call, 1, bad.Args, []byte("a"), bad) },
+		func() ([]byte, error) {
+			return AppendError(dst, JSON, Call, 1, &Options{format: MessagePack, dict: bad.Args[1:]}, []byte("a"), nil)
+		},
 		func() ([]byte, error) {
 			return AppendResult(dst, JSON, 1, nil, &Payload{Format: MessagePack, Kwargs: bad.Args[1:]})
 		},

@@ -142,6 +142,7 @@ const (
 	wantedText          = "text"
 	wantedDict          = "a dictionary"
 	wantedKey           = "text as key"
+	whyKeyUTF8          = "a key is not valid UTF-8"
 	whyTrailing         = "octets after the end of the message"
 	whyRevocation       = "a dictionary may only follow the request id 0"
 	whyAfterTransparent = "nothing may follow a transparent payload"

@@ -3,7 +3,9 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +49,13 @@ func splice(t testing.TB, b []byte, s Serializer, v any) []byte {
 			b = splice(t, b, s, e)
 		}
 		return endMessage(b, s)
+	case map[string]any:
+		w := beginDict(b, s, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			w.anyKey([]byte(k))
+			w.dst = splice(t, w.dst, s, v[k])
+		}
+		return w.end()
 	}
 	b, err := AppendValue(b, s, v)
 	if err != nil {

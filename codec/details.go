@@ -54,13 +54,13 @@ func (d *Details) pairs() (n int) {
 }
 
 // appendDetails appends the dictionary that d describes.
-func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) ([]byte, error) {
+func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) []byte {
 	if d == nil {
-		return appendEmptyDict(dst, s), nil
+		return appendEmptyDict(dst, s)
 	}
 	n := d.pairs()
 	if n == 0 {
-		return appendEmptyDict(dst, s), nil
+		return appendEmptyDict(dst, s)
 	}
 	w := beginDict(dst, s, n)
 	if p := d.Publisher; p != nil {
@@ -100,17 +100,16 @@ func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) (
 		w.dst = appendUint(w.dst, s, d.Timeout)
 	}
 	if d.Forward != nil {
-		if err := w.forward(d.Forward); err != nil {
-			return dst, err
-		}
+		w.forward(d.Forward)
 	}
-	return w.end(), nil
+	return w.end()
 }
 
-// forward copies the forwarded keys of o.
-func (w *dictWriter) forward(o *Options) (err error) {
+// forward copies the forwarded keys of o. All of them are text, which Decode has checked, and stay text: the rules for payload, by which a
+// string may stand for binary, are not for options (PROTOCOL 1.5).
+func (w *dictWriter) forward(o *Options) {
 	if o.has&forwardedKeys == 0 {
-		return nil
+		return
 	}
 	var raws [forwardedLast - forwardedFirst + 1][]byte
 	o.find(raws[:], forwardedFirst)
@@ -119,9 +118,45 @@ func (w *dictWriter) forward(o *Options) (err error) {
 			continue
 		}
 		w.key(keyTable[forwardedFirst+Key(i)].name)
-		if w.dst, err = Transcode(w.dst, raw, o.format, w.s); err != nil {
-			return err
+		if o.format == w.s {
+			w.dst = append(w.dst, raw...)
+			continue
+		}
+		x := lexer{s: o.format, b: raw}
+		var t token
+		x.next(&t)
+		w.dst = appendText(w.dst, w.s, t.b)
+	}
+}
+
+// notForwarded reports whether the key k of a callee's ERROR stays here (PROTOCOL 1.5, 15).
+func notForwarded(k []byte) bool { return string(k) == "forward_for" }
+
+// appendOptions appends the dictionary that o was read from, encoded in s, without the keys that are not forwarded.
+func (o *Options) appendOptions(dst []byte, s Serializer) (_ []byte, err error) {
+	if o == nil || o.dict == nil {
+		return appendEmptyDict(dst, s), nil
+	}
+	kept, dropped := 0, false
+	for r := o.pairs(); r.next(); {
+		if notForwarded(r.name) {
+			dropped = true
+		} else {
+			kept++
 		}
 	}
-	return nil
+	if !dropped {
+		return appendRawDict(dst, s, o.dict, o.format)
+	}
+	w := beginDict(dst, s, kept)
+	for r := o.pairs(); r.next(); {
+		if notForwarded(r.name) {
+			continue
+		}
+		w.anyKey(r.name)
+		if w.dst, err = Transcode(w.dst, r.value, o.format, s); err != nil {
+			return dst, err
+		}
+	}
+	return w.end(), nil
 }

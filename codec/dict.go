@@ -1,5 +1,7 @@
 package codec
 
+import "unicode/utf8"
+
 // dictionary reads the dictionary at the cursor: known keys go to m.Options, checked, all others are skipped.
 func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 	start := r.i
@@ -24,6 +26,9 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 			continue
 		}
 		key, ok := findKey(k)
+		if !ok && !utf8.Valid(k) {
+			return r.fail(e, whyKeyUTF8)
+		}
 		if !ok || known&(1<<key) == 0 {
 			continue
 		}

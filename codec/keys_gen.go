@@ -48,6 +48,9 @@ const (
 	KeyCaller                           // INVOCATION
 	KeyCallerAuthid                     // INVOCATION
 	KeyCallerAuthrole                   // INVOCATION
+	KeyCallee                           // ERROR
+	KeyCalleeAuthid                     // ERROR
+	KeyCalleeAuthrole                   // ERROR
 	KeyProcedure                        // INVOCATION
 	KeyReason                           // INTERRUPT and revocations
 	KeySubscription                     // revocation UNSUBSCRIBED
@@ -103,7 +106,7 @@ var keyTable = [numKeys]struct {
 	KeyPptKeyid:              {"ppt_keyid", wantText},
 	KeyEncAlgo:               {"enc_algo", wantAlgorithm},
 	KeyEncKey:                {"enc_key", wantText},
-	KeyEncSerializer:         {"enc_serializer", wantText},
+	KeyEncSerializer:         {"enc_serializer", wantSerializer},
 	KeyTransactionHash:       {"transaction_hash", wantText},
 	KeyForwardFor:            {"forward_for", wantLinks},
 	KeyPublisher:             {"publisher", wantID},
@@ -113,6 +116,9 @@ var keyTable = [numKeys]struct {
 	KeyCaller:                {"caller", wantID},
 	KeyCallerAuthid:          {"caller_authid", wantText},
 	KeyCallerAuthrole:        {"caller_authrole", wantText},
+	KeyCallee:                {"callee", wantID},
+	KeyCalleeAuthid:          {"callee_authid", wantText},
+	KeyCalleeAuthrole:        {"callee_authrole", wantText},
 	KeyProcedure:             {"procedure", wantText},
 	KeyReason:                {"reason", wantText},
 	KeySubscription:          {"subscription", wantID},
@@ -219,6 +225,12 @@ func findKey(k []byte) (Key, bool) {
 		return KeyCallerAuthid, true
 	case "caller_authrole":
 		return KeyCallerAuthrole, true
+	case "callee":
+		return KeyCallee, true
+	case "callee_authid":
+		return KeyCalleeAuthid, true
+	case "callee_authrole":
+		return KeyCalleeAuthrole, true
 	case "procedure":
 		return KeyProcedure, true
 	case "reason":
@@ -253,7 +265,7 @@ func findKey(k []byte) (Key, bool) {
 const (
 	keysHello        keySet = 1<<KeyAgent | 1<<KeyAuthid | 1<<KeyAuthrole | 1<<KeyAuthextra | 1<<KeyRoles | 1<<KeyAuthmethods
 	keysWelcome      keySet = 1<<KeyAgent | 1<<KeyAuthid | 1<<KeyAuthrole | 1<<KeyAuthextra | 1<<KeyRoles | 1<<KeyRealm | 1<<KeyAuthmethod | 1<<KeyAuthprovider
-	keysError        keySet = 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor
+	keysError        keySet = 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor | 1<<KeyCallee | 1<<KeyCalleeAuthid | 1<<KeyCalleeAuthrole
 	keysPublish      keySet = 1<<KeyAcknowledge | 1<<KeyExcludeMe | 1<<KeyExclude | 1<<KeyEligible | 1<<KeyExcludeAuthid | 1<<KeyExcludeAuthrole | 1<<KeyEligibleAuthid | 1<<KeyEligibleAuthrole | 1<<KeyDiscloseMe | 1<<KeyRetain | 1<<KeyRkey | 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor
 	keysSubscribe    keySet = 1<<KeyMatch | 1<<KeyGetRetained | 1<<KeyNkey | 1<<KeyForwardFor
 	keysUnsubscribe  keySet = 1 << KeyForwardFor

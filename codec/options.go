@@ -1,6 +1,9 @@
 package codec
 
-import "slices"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // A Key names a known key of an options or details dictionary; keys_gen.go lists them.
 type Key uint8
@@ -97,20 +100,39 @@ func (o *Options) find(raws [][]byte, first Key) {
 	if among == 0 {
 		return
 	}
-	r := input{b: o.dict}
-	w := dictWalk{s: o.format}
-	w.open(&r)
-	for {
-		name, more, ok := w.key(&r, 0)
-		if !more || !ok {
-			return
-		}
-		at := r.i
-		r.i, _ = skip(o.format, r.b, at, 2, &r.st)
-		if k, ok := findKey(name); ok && among&(1<<k) != 0 {
-			raws[k-first] = r.b[at:r.i:r.i]
+	for r := o.pairs(); r.next(); {
+		if k, ok := findKey(r.name); ok && among&(1<<k) != 0 {
+			raws[k-first] = r.value
 		}
 	}
+}
+
+// pairs begins a walk over all pairs of the dictionary, as they came.
+func (o *Options) pairs() pairReader {
+	r := pairReader{in: input{b: o.dict}, walk: dictWalk{s: o.format}}
+	r.walk.open(&r.in)
+	return r
+}
+
+// A pairReader walks over the pairs of a dictionary that Decode has checked.
+type pairReader struct {
+	in   input
+	walk dictWalk
+
+	name  []byte // the key; dies with the reader
+	value []byte // its encoded value, in the message
+}
+
+// next moves to the next pair, if there is one.
+func (r *pairReader) next() bool {
+	name, more, ok := r.walk.key(&r.in, 0)
+	if !more || !ok {
+		return false
+	}
+	at := r.in.i
+	r.in.i, _ = skip(r.walk.s, r.in.b, at, 2, &r.in.st)
+	r.name, r.value = name, r.in.b[at:r.in.i:r.in.i]
+	return true
 }
 
 // Text returns the value of the string k, "" when it is absent.
@@ -168,6 +190,7 @@ const (
 	wantID
 	wantText
 	wantAlgorithm
+	wantSerializer
 	wantMatch
 	wantInvoke
 	wantMode
@@ -179,18 +202,19 @@ const (
 
 // wanted puts a want into words, for violations.
 var wanted = [...]string{
-	wantBool:      "a boolean",
-	wantInteger:   "a non-negative integer",
-	wantID:        wantedID,
-	wantText:      "text",
-	wantAlgorithm: `"cryptobox", "mqtt", "xbr" or "x_…"`,
-	wantMatch:     `"exact", "prefix" or "wildcard"`,
-	wantInvoke:    `"single", "roundrobin", "random", "first" or "last"`,
-	wantMode:      `"skip", "kill" or "killnowait"`,
-	wantDict:      "a dictionary",
-	wantIDs:       "a list of ids",
-	wantTexts:     "a list of text",
-	wantLinks:     "a list of {session: id, authid: text, authrole: text}",
+	wantBool:       "a boolean",
+	wantInteger:    "a non-negative integer",
+	wantID:         wantedID,
+	wantText:       "text",
+	wantAlgorithm:  `"cryptobox", "mqtt", "xbr" or "x_…"`,
+	wantSerializer: `"json", "msgpack", "cbor", "ubjson", "flatbuffers" or "x_…"`,
+	wantMatch:      `"exact", "prefix" or "wildcard"`,
+	wantInvoke:     `"single", "roundrobin", "random", "first" or "last"`,
+	wantMode:       `"skip", "kill" or "killnowait"`,
+	wantDict:       "a dictionary",
+	wantIDs:        "a list of ids",
+	wantTexts:      "a list of text",
+	wantLinks:      "a list of {session: id, authid: text, authrole: text}",
 }
 
 // set takes over the value raw, well-formed in s, of the known key k. It returns what was expected if raw is not that, else "".
@@ -225,11 +249,13 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 			o.Concurrency = u
 		}
 	case wantText:
-		ok = t.kind == kindText
+		ok = t.isOption()
 	case wantDict:
 		ok = t.kind == kindDict
 	case wantAlgorithm:
 		ok = t.kind == kindText && isAlgorithm(t.b)
+	case wantSerializer:
+		ok = t.kind == kindText && isPayloadSerializer(t.b)
 	case wantMatch:
 		o.Match, ok = matchOf(&t)
 	case wantInvoke:
@@ -276,7 +302,7 @@ func (x *lexer) items(list *token, w want) bool {
 				return false
 			}
 		case wantTexts:
-			if t.kind != kindText {
+			if !t.isOption() {
 				return false
 			}
 		default:
@@ -312,7 +338,7 @@ func (x *lexer) link(dict *token) bool {
 		x.next(&t)
 		switch {
 		case t.kind == kindNull:
-		case isText && t.kind != kindText:
+		case isText && !t.isOption():
 			return false
 		case isSession:
 			if id, ok := x.integer(&t); !ok || id < 1 || id > MaxID {
@@ -323,12 +349,47 @@ func (x *lexer) link(dict *token) bool {
 	return true
 }
 
+// isOption reports whether t is text that every receiver takes for text: valid UTF-8, and without the U+0000 in front that makes binary of
+// a JSON string (PROTOCOL 1.5, 14.2). Options are forwarded in any serializer, so the sender's own does not matter.
+func (t *token) isOption() bool {
+	return t.kind == kindText && utf8.Valid(t.b) && (len(t.b) == 0 || t.b[0] != 0)
+}
+
+// isAlgorithm checks enc_algo (PROTOCOL 12.2).
 func isAlgorithm(b []byte) bool {
 	switch string(b) {
 	case "cryptobox", "mqtt", "xbr":
 		return true
 	}
-	return len(b) > 2 && b[0] == 'x' && b[1] == '_'
+	return isExtension(b)
+}
+
+// isPayloadSerializer checks enc_serializer (PROTOCOL 12.2).
+func isPayloadSerializer(b []byte) bool {
+	switch string(b) {
+	case "json", "msgpack", "cbor", "ubjson", "flatbuffers":
+		return true
+	}
+	return isExtension(b)
+}
+
+// isExtension reports whether b is a value of somebody's own: x_, alone or followed by [a-z][0-9a-z_]+ (PROTOCOL 1.5).
+func isExtension(b []byte) bool {
+	if len(b) < 2 || b[0] != 'x' || b[1] != '_' {
+		return false
+	}
+	if b = b[2:]; len(b) == 0 {
+		return true
+	}
+	if len(b) < 2 || b[0]-'a' > 25 {
+		return false
+	}
+	for _, c := range b[1:] {
+		if c-'a' > 25 && c-'0' > 9 && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 func matchOf(t *token) (m Match, ok bool) {

@@ -107,7 +107,7 @@ func integralDecimal(b []byte) (u uint64, ok bool) {
 				switch {
 				case c == '-':
 					sign = -1
-				case c != '+' && e < 1<<30:
+				case c != '+' && e < 1<<26: // no sum overflows 32 bits: a message has at most 2^24 digits
 					e = e*10 + int(c-'0')
 				}
 			}

@@ -49,7 +49,8 @@ const (
 )
 
 // ValidURI checks u against PROTOCOL 3.1: the form depends on match (exact: no empty component; prefix: the last may be empty;
-// wildcard: any may be empty). It does not check the length.
+// wildcard: any may be empty). It does not check the length. White space is what unicode.IsSpace says, and U+001C to U+001F. A URI cannot
+// begin with U+0000: JSON receivers would read binary (PROTOCOL 14.2).
 func ValidURI(u []byte, match Match, strict bool) bool {
 	empty := true // the component so far
 	for i := 0; i < len(u); {
@@ -64,7 +65,7 @@ func ValidURI(u []byte, match Match, strict bool) bool {
 			continue
 		case c-'a' <= 25 || c-'0' <= 9 || c == '_':
 			i++
-		case strict || c == '#' || c == ' ' || c-'\t' <= '\r'-'\t':
+		case strict || c == '#' || c == ' ' || c-'\t' <= '\r'-'\t' || c-0x1c <= 0x1f-0x1c || c == 0 && i == 0:
 			return false
 		case c < utf8.RuneSelf:
 			i++

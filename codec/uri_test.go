@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 	"testing"
@@ -8,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// The expressions of PROTOCOL 3.1. `\s` is widened to Unicode white space, which is what the protocol means.
+// The expressions of PROTOCOL 3.1. `\s` is widened to Unicode white space and U+001C to U+001F, which is what the protocol means.
 var uriForms = func() (forms [2][3]*regexp.Regexp) {
 	const loose, strict = `[^S\.#]`, `[0-9a-z_]`
-	for i, class := range []string{strings.Replace(loose, "S", `\t\n\v\f\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`, 1), strict} {
+	for i, class := range []string{strings.Replace(loose, "S", `\t\n\v\f\r\x{1c}-\x{1f} \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`, 1), strict} {
 		forms[i][Exact] = regexp.MustCompile(`^(` + class + `+\.)*(` + class + `+)\z`)
 		forms[i][Prefix] = regexp.MustCompile(`^(` + class + `+\.)*(` + class + `*)\z`)
 		forms[i][Wildcard] = regexp.MustCompile(`^((` + class + `+\.)|\.)*(` + class + `+)?\z`)
@@ -25,7 +26,8 @@ func wantURI(u []byte, match Match, strict bool) bool {
 	if strict {
 		form = 1
 	}
-	return utf8.Valid(u) && uriForms[form][match].Match(u)
+	// A JSON receiver would take the last for binary (PROTOCOL 14.2).
+	return utf8.Valid(u) && uriForms[form][match].Match(u) && !bytes.HasPrefix(u, []byte{0})
 }
 
 func checkURI(t *testing.T, u []byte) {
@@ -54,6 +56,11 @@ func TestURIChecklist(t *testing.T) {
 		{"URI-02", "com..a", Exact, false, false},
 		{"URI-03 space", "com.a b", Exact, false, false},
 		{"URI-03 tab", "com.\ta", Exact, false, false},
+		{"URI-33", "com.\x1ca", Exact, false, false},
+		{"URI-33", "com.a\x1f", Prefix, false, false},
+		{"URI-33 beside", "com.a\x1b", Exact, false, true},
+		{"14.2 binary in JSON", "\x00QUJD", Exact, false, false},
+		{"14.2 text", "a\x00QUJD", Exact, false, true},
 		{"URI-03 hash", "com.a#b", Exact, false, false},
 		{"URI-03 leading dot", ".com", Exact, false, false},
 		{"URI-03 trailing dot", "com.", Exact, false, false},
@@ -109,6 +116,7 @@ func TestURIAgainstExpressions(t *testing.T) {
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		if unicode.IsSpace(r) || r < 0x3100 {
 			checkURI(t, utf8.AppendRune([]byte("a."), r))
+			checkURI(t, append(utf8.AppendRune(nil, r), 'a'))
 		}
 	}
 }

@@ -256,6 +256,18 @@ func (w *dictWriter) key(name string) {
 	w.dst = append(w.dst, name...)
 }
 
+// anyKey writes a key, any text.
+func (w *dictWriter) anyKey(name []byte) {
+	if w.s == JSON && !w.first {
+		w.dst = append(w.dst, ',')
+	}
+	w.first = false
+	w.dst = appendText(w.dst, w.s, name)
+	if w.s == JSON {
+		w.dst = append(w.dst, ':')
+	}
+}
+
 func (w *dictWriter) end() []byte {
 	if w.s == JSON {
 		return append(w.dst, '}')

@@ -187,7 +187,7 @@ func (s *session) receiveError(x port.Executor, l *loop, m *codec.Message) {
 		uri = errInvalidURI // URI-32: a malformed error URI would cost the caller its connection
 	}
 	var err error
-	l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, m.Dict, uri, &m.Payload)
+	l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, &m.Payload)
 	switch {
 	case err != nil:
 		c.fail(x, l, refuseAnswerPayload)

@@ -136,7 +136,9 @@ func (s *Session) refuse(request uint64, cause error) {
 	if err != nil {
 		payload = codec.Payload{Format: s.serializer}
 	}
-	b, err := codec.AppendError(nil, s.serializer, codec.Invocation, request, dict, []byte(e.URI), &payload)
+	b, err := codec.Append(nil, s.serializer, &codec.Message{
+		Type: codec.Error, RequestType: codec.Invocation, Request: request, Format: s.serializer, Dict: dict, URI: []byte(e.URI), Payload: payload,
+	})
 	if err == nil {
 		s.Send(b)
 	}

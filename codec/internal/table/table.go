@@ -128,7 +128,7 @@ var Messages = []Message{
 	{
 		Go: "Error", Name: "ERROR", Code: 8, Sender: Both, Payload: Transparent,
 		Elements: []Element{{"REQUEST.Type", RequestType}, {"REQUEST.Request", Request}, {"Details", Dict}, {"Error", Text}},
-		Keys:     passthru,
+		Keys:     keys(passthru, []string{"callee", "callee_authid", "callee_authrole"}),
 	},
 	{
 		Go: "Publish", Name: "PUBLISH", Code: 16, Sender: Client, Payload: Transparent,
@@ -275,7 +275,7 @@ var Keys = []Key{
 	{"ppt_keyid", "KeyPptKeyid", "wantText", "payload-bearing messages; forwarded"},
 	{"enc_algo", "KeyEncAlgo", "wantAlgorithm", "payload-bearing messages; forwarded; marks a transparent payload"},
 	{"enc_key", "KeyEncKey", "wantText", "payload-bearing messages; forwarded"},
-	{"enc_serializer", "KeyEncSerializer", "wantText", "payload-bearing messages; forwarded"},
+	{"enc_serializer", "KeyEncSerializer", "wantSerializer", "payload-bearing messages; forwarded"},
 	{"transaction_hash", "KeyTransactionHash", "wantText", "payload-bearing messages; forwarded"},
 	{"forward_for", "KeyForwardFor", "wantLinks", "list of {session, authid, authrole}"},
 	{"publisher", "KeyPublisher", "wantID", "EVENT"},
@@ -285,6 +285,9 @@ var Keys = []Key{
 	{"caller", "KeyCaller", "wantID", "INVOCATION"},
 	{"caller_authid", "KeyCallerAuthid", "wantText", "INVOCATION"},
 	{"caller_authrole", "KeyCallerAuthrole", "wantText", "INVOCATION"},
+	{"callee", "KeyCallee", "wantID", "ERROR"},
+	{"callee_authid", "KeyCalleeAuthid", "wantText", "ERROR"},
+	{"callee_authrole", "KeyCalleeAuthrole", "wantText", "ERROR"},
 	{"procedure", "KeyProcedure", "wantText", "INVOCATION"},
 	{"reason", "KeyReason", "wantText", "INTERRUPT and revocations"},
 	{"subscription", "KeySubscription", "wantID", "revocation UNSUBSCRIBED"},
