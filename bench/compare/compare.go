@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -169,7 +169,7 @@ func (c *comparison) compare(ctx context.Context, plan *Plan) error {
 }
 
 // uncounted tells why system calls were not counted in some run; empty when they were, or were not meant to be.
-func uncounted(reports []*bench.Report) string {
+func uncounted(reports []*load.Report) string {
 	for _, r := range reports {
 		if r.Router != nil && r.Router.NoSyscalls != "" {
 			return "system calls not counted: " + r.Router.NoSyscalls
@@ -178,7 +178,7 @@ func uncounted(reports []*bench.Report) string {
 	return ""
 }
 
-func brief(r *bench.Report) string {
+func brief(r *load.Report) string {
 	many, one := r.Nouns()
 	var parts []string
 	if r.PerSecond > 0 {

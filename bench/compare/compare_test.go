@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -78,10 +78,10 @@ func TestTest(t *testing.T) {
 
 // run is a report with a cost, and a share of lost messages.
 func run(plan, peer string, round int, cost, lost float64) report.Run {
-	r := &bench.Report{
-		Scenario: "fanout", PerSecond: 1e9 / cost, Received: 1000, Router: &bench.Process{CPUPerMessage: cost, RSSBytes: 1 << 20},
-		Latency:  bench.Latency{Count: 1000, P50: cost, P99: 2 * cost},
-		Verified: bench.Verdict{OK: lost == 0, Expected: 1000, Received: 1000 - int64(1000*lost)},
+	r := &load.Report{
+		Scenario: "fanout", PerSecond: 1e9 / cost, Received: 1000, Router: &load.Process{CPUPerMessage: cost, RSSBytes: 1 << 20},
+		Latency:  load.Latency{Count: 1000, P50: cost, P99: 2 * cost},
+		Verified: load.Verdict{OK: lost == 0, Expected: 1000, Received: 1000 - int64(1000*lost)},
 	}
 	return report.Run{Plan: plan, Peer: peer, Round: round, Report: r}
 }
@@ -131,12 +131,12 @@ func TestJudge(t *testing.T) {
 
 // TestUncounted: who could not be counted is told.
 func TestUncounted(t *testing.T) {
-	counted := &bench.Report{Router: &bench.Process{SyscallsPerMessage: 1}}
-	hidden := &bench.Report{Router: &bench.Process{NoSyscalls: "no permission"}}
-	if why := uncounted([]*bench.Report{counted, {}}); why != "" {
+	counted := &load.Report{Router: &load.Process{SyscallsPerMessage: 1}}
+	hidden := &load.Report{Router: &load.Process{NoSyscalls: "no permission"}}
+	if why := uncounted([]*load.Report{counted, {}}); why != "" {
 		t.Errorf("%q", why)
 	}
-	if why := uncounted([]*bench.Report{counted, hidden}); why != "system calls not counted: no permission" {
+	if why := uncounted([]*load.Report{counted, hidden}); why != "system calls not counted: no permission" {
 		t.Errorf("%q", why)
 	}
 }
@@ -179,14 +179,14 @@ func TestCannotRun(t *testing.T) {
 // TestProcessThatDoesNotListen tells what the process said before it ended.
 func TestProcessThatDoesNotListen(t *testing.T) {
 	p := &Peer{command: func(string, string) []string { return []string{"sh", "-c", "echo out of luck >&2; exit 3"} }}
-	_, err := p.start(context.Background(), "ws", bench.CPUSet{}, t.TempDir()+"/log")
+	_, err := p.start(context.Background(), "ws", load.CPUSet{}, t.TempDir()+"/log")
 	if err == nil || !strings.Contains(err.Error(), "exit status 3: out of luck") {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	p.command = func(string, string) []string { return []string{"sleep", "1000"} }
-	if _, err := p.start(ctx, "ws", bench.CPUSet{}, t.TempDir()+"/log"); !errors.Is(err, context.Canceled) {
+	if _, err := p.start(ctx, "ws", load.CPUSet{}, t.TempDir()+"/log"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -199,11 +199,11 @@ func TestPinnable(t *testing.T) {
 		{"3", "3", "there is no other for the clients; leave the CPUs to the kernel"},
 		{"0-1", "1-2", "routers on CPU 2: this process may only use 0-1"},
 	} {
-		granted, err := bench.ParseCPUs(c.granted)
+		granted, err := load.ParseCPUs(c.granted)
 		if err != nil {
 			t.Fatal(err)
 		}
-		routers, err := bench.ParseCPUs(c.routers)
+		routers, err := load.ParseCPUs(c.routers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestPinnable(t *testing.T) {
 func TestSyscallsTool(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
-	for asked, want := range map[string]string{"auto": bench.SyscallsNone, "no": bench.SyscallsNone} {
+	for asked, want := range map[string]string{"auto": load.SyscallsNone, "no": load.SyscallsNone} {
 		if got, err := SyscallsTool(asked, 10*time.Second); got != want || err != nil {
 			t.Errorf("%s without perf: %q, %v", asked, got, err)
 		}
@@ -234,7 +234,7 @@ func TestSyscallsTool(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "perf"), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for duration, want := range map[time.Duration]string{time.Second: bench.SyscallsNone, 2 * time.Second: bench.SyscallsPerf} {
+	for duration, want := range map[time.Duration]string{time.Second: load.SyscallsNone, 2 * time.Second: load.SyscallsPerf} {
 		if got, err := SyscallsTool("auto", duration); got != want || err != nil {
 			t.Errorf("auto for %v: %q, %v", duration, got, err)
 		}
@@ -260,8 +260,8 @@ func TestTry(t *testing.T) {
 				Name: "a peer", inFlight: map[string]int{},
 				// What listens is of no interest: play does not connect.
 				command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
-				play: func(_ context.Context, _ *Plan, load bench.Load) (*bench.Report, error) {
-					r := &bench.Report{Verified: bench.Verdict{OK: load.InFlight <= c.takes}}
+				play: func(_ context.Context, _ *Plan, o load.Options) (*load.Report, error) {
+					r := &load.Report{Verified: load.Verdict{OK: o.InFlight <= c.takes}}
 					if !r.Verified.OK {
 						r.Verified.Failures = map[string]int64{"events lost": 7}
 					}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -142,4 +142,4 @@ func costs(d *report.Document, peer string) map[string]*costsOf {
 	return all
 }
 
-func machine(r *bench.Report) string { return fmt.Sprintf("%d × %s", r.Where.CPUs, r.Where.CPU) }
+func machine(r *load.Report) string { return fmt.Sprintf("%d × %s", r.Where.CPUs, r.Where.CPU) }

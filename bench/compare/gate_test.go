@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -14,8 +14,8 @@ func document(cpu string, rounds int, cost func(round int) (banyan, floor float6
 	for i := 1; i <= rounds; i++ {
 		b, f := cost(i)
 		for _, r := range []report.Run{run("a name", "banyan", i, b, 0), run("a name", report.FloorName, i, f, 0)} {
-			r.Report.Plan = bench.Plan{Publishers: 1, Subscribers: 100, Serializer: "msgpack"}
-			r.Report.Where = bench.Where{CPU: cpu, CPUs: 2}
+			r.Report.Plan = load.Plan{Publishers: 1, Subscribers: 100, Serializer: "msgpack"}
+			r.Report.Where = load.Where{CPU: cpu, CPUs: 2}
 			d.Runs = append(d.Runs, r)
 		}
 	}
@@ -85,9 +85,9 @@ func TestGate(t *testing.T) {
 func TestGateOfRunsWithFloor(t *testing.T) {
 	versus := func(ratios ...float64) *report.Document {
 		r := run("fanout", "banyan", 1, 250, 0)
-		r.Report.Floor = &bench.Versus{}
+		r.Report.Floor = &load.Versus{}
 		for _, x := range ratios {
-			r.Report.Floor.Rounds = append(r.Report.Floor.Rounds, bench.Round{Ratio: x})
+			r.Report.Floor.Rounds = append(r.Report.Floor.Rounds, load.Round{Ratio: x})
 		}
 		d := report.New("")
 		d.Runs = append(d.Runs, r)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/perf/benchmath"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -23,15 +23,15 @@ type figure struct {
 	name   string
 	better int // +1 higher, -1 lower
 	text   func(float64) string
-	value  func(*bench.Report) float64 // 0: the run does not tell
+	value  func(*load.Report) float64 // 0: the run does not tell
 	// verdict tells of a significant difference, the peer's median being ratio times the first one's.
 	verdict string
 }
 
 func figures(scenario string, rate float64) []figure {
 	many, one := report.Nouns(scenario)
-	router := func(f func(*bench.Process) float64) func(*bench.Report) float64 {
-		return func(r *bench.Report) float64 {
+	router := func(f func(*load.Process) float64) func(*load.Report) float64 {
+		return func(r *load.Report) float64 {
 			if r.Router == nil {
 				return 0
 			}
@@ -45,31 +45,31 @@ func figures(scenario string, rate float64) []figure {
 	return []figure{
 		{
 			"router CPU per " + one, -1, report.Nanos,
-			router(func(p *bench.Process) float64 { return p.CPUPerMessage }), "CPU time per " + one,
+			router(func(p *load.Process) float64 { return p.CPUPerMessage }), "CPU time per " + one,
 		},
 		{
 			many + "/s", +1, report.Grouped,
-			func(r *bench.Report) float64 { return r.PerSecond }, "",
+			func(r *load.Report) float64 { return r.PerSecond }, "",
 		},
 		{
 			"latency p50" + from, -1, report.Micros,
-			func(r *bench.Report) float64 { return r.Latency.P50 }, "",
+			func(r *load.Report) float64 { return r.Latency.P50 }, "",
 		},
 		{
 			"latency p99" + from, -1, report.Micros,
-			func(r *bench.Report) float64 { return r.Latency.P99 }, "",
+			func(r *load.Report) float64 { return r.Latency.P99 }, "",
 		},
 		{
 			"system calls per " + one, -1, func(v float64) string { return fmt.Sprintf("%.4f", v) },
-			router(func(p *bench.Process) float64 { return p.SyscallsPerMessage }), "",
+			router(func(p *load.Process) float64 { return p.SyscallsPerMessage }), "",
 		},
 		{
 			"memory per session", -1, report.Bytes,
-			router(func(p *bench.Process) float64 { return float64(p.RSSPerSession) }), "memory per session",
+			router(func(p *load.Process) float64 { return float64(p.RSSPerSession) }), "memory per session",
 		},
 		{
 			"router memory", -1, report.Bytes,
-			router(func(p *bench.Process) float64 { return float64(p.RSSBytes) }), "",
+			router(func(p *load.Process) float64 { return float64(p.RSSBytes) }), "",
 		},
 	}
 }
@@ -134,7 +134,7 @@ func (o outcome) text(rounds int) string {
 }
 
 // Usable says whether the figures of a run mean something: few enough messages were lost.
-func Usable(r *bench.Report) bool {
+func Usable(r *load.Report) bool {
 	if r.Verified.Received == 0 {
 		return false
 	}
@@ -142,7 +142,7 @@ func Usable(r *bench.Report) bool {
 }
 
 // take gathers a figure of the usable runs.
-func take(reports []*bench.Report, f figure) sample {
+func take(reports []*load.Report, f figure) sample {
 	var s sample
 	for _, r := range reports {
 		if v := f.value(r); v > 0 && Usable(r) {

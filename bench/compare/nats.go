@@ -11,15 +11,15 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // natsStall is how long nothing may arrive after the end before what is missing counts as lost.
 const natsStall = 2 * time.Second
 
-// A natsLoad is a plan under way on NATS: the same windows, payload sizes and checks as the loads of package bench, in NATS' own protocol.
+// A natsLoad is a plan under way on NATS: the same windows, payload sizes and checks as the loads of package load, in NATS' own protocol.
 type natsLoad struct {
-	bench.Load
+	load.Options
 	plan *Plan
 	base time.Time
 	// Open loops send until it ends, with stopped.
@@ -43,9 +43,9 @@ type natsLoad struct {
 }
 
 // playNATS plays a plan against a NATS server.
-func playNATS(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error) {
+func playNATS(ctx context.Context, p *Plan, o load.Options) (*load.Report, error) {
 	l := &natsLoad{
-		Load: load, plan: p, base: time.Now(), failures: map[string]int64{},
+		Options: o, plan: p, base: time.Now(), failures: map[string]int64{},
 		latency: hdrhistogram.New(1000, int64(100*time.Second), 3),
 	}
 	if l.PayloadBytes < natsStampBytes {
@@ -164,7 +164,7 @@ func (p *natsPublisher) run(subjects []string, publishers int) {
 func (l *natsLoad) pace(index, senders int, c *natsConn, send func(sent int64)) {
 	offset := time.Duration(float64(index) / l.Rate * float64(time.Second))
 	now := func() time.Duration { return time.Duration(l.now()) }
-	err := bench.Pace(l.sending, l.Rate/float64(senders), offset, now, func(intended time.Duration) error {
+	err := load.Pace(l.sending, l.Rate/float64(senders), offset, now, func(intended time.Duration) error {
 		send(int64(intended))
 		return nil
 	}, c.flush)
@@ -173,7 +173,7 @@ func (l *natsLoad) pace(index, senders int, c *natsConn, send func(sent int64)) 
 	}
 }
 
-func (l *natsLoad) publish(ctx context.Context, publishers int, t natsTopics) (*bench.Report, error) {
+func (l *natsLoad) publish(ctx context.Context, publishers int, t natsTopics) (*load.Report, error) {
 	each := int64(t.perTopic)
 	before := residentBytes(l.PID)
 	all := make([]*natsPublisher, publishers)
@@ -271,7 +271,7 @@ func (l *natsLoad) subscriber(c *natsConn, all bool, publishers []*natsPublisher
 	}
 }
 
-func (l *natsLoad) rpc(ctx context.Context) (*bench.Report, error) {
+func (l *natsLoad) rpc(ctx context.Context) (*load.Report, error) {
 	callee, err := l.connect(ctx)
 	if err != nil {
 		return nil, err

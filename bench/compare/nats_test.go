@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // A natsFake is the least NATS server that the loads need: exact subjects and a star at the end.
@@ -102,8 +102,8 @@ func (s *natsFake) publish(subject, reply string, payload []byte) {
 	}
 }
 
-func natsTestLoad(url string) bench.Load {
-	return bench.Load{URL: url, PID: os.Getpid(), PayloadBytes: 48, InFlight: 4, Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond}
+func natsTestLoad(url string) load.Options {
+	return load.Options{URL: url, PID: os.Getpid(), PayloadBytes: 48, InFlight: 4, Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond}
 }
 
 func TestNATS(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // cpuTime returns the CPU time that a process has used, from the kernel's clock of that process.
@@ -61,7 +61,7 @@ func (l *natsLoad) read() natsReading {
 }
 
 // measure waits through warm-up and measuring and reports what went through meanwhile; then it stops the senders.
-func (l *natsLoad) measure(ctx context.Context) *bench.Report {
+func (l *natsLoad) measure(ctx context.Context) *load.Report {
 	wait := func(d time.Duration) {
 		t := time.NewTimer(d)
 		defer t.Stop()
@@ -74,12 +74,12 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 	begin := l.read()
 	l.from.Store(begin.at)
 	last := begin
-	var series []bench.Second
+	var series []load.Second
 	for ctx.Err() == nil && time.Duration(last.at-begin.at) < l.Duration {
 		wait(min(time.Second, l.Duration-time.Duration(last.at-begin.at)))
 		now := l.read()
 		took := float64(now.at-last.at) / 1e9
-		series = append(series, bench.Second{
+		series = append(series, load.Second{
 			At: float64(now.at-begin.at) / 1e9, PerSecond: float64(now.received-last.received) / took,
 			RouterCPU: (now.server - last.server).Seconds() / took, ClientCPU: (now.own - last.own).Seconds() / took,
 			RouterRSS: residentBytes(l.PID),
@@ -90,18 +90,18 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 	syscalls, uncounted := l.countSyscalls(ctx)
 	l.stopped.Store(true)
 	l.stop()
-	r := &bench.Report{
-		Schema: bench.Schema, Series: series,
-		Plan:    bench.Plan{URL: l.URL, Loop: "closed", InFlight: l.InFlight, PayloadBytes: l.PayloadBytes},
+	r := &load.Report{
+		Schema: load.Schema, Series: series,
+		Plan:    load.Plan{URL: l.URL, Loop: "closed", InFlight: l.InFlight, PayloadBytes: l.PayloadBytes},
 		Seconds: float64(last.at-begin.at) / 1e9, Operations: last.sent - begin.sent, Received: last.received - begin.received,
-		Router: &bench.Process{
+		Router: &load.Process{
 			PID: l.PID, Name: "nats", RSSBytes: residentBytes(l.PID),
 			SyscallsPerMessage: syscalls, NoSyscalls: uncounted,
 		},
-		Client: bench.Process{PID: os.Getpid(), Name: "banyan", RSSBytes: residentBytes(os.Getpid())},
+		Client: load.Process{PID: os.Getpid(), Name: "banyan", RSSBytes: residentBytes(os.Getpid())},
 		// Not judged: this load does not watch the rest of the machine. The runs of the other peers in the same rounds do.
-		Trust: bench.Trust{OK: true},
-		Where: bench.Where{
+		Trust: load.Trust{OK: true},
+		Where: load.Where{
 			Time: time.Now().UTC().Format(time.RFC3339), OS: runtime.GOOS + "/" + runtime.GOARCH,
 			CPUs: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0), Go: runtime.Version(),
 		},
@@ -109,7 +109,7 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 	if l.Rate > 0 {
 		r.Plan.Loop, r.Plan.InFlight, r.Plan.Rate = "open", 0, l.Rate
 	}
-	use := func(p *bench.Process, used time.Duration) {
+	use := func(p *load.Process, used time.Duration) {
 		p.CPUSeconds = used.Seconds()
 		if r.Seconds > 0 {
 			p.CPUShare = used.Seconds() / r.Seconds
@@ -128,11 +128,11 @@ func (l *natsLoad) measure(ctx context.Context) *bench.Report {
 
 // countSyscalls counts them per message, in a window of its own behind the measured time, or says why it cannot.
 func (l *natsLoad) countSyscalls(ctx context.Context) (perMessage float64, why string) {
-	if l.Syscalls == bench.SyscallsNone || ctx.Err() != nil {
+	if l.Syscalls == load.SyscallsNone || ctx.Err() != nil {
 		return 0, ""
 	}
 	received, at := l.received.Load(), time.Now()
-	perSecond, err := bench.SyscallsOf(ctx, l.Syscalls, l.PID)
+	perSecond, err := load.SyscallsOf(ctx, l.Syscalls, l.PID)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -144,7 +144,7 @@ func (l *natsLoad) countSyscalls(ctx context.Context) (perMessage float64, why s
 }
 
 // finish adds what is known only after the last message has come. The loops have ended.
-func (l *natsLoad) finish(r *bench.Report, expected int64) *bench.Report {
+func (l *natsLoad) finish(r *load.Report, expected int64) *load.Report {
 	h := l.latency
 	micros := func(ns float64) float64 { return math.Round(ns/10) / 100 }
 	q := func(percentile float64) float64 { return micros(float64(h.ValueAtQuantile(percentile))) }
@@ -152,7 +152,7 @@ func (l *natsLoad) finish(r *bench.Report, expected int64) *bench.Report {
 	if l.Rate > 0 {
 		from = "intended send time"
 	}
-	r.Latency = bench.Latency{
+	r.Latency = load.Latency{
 		From: from, Count: h.TotalCount(), Mean: micros(h.Mean()),
 		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: micros(float64(h.Max())),
 	}
@@ -161,7 +161,7 @@ func (l *natsLoad) finish(r *bench.Report, expected int64) *bench.Report {
 			r.Latency.HDR = string(b)
 		}
 	}
-	r.Verified = bench.Verdict{OK: len(l.failures) == 0, Expected: expected, Received: l.received.Load()}
+	r.Verified = load.Verdict{OK: len(l.failures) == 0, Expected: expected, Received: l.received.Load()}
 	if !r.Verified.OK {
 		r.Verified.Failures = l.failures
 	}

@@ -13,7 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 	"banyan/codec"
 )
@@ -33,7 +33,7 @@ type Peer struct {
 	command func(address, transport string) []string // the program first
 	config  string                                   // shown in the report; empty when flags say all
 	scheme  string                                   // of its URL whatever the transport; empty when that is the transport's
-	play    func(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error)
+	play    func(ctx context.Context, p *Plan, o load.Options) (*load.Report, error)
 	argv0   string // what the program is told to be called
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
@@ -79,7 +79,7 @@ var built = map[string]string{
 func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 	p := &Peer{
 		Name: name, argv0: name, inFlight: map[string]int{},
-		play: func(ctx context.Context, p *Plan, load bench.Load) (*bench.Report, error) { return p.run(ctx, load) },
+		play: func(ctx context.Context, p *Plan, o load.Options) (*load.Report, error) { return p.run(ctx, o) },
 	}
 	switch name {
 	case "banyan":

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -17,7 +17,7 @@ type Plan struct {
 	Size     int    // subscribers, publishers, topics, patterns, callers, workers or sessions
 	InFlight int    // per publisher or caller
 
-	// What only some plans have; zero is what the Setup or package bench says.
+	// What only some plans have; zero is what the Setup or package load says.
 	Subscribers  int // of publishers
 	PerTopic     int // of topics
 	Sessions     int // that share the subscriptions of topics
@@ -99,28 +99,28 @@ func (p *Plan) publishers() (publishers, subscribers int) {
 }
 
 // run plays the plan over WAMP.
-func (p *Plan) run(ctx context.Context, load bench.Load) (*bench.Report, error) {
+func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 	switch p.Scenario {
 	case "mixed":
-		return bench.Fanout(ctx, bench.FanoutPlan{Load: load, Subscribers: p.Size, Mixed: true})
+		return load.Fanout(ctx, load.FanoutPlan{Options: o, Subscribers: p.Size, Mixed: true})
 	case "topics":
 		perTopic, sessions := p.topics()
-		return bench.Topics(ctx, bench.TopicsPlan{Load: load, Topics: p.Size, PerTopic: perTopic, Sessions: sessions})
+		return load.Topics(ctx, load.TopicsPlan{Options: o, Topics: p.Size, PerTopic: perTopic, Sessions: sessions})
 	case "patterns":
-		return bench.Patterns(ctx, bench.PatternsPlan{Load: load, Patterns: p.Size, Matching: p.Matching})
+		return load.Patterns(ctx, load.PatternsPlan{Options: o, Patterns: p.Size, Matching: p.Matching})
 	case "rpc":
-		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.Size})
+		return load.RPC(ctx, load.RPCPlan{Options: o, Callers: p.Size})
 	case "progressive":
-		return bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: p.Size, Results: progressiveReplies})
+		return load.RPC(ctx, load.RPCPlan{Options: o, Callers: p.Size, Results: progressiveReplies})
 	case "storm":
-		return bench.Storm(ctx, bench.StormPlan{Load: load, Workers: p.Size})
+		return load.Storm(ctx, load.StormPlan{Options: o, Workers: p.Size})
 	case "idle":
-		return bench.Idle(ctx, bench.IdlePlan{Load: load, Sessions: p.Size})
+		return load.Idle(ctx, load.IdlePlan{Options: o, Sessions: p.Size})
 	case "churn":
-		return bench.Churn(ctx, bench.ChurnPlan{Load: load, Subscribers: p.Size})
+		return load.Churn(ctx, load.ChurnPlan{Options: o, Subscribers: p.Size})
 	case "slow":
-		return bench.Slow(ctx, bench.SlowPlan{Load: load, Subscribers: p.Size})
+		return load.Slow(ctx, load.SlowPlan{Options: o, Subscribers: p.Size})
 	}
 	publishers, subscribers := p.publishers()
-	return bench.Fanout(ctx, bench.FanoutPlan{Load: load, Publishers: publishers, Subscribers: subscribers})
+	return load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: publishers, Subscribers: subscribers})
 }

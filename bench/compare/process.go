@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 const (
@@ -40,7 +40,7 @@ func freeAddress() (string, error) {
 
 // start starts the peer in a group of its own, on some CPUs if there are any in the set, and waits until it accepts connections. What it prints
 // goes into the file log.
-func (p *Peer) start(ctx context.Context, transport string, on bench.CPUSet, log string) (*process, error) {
+func (p *Peer) start(ctx context.Context, transport string, on load.CPUSet, log string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err

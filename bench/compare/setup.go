@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -27,15 +27,15 @@ type Setup struct {
 	PayloadBytes int              // likewise; default 64
 	Warmup       time.Duration
 	Duration     time.Duration
-	Syscalls     string // tool that counts them in a second of its own behind each run: bench.SyscallsNone, …
+	Syscalls     string // tool that counts them in a second of its own behind each run: load.SyscallsNone, …
 
 	// RouterCPUs, when not empty, are where the peers run. PinClients puts the clients on the others.
-	RouterCPUs bench.CPUSet
+	RouterCPUs load.CPUSet
 
 	// Told gets a line about each step. May be nil.
 	Told func(format string, args ...any)
 
-	clientCPUs bench.CPUSet // while PinClients holds
+	clientCPUs load.CPUSet // while PinClients holds
 }
 
 const (
@@ -54,7 +54,7 @@ func (s *Setup) Check() error {
 	if s.RouterCPUs.Count() == 0 {
 		return nil
 	}
-	granted, err := bench.GrantedCPUs()
+	granted, err := load.GrantedCPUs()
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s *Setup) Check() error {
 }
 
 // pinnable says what is wrong with routers on some of the CPUs granted and clients on the others.
-func pinnable(granted, routers bench.CPUSet) error {
+func pinnable(granted, routers load.CPUSet) error {
 	if missing := routers.Without(granted); missing.Count() > 0 {
 		return Usage("routers on CPU %s: this process may only use %s", missing, granted)
 	}
@@ -80,7 +80,7 @@ func (s *Setup) PinClients() (undo func() error, err error) {
 	if s.RouterCPUs.Count() == 0 {
 		return func() error { return nil }, nil
 	}
-	granted, err := bench.GrantedCPUs()
+	granted, err := load.GrantedCPUs()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *Setup) Conditions() []string {
 	if s.RouterCPUs.Count() > 0 {
 		all = append(all, fmt.Sprintf("Routers ran on CPU %s, the clients on CPU %s.", s.RouterCPUs, s.clientCPUs))
 	}
-	if s.Syscalls != bench.SyscallsNone {
+	if s.Syscalls != load.SyscallsNone {
 		all = append(all, fmt.Sprintf("System calls were counted with %s in a second behind each run.", s.Syscalls))
 	}
 	return all
@@ -106,18 +106,18 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 	switch asked {
 	case "auto":
 		if _, err := exec.LookPath("perf"); err != nil || duration < syscallsAutoMin {
-			return bench.SyscallsNone, nil
+			return load.SyscallsNone, nil
 		}
-		return bench.SyscallsPerf, nil
+		return load.SyscallsPerf, nil
 	case "no":
-		return bench.SyscallsNone, nil
-	case bench.SyscallsPerf, bench.SyscallsStrace:
+		return load.SyscallsNone, nil
+	case load.SyscallsPerf, load.SyscallsStrace:
 		if _, err := exec.LookPath(asked); err != nil {
 			return "", Usage("system calls counted by %s: it is not installed", asked)
 		}
 		return asked, nil
 	}
-	return "", Usage("system calls counted by %q: use no, auto, %s or %s", asked, bench.SyscallsPerf, bench.SyscallsStrace)
+	return "", Usage("system calls counted by %q: use no, auto, %s or %s", asked, load.SyscallsPerf, load.SyscallsStrace)
 }
 
 const syscallsAutoMin = 2 * time.Second
@@ -129,7 +129,7 @@ func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err 
 	for n := plan.InFlight; ; n = max(n/4, 1) {
 		p.inFlight[plan.Name] = n
 		trial := *s
-		trial.Duration, trial.Syscalls = min(trialTime, s.Duration), bench.SyscallsNone
+		trial.Duration, trial.Syscalls = min(trialTime, s.Duration), load.SyscallsNone
 		r, err := trial.once(ctx, plan, p, trialStall)
 		if err != nil {
 			return "", err
@@ -155,25 +155,25 @@ func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err 
 }
 
 // Once runs a plan once on a fresh process.
-func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*bench.Report, error) {
+func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, error) {
 	return s.once(ctx, plan, p, 0)
 }
 
-// once is Once with a bench.Load's Stall.
-func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (r *bench.Report, err error) {
+// once is Once with a load.Options's Stall.
+func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (r *load.Report, err error) {
 	transport := cmp.Or(plan.Transport, s.Transport, "ws")
 	process, err := p.start(ctx, transport, s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, process.stop()) }()
-	load := bench.Load{
+	o := load.Options{
 		URL: process.url, Realm: realm, Serializer: cmp.Or(plan.Serializer, s.Serializer), PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
 		InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate, Warmup: s.Warmup, Duration: s.Duration,
 		Syscalls: s.Syscalls, Stall: stall,
 	}
 	if !p.workers {
-		load.PID = process.cmd.Process.Pid
+		o.PID = process.cmd.Process.Pid
 	}
-	return p.play(ctx, plan, load)
+	return p.play(ctx, plan, o)
 }

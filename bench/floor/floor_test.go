@@ -9,9 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"banyan/bench"
 	"banyan/bench/client"
 	"banyan/bench/floor"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -37,9 +37,9 @@ func start(t *testing.T, address string) string {
 	return s.Addr().String()
 }
 
-// load is a load of some hundredths of a second.
-func load(url string, ser codec.Serializer, payload int) bench.Load {
-	return bench.Load{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1, Duration: 40 * time.Millisecond}
+// options are those of a load of some hundredths of a second.
+func options(url string, ser codec.Serializer, payload int) load.Options {
+	return load.Options{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1, Duration: 40 * time.Millisecond}
 }
 
 // TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and serializer, with payloads
@@ -52,16 +52,16 @@ func TestFloorMovesTheBytes(t *testing.T) {
 		for i, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 			payload := []int{64, 300, 100_000}[i]
 			name := fmt.Sprintf("%s %s", strings.SplitN(url, ":", 2)[0], client.SerializerName(ser))
-			l := load(url, ser, payload)
-			r, err := bench.Fanout(t.Context(), bench.FanoutPlan{Load: l, Publishers: 2, Subscribers: 3})
+			l := options(url, ser, payload)
+			r, err := load.Fanout(t.Context(), load.FanoutPlan{Options: l, Publishers: 2, Subscribers: 3})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if !r.Verified.OK || r.Verified.Received == 0 {
 				t.Errorf("%s: %+v", name, r.Verified)
 			}
-			l = load(url, ser, payload)
-			r, err = bench.RPC(t.Context(), bench.RPCPlan{Load: l, Callers: 3, Callees: 2})
+			l = options(url, ser, payload)
+			r, err = load.RPC(t.Context(), load.RPCPlan{Options: l, Callers: 3, Callees: 2})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -71,8 +71,8 @@ func TestFloorMovesTheBytes(t *testing.T) {
 			if !strings.HasPrefix(url, "ws:") {
 				continue // results do not care how they are framed
 			}
-			l = load(url, ser, payload)
-			r, err = bench.RPC(t.Context(), bench.RPCPlan{Load: l, Results: 4})
+			l = options(url, ser, payload)
+			r, err = load.RPC(t.Context(), load.RPCPlan{Options: l, Results: 4})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -88,17 +88,17 @@ func TestFloorCarriesSessions(t *testing.T) {
 	t.Parallel()
 	addr := start(t, "127.0.0.1:0")
 	for _, url := range []string{"ws://" + addr + "/ws", "rs://" + addr} {
-		l := load(url, codec.MessagePack, 64)
-		r, err := bench.Storm(t.Context(), bench.StormPlan{Load: l})
+		l := options(url, codec.MessagePack, 64)
+		r, err := load.Storm(t.Context(), load.StormPlan{Options: l})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !r.Verified.OK || r.Verified.Received == 0 {
 			t.Errorf("%+v", r.Verified)
 		}
-		l = load(url, codec.CBOR, 64)
+		l = options(url, codec.CBOR, 64)
 		l.Duration = 10 * time.Millisecond
-		r, err = bench.Idle(t.Context(), bench.IdlePlan{Load: l, Sessions: 300})
+		r, err = load.Idle(t.Context(), load.IdlePlan{Options: l, Sessions: 300})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // Benchstat writes a line for each run in the format of Go benchmarks, so that benchstat compares two files, or two peers of one file with
@@ -44,7 +44,7 @@ func units(d *Document) []string {
 	return all
 }
 
-func line(w io.Writer, peer string, r *bench.Report) {
+func line(w io.Writer, peer string, r *load.Report) {
 	many, one := Nouns(r.Scenario)
 	fmt.Fprintf(w, "Benchmark%s/peer=%s 1", Key(r), word(peer))
 	if r.Received > 0 {
@@ -73,10 +73,10 @@ func line(w io.Writer, peer string, r *bench.Report) {
 }
 
 // unit names a scenario's own figure; two figures of one run may have the same unit, which a line may not.
-func unit(f bench.Figure) string { return word(f.Name) + "-" + word(f.Unit) }
+func unit(f load.Figure) string { return word(f.Name) + "-" + word(f.Unit) }
 
 // Key names what was run, so that runs of one key may be compared: scenario, sizes, serializer, transport.
-func Key(r *bench.Report) string {
+func Key(r *load.Report) string {
 	p := &r.Plan
 	var b strings.Builder
 	name := []rune(word(r.Scenario))

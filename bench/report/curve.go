@@ -7,7 +7,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // A curve is the latency of one peer by percentile.
@@ -38,7 +38,7 @@ func newCurve(h *hdrhistogram.Histogram) curve {
 }
 
 // histogram returns the latencies of a run in nanoseconds, nil when it has none.
-func histogram(r *bench.Report) (*hdrhistogram.Histogram, error) {
+func histogram(r *load.Report) (*hdrhistogram.Histogram, error) {
 	if r.Latency.HDR == "" {
 		return nil, nil
 	}
@@ -54,7 +54,7 @@ func histogram(r *bench.Report) (*hdrhistogram.Histogram, error) {
 }
 
 // merged returns all latencies of several runs as one histogram, nil when they have none.
-func merged(reports []*bench.Report) (*hdrhistogram.Histogram, error) {
+func merged(reports []*load.Report) (*hdrhistogram.Histogram, error) {
 	var all *hdrhistogram.Histogram
 	for _, r := range reports {
 		h, err := histogram(r)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // Schema names the form of a Document in JSON.
@@ -41,10 +41,10 @@ type Peer struct {
 
 // A Run is one report and where it belongs.
 type Run struct {
-	Plan   string        `json:"plan"` // name within the document, such as "fanout"
-	Peer   string        `json:"peer"`
-	Round  int           `json:"round"` // from 1
-	Report *bench.Report `json:"report"`
+	Plan   string       `json:"plan"` // name within the document, such as "fanout"
+	Peer   string       `json:"peer"`
+	Round  int          `json:"round"` // from 1
+	Report *load.Report `json:"report"`
 }
 
 // A Table compares the peers on one plan: a row for each figure, a cell for each peer.
@@ -81,7 +81,7 @@ const (
 )
 
 // New returns a document of single runs, one plan each, named by the scenario.
-func New(command string, reports ...*bench.Report) *Document {
+func New(command string, reports ...*load.Report) *Document {
 	d := &Document{Schema: Schema, Created: time.Now().UTC().Format(time.RFC3339), Command: command}
 	for _, r := range reports {
 		peer := "router"
@@ -118,14 +118,14 @@ func Read(r io.Reader) (*Document, error) {
 			}
 		}
 		return d, nil
-	case bench.Schema:
-		one := &bench.Report{}
+	case load.Schema:
+		one := &load.Report{}
 		if err := json.Unmarshal(b, one); err != nil {
 			return nil, fmt.Errorf("report: %w", err)
 		}
 		return New("", one), nil
 	}
-	return nil, fmt.Errorf("report: schema %q: want %q or %q", head.Schema, Schema, bench.Schema)
+	return nil, fmt.Errorf("report: schema %q: want %q or %q", head.Schema, Schema, load.Schema)
 }
 
 // plans returns the plans in the order in which they first ran.
@@ -151,8 +151,8 @@ func (d *Document) peersOf(plan string) []string {
 }
 
 // Of returns the reports of one peer on one plan, by round.
-func (d *Document) Of(plan, peer string) []*bench.Report {
-	var reports []*bench.Report
+func (d *Document) Of(plan, peer string) []*load.Report {
+	var reports []*load.Report
 	for _, r := range d.Runs {
 		if r.Plan == plan && r.Peer == peer {
 			reports = append(reports, r.Report)
@@ -175,10 +175,10 @@ func Median(values []float64) float64 {
 }
 
 // Nouns are what a scenario counts.
-func Nouns(scenario string) (many, one string) { return (&bench.Report{Scenario: scenario}).Nouns() }
+func Nouns(scenario string) (many, one string) { return (&load.Report{Scenario: scenario}).Nouns() }
 
 // Describe tells a plan in a line.
-func Describe(r *bench.Report) string {
+func Describe(r *load.Report) string {
 	p := &r.Plan
 	parts := []string{p.Shape()}
 	if p.Loop == "open" {
@@ -216,7 +216,7 @@ func transport(url string) string {
 }
 
 // sentence says what one run found.
-func sentence(peer string, r *bench.Report) string {
+func sentence(peer string, r *load.Report) string {
 	many, one := Nouns(r.Scenario)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", r.Scenario)

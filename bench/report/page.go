@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // The page is one file: script and style are in it, so that it opens anywhere and at any time. SHA-256 of what is not ours:
@@ -223,7 +223,7 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 }
 
 // medianOf returns the median of a figure over runs.
-func medianOf(reports []*bench.Report, f func(*bench.Report) float64) float64 {
+func medianOf(reports []*load.Report, f func(*load.Report) float64) float64 {
 	values := make([]float64, len(reports))
 	for i, r := range reports {
 		values[i] = f(r)
@@ -231,7 +231,7 @@ func medianOf(reports []*bench.Report, f func(*bench.Report) float64) float64 {
 	return Median(values)
 }
 
-func routerCost(r *bench.Report) float64 {
+func routerCost(r *load.Report) float64 {
 	if r.Router == nil {
 		return 0
 	}
@@ -250,23 +250,23 @@ func floorCost(d *Document, plan string) float64 {
 // FloorName is the name of the peer that moves the same bytes without routing.
 const FloorName = "floor"
 
-func summarize(peer string, reports []*bench.Report, floor float64) peerView {
+func summarize(peer string, reports []*load.Report, floor float64) peerView {
 	_, one := Nouns(reports[0].Scenario)
-	m := func(f func(*bench.Report) float64) float64 { return medianOf(reports, f) }
-	latency := func(f func(*bench.Latency) float64) string {
+	m := func(f func(*load.Report) float64) float64 { return medianOf(reports, f) }
+	latency := func(f func(*load.Latency) float64) string {
 		if reports[0].Latency.Count == 0 {
 			return "–"
 		}
-		return Micros(m(func(r *bench.Report) float64 { return f(&r.Latency) }))
+		return Micros(m(func(r *load.Report) float64 { return f(&r.Latency) }))
 	}
 	s := peerView{
 		Name: peer, Runs: len(reports), Verified: true, PerSecond: "–",
-		P50:  latency(func(l *bench.Latency) float64 { return l.P50 }),
-		P99:  latency(func(l *bench.Latency) float64 { return l.P99 }),
-		P999: latency(func(l *bench.Latency) float64 { return l.P999 }),
-		Max:  latency(func(l *bench.Latency) float64 { return l.Max }),
+		P50:  latency(func(l *load.Latency) float64 { return l.P50 }),
+		P99:  latency(func(l *load.Latency) float64 { return l.P99 }),
+		P999: latency(func(l *load.Latency) float64 { return l.P999 }),
+		Max:  latency(func(l *load.Latency) float64 { return l.Max }),
 	}
-	if rate := m(func(r *bench.Report) float64 { return r.PerSecond }); rate > 0 {
+	if rate := m(func(r *load.Report) float64 { return r.PerSecond }); rate > 0 {
 		s.PerSecond = Grouped(rate)
 	}
 	cost := m(routerCost)
@@ -277,13 +277,13 @@ func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 	case cost == 0:
 		s.Router.Text = "–"
 	}
-	client := m(func(r *bench.Report) float64 { return r.Client.CPUPerMessage })
+	client := m(func(r *load.Report) float64 { return r.Client.CPUPerMessage })
 	s.Client = bar{value: client, Text: Nanos(client) + " per " + one}
 	switch {
 	case floor > 0 && cost > 0:
 		s.Floor = Times(cost / floor)
 	case reports[0].Floor != nil:
-		s.Floor = Times(m(func(r *bench.Report) float64 {
+		s.Floor = Times(m(func(r *load.Report) float64 {
 			if r.Floor == nil {
 				return 0
 			}
@@ -291,14 +291,14 @@ func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 		}))
 	}
 	if reports[0].Router != nil {
-		rss := m(func(r *bench.Report) float64 { return float64(r.Router.RSSBytes) })
+		rss := m(func(r *load.Report) float64 { return float64(r.Router.RSSBytes) })
 		s.Memory = bar{value: rss, Text: Bytes(rss) + " resident"}
-		if per := m(func(r *bench.Report) float64 { return float64(r.Router.RSSPerSession) }); per > 0 {
+		if per := m(func(r *load.Report) float64 { return float64(r.Router.RSSPerSession) }); per > 0 {
 			s.Memory.Text += ", " + Bytes(per) + " per idle session"
 		}
 	}
 	for i, f := range reports[0].Figures {
-		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%s %s", short(m(func(r *bench.Report) float64 {
+		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%s %s", short(m(func(r *load.Report) float64 {
 			if i < len(r.Figures) {
 				return r.Figures[i].Value
 			}
@@ -319,7 +319,7 @@ func summarize(peer string, reports []*bench.Report, floor float64) peerView {
 }
 
 // warnings tells what spoils the figures of a peer.
-func warnings(peer string, reports []*bench.Report) []string {
+func warnings(peer string, reports []*load.Report) []string {
 	var out []string
 	for i, r := range reports {
 		round := ""
@@ -382,9 +382,9 @@ func sortedKeys(m map[string]int64) []string {
 }
 
 // middle returns the run of median throughput.
-func middle(reports []*bench.Report) *bench.Report {
+func middle(reports []*load.Report) *load.Report {
 	sorted := slices.Clone(reports)
-	slices.SortStableFunc(sorted, func(a, b *bench.Report) int {
+	slices.SortStableFunc(sorted, func(a, b *load.Report) int {
 		if a.PerSecond < b.PerSecond {
 			return -1
 		} else if a.PerSecond > b.PerSecond {
@@ -395,7 +395,7 @@ func middle(reports []*bench.Report) *bench.Report {
 	return sorted[len(sorted)/2]
 }
 
-func perSecond(r *bench.Report) curve {
+func perSecond(r *load.Report) curve {
 	var c curve
 	for _, s := range r.Series {
 		c.Nines = append(c.Nines, s.At)

@@ -16,11 +16,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // aRun is a report of a fan-out whose latencies are 1 to n microseconds.
-func aRun(t *testing.T, pid int, name string, cost float64, n int64) *bench.Report {
+func aRun(t *testing.T, pid int, name string, cost float64, n int64) *load.Report {
 	t.Helper()
 	h := hdrhistogram.New(1000, 1e11, 3)
 	for i := range n {
@@ -32,22 +32,22 @@ func aRun(t *testing.T, pid int, name string, cost float64, n int64) *bench.Repo
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench.Report{
-		Schema: bench.Schema, Scenario: "fanout",
-		Plan: bench.Plan{
+	return &load.Report{
+		Schema: load.Schema, Scenario: "fanout",
+		Plan: load.Plan{
 			URL: "ws://127.0.0.1:8080/ws", Serializer: "msgpack", Loop: "closed", InFlight: 32,
 			PayloadBytes: 64, Publishers: 1, Subscribers: 1000,
 		},
 		Seconds: 3, Operations: 1000, Received: 1_000_000, PerSecond: 1234567,
-		Latency: bench.Latency{From: "send time", Count: n, P50: 500, P90: 900, P99: 1990, P999: 2999, Max: float64(n), HDR: string(b)},
-		Series:  []bench.Second{{At: 1, PerSecond: 1e6}, {At: 2, PerSecond: 1.2e6}},
-		Router:  &bench.Process{PID: pid, Name: name, CPUPerMessage: cost, RSSBytes: 16 << 20, RSSPerSession: 3072},
-		Client:  bench.Process{CPUPerMessage: 400},
-		Verified: bench.Verdict{
+		Latency: load.Latency{From: "send time", Count: n, P50: 500, P90: 900, P99: 1990, P999: 2999, Max: float64(n), HDR: string(b)},
+		Series:  []load.Second{{At: 1, PerSecond: 1e6}, {At: 2, PerSecond: 1.2e6}},
+		Router:  &load.Process{PID: pid, Name: name, CPUPerMessage: cost, RSSBytes: 16 << 20, RSSPerSession: 3072},
+		Client:  load.Process{CPUPerMessage: 400},
+		Verified: load.Verdict{
 			OK: true, Expected: 1_000_000, Received: 1_000_000,
 		},
-		Trust: bench.Trust{Judged: true, OK: true},
-		Where: bench.Where{OS: "linux/amd64", CPU: "A CPU", CPUs: 2, Go: "go1.26", Memory: 1 << 30},
+		Trust: load.Trust{Judged: true, OK: true},
+		Where: load.Where{OS: "linux/amd64", CPU: "A CPU", CPUs: 2, Go: "go1.26", Memory: 1 << 30},
 	}
 }
 
@@ -72,8 +72,8 @@ func aDocument(t *testing.T) *Document {
 
 func TestPage(t *testing.T) {
 	d := aDocument(t)
-	d.Runs[1].Report.Trust = bench.Trust{Judged: true, Reasons: []string{"other programs used 91 % of a CPU"}}
-	d.Runs[1].Report.Verified = bench.Verdict{Failures: map[string]int64{"events lost": 3}}
+	d.Runs[1].Report.Trust = load.Trust{Judged: true, Reasons: []string{"other programs used 91 % of a CPU"}}
+	d.Runs[1].Report.Verified = load.Verdict{Failures: map[string]int64{"events lost": 3}}
 	var b bytes.Buffer
 	if err := d.HTML(&b); err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func TestReadSingleReport(t *testing.T) {
 // TestBenchstat reads the lines as benchstat does: a name, a count, pairs of value and unit, no unit twice.
 func TestBenchstat(t *testing.T) {
 	d := aDocument(t)
-	d.Runs[0].Report.Figures = []bench.Figure{{Name: "cycle p99", Value: 1.5, Unit: "us"}, {Name: "cycle cost", Value: 2, Unit: "us"}}
+	d.Runs[0].Report.Figures = []load.Figure{{Name: "cycle p99", Value: 1.5, Unit: "us"}, {Name: "cycle cost", Value: 2, Unit: "us"}}
 	var b bytes.Buffer
 	if err := d.Benchstat(&b); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // A Target is one line of a table of targets: a figure of some work, and what is asked of it.
@@ -77,7 +77,7 @@ func (t *Target) Line() string {
 	verdict = strings.Join(append([]string{verdict}, t.remarks()...), "; ")
 	median, spread := "–", ""
 	if t.has() {
-		median, spread = bench.PlainNumber(t.Median), fmt.Sprintf("(%s to %s)", bench.PlainNumber(t.Min), bench.PlainNumber(t.Max))
+		median, spread = load.PlainNumber(t.Median), fmt.Sprintf("(%s to %s)", load.PlainNumber(t.Min), load.PlainNumber(t.Max))
 	}
 	return fmt.Sprintf("%-40s  %-24s %7s  %-13s %-18s %s", t.Work, t.Figure, median, t.Asked(), spread, verdict)
 }
@@ -144,7 +144,7 @@ const usedMark = 80
 func newTargetView(t *Target) targetView {
 	v := targetView{Work: t.Work, Figure: t.Figure, Asked: t.Asked(), Verdict: t.Verdict, Remarks: t.remarks(), Class: "absent", Min: "–", Median: "–", Max: "–"}
 	if t.has() {
-		v.Min, v.Median, v.Max = bench.PlainNumber(t.Min), bench.PlainNumber(t.Median), bench.PlainNumber(t.Max)
+		v.Min, v.Median, v.Max = load.PlainNumber(t.Min), load.PlainNumber(t.Median), load.PlainNumber(t.Max)
 		used := t.Median / t.Limit
 		if t.AtLeast {
 			used = t.Limit / t.Median

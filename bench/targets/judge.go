@@ -6,8 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"banyan/bench"
 	"banyan/bench/compare"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -22,9 +22,9 @@ type side struct {
 	name  string
 	peer  string // compare's name of it
 	plan  *compare.Plan
-	tried bool            // with fewer in flight if need be
-	runs  []*bench.Report // by round; nil where it did not run
-	out   error           // why it did not run to the end
+	tried bool           // with fewer in flight if need be
+	runs  []*load.Report // by round; nil where it did not run
+	out   error          // why it did not run to the end
 	note  string
 }
 
@@ -67,7 +67,7 @@ func (c *check) judge(t *report.Target, own, other *side) {
 		pair = pair[:1]
 	}
 	for _, s := range pair {
-		var beyond *bench.UsageError // the machine does not allow it
+		var beyond *load.UsageError // the machine does not allow it
 		switch {
 		case s.out == nil:
 		case s.peer == ours && !errors.As(s.out, &beyond):
@@ -112,7 +112,7 @@ func (c *check) judge(t *report.Target, own, other *side) {
 		t.Verdict = report.Met
 	}
 	if c.meets(t.Min) != c.meets(t.Max) && t.Max-t.Min > apartMax*t.Median {
-		t.Doubts = append(t.Doubts, fmt.Sprintf("the rounds disagree: %s to %s", bench.PlainNumber(t.Min), bench.PlainNumber(t.Max)))
+		t.Doubts = append(t.Doubts, fmt.Sprintf("the rounds disagree: %s to %s", load.PlainNumber(t.Min), load.PlainNumber(t.Max)))
 	}
 }
 
@@ -122,7 +122,7 @@ func (c *check) compareFloor(t *report.Target, floor, peer *side) {
 		return
 	}
 	if values, _, _ := c.values(floor, peer); len(values) > 0 {
-		t.Notes = append(t.Notes, "the floor reaches "+bench.PlainNumber(round3(report.Median(values))))
+		t.Notes = append(t.Notes, "the floor reaches "+load.PlainNumber(round3(report.Median(values))))
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *check) values(own, other *side) (values []float64, doubts [][]string, w
 	return values, doubts, why
 }
 
-func lost(r *bench.Report) int64 { return r.Verified.Expected - r.Verified.Received }
+func lost(r *load.Report) int64 { return r.Verified.Expected - r.Verified.Received }
 
 // failures counts what went wrong in all rounds.
 func (s *side) failures() (n int64) {

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"banyan/bench"
 	"banyan/bench/compare"
+	"banyan/bench/load"
 	"banyan/bench/report"
 	"banyan/codec"
 )
@@ -23,7 +23,7 @@ type row struct {
 // peer's name it is the other way round, the peer's figure as a multiple of ours; empty, ours alone.
 type check struct {
 	figure  string
-	of      func(*bench.Report) float64 // NaN when the report does not tell
+	of      func(*load.Report) float64 // NaN when the report does not tell
 	with    string
 	limit   float64
 	atLeast bool // limit or more; otherwise limit or less
@@ -32,7 +32,7 @@ type check struct {
 // ours is the name of the router whose targets these are, among compare's.
 const ours = "banyan"
 
-func cpu(r *bench.Report) float64 {
+func cpu(r *load.Report) float64 {
 	if r.Router == nil {
 		return math.NaN()
 	}
@@ -49,13 +49,13 @@ func dearer(peer string, limit float64) check {
 	return check{peer + "'s cost / ours", cpu, peer, limit, true}
 }
 
-func p50(r *bench.Report) float64 { return r.Latency.P50 }
+func p50(r *load.Report) float64 { return r.Latency.P50 }
 
-func p99(r *bench.Report) float64 { return r.Latency.P99 }
+func p99(r *load.Report) float64 { return r.Latency.P99 }
 
 // alone asks that a scenario's own figure is at most limit.
 func alone(figure, name string, limit float64) check {
-	return check{figure, func(r *bench.Report) float64 {
+	return check{figure, func(r *load.Report) float64 {
 		for _, f := range r.Figures {
 			if f.Name == name {
 				return f.Value
@@ -65,7 +65,7 @@ func alone(figure, name string, limit float64) check {
 	}, "", limit, false}
 }
 
-func perSession(r *bench.Report) float64 {
+func perSession(r *load.Report) float64 {
 	if r.Router == nil {
 		return math.NaN()
 	}

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"banyan/bench"
 	"banyan/bench/compare"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -45,7 +45,7 @@ type stage interface {
 	describe(peer string) report.Peer
 	// try plays plan for a moment and finds out how much the peer takes.
 	try(ctx context.Context, plan *compare.Plan, peer string) (note string, err error)
-	once(ctx context.Context, plan *compare.Plan, peer string) (*bench.Report, error)
+	once(ctx context.Context, plan *compare.Plan, peer string) (*load.Report, error)
 }
 
 // Run measures. The document holds what was found, also when the error says that it was interrupted.
@@ -66,7 +66,7 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	if o.Step == nil {
 		o.Step = func(Step) {}
 	}
-	all := table(bench.IdleMax())
+	all := table(load.IdleMax())
 	for _, p := range o.Peers {
 		if !slices.Contains(compare.Names(), p) {
 			return nil, compare.Usage("peer %q: must be one of %v", p, compare.Names())
@@ -235,7 +235,7 @@ func (m *measuring) measure(ctx context.Context, number int, r *row, sides []*si
 
 // pin puts everything on one CPU.
 func pin() (undo func() error, err error) {
-	granted, err := bench.GrantedCPUs()
+	granted, err := load.GrantedCPUs()
 	if err != nil {
 		return nil, err
 	}
@@ -261,6 +261,6 @@ func (p *processes) try(ctx context.Context, plan *compare.Plan, peer string) (n
 	return note, err
 }
 
-func (p *processes) once(ctx context.Context, plan *compare.Plan, peer string) (*bench.Report, error) {
+func (p *processes) once(ctx context.Context, plan *compare.Plan, peer string) (*load.Report, error) {
 	return p.Once(ctx, plan, p.peers[peer])
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"banyan/bench"
 	"banyan/bench/compare"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -36,7 +36,7 @@ func (f *fake) try(_ context.Context, plan *compare.Plan, peer string) (string, 
 	return f.notes[peer], nil
 }
 
-func (f *fake) once(_ context.Context, plan *compare.Plan, peer string) (*bench.Report, error) {
+func (f *fake) once(_ context.Context, plan *compare.Plan, peer string) (*load.Report, error) {
 	f.runs = append(f.runs, plan.Name+"/"+peer)
 	if f.after != nil {
 		f.after(len(f.runs))
@@ -44,19 +44,19 @@ func (f *fake) once(_ context.Context, plan *compare.Plan, peer string) (*bench.
 	if err := f.broken[peer]; err != nil {
 		return nil, err
 	}
-	r := &bench.Report{
-		Scenario: plan.Scenario, Plan: bench.Plan{InFlight: plan.InFlight},
-		Latency:  bench.Latency{P50: f.cost[peer] / 10, P99: f.cost[peer]},
-		Router:   &bench.Process{CPUPerMessage: f.cost[peer], RSSPerSession: 2048},
-		Figures:  []bench.Figure{{Name: "after", Value: 1}, {Name: "cost", Value: 5}, {Name: "p99 ratio", Value: 1.05}},
-		Verified: bench.Verdict{OK: true, Expected: 1000, Received: 1000},
-		Trust:    bench.Trust{Judged: true, OK: true},
+	r := &load.Report{
+		Scenario: plan.Scenario, Plan: load.Plan{InFlight: plan.InFlight},
+		Latency:  load.Latency{P50: f.cost[peer] / 10, P99: f.cost[peer]},
+		Router:   &load.Process{CPUPerMessage: f.cost[peer], RSSPerSession: 2048},
+		Figures:  []load.Figure{{Name: "after", Value: 1}, {Name: "cost", Value: 5}, {Name: "p99 ratio", Value: 1.05}},
+		Verified: load.Verdict{OK: true, Expected: 1000, Received: 1000},
+		Trust:    load.Trust{Judged: true, OK: true},
 	}
 	if n := f.lose[peer]; n > 0 {
-		r.Verified = bench.Verdict{Expected: 1000, Received: 1000 - n, Failures: map[string]int64{"events lost": n}}
+		r.Verified = load.Verdict{Expected: 1000, Received: 1000 - n, Failures: map[string]int64{"events lost": n}}
 	}
 	if why := f.doubt[peer]; why != "" && len(f.runs) > f.calm {
-		r.Trust = bench.Trust{Judged: true, OtherCPU: 0.5, Reasons: []string{why}}
+		r.Trust = load.Trust{Judged: true, OtherCPU: 0.5, Reasons: []string{why}}
 	}
 	return r, nil
 }
@@ -233,7 +233,7 @@ func TestVerdicts(t *testing.T) {
 			map[string]string{"cost / floor": "failed 0 round 1: broken", "nats's cost / ours": "failed 0 round 1: broken"},
 		},
 		"ours is beyond the machine": {
-			func(f *fake) { f.broken = map[string]error{"banyan": &bench.UsageError{}} },
+			func(f *fake) { f.broken = map[string]error{"banyan": &load.UsageError{}} },
 			map[string]string{"cost / floor": "not measured 0 round 1: "},
 		},
 		"ours loses one": {
@@ -294,7 +294,7 @@ func TestRoundsDisagree(t *testing.T) {
 	ran := func(name string, costs ...float64) *side {
 		s := &side{name: name, peer: name}
 		for _, c := range costs {
-			s.runs = append(s.runs, &bench.Report{Router: &bench.Process{CPUPerMessage: c}, Verified: bench.Verdict{OK: true, Expected: 1, Received: 1}})
+			s.runs = append(s.runs, &load.Report{Router: &load.Process{CPUPerMessage: c}, Verified: load.Verdict{OK: true, Expected: 1, Received: 1}})
 		}
 		return s
 	}
@@ -352,7 +352,7 @@ func TestUsage(t *testing.T) {
 
 // TestNoFigures: a router whose process is not known leaves the table unmeasured.
 func TestNoFigures(t *testing.T) {
-	unknown := &side{name: ours, peer: ours, runs: []*bench.Report{{NoRouter: "it hides", Verified: bench.Verdict{OK: true}}}}
+	unknown := &side{name: ours, peer: ours, runs: []*load.Report{{NoRouter: "it hides", Verified: load.Verdict{OK: true}}}}
 	r := idleRow(10, "")
 	for _, target := range r.judge([]*side{unknown}) {
 		if target.Verdict != report.NotMeasured || !strings.Contains(target.Why, "it hides") {

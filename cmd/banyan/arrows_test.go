@@ -19,18 +19,19 @@ var arrows = map[string][]string{
 	"banyan/realm/realmtest":  {"banyan/codec", "banyan/engine/port", "banyan/realm"},
 	"banyan/realm/transcript": {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
 	"banyan/bench/client":     {"banyan/codec", "github.com/gobwas/ws"},
-	"banyan/bench":            {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
-	"banyan/bench/report":     {"banyan/bench", "github.com/HdrHistogram/hdrhistogram-go"},
-	"banyan/bench/compare":    {"banyan/bench", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
-	"banyan/bench/targets":    {"banyan/bench", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
+	"banyan/bench/load":       {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/floor":      {"golang.org/x/sys/unix", "banyan/codec"},
+	"banyan/bench/report":     {"banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
+	"banyan/bench/compare":    {"banyan/bench/load", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
+	"banyan/bench/targets":    {"banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }
 
 // neverReached says what must not be reached through others either.
 var neverReached = map[string][]string{
-	"banyan/codec": {"net", "banyan/engine", "banyan/realm"},
-	"banyan/realm": {"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
-	"banyan/bench": {"banyan/realm"},
+	"banyan/codec":      {"net", "banyan/engine", "banyan/realm"},
+	"banyan/realm":      {"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+	"banyan/bench/load": {"banyan/realm"},
 }
 
 // A listed package is what go list tells.

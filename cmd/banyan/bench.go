@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 func newBench() *cobra.Command {
@@ -41,7 +41,7 @@ func newBench() *cobra.Command {
 // loadFlags are the flags that scenarios have in common.
 type loadFlags struct {
 	connection
-	load     bench.Load
+	common   load.Options
 	asJSON   bool
 	quiet    bool
 	lenient  bool
@@ -59,12 +59,12 @@ type loadFlags struct {
 func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	l.connection.flags(cmd, "msgpack")
 	f := cmd.Flags()
-	f.IntVar(&l.load.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
-	f.IntVar(&l.load.InFlight, "inflight", 32, "closed loop: messages in flight per "+perSender)
-	f.Float64Var(&l.load.Rate, "rate", 0, "open loop: messages per second, all senders together; 0 is the closed loop")
-	f.DurationVar(&l.load.Duration, "duration", 5*time.Second, "time of measuring; 0 until Ctrl-C")
-	f.DurationVar(&l.load.Warmup, "warmup", time.Second, "time before measuring")
-	f.IntVar(&l.load.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
+	f.IntVar(&l.common.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
+	f.IntVar(&l.common.InFlight, "inflight", 32, "closed loop: messages in flight per "+perSender)
+	f.Float64Var(&l.common.Rate, "rate", 0, "open loop: messages per second, all senders together; 0 is the closed loop")
+	f.DurationVar(&l.common.Duration, "duration", 5*time.Second, "time of measuring; 0 until Ctrl-C")
+	f.DurationVar(&l.common.Warmup, "warmup", time.Second, "time before measuring")
+	f.IntVar(&l.common.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
 	f.StringVar(&l.syscalls, "syscalls", "auto", "count the router's system calls for a second after measuring: no, perf, strace (slows the router\n"+
@@ -91,35 +91,35 @@ func redefault(cmd *cobra.Command, name, value string) {
 }
 
 // plan completes the load from the flags.
-func (l *loadFlags) plan(cmd *cobra.Command) (bench.Load, error) {
-	o, err := l.options()
+func (l *loadFlags) plan(cmd *cobra.Command) (load.Options, error) {
+	c, err := l.options()
 	if err != nil {
-		return l.load, err
+		return l.common, err
 	}
-	load := l.load
-	load.URL, load.Realm, load.Serializer, load.Batched, load.TLS = l.url, l.realm, o.Serializer, l.batched, l.tls()
+	o := l.common
+	o.URL, o.Realm, o.Serializer, o.Batched, o.TLS = l.url, l.realm, c.Serializer, l.batched, l.tls()
 	switch {
-	case l.syscalls == "auto" && load.Duration >= 2*time.Second:
-		load.Syscalls = bench.SyscallsPerf
+	case l.syscalls == "auto" && o.Duration >= 2*time.Second:
+		o.Syscalls = load.SyscallsPerf
 	case l.syscalls == "auto", l.syscalls == "no":
-		load.Syscalls = bench.SyscallsNone
+		o.Syscalls = load.SyscallsNone
 	default:
-		load.Syscalls = l.syscalls
+		o.Syscalls = l.syscalls
 	}
 	if !l.quiet {
-		load.Progress = liveLine(cmd.ErrOrStderr())
+		o.Progress = liveLine(cmd.ErrOrStderr())
 	}
-	return load, nil
+	return o, nil
 }
 
 // A scenario runs one load.
-type scenario func(ctx context.Context, load bench.Load) (*bench.Report, error)
+type scenario func(ctx context.Context, o load.Options) (*load.Report, error)
 
 // of makes the work of a command from its plan, the load in it, and what runs it.
-func of[P any](l *loadFlags, plan *P, load *bench.Load, run func(context.Context, P) (*bench.Report, error)) func(*cobra.Command, []string) error {
+func of[P any](l *loadFlags, plan *P, o *load.Options, run func(context.Context, P) (*load.Report, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		return l.run(cmd, func(ctx context.Context, completed bench.Load) (*bench.Report, error) {
-			*load = completed
+		return l.run(cmd, func(ctx context.Context, completed load.Options) (*load.Report, error) {
+			*o = completed
 			return run(ctx, *plan)
 		})
 	}
@@ -141,22 +141,22 @@ func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
 			return usagef("--%s %d: must be at least %d", name, n, least)
 		}
 	}
-	load, err := l.plan(cmd)
+	o, err := l.plan(cmd)
 	if err != nil {
 		return err
 	}
-	var r *bench.Report
+	var r *load.Report
 	if l.floor {
-		r, err = l.against(cmd, load, s)
+		r, err = l.against(cmd, o, s)
 	} else {
-		r, err = s(cmd.Context(), load)
+		r, err = s(cmd.Context(), o)
 	}
 	endLiveLine(cmd.ErrOrStderr(), l.quiet)
 	return l.finish(cmd, r, err)
 }
 
 // finish prints the report; a failed verification is an error.
-func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error {
+func (l *loadFlags) finish(cmd *cobra.Command, r *load.Report, err error) error {
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *bench.Report, err error) error
 }
 
 // doubt is the error for figures that are not trustworthy.
-func (l *loadFlags) doubt(r *bench.Report) error {
+func (l *loadFlags) doubt(r *load.Report) error {
 	if r.Trust.OK || l.lenient {
 		return nil
 	}
@@ -191,12 +191,12 @@ func (l *loadFlags) doubt(r *bench.Report) error {
 }
 
 // liveLine prints one line per second; on a terminal it stays on one line.
-func liveLine(w io.Writer) func(bench.Progress) {
+func liveLine(w io.Writer) func(load.Progress) {
 	begin, end := "", "\n"
 	if isTerminal(w) {
 		begin, end = "\r\x1b[K", ""
 	}
-	return func(p bench.Progress) {
+	return func(p load.Progress) {
 		phase := fmt.Sprintf("%4.0f s", p.Elapsed.Seconds())
 		if p.Elapsed < 0 {
 			phase = "warm-up"
@@ -227,13 +227,13 @@ func short(d time.Duration) time.Duration {
 
 func newBenchFanout() *cobra.Command {
 	var l loadFlags
-	var plan bench.FanoutPlan
+	var plan load.FanoutPlan
 	cmd := &cobra.Command{
 		Use:     "fanout",
 		Short:   "Publishers to subscribers; every event verified",
 		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Fanout),
+		RunE:    of(&l, &plan, &plan.Options, load.Fanout),
 	}
 	l.flags(cmd, "publisher")
 	l.floorFlags(cmd)

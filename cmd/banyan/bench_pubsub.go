@@ -3,18 +3,18 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 func newBenchTopics() *cobra.Command {
 	var l loadFlags
-	var plan bench.TopicsPlan
+	var plan load.TopicsPlan
 	cmd := &cobra.Command{
 		Use:     "topics",
 		Short:   "Many topics with a few subscribers each; every event verified",
 		Example: "  banyan bench topics --topics 10000 --per-topic 3",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Topics),
+		RunE:    of(&l, &plan, &plan.Options, load.Topics),
 	}
 	l.flags(cmd, "publisher")
 	f := cmd.Flags()
@@ -27,13 +27,13 @@ func newBenchTopics() *cobra.Command {
 
 func newBenchPatterns() *cobra.Command {
 	var l loadFlags
-	var plan bench.PatternsPlan
+	var plan load.PatternsPlan
 	cmd := &cobra.Command{
 		Use:     "patterns",
 		Short:   "Exact, prefix and wildcard subscriptions in equal parts; every event verified",
 		Example: "  banyan bench patterns --patterns 100000\n  banyan bench patterns --patterns 3000 --matching 3",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Patterns),
+		RunE:    of(&l, &plan, &plan.Options, load.Patterns),
 	}
 	l.flags(cmd, "publisher")
 	f := cmd.Flags()
@@ -46,7 +46,7 @@ func newBenchPatterns() *cobra.Command {
 
 func newBenchSlow() *cobra.Command {
 	var l loadFlags
-	var plan bench.SlowPlan
+	var plan load.SlowPlan
 	cmd := &cobra.Command{
 		Use:   "slow",
 		Short: "Subscribers that never read: what they do to the others",
@@ -54,7 +54,7 @@ func newBenchSlow() *cobra.Command {
 			"whether the stopped readers were closed. Takes twice --duration.",
 		Example: "  banyan bench slow --stopped 10 --rate 1000",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Slow),
+		RunE:    of(&l, &plan, &plan.Options, load.Slow),
 	}
 	l.flags(cmd, "publisher")
 	l.without(cmd, "inflight")
@@ -69,7 +69,7 @@ func newBenchSlow() *cobra.Command {
 
 func newBenchChurn() *cobra.Command {
 	var l loadFlags
-	var plan bench.ChurnPlan
+	var plan load.ChurnPlan
 	cmd := &cobra.Command{
 		Use:   "churn",
 		Short: "Subscribe and unsubscribe while publishing: cost of a cycle, and what it does to the events",
@@ -77,7 +77,7 @@ func newBenchChurn() *cobra.Command {
 			"and the p99 of the events in both. Takes twice --duration.",
 		Example: "  banyan bench churn --churners 20 --cycles 50000",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Churn),
+		RunE:    of(&l, &plan, &plan.Options, load.Churn),
 	}
 	l.flags(cmd, "churner: the cycles of a burst")
 	redefault(cmd, "rate", "500")
@@ -91,7 +91,7 @@ func newBenchChurn() *cobra.Command {
 
 func newBenchSoak() *cobra.Command {
 	var l loadFlags
-	var plan bench.SoakPlan
+	var plan load.SoakPlan
 	cmd := &cobra.Command{
 		Use:   "soak",
 		Short: "Publications, calls and sessions for hours; fails on loss and on growth",
@@ -99,7 +99,7 @@ func newBenchSoak() *cobra.Command {
 			"of order or changed, and when the router's memory grows by more than 10 % (at least 8 MiB) from the second to the last quarter.",
 		Example: "  banyan bench soak --duration 8h --quiet",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Soak),
+		RunE:    of(&l, &plan, &plan.Options, load.Soak),
 	}
 	l.flags(cmd, "sender")
 	l.without(cmd, "inflight")
@@ -115,14 +115,14 @@ func newBenchSoak() *cobra.Command {
 
 func newBenchMixed() *cobra.Command {
 	var l loadFlags
-	plan := bench.FanoutPlan{Mixed: true}
+	plan := load.FanoutPlan{Mixed: true}
 	cmd := &cobra.Command{
 		Use:     "mixed",
 		Short:   "Fan-out with MessagePack, JSON and CBOR at once; every event verified",
 		Long:    "Fan-out in which publishers and subscribers take MessagePack, JSON and CBOR in turn: two of three events change their serializer.",
 		Example: "  banyan bench mixed --subscribers 99",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Fanout),
+		RunE:    of(&l, &plan, &plan.Options, load.Fanout),
 	}
 	l.flags(cmd, "publisher")
 	l.without(cmd, "serializer")

@@ -3,18 +3,18 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 func newBenchRPC() *cobra.Command {
 	var l loadFlags
-	var plan bench.RPCPlan
+	var plan load.RPCPlan
 	cmd := &cobra.Command{
 		Use:     "rpc",
 		Short:   "Callers to an echoing procedure; every result verified",
 		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1\n  taskset -c 0 banyan bench rpc --inflight 1 --floor",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.RPC),
+		RunE:    of(&l, &plan, &plan.Options, load.RPC),
 	}
 	l.flags(cmd, "caller")
 	l.floorFlags(cmd)
@@ -27,13 +27,13 @@ func newBenchRPC() *cobra.Command {
 
 func newBenchProgressive() *cobra.Command {
 	var l loadFlags
-	var plan bench.RPCPlan
+	var plan load.RPCPlan
 	cmd := &cobra.Command{
 		Use:     "progressive",
 		Short:   "Calls with progressive results; every result and their order verified",
 		Example: "  banyan bench progressive --results 100 --callers 4",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.RPC),
+		RunE:    of(&l, &plan, &plan.Options, load.RPC),
 	}
 	l.flags(cmd, "caller")
 	l.floorFlags(cmd)

@@ -3,12 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 func newBenchIdle() *cobra.Command {
 	var l loadFlags
-	var plan bench.IdlePlan
+	var plan load.IdlePlan
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Sessions that do nothing: their memory, and whether it is given back",
@@ -16,7 +16,7 @@ func newBenchIdle() *cobra.Command {
 			"memory is watched for some seconds. Meant for a fresh router: memory once taken is used again.",
 		Example: "  banyan bench idle --sessions 10000\n  banyan bench idle --floor --rounds 1",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Idle),
+		RunE:    of(&l, &plan, &plan.Options, load.Idle),
 	}
 	l.flags(cmd, "session (unused here)")
 	l.floorFlags(cmd)
@@ -27,13 +27,13 @@ func newBenchIdle() *cobra.Command {
 
 func newBenchStorm() *cobra.Command {
 	var l loadFlags
-	var plan bench.StormPlan
+	var plan load.StormPlan
 	cmd := &cobra.Command{
 		Use:     "storm",
 		Short:   "Sessions that come and go: connect, HELLO, WELCOME, GOODBYE, close",
 		Example: "  banyan bench storm --workers 16\n  banyan bench storm --rate 500",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Load, bench.Storm),
+		RunE:    of(&l, &plan, &plan.Options, load.Storm),
 	}
 	l.flags(cmd, "worker (one here)")
 	l.floorFlags(cmd)

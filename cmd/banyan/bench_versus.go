@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 )
 
 // floorFlags are the flags of the scenarios that the floor can play.
@@ -21,36 +21,36 @@ func (l *loadFlags) floorFlags(cmd *cobra.Command) {
 }
 
 // against runs s in turn against floor and router, both of this very binary.
-func (l *loadFlags) against(cmd *cobra.Command, load bench.Load, s scenario) (*bench.Report, error) {
-	scheme, _, _ := strings.Cut(load.URL, ":")
+func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (*load.Report, error) {
+	scheme, _, _ := strings.Cut(o.URL, ":")
 	if scheme != "ws" && scheme != "rs" {
-		return nil, usagef("--floor with --url %s: the scheme must be ws or rs", load.URL)
+		return nil, usagef("--floor with --url %s: the scheme must be ws or rs", o.URL)
 	}
-	if load.Batched {
+	if o.Batched {
 		return nil, usagef("--floor with --batched: the floor does not speak batched WebSocket")
 	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	child := func(arguments ...string) func(ctx context.Context) (*bench.Child, error) {
-		return func(ctx context.Context) (*bench.Child, error) {
-			return bench.StartChild(ctx, program, os.Args[0], arguments, scheme)
+	child := func(arguments ...string) func(ctx context.Context) (*load.Child, error) {
+		return func(ctx context.Context) (*load.Child, error) {
+			return load.StartChild(ctx, program, os.Args[0], arguments, scheme)
 		}
 	}
 	const anyPort = "--listen=127.0.0.1:0"
-	plan := bench.VersusPlan{
+	plan := load.VersusPlan{
 		Rounds: l.rounds,
 		Floor:  child("bench", "floor", anyPort),
-		Router: child(append([]string{"serve", anyPort, "--log-level=warn", "--realm=" + load.Realm}, l.serveFlags...)...),
-		Run: func(ctx context.Context, url string, pid int) (*bench.Report, error) {
-			load.URL, load.PID = url, pid
-			return s(ctx, load)
+		Router: child(append([]string{"serve", anyPort, "--log-level=warn", "--realm=" + o.Realm}, l.serveFlags...)...),
+		Run: func(ctx context.Context, url string, pid int) (*load.Report, error) {
+			o.URL, o.PID = url, pid
+			return s(ctx, o)
 		},
 	}
 	if !l.quiet {
 		errs := cmd.ErrOrStderr()
-		plan.Told = func(round int, side string, r *bench.Report) {
+		plan.Told = func(round int, side string, r *load.Report) {
 			endLiveLine(errs, false)
 			if r.Router == nil {
 				return // an error follows
@@ -62,5 +62,5 @@ func (l *loadFlags) against(cmd *cobra.Command, load bench.Load, s scenario) (*b
 			fmt.Fprintf(errs, "round %d of %d  %-6s  %.0f/s, %s\n", round, l.rounds, side, r.PerSecond, cost)
 		}
 	}
-	return bench.Against(cmd.Context(), plan)
+	return load.Against(cmd.Context(), plan)
 }

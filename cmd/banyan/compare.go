@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
 	"banyan/bench/client"
 	"banyan/bench/compare"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -43,7 +43,7 @@ func (s *setupFlags) complete() (done func() error, err error) {
 		return nil, usagef("--duration must be more than 0, --warmup at least 0")
 	}
 	if s.pin != "" {
-		if s.RouterCPUs, err = bench.ParseCPUs(s.pin); err != nil {
+		if s.RouterCPUs, err = load.ParseCPUs(s.pin); err != nil {
 			return nil, usagef("--pin: %v", err)
 		}
 	}

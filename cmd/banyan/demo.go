@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
 	"banyan/bench/client"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -61,8 +61,8 @@ type demo struct {
 	url  string
 
 	mu           sync.Mutex
-	events       bench.Progress // the last of each
-	calls        bench.Progress
+	events       load.Progress // the last of each
+	calls        load.Progress
 	eventHistory []float64
 	callHistory  []float64
 	drawn        int // lines to go back before drawing again
@@ -112,21 +112,21 @@ func (d *demo) load(ctx context.Context) error {
 	}
 	defer friend.Close()
 
-	common := bench.Load{URL: d.url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: -1, Warmup: 200 * time.Millisecond}
-	var reports [2]*bench.Report
+	common := load.Options{URL: d.url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: -1, Warmup: 200 * time.Millisecond}
+	var reports [2]*load.Report
 	var errs [2]error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		plan := bench.FanoutPlan{Load: common, Publishers: demoPublishers, Subscribers: demoSubscribers, Topic: "demo.load"}
+		plan := load.FanoutPlan{Options: common, Publishers: demoPublishers, Subscribers: demoSubscribers, Topic: "demo.load"}
 		plan.Rate = demoPublishRate
-		plan.Progress = func(p bench.Progress) { d.progress(&d.events, p, false) }
-		reports[0], errs[0] = bench.Fanout(ctx, plan)
+		plan.Progress = func(p load.Progress) { d.progress(&d.events, p, false) }
+		reports[0], errs[0] = load.Fanout(ctx, plan)
 	})
 	wg.Go(func() {
-		plan := bench.RPCPlan{Load: common, Callers: demoCallers, Procedure: "demo.echo"}
+		plan := load.RPCPlan{Options: common, Callers: demoCallers, Procedure: "demo.echo"}
 		plan.Rate = demoCallRate
-		plan.Progress = func(p bench.Progress) { d.progress(&d.calls, p, true) }
-		reports[1], errs[1] = bench.RPC(ctx, plan)
+		plan.Progress = func(p load.Progress) { d.progress(&d.calls, p, true) }
+		reports[1], errs[1] = load.RPC(ctx, plan)
 	})
 	wg.Wait()
 	for _, err := range errs {
@@ -190,7 +190,7 @@ func add(_ context.Context, call *client.Invocation) (client.Values, error) {
 }
 
 // progress takes one scenario's second; the calls' one prints both.
-func (d *demo) progress(of *bench.Progress, p bench.Progress, show bool) {
+func (d *demo) progress(of *load.Progress, p load.Progress, show bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	*of = p
@@ -261,7 +261,7 @@ func sparkline(values []float64) string {
 }
 
 // summary prints both reports; it is an error when something was lost.
-func (d *demo) summary(reports [2]*bench.Report) error {
+func (d *demo) summary(reports [2]*load.Report) error {
 	fmt.Fprintln(d.out, "\nsummary")
 	ok := true
 	for _, r := range reports {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
 	"banyan/bench/client"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -77,7 +77,7 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 	err = running.error
 	var (
 		hinted  *hintedError
-		usage   *bench.UsageError
+		usage   *load.UsageError
 		connect *client.ConnectError
 		abort   *client.AbortError
 		answer  *client.Error

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"banyan/bench"
 	"banyan/bench/client"
+	"banyan/bench/load"
 	"banyan/codec"
 )
 
@@ -157,9 +157,9 @@ func reader(t *testing.T, c *client.Conn) func() *codec.Message {
 // TestORD13: a large fan-out keeps its order at every one of 1 000 subscribers (the load verifies each event).
 func TestORD13(t *testing.T) {
 	r := startRouter(t, nil)
-	plan := bench.FanoutPlan{Subscribers: 1000, Publishers: 2}
+	plan := load.FanoutPlan{Subscribers: 1000, Publishers: 2}
 	plan.URL, plan.PID, plan.InFlight, plan.Duration = r.url("unix"), -1, 2, 300*time.Millisecond
-	report, err := bench.Fanout(t.Context(), plan)
+	report, err := load.Fanout(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"banyan/bench"
 	"banyan/bench/client"
+	"banyan/bench/load"
 	"banyan/codec"
 	"banyan/engine"
 	"banyan/realm"
@@ -274,21 +274,21 @@ func TestLIM05(t *testing.T) {
 	defer cancel()
 	var loads sync.WaitGroup
 	running := make(chan struct{}, 2)
-	once := func() func(bench.Progress) {
+	once := func() func(load.Progress) {
 		var o sync.Once
-		return func(bench.Progress) { o.Do(func() { running <- struct{}{} }) }
+		return func(load.Progress) { o.Do(func() { running <- struct{}{} }) }
 	}
 	loads.Go(func() {
-		plan := bench.FanoutPlan{Publishers: 2, Subscribers: 50}
+		plan := load.FanoutPlan{Publishers: 2, Subscribers: 50}
 		plan.URL, plan.PID, plan.Progress, plan.Duration = r.url("ws"), -1, once(), 1500*time.Millisecond
-		if _, err := bench.Fanout(ctx, plan); err != nil {
+		if _, err := load.Fanout(ctx, plan); err != nil {
 			t.Errorf("fan-out: %v", err)
 		}
 	})
 	loads.Go(func() {
-		plan := bench.RPCPlan{Callers: 4}
+		plan := load.RPCPlan{Callers: 4}
 		plan.URL, plan.PID, plan.Progress, plan.Duration = r.url("unix"), -1, once(), 1500*time.Millisecond
-		if _, err := bench.RPC(ctx, plan); err != nil {
+		if _, err := load.RPC(ctx, plan); err != nil {
 			t.Errorf("rpc: %v", err)
 		}
 	})

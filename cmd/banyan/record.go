@@ -20,7 +20,7 @@ import (
 	"github.com/google/pprof/profile"
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/codec"
 	"banyan/profiles"
 )
@@ -169,7 +169,7 @@ func (r *recorder) record(ctx context.Context, name string) (recorded, error) {
 
 // once runs the router under the load of a scenario and returns its profile. Every message is verified: the profile of a router that loses
 // messages is worth nothing.
-func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*bench.Report, error) {
+func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*load.Report, error) {
 	file := filepath.Join(r.temporary, name+".pb.gz")
 	child, err := startProfiled(ctx, r.binary, file)
 	if err != nil {
@@ -236,16 +236,16 @@ func (p *profiledRouter) stop() error {
 }
 
 // driveScenario runs the load of a canonical scenario against url.
-func driveScenario(ctx context.Context, name, url string, d time.Duration, pid int) ([]*bench.Report, error) {
-	load := bench.Load{URL: url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: pid, PayloadBytes: 64, InFlight: 32, Warmup: recordWarmup, Duration: d}
-	fanout := func(subscribers int) ([]*bench.Report, error) {
-		report, err := bench.Fanout(ctx, bench.FanoutPlan{Load: load, Publishers: 1, Subscribers: subscribers})
-		return []*bench.Report{report}, err
+func driveScenario(ctx context.Context, name, url string, d time.Duration, pid int) ([]*load.Report, error) {
+	o := load.Options{URL: url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: pid, PayloadBytes: 64, InFlight: 32, Warmup: recordWarmup, Duration: d}
+	fanout := func(subscribers int) ([]*load.Report, error) {
+		report, err := load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: 1, Subscribers: subscribers})
+		return []*load.Report{report}, err
 	}
-	rpc := func(callers int) ([]*bench.Report, error) {
-		load.InFlight = 64
-		report, err := bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: callers, Callees: 1})
-		return []*bench.Report{report}, err
+	rpc := func(callers int) ([]*load.Report, error) {
+		o.InFlight = 64
+		report, err := load.RPC(ctx, load.RPCPlan{Options: o, Callers: callers, Callees: 1})
+		return []*load.Report{report}, err
 	}
 	switch name {
 	case profiles.Fanout100:
@@ -257,27 +257,27 @@ func driveScenario(ctx context.Context, name, url string, d time.Duration, pid i
 	case profiles.RPC1x64:
 		return rpc(1)
 	case profiles.Mixed:
-		return driveMixed(ctx, load)
+		return driveMixed(ctx, o)
 	}
 	return nil, fmt.Errorf("no load for scenario %q", name)
 }
 
 // driveMixed runs events and calls in each serializer, all at once: 32 subscribers and a caller per serializer.
-func driveMixed(ctx context.Context, load bench.Load) ([]*bench.Report, error) {
+func driveMixed(ctx context.Context, o load.Options) ([]*load.Report, error) {
 	serializers := []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR}
-	reports := make([]*bench.Report, 2*len(serializers))
+	reports := make([]*load.Report, 2*len(serializers))
 	errs := make([]error, len(reports))
 	var wg sync.WaitGroup
 	for i, s := range serializers {
-		load := load
-		load.Serializer = s
+		o := o
+		o.Serializer = s
 		wg.Go(func() {
 			topic := fmt.Sprintf("bench.mixed.s%d", s)
-			reports[2*i], errs[2*i] = bench.Fanout(ctx, bench.FanoutPlan{Load: load, Publishers: 1, Subscribers: 32, Topic: topic})
+			reports[2*i], errs[2*i] = load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: 1, Subscribers: 32, Topic: topic})
 		})
 		wg.Go(func() {
 			procedure := fmt.Sprintf("bench.mixed.s%d", s)
-			reports[2*i+1], errs[2*i+1] = bench.RPC(ctx, bench.RPCPlan{Load: load, Callers: 1, Callees: 1, Procedure: procedure})
+			reports[2*i+1], errs[2*i+1] = load.RPC(ctx, load.RPCPlan{Options: o, Callers: 1, Callees: 1, Procedure: procedure})
 		})
 	}
 	wg.Wait()
@@ -285,7 +285,7 @@ func driveMixed(ctx context.Context, load bench.Load) ([]*bench.Report, error) {
 }
 
 // describe says in words what was run and what it cost.
-func describe(reports []*bench.Report) (load, cost string) {
+func describe(reports []*load.Report) (load, cost string) {
 	r := reports[0]
 	if len(reports) > 1 {
 		var received int64

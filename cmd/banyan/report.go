@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench"
+	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
@@ -19,7 +19,7 @@ func (o *outFolder) flag(cmd *cobra.Command, preset string) {
 }
 
 // write writes the reports of one command, if a folder was named, and says so.
-func (o outFolder) write(cmd *cobra.Command, reports ...*bench.Report) error {
+func (o outFolder) write(cmd *cobra.Command, reports ...*load.Report) error {
 	if o == "" {
 		return nil
 	}

@@ -1,0 +1,228 @@
+package load
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"banyan/codec"
+)
+
+// A fake is the least router that the scenarios can run against, over RawSocket, with a place to break its promises: that a load
+// passes means something only if a broken router fails it.
+type fake struct {
+	t *testing.T
+	l net.Listener
+
+	// fault, when set, replaces what is sent for the n-th event or result: nothing is loss, two are a duplicate.
+	fault func(n int, msg []byte) [][]byte
+
+	// enough, when set, is called at the 200th event or result: loads that run by count instead of by the clock end there.
+	enough func()
+
+	mu        sync.Mutex
+	sent      int // events or results
+	conns     map[*fakeConn]bool
+	sessions  uint64
+	oneID     bool         // every session gets the id 1
+	silent    bool         // GOODBYE is not answered, the connection is closed
+	topics    []*fakeTopic // id is the index plus 7
+	callee    *fakeConn
+	calls     map[uint64]fakeCall // by invocation id
+	lastCall  uint64
+	serve     sync.WaitGroup
+	refuseURI string // answer every CALL with this error
+}
+
+type fakeConn struct {
+	net.Conn
+	serializer codec.Serializer
+}
+
+// A fakeTopic is one subscription and its members.
+type fakeTopic struct {
+	uri     string
+	match   codec.Match
+	members []*fakeConn
+}
+
+// matches is the plain rule, not a fast one.
+func (t *fakeTopic) matches(uri string) bool {
+	switch t.match {
+	case codec.Prefix:
+		return strings.HasPrefix(uri, t.uri)
+	case codec.Wildcard:
+		want, got := strings.Split(t.uri, "."), strings.Split(uri, ".")
+		return slices.EqualFunc(want, got, func(w, g string) bool { return w == "" || w == g })
+	}
+	return uri == t.uri
+}
+
+type fakeCall struct {
+	caller  *fakeConn
+	request uint64
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &fake{t: t, l: l, conns: map[*fakeConn]bool{}, calls: map[uint64]fakeCall{}}
+	s.serve.Go(s.accept)
+	t.Cleanup(func() {
+		l.Close()
+		s.mu.Lock()
+		for c := range s.conns {
+			c.Close()
+		}
+		s.mu.Unlock()
+		s.serve.Wait()
+	})
+	return s
+}
+
+func (s *fake) url() string { return "rs://" + s.l.Addr().String() }
+
+func (s *fake) accept() {
+	for {
+		nc, err := s.l.Accept()
+		if err != nil {
+			return
+		}
+		c := &fakeConn{Conn: nc}
+		s.mu.Lock()
+		s.conns[c] = true
+		s.mu.Unlock()
+		s.serve.Go(func() {
+			defer c.Close()
+			s.session(c)
+		})
+	}
+}
+
+func (s *fake) session(c *fakeConn) {
+	var hello [4]byte
+	if _, err := io.ReadFull(c, hello[:]); err != nil {
+		return
+	}
+	c.serializer = codec.Serializer(hello[1] & 0x0F)
+	c.Write([]byte{0x7F, 0xF0 | hello[1]&0x0F, 0, 0})
+	var dec codec.Decoder
+	for {
+		var prefix [4]byte
+		if _, err := io.ReadFull(c, prefix[:]); err != nil {
+			return
+		}
+		b := make([]byte, binary.BigEndian.Uint32(prefix[:]))
+		if _, err := io.ReadFull(c, b); err != nil {
+			return
+		}
+		var m codec.Message
+		if err := dec.Decode(c.serializer, b, &m); err != nil {
+			s.t.Errorf("the load sent an invalid message: %v", err)
+			return
+		}
+		s.mu.Lock()
+		s.handle(c, &m)
+		s.mu.Unlock()
+	}
+}
+
+// handle answers one message. Lock held.
+func (s *fake) handle(c *fakeConn, m *codec.Message) {
+	ser := c.serializer
+	switch m.Type {
+	case codec.Hello:
+		if s.sessions++; s.oneID {
+			s.sessions = 1
+		}
+		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)}))
+	case codec.Goodbye:
+		if s.silent {
+			c.Close()
+			return
+		}
+		c.send(codec.AppendGoodbye(nil, ser, "wamp.close.goodbye_and_out", ""))
+	case codec.Subscribe:
+		i := slices.IndexFunc(s.topics, func(t *fakeTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
+		if i < 0 {
+			i = len(s.topics)
+			s.topics = append(s.topics, &fakeTopic{uri: string(m.URI), match: m.Options.Match})
+		}
+		s.topics[i].members = append(s.topics[i].members, c)
+		c.send(codec.AppendSubscribed(nil, ser, m.Request, uint64(i)+7))
+	case codec.Unsubscribe:
+		t := s.topics[m.ID-7]
+		t.members = slices.DeleteFunc(t.members, func(member *fakeConn) bool { return member == c })
+		c.send(codec.AppendUnsubscribed(nil, ser, m.Request))
+	case codec.Register:
+		s.callee = c
+		c.send(codec.AppendRegistered(nil, ser, m.Request, 9))
+	case codec.Publish:
+		for i, t := range s.topics {
+			if !t.matches(string(m.URI)) {
+				continue
+			}
+			for _, member := range t.members {
+				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload)
+				if err != nil {
+					s.t.Error(err)
+				}
+				s.deliver(member, event)
+			}
+		}
+	case codec.Call:
+		if s.refuseURI != "" {
+			s.deliver(c, codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
+			return
+		}
+		s.lastCall++
+		s.calls[s.lastCall] = fakeCall{c, m.Request}
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Invocation, Format: ser, Request: s.lastCall, ID: 9, Dict: m.Dict, Payload: m.Payload,
+		})
+		if err != nil {
+			s.t.Error(err)
+		}
+		s.callee.send(b)
+	case codec.Yield:
+		call := s.calls[m.Request]
+		if !m.Options.Bool(codec.KeyProgress, false) {
+			delete(s.calls, m.Request)
+		}
+		b, err := codec.Append(nil, ser, &codec.Message{
+			Type: codec.Result, Format: ser, Request: call.request, Dict: m.Dict, Payload: m.Payload,
+		})
+		if err != nil {
+			s.t.Error(err)
+		}
+		s.deliver(call.caller, b)
+	default:
+		s.t.Errorf("the load sent message type %d", m.Type)
+	}
+}
+
+// deliver sends an event or result, or what fault makes of it. Lock held.
+func (s *fake) deliver(c *fakeConn, msg []byte) {
+	msgs := [][]byte{msg}
+	if s.fault != nil {
+		msgs = s.fault(s.sent, msg)
+	}
+	if s.sent++; s.sent == 200 && s.enough != nil {
+		s.enough()
+	}
+	for _, m := range msgs {
+		c.send(m)
+	}
+}
+
+// send writes one frame; what the other end no longer reads needs no care.
+func (c *fakeConn) send(msg []byte) {
+	c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...))
+}

@@ -1,0 +1,77 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A FanoutPlan is Publishers sessions publishing to one topic with Subscribers sessions. Every event is verified: none missing, none twice,
+// none out of its publisher's order, each with the payload that was published.
+type FanoutPlan struct {
+	Options
+	Publishers  int    // default 1; 3 when Mixed
+	Subscribers int    // default 100
+	Topic       string // default one of its own
+	// Mixed has publishers and subscribers take MessagePack, JSON and CBOR in turn, whatever Serializer says.
+	Mixed bool
+}
+
+// Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError, *client.AbortError …); what went
+// wrong under load stands in the report. When ctx ends the measuring ends, and the report is still made.
+func Fanout(ctx context.Context, plan FanoutPlan) (*Report, error) {
+	p, err := plan.prepare()
+	if err != nil {
+		return nil, err
+	}
+	return runPubsub(ctx, plan.Options, p)
+}
+
+func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
+	p := pubsubPlan{scenario: "fanout"}
+	if plan.Publishers == 0 {
+		plan.Publishers = 1
+		if plan.Mixed {
+			plan.Publishers = 3
+		}
+	}
+	if plan.Subscribers == 0 {
+		plan.Subscribers = 100
+	}
+	if plan.Topic == "" {
+		plan.Topic = unique("bench.fanout")
+	}
+	if plan.Publishers < 1 || plan.Publishers > sendersMax || plan.Subscribers < 1 {
+		return p, usage("%d publishers, %d subscribers: at least one each, at most %d publishers", plan.Publishers, plan.Subscribers, sendersMax)
+	}
+	if err := plan.check(); err != nil {
+		return p, err
+	}
+	p.publishers, p.sessions, p.deliveries = plan.Publishers, plan.Subscribers, plan.Subscribers
+	p.topics = []string{plan.Topic}
+	for i := range plan.Subscribers {
+		p.wanted = append(p.wanted, wanted{session: i, uri: plan.Topic})
+	}
+	p.report = Plan{Publishers: plan.Publishers, Subscribers: plan.Subscribers}
+	if plan.Mixed {
+		p.scenario, p.mixed = "mixed", true
+		p.report.Serializer = "msgpack+json+cbor"
+	}
+	return p, nil
+}
+
+// undisturbed runs plan as the first half of a scenario that then runs it again beside something that disturbs.
+func (plan *FanoutPlan) undisturbed(ctx context.Context, scenario string) (p pubsubPlan, without *Report, err error) {
+	if p, err = plan.prepare(); err != nil {
+		return p, nil, err
+	}
+	p.scenario = scenario
+	without, err = runPubsub(ctx, plan.Options, p)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return p, without, err
+}
+
+// unique makes a URI that no other run uses.
+func unique(prefix string) string { return fmt.Sprintf("%s.p%d", prefix, time.Now().UnixNano()) }

@@ -1,0 +1,401 @@
+// Package load loads WAMP routers and verifies every message it gets back, over any transport and against any router:
+//
+//	Fanout, Topics, Patterns   publications, to one topic or many, by pattern, in one serializer or three
+//	RPC                        calls, shared registrations, progressive results
+//	Idle, Storm                sessions that stay, sessions that come and go
+//	Churn, Slow                what subscribing all the time, and not reading, do to the others
+//	Soak                       all of it for hours
+//	Against                    any of them in turn with the floor, the least program that moves the same bytes
+//
+// Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
+// fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything
+// that had to wait for it: it finds the latency.
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// Options are what the scenarios have in common.
+type Options struct {
+	URL        string           // see client.Schemes
+	Realm      string           // default realm1
+	Serializer codec.Serializer // default MessagePack
+	Batched    bool             // use the .batched subprotocol
+	TLS        *tls.Config
+	PID        int // of the router, for its CPU time and memory; 0 looks for the listener of URL on this machine, -1 does not
+
+	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
+	InFlight     int           // closed loop: messages in flight per sender; default 32
+	Rate         float64       // open loop: messages per second of all senders together; 0 is closed loop
+	Warmup       time.Duration // before measuring; 0 is none
+	Duration     time.Duration // of measuring; 0 measures until the context ends
+
+	// Syscalls names the tool that counts the router's system calls, in a second of its own behind the measured time.
+	Syscalls string
+
+	// Progress is called about once a second from warm-up to the end. May be nil.
+	Progress func(Progress)
+
+	Stall time.Duration // without any progress for so long, what is missing counts as lost; default 5 s
+}
+
+// Limits of Options.
+const (
+	sendersMax     = 1 << 16
+	inFlightMax    = 100_000
+	payloadMax     = 15 << 20
+	joinsAtOnce    = 64
+	stallTimeout   = 5 * time.Second
+	connectTimeout = 10 * time.Second
+	intervalMin    = 500 * time.Millisecond // the last interval of a run is shown if it is as long
+)
+
+// A Progress is one live line.
+type Progress struct {
+	Elapsed  time.Duration // since the end of warm-up; negative during it
+	Sessions int
+	PerSec   float64 // events or results received per second, in the interval
+	P50, P99 time.Duration
+	Failures int64 // so far
+}
+
+// A UsageError says which setting of a load is out of range.
+type UsageError struct{ text string }
+
+func (e *UsageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+
+func (l *Options) check() error {
+	if l.Realm == "" {
+		l.Realm = "realm1"
+	}
+	if l.Serializer == 0 {
+		l.Serializer = codec.MessagePack
+	}
+	if l.PayloadBytes == 0 {
+		l.PayloadBytes = 64
+	}
+	if l.InFlight == 0 {
+		l.InFlight = 32
+	}
+	if l.Stall == 0 {
+		l.Stall = stallTimeout
+	}
+	switch {
+	case l.PayloadBytes < stampBytes || l.PayloadBytes > payloadMax:
+		return usage("payload of %d bytes: must be %d to %d", l.PayloadBytes, stampBytes, payloadMax)
+	case l.InFlight < 1 || l.InFlight > inFlightMax:
+		return usage("%d in flight: must be 1 to %d", l.InFlight, inFlightMax)
+	case l.Rate < 0 || l.Rate > 1e9:
+		return usage("rate %g: must be 0 to 1e9 per second", l.Rate)
+	case l.Syscalls != SyscallsNone && l.Syscalls != SyscallsPerf && l.Syscalls != SyscallsStrace:
+		return usage("system calls counted by %q: use %s or %s", l.Syscalls, SyscallsPerf, SyscallsStrace)
+	case l.Warmup < 0 || l.Duration < 0:
+		return usage("negative duration")
+	}
+	if _, _, err := client.Socket(l.URL); err != nil {
+		return usage("%v", err)
+	}
+	return nil
+}
+
+// A run is one scenario under way.
+type run struct {
+	Options
+	base     time.Time // stamps count from here
+	recorder *recorder
+	failures failures
+
+	// Any goroutine.
+	received  atomic.Int64 // events or results
+	sent      atomic.Int64 // publications or calls
+	cycles    atomic.Int64 // of subscribing and unsubscribing
+	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
+	closing   atomic.Bool  // the end of a connection is expected
+	broken    atomic.Bool  // a connection was lost: not everything will come
+	spread    bool         // connections come from the addresses of 127/8 in turn; fixed at newRun
+	opened    atomic.Int64 // of them
+	conns     []*client.Conn
+	connsLock sync.Mutex
+	loops     sync.WaitGroup
+}
+
+func newRun(l Options) *run {
+	r := &run{Options: l, base: time.Now(), recorder: newRecorder(), spread: isLoopback4(l.URL)}
+	r.from.Store(1<<63 - 1)
+	r.to.Store(1<<63 - 1)
+	return r
+}
+
+func (r *run) now() time.Duration { return time.Since(r.base) }
+
+func (r *run) counts(sent time.Duration) bool {
+	return int64(sent) >= r.from.Load() && int64(sent) < r.to.Load()
+}
+
+// join opens n sessions, many at once.
+func (r *run) join(ctx context.Context, n int) ([]*client.Conn, error) {
+	return r.joinWith(ctx, n, func(int) codec.Serializer { return r.Serializer })
+}
+
+// joinWith is join with a serializer for each.
+func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.Serializer) ([]*client.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout+time.Duration(n)*5*time.Millisecond)
+	defer cancel()
+	conns := make([]*client.Conn, n)
+	return conns, each(ctx, n, func(ctx context.Context, i int) (err error) {
+		conns[i], err = r.joinOne(ctx, serializer(i))
+		return err
+	})
+}
+
+// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. What f gets ends with the first error.
+func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, joinsAtOnce) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := f(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
+	c, err := r.connect(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	r.connsLock.Lock()
+	r.conns = append(r.conns, c)
+	r.connsLock.Unlock()
+	if _, _, err := c.JoinRaw(ctx, r.Realm, "Banyan bench"); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect opens a transport, each from another address when the router is on loopback: ports of one address would run out.
+func (r *run) connect(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
+	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS}
+	if r.spread {
+		n := r.opened.Add(1) - 1
+		o.From = net.IPv4(127, 0, 1+byte(n/200%50), 1+byte(n%200))
+	}
+	return client.Connect(ctx, r.URL, o)
+}
+
+// isLoopback4 reports whether url leads to an address of 127/8, given as such.
+func isLoopback4(url string) bool {
+	network, target, err := client.Socket(url)
+	if err != nil || network != "tcp" {
+		return false
+	}
+	host, _, err := net.SplitHostPort(target)
+	ip := net.ParseIP(host)
+	return err == nil && ip.To4() != nil && ip.IsLoopback()
+}
+
+// hangUp ends all sessions and waits for the loops that read them.
+func (r *run) hangUp() {
+	r.closing.Store(true)
+	r.connsLock.Lock()
+	conns := r.conns
+	r.conns = nil
+	r.connsLock.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	r.loops.Wait()
+}
+
+// request sends one request on a Conn nobody else receives from and returns the id in its answer.
+func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) {
+	m.Format = c.Serializer()
+	if err := c.QueueMessage(m); err != nil {
+		return 0, err
+	}
+	c.SetReadDeadline(time.Now().Add(connectTimeout))
+	defer c.SetReadDeadline(time.Time{})
+	return answerTo(c, m.Type, m.Request, want)
+}
+
+// answerTo receives the answer to a request and returns the id in it.
+func answerTo(c *client.Conn, asked codec.Type, number uint64, want codec.Type) (uint64, error) {
+	b, err := c.Receive()
+	if err != nil {
+		return 0, err
+	}
+	var d codec.Decoder
+	var a codec.Message
+	if err := d.Decode(c.Serializer(), b, &a); err != nil {
+		return 0, err
+	}
+	if a.Type == codec.Error {
+		return 0, &client.Error{URI: string(a.URI)}
+	}
+	if a.Type != want || a.Request != number {
+		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, asked, number)
+	}
+	return a.ID, nil
+}
+
+// lost notes the end of a connection that should not have ended.
+func (r *run) lost(who string, err error) {
+	if !r.closing.Load() {
+		r.broken.Store(true)
+		r.failures.add(fmt.Sprintf("%s lost its connection: %v", who, err), 1)
+	}
+}
+
+// measure waits through warm-up and measuring with a live line per second, and returns what the processes used meanwhile.
+func (r *run) measure(ctx context.Context, sessions int, router process, m *measured) error {
+	begin := r.now() + r.Warmup
+	end := time.Duration(1<<63 - 1)
+	if r.Duration > 0 {
+		end = begin + r.Duration
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last interval
+	wait := func(at time.Duration) (done bool) {
+		until := time.NewTimer(at - r.now())
+		defer until.Stop()
+		var middle <-chan time.Time
+		if at == end && r.Duration > 0 {
+			t := time.NewTimer((end - begin) / 2)
+			defer t.Stop()
+			middle = t.C
+		}
+		last = m.mark(r)
+		tick.Reset(time.Second) // whole seconds of this phase
+		for {
+			select {
+			case <-until.C:
+				return false
+			case <-ctx.Done():
+				return true
+			case <-middle:
+				m.middle(r)
+			case <-tick.C:
+				last = m.second(r, last, sessions, begin)
+			}
+		}
+	}
+	if r.Warmup > 0 && wait(begin) {
+		return context.Cause(ctx)
+	}
+	r.recorder.takeInterval() // the rest of warm-up
+	m.begin(r, router)
+	begin = m.start // late, on a machine that is busy: measuring is as long as it was meant to be all the same
+	if r.Duration > 0 {
+		end = begin + r.Duration
+	}
+	wait(end)
+	m.end(r, router)
+	if r.now()-last.at >= intervalMin {
+		m.second(r, last, sessions, begin)
+	}
+	m.countSyscalls(ctx, r)
+	return nil
+}
+
+// settle waits until done, or until nothing has arrived for the stall time, a tenth of it when a connection was lost.
+func (r *run) settle(done func() bool) {
+	stall := r.Stall
+	if r.broken.Load() {
+		stall /= 10
+	}
+	last, at := r.received.Load(), time.Now()
+	for !done() {
+		time.Sleep(5 * time.Millisecond)
+		if got := r.received.Load(); got != last {
+			last, at = got, time.Now()
+		} else if time.Since(at) > stall {
+			return
+		}
+	}
+}
+
+// failures counts what went wrong, by what it was.
+type failures struct {
+	mu   sync.Mutex
+	byID map[string]int64
+}
+
+// failuresMax bounds how many kinds are told apart.
+const failuresMax = 100
+
+func (f *failures) add(what string, n int64) {
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID == nil {
+		f.byID = map[string]int64{}
+	}
+	if _, known := f.byID[what]; !known && len(f.byID) >= failuresMax {
+		what = "other failures"
+	}
+	f.byID[what] += n
+}
+
+func (f *failures) total() (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range f.byID {
+		n += v
+	}
+	return n
+}
+
+// Pace calls send(intended) at rate per second until ctx ends, catching up after delays; flush ends each burst. The first is due offset from
+// now; intended counts as now does.
+func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
+	interval := float64(time.Second) / rate
+	start := now() + offset
+	for i := 0; ; {
+		due := int(float64(now()-start)/interval) + 1
+		for ; i < due; i++ {
+			if ctx.Err() != nil {
+				return flush() // of this burst: what was sent counts
+			}
+			if err := send(start + time.Duration(float64(i)*interval)); err != nil {
+				return err
+			}
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		timer := time.NewTimer(start + time.Duration(float64(i)*interval) - now())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package load
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// measured gathers the readings around the measured time.
+type measured struct {
+	router   process
+	noRouter string
+
+	start, stop       time.Duration
+	sent, received    [2]int64
+	cycles            [2]int64
+	routerCPU, ownCPU [2]time.Duration
+	rssEnd            int64
+	perSession        int64
+	sessions          int
+	syscalls          float64 // per message
+	noSyscalls        string
+
+	elsewhere  bool // the router runs on another machine
+	loadBefore [3]float64
+	machine    [2]machineReading
+	mid        half // in the middle, if the end was known
+	series     []Second
+}
+
+// seriesMax bounds the series: the first 18 hours of a run.
+const seriesMax = 1 << 16
+
+func newMeasured(l *Options) *measured {
+	m := &measured{loadBefore: loadAverages()}
+	switch {
+	case l.PID < 0:
+		m.noRouter = "not asked for"
+	case l.PID > 0:
+		m.router = process{l.PID}
+	default:
+		p, err := findProcess(l.URL)
+		if err != nil {
+			m.noRouter = err.Error()
+			m.elsewhere = errors.Is(err, errNotLocal)
+		} else if p.pid == os.Getpid() {
+			m.noRouter = "the router runs in this very process"
+		} else {
+			m.router = p
+		}
+	}
+	if m.router.pid != 0 {
+		if _, err := m.router.cpu(); err != nil {
+			m.noRouter = err.Error()
+			m.router = process{}
+		}
+	}
+	return m
+}
+
+func (m *measured) rss(p process) int64 {
+	if p.pid == 0 {
+		return 0
+	}
+	n, err := p.rss()
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// rssSessionsMin is how many sessions it takes for resident memory to say something about one of them.
+const rssSessionsMin = 100
+
+// sessionMemory takes what the router has grown by since before the sessions came. It tells the cost of a session only on a router that has
+// not had as many before: memory once taken is used again.
+func (m *measured) sessionMemory(before int64, sessions int) {
+	if sessions < rssSessionsMin {
+		return
+	}
+	m.sessions = sessions
+	if after := m.rss(m.router); before > 0 && after > before {
+		m.perSession = (after - before) / int64(sessions)
+	}
+}
+
+func (m *measured) read(r *run, router process, i int) {
+	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
+	m.cycles[i] = r.cycles.Load()
+	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
+	if router.pid != 0 {
+		cpu, err := router.cpu()
+		if err != nil {
+			r.failures.add(err.Error(), 1)
+		}
+		m.routerCPU[i] = cpu
+	}
+}
+
+func (m *measured) begin(r *run, router process) {
+	m.machine[0] = readMachine()
+	m.start = r.now()
+	r.from.Store(int64(m.start))
+	m.read(r, router, 0)
+}
+
+func (m *measured) end(r *run, router process) {
+	m.stop = r.now()
+	r.to.Store(int64(m.stop))
+	m.read(r, router, 1)
+	m.machine[1] = readMachine()
+	m.rssEnd = m.rss(router)
+}
+
+// middle takes the reading that the halves are compared by.
+func (m *measured) middle(r *run) {
+	m.mid = half{at: r.now(), received: r.received.Load()}
+	if m.router.pid != 0 {
+		// A router that is gone is told by read, at the end.
+		m.mid.routerCPU, _ = m.router.cpu()
+	}
+}
+
+// An interval is what the live line and the series count from.
+type interval struct {
+	at           time.Duration
+	received     int64
+	router, self time.Duration
+}
+
+func (m *measured) mark(r *run) interval {
+	i := interval{at: r.now(), received: r.received.Load()}
+	i.self, _ = process{os.Getpid()}.cpu()
+	if m.router.pid != 0 {
+		i.router, _ = m.router.cpu()
+	}
+	return i
+}
+
+// second closes the interval that began at last: for the series if measuring has begun, and for the live line.
+func (m *measured) second(r *run, last interval, sessions int, begin time.Duration) interval {
+	now := m.mark(r)
+	took := (now.at - last.at).Seconds()
+	h := r.recorder.takeInterval()
+	s := Second{
+		At: (now.at - begin).Seconds(), PerSecond: ratio(float64(now.received-last.received), took),
+		P50: micro(h.ValueAtQuantile(50)), P99: micro(h.ValueAtQuantile(99)), Max: micro(h.Max()),
+		RouterCPU: ratio((now.router - last.router).Seconds(), took), ClientCPU: ratio((now.self - last.self).Seconds(), took),
+		RouterRSS: m.rss(m.router),
+	}
+	if now.at >= begin && last.at >= begin-time.Millisecond && len(m.series) < seriesMax {
+		m.series = append(m.series, s)
+	}
+	if r.Progress != nil {
+		r.Progress(Progress{
+			Elapsed: now.at - begin, Sessions: sessions, Failures: r.failures.total(), PerSec: s.PerSecond,
+			P50: time.Duration(h.ValueAtQuantile(50)), P99: time.Duration(h.ValueAtQuantile(99)),
+		})
+	}
+	return now
+}

@@ -1,0 +1,450 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"go.uber.org/goleak"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// quick is a load of a fifth of a second.
+func quick(s *fake, ser codec.Serializer) Options {
+	return Options{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
+}
+
+// counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
+func counted(t *testing.T, s *fake) (context.Context, Options) {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	s.enough = cancel
+	return ctx, Options{URL: s.url(), Serializer: codec.MessagePack, InFlight: 4, Stall: 300 * time.Millisecond}
+}
+
+func TestFanoutVerifies(t *testing.T) {
+	t.Parallel()
+	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		s := newFake(t)
+		plan := FanoutPlan{Options: quick(s, ser), Publishers: 2, Subscribers: 5}
+		plan.PayloadBytes = 200
+		r, err := Fanout(t.Context(), plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 || r.Latency.Count == 0 {
+			t.Errorf("%s: %+v, %d received, %d latencies", client.SerializerName(ser), r.Verified, r.Received, r.Latency.Count)
+		}
+		if r.Latency.P50 <= 0 || r.Latency.P50 > r.Latency.P99 || r.Latency.P99 > r.Latency.Max {
+			t.Errorf("implausible latencies %+v", r.Latency)
+		}
+		if r.Router != nil || !strings.Contains(r.NoRouter, "this very process") {
+			t.Errorf("the fake runs in this process, but Router = %+v, NoRouter = %q", r.Router, r.NoRouter)
+		}
+	}
+}
+
+func TestFanoutOpenLoop(t *testing.T) {
+	t.Parallel()
+	s := newFake(t)
+	ctx, load := counted(t, s)
+	load.Rate = 1000
+	r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Verified.OK || r.Verified.Received < 200 || r.Plan.Loop != "open" || !strings.Contains(r.Latency.From, "intended") {
+		t.Errorf("%+v %+v %+v", r.Verified, r.Plan, r.Latency)
+	}
+}
+
+// TestFanoutFindsFaults: each way of breaking the promise fails the verification, under its own name.
+func TestFanoutFindsFaults(t *testing.T) {
+	t.Parallel()
+	var held []byte
+	for name, c := range map[string]struct {
+		fault func(n int, msg []byte) [][]byte
+		want  string
+	}{
+		"loss": {func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return nil
+			}
+			return [][]byte{msg}
+		}, "events lost"},
+		"duplicate": {func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return [][]byte{msg, msg}
+			}
+			return [][]byte{msg}
+		}, "events received twice"},
+		"order": {func(n int, msg []byte) [][]byte {
+			switch n {
+			case 20:
+				held = msg
+				return nil
+			case 21:
+				return [][]byte{msg, held}
+			}
+			return [][]byte{msg}
+		}, "events out of order"},
+		"damage": {func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				msg = bytes.Clone(msg)
+				msg[len(msg)-1] ^= 1
+			}
+			return [][]byte{msg}
+		}, "events with a damaged payload"},
+		"foreign message": {func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return [][]byte{msg, codec.AppendPublished(nil, codec.MessagePack, 1, 2)}
+			}
+			return [][]byte{msg}
+		}, "unexpected messages of type 17"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFake(t)
+			s.fault = c.fault
+			ctx, load := counted(t, s)
+			r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Verified.OK || r.Verified.Failures[c.want] != 1 {
+				t.Errorf("failures %v, want one of %q", r.Verified.Failures, c.want)
+			}
+			var out strings.Builder
+			r.Print(&out)
+			if !strings.Contains(out.String(), "1 x "+c.want) {
+				t.Errorf("the report does not tell:\n%s", out.String())
+			}
+		})
+	}
+}
+
+func TestRPCVerifies(t *testing.T) {
+	t.Parallel()
+	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		s := newFake(t)
+		r, err := RPC(t.Context(), RPCPlan{Options: quick(s, ser), Callers: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 {
+			t.Errorf("%s: %+v", client.SerializerName(ser), r.Verified)
+		}
+		var again Report
+		b, err := json.Marshal(r)
+		if err == nil {
+			err = json.Unmarshal(b, &again)
+		}
+		if err != nil || again.Schema != Schema || again.Received != r.Received {
+			t.Errorf("JSON: %v %+v", err, again)
+		}
+		h, err := hdrhistogram.Decode([]byte(again.Latency.HDR))
+		if err != nil || h.TotalCount() != r.Latency.Count || micro(h.ValueAtQuantile(99)) != r.Latency.P99 {
+			t.Errorf("histogram: %v, %+v", err, r.Latency)
+		}
+	}
+}
+
+func TestProgressiveVerifies(t *testing.T) {
+	t.Parallel()
+	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		s := newFake(t)
+		r, err := RPC(t.Context(), RPCPlan{Options: quick(s, ser), Callers: 2, Results: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Verified.OK || r.Scenario != "progressive" || r.Verified.Received == 0 || r.Verified.Received%5 != 0 || r.Plan.Progress != 5 {
+			t.Errorf("%s: %+v %+v", client.SerializerName(ser), r.Verified, r.Plan)
+		}
+	}
+	// A progressive result that is lost leaves a gap, and the last one comes too early.
+	s := newFake(t)
+	s.fault = func(n int, msg []byte) [][]byte {
+		if n == 21 {
+			return nil
+		}
+		return [][]byte{msg}
+	}
+	ctx, load := counted(t, s)
+	r, err := RPC(ctx, RPCPlan{Options: load, Results: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verified.OK || r.Verified.Failures["results lost"] != 1 || r.Verified.Failures["results that came out of place"] != 1 {
+		t.Errorf("%+v", r.Verified)
+	}
+}
+
+func TestRPCFindsFaults(t *testing.T) {
+	t.Parallel()
+	t.Run("loss", func(t *testing.T) {
+		s := newFake(t)
+		s.fault = func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return nil
+			}
+			return [][]byte{msg}
+		}
+		ctx, load := counted(t, s)
+		r, err := RPC(ctx, RPCPlan{Options: load})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Verified.Failures["calls without an answer"] != 1 {
+			t.Errorf("%+v", r.Verified)
+		}
+	})
+	t.Run("twice", func(t *testing.T) {
+		s := newFake(t)
+		s.fault = func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return [][]byte{msg, msg}
+			}
+			return [][]byte{msg}
+		}
+		ctx, load := counted(t, s)
+		r, err := RPC(ctx, RPCPlan{Options: load})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Verified.Failures["answers to calls that are not open"] != 1 {
+			t.Errorf("%+v", r.Verified)
+		}
+	})
+	t.Run("error", func(t *testing.T) {
+		s := newFake(t)
+		s.refuseURI = codec.ErrUnavailable
+		ctx, load := counted(t, s)
+		load.Rate = 1000
+		r, err := RPC(ctx, RPCPlan{Options: load})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Verified.OK || r.Verified.Failures["calls answered with "+codec.ErrUnavailable] == 0 {
+			t.Errorf("%+v", r.Verified)
+		}
+	})
+}
+
+// TestSeries: a run has about one entry a second, and a last one that is nearly as long.
+func TestSeries(t *testing.T) {
+	t.Parallel()
+	s := newFake(t)
+	load := quick(s, codec.MessagePack)
+	load.Warmup, load.Duration = 0, 1100*time.Millisecond
+	r, err := RPC(t.Context(), RPCPlan{Options: load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Series) < 1 || len(r.Series) > 2 || r.Series[0].PerSecond <= 0 || r.Series[0].P99 <= 0 || r.Series[0].At < 0.9 {
+		t.Errorf("%+v", r.Series)
+	}
+	if r.Trust.Judged || !r.Trust.OK {
+		t.Errorf("%+v", r.Trust)
+	}
+}
+
+// TestContextEndsLoad: without a duration a load runs until its context ends, and still reports.
+func TestContextEndsLoad(t *testing.T) {
+	s := newFake(t)
+	ctx, load := counted(t, s)
+	r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Verified.OK || r.Verified.Received < 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	for name, plan := range map[string]FanoutPlan{
+		"url":         {Options: Options{URL: "http://x"}},
+		"payload":     {Options: Options{URL: "rs://127.0.0.1:1", PayloadBytes: 5}},
+		"in flight":   {Options: Options{URL: "rs://127.0.0.1:1", InFlight: -1}},
+		"subscribers": {Options: Options{URL: "rs://127.0.0.1:1"}, Subscribers: -1},
+	} {
+		_, err := Fanout(t.Context(), plan)
+		var usage *UsageError
+		if !errors.As(err, &usage) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = RPC(t.Context(), RPCPlan{Options: Options{URL: "rs://" + l.Addr().String()}})
+	var connect *client.ConnectError
+	if !errors.As(err, &connect) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStamp(t *testing.T) {
+	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		for _, n := range []int{32, 33, 48, 64, 255, 256, 1000, 65536} {
+			st, err := newStamper(ser, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := stamp{sender: 3, seq: 0x123456789a, sent: 77 * time.Hour}
+			args := bytes.Clone(st.write(want))
+			got, ok := st.read(&codec.Payload{Format: ser, Args: args})
+			if !ok || got != want {
+				t.Fatalf("%s, %d bytes: got %+v, %v", client.SerializerName(ser), n, got, ok)
+			}
+			v, err := codec.Value(ser, args)
+			if err != nil || len(v.([]any)[0].(string)) != n {
+				t.Fatalf("%s, %d bytes: the encoding is not one text: %v", client.SerializerName(ser), n, err)
+			}
+			// The same value from another router, or through another serializer, is recognized too.
+			for _, other := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+				b, err := codec.Transcode(nil, args, ser, other)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, ok := st.read(&codec.Payload{Format: other, Args: b}); !ok || got != want {
+					t.Fatalf("%d to %d: got %+v, %v", ser, other, got, ok)
+				}
+			}
+			for _, at := range []int{st.offset, st.offset + 10, st.offset + n - 1} {
+				bad := bytes.Clone(args)
+				bad[at] = '!'
+				if got, ok := st.read(&codec.Payload{Format: ser, Args: bad}); ok && got == want {
+					t.Fatalf("damage at %d went unnoticed", at)
+				}
+			}
+		}
+	}
+}
+
+func TestRecorder(t *testing.T) {
+	r := newRecorder()
+	var b latencyBatch
+	for i := range 1000 {
+		b.add(time.Duration(i+1)*time.Millisecond, i >= 500)
+	}
+	b.add(-time.Second, false) // clocks of one machine do not run backwards, but a bug must not panic
+	b.add(200*time.Second, true)
+	r.record(3, &b)
+	h, over := r.total()
+	if h.TotalCount() != 501 || over != 1 {
+		t.Errorf("%d counted, %d over", h.TotalCount(), over)
+	}
+	if p := time.Duration(h.ValueAtQuantile(50)); p < 745*time.Millisecond || p > 755*time.Millisecond {
+		t.Errorf("p50 = %v", p)
+	}
+	if n := r.takeInterval().TotalCount(); n != 1002 {
+		t.Errorf("%d in the interval", n)
+	}
+	if n := r.takeInterval().TotalCount(); n != 0 {
+		t.Errorf("%d in an empty interval", n)
+	}
+}
+
+func TestPaceCatchesUp(t *testing.T) {
+	var clock time.Duration
+	ctx, cancel := context.WithCancel(t.Context())
+	var intended []time.Duration
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(at time.Duration) error {
+		intended = append(intended, at)
+		if len(intended) == 5000 {
+			cancel()
+		}
+		return nil
+	}, func() error { return nil })
+	if err != nil || len(intended) != 5000 {
+		t.Fatalf("%v, %d sent", err, len(intended))
+	}
+	for i, at := range intended {
+		if want := 100*time.Microsecond + time.Duration(i)*time.Microsecond; at != want {
+			t.Fatalf("message %d was intended for %v, want %v", i, at, want)
+		}
+	}
+}
+
+// TestPaceFlushesItsLastBurst: what was sent when the end came is written, or it would count as lost.
+func TestPaceFlushesItsLastBurst(t *testing.T) {
+	var clock time.Duration
+	ctx, cancel := context.WithCancel(t.Context())
+	sent, flushed := 0, 0
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(time.Duration) error {
+		if sent++; sent == 57 { // in the middle of a burst
+			cancel()
+		}
+		return nil
+	}, func() error { flushed = sent; return nil })
+	if err != nil || sent != 57 || flushed != sent {
+		t.Errorf("%v, %d sent, %d of them written", err, sent, flushed)
+	}
+}
+
+func TestFailuresAreBounded(t *testing.T) {
+	var f failures
+	for i := range 10 * failuresMax {
+		f.add(strings.Repeat("x", i), 2)
+	}
+	if f.total() != 20*failuresMax || len(f.byID) != failuresMax+1 {
+		t.Errorf("%d failures of %d kinds", f.total(), len(f.byID))
+	}
+}
+
+func TestProcess(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	u, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	for _, url := range []string{"ws://" + l.Addr().String() + "/ws", "unix:" + u.Addr().String()} {
+		p, err := findProcess(url)
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		if !strings.HasPrefix(p.name(), "load.test") {
+			t.Errorf("%s: found process %d, %q", url, p.pid, p.name())
+		}
+		before, err := p.cpu()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for spin := 0; ; spin++ {
+			after, err := p.cpu()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after > before {
+				break
+			}
+			if spin > 1e8 {
+				t.Fatal("the CPU clock stands still")
+			}
+		}
+		if rss, err := p.rss(); err != nil || rss < 1<<20 {
+			t.Errorf("rss = %d, %v", rss, err)
+		}
+	}
+	l.Close()
+	if p, err := findProcess("rs://" + l.Addr().String()); !errors.Is(err, errNotLocal) {
+		t.Errorf("found %+v, %v for a closed port", p, err)
+	}
+}

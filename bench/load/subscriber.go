@@ -1,0 +1,122 @@
+package load
+
+import (
+	"fmt"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// A subscriber is one subscribed session.
+type subscriber struct {
+	*pubsub
+	index int
+	conn  *client.Conn
+
+	// Owned by loop.
+	dec      codec.Decoder
+	msg      codec.Message
+	stamps   *stamper
+	held     map[uint64]*held // by subscription id
+	last     *held            // of the last event, and its id
+	lastID   uint64
+	arrivals []int64 // events since the last account, by publisher
+	batch    latencyBatch
+}
+
+// A held subscription.
+type held struct {
+	topic int
+	from  []progress // by publisher
+}
+
+// A progress is what one subscriber has seen of one publisher on one topic.
+type progress struct {
+	next    uint64 // the sequence number expected
+	missing map[uint64]struct{}
+	gaps    int64 // missing ones that are no longer told apart
+}
+
+// missingMax bounds how many missing sequence numbers are remembered, to tell late events from duplicates.
+const missingMax = 4096
+
+func (s *subscriber) loop() {
+	for {
+		b, err := s.conn.Receive()
+		if err != nil {
+			s.account()
+			s.lost("a subscriber", err)
+			return
+		}
+		s.event(b)
+		if !s.conn.Ready() {
+			s.account()
+		}
+	}
+}
+
+// event verifies one message.
+func (s *subscriber) event(b []byte) {
+	if err := s.dec.Decode(s.conn.Serializer(), b, &s.msg); err != nil {
+		s.failures.add("undecodable messages", 1)
+		return
+	}
+	if s.last == nil || s.msg.ID != s.lastID {
+		s.last, s.lastID = s.held[s.msg.ID], s.msg.ID
+	}
+	if s.msg.Type != codec.Event || s.last == nil {
+		s.failures.add(fmt.Sprintf("unexpected messages of type %d", s.msg.Type), 1)
+		return
+	}
+	st, ok := s.stamps.read(&s.msg.Payload)
+	if !ok || st.sender >= len(s.arrivals) {
+		s.failures.add("events with a damaged payload", 1)
+		return
+	}
+	f := &s.last.from[st.sender]
+	s.arrivals[st.sender]++
+	s.batch.add(s.conn.ReadAt().Sub(s.base)-st.sent, s.counts(st.sent))
+	if st.seq == f.next {
+		f.next++
+		return
+	}
+	s.outOfOrder(f, st.seq)
+}
+
+func (s *subscriber) outOfOrder(f *progress, seq uint64) {
+	if seq < f.next {
+		if _, ok := f.missing[seq]; ok {
+			delete(f.missing, seq)
+			s.failures.add("events out of order", 1)
+		} else {
+			s.failures.add("events received twice", 1)
+		}
+		return
+	}
+	if f.missing == nil {
+		f.missing = map[uint64]struct{}{}
+	}
+	for ; f.next < seq; f.next++ {
+		if len(f.missing) >= missingMax {
+			f.gaps += int64(seq - f.next)
+			f.next = seq
+			break
+		}
+		f.missing[f.next] = struct{}{}
+	}
+	f.next = seq + 1
+}
+
+// account reports a whole read at once.
+func (s *subscriber) account() {
+	var n int64
+	for i, k := range s.arrivals {
+		if k > 0 {
+			s.arrivals[i] = 0
+			s.publishers[i].arrived(k)
+			n += k
+		}
+	}
+	s.received.Add(n)
+	s.recorder.record(s.index, &s.batch)
+}

@@ -1,0 +1,175 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A VersusPlan runs a scenario against floor and router in turn, F R F R …, a fresh process each time.
+type VersusPlan struct {
+	Rounds        int // default 3
+	Floor, Router func(ctx context.Context) (*Child, error)
+	Run           func(ctx context.Context, url string, pid int) (*Report, error)
+	// RunFloor runs something else on the side of the floor, which may then be a router too; nil for Run.
+	RunFloor func(ctx context.Context, url string, pid int) (*Report, error)
+	// Told is called after each run. May be nil.
+	Told func(round int, side string, r *Report)
+}
+
+const (
+	roundsDefault  = 3
+	roundsMax      = 1000
+	ratiosApartMax = 0.25 // of the median, between the largest and the smallest ratio
+	reasonsMax     = 6
+)
+
+// Against runs plan and returns the router's report of the median round with the comparison in Floor. Its Trust is that of the comparison: busy
+// clients do not distort it, disturbances and rounds that disagree do.
+func Against(ctx context.Context, plan VersusPlan) (*Report, error) {
+	if plan.Rounds == 0 {
+		plan.Rounds = roundsDefault
+	}
+	if plan.Rounds < 1 || plan.Rounds > roundsMax {
+		return nil, usage("%d rounds: must be 1 to %d", plan.Rounds, roundsMax)
+	}
+	v := &Versus{}
+	var routers []*Report
+	trust := Trust{Judged: true, OK: true}
+	failures := map[string]int64{}
+	for i := range plan.Rounds {
+		var pair [2]*Report
+		for side, start := range []func(context.Context) (*Child, error){plan.Floor, plan.Router} {
+			name := [2]string{"floor", "router"}[side]
+			run := plan.Run
+			if side == 0 && plan.RunFloor != nil {
+				run = plan.RunFloor
+			}
+			r, err := once(ctx, start, run)
+			if err != nil {
+				return nil, fmt.Errorf("round %d, %s: %w", i+1, name, err)
+			}
+			pair[side] = r
+			where := fmt.Sprintf("round %d, %s: ", i+1, name)
+			trust.take(where, &r.Trust)
+			for what, n := range r.Verified.Failures {
+				failures[where+what] += n
+			}
+			if plan.Told != nil {
+				plan.Told(i+1, name, r)
+			}
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+		}
+		round, unit, err := compare(pair[1], pair[0])
+		if err != nil {
+			return nil, err
+		}
+		v.Unit = unit
+		v.Rounds = append(v.Rounds, round)
+		routers = append(routers, pair[1])
+	}
+	median := v.summarize()
+	if spread := ratio(v.Max-v.Min, v.Median); spread > ratiosApartMax {
+		trust.OK = false
+		trust.Reasons = append(trust.Reasons, fmt.Sprintf("the rounds disagree: ratios from %.2f to %.2f", v.Min, v.Max))
+	}
+	out := *routers[median]
+	out.Floor, out.Trust = v, trust
+	if len(failures) > 0 {
+		out.Verified.OK, out.Verified.Failures = false, failures
+	}
+	return &out, nil
+}
+
+// take adds what disturbed one run.
+func (t *Trust) take(where string, run *Trust) {
+	t.Judged = t.Judged && run.Judged
+	t.HalvesApart = max(t.HalvesApart, run.HalvesApart)
+	t.OtherCPU = max(t.OtherCPU, run.OtherCPU)
+	t.StolenCPU = max(t.StolenCPU, run.StolenCPU)
+	t.ClientsBusy = t.ClientsBusy || run.ClientsBusy
+	if !run.Judged || !run.Disturbed() {
+		return
+	}
+	t.OK = false
+	for _, reason := range run.Reasons {
+		switch {
+		case len(t.Reasons) < reasonsMax:
+			t.Reasons = append(t.Reasons, where+reason)
+		case len(t.Reasons) == reasonsMax:
+			t.Reasons = append(t.Reasons, "and more")
+		}
+	}
+}
+
+func once(ctx context.Context, start func(context.Context) (*Child, error), run func(context.Context, string, int) (*Report, error)) (*Report, error) {
+	child, err := start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := run(ctx, child.URL, child.PID)
+	if stopped := child.Stop(); err == nil && stopped != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the process that was measured: %w", stopped)
+	}
+	return r, err
+}
+
+// compare puts two reports side by side: by memory per session when that is what the scenario measures, else by CPU per message.
+func compare(router, floor *Report) (Round, string, error) {
+	r := Round{
+		RouterPerSecond: router.PerSecond, FloorPerSecond: floor.PerSecond,
+		RouterP50: router.Latency.P50, FloorP50: floor.Latency.P50,
+		RouterP99: router.Latency.P99, FloorP99: floor.Latency.P99,
+	}
+	if router.Router == nil || floor.Router == nil {
+		return r, "", fmt.Errorf("no CPU figures: %s%s", router.NoRouter, floor.NoRouter)
+	}
+	unit := "cpu-ns/received"
+	r.Router, r.Floor = router.Router.CPUPerMessage, floor.Router.CPUPerMessage
+	if router.Scenario == "idle" {
+		unit = "bytes/session"
+		r.Router, r.Floor = float64(router.Router.RSSPerSession), float64(floor.Router.RSSPerSession)
+	}
+	r.RouterSyscalls, r.FloorSyscalls = router.Router.SyscallsPerMessage, floor.Router.SyscallsPerMessage
+	r.Ratio = round3(ratio(r.Router, r.Floor))
+	return r, unit, nil
+}
+
+// summarize fills in median, min and max and returns the round whose ratio lies in the middle.
+func (v *Versus) summarize() int {
+	order := make([]int, len(v.Rounds))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case v.Rounds[a].Ratio < v.Rounds[b].Ratio:
+			return -1
+		case v.Rounds[a].Ratio > v.Rounds[b].Ratio:
+			return 1
+		}
+		return 0
+	})
+	n := len(order)
+	at := func(i int) float64 { return v.Rounds[order[i]].Ratio }
+	v.Min, v.Max = at(0), at(n-1)
+	v.Median = round3((at((n-1)/2) + at(n/2)) / 2)
+	v.MedianP50 = v.median(func(k *Round) float64 { return ratio(k.RouterP50, k.FloorP50) })
+	v.MedianP99 = v.median(func(k *Round) float64 { return ratio(k.RouterP99, k.FloorP99) })
+	return order[(n-1)/2]
+}
+
+func (v *Versus) median(of func(*Round) float64) float64 {
+	var all []float64
+	for i := range v.Rounds {
+		all = append(all, of(&v.Rounds[i]))
+	}
+	slices.Sort(all)
+	n := len(all)
+	return round3((all[(n-1)/2] + all[n/2]) / 2)
+}
+
+func round3(v float64) float64 { return math.Round(v*1000) / 1000 }
