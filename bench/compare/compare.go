@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
@@ -161,8 +162,8 @@ func (c *comparison) compare(ctx context.Context, plan *Plan) error {
 		p.Note(plan, uncounted(c.doc.Of(plan.Name, p.Name)))
 	}
 	if len(playing) > 0 {
-		table, verdicts := judge(c.doc, plan, c.Peers)
-		c.doc.Tables = append(c.doc.Tables, table)
+		t, verdicts := table(c.doc, plan, c.Peers)
+		c.doc.Tables = append(c.doc.Tables, t)
 		c.doc.Verdicts = append(c.doc.Verdicts, verdicts...)
 	}
 	return nil
@@ -182,13 +183,13 @@ func brief(r *load.Report) string {
 	many, one := r.Nouns()
 	var parts []string
 	if r.PerSecond > 0 {
-		parts = append(parts, fmt.Sprintf("%s %s/s", report.Grouped(r.PerSecond), many))
+		parts = append(parts, fmt.Sprintf("%s %s/s", judge.Grouped(r.PerSecond), many))
 	}
 	if r.Router != nil && r.Router.CPUPerMessage > 0 {
-		parts = append(parts, fmt.Sprintf("%s of CPU per %s", report.Nanos(r.Router.CPUPerMessage), one))
+		parts = append(parts, fmt.Sprintf("%s of CPU per %s", judge.Nanos(r.Router.CPUPerMessage), one))
 	}
 	if r.Router != nil && r.Router.RSSPerSession > 0 {
-		parts = append(parts, report.Bytes(float64(r.Router.RSSPerSession))+" per session")
+		parts = append(parts, judge.Bytes(float64(r.Router.RSSPerSession))+" per session")
 	}
 	if !r.Verified.OK {
 		parts = append(parts, "VERIFICATION FAILED")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
@@ -43,39 +43,6 @@ func TestParsePlan(t *testing.T) {
 	}
 }
 
-func TestTest(t *testing.T) {
-	base := sample{100, 101, 102, 103, 104}
-	times := func(s sample, x float64) sample {
-		out := slices.Clone(s)
-		for i := range out {
-			out[i] *= x
-		}
-		return out
-	}
-	for name, c := range map[string]struct {
-		s      sample
-		better int
-		want   report.Kind
-		text   string
-	}{
-		"cheaper":    {times(base, 0.5), -1, report.Better, "0.50 ×, p=0.008"},
-		"dearer":     {times(base, 20), -1, report.Worse, "20.0 ×, p=0.008"},
-		"faster":     {times(base, 2), +1, report.Better, "2.00 ×, p=0.008"},
-		"slower":     {times(base, 0.9), +1, report.Worse, "0.90 ×, p=0.008"},
-		"equal":      {sample{104, 100, 102, 101, 103}, -1, report.Same, "no difference (p=1.00)"},
-		"noisy":      {sample{50, 180, 102, 99, 130}, -1, report.Noisy, "too noisy to tell (p="},
-		"few rounds": {times(base[:3], 20), -1, report.Noisy, "too few rounds to tell (19.8 ×)"},
-	} {
-		o := test(base, c.s, c.better)
-		if text := o.text(len(c.s)); o.kind != c.want || !strings.HasPrefix(text, c.text) {
-			t.Errorf("%s: %s, %q", name, o.kind, text)
-		}
-	}
-	if o := test(nil, base, 1); o.kind != report.Noisy || !math.IsNaN(o.ratio) {
-		t.Errorf("against nothing: %+v", o)
-	}
-}
-
 // run is a report with a cost, and a share of lost messages.
 func run(plan, peer string, round int, cost, lost float64) report.Run {
 	r := &load.Report{
@@ -103,7 +70,7 @@ func TestJudge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, verdicts := judge(d, p, []string{"banyan", "crossbar", "nexus", "floor", "xconn"})
+	table, verdicts := table(d, p, []string{"banyan", "crossbar", "nexus", "floor", "xconn"})
 	if want := []string{"banyan", "nexus", "floor", "xconn"}; !slices.Equal(table.Peers, want) {
 		t.Fatalf("peers %v, want %v", table.Peers, want)
 	}
@@ -113,7 +80,7 @@ func TestJudge(t *testing.T) {
 	}; !slices.Equal(verdicts, want) {
 		t.Errorf("verdicts %q", verdicts)
 	}
-	if row := table.Rows[0]; row.Cells[1].Kind != report.Worse || row.Cells[2].Kind != report.Better || row.Cells[3].Text != "–" {
+	if row := table.Rows[0]; row.Cells[1].Kind != judge.Worse || row.Cells[2].Kind != judge.Better || row.Cells[3].Text != "–" {
 		t.Errorf("costs %+v", row)
 	}
 	// Twice the floor in every round, though the rounds differ.
@@ -124,7 +91,7 @@ func TestJudge(t *testing.T) {
 	if i < 0 || table.Rows[i].Cells[0].Text != "0.5000" || table.Rows[i].Cells[1].Delta != "not known" || table.Rows[i].Cells[3].Delta != "no usable round" {
 		t.Errorf("system calls in %+v", table.Rows)
 	}
-	if row := table.Rows[2]; row.Figure != "events/s" || row.Cells[1].Kind != report.Worse {
+	if row := table.Rows[2]; row.Figure != "events/s" || row.Cells[1].Kind != judge.Worse {
 		t.Errorf("throughput %+v", row)
 	}
 }

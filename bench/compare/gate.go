@@ -4,30 +4,20 @@ import (
 	"fmt"
 	"slices"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
 // A Check is one figure of one plan, before and now.
 type Check struct {
-	Plan   string // key of the plan, see report.Key
-	Figure string
-	Old    float64 // medians; the figure is a cost, lower is better
-	New    float64
-	Result CheckResult
-	Why    string
+	Plan    string // key of the plan, see report.Key
+	Figure  string
+	Old     float64 // medians; the figure is a cost, lower is better
+	New     float64
+	Verdict judge.Verdict // met, missed, noisy, failed, or not measured when it means nothing here
+	Why     string
 }
-
-// A CheckResult says what came of a check.
-type CheckResult string
-
-// Results of a check.
-const (
-	Passed  CheckResult = "ok"
-	Failed  CheckResult = "WORSE"       // by more than the tolerance, and not by chance
-	Unclear CheckResult = "unclear"     // worse by more than the tolerance, but it may be chance
-	NotDone CheckResult = "not checked" // the figure of another machine says nothing here
-)
 
 // Gate compares the costs of a router with those of a baseline: CPU time per message as a multiple of the floor's in the same round, and CPU
 // time per message itself if both were measured on the same kind of CPU. Worse by more than tolerance (0.1 is 10 %) fails if a
@@ -38,20 +28,20 @@ func Gate(baseline, results *report.Document, peer string, tolerance float64) []
 	for _, key := range keys(baseline, peer) {
 		was, is := old[key], now[key]
 		if is == nil {
-			checks = append(checks, Check{Plan: key, Result: Failed, Why: "was not run"})
+			checks = append(checks, Check{Plan: key, Verdict: judge.Failed, Why: "was not run"})
 			continue
 		}
 		if is.failed > 0 {
 			checks = append(checks, Check{
-				Plan: key, Figure: "verification", Result: Failed, Why: fmt.Sprintf("failed in %d of %d runs", is.failed, is.runs),
+				Plan: key, Figure: "verification", Verdict: judge.Failed, Why: fmt.Sprintf("failed in %d of %d runs", is.failed, is.runs),
 			})
 		}
 		ratios := Check{Plan: key, Figure: "CPU time / floor's"}
 		switch {
 		case len(was.ratios) == 0:
-			ratios.Result, ratios.Why = NotDone, "the baseline has no floor"
+			ratios.Verdict, ratios.Why = judge.NotMeasured, "the baseline has no floor"
 		case len(is.ratios) == 0:
-			ratios.Result, ratios.Why = Failed, "the results have no floor"
+			ratios.Verdict, ratios.Why = judge.Failed, "the results have no floor"
 		default:
 			ratios.compare(was.ratios, is.ratios, tolerance)
 		}
@@ -59,11 +49,11 @@ func Gate(baseline, results *report.Document, peer string, tolerance float64) []
 		cost := Check{Plan: key, Figure: "CPU ns per " + is.one}
 		switch {
 		case was.machine != is.machine:
-			cost.Result, cost.Why = NotDone, fmt.Sprintf("baseline from another machine: %s, now %s", was.machine, is.machine)
+			cost.Verdict, cost.Why = judge.NotMeasured, fmt.Sprintf("baseline from another machine: %s, now %s", was.machine, is.machine)
 		case len(was.cost) == 0:
-			cost.Result, cost.Why = NotDone, "the baseline does not know it"
+			cost.Verdict, cost.Why = judge.NotMeasured, "the baseline does not know it"
 		case len(is.cost) == 0:
-			cost.Result, cost.Why = Failed, "not measured"
+			cost.Verdict, cost.Why = judge.Failed, "not measured"
 		default:
 			cost.compare(was.cost, is.cost, tolerance)
 		}
@@ -72,24 +62,16 @@ func Gate(baseline, results *report.Document, peer string, tolerance float64) []
 	return checks
 }
 
-func (c *Check) compare(old, now sample, tolerance float64) {
-	o := test(old, now, -1)
-	c.Old, c.New = report.Median(old), report.Median(now)
-	c.Why = o.text(min(len(old), len(now)))
-	switch {
-	case o.ratio <= 1+tolerance:
-		c.Result = Passed
-	case o.kind == report.Worse:
-		c.Result = Failed
-	default:
-		c.Result = Unclear
-	}
+func (c *Check) compare(old, now judge.Sample, tolerance float64) {
+	var d judge.Difference
+	c.Verdict, d = judge.Grown(old, now, tolerance)
+	c.Old, c.New, c.Why = old.Median(), now.Median(), d.String()
 }
 
 // costsOf are the costs of a plan over the rounds.
 type costsOf struct {
-	ratios       sample // to the floor
-	cost         sample // ns per message
+	ratios       judge.Sample // to the floor
+	cost         judge.Sample // ns per message
 	machine, one string
 	runs, failed int
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
@@ -46,34 +47,34 @@ func TestGate(t *testing.T) {
 	without.Runs = slices.DeleteFunc(without.Runs, func(r report.Run) bool { return r.Peer == report.FloorName })
 	for name, c := range map[string]struct {
 		results *report.Document
-		want    []CheckResult
+		want    []judge.Verdict
 	}{
-		"the same":      {document(cpu, 5, steady(250, 200)), []CheckResult{Passed, Passed}},
-		"a bit worse":   {document(cpu, 5, steady(270, 200)), []CheckResult{Passed, Passed}},
-		"better":        {document(cpu, 5, steady(100, 200)), []CheckResult{Passed, Passed}},
-		"worse":         {document(cpu, 5, steady(300, 200)), []CheckResult{Failed, Failed}},
-		"slow day":      {document(cpu, 5, steady(500, 400)), []CheckResult{Passed, Failed}},
-		"other machine": {document("Another", 5, steady(500, 400)), []CheckResult{Passed, NotDone}},
-		"few rounds":    {document(cpu, 2, steady(300, 200)), []CheckResult{Unclear, Unclear}},
+		"the same":      {document(cpu, 5, steady(250, 200)), []judge.Verdict{judge.Met, judge.Met}},
+		"a bit worse":   {document(cpu, 5, steady(270, 200)), []judge.Verdict{judge.Met, judge.Met}},
+		"better":        {document(cpu, 5, steady(100, 200)), []judge.Verdict{judge.Met, judge.Met}},
+		"worse":         {document(cpu, 5, steady(300, 200)), []judge.Verdict{judge.Missed, judge.Missed}},
+		"slow day":      {document(cpu, 5, steady(500, 400)), []judge.Verdict{judge.Met, judge.Missed}},
+		"other machine": {document("Another", 5, steady(500, 400)), []judge.Verdict{judge.Met, judge.NotMeasured}},
+		"few rounds":    {document(cpu, 2, steady(300, 200)), []judge.Verdict{judge.Noisy, judge.Noisy}},
 		"noise": {document(cpu, 5, func(round int) (float64, float64) {
 			return []float64{150, 500, 251, 400, 300}[round-1], 200
-		}), []CheckResult{Unclear, Unclear}},
-		"renamed":   {renamed, []CheckResult{Passed, Passed}},
-		"failing":   {failing, []CheckResult{Failed, Passed, Passed}},
-		"not run":   {other, []CheckResult{Failed}},
-		"no floor":  {without, []CheckResult{Failed, Passed}},
-		"no rounds": {report.New(""), []CheckResult{Failed}},
+		}), []judge.Verdict{judge.Noisy, judge.Noisy}},
+		"renamed":   {renamed, []judge.Verdict{judge.Met, judge.Met}},
+		"failing":   {failing, []judge.Verdict{judge.Failed, judge.Met, judge.Met}},
+		"not run":   {other, []judge.Verdict{judge.Failed}},
+		"no floor":  {without, []judge.Verdict{judge.Failed, judge.Met}},
+		"no rounds": {report.New(""), []judge.Verdict{judge.Failed}},
 	} {
-		var got []CheckResult
+		var got []judge.Verdict
 		checks := Gate(baseline, c.results, "banyan", 0.1)
 		for _, check := range checks {
-			got = append(got, check.Result)
+			got = append(got, check.Verdict)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v: %+v", name, got, c.want, checks)
 		}
 	}
-	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Result != NotDone || checks[1].Result != Passed {
+	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Verdict != judge.NotMeasured || checks[1].Verdict != judge.Met {
 		t.Errorf("baseline without floor: %+v", checks)
 	}
 	if checks := Gate(baseline, baseline, "nexus", 0.1); checks != nil {
@@ -94,10 +95,10 @@ func TestGateOfRunsWithFloor(t *testing.T) {
 		return d
 	}
 	base := versus(1.1, 1.11, 1.12, 1.13)
-	if c := Gate(base, versus(1.5, 1.51, 1.52, 1.53), "banyan", 0.1); c[0].Result != Failed || c[1].Result != Passed {
+	if c := Gate(base, versus(1.5, 1.51, 1.52, 1.53), "banyan", 0.1); c[0].Verdict != judge.Missed || c[1].Verdict != judge.Met {
 		t.Errorf("%+v", c)
 	}
-	if c := Gate(base, versus(1.11, 1.1, 1.13, 1.1), "banyan", 0.1); c[0].Result != Passed {
+	if c := Gate(base, versus(1.11, 1.1, 1.13, 1.1), "banyan", 0.1); c[0].Verdict != judge.Met {
 		t.Errorf("%+v", c)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"banyan/bench/client"
+	"banyan/bench/judge"
 	"banyan/codec"
 )
 
@@ -52,7 +53,7 @@ func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 	perSecond := with.figure("cycles")
 	if with.Router != nil && without.Router != nil && perSecond > 0 {
 		more := with.Router.CPUShare - without.Router.CPUShare
-		with.Figures = append(with.Figures, Figure{"cost", round3(1e6 * more / perSecond), "us/cycle"})
+		with.Figures = append(with.Figures, Figure{"cost", judge.Round3(1e6 * more / perSecond), "us/cycle"})
 	}
 	return with, nil
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"banyan/bench/judge"
 	"banyan/codec"
 )
 
@@ -78,7 +79,7 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	r.received.Store(answered.Load())
 	out := m.report("idle", r, Plan{Sessions: plan.Sessions}, int64(plan.Sessions))
 	out.Plan.Loop, out.Plan.InFlight, out.Plan.Rate, out.Plan.PayloadBytes = "", 0, 0, 0
-	out.Figures = append(out.Figures, Figure{"joining", ratio(float64(plan.Sessions), joining.Seconds()), "sessions/s"})
+	out.Figures = append(out.Figures, Figure{"joining", judge.Ratio(float64(plan.Sessions), joining.Seconds()), "sessions/s"})
 	if out.Router != nil && before > 0 && m.rssEnd > before {
 		out.Figures = append(out.Figures, givenBack(ctx, m, before)...)
 	}
@@ -95,7 +96,7 @@ func givenBack(ctx context.Context, m *measured, before int64) []Figure {
 		part := (took - float64(m.rss(m.router)-before)) / took
 		waited := time.Since(start)
 		if part >= givenBackPart || waited > givenBackMax || ctx.Err() != nil {
-			return []Figure{{"given back", round3(100 * part), "%"}, {"after", round3(waited.Seconds()), "s"}}
+			return []Figure{{"given back", judge.Round3(100 * part), "%"}, {"after", judge.Round3(waited.Seconds()), "s"}}
 		}
 		select {
 		case <-poll.C:

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"banyan/bench/judge"
 )
 
 // clockTick is the unit of /proc/stat and /proc/PID/stat: USER_HZ, 100 on every architecture that Go runs on.
@@ -114,8 +116,8 @@ func (m *measured) others(seconds float64) (share float64, who string) {
 			most, busiest = used, pid
 		}
 	}
-	if share := ratio(most.Seconds(), seconds); share > otherCPUMax/4 {
+	if share := judge.Ratio(most.Seconds(), seconds); share > otherCPUMax/4 {
 		who = fmt.Sprintf(", most of all %s (pid %d, %.0f %%)", process{busiest}.name(), busiest, 100*share)
 	}
-	return ratio(max(whole, sum).Seconds(), seconds), who
+	return judge.Ratio(max(whole, sum).Seconds(), seconds), who
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"banyan/bench/judge"
 )
 
 // measured gathers the readings around the measured time.
@@ -143,9 +145,9 @@ func (m *measured) second(r *run, last interval, sessions int, begin time.Durati
 	took := (now.at - last.at).Seconds()
 	h := r.recorder.takeInterval()
 	s := Second{
-		At: (now.at - begin).Seconds(), PerSecond: ratio(float64(now.received-last.received), took),
+		At: (now.at - begin).Seconds(), PerSecond: judge.Ratio(float64(now.received-last.received), took),
 		P50: micro(h.ValueAtQuantile(50)), P99: micro(h.ValueAtQuantile(99)), Max: micro(h.Max()),
-		RouterCPU: ratio((now.router - last.router).Seconds(), took), ClientCPU: ratio((now.self - last.self).Seconds(), took),
+		RouterCPU: judge.Ratio((now.router - last.router).Seconds(), took), ClientCPU: judge.Ratio((now.self - last.self).Seconds(), took),
 		RouterRSS: m.rss(m.router),
 	}
 	if now.at >= begin && last.at >= begin-time.Millisecond && len(m.series) < seriesMax {

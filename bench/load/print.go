@@ -3,9 +3,10 @@ package load
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
+
+	"banyan/bench/judge"
 )
 
 // Print writes the report for people.
@@ -80,10 +81,10 @@ func (r *Report) printOutcome(w io.Writer) {
 	}
 	fmt.Fprintf(w, "throughput %.0f %s/s", r.PerSecond, many)
 	if p.Publishers > 0 {
-		fmt.Fprintf(w, "   from %.0f publications/s", ratio(float64(r.Operations), r.Seconds))
+		fmt.Fprintf(w, "   from %.0f publications/s", judge.Ratio(float64(r.Operations), r.Seconds))
 	}
 	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
-		micros(l.P50), micros(l.P90), micros(l.P99), micros(l.P999), micros(l.Max), l.From)
+		judge.Micros(l.P50), judge.Micros(l.P90), judge.Micros(l.P99), judge.Micros(l.P999), judge.Micros(l.Max), l.From)
 }
 
 func (r *Report) printProcesses(w io.Writer) {
@@ -108,7 +109,7 @@ func (r *Report) printProcesses(w io.Writer) {
 		fmt.Fprintf(w, "router     no CPU figures: %s\n", r.NoRouter)
 	}
 	for _, f := range r.Figures {
-		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, PlainNumber(f.Value), f.Unit)
+		fmt.Fprintf(w, "%-10s %s %s\n", f.Name, judge.Number(f.Value), f.Unit)
 	}
 	if r.Scenario == "idle" {
 		fmt.Fprintf(w, "clients    %.0f %% of a CPU\n", 100*r.Client.CPUShare)
@@ -156,7 +157,7 @@ func (r *Report) printFloor(w io.Writer) {
 	for i, k := range v.Rounds {
 		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
 		if k.RouterP50 > 0 {
-			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", micros(k.RouterP50), micros(k.FloorP50), micros(k.RouterP99), micros(k.FloorP99))
+			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", judge.Micros(k.RouterP50), judge.Micros(k.FloorP50), judge.Micros(k.RouterP99), judge.Micros(k.FloorP99))
 		}
 		if k.RouterSyscalls > 0 && k.FloorSyscalls > 0 {
 			fmt.Fprintf(w, ", syscalls %.4f against %.4f", k.RouterSyscalls, k.FloorSyscalls)
@@ -174,26 +175,4 @@ func (r *Report) printTrust(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-10s %s\n", label, reason)
 	}
-}
-
-// PlainNumber prints a figure with three significant digits and no exponent.
-func PlainNumber(v float64) string {
-	switch a := math.Abs(v); {
-	case a >= 100 || v == math.Trunc(v):
-		return fmt.Sprintf("%.0f", v)
-	case a >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
-}
-
-// micros prints microseconds in the unit that fits.
-func micros(us float64) string {
-	switch {
-	case us < 1000:
-		return fmt.Sprintf("%.0f us", us)
-	case us < 1e6:
-		return fmt.Sprintf("%.2f ms", us/1000)
-	}
-	return fmt.Sprintf("%.2f s", us/1e6)
 }

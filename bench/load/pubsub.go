@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"banyan/bench/client"
+	"banyan/bench/judge"
 	"banyan/codec"
 )
 
@@ -128,13 +129,13 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	f.verify()
 	out := m.report(f.plan.scenario, f.run, f.plan.report, expected())
 	if n := len(f.plan.wanted); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
-		out.Figures = append(out.Figures, Figure{"memory", round3(float64(subscribed-before) / float64(n)), "B/subscription"})
+		out.Figures = append(out.Figures, Figure{"memory", judge.Round3(float64(subscribed-before) / float64(n)), "B/subscription"})
 	}
 	if len(stopped) > 0 {
 		out.Figures = append(out.Figures, Figure{"closed", float64(closed.Load()), "stopped readers"})
 	}
 	if f.plan.beside != nil {
-		out.Figures = append(out.Figures, Figure{"cycles", round3(ratio(float64(m.cycles[1]-m.cycles[0]), out.Seconds)), "cycles/s"})
+		out.Figures = append(out.Figures, Figure{"cycles", judge.Round3(judge.Ratio(float64(m.cycles[1]-m.cycles[0]), out.Seconds)), "cycles/s"})
 	}
 	return out, nil
 }

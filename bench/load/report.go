@@ -8,6 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"banyan/bench/client"
+	"banyan/bench/judge"
 )
 
 // Schema names the form of a Report in JSON.
@@ -164,7 +165,7 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 		Where:    readWhere(m.loadBefore),
 		Series:   m.series,
 	}
-	out.PerSecond = ratio(float64(out.Received), seconds)
+	out.PerSecond = judge.Ratio(float64(out.Received), seconds)
 	out.Client.use(m.ownCPU, seconds, out.Received)
 	if m.router.pid != 0 {
 		out.Router = &Process{
@@ -195,16 +196,9 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 func (p *Process) use(cpu [2]time.Duration, seconds float64, received int64) {
 	used := cpu[1] - cpu[0]
 	p.CPUSeconds = used.Seconds()
-	p.CPUShare = ratio(used.Seconds(), seconds)
-	p.CPUPerMessage = math.Round(ratio(float64(used), float64(received)))
+	p.CPUShare = judge.Ratio(used.Seconds(), seconds)
+	p.CPUPerMessage = math.Round(judge.Ratio(float64(used), float64(received)))
 }
 
 // micro turns nanoseconds into microseconds of two decimals.
 func micro(ns int64) float64 { return math.Round(float64(ns)/10) / 100 }
-
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		return 0
-	}
-	return a / b
-}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"banyan/bench/client"
+	"banyan/bench/judge"
 )
 
 // A SlowPlan is a fan-out at a fixed rate, measured twice: without, and then with subscribers that never read. It tells what those do to the
@@ -43,7 +44,7 @@ func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	}
 	with.addControl("without", without)
 	if with.Router != nil && without.Router != nil {
-		with.Figures = append(with.Figures, Figure{"memory", round3(float64(with.peakRSS()-without.peakRSS()) / (1 << 20)), "MiB more at most"})
+		with.Figures = append(with.Figures, Figure{"memory", judge.Round3(float64(with.peakRSS()-without.peakRSS()) / (1 << 20)), "MiB more at most"})
 	}
 	return with, nil
 }
@@ -53,7 +54,7 @@ func (r *Report) addControl(name string, control *Report) {
 	r.Figures = append(r.Figures,
 		Figure{"p50 " + name, control.Latency.P50, "us"},
 		Figure{"p99 " + name, control.Latency.P99, "us"},
-		Figure{"p99 ratio", round3(ratio(r.Latency.P99, control.Latency.P99)), "x"})
+		Figure{"p99 ratio", judge.Round3(judge.Ratio(r.Latency.P99, control.Latency.P99)), "x"})
 	for what, n := range control.Verified.Failures {
 		r.fail(name+": "+what, n)
 	}

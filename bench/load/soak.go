@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"banyan/bench/judge"
 )
 
 // A SoakPlan is publications, calls and sessions that come and go, all at a fixed rate and at once, for as long as Duration says. It fails on
@@ -69,8 +71,8 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 	out.Scenario = "soak"
 	out.Plan.Callers, out.Plan.Callees, out.Plan.Workers = results.Plan.Callers, results.Plan.Callees, sessions.Plan.Workers
 	out.Figures = append(out.Figures,
-		Figure{"calls", round3(results.PerSecond), "calls/s"}, Figure{"call p99", results.Latency.P99, "us"},
-		Figure{"sessions", round3(sessions.PerSecond), "sessions/s"}, Figure{"session p99", sessions.Latency.P99, "us"})
+		Figure{"calls", judge.Round3(results.PerSecond), "calls/s"}, Figure{"call p99", results.Latency.P99, "us"},
+		Figure{"sessions", judge.Round3(sessions.PerSecond), "sessions/s"}, Figure{"session p99", sessions.Latency.P99, "us"})
 	out.join("rpc", results)
 	out.join("storm", sessions)
 	out.judgeGrowth()
@@ -86,10 +88,10 @@ func (r *Report) join(name string, other *Report) {
 	for what, n := range other.Verified.Failures {
 		r.fail(name+": "+what, n)
 	}
-	r.PerSecond = ratio(float64(r.Received), r.Seconds)
+	r.PerSecond = judge.Ratio(float64(r.Received), r.Seconds)
 	perMessage := func(p *Process) {
 		if p != nil {
-			p.CPUPerMessage = round3(1e9 * ratio(p.CPUSeconds, float64(r.Received)))
+			p.CPUPerMessage = judge.Round3(1e9 * judge.Ratio(p.CPUSeconds, float64(r.Received)))
 		}
 	}
 	perMessage(r.Router)
@@ -112,7 +114,7 @@ func (r *Report) judgeGrowth() {
 		return float64(rss[len(rss)/2])
 	}
 	before, after := median(r.Series[n:2*n]), median(r.Series[len(r.Series)-n:])
-	r.Figures = append(r.Figures, Figure{"growth", round3(100 * ratio(after-before, before)), "%"})
+	r.Figures = append(r.Figures, Figure{"growth", judge.Round3(100 * judge.Ratio(after-before, before)), "%"})
 	if after-before > max(growthPart*before, growthBytes) {
 		r.fail(fmt.Sprintf("growth of the router's memory, from %.0f to %.0f MiB", before/(1<<20), after/(1<<20)), 1)
 	}

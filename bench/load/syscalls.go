@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"banyan/bench/judge"
 )
 
 // The tools that count a process's system calls, the values of Options.Syscalls. Neither disturbs the figures: they run in a window of their own
@@ -31,7 +33,7 @@ func (m *measured) countSyscalls(ctx context.Context, r *run) {
 	}
 	received, at := r.received.Load(), r.now()
 	perSecond, err := SyscallsOf(ctx, r.Syscalls, m.router.pid)
-	messages := ratio(float64(r.received.Load()-received), (r.now() - at).Seconds())
+	messages := judge.Ratio(float64(r.received.Load()-received), (r.now() - at).Seconds())
 	switch {
 	case err != nil:
 		m.noSyscalls = err.Error()

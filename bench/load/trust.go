@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"banyan/bench/judge"
 )
 
 // A Trust says whether the figures mean something, which is another question than whether every message arrived.
@@ -54,7 +56,7 @@ func (m *measured) trust(r *Report, closed bool) Trust {
 			against("other programs used %.0f %% of a CPU%s", 100*t.OtherCPU, who)
 		}
 	}
-	t.StolenCPU = ratio((m.machine[1].stolen - m.machine[0].stolen).Seconds(), r.Seconds)
+	t.StolenCPU = judge.Ratio((m.machine[1].stolen - m.machine[0].stolen).Seconds(), r.Seconds)
 	if t.StolenCPU > stolenCPUMax {
 		against("the host took %.0f %% of a CPU away", 100*t.StolenCPU)
 	}
@@ -93,12 +95,12 @@ func (m *measured) halvesApart() float64 {
 	}
 	first, second := (h.at - m.start).Seconds(), (m.stop - h.at).Seconds()
 	received1, received2 := float64(h.received-m.received[0]), float64(m.received[1]-h.received)
-	apart := difference(ratio(received1, first), ratio(received2, second))
+	apart := difference(judge.Ratio(received1, first), judge.Ratio(received2, second))
 	if m.router.pid != 0 {
 		cpu1, cpu2 := (h.routerCPU - m.routerCPU[0]).Seconds(), (m.routerCPU[1] - h.routerCPU).Seconds()
-		apart = max(apart, difference(ratio(cpu1, received1), ratio(cpu2, received2)))
+		apart = max(apart, difference(judge.Ratio(cpu1, received1), judge.Ratio(cpu2, received2)))
 	}
-	return round3(apart)
+	return judge.Round3(apart)
 }
 
 // seriesApart compares the halves of the series, for runs whose end was not known when they began.
@@ -113,8 +115,8 @@ func (m *measured) seriesApart() float64 {
 	if n == 0 {
 		return 0
 	}
-	return round3(difference(sum(m.series[:n]), sum(m.series[len(m.series)-n:])))
+	return judge.Round3(difference(sum(m.series[:n]), sum(m.series[len(m.series)-n:])))
 }
 
 // difference is how far a and b lie apart, relative to the larger.
-func difference(a, b float64) float64 { return ratio(math.Abs(a-b), max(a, b)) }
+func difference(a, b float64) float64 { return judge.Ratio(math.Abs(a-b), max(a, b)) }

@@ -3,8 +3,9 @@ package load
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
+
+	"banyan/bench/judge"
 )
 
 // A VersusPlan runs a scenario against floor and router in turn, F R F R …, a fresh process each time.
@@ -19,10 +20,9 @@ type VersusPlan struct {
 }
 
 const (
-	roundsDefault  = 3
-	roundsMax      = 1000
-	ratiosApartMax = 0.25 // of the median, between the largest and the smallest ratio
-	reasonsMax     = 6
+	roundsDefault = 3
+	roundsMax     = 1000
+	reasonsMax    = 6
 )
 
 // Against runs plan and returns the router's report of the median round with the comparison in Floor. Its Trust is that of the comparison: busy
@@ -71,12 +71,13 @@ func Against(ctx context.Context, plan VersusPlan) (*Report, error) {
 		v.Rounds = append(v.Rounds, round)
 		routers = append(routers, pair[1])
 	}
-	median := v.summarize()
-	if spread := ratio(v.Max-v.Min, v.Median); spread > ratiosApartMax {
+	ratios := v.sample(func(k *Round) float64 { return k.Ratio })
+	v.summarize(ratios)
+	if ratios.Spread() > judge.SpreadMax {
 		trust.OK = false
 		trust.Reasons = append(trust.Reasons, fmt.Sprintf("the rounds disagree: ratios from %.2f to %.2f", v.Min, v.Max))
 	}
-	out := *routers[median]
+	out := *routers[ratios.Middle()]
 	out.Floor, out.Trust = v, trust
 	if len(failures) > 0 {
 		out.Verified.OK, out.Verified.Failures = false, failures
@@ -134,42 +135,21 @@ func compare(router, floor *Report) (Round, string, error) {
 		r.Router, r.Floor = float64(router.Router.RSSPerSession), float64(floor.Router.RSSPerSession)
 	}
 	r.RouterSyscalls, r.FloorSyscalls = router.Router.SyscallsPerMessage, floor.Router.SyscallsPerMessage
-	r.Ratio = round3(ratio(r.Router, r.Floor))
+	r.Ratio = judge.Round3(judge.Ratio(r.Router, r.Floor))
 	return r, unit, nil
 }
 
-// summarize fills in median, min and max and returns the round whose ratio lies in the middle.
-func (v *Versus) summarize() int {
-	order := make([]int, len(v.Rounds))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case v.Rounds[a].Ratio < v.Rounds[b].Ratio:
-			return -1
-		case v.Rounds[a].Ratio > v.Rounds[b].Ratio:
-			return 1
-		}
-		return 0
-	})
-	n := len(order)
-	at := func(i int) float64 { return v.Rounds[order[i]].Ratio }
-	v.Min, v.Max = at(0), at(n-1)
-	v.Median = round3((at((n-1)/2) + at(n/2)) / 2)
-	v.MedianP50 = v.median(func(k *Round) float64 { return ratio(k.RouterP50, k.FloorP50) })
-	v.MedianP99 = v.median(func(k *Round) float64 { return ratio(k.RouterP99, k.FloorP99) })
-	return order[(n-1)/2]
-}
-
-func (v *Versus) median(of func(*Round) float64) float64 {
-	var all []float64
+// sample gathers a figure of the rounds.
+func (v *Versus) sample(of func(*Round) float64) (s judge.Sample) {
 	for i := range v.Rounds {
-		all = append(all, of(&v.Rounds[i]))
+		s = append(s, of(&v.Rounds[i]))
 	}
-	slices.Sort(all)
-	n := len(all)
-	return round3((all[(n-1)/2] + all[n/2]) / 2)
+	return s
 }
 
-func round3(v float64) float64 { return math.Round(v*1000) / 1000 }
+// summarize fills in medians, min and max from the ratios of cost.
+func (v *Versus) summarize(ratios judge.Sample) {
+	v.Min, v.Max, v.Median = slices.Min(ratios), slices.Max(ratios), judge.Round3(ratios.Median())
+	v.MedianP50 = judge.Round3(v.sample(func(k *Round) float64 { return judge.Ratio(k.RouterP50, k.FloorP50) }).Median())
+	v.MedianP99 = judge.Round3(v.sample(func(k *Round) float64 { return judge.Ratio(k.RouterP99, k.FloorP99) }).Median())
+}

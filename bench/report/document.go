@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 )
 
@@ -63,22 +63,11 @@ type Row struct {
 
 // A Cell is one figure of one peer.
 type Cell struct {
-	Text  string  `json:"text"`            // the median, with its unit
-	Value float64 `json:"value,omitempty"` // the median
-	Delta string  `json:"delta,omitempty"` // against the first peer
-	Kind  Kind    `json:"kind,omitempty"`
+	Text  string        `json:"text"`            // the median, with its unit
+	Value float64       `json:"value,omitempty"` // the median
+	Delta string        `json:"delta,omitempty"` // against the first peer
+	Kind  judge.Verdict `json:"kind,omitempty"`  // of a comparison
 }
-
-// A Kind says how a cell stands to the first peer's.
-type Kind string
-
-// Kinds of cells.
-const (
-	Better Kind = "better" // than the first peer, significantly
-	Worse  Kind = "worse"  // than the first peer, significantly
-	Same   Kind = "same"   // no difference found
-	Noisy  Kind = "noisy"  // too few rounds or too much spread to tell
-)
 
 // New returns a document of single runs, one plan each, named by the scenario.
 func New(command string, reports ...*load.Report) *Document {
@@ -161,19 +150,6 @@ func (d *Document) Of(plan, peer string) []*load.Report {
 	return reports
 }
 
-// Median returns the middle one of values; of an even number the mean of the two in the middle.
-func Median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	v := slices.Clone(values)
-	slices.Sort(v)
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
-	}
-	return v[len(v)/2]
-}
-
 // Nouns are what a scenario counts.
 func Nouns(scenario string) (many, one string) { return (&load.Report{Scenario: scenario}).Nouns() }
 
@@ -182,7 +158,7 @@ func Describe(r *load.Report) string {
 	p := &r.Plan
 	parts := []string{p.Shape()}
 	if p.Loop == "open" {
-		parts = append(parts, fmt.Sprintf("open loop at %s/s", Grouped(p.Rate)))
+		parts = append(parts, fmt.Sprintf("open loop at %s/s", judge.Grouped(p.Rate)))
 	} else if p.InFlight > 0 {
 		parts = append(parts, fmt.Sprintf("closed loop, %d in flight each", p.InFlight))
 	}
@@ -221,24 +197,24 @@ func sentence(peer string, r *load.Report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", r.Scenario)
 	if r.PerSecond > 0 {
-		fmt.Fprintf(&b, "%s %s per second", Grouped(r.PerSecond), many)
+		fmt.Fprintf(&b, "%s %s per second", judge.Grouped(r.PerSecond), many)
 	} else {
 		fmt.Fprint(&b, Describe(r))
 	}
 	if r.Router != nil && r.Router.RSSPerSession > 0 {
-		fmt.Fprintf(&b, ", %s of %s's memory per session", Bytes(float64(r.Router.RSSPerSession)), peer)
+		fmt.Fprintf(&b, ", %s of %s's memory per session", judge.Bytes(float64(r.Router.RSSPerSession)), peer)
 	}
 	if r.Router != nil && r.Router.CPUPerMessage > 0 {
-		fmt.Fprintf(&b, " at %s of %s's CPU time per %s", Nanos(r.Router.CPUPerMessage), peer, one)
+		fmt.Fprintf(&b, " at %s of %s's CPU time per %s", judge.Nanos(r.Router.CPUPerMessage), peer, one)
 	}
 	if r.Latency.Count > 0 {
-		fmt.Fprintf(&b, "; latency p50 %s, p99 %s from the %s", Micros(r.Latency.P50), Micros(r.Latency.P99), r.Latency.From)
+		fmt.Fprintf(&b, "; latency p50 %s, p99 %s from the %s", judge.Micros(r.Latency.P50), judge.Micros(r.Latency.P99), r.Latency.From)
 	}
 	b.WriteString(". ")
 	if r.Verified.OK {
-		fmt.Fprintf(&b, "All %s verified.", Grouped(float64(r.Verified.Received)))
+		fmt.Fprintf(&b, "All %s verified.", judge.Grouped(float64(r.Verified.Received)))
 	} else {
-		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.", Grouped(float64(r.Verified.Received)), Grouped(float64(r.Verified.Expected)))
+		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.", judge.Grouped(float64(r.Verified.Received)), judge.Grouped(float64(r.Verified.Expected)))
 	}
 	if len(r.Trust.Reasons) > 0 {
 		b.WriteString(" The figures are not trustworthy, see below.")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 )
 
@@ -224,11 +225,11 @@ func (v *view) plan(d *Document, index int, name string) (*planView, error) {
 
 // medianOf returns the median of a figure over runs.
 func medianOf(reports []*load.Report, f func(*load.Report) float64) float64 {
-	values := make([]float64, len(reports))
+	values := make(judge.Sample, len(reports))
 	for i, r := range reports {
 		values[i] = f(r)
 	}
-	return Median(values)
+	return values.Median()
 }
 
 func routerCost(r *load.Report) float64 {
@@ -257,7 +258,7 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 		if reports[0].Latency.Count == 0 {
 			return "–"
 		}
-		return Micros(m(func(r *load.Report) float64 { return f(&r.Latency) }))
+		return judge.Micros(m(func(r *load.Report) float64 { return f(&r.Latency) }))
 	}
 	s := peerView{
 		Name: peer, Runs: len(reports), Verified: true, PerSecond: "–",
@@ -267,10 +268,10 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 		Max:  latency(func(l *load.Latency) float64 { return l.Max }),
 	}
 	if rate := m(func(r *load.Report) float64 { return r.PerSecond }); rate > 0 {
-		s.PerSecond = Grouped(rate)
+		s.PerSecond = judge.Grouped(rate)
 	}
 	cost := m(routerCost)
-	s.Router = bar{value: cost, Text: Nanos(cost) + " per " + one}
+	s.Router = bar{value: cost, Text: judge.Nanos(cost) + " per " + one}
 	switch {
 	case reports[0].Router == nil:
 		s.Router.Text = "not known: " + reports[0].NoRouter
@@ -278,12 +279,12 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 		s.Router.Text = "–"
 	}
 	client := m(func(r *load.Report) float64 { return r.Client.CPUPerMessage })
-	s.Client = bar{value: client, Text: Nanos(client) + " per " + one}
+	s.Client = bar{value: client, Text: judge.Nanos(client) + " per " + one}
 	switch {
 	case floor > 0 && cost > 0:
-		s.Floor = Times(cost / floor)
+		s.Floor = judge.Times(cost / floor)
 	case reports[0].Floor != nil:
-		s.Floor = Times(m(func(r *load.Report) float64 {
+		s.Floor = judge.Times(m(func(r *load.Report) float64 {
 			if r.Floor == nil {
 				return 0
 			}
@@ -292,13 +293,13 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 	}
 	if reports[0].Router != nil {
 		rss := m(func(r *load.Report) float64 { return float64(r.Router.RSSBytes) })
-		s.Memory = bar{value: rss, Text: Bytes(rss) + " resident"}
+		s.Memory = bar{value: rss, Text: judge.Bytes(rss) + " resident"}
 		if per := m(func(r *load.Report) float64 { return float64(r.Router.RSSPerSession) }); per > 0 {
-			s.Memory.Text += ", " + Bytes(per) + " per idle session"
+			s.Memory.Text += ", " + judge.Bytes(per) + " per idle session"
 		}
 	}
 	for i, f := range reports[0].Figures {
-		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%s %s", short(m(func(r *load.Report) float64 {
+		s.Figures = append(s.Figures, pair{f.Name, fmt.Sprintf("%s %s", judge.Number(m(func(r *load.Report) float64 {
 			if i < len(r.Figures) {
 				return r.Figures[i].Value
 			}
@@ -311,7 +312,7 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 		total += r.Verified.Received
 	}
 	many, _ := Nouns(reports[0].Scenario)
-	s.VerifyText = "all " + Grouped(float64(total)) + " " + many
+	s.VerifyText = "all " + judge.Grouped(float64(total)) + " " + many
 	if !s.Verified {
 		s.VerifyText = "FAILED"
 	}
@@ -330,7 +331,7 @@ func warnings(peer string, reports []*load.Report) []string {
 			out = append(out, fmt.Sprintf("%s%s: not trustworthy: %s", peer, round, reason))
 		}
 		for _, kind := range sortedKeys(r.Verified.Failures) {
-			out = append(out, fmt.Sprintf("%s%s: verification failed: %s × %s", peer, round, Grouped(float64(r.Verified.Failures[kind])), kind))
+			out = append(out, fmt.Sprintf("%s%s: verification failed: %s × %s", peer, round, judge.Grouped(float64(r.Verified.Failures[kind])), kind))
 		}
 	}
 	return out
@@ -447,7 +448,7 @@ func environment(d *Document) ([]pair, error) {
 		name := strings.ReplaceAll(fmt.Sprint(key), "_", " ")
 		if inBytes, ok := strings.CutSuffix(name, " bytes"); ok {
 			if n, err := strconv.ParseFloat(text, 64); err == nil {
-				name, text = inBytes, Bytes(n)
+				name, text = inBytes, judge.Bytes(n)
 			}
 		}
 		if name == "command" && d.Command != "" {

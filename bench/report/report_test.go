@@ -16,6 +16,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
 
+	"banyan/bench/judge"
 	"banyan/bench/load"
 )
 
@@ -65,7 +66,7 @@ func aDocument(t *testing.T) *Document {
 	}
 	d.Tables = []Table{{
 		Plan: "fanout", About: "a plan", Peers: []string{"banyan", FloorName},
-		Rows: []Row{{Figure: "events/s", Cells: []Cell{{Text: "10"}, {Text: "20", Delta: "+100 %, p=0.008", Kind: Better}}}},
+		Rows: []Row{{Figure: "events/s", Cells: []Cell{{Text: "10"}, {Text: "20", Delta: "+100 %, p=0.008", Kind: judge.Better}}}},
 	}}
 	return d
 }
@@ -115,11 +116,11 @@ func TestPage(t *testing.T) {
 
 func someTargets() []Target {
 	return []Target{
-		{Work: "some work", Figure: "cost / floor", Limit: 1.25, Median: 1, Min: 0.9, Max: 1.1, Verdict: Met},
-		{Work: "some work", Figure: "nexus's cost / ours", Limit: 25, AtLeast: true, Median: 50, Min: 24, Max: 60, Verdict: Met, Doubts: []string{"noise", "more"}},
-		{Work: "other work", Figure: "cost / floor", Limit: 2, Median: 4, Min: 3, Max: 5, Verdict: Missed, Notes: []string{"with <less>"}},
-		{Work: "other work", Figure: "nats's cost / ours", Limit: 2, AtLeast: true, Verdict: NotMeasured, Why: "nats: no network"},
-		{Work: "last work", Figure: "cost / floor", Limit: 2, Verdict: Failed, Why: "3 messages of banyan"},
+		{Work: "some work", Figure: "cost / floor", Limit: judge.Limit{Value: 1.25}, Median: 1, Min: 0.9, Max: 1.1, Verdict: judge.Met},
+		{Work: "some work", Figure: "nexus's cost / ours", Limit: judge.Limit{Value: 25, AtLeast: true}, Median: 50, Min: 24, Max: 60, Verdict: judge.Met, Doubts: []string{"noise", "more"}},
+		{Work: "other work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Median: 4, Min: 3, Max: 5, Verdict: judge.Missed, Notes: []string{"with <less>"}},
+		{Work: "other work", Figure: "nats's cost / ours", Limit: judge.Limit{Value: 2, AtLeast: true}, Verdict: judge.NotMeasured, Why: "nats: no network"},
+		{Work: "last work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Verdict: judge.Failed, Why: "3 messages of banyan"},
 	}
 }
 
@@ -318,22 +319,5 @@ func TestCurve(t *testing.T) {
 	r.Latency.HDR = "AAAA"
 	if _, err := histogram(r); err == nil {
 		t.Error("a broken histogram was read")
-	}
-}
-
-func TestFigures(t *testing.T) {
-	for got, want := range map[string]string{
-		Grouped(0): "0", Grouped(999): "999", Grouped(1000): "1 000", Grouped(-1234567.4): "−1 234 567",
-		Micros(1.234): "1.23 µs", Micros(420): "420 µs", Micros(1500): "1.50 ms", Micros(123456): "123 ms", Micros(2.5e6): "2.50 s",
-		Nanos(237): "237 ns", Nanos(26538): "26.5 µs", Nanos(1379425): "1.38 ms",
-		Bytes(12): "12 B", Bytes(3072): "3.0 KiB", Bytes(1 << 24): "16.0 MiB", Bytes(3 << 30): "3.00 GiB",
-		Times(1.25): "1.25 ×", Times(25.31): "25.3 ×", Times(1234): "1 234 ×",
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	if m := Median([]float64{3, 1, 2, 10}); m != 2.5 {
-		t.Errorf("median %v", m)
 	}
 }

@@ -6,20 +6,19 @@ import (
 	"strings"
 	"time"
 
-	"banyan/bench/load"
+	"banyan/bench/judge"
 )
 
 // A Target is one line of a table of targets: a figure of some work, and what is asked of it.
 type Target struct {
-	Work    string  `json:"work"`
-	Figure  string  `json:"figure"`
-	Limit   float64 `json:"target"`
-	AtLeast bool    `json:"at_least,omitempty"` // the figure has to be Limit or more; otherwise Limit or less
-	Median  float64 `json:"median"`             // of the rounds
-	Min     float64 `json:"min"`
-	Max     float64 `json:"max"`
-	Rounds  int     `json:"rounds"` // that told the figure
-	Verdict Verdict `json:"verdict"`
+	Work   string `json:"work"`
+	Figure string `json:"figure"`
+	judge.Limit
+	Median  float64       `json:"median"` // of the rounds
+	Min     float64       `json:"min"`
+	Max     float64       `json:"max"`
+	Rounds  int           `json:"rounds"` // that told the figure
+	Verdict judge.Verdict `json:"verdict"`
 	// Disturbed is how many of the rounds were disturbed, by other programs or by themselves.
 	Disturbed int `json:"disturbed,omitempty"`
 	// Why tells what failed, or why nothing was measured.
@@ -30,27 +29,8 @@ type Target struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-// A Verdict is what a figure says about its target.
-type Verdict string
-
-// Verdicts.
-const (
-	Met         Verdict = "met"
-	Missed      Verdict = "missed"
-	Failed      Verdict = "failed" // messages were lost, or the router broke: the figure means nothing
-	NotMeasured Verdict = "not measured"
-)
-
-// Asked is the target in words.
-func (t *Target) Asked() string {
-	if t.AtLeast {
-		return fmt.Sprintf("at least %g", t.Limit)
-	}
-	return fmt.Sprintf("at most %g", t.Limit)
-}
-
 // has says whether there are figures.
-func (t *Target) has() bool { return t.Verdict == Met || t.Verdict == Missed }
+func (t *Target) has() bool { return t.Verdict == judge.Met || t.Verdict == judge.Missed }
 
 // remarks are what there is to say besides the verdict.
 func (t *Target) remarks() []string {
@@ -70,14 +50,10 @@ func (t *Target) remarks() []string {
 
 // Line is the target as a line of a table for terminals.
 func (t *Target) Line() string {
-	verdict := string(t.Verdict)
-	if t.Verdict == Missed || t.Verdict == Failed {
-		verdict = strings.ToUpper(verdict)
-	}
-	verdict = strings.Join(append([]string{verdict}, t.remarks()...), "; ")
+	verdict := strings.Join(append([]string{t.Verdict.Text()}, t.remarks()...), "; ")
 	median, spread := "–", ""
 	if t.has() {
-		median, spread = load.PlainNumber(t.Median), fmt.Sprintf("(%s to %s)", load.PlainNumber(t.Min), load.PlainNumber(t.Max))
+		median, spread = judge.Number(t.Median), fmt.Sprintf("(%s to %s)", judge.Number(t.Min), judge.Number(t.Max))
 	}
 	return fmt.Sprintf("%-40s  %-24s %7s  %-13s %-18s %s", t.Work, t.Figure, median, t.Asked(), spread, verdict)
 }
@@ -97,11 +73,11 @@ func Count(targets []Target, took time.Duration) Tally {
 	for i := range targets {
 		t := &targets[i]
 		switch t.Verdict {
-		case Met:
+		case judge.Met:
 			y.Met++
-		case Missed, Failed:
+		case judge.Missed, judge.Failed:
 			y.Missed++
-		case NotMeasured:
+		case judge.NotMeasured:
 			y.NotMeasured++
 			continue
 		}
@@ -132,7 +108,7 @@ func works(targets []Target) int {
 type targetView struct {
 	Work, Figure, Asked string
 	Min, Median, Max    string
-	Verdict             Verdict
+	Verdict             judge.Verdict
 	Remarks             []string
 	Class               string  // of the row
 	Percent             float64 // of the width of a bar, whose mark stands at usedMark
@@ -144,15 +120,11 @@ const usedMark = 80
 func newTargetView(t *Target) targetView {
 	v := targetView{Work: t.Work, Figure: t.Figure, Asked: t.Asked(), Verdict: t.Verdict, Remarks: t.remarks(), Class: "absent", Min: "–", Median: "–", Max: "–"}
 	if t.has() {
-		v.Min, v.Median, v.Max = load.PlainNumber(t.Min), load.PlainNumber(t.Median), load.PlainNumber(t.Max)
-		used := t.Median / t.Limit
-		if t.AtLeast {
-			used = t.Limit / t.Median
-		}
-		v.Percent = min(usedMark*used, 100)
+		v.Min, v.Median, v.Max = judge.Number(t.Min), judge.Number(t.Median), judge.Number(t.Max)
+		v.Percent = min(usedMark*t.Used(t.Median), 100)
 		v.Class = "met"
 	}
-	if t.Verdict == Missed || t.Verdict == Failed {
+	if t.Verdict == judge.Missed || t.Verdict == judge.Failed {
 		v.Class = "missed"
 	}
 	return v

@@ -7,15 +7,13 @@ import (
 	"slices"
 
 	"banyan/bench/compare"
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
 
-const (
-	doubtsMax = 6
-	// apartMax is how far the rounds of one figure may lie apart, as a share of the median, when they do not all say the same about the target.
-	apartMax = 0.25
-)
+// doubtsMax is how many doubts of one target are told.
+const doubtsMax = 6
 
 // A side is what one router, floor or base did in a row.
 type side struct {
@@ -48,9 +46,9 @@ func (r *row) judge(sides []*side) []report.Target {
 		if other == nil {
 			continue
 		}
-		t := report.Target{Work: r.Name, Figure: c.figure, Limit: c.limit, AtLeast: c.atLeast}
+		t := report.Target{Work: r.Name, Figure: c.figure, Limit: c.limit}
 		if r.skip != "" {
-			t.Verdict, t.Why = report.NotMeasured, r.skip
+			t.Verdict, t.Why = judge.NotMeasured, r.skip
 		} else {
 			c.judge(&t, own, other)
 			c.compareFloor(&t, find(report.FloorName), other)
@@ -71,17 +69,17 @@ func (c *check) judge(t *report.Target, own, other *side) {
 		switch {
 		case s.out == nil:
 		case s.peer == ours && !errors.As(s.out, &beyond):
-			t.Verdict, t.Why = report.Failed, s.out.Error()
+			t.Verdict, t.Why = judge.Failed, s.out.Error()
 			return
 		default:
-			t.Verdict, t.Why = report.NotMeasured, s.out.Error()
+			t.Verdict, t.Why = judge.NotMeasured, s.out.Error()
 			if s != own {
 				t.Why = s.name + ": " + t.Why
 			}
 			return
 		}
 		if n := s.failures(); n > 0 && (s.peer == ours || s.peer == report.FloorName) {
-			t.Verdict, t.Why = report.Failed, fmt.Sprintf("%d messages of %s", n, s.name)
+			t.Verdict, t.Why = judge.Failed, fmt.Sprintf("%d messages of %s", n, s.name)
 			return
 		}
 		if s.note != "" {
@@ -90,7 +88,7 @@ func (c *check) judge(t *report.Target, own, other *side) {
 	}
 	values, doubts, why := c.values(own, other)
 	if len(values) == 0 {
-		t.Verdict, t.Why = report.NotMeasured, why
+		t.Verdict, t.Why = judge.NotMeasured, why
 		return
 	}
 	t.Rounds = len(values)
@@ -106,35 +104,25 @@ func (c *check) judge(t *report.Target, own, other *side) {
 			t.Doubts = append(t.Doubts[:doubtsMax], "and more")
 		}
 	}
-	t.Median, t.Min, t.Max = round3(report.Median(values)), round3(slices.Min(values)), round3(slices.Max(values))
-	t.Verdict = report.Missed
-	if c.meets(t.Median) {
-		t.Verdict = report.Met
-	}
-	if c.meets(t.Min) != c.meets(t.Max) && t.Max-t.Min > apartMax*t.Median {
-		t.Doubts = append(t.Doubts, fmt.Sprintf("the rounds disagree: %s to %s", load.PlainNumber(t.Min), load.PlainNumber(t.Max)))
+	t.Median, t.Min, t.Max = judge.Round3(values.Median()), judge.Round3(slices.Min(values)), judge.Round3(slices.Max(values))
+	var doubt string
+	if t.Verdict, doubt = c.limit.Judge(values); doubt != "" {
+		t.Doubts = append(t.Doubts, doubt)
 	}
 }
 
 // compareFloor says beside a missed multiple of a peer what the floor reaches, which routes nothing.
 func (c *check) compareFloor(t *report.Target, floor, peer *side) {
-	if t.Verdict != report.Missed || !c.atLeast || floor == nil || floor.out != nil {
+	if t.Verdict != judge.Missed || !c.limit.AtLeast || floor == nil || floor.out != nil {
 		return
 	}
 	if values, _, _ := c.values(floor, peer); len(values) > 0 {
-		t.Notes = append(t.Notes, "the floor reaches "+load.PlainNumber(round3(report.Median(values))))
+		t.Notes = append(t.Notes, "the floor reaches "+judge.Number(judge.Round3(values.Median())))
 	}
-}
-
-func (c *check) meets(v float64) bool {
-	if c.atLeast {
-		return v >= c.limit
-	}
-	return v <= c.limit
 }
 
 // values are the figure in the rounds that tell it, with what disturbed each; why says what the last one that does not lacks.
-func (c *check) values(own, other *side) (values []float64, doubts [][]string, why string) {
+func (c *check) values(own, other *side) (values judge.Sample, doubts [][]string, why string) {
 	for i, a := range own.runs {
 		var v float64
 		switch {
@@ -146,7 +134,7 @@ func (c *check) values(own, other *side) (values []float64, doubts [][]string, w
 		case !compare.Usable(other.runs[i]):
 			why = fmt.Sprintf("%s lost %d of %d messages", other.name, lost(other.runs[i]), other.runs[i].Verified.Expected)
 			continue
-		case c.atLeast:
+		case c.limit.AtLeast:
 			v = c.of(other.runs[i]) / c.of(a)
 		default:
 			v = c.of(a) / c.of(other.runs[i])
@@ -191,5 +179,3 @@ func (s *side) disturbed(round int) (all []string) {
 	}
 	return all
 }
-
-func round3(v float64) float64 { return math.Round(v*1000) / 1000 }

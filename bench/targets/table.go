@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"banyan/bench/compare"
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 	"banyan/codec"
@@ -22,12 +23,15 @@ type row struct {
 // A check is one figure of a row. with says what it is a multiple of: the floor's, or that of the base named so, in the same round; with a
 // peer's name it is the other way round, the peer's figure as a multiple of ours; empty, ours alone.
 type check struct {
-	figure  string
-	of      func(*load.Report) float64 // NaN when the report does not tell
-	with    string
-	limit   float64
-	atLeast bool // limit or more; otherwise limit or less
+	figure string
+	of     func(*load.Report) float64 // NaN when the report does not tell
+	with   string
+	limit  judge.Limit
 }
+
+func atMost(v float64) judge.Limit { return judge.Limit{Value: v} }
+
+func atLeast(v float64) judge.Limit { return judge.Limit{Value: v, AtLeast: true} }
 
 // ours is the name of the router whose targets these are, among compare's.
 const ours = "banyan"
@@ -41,12 +45,12 @@ func cpu(r *load.Report) float64 {
 
 // cost asks that ours costs at most limit times what with costs.
 func cost(with string, limit float64) check {
-	return check{"cost / " + with, cpu, with, limit, false}
+	return check{"cost / " + with, cpu, with, atMost(limit)}
 }
 
 // dearer asks that a peer costs at least limit times what ours costs.
 func dearer(peer string, limit float64) check {
-	return check{peer + "'s cost / ours", cpu, peer, limit, true}
+	return check{peer + "'s cost / ours", cpu, peer, atLeast(limit)}
 }
 
 func p50(r *load.Report) float64 { return r.Latency.P50 }
@@ -62,7 +66,7 @@ func alone(figure, name string, limit float64) check {
 			}
 		}
 		return math.NaN()
-	}, "", limit, false}
+	}, "", atMost(limit)}
 }
 
 func perSession(r *load.Report) float64 {
@@ -128,7 +132,7 @@ func table(idleMax int) []row {
 			Plan:   fan("fan-out to 100, one in flight", 100, 1, 64),
 			checks: []check{cost(floor, 1.1), dearer("nexus", 1), dearer("nats", 1)},
 		},
-		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, 1.2, false}}},
+		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, atMost(1.2)}}},
 		row{
 			Plan:   compare.Plan{Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32, Subscribers: 100, InFlight: 1},
 			checks: []check{cost(floor, 0.15)},
@@ -163,11 +167,11 @@ func table(idleMax int) []row {
 			Plan: rpc("rpc 1 x 1 on one CPU", 1, 1), pinned: true,
 			checks: []check{
 				cost(floor, 1.1),
-				{"p50 / floor", p50, floor, 1.1, false},
+				{"p50 / floor", p50, floor, atMost(1.1)},
 				dearer("nexus", 1),
-				{"nexus's p50 / ours", p50, "nexus", 1, true},
+				{"nexus's p50 / ours", p50, "nexus", atLeast(1)},
 				dearer("nats", 1),
-				{"nats's p50 / ours", p50, "nats", 1, true},
+				{"nats's p50 / ours", p50, "nats", atLeast(1)},
 			},
 		},
 		row{
@@ -204,7 +208,7 @@ func idleRow(n int, skip string) row {
 	name := fmt.Sprintf("%s idle sessions", spaced(n))
 	return row{
 		Plan: compare.Plan{Name: name, Scenario: "idle", Size: n, InFlight: 1}, skip: skip,
-		checks: []check{{"KiB per session", perSession, "", 3, false}, alone("s until 80 % came back", "after", 5)},
+		checks: []check{{"KiB per session", perSession, "", atMost(3)}, alone("s until 80 % came back", "after", 5)},
 	}
 }
 

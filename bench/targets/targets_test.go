@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"banyan/bench/compare"
+	"banyan/bench/judge"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
@@ -87,7 +88,7 @@ func TestTable(t *testing.T) {
 			isPeer := slices.Contains(compare.Names(), c.with) && c.with != ours && c.with != report.FloorName
 			isBase := r.base != nil && c.with == r.base.Name
 			usesBase = usesBase || isBase
-			if c.of == nil || c.limit <= 0 || c.atLeast != isPeer {
+			if c.of == nil || c.limit.Value <= 0 || c.limit.AtLeast != isPeer {
 				t.Errorf("%q, %s: %+v", r.Name, c.figure, c)
 			}
 			if !isPeer && !isBase && c.with != "" && c.with != report.FloorName {
@@ -108,8 +109,7 @@ func TestTable(t *testing.T) {
 	} {
 		if !slices.ContainsFunc(table(19_600), func(r row) bool {
 			return slices.ContainsFunc(r.checks, func(c check) bool {
-				target := report.Target{Limit: c.limit, AtLeast: c.atLeast}
-				return want == fmt.Sprintf("%s: %s %s", r.Name, c.figure, target.Asked())
+				return want == fmt.Sprintf("%s: %s %s", r.Name, c.figure, c.limit.Asked())
 			})
 		}) {
 			t.Errorf("the table lacks %s", want)
@@ -149,7 +149,7 @@ func TestAllMet(t *testing.T) {
 		}
 		for name, target := range verdicts(d) {
 			// The fake cannot make one work of ours dearer than another; idle rows depend on the machine's file limit.
-			if target.Verdict != report.Met && !strings.Contains(target.Work, "idle") {
+			if target.Verdict != judge.Met && !strings.Contains(target.Work, "idle") {
 				t.Errorf("%s: %+v", name, target)
 			}
 		}
@@ -302,12 +302,12 @@ func TestRoundsDisagree(t *testing.T) {
 	for name, c := range map[string]struct {
 		costs   []float64
 		median  float64
-		verdict report.Verdict
+		verdict judge.Verdict
 		doubted bool
 	}{
-		"wide but clear":    {[]float64{50, 20, 90}, 0.5, report.Met, false},
-		"close but narrow":  {[]float64{124, 126, 127}, 1.26, report.Missed, false},
-		"wide and crossing": {[]float64{200, 90, 110}, 1.1, report.Met, true},
+		"wide but clear":    {[]float64{50, 20, 90}, 0.5, judge.Met, false},
+		"close but narrow":  {[]float64{124, 126, 127}, 1.26, judge.Missed, false},
+		"wide and crossing": {[]float64{200, 90, 110}, 1.1, judge.Met, true},
 	} {
 		r := &row{Plan: compare.Plan{Name: "work"}, checks: []check{cost(report.FloorName, 1.25)}}
 		got := r.judge([]*side{ran(ours, c.costs...), floor})
@@ -355,7 +355,7 @@ func TestNoFigures(t *testing.T) {
 	unknown := &side{name: ours, peer: ours, runs: []*load.Report{{NoRouter: "it hides", Verified: load.Verdict{OK: true}}}}
 	r := idleRow(10, "")
 	for _, target := range r.judge([]*side{unknown}) {
-		if target.Verdict != report.NotMeasured || !strings.Contains(target.Why, "it hides") {
+		if target.Verdict != judge.NotMeasured || !strings.Contains(target.Why, "it hides") {
 			t.Errorf("%+v", target)
 		}
 	}

@@ -19,11 +19,12 @@ var arrows = map[string][]string{
 	"banyan/realm/realmtest":  {"banyan/codec", "banyan/engine/port", "banyan/realm"},
 	"banyan/realm/transcript": {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
 	"banyan/bench/client":     {"banyan/codec", "github.com/gobwas/ws"},
-	"banyan/bench/load":       {"banyan/codec", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/judge":      {"golang.org/x/perf/benchmath"},
+	"banyan/bench/load":       {"banyan/codec", "banyan/bench/judge", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
 	"banyan/bench/floor":      {"golang.org/x/sys/unix", "banyan/codec"},
-	"banyan/bench/report":     {"banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
-	"banyan/bench/compare":    {"banyan/bench/load", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
-	"banyan/bench/targets":    {"banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
+	"banyan/bench/report":     {"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
+	"banyan/bench/compare":    {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/targets":    {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"banyan/bench/compare"
+	"banyan/bench/judge"
 	"banyan/bench/report"
 )
 
@@ -71,34 +72,35 @@ func readDocument(file, flag string) (*report.Document, error) {
 
 // gate prints the checks and turns the worst of them into an exit code.
 func gate(w io.Writer, checks []compare.Check, peer string) error {
-	counts := map[compare.CheckResult]int{}
+	counts := map[judge.Verdict]int{}
 	tab := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	plan := ""
 	for _, c := range checks {
-		counts[c.Result]++
+		counts[c.Verdict]++
 		if c.Plan != plan {
 			tab.Flush() // columns of one plan at a time
 			fmt.Fprintln(w, c.Plan)
 			plan = c.Plan
 		}
-		fmt.Fprintf(tab, "  %s\t%s", c.Result, c.Figure)
+		fmt.Fprintf(tab, "  %s\t%s", c.Verdict.Text(), c.Figure)
 		if c.Old > 0 {
 			fmt.Fprintf(tab, "\t%.4g → %.4g", c.Old, c.New)
 		}
 		fmt.Fprintf(tab, "\t%s\n", c.Why)
 	}
 	tab.Flush()
+	broken := counts[judge.Missed] + counts[judge.Failed]
 	switch {
 	case len(checks) == 0:
 		return &hintedError{code: exitUsage, what: "the baseline has no runs of " + peer, try: "--peer NAME"}
-	case counts[compare.Failed] > 0:
-		return &hintedError{code: exitWorse, what: fmt.Sprintf("%d of %d checks failed", counts[compare.Failed], len(checks))}
-	case counts[compare.Unclear] > 0:
+	case broken > 0:
+		return &hintedError{code: exitWorse, what: fmt.Sprintf("%d of %d checks failed", broken, len(checks))}
+	case counts[judge.Noisy] > 0:
 		return &hintedError{
-			code: exitDoubt, what: fmt.Sprintf("%d of %d checks are unclear", counts[compare.Unclear], len(checks)),
+			code: exitDoubt, what: fmt.Sprintf("%d of %d checks are unclear", counts[judge.Noisy], len(checks)),
 			try: "more --rounds on a quiet machine, for the baseline and the results",
 		}
-	case counts[compare.Passed] == 0:
+	case counts[judge.Met] == 0:
 		return &hintedError{code: exitDoubt, what: "nothing could be checked", try: "a baseline with the floor: banyan bench compare --peers banyan,floor"}
 	}
 	return nil

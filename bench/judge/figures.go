@@ -1,4 +1,4 @@
-package report
+package judge
 
 import (
 	"fmt"
@@ -25,12 +25,15 @@ func Grouped(v float64) string {
 	return string(out)
 }
 
-// short prints a figure whose unit is not ours with three digits or so.
-func short(v float64) string {
-	if math.Abs(v) >= 1000 {
-		return Grouped(v)
+// Number prints a figure of any unit with three significant digits and no exponent.
+func Number(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100 || v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
 	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
+	return fmt.Sprintf("%.2f", v)
 }
 
 // Micros prints microseconds in the unit that fits.
@@ -81,4 +84,15 @@ func Times(x float64) string {
 		return fmt.Sprintf("%.1f ×", x)
 	}
 	return Grouped(x) + " ×"
+}
+
+// Round3 rounds a figure to three decimals, as documents hold it.
+func Round3(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+// Ratio is a/b, or 0 when b is 0: nothing was measured that a could be related to.
+func Ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
 }
