@@ -11,15 +11,16 @@ import (
 
 // An address says how to reach a router: which socket, TLS or not, and which framing.
 type address struct {
-	network   string   // "tcp" or "unix"
-	target    string   // host:port or a path
-	host      string   // for TLS and the Host header
-	tls       bool     // only over tcp
-	websocket bool     // otherwise RawSocket
-	upgrade   *url.URL // the URL of the WebSocket handshake; nil for RawSocket
+	network   string // "tcp" or "unix"
+	target    string // host:port or a path
+	host      string // for TLS and the Host header
+	tls       bool   // only over tcp
+	websocket bool
+	nats      bool     // neither: RawSocket
+	upgrade   *url.URL // the URL of the WebSocket handshake; nil without
 }
 
-// Schemes lists the URL forms that Dial understands, for messages.
+// Schemes lists the URL forms that Dial understands, for messages. Connect understands nats://HOST:PORT too, which loads can speak.
 const Schemes = "ws://HOST[:PORT]/PATH, wss://…, rs://HOST:PORT, rss://HOST:PORT, unix:PATH (RawSocket), ws+unix:PATH"
 
 func parseAddress(raw string) (*address, error) {
@@ -40,7 +41,7 @@ func parseAddress(raw string) (*address, error) {
 			a.upgrade = &url.URL{Scheme: "ws", Host: "localhost", Path: "/ws"}
 		}
 		return a, nil
-	case "ws", "wss", "rs", "rss", "tcp":
+	case "ws", "wss", "rs", "rss", "tcp", "nats":
 		u, err := url.Parse(raw)
 		if err != nil {
 			return nil, fmt.Errorf("%q is no URL: %w", raw, err)
@@ -51,6 +52,7 @@ func parseAddress(raw string) (*address, error) {
 		a := &address{network: "tcp", host: u.Hostname()}
 		a.tls = scheme == "wss" || scheme == "rss"
 		a.websocket = scheme == "ws" || scheme == "wss"
+		a.nats = scheme == "nats"
 		port := u.Port()
 		if port == "" {
 			switch scheme {

@@ -62,6 +62,7 @@ type Conn struct {
 	raw        syscall.RawConn // nil when the socket cannot be written without blocking (TLS)
 	serializer codec.Serializer
 	websocket  bool
+	nats       bool
 	batched    bool
 	bytesMax   int // longest message we accept
 	peerMax    int // longest message the router accepts; 0 unknown
@@ -74,6 +75,7 @@ type Conn struct {
 	fragments []byte // the message so far, while fragmented
 	opcode    byte   // of the fragmented message; 0 when there is none
 	batch     []byte // the rest of a batch
+	ahead     []byte // a message that Ready has found; nil when there is none
 	err       error  // sticky: why Receive ended
 	readAt    time.Time
 
@@ -98,7 +100,7 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 		o.Serializer = codec.MessagePack
 	}
 	c := &Conn{
-		url: url, serializer: o.Serializer, websocket: a.websocket, batched: a.websocket && o.Batched,
+		url: url, serializer: o.Serializer, websocket: a.websocket, nats: a.nats, batched: a.websocket && o.Batched,
 		bytesMax: o.MessageBytesMax, bufferMax: o.ReadBufferBytes,
 	}
 	if c.bytesMax <= 0 || c.bytesMax > messageBytesLimit {
@@ -168,6 +170,9 @@ func (c *Conn) open(ctx context.Context, a *address, o *Options) error {
 	}
 	if a.websocket {
 		return c.openWebSocket(a, o)
+	}
+	if a.nats {
+		return c.openNATS()
 	}
 	return c.openRawSocket()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -512,5 +513,41 @@ func TestConnectErrors(t *testing.T) {
 	l.Close()
 	if _, err = Connect(t.Context(), "rs://"+l.Addr().String(), Options{}); err == nil {
 		t.Error("connected to a closed port")
+	}
+}
+
+// TestReadyLooksPastPings: a ping behind the last message is no message. A load that waits for Receive because Ready said so would not account
+// for what it has until the next message comes, which may be waiting for just that.
+func TestReadyLooksPastPings(t *testing.T) {
+	for scheme, c := range map[string]struct{ message, ping []byte }{
+		"ws": {compiled(ws.NewBinaryFrame([]byte("m"))), compiled(ws.NewPingFrame([]byte("p")))},
+		"rs": {[]byte{0, 0, 0, 1, 'm'}, []byte{1, 0, 0, 1, 'p'}},
+	} {
+		conn, s := pair(t, scheme, Options{})
+		s.write(slices.Concat(c.message, c.ping, c.message, c.message[:1]))
+		for _, more := range []bool{true, false} {
+			if got := string(receive(t, conn)); got != "m" {
+				t.Fatalf("%s: received %q", scheme, got)
+			}
+			for range 2 { // asking twice changes nothing
+				if got := conn.Ready(); got != more {
+					t.Errorf("%s: Ready is %v, want %v", scheme, got, more)
+				}
+			}
+		}
+		s.write(c.message[1:])
+		receive(t, conn)
+		if scheme == "ws" {
+			if f := s.frame(); f.Header.OpCode != ws.OpPong || string(f.Payload) != "p" {
+				t.Errorf("the ping was answered with %+v", f)
+			}
+		} else if kind, payload := s.rawFrame(); kind != rawPong || string(payload) != "p" {
+			t.Errorf("the ping was answered with kind %d, %q", kind, payload)
+		}
+		s.write(slices.Concat(c.message, c.ping))
+		receive(t, conn)
+		if conn.Ready() {
+			t.Errorf("%s: Ready because of a ping", scheme)
+		}
 	}
 }

@@ -6,12 +6,16 @@ import (
 	"time"
 )
 
-// Receive returns the next message; it is lent until the next Receive. Before it waits for the router it flushes. One goroutine only.
+// Receive returns the next message; it is lent until the next Receive or Ready. Before it waits for the router it flushes. One goroutine only.
 //
 // Errors: *CloseError after a close frame, io.EOF after the end of the stream, a deadline error (see SetReadDeadline), the network's.
 func (c *Conn) Receive() ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
+	}
+	if msg := c.ahead; msg != nil {
+		c.ahead = nil
+		return msg, nil
 	}
 	for {
 		msg, err := c.next()
@@ -33,23 +37,22 @@ func (c *Conn) Receive() ([]byte, error) {
 	}
 }
 
-// Ready reports whether Receive would return without waiting for the router. Receiving goroutine only.
+// Ready reports whether Receive would return without waiting for the router: a message, or the end, is in what was read. Pings before it are
+// answered, in the next flush. Receiving goroutine only.
 func (c *Conn) Ready() bool {
-	if len(c.batch) > 0 || c.err != nil {
-		return true
+	if c.ahead == nil && c.err == nil {
+		c.ahead, c.err = c.next()
 	}
-	b := c.in[c.head:c.tail]
-	if c.websocket {
-		f, ok, err := parseFrame(b, c.bytesMax)
-		return err != nil || ok && len(b) >= f.header+f.length
-	}
-	return rawWhole(b)
+	return c.ahead != nil || c.err != nil
 }
 
 // next cuts the next message out of what was read; nil without an error means that more must be read.
 func (c *Conn) next() ([]byte, error) {
-	if c.websocket {
+	switch {
+	case c.websocket:
 		return c.nextWebSocket()
+	case c.nats:
+		return c.nextNATS()
 	}
 	return c.nextRawSocket()
 }

@@ -164,9 +164,12 @@ func (c *Conn) appendFrame(msg []byte) {
 	if c.failed != nil {
 		return
 	}
-	if c.websocket {
+	switch {
+	case c.websocket:
 		c.appendData(msg)
-		return
+	case c.nats:
+		c.out = append(c.out, msg...)
+	default:
+		c.appendRaw(rawMessage, msg)
 	}
-	c.appendRaw(rawMessage, msg)
 }

@@ -75,15 +75,6 @@ func rawLength(b []byte) (kind byte, length int) {
 	return kind, length
 }
 
-// rawWhole reports whether b begins with a whole frame.
-func rawWhole(b []byte) bool {
-	if len(b) < 4 {
-		return false
-	}
-	_, n := rawLength(b)
-	return len(b) >= 4+n
-}
-
 func (c *Conn) nextRawSocket() ([]byte, error) {
 	for {
 		b := c.in[c.head:c.tail]

@@ -93,6 +93,9 @@ func (c *Conn) Hello(realm, agent string) ([]byte, error) {
 
 // JoinRaw says HELLO and waits for WELCOME, and leaves the Conn to its owner: loads receive by themselves.
 func (c *Conn) JoinRaw(ctx context.Context, realm, agent string) (id uint64, welcome map[string]any, err error) {
+	if c.nats {
+		return 0, nil, errors.New("a NATS server speaks no WAMP")
+	}
 	hello, err := c.Hello(realm, agent)
 	if err != nil {
 		return 0, nil, err

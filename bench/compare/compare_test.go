@@ -227,7 +227,7 @@ func TestTry(t *testing.T) {
 				Name: "a peer", inFlight: map[string]int{},
 				// What listens is of no interest: play does not connect.
 				command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
-				play: func(_ context.Context, _ *Plan, o load.Options) (*load.Report, error) {
+				play: func(_ *Plan, _ context.Context, o load.Options) (*load.Report, error) {
 					r := &load.Report{Verified: load.Verdict{OK: o.InFlight <= c.takes}}
 					if !r.Verified.OK {
 						r.Verified.Failures = map[string]int64{"events lost": 7}

@@ -15,7 +15,6 @@ import (
 
 	"banyan/bench/load"
 	"banyan/bench/report"
-	"banyan/codec"
 )
 
 const realm = "realm1"
@@ -33,7 +32,7 @@ type Peer struct {
 	command func(address, transport string) []string // the program first
 	config  string                                   // shown in the report; empty when flags say all
 	scheme  string                                   // of its URL whatever the transport; empty when that is the transport's
-	play    func(ctx context.Context, p *Plan, o load.Options) (*load.Report, error)
+	play    func(p *Plan, ctx context.Context, o load.Options) (*load.Report, error)
 	argv0   string // what the program is told to be called
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
@@ -77,10 +76,7 @@ var built = map[string]string{
 
 // Prepare makes a peer ready to start. The error says why it cannot take part.
 func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
-	p := &Peer{
-		Name: name, argv0: name, inFlight: map[string]int{},
-		play: func(ctx context.Context, p *Plan, o load.Options) (*load.Report, error) { return p.run(ctx, o) },
-	}
+	p := &Peer{Name: name, argv0: name, inFlight: map[string]int{}, play: (*Plan).run}
 	switch name {
 	case "banyan":
 		p.argv0, p.version = s.Argv0, ownVersion()
@@ -95,9 +91,9 @@ func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 	case "crossbar":
 		return p, s.prepareCrossbar(ctx, p)
 	case "nats":
-		p.scheme, p.play = "nats", playNATS
-		if s.Transport == "rs" || s.Serializer != 0 && s.Serializer != codec.MessagePack {
-			p.notes = append(p.notes, "speaks its own protocol over TCP: transport and serializer mean nothing to it")
+		p.scheme = "nats"
+		if s.Transport == "rs" {
+			p.notes = append(p.notes, "speaks its own protocol over TCP, whatever the transport of the others")
 		}
 	}
 	return p, s.build(ctx, p, built[name])

@@ -175,5 +175,5 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 	if !p.workers {
 		o.PID = process.cmd.Process.Pid
 	}
-	return p.play(ctx, plan, o)
+	return p.play(plan, ctx, o)
 }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"banyan/bench/client"
 	"banyan/bench/judge"
 	"banyan/codec"
 )
@@ -87,7 +86,7 @@ func (f *pubsub) churn(ctx context.Context, n int, rate float64) {
 type churner struct {
 	// Fixed before run starts.
 	*pubsub
-	conn *client.Conn
+	conn link
 	free chan int
 
 	// A slot belongs to run when it was taken from free, to receive until it goes back.
@@ -97,7 +96,6 @@ type churner struct {
 	lock    sync.Mutex
 	number  uint64 // of the last request
 	pending map[uint64]int
-	out     []byte
 
 	// Any goroutine.
 	started, ended atomic.Int64
@@ -159,14 +157,11 @@ func (c *churner) request(kind codec.Type, s int, id uint64) error {
 	if kind == codec.Subscribe {
 		m.URI = []byte(c.slots[s].topic)
 	}
-	b, err := codec.Append(c.out[:0], c.Serializer, &m)
-	if err != nil {
+	if err := c.conn.Send(&m); err != nil {
 		return err
 	}
-	c.out = b
 	c.number++
 	c.pending[c.number] = s
-	c.conn.Queue(b)
 	return nil
 }
 
@@ -179,19 +174,12 @@ func (c *churner) answered(number uint64) (s int, ok bool) {
 }
 
 func (c *churner) receive() {
-	var dec codec.Decoder
-	var m codec.Message
 	for {
-		b, err := c.conn.Receive()
-		if err != nil {
-			c.lost("a churner", err)
+		m, ok := c.next(c.conn, "a churner")
+		if !ok {
 			return
 		}
-		if err := dec.Decode(c.Serializer, b, &m); err != nil {
-			c.failures.add("undecodable messages", 1)
-			continue
-		}
-		if err := c.take(&m); err != nil {
+		if err := c.take(m); err != nil {
 			c.failures.add(err.Error(), 1)
 		}
 	}

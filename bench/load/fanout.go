@@ -54,6 +54,9 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 	}
 	p.report = Plan{Publishers: plan.Publishers, Subscribers: plan.Subscribers}
 	if plan.Mixed {
+		if err := plan.onlyWAMP("several serializers at once"); err != nil {
+			return p, err
+		}
 		p.scenario, p.mixed = "mixed", true
 		p.report.Serializer = "msgpack+json+cbor"
 	}

@@ -58,12 +58,13 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	}
 	m.perSession, m.sessions = max(m.rssEnd-before, 0)/int64(plan.Sessions), plan.Sessions
 
-	goodbye := codec.AppendGoodbye(nil, r.Serializer, "wamp.close.close_realm", "")
 	var answered atomic.Int64
 	leaving := func(_ context.Context, i int) error {
 		c := conns[i]
 		c.SetReadDeadline(time.Now().Add(connectTimeout))
-		c.Queue(goodbye)
+		if err := c.Send(&goodbye); err != nil {
+			return err
+		}
 		if _, err := answerOf(c, codec.Goodbye); err != nil {
 			r.failures.add(fmt.Sprintf("sessions lost: %v", err), 1)
 		} else {

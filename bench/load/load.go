@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,14 @@ func (l *Options) check() error {
 	return nil
 }
 
+// onlyWAMP refuses loads that have no form in NATS' protocol.
+func (l *Options) onlyWAMP(load string) error {
+	if strings.HasPrefix(l.URL, "nats:") {
+		return usage("%s: NATS has nothing of the kind", load)
+	}
+	return nil
+}
+
 // A run is one scenario under way.
 type run struct {
 	Options
@@ -126,7 +135,7 @@ type run struct {
 	broken    atomic.Bool  // a connection was lost: not everything will come
 	spread    bool         // connections come from the addresses of 127/8 in turn; fixed at newRun
 	opened    atomic.Int64 // of them
-	conns     []*client.Conn
+	conns     []link
 	connsLock sync.Mutex
 	loops     sync.WaitGroup
 }
@@ -145,15 +154,15 @@ func (r *run) counts(sent time.Duration) bool {
 }
 
 // join opens n sessions, many at once.
-func (r *run) join(ctx context.Context, n int) ([]*client.Conn, error) {
+func (r *run) join(ctx context.Context, n int) ([]link, error) {
 	return r.joinWith(ctx, n, func(int) codec.Serializer { return r.Serializer })
 }
 
 // joinWith is join with a serializer for each.
-func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.Serializer) ([]*client.Conn, error) {
+func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.Serializer) ([]link, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout+time.Duration(n)*5*time.Millisecond)
 	defer cancel()
-	conns := make([]*client.Conn, n)
+	conns := make([]link, n)
 	return conns, each(ctx, n, func(ctx context.Context, i int) (err error) {
 		conns[i], err = r.joinOne(ctx, serializer(i))
 		return err
@@ -183,7 +192,7 @@ func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 	return context.Cause(ctx)
 }
 
-func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
+func (r *run) joinOne(ctx context.Context, s codec.Serializer) (link, error) {
 	c, err := r.connect(ctx, s)
 	if err != nil {
 		return nil, err
@@ -191,20 +200,7 @@ func (r *run) joinOne(ctx context.Context, s codec.Serializer) (*client.Conn, er
 	r.connsLock.Lock()
 	r.conns = append(r.conns, c)
 	r.connsLock.Unlock()
-	if _, _, err := c.JoinRaw(ctx, r.Realm, "Banyan bench"); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// connect opens a transport, each from another address when the router is on loopback: ports of one address would run out.
-func (r *run) connect(ctx context.Context, s codec.Serializer) (*client.Conn, error) {
-	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS}
-	if r.spread {
-		n := r.opened.Add(1) - 1
-		o.From = net.IPv4(127, 0, 1+byte(n/200%50), 1+byte(n%200))
-	}
-	return client.Connect(ctx, r.URL, o)
+	return c, c.join(ctx, r.Realm)
 }
 
 // isLoopback4 reports whether url leads to an address of 127/8, given as such.
@@ -229,37 +225,6 @@ func (r *run) hangUp() {
 		c.Close()
 	}
 	r.loops.Wait()
-}
-
-// request sends one request on a Conn nobody else receives from and returns the id in its answer.
-func request(c *client.Conn, m *codec.Message, want codec.Type) (uint64, error) {
-	m.Format = c.Serializer()
-	if err := c.QueueMessage(m); err != nil {
-		return 0, err
-	}
-	c.SetReadDeadline(time.Now().Add(connectTimeout))
-	defer c.SetReadDeadline(time.Time{})
-	return answerTo(c, m.Type, m.Request, want)
-}
-
-// answerTo receives the answer to a request and returns the id in it.
-func answerTo(c *client.Conn, asked codec.Type, number uint64, want codec.Type) (uint64, error) {
-	b, err := c.Receive()
-	if err != nil {
-		return 0, err
-	}
-	var d codec.Decoder
-	var a codec.Message
-	if err := d.Decode(c.Serializer(), b, &a); err != nil {
-		return 0, err
-	}
-	if a.Type == codec.Error {
-		return 0, &client.Error{URI: string(a.URI)}
-	}
-	if a.Type != want || a.Request != number {
-		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, asked, number)
-	}
-	return a.ID, nil
 }
 
 // lost notes the end of a connection that should not have ended.

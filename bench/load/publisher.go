@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"banyan/bench/client"
 	"banyan/codec"
 )
 
@@ -14,7 +13,7 @@ type publisher struct {
 	// Fixed before publish starts.
 	*pubsub
 	index      int
-	conn       *client.Conn
+	conn       link
 	serializer codec.Serializer
 	stamps     *stamper
 
@@ -23,7 +22,7 @@ type publisher struct {
 	seqs    []uint64 // the next, by topic
 	topic   int      // the last one published to
 	step    int      // to the next topic
-	out     []byte
+	queued  int      // octets of payload since the last flush
 
 	// Any goroutine.
 	published atomic.Int64 // events that must arrive: publications times deliveries
@@ -32,7 +31,7 @@ type publisher struct {
 	wake      chan struct{}
 }
 
-func (f *pubsub) newPublisher(i int, c *client.Conn) (*publisher, error) {
+func (f *pubsub) newPublisher(i int, c link) (*publisher, error) {
 	n := len(f.plan.topics)
 	p := &publisher{
 		pubsub: f, index: i, conn: c, serializer: c.Serializer(), seqs: make([]uint64, n), topic: i * n / f.plan.publishers, step: stride(n),
@@ -77,16 +76,15 @@ func (p *publisher) publish(ctx context.Context) {
 func (p *publisher) closedLoop(ctx context.Context) error {
 	window := int64(p.InFlight) * int64(p.plan.deliveries)
 	each := int64(p.plan.deliveries)
-	queued := 0
 	for ctx.Err() == nil {
 		if p.published.Load()-p.delivered.Load()+each <= window {
 			if err := p.one(p.now()); err != nil {
 				return err
 			}
-			if queued += len(p.out); queued < 32<<10 {
+			if p.queued < queuedMax {
 				continue
 			}
-		} else if queued == 0 {
+		} else if p.queued == 0 {
 			p.waiting.Store(true)
 			if p.published.Load()-p.delivered.Load()+each > window {
 				select {
@@ -100,28 +98,30 @@ func (p *publisher) closedLoop(ctx context.Context) error {
 		if err := p.conn.Flush(); err != nil {
 			return err
 		}
-		queued = 0
+		p.queued = 0
 	}
 	return p.conn.Flush()
 }
+
+// queuedMax is how many octets of payload a closed loop queues before it writes.
+const queuedMax = 24 << 10
 
 // one queues one publication.
 func (p *publisher) one(sent time.Duration) error {
 	p.request++
 	p.topic = (p.topic + p.step) % len(p.seqs)
 	args := p.stamps.write(stamp{sender: p.index, seq: p.seqs[p.topic], sent: sent})
-	b, err := codec.Append(p.out[:0], p.serializer, &codec.Message{
+	err := p.conn.Send(&codec.Message{
 		Type: codec.Publish, Format: p.serializer, Request: p.request, URI: []byte(p.plan.topics[p.topic]),
 		Payload: codec.Payload{Format: p.serializer, Args: args},
 	})
 	if err != nil {
 		return err
 	}
-	p.out = b
+	p.queued += len(args)
 	p.seqs[p.topic]++
 	p.published.Add(int64(p.plan.deliveries))
 	p.sent.Add(1)
-	p.conn.Queue(b)
 	return nil
 }
 
@@ -146,8 +146,7 @@ func (p *publisher) arrived(n int64) {
 // listen reads the publisher's connection: nothing but pings should come.
 func (p *publisher) listen() {
 	for {
-		if _, err := p.conn.Receive(); err != nil {
-			p.lost("a publisher", err)
+		if _, ok := p.next(p.conn, "a publisher"); !ok {
 			return
 		}
 		p.failures.add("unexpected messages to publishers", 1)

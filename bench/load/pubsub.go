@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"banyan/bench/client"
 	"banyan/bench/judge"
 	"banyan/codec"
 )
@@ -164,7 +163,7 @@ func (f *pubsub) subscribeAll(ctx context.Context) error {
 // subscribesAtOnce is how many SUBSCRIBEs a session has unanswered.
 const subscribesAtOnce = 256
 
-func (f *pubsub) subscribe(i int, c *client.Conn, wants []wanted) (*subscriber, error) {
+func (f *pubsub) subscribe(i int, c link, wants []wanted) (*subscriber, error) {
 	s := &subscriber{pubsub: f, index: i, conn: c, held: make(map[uint64]*held, len(wants)), arrivals: make([]int64, f.plan.publishers)}
 	var err error
 	if s.stamps, err = newStamper(c.Serializer(), f.PayloadBytes); err != nil {
@@ -182,7 +181,7 @@ func (f *pubsub) subscribe(i int, c *client.Conn, wants []wanted) (*subscriber, 
 	for got := range wants {
 		for ; asked < len(wants) && asked-got < subscribesAtOnce; asked++ {
 			w := &wants[asked]
-			err := c.QueueMessage(&codec.Message{
+			err := c.Send(&codec.Message{
 				Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(asked + 1), URI: []byte(w.uri), Dict: dicts[w.match],
 			})
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"banyan/bench/client"
 	"banyan/codec"
 )
 
@@ -48,6 +47,9 @@ func RPC(ctx context.Context, plan RPCPlan) (*Report, error) {
 	}
 	r := &rpc{run: newRun(plan.Options), plan: plan}
 	if plan.Results > 1 {
+		if err := plan.onlyWAMP("progressive results"); err != nil {
+			return nil, err
+		}
 		var err error
 		if r.wantsProgress, err = codec.AppendValue(nil, r.Serializer, map[string]any{"receive_progress": true}); err != nil {
 			return nil, err
@@ -125,7 +127,7 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 	return m.report("progressive", r.run, p, expected()), nil
 }
 
-func (r *rpc) register(c *client.Conn) error {
+func (r *rpc) register(c link) error {
 	var dict []byte
 	if r.plan.Callees > 1 {
 		var err error
@@ -138,37 +140,24 @@ func (r *rpc) register(c *client.Conn) error {
 }
 
 // serve echoes the invocations of one callee. What a read brings is answered in one write.
-func (r *rpc) serve(c *client.Conn, stamps *stamper) {
-	var dec codec.Decoder
-	var m codec.Message
-	var out []byte
-	yield := func(dict []byte, p codec.Payload) {
-		var err error
-		out, err = codec.Append(out[:0], r.Serializer, &codec.Message{
-			Type: codec.Yield, Format: r.Serializer, Request: m.Request, Dict: dict, Payload: p,
-		})
+func (r *rpc) serve(c link, stamps *stamper) {
+	yield := func(request uint64, dict []byte, p codec.Payload) {
+		err := c.Send(&codec.Message{Type: codec.Yield, Format: r.Serializer, Request: request, Dict: dict, Payload: p})
 		if err != nil {
 			r.failures.add("results that cannot be encoded", 1)
-			return
 		}
-		c.Queue(out)
 	}
 	for {
-		b, err := c.Receive()
-		if err != nil {
-			r.lost("a callee", err)
+		m, ok := r.next(c, "a callee")
+		if !ok {
 			return
-		}
-		if err := dec.Decode(r.Serializer, b, &m); err != nil {
-			r.failures.add("undecodable messages", 1)
-			continue
 		}
 		if m.Type != codec.Invocation {
 			r.failures.add(fmt.Sprintf("unexpected messages of type %d", m.Type), 1)
 			continue
 		}
 		if r.plan.Results == 1 {
-			yield(nil, m.Payload)
+			yield(m.Request, nil, m.Payload)
 			continue
 		}
 		st, ok := stamps.read(&m.Payload)
@@ -184,7 +173,7 @@ func (r *rpc) serve(c *client.Conn, stamps *stamper) {
 				dict = nil
 			}
 			args := stamps.write(stamp{sender: st.sender, seq: st.seq*n + k, sent: st.sent})
-			yield(dict, codec.Payload{Format: r.Serializer, Args: args})
+			yield(m.Request, dict, codec.Payload{Format: r.Serializer, Args: args})
 		}
 	}
 }
@@ -194,7 +183,7 @@ type caller struct {
 	// Fixed before start.
 	*rpc
 	index   int
-	conn    *client.Conn
+	conn    link
 	stopped <-chan struct{}
 
 	// Guarded by lock.
@@ -202,13 +191,10 @@ type caller struct {
 	stamps  *stamper
 	request uint64
 	seq     uint64
-	out     []byte
 	open    map[uint64]openCall // by request id
 
 	// Owned by receive.
 	checks *stamper
-	dec    codec.Decoder
-	msg    codec.Message
 	batch  latencyBatch
 }
 
@@ -250,31 +236,28 @@ func (k *caller) call(sent time.Duration) error {
 	default:
 	}
 	args := k.stamps.write(stamp{sender: k.index, seq: k.seq, sent: sent})
-	b, err := codec.Append(k.out[:0], k.Serializer, &codec.Message{
+	err := k.conn.Send(&codec.Message{
 		Type: codec.Call, Format: k.Serializer, Request: k.request + 1, URI: []byte(k.plan.Procedure), Dict: k.wantsProgress,
 		Payload: codec.Payload{Format: k.Serializer, Args: args},
 	})
 	if err != nil {
 		return err
 	}
-	k.out = b
 	k.request++
 	k.open[k.request] = openCall{seq: k.seq}
 	k.seq++
 	k.sent.Add(1)
-	k.conn.Queue(b)
 	return nil
 }
 
 func (k *caller) receive() {
 	n := int64(0)
 	for {
-		b, err := k.conn.Receive()
-		if err != nil {
-			k.lost("a caller", err)
+		m, ok := k.next(k.conn, "a caller")
+		if !ok {
 			return
 		}
-		result, last := k.answer(b)
+		result, last := k.answer(m)
 		if result {
 			n++
 		}
@@ -292,12 +275,7 @@ func (k *caller) receive() {
 }
 
 // answer verifies one message and tells whether it is a result, or the ERROR in place of one, and whether it ended its call.
-func (k *caller) answer(b []byte) (result, last bool) {
-	if err := k.dec.Decode(k.Serializer, b, &k.msg); err != nil {
-		k.failures.add("undecodable messages", 1)
-		return false, false
-	}
-	m := &k.msg
+func (k *caller) answer(m *codec.Message) (result, last bool) {
 	isError := m.Type == codec.Error && m.RequestType == codec.Call
 	if m.Type != codec.Result && !isError {
 		k.failures.add(fmt.Sprintf("unexpected messages of type %d", m.Type), 1)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"banyan/bench/client"
 	"banyan/bench/judge"
 )
 
@@ -93,10 +92,10 @@ func (r *Report) fail(what string, n int64) {
 const drainMax = 500 * time.Millisecond
 
 // closedByRouter reads what is left for a stopped reader and reports whether its end follows.
-func closedByRouter(c *client.Conn) bool {
+func closedByRouter(c link) bool {
 	c.SetReadDeadline(time.Now().Add(drainMax))
 	for {
-		if _, err := c.Receive(); err != nil {
+		if _, err := c.Next(); err != nil && err != errUndecodable {
 			return !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 	}

@@ -26,17 +26,20 @@ func Storm(ctx context.Context, plan StormPlan) (*Report, error) {
 	if err := plan.check(); err != nil {
 		return nil, err
 	}
+	if err := plan.onlyWAMP("sessions that come and go"); err != nil {
+		return nil, err
+	}
 	s := &storm{run: newRun(plan.Options), plan: plan}
 	// One first, alone: a router that is not there is an error, not a failure under load.
-	probe, err := s.join(ctx, 1)
+	_, err := s.join(ctx, 1)
 	s.hangUp()
 	if err != nil {
 		return nil, err
 	}
-	if s.hello, err = probe[0].Hello(s.Realm, "Banyan bench"); err != nil {
+	s.hello = codec.Message{Type: codec.Hello, Format: s.Serializer, URI: []byte(s.Realm)}
+	if s.hello.Dict, err = codec.AppendValue(nil, s.Serializer, client.HelloDetails(agent)); err != nil {
 		return nil, err
 	}
-	s.goodbye = codec.AppendGoodbye(nil, s.Serializer, "wamp.close.close_realm", "")
 	s.closing.Store(false)
 	return s.do(ctx)
 }
@@ -46,7 +49,7 @@ type storm struct {
 	plan StormPlan
 
 	// Fixed before the workers start.
-	hello, goodbye []byte
+	hello codec.Message
 
 	// Guarded by lock.
 	lock sync.Mutex
@@ -101,6 +104,9 @@ func (s *storm) work(ctx context.Context, index int) {
 	}
 }
 
+// goodbye ends a session; links set its format.
+var goodbye = codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseCloseRealm)}
+
 // session is one session from connect to close. Its errors are short and without addresses: they are counted by their text.
 func (s *storm) session(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -111,7 +117,9 @@ func (s *storm) session(ctx context.Context) error {
 	}
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(connectTimeout))
-	c.Queue(s.hello)
+	if err := c.Send(&s.hello); err != nil {
+		return err
+	}
 	id, err := answerOf(c, codec.Welcome)
 	if err != nil {
 		return fmt.Errorf("sessions without WELCOME: %w", err)
@@ -119,7 +127,9 @@ func (s *storm) session(ctx context.Context) error {
 	if s.isTwice(id) {
 		return fmt.Errorf("session ids given twice")
 	}
-	c.Queue(s.goodbye)
+	if err := c.Send(&goodbye); err != nil {
+		return err
+	}
 	if _, err := answerOf(c, codec.Goodbye); err != nil {
 		return fmt.Errorf("sessions without GOODBYE: %w", err)
 	}
@@ -142,21 +152,4 @@ func unwrapConnect(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// answerOf receives one message of the type wanted and returns its request or session id.
-func answerOf(c *client.Conn, want codec.Type) (uint64, error) {
-	b, err := c.Receive()
-	if err != nil {
-		return 0, err
-	}
-	var d codec.Decoder
-	var m codec.Message
-	if err := d.Decode(c.Serializer(), b, &m); err != nil {
-		return 0, err
-	}
-	if m.Type != want {
-		return 0, fmt.Errorf("message type %d came instead", m.Type)
-	}
-	return m.Request, nil
 }

@@ -3,7 +3,6 @@ package load
 import (
 	"fmt"
 
-	"banyan/bench/client"
 	"banyan/codec"
 )
 
@@ -11,11 +10,9 @@ import (
 type subscriber struct {
 	*pubsub
 	index int
-	conn  *client.Conn
+	conn  link
 
 	// Owned by loop.
-	dec      codec.Decoder
-	msg      codec.Message
 	stamps   *stamper
 	held     map[uint64]*held // by subscription id
 	last     *held            // of the last event, and its id
@@ -42,13 +39,12 @@ const missingMax = 4096
 
 func (s *subscriber) loop() {
 	for {
-		b, err := s.conn.Receive()
-		if err != nil {
+		m, ok := s.next(s.conn, "a subscriber")
+		if !ok {
 			s.account()
-			s.lost("a subscriber", err)
 			return
 		}
-		s.event(b)
+		s.event(m)
 		if !s.conn.Ready() {
 			s.account()
 		}
@@ -56,19 +52,15 @@ func (s *subscriber) loop() {
 }
 
 // event verifies one message.
-func (s *subscriber) event(b []byte) {
-	if err := s.dec.Decode(s.conn.Serializer(), b, &s.msg); err != nil {
-		s.failures.add("undecodable messages", 1)
+func (s *subscriber) event(m *codec.Message) {
+	if s.last == nil || m.ID != s.lastID {
+		s.last, s.lastID = s.held[m.ID], m.ID
+	}
+	if m.Type != codec.Event || s.last == nil {
+		s.failures.add(fmt.Sprintf("unexpected messages of type %d", m.Type), 1)
 		return
 	}
-	if s.last == nil || s.msg.ID != s.lastID {
-		s.last, s.lastID = s.held[s.msg.ID], s.msg.ID
-	}
-	if s.msg.Type != codec.Event || s.last == nil {
-		s.failures.add(fmt.Sprintf("unexpected messages of type %d", s.msg.Type), 1)
-		return
-	}
-	st, ok := s.stamps.read(&s.msg.Payload)
+	st, ok := s.stamps.read(&m.Payload)
 	if !ok || st.sender >= len(s.arrivals) {
 		s.failures.add("events with a damaged payload", 1)
 		return

@@ -23,7 +23,7 @@ var arrows = map[string][]string{
 	"banyan/bench/load":       {"banyan/codec", "banyan/bench/judge", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
 	"banyan/bench/floor":      {"golang.org/x/sys/unix", "banyan/codec"},
 	"banyan/bench/report":     {"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
-	"banyan/bench/compare":    {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/codec", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/compare":    {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/codec"},
 	"banyan/bench/targets":    {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
 	"banyan/profiles":         {"github.com/google/pprof/profile"},
 }

@@ -84,8 +84,8 @@ func newBenchCompare() *cobra.Command {
 		Short: "Routers in turn under the same load, with a statistical test",
 		Long: "Run routers in turn under the same load, a fresh process each time, and say what differs.\n\n" +
 			"Peers: banyan (this very program), floor (see banyan bench floor), nexus, xconn and nats (built from bench/peers at a pinned version),\n" +
-			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS speaks its own protocol, whatever\n" +
-			"--transport and --serializer say; it has no load for patterns, progressive, storm and idle.\n" +
+			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS gets the same loads in its own protocol,\n" +
+			"whatever --transport says; it has nothing for progressive and storm.\n" +
 			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
 			"Plans: " + compare.PlanSyntax + ".\n" +
 			"The exit code is 1 when messages of the first peer were lost; losses of the others are a result.\n" +

@@ -1,0 +1,236 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"banyan/codec"
+)
+
+// A natsFake is the least NATS server that the loads need: exact subjects and a star at the end.
+type natsFake struct {
+	mu     sync.Mutex
+	subs   map[string][]natsSub // by subject, without the star
+	spoil  func(n int, payload []byte) (again []byte)
+	events int // guarded by mu
+}
+
+type natsSub struct {
+	net.Conn
+	id string
+}
+
+func startNATSFake(t *testing.T, spoil func(n int, payload []byte) []byte) (url string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &natsFake{subs: map[string][]natsSub{}, spoil: spoil}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { s.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		conns.Wait() // the loads close their connections
+	})
+	return "nats://" + l.Addr().String()
+}
+
+func (s *natsFake) serve(c net.Conn) {
+	defer c.Close()
+	fmt.Fprint(c, "INFO {}\r\n")
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		f := strings.Fields(line)
+		switch f[0] {
+		case "PONG", "CONNECT":
+		case "PING":
+			s.mu.Lock()
+			fmt.Fprint(c, "PONG\r\nPING\r\n") // a ping of its own, for the client to answer
+			s.mu.Unlock()
+		case "SUB":
+			s.mu.Lock()
+			subject := strings.TrimSuffix(f[1], "*")
+			s.subs[subject] = append(s.subs[subject], natsSub{c, f[len(f)-1]})
+			s.mu.Unlock()
+		case "UNSUB":
+			s.mu.Lock()
+			for subject, subs := range s.subs {
+				s.subs[subject] = slices.DeleteFunc(subs, func(sub natsSub) bool { return sub == natsSub{c, f[1]} })
+			}
+			s.mu.Unlock()
+		case "PUB":
+			var n int
+			fmt.Sscan(f[len(f)-1], &n)
+			payload := make([]byte, n+2)
+			if _, err := io.ReadFull(in, payload); err != nil {
+				return
+			}
+			s.publish(f[1], strings.Join(f[2:len(f)-1], ""), payload[:n])
+		}
+	}
+}
+
+func (s *natsFake) publish(subject, reply string, payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	subs := s.subs[subject]
+	if subs == nil {
+		subs = s.subs[subject[:strings.LastIndexByte(subject, '.')+1]]
+	}
+	if reply != "" {
+		reply += " "
+	}
+	for _, c := range subs {
+		s.events++
+		p := payload
+		if s.spoil != nil {
+			if p = s.spoil(s.events, payload); p == nil {
+				continue
+			}
+		}
+		// The ping comes with the message: the client must not wait for another message before it accounts for this one.
+		fmt.Fprintf(c, "MSG %s %s %s%d\r\n%s\r\nPING\r\n", subject, c.id, reply, len(p), p)
+	}
+}
+
+func natsOptions(url string) Options {
+	return Options{URL: url, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond, Stall: 300 * time.Millisecond}
+}
+
+// natsLoads are the loads that NATS can play too.
+var natsLoads = map[string]func(ctx context.Context, o Options) (*Report, error){
+	"fanout": func(ctx context.Context, o Options) (*Report, error) {
+		return Fanout(ctx, FanoutPlan{Options: o, Subscribers: 3})
+	},
+	"publishers": func(ctx context.Context, o Options) (*Report, error) {
+		return Fanout(ctx, FanoutPlan{Options: o, Publishers: 3, Subscribers: 2})
+	},
+	"topics": func(ctx context.Context, o Options) (*Report, error) {
+		return Topics(ctx, TopicsPlan{Options: o, Topics: 7, PerTopic: 2, Sessions: 3})
+	},
+	"rpc": func(ctx context.Context, o Options) (*Report, error) {
+		return RPC(ctx, RPCPlan{Options: o, Callers: 2})
+	},
+	"churn": func(ctx context.Context, o Options) (*Report, error) {
+		return Churn(ctx, ChurnPlan{Options: o, Subscribers: 2, Churners: 2, Cycles: 500})
+	},
+	"idle": func(ctx context.Context, o Options) (*Report, error) {
+		return Idle(ctx, IdlePlan{Options: o, Sessions: 5})
+	},
+}
+
+func TestNATSVerifies(t *testing.T) {
+	t.Parallel()
+	for name, run := range natsLoads {
+		for _, rate := range []float64{0, 500} {
+			o := natsOptions(startNATSFake(t, nil))
+			o.Rate = rate
+			r, err := run(t.Context(), o)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Verified.Received == 0 {
+				t.Errorf("%s at %g/s: %+v", name, rate, r.Verified)
+			}
+			if name != "idle" && (r.Latency.Count == 0 || r.Latency.P50 <= 0) {
+				t.Errorf("%s at %g/s: latency %+v", name, rate, r.Latency)
+			}
+		}
+	}
+}
+
+// TestNATSRefuses: loads without a form in NATS are refused before anything is sent.
+func TestNATSRefuses(t *testing.T) {
+	o := Options{URL: "nats://127.0.0.1:1"}
+	for name, run := range map[string]func() (*Report, error){
+		"mixed":       func() (*Report, error) { return Fanout(t.Context(), FanoutPlan{Options: o, Mixed: true}) },
+		"progressive": func() (*Report, error) { return RPC(t.Context(), RPCPlan{Options: o, Results: 2}) },
+		"storm":       func() (*Report, error) { return Storm(t.Context(), StormPlan{Options: o}) },
+	} {
+		var wrong *UsageError
+		if _, err := run(); !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNATSSubjects: patterns of WAMP as subjects of NATS.
+func TestNATSSubjects(t *testing.T) {
+	for _, c := range []struct{ uri, match, want string }{
+		{"a.b", "", "a.b"},
+		{"a.b.", "prefix", "a.b.>"},
+		{"a..c.", "wildcard", "a.*.c.*"},
+		{"a.b", "prefix", ""}, // NATS matches whole components only
+	} {
+		m := &codec.Message{Format: codec.MessagePack, URI: []byte(c.uri)}
+		if c.match != "" {
+			var err error
+			if m.Dict, err = codec.AppendValue(nil, codec.MessagePack, map[string]any{"match": c.match}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := natsSubject(m); got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s %s: %q, %v", c.match, c.uri, got, err)
+		}
+	}
+}
+
+// TestNATSFindsFaults spoils one message and wants it found.
+func TestNATSFindsFaults(t *testing.T) {
+	t.Parallel()
+	nth := func(spoil func(b []byte) []byte) func(int, []byte) []byte {
+		return func(n int, b []byte) []byte {
+			if n == 50 {
+				return spoil(b)
+			}
+			return b
+		}
+	}
+	damage := nth(func(b []byte) []byte { return append([]byte("zz"), b[2:]...) })
+	cut := nth(func(b []byte) []byte { return b[:len(b)-1] })
+	lose := nth(func([]byte) []byte { return nil })
+	for name, c := range map[string]struct {
+		load  string
+		spoil func(int, []byte) []byte
+		want  string
+	}{
+		"damaged event":  {"fanout", damage, "events with a damaged payload"},
+		"cut event":      {"fanout", cut, "events with a damaged payload"},
+		"lost event":     {"fanout", lose, "events lost"},
+		"lost of topics": {"topics", lose, "events lost"},
+		"damaged result": {"rpc", damage, "results with a damaged or foreign payload"},
+		"lost result":    {"rpc", lose, "calls without an answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := natsLoads[c.load](t.Context(), natsOptions(startNATSFake(t, c.spoil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Verified.OK || r.Verified.Failures[c.want] == 0 {
+				t.Errorf("%+v", r.Verified)
+			}
+		})
+	}
+}
