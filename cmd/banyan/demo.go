@@ -70,11 +70,15 @@ type demo struct {
 
 func (d *demo) run(ctx context.Context, errs io.Writer) error {
 	c := serveConfig{listen: []string{"127.0.0.1:8080"}, realms: []string{defaultRealm}, logLevel: "warn", anonymous: "local", slowConsumer: "disconnect"}
-	r, err := c.start(errs, false)
+	log, err := newLog(errs, c.logLevel)
+	if err != nil {
+		return err
+	}
+	r, err := c.start(log, false)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		fmt.Fprintln(d.out, "port 8080 is in use; taking a free one")
 		c.listen = []string{"127.0.0.1:0"}
-		r, err = c.start(errs, false)
+		r, err = c.start(log, false)
 	}
 	if err != nil {
 		return err

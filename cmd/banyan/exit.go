@@ -44,6 +44,9 @@ func (e *hintedError) Error() string {
 
 func (e *hintedError) Unwrap() error { return e.why }
 
+// errSaid ends the program with exitFailed and prints nothing: the log has said why.
+var errSaid = &hintedError{code: exitFailed}
+
 func usagef(format string, args ...any) error {
 	return &hintedError{code: exitUsage, what: fmt.Sprintf(format, args...)}
 }
@@ -105,6 +108,9 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 }
 
 func printError(w io.Writer, e *hintedError) int {
+	if e.what == "" {
+		return e.code
+	}
 	fmt.Fprintf(w, "banyan: %s\n", e.what)
 	if e.why != nil {
 		fmt.Fprintf(w, "  %v\n", e.why)

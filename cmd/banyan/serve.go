@@ -8,12 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/pprof"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"banyan/engine"
@@ -72,18 +73,30 @@ func newServe() *cobra.Command {
 
 // serve runs the router until ctx ends.
 func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
-	r, err := c.start(errs, true)
+	level, err := parseLevel(c.logLevel)
 	if err != nil {
 		return err
 	}
-	c.announce(out, r.engine.Addrs())
+	// The end of a reader of the banner or the log is not the end of the router: writing to it fails, and that is all.
+	signal.Ignore(syscall.SIGPIPE)
+	say := newConsole(out, errs, level)
+	defer say.close()
+	r, err := c.start(say.log, true)
+	if err != nil {
+		return err
+	}
+	c.announce(say.out, r.engine.Addrs())
 	profiled, err := startProfile(c.cpuProfile, c.profileRate)
 	if err != nil {
 		return errors.Join(err, r.stop())
 	}
 	keepMemory(ctx.Done(), func() int64 { return r.engine.Stats().Connections })
-	fmt.Fprintln(out, "stopping; once more to stop at once")
-	return errors.Join(r.stop(), profiled())
+	fmt.Fprintln(say.out, "stopping; once more to stop at once")
+	if err := errors.Join(r.stop(), profiled()); err != nil {
+		say.log.Error("the router did not end in good order", "error", err)
+		return errSaid
+	}
+	return nil
 }
 
 // profileRateDefault is the rate of package pprof.
@@ -118,11 +131,7 @@ type router struct {
 }
 
 // start checks the flags, binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
-func (c *serveConfig) start(errs io.Writer, dedicated bool) (*router, error) {
-	log, err := newLog(errs, c.logLevel)
-	if err != nil {
-		return nil, err
-	}
+func (c *serveConfig) start(log *slog.Logger, dedicated bool) (*router, error) {
 	if c.loops < 0 || c.loops > 64 {
 		return nil, usagef("--loops %d: must be 1 to 64, or 0", c.loops)
 	}
@@ -214,16 +223,4 @@ func reachable(a net.Addr) string {
 		return a.String()
 	}
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(t.Port))
-}
-
-// newLog logs to w: coloured on a terminal, key=value otherwise.
-func newLog(w io.Writer, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usagef("--log-level %q: use debug, info, warn or error", level)
-	}
-	if isTerminal(w) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: l, TimeFormat: time.TimeOnly})), nil
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
 }
