@@ -2,7 +2,11 @@
 
 package engine
 
-import "sync"
+import (
+	"sync"
+
+	"banyan/engine/internal/wire"
+)
 
 // A partial is a message that arrives in pieces. Owned by the loop of its connection; most connections have none most of the time.
 type partial struct {
@@ -10,7 +14,7 @@ type partial struct {
 	need int    // octets the present frame still lacks
 	pos  int    // octets of the present frame that are there, for the mask
 	mask [4]byte
-	text utf8Check
+	text wire.UTF8
 	kind byte // opcode of the message, or RawSocket frame type
 	fin  bool // the present frame is the last of its message
 

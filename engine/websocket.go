@@ -236,7 +236,7 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) bool {
 	p.pos = (p.pos + len(piece)) % 4
 	p.need -= len(piece)
 	last := p.fin && p.need == 0
-	if p.kind == opText && (!p.text.feed(piece) || last && !p.text.whole()) {
+	if p.kind == opText && (!p.text.Feed(piece) || last && !p.text.Whole()) {
 		c.fail(closeInvalidText, "invalid UTF-8")
 		return false
 	}

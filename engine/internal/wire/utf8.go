@@ -1,20 +1,18 @@
-//go:build linux
-
-package engine
+package wire
 
 import "encoding/binary"
 
-// A utf8Check validates text that arrives in pieces and fails at the first byte that no valid text can have there. The zero value is
-// at the start of a text.
-type utf8Check struct {
+// A UTF8 validates text that arrives in pieces. It fails at the first octet that no valid text can have there. The zero value is at the
+// start of a text.
+type UTF8 struct {
 	need   uint8 // continuation bytes still to come
 	lo, hi uint8 // bounds of the next one
 }
 
 const highBits = 0x8080808080808080
 
-// feed takes the next piece and reports whether the text can still become valid.
-func (u *utf8Check) feed(b []byte) bool {
+// Feed takes the next piece and reports whether the text can still become valid.
+func (u *UTF8) Feed(b []byte) bool {
 	for i := 0; i < len(b); i++ {
 		c := b[i]
 		if u.need > 0 {
@@ -64,5 +62,5 @@ func (u *utf8Check) feed(b []byte) bool {
 	return true
 }
 
-// whole reports whether the text may end here.
-func (u *utf8Check) whole() bool { return u.need == 0 }
+// Whole reports whether the text may end here.
+func (u *UTF8) Whole() bool { return u.need == 0 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package engine
+package wire
 
 import (
 	"math/rand/v2"
@@ -22,20 +20,20 @@ func TestUTF8AgainstStandardLibrary(t *testing.T) {
 			}
 			text = append(text, pieces[rnd.IntN(n)]...)
 		}
-		var u utf8Check
+		var u UTF8
 		ok := true
 		for rest := text; len(rest) > 0 && ok; {
 			n := 1 + rnd.IntN(len(rest))
-			ok = u.feed(rest[:n])
+			ok = u.Feed(rest[:n])
 			rest = rest[n:]
 		}
-		if got, want := ok && u.whole(), utf8.Valid(text); got != want {
+		if got, want := ok && u.Whole(), utf8.Valid(text); got != want {
 			t.Fatalf("%q: %v, want %v", text, got, want)
 		}
-		// First failing byte: the longest prefix that feed accepts can be completed to valid text.
-		var v utf8Check
+		// First failing byte: the longest prefix that Feed accepts can be completed to valid text.
+		var v UTF8
 		for i := range text {
-			if !v.feed(text[i : i+1]) {
+			if !v.Feed(text[i : i+1]) {
 				break
 			}
 			if !completable(text[:i+1]) {
@@ -61,9 +59,9 @@ func FuzzUTF8(f *testing.F) {
 	f.Add([]byte("a\xE2\x82\xAC"), 2)
 	f.Add([]byte("\xED\xA0\x80"), 1)
 	f.Fuzz(func(t *testing.T, text []byte, cut int) {
-		var u utf8Check
+		var u UTF8
 		cut = min(max(cut, 0), len(text))
-		got := u.feed(text[:cut]) && u.feed(text[cut:]) && u.whole()
+		got := u.Feed(text[:cut]) && u.Feed(text[cut:]) && u.Whole()
 		if want := utf8.Valid(text); got != want {
 			t.Fatalf("%q cut at %d: %v, want %v", text, cut, got, want)
 		}
