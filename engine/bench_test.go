@@ -106,7 +106,7 @@ func BenchmarkOpenClose(b *testing.B) {
 // handshake left.
 func BenchmarkIdle(b *testing.B) {
 	const conns = 2000
-	e := start(b, Config{Loops: 2}, func(x port.Executor, c port.Conn) port.Handler { return &echo{c: c.(*conn)} })
+	e := start(b, Config{Loops: 2}, func(_ port.Executor, c port.Conn) port.Handler { return &session{c: c} })
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()

@@ -64,9 +64,6 @@ type Config struct {
 	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
 	// It is called on a loop and must not block.
 	Page func(path string) (status int, contentType string, body []byte)
-	// Echo makes every connection an echo: each WebSocket message comes back as it came, text as text and binary as binary,
-	// under any subprotocol or none; the Opener is not used and may be nil. Meant for conformance suites that drive the parser.
-	Echo bool
 	// Log receives what an operator should know; default slog.Default().
 	Log *slog.Logger
 }

@@ -45,7 +45,6 @@ type conn struct {
 	closeFrame bool // the transport ends with a WebSocket close frame
 	batched    bool // a batched subprotocol
 	batchSeen  bool // its terminator is known
-	text       bool // the present message is text
 	binary     bool // every message has to be a binary frame
 	refused    bool // over the connection limit: tell and close
 	closing    bool // on the loop's list
@@ -215,10 +214,6 @@ func (c *conn) open() {
 	}
 	c.credit.Store(l.engine.cfg.CreditBytes)
 	c.binary = c.variant.Serializer() != codec.JSON
-	if l.engine.cfg.Echo {
-		c.handler = &echo{c: c}
-		return
-	}
 	c.handler = l.engine.opener(l, c)
 }
 

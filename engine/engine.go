@@ -61,8 +61,8 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if open == nil && !cfg.Echo {
-		return nil, errors.New("engine: an Opener is needed unless Echo is set")
+	if open == nil {
+		return nil, errors.New("engine: an Opener is needed")
 	}
 	e := &Engine{cfg: cfg, opener: open, rawExponent: cfg.rawSocketExponent(), epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}}
 	if err := e.build(); err != nil {

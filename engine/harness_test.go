@@ -212,6 +212,20 @@ func (p *peer) expectClose(code port.CloseCode) {
 	p.expectEnd()
 }
 
+// appendData appends one unmasked data frame, as the router sends them.
+func appendData(dst []byte, opcode byte, payload []byte) []byte {
+	dst = append(dst, bitFin|opcode)
+	switch n := len(payload); {
+	case n < 126:
+		dst = append(dst, byte(n))
+	case n < 1<<16:
+		dst = binary.BigEndian.AppendUint16(append(dst, 126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
+	}
+	return append(dst, payload...)
+}
+
 // frameFor wraps a message for v as the server does. Tests use this instead of the codec's, to have two opinions.
 func frameFor(v codec.Variant, msg []byte) []byte {
 	op := byte(opBinary)

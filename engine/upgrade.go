@@ -66,7 +66,7 @@ func (c *conn) upgrade(h *head, raw []byte) {
 		ReadBufferSize: headBytesMax,
 		Protocol: func(name []byte) bool {
 			_, known := subprotocols[string(name)]
-			return known || cfg.Echo
+			return known
 		},
 	}
 	shake, err := up.Upgrade(&m)
@@ -80,11 +80,9 @@ func (c *conn) upgrade(h *head, raw []byte) {
 	case err != nil:
 		c.httpRefuse(&refusal{http.StatusBadRequest, "", "malformed upgrade request"})
 		return
-	case !known && !cfg.Echo:
+	case !known:
 		c.httpRefuse(&refusal{http.StatusBadRequest, "", "no subprotocol in common; offer wamp.2.json, wamp.2.msgpack or wamp.2.cbor"})
 		return
-	case !known || cfg.Echo:
-		chosen = subprotocol{serializer: codec.JSON}
 	}
 	c.append(m.answer.B)
 	c.phase = phaseWebSocket

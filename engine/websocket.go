@@ -189,7 +189,6 @@ func (c *conn) webSocket(data []byte) (used int) {
 				c.fail(closeInvalidText, "invalid UTF-8")
 				return len(data)
 			}
-			c.text = h.opcode == opText
 			c.message(payload)
 			continue
 		}
@@ -244,7 +243,6 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) bool {
 		return true
 	}
 	c.part = nil
-	c.text = p.kind == opText
 	c.message(p.buf)
 	p.release()
 	return true
@@ -252,7 +250,7 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) bool {
 
 // wrongType reports a data frame that the serializer does not use: text is for JSON, binary for everything else.
 func (c *conn) wrongType(opcode byte) bool {
-	if opcode != opText && opcode != opBinary || c.loop.engine.cfg.Echo {
+	if opcode != opText && opcode != opBinary {
 		return false
 	}
 	return (opcode == opText) != (c.variant.Serializer() == codec.JSON)
@@ -317,26 +315,12 @@ func appendClose(dst []byte, code port.CloseCode, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// appendData appends one unmasked data frame, as the server sends them.
-func appendData(dst []byte, opcode byte, payload []byte) []byte {
-	dst = append(dst, bitFin|opcode)
-	switch n := len(payload); {
-	case n < 126:
-		dst = append(dst, byte(n))
-	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 126), uint16(n))
-	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
-	}
-	return append(dst, payload...)
-}
-
 // message hands a whole WebSocket message to the session, as one WAMP message or as a batch of them.
 func (c *conn) message(b []byte) {
 	switch {
 	case c.batched:
 		c.batch(b)
-	case len(b) == 0 && !c.loop.engine.cfg.Echo:
+	case len(b) == 0:
 		c.violate(&codec.Violation{Reason: "empty message"})
 	default:
 		c.receive(b)
