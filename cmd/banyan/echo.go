@@ -61,7 +61,8 @@ func (e *echo) Receive(x port.Executor, b []byte) {
 	e.c.Lock()
 	defer e.c.Unlock()
 	if buf, ok := e.c.Tail(port.Reply); ok {
-		e.c.Commit(x, codec.AppendFrame(buf, e.c.Variant(), b))
+		buf, _ = codec.AppendFrame(buf, e.c.Variant(), b) // what the peer accepts fits its framing
+		e.c.Commit(x, buf)
 	}
 }
 
