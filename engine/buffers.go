@@ -43,12 +43,20 @@ func giveBuffer(b []byte) {
 }
 
 // grow returns b with room for n more bytes and gives the old buffer back. The capacity follows the bytes that are there, never an
-// announcement: at most twice of them.
-func grow(b []byte, n int) []byte {
-	if cap(b)-len(b) >= n {
+// announcement: it is at most twice of them (1 KiB at least), and at most bytesMax unless the bytes themselves are more.
+func grow(b []byte, n, bytesMax int) []byte {
+	need := len(b) + n
+	if cap(b) >= need {
 		return b
 	}
-	bigger := append(takeBuffer(max(len(b)+n, 2*len(b))), b...)
+	size := max(need, min(2*len(b), bytesMax))
+	var bigger []byte
+	if class := bufferClass(size); class < len(bufferPools) && 1<<(class+bufferShiftMin) > bytesMax {
+		bigger = make([]byte, 0, max(need, bytesMax)) // a class would be larger
+	} else {
+		bigger = takeBuffer(size)
+	}
+	bigger = append(bigger, b...)
 	giveBuffer(b)
 	return bigger
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -32,6 +33,7 @@ type conn struct {
 	handler    port.Handler // nil until the transport handshake is complete
 	in         []byte       // received, not handled yet: an incomplete head or header, or what a pause left
 	part       *partial     // a message under way, nil most of the time
+	delivering *partial     // the partial that Receive is being handed, nil most of the time
 	remains    remains      // of a closed connection, until its descriptor is freed
 	timer      port.Timer   // handshake, then pings, then the end
 	messageMax int          // longest message the peer accepts
@@ -193,7 +195,7 @@ func (c *conn) handle(data []byte) (used int) {
 // sniff tells the transports of a shared port apart by the first octet. TLS (0x16) would be told here too.
 func (c *conn) sniff(first byte) {
 	switch {
-	case first == rawMagic:
+	case first == wire.RawMagic:
 		c.phase = phaseRawHello
 	case first >= 'A' && first <= 'Z':
 		c.phase = phaseHTTP
@@ -240,7 +242,7 @@ func (c *conn) dropInput() {
 	giveBuffer(c.in)
 	c.in = nil
 	if c.part != nil {
-		c.part.release()
+		c.releasePartial(c.part)
 		c.part = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -51,7 +52,7 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 		return
 	}
 	if c.closeFrame {
-		c.q.commit(appendClose(c.q.lend(true), code, reason))
+		c.q.commit(wire.AppendClose(c.q.lend(true), uint16(code), reason))
 	}
 	c.q.flags |= qFinishing
 	c.lingers = code != port.CloseNormal && code != port.CloseGoingAway

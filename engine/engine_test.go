@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -87,7 +88,7 @@ func TestTRN47ResetAnywhere(t *testing.T) {
 	})
 	streams := [][]byte{
 		append(upgradeRequest("wamp.2.json"), append(append(masked(0x01, []byte("ab")), ping("p")...), masked(0x80, []byte("cd"))...)...),
-		append([]byte{0x7F, 0xF1, 0, 0}, append(rawFrameOf([]byte("abc")), appendRaw(nil, rawPing, []byte("p"))...)...),
+		append([]byte{0x7F, 0xF1, 0, 0}, append(rawFrameOf([]byte("abc")), wire.AppendRawFrame(nil, wire.RawPing, []byte("p"))...)...),
 	}
 	for _, stream := range streams {
 		for n := 0; n <= len(stream); n += 1 + n/40 {

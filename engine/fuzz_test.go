@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -114,8 +115,8 @@ func rawSocketSeeds() [][]byte {
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	hello := []byte{0x7F, 0xF1, 0, 0}
 	return [][]byte{
-		join(hello, rawFrameOf([]byte("[1]")), appendRaw(nil, rawPing, []byte("p")), rawFrameOf([]byte("[2]"))),
-		join(hello, appendRaw(nil, rawPong, nil), rawFrameOf(bytes.Repeat([]byte("x"), 800)), []byte{0, 0, 0, 0}),
+		join(hello, rawFrameOf([]byte("[1]")), wire.AppendRawFrame(nil, wire.RawPing, []byte("p")), rawFrameOf([]byte("[2]"))),
+		join(hello, wire.AppendRawFrame(nil, wire.RawPong, nil), rawFrameOf(bytes.Repeat([]byte("x"), 800)), []byte{0, 0, 0, 0}),
 		join(hello, rawFrameOf([]byte("[1]")), []byte{8, 0, 0, 0}, []byte("x")),
 		join(hello, []byte{3, 0, 0, 1, 'x'}),
 		{0x7F, 0xF9, 0, 0},

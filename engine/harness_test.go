@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -190,11 +191,11 @@ func masked(first byte, payload []byte) []byte {
 func text(s string) []byte       { return masked(0x81, []byte(s)) }
 func binaryMsg(b []byte) []byte  { return masked(0x82, b) }
 func ping(s string) []byte       { return masked(0x89, []byte(s)) }
-func serverText(s string) []byte { return appendData(nil, opText, []byte(s)) }
-func serverBin(b []byte) []byte  { return appendData(nil, opBinary, b) }
+func serverText(s string) []byte { return appendData(nil, wire.OpText, []byte(s)) }
+func serverBin(b []byte) []byte  { return appendData(nil, wire.OpBinary, b) }
 func serverPong(s string) []byte { return append([]byte{0x8A, byte(len(s))}, s...) }
 
-func rawFrameOf(b []byte) []byte { return appendRaw(nil, rawMessage, b) }
+func rawFrameOf(b []byte) []byte { return wire.AppendRawFrame(nil, wire.RawMessage, b) }
 
 // expectClose reads one close frame with that code, then the end of the connection.
 func (p *peer) expectClose(code port.CloseCode) {
@@ -214,7 +215,7 @@ func (p *peer) expectClose(code port.CloseCode) {
 
 // appendData appends one unmasked data frame, as the router sends them.
 func appendData(dst []byte, opcode byte, payload []byte) []byte {
-	dst = append(dst, bitFin|opcode)
+	dst = append(dst, wire.BitFin|opcode)
 	switch n := len(payload); {
 	case n < 126:
 		dst = append(dst, byte(n))
@@ -228,13 +229,13 @@ func appendData(dst []byte, opcode byte, payload []byte) []byte {
 
 // frameFor wraps a message for v as the server does. Tests use this instead of the codec's, to have two opinions.
 func frameFor(v codec.Variant, msg []byte) []byte {
-	op := byte(opBinary)
+	op := byte(wire.OpBinary)
 	if v.Serializer() == codec.JSON {
-		op = opText
+		op = wire.OpText
 	}
 	switch v.Framing() {
 	case codec.RawSocket:
-		return appendRaw(nil, rawMessage, msg)
+		return wire.AppendRawFrame(nil, wire.RawMessage, msg)
 	case codec.WebSocket:
 		return appendData(nil, op, msg)
 	}

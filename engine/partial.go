@@ -4,36 +4,96 @@ package engine
 
 import (
 	"sync"
+	"unsafe"
 
 	"banyan/engine/internal/wire"
 )
 
-// A partial is a message that arrives in pieces. Owned by the loop of its connection; most connections have none most of the time.
+// A partial is a message that is not handled yet: one that arrives in pieces, or the rest of a batch after a pause. Owned by the loop of its
+// connection; most connections have none most of the time.
 type partial struct {
-	buf  []byte // what is there of the message, unmasked
-	need int    // octets the present frame still lacks
-	pos  int    // octets of the present frame that are there, for the mask
-	mask [4]byte
-	text wire.UTF8
-	kind byte // opcode of the message, or RawSocket frame type
-	fin  bool // the present frame is the last of its message
+	buf     []byte       // what is there of the message, unmasked
+	frames  wire.Message // of a WebSocket message
+	kind    byte         // of a RawSocket frame
+	missing int          // octets that the RawSocket frame still lacks
 
-	rest []byte // messages of a batch that a pause left
+	batch bool // the messages of a batch in buf[at:] are still to be handled
+	at    int
 }
 
 var partials = sync.Pool{New: func() any { return new(partial) }}
 
 func newPartial() *partial { return partials.Get().(*partial) }
 
-func (p *partial) release() {
-	giveBuffer(p.buf)
-	giveBuffer(p.rest)
-	*p = partial{}
-	partials.Put(p)
+// messageLimit is the longest message that the client may send now, in octets.
+func (c *conn) messageLimit() int { return c.loop.engine.cfg.MessageBytesMax }
+
+// collect copies piece to the end of p and returns the copy. The caller has judged the announced length against messageLimit.
+func (c *conn) collect(p *partial, piece []byte) []byte {
+	had := cap(p.buf)
+	p.buf = append(grow(p.buf, len(piece), c.messageLimit()), piece...)
+	c.countPartial(cap(p.buf) - had)
+	return p.buf[len(p.buf)-len(piece):]
 }
 
-// add copies b to the end of the message.
-func (p *partial) add(b []byte) []byte {
-	p.buf = append(grow(p.buf, len(b)), b...)
-	return p.buf[len(p.buf)-len(b):]
+// countPartial notes that the octets allocated for partials became n more, or fewer. Every change of them passes here.
+func (c *conn) countPartial(n int) { c.loop.stats.partialBytes.Add(int64(n)) }
+
+// deliver hands what p holds to the session. Afterwards p is gone, unless it holds the rest of a batch: then it is c.part.
+func (c *conn) deliver(p *partial) {
+	c.part, c.delivering = nil, p
+	panicked := true
+	defer func() {
+		c.delivering = nil
+		if c.part == p {
+			return
+		}
+		if panicked {
+			c.takePartial(p) // a session that died may still hold the message
+		}
+		c.releasePartial(p)
+	}()
+	if c.phase == phaseRawSocket {
+		c.rawFrame(p.kind, p.buf)
+	} else {
+		c.message(p.buf[p.at:])
+	}
+	panicked = false
+}
+
+// keepBatch keeps the rest of a batch. Nothing is copied if it lies in a partial already, so a batch is copied once at most, however
+// often it pauses.
+func (c *conn) keepBatch(rest []byte) {
+	p := c.delivering
+	if p == nil {
+		p = newPartial()
+		c.collect(p, rest)
+	}
+	p.batch, p.at = true, len(p.buf)-len(rest)
+	c.part = p
+}
+
+// takeMessage gives the caller the buffer of b, a message that the session is being handed, if b is the whole of a partial: then nobody else
+// uses it from now on. Otherwise it returns nil, and the caller copies b.
+func (c *conn) takeMessage(b []byte) []byte {
+	p := c.delivering
+	if p == nil || len(b) != len(p.buf) || unsafe.SliceData(b) != unsafe.SliceData(p.buf) {
+		return nil
+	}
+	return c.takePartial(p)
+}
+
+// takePartial takes the buffer out of p.
+func (c *conn) takePartial(p *partial) []byte {
+	b := p.buf
+	c.countPartial(-cap(b))
+	p.buf = nil
+	return b
+}
+
+// releasePartial gives p and its buffer back. Nobody may use either any more.
+func (c *conn) releasePartial(p *partial) {
+	giveBuffer(c.takePartial(p))
+	*p = partial{}
+	partials.Put(p)
 }

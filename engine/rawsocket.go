@@ -3,135 +3,94 @@
 package engine
 
 import (
-	"encoding/binary"
-	"math"
-
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
-// RawSocket (PROTOCOL 13.3): a handshake of four octets each way, then frames with a prefix of four octets.
+// A RawSocket connection (PROTOCOL 13.3): a handshake each way, then frames. engine/internal/wire parses and judges them.
 
-const (
-	rawMagic       = 0x7F
-	rawPrefixBytes = 4
-
-	rawMessage = 0
-	rawPing    = 1
-	rawPong    = 2
-
-	rawTypeMask = 0x07
-	rawX        = 0x08
-	rawReserved = 0xF0
-
-	rawSmallestLimit = 512
-)
-
-// Errors of the handshake, in the upper half of the second octet.
-const (
-	rawErrSerializer  = 1
-	rawErrLength      = 2
-	rawErrReserved    = 3
-	rawErrConnections = 4
-)
-
-// rawHello answers the opening handshake.
+// rawHello answers the opening handshake. It returns how many octets are done with.
 func (c *conn) rawHello(data []byte) (used int) {
-	if len(data) < 4 {
+	hello, whole, refused := wire.ReadRawHello(data, c.loop.engine.cfg.PeerMessageBytesMin)
+	if !whole {
 		return 0
 	}
-	serializer := codec.Serializer(data[1] & 0x0F)
-	longest := rawSmallestLimit << (data[1] >> 4)
-	switch {
-	case data[2] != 0 || data[3] != 0:
-		c.rawRefuse(rawErrReserved)
-	case serializer < codec.JSON || serializer > codec.CBOR:
-		c.rawRefuse(rawErrSerializer)
-	case longest < c.loop.engine.cfg.PeerMessageBytesMin:
-		c.rawRefuse(rawErrLength)
-	case c.refused:
-		c.rawRefuse(rawErrConnections)
-	default:
-		c.append([]byte{rawMagic, c.loop.engine.rawExponent<<4 | byte(serializer), 0, 0})
-		c.phase = phaseRawSocket
-		c.peer.Transport = "rawsocket"
-		c.variant = codec.MakeVariant(serializer, codec.RawSocket)
-		c.messageMax = longest
-		c.open()
+	if refused == 0 && c.refused {
+		refused = wire.RawErrorConnections
 	}
-	return 4
+	if refused != 0 {
+		c.rawRefuse(refused)
+		return wire.RawHelloBytes
+	}
+	c.append(wire.AppendRawHello(nil, c.loop.engine.rawExponent, hello.Serializer))
+	c.phase = phaseRawSocket
+	c.peer.Transport = "rawsocket"
+	c.variant = codec.MakeVariant(codec.Serializer(hello.Serializer), codec.RawSocket)
+	c.messageMax = hello.BytesMax
+	c.open()
+	return wire.RawHelloBytes
 }
 
-func (c *conn) rawRefuse(code byte) {
+func (c *conn) rawRefuse(e wire.RawError) {
 	c.loop.engine.rare.handshakesRefused.Add(1)
-	c.append([]byte{rawMagic, code << 4, 0, 0})
+	c.append(wire.AppendRawError(nil, e))
 	c.fail(0, "")
 }
 
-// rawSocket handles the frames in data and reports how much of it is done with.
+// rawSocket handles the frames in data and returns how many octets are done with.
 func (c *conn) rawSocket(data []byte) (used int) {
 	for !c.halted() {
 		if p := c.part; p != nil {
-			n := min(p.need, len(data)-used)
+			n := min(p.missing, len(data)-used)
 			if n == 0 {
 				return used
 			}
-			p.add(data[used : used+n])
+			c.collect(p, data[used:used+n])
 			used += n
-			p.need -= n
-			if p.need == 0 {
-				c.part = nil
-				c.rawFrame(p.kind, p.buf)
-				p.release()
+			if p.missing -= n; p.missing == 0 {
+				c.deliver(p)
 			}
 			continue
 		}
 		if len(data) == used {
 			return used
 		}
-		first := data[used]
-		kind := first & rawTypeMask
-		if first&rawReserved != 0 || kind > rawPong {
-			c.breach("reserved bits or type in a frame prefix")
+		kind, length, whole, fault := wire.ReadRawPrefix(data[used:], c.rawLimit())
+		if fault != wire.NoFault {
+			c.fault(fault)
 			return len(data)
 		}
-		if len(data)-used < rawPrefixBytes {
+		if !whole {
 			return used
 		}
-		length := int(binary.BigEndian.Uint32(data[used:]) & 0xFFFFFF)
-		if first&rawX != 0 {
-			if length != 0 {
-				c.breach("length out of range")
-				return len(data)
-			}
-			length = 1 << 24
-		}
-		if length > rawSmallestLimit<<c.loop.engine.rawExponent {
-			c.loop.engine.rare.tooBig.Add(1)
-			c.fail(0, "")
-			return len(data)
-		}
-		used += rawPrefixBytes
+		used += wire.RawPrefixBytes
 		if len(data)-used >= length {
 			c.rawFrame(kind, data[used:used+length])
 			used += length
 			continue
 		}
-		c.part = newPartial()
-		c.part.kind, c.part.need = kind, length
+		p := newPartial()
+		p.kind, p.missing = kind, length
+		c.part = p
 	}
 	return used
 }
 
+// rawLimit is the longest frame that may come now, in octets: what the handshake announced is a power of two, the limit need not be.
+func (c *conn) rawLimit() int {
+	return min(wire.RawBytesMin<<c.loop.engine.rawExponent, c.messageLimit())
+}
+
 func (c *conn) rawFrame(kind byte, payload []byte) {
 	switch kind {
-	case rawMessage:
+	case wire.RawMessage:
 		if len(payload) == 0 {
 			c.violate(&codec.Violation{Reason: "empty message"})
 			return
 		}
 		c.receive(payload)
-	case rawPing:
+	case wire.RawPing:
 		c.rawPong(payload)
 	}
 }
@@ -144,16 +103,7 @@ func (c *conn) rawPong(payload []byte) {
 	}
 	c.q.mu.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
-		c.Commit(c.loop, appendRaw(buf, rawPong, payload))
+		c.Commit(c.loop, wire.AppendRawFrame(buf, wire.RawPong, payload))
 	}
 	c.q.mu.Unlock()
-}
-
-// appendRaw appends one RawSocket frame.
-func appendRaw(dst []byte, kind byte, payload []byte) []byte {
-	if len(payload) == 1<<24 {
-		return append(append(dst, kind|rawX, 0, 0, 0), payload...)
-	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(payload)&math.MaxInt32)|uint32(kind)<<24)
-	return append(dst, payload...)
 }

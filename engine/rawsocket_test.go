@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -51,12 +52,12 @@ func TestTRN24RawSocketPing(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	p := dialRaw(t, e, codec.CBOR)
 	long := bytes.Repeat([]byte("p"), 200_000)
-	p.send(appendRaw(nil, rawPing, []byte("payload")), appendRaw(nil, rawPing, nil), rawFrameOf([]byte("m")),
-		appendRaw(nil, rawPong, []byte("unsolicited")), appendRaw(nil, rawPing, long))
-	p.expect(appendRaw(nil, rawPong, []byte("payload")))
-	p.expect(appendRaw(nil, rawPong, nil))
+	p.send(wire.AppendRawFrame(nil, wire.RawPing, []byte("payload")), wire.AppendRawFrame(nil, wire.RawPing, nil), rawFrameOf([]byte("m")),
+		wire.AppendRawFrame(nil, wire.RawPong, []byte("unsolicited")), wire.AppendRawFrame(nil, wire.RawPing, long))
+	p.expect(wire.AppendRawFrame(nil, wire.RawPong, []byte("payload")))
+	p.expect(wire.AppendRawFrame(nil, wire.RawPong, nil))
 	p.expect(rawFrameOf([]byte("m")))
-	p.expect(appendRaw(nil, rawPong, long))
+	p.expect(wire.AppendRawFrame(nil, wire.RawPong, long))
 }
 
 func TestTRN25TRN26TRN29RawSocketBadPrefix(t *testing.T) {

@@ -15,6 +15,7 @@ type Stats struct {
 	HandshakeTimeouts   int64
 	Pages               int64 // plain HTTP answers
 	BytesIn, BytesOut   int64
+	PartialBytes        int64 // allocated now for messages that are not handled yet
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
 	EventsDropped       int64 // by the DropNewest policy
@@ -37,7 +38,7 @@ type counters struct {
 	accepted, opened, closed              atomic.Int64
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
 	eventsDropped, eventsLost, batches    atomic.Int64
-	readPauses                            atomic.Int64
+	readPauses, partialBytes              atomic.Int64
 
 	_ [64]byte
 }
@@ -72,6 +73,7 @@ func (e *Engine) Stats() Stats {
 		s.Accepted += c.accepted.Load()
 		s.Sessions += c.opened.Load() - c.closed.Load()
 		s.BytesIn += c.bytesIn.Load()
+		s.PartialBytes += c.partialBytes.Load()
 		s.BytesOut += c.bytesOut.Load()
 		s.Writes += c.writes.Load()
 		s.MessagesIn += c.messagesIn.Load()

@@ -1,0 +1,239 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"banyan/codec"
+	"banyan/engine/internal/wire"
+	"banyan/engine/port"
+)
+
+// refundTask gives a connection its credit back at the end of the batch, so that it pauses after each message.
+type refundTask struct{ c port.Conn }
+
+func (t refundTask) EndOfBatch(x port.Executor) { t.c.Refund(x, 1) }
+
+// B6: a batch that pauses after each of its messages is copied once at most. Each message lies right behind the one before it, in the same
+// memory; only behind the first pause of a batch that lay in the read buffer there may be a new place.
+func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
+	const entry = 4 + 96 // length and message
+	for _, c := range []struct{ messages, moves int }{
+		{10, 1},      // in one read: moved out of the read buffer at the first pause
+		{10_000, 0},  // 1 MB, collected in a partial before the first message is handled
+		{100_000, 0}, // ten times of that
+	} {
+		t.Run(fmt.Sprint(c.messages), func(t *testing.T) {
+			var next uintptr
+			var moves, handled atomic.Int64
+			e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, conn port.Conn) port.Handler {
+				return &session{c: conn, receive: func(x port.Executor, s *session, b []byte) {
+					at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+					if handled.Load() > 0 && at != next {
+						moves.Add(1)
+					}
+					next = at + entry
+					conn.Spend(1)
+					x.AtBatchEnd(refundTask{conn})
+					handled.Add(1)
+				}}
+			})
+			p := dialWS(t, e, "wamp.2.cbor.batched")
+			one := batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch), bytes.Repeat([]byte("m"), entry-4))
+			p.send(binaryMsg(bytes.Repeat(one, c.messages)))
+			eventually(t, "all handled", func() bool { return handled.Load() == int64(c.messages) })
+			if n := moves.Load(); n > int64(c.moves) {
+				t.Errorf("the batch moved %d times in memory", n)
+			}
+			if n := e.Stats().ReadPauses; n < int64(c.messages)-1 {
+				t.Errorf("%d pauses", n)
+			}
+			eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 })
+		})
+	}
+}
+
+// A message that was collected can be kept without a copy, and nobody writes to it afterwards. Any other message has to be copied.
+func TestWholeMessageCanBeTaken(t *testing.T) {
+	type taken struct{ got, want []byte }
+	all := make(chan taken, 100)
+	e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			if c.(*conn).takeMessage(b[1:]) != nil || c.(*conn).takeMessage(b[:len(b)-1]) != nil {
+				t.Error("a part of a message was taken")
+			}
+			all <- taken{c.(*conn).takeMessage(b), bytes.Clone(b)}
+			if c.(*conn).takeMessage(b) != nil {
+				t.Error("taken twice")
+			}
+		}}
+	})
+	ws, raw := dialWS(t, e, "wamp.2.cbor"), dialRaw(t, e, codec.CBOR)
+	batch := dialWS(t, e, "wamp.2.cbor.batched")
+	var kept []taken
+	take := func(want bool) {
+		t.Helper()
+		m := <-all
+		if (m.got != nil) != want {
+			t.Errorf("a message of %d octets was taken: %v", len(m.want), m.got != nil)
+		}
+		if want {
+			kept = append(kept, m)
+		}
+	}
+	for i := range byte(10) { // what is reset between two messages is used again
+		long := bytes.Repeat([]byte{'a' + i}, 100_000)
+		ws.send(binaryMsg(long))
+		take(true)
+		ws.send(masked(0x02, long[:10]), masked(0x80, long[:10]))
+		take(true)
+		ws.send(binaryMsg(long[:100]))
+		take(false)
+		raw.send(rawFrameOf(long))
+		take(true)
+		raw.send(rawFrameOf(long[:100]))
+		take(false)
+		v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)
+		batch.send(binaryMsg(append(batchEntry(v, long), batchEntry(v, long)...)))
+		take(false)
+		take(false)
+	}
+	for _, m := range kept {
+		if !bytes.Equal(m.got, m.want) {
+			t.Error("a taken message has changed")
+		}
+	}
+	eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 })
+}
+
+// F4: what is allocated for a message follows the octets that arrived, and ends with the message or its connection.
+func TestF4PartialBytesAreCounted(t *testing.T) {
+	var end atomic.Value // of func(): what Receive does
+	end.Store(func(port.Conn) {})
+	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) { end.Load().(func(port.Conn))(c) }}
+	})
+	held := func() int64 { return e.Stats().PartialBytes }
+	within := func(from, to int64) func() bool {
+		return func() bool { n := held(); return n >= from && n <= to }
+	}
+	none := within(0, 0)
+
+	p := dialRaw(t, e, codec.CBOR)
+	long := rawFrameOf(make([]byte, 1<<20))
+	p.send(long[:4+300_000])
+	eventually(t, "counted", within(300_000, 600_000))
+	p.send(long[4+300_000:])
+	eventually(t, "handled", func() bool { return e.Stats().MessagesIn == 1 && none() })
+
+	p.send(long[:4+300_000])
+	eventually(t, "counted again", within(300_000, 600_000))
+	p.Close()
+	eventually(t, "the client left", none)
+
+	p = dialWS(t, e, "wamp.2.cbor")
+	p.send(binaryMsg(make([]byte, 500_000))[:200_000], []byte{})
+	eventually(t, "WebSocket counted", within(190_000, 400_000))
+	p.Close()
+	eventually(t, "the WebSocket client left", none)
+
+	// A batch that waits for credit holds its octets until its connection ends.
+	paused := make(chan port.Conn, 1)
+	end.Store(func(c port.Conn) { c.Spend(1); paused <- c })
+	p = dialWS(t, e, "wamp.2.cbor.batched")
+	v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)
+	one := batchEntry(v, make([]byte, 1000))
+	p.send(binaryMsg(bytes.Repeat(one, 200)))
+	eventually(t, "the batch waits", func() bool { return e.Stats().ReadPauses > 0 && held() >= 200_000 })
+	on(e, 0, func(x port.Executor) {
+		c := (<-paused)
+		c.Lock()
+		c.Finish(x, port.CloseNormal, "")
+		c.Unlock()
+	})
+	eventually(t, "the batch is gone", none)
+
+	end.Store(func(port.Conn) { panic("as told") })
+	p = dialRaw(t, e, codec.CBOR)
+	p.send(long)
+	eventually(t, "the panic", func() bool { return e.Stats().Panics == 1 && none() })
+}
+
+// F4: the capacity is at most twice what is there, and at most the limit.
+func TestF4GrowthFollowsWhatArrived(t *testing.T) {
+	for _, limit := range []int{512, 1000, 1024, 5000, 64 << 10, 1<<20 + 1, 16 << 20} {
+		for _, step := range []int{1, 7, 1000, 1024, 1025, 65536} {
+			var b []byte
+			for len(b) < min(limit, 200_000*step) {
+				n := min(step, limit-len(b))
+				b = append(grow(b, n, limit), make([]byte, n)...)
+				if cap(b) > max(2*len(b), 1<<bufferShiftMin) || cap(b) > max(limit, 1<<bufferShiftMin) || cap(b) < len(b) {
+					t.Fatalf("limit %d, steps of %d: %d allocated for %d", limit, step, cap(b), len(b))
+				}
+			}
+			giveBuffer(b)
+		}
+	}
+}
+
+// Every bound of a message, at n and n + 1: over both transports, both ways to read a frame, and in pieces.
+func TestTRN08TRN26MessageLimits(t *testing.T) {
+	const limit = 1000
+	e := start(t, Config{MessageBytesMax: limit}, echoes)
+	big := bytes.Repeat([]byte("x"), limit+1)
+	for _, protocol := range []string{"wamp.2.msgpack", "wamp.2.json"} {
+		first, answer := byte(wire.OpBinary), serverBin
+		if protocol == "wamp.2.json" {
+			first, answer = wire.OpText, func(b []byte) []byte { return serverText(string(b)) }
+		}
+		for name, frames := range map[string]func(n int) []byte{
+			"one frame":     func(n int) []byte { return masked(wire.BitFin|first, big[:n]) },
+			"two frames":    func(n int) []byte { return append(masked(first, big[:600]), masked(0x80, big[:n-600])...) },
+			"an empty last": func(n int) []byte { return append(masked(first, big[:n]), masked(0x80, nil)...) },
+		} {
+			t.Run(protocol+" "+name, func(t *testing.T) {
+				p := dialWS(t, e, protocol)
+				p.send(frames(limit))
+				p.expect(answer(big[:limit]))
+				p.send(frames(limit + 1))
+				p.expectClose(1009)
+			})
+		}
+	}
+	for _, c := range []struct{ limit, announced int }{{1000, 512}, {1024, 1024}, {1<<24 - 1, 1 << 23}, {1 << 24, 1 << 24}} {
+		t.Run(fmt.Sprintf("RawSocket %d", c.limit), func(t *testing.T) {
+			e := start(t, Config{MessageBytesMax: c.limit}, echoes)
+			p := dialRaw(t, e, codec.CBOR)
+			for _, n := range []int{c.announced - 1, c.announced} {
+				frame := rawFrameOf(make([]byte, n))
+				go p.Write(frame)
+				p.expect(frame)
+			}
+			if c.announced == wire.RawBytesMax {
+				return // no prefix can announce more
+			}
+			p.send(wire.AppendRawFrame(nil, wire.RawMessage, make([]byte, c.announced+1))[:4])
+			p.expectEnd()
+			if n := e.Stats().TooBig; n != 1 {
+				t.Errorf("%d too big", n)
+			}
+		})
+	}
+}
+
+// A PONG obeys the client's limit.
+func TestTRN24PingOfTheClientsLimit(t *testing.T) {
+	e := start(t, Config{}, echoes)
+	p := dial(t, e)
+	p.send([]byte{0x7F, 0x03, 0, 0}) // 512 octets
+	p.expect([]byte{0x7F, 0xF3, 0, 0})
+	p.send(wire.AppendRawFrame(nil, wire.RawPing, make([]byte, 512)))
+	p.expect(wire.AppendRawFrame(nil, wire.RawPong, make([]byte, 512)))
+	p.send(wire.AppendRawFrame(nil, wire.RawPing, make([]byte, 513)))
+	p.expectEnd()
+}
