@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"testing"
 
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -146,10 +147,9 @@ func BenchmarkIdle(b *testing.B) {
 
 func BenchmarkParseHead(b *testing.B) {
 	data := upgradeRequest("wamp.2.msgpack")
-	end, lines, _ := headEnd(data)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, refused := parseHead(data[:end], lines); refused != nil {
+		if _, _, refused := wire.ReadHead(data); refused != nil {
 			b.Fatal(refused)
 		}
 	}

@@ -63,9 +63,19 @@ type Config struct {
 	Dedicated bool
 	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
 	// It is called on a loop and must not block.
-	Page func(path string) (status int, contentType string, body []byte)
+	Page func(path string) Page
 	// Log receives what an operator should know; default slog.Default().
 	Log *slog.Logger
+}
+
+// A Page is the answer to a plain HTTP request.
+type Page struct {
+	Status      int
+	ContentType string
+	// Header holds further header lines, "Name: value" each, without line ends. The engine adds its own: pages are not kept, not framed by
+	// other pages and not guessed at. A second Content-Security-Policy can only forbid more.
+	Header []string
+	Body   []byte
 }
 
 const (

@@ -168,7 +168,7 @@ func (c *conn) handle(data []byte) (used int) {
 	defer l.caught(c)
 	l.pongs, l.lastPong = 0, nil
 	if c.phase == phaseSniff {
-		c.sniff(data[0])
+		c.sniff(data)
 	}
 	switch c.phase {
 	case phaseHTTP:
@@ -193,13 +193,14 @@ func (c *conn) handle(data []byte) (used int) {
 }
 
 // sniff tells the transports of a shared port apart by the first octet. TLS (0x16) would be told here too.
-func (c *conn) sniff(first byte) {
-	switch {
+func (c *conn) sniff(data []byte) {
+	switch first := data[0]; {
 	case first == wire.RawMagic:
 		c.phase = phaseRawHello
 	case first >= 'A' && first <= 'Z':
 		c.phase = phaseHTTP
 	default:
+		c.loop.engine.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address, "looks_like", wire.LooksLike(data))
 		c.loop.closeSoon(c)
 		c.finished.Store(true)
 	}

@@ -8,14 +8,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"banyan/codec"
 )
 
 func TestPageAndHealth(t *testing.T) {
-	e := start(t, Config{Page: func(path string) (int, string, []byte) {
+	e := start(t, Config{Page: func(path string) Page {
 		if path == "/boom" {
 			panic("page")
 		}
-		return 418, "text/x", []byte("page " + path)
+		return Page{418, "text/x", []string{"X-One: 1", "X-Two: 2"}, []byte("page " + path)}
 	}}, echoes)
 	plain := start(t, Config{}, echoes)
 	for _, c := range []struct {
@@ -35,6 +37,17 @@ func TestPageAndHealth(t *testing.T) {
 		{e, "GET\r\nHost: h\r\n\r\n", "malformed request line\n", 400},
 		{e, "GET nonsense HTTP/1.1\r\nHost: h\r\n\r\n", "malformed request target\n", 400},
 		{e, "GET /a HTTP/1.1\r\nHost: h\x01\r\n\r\n", "malformed header\n", 400},
+		{e, "OPTIONS / HTTP/1.0\r\n\r\n", "", 200},
+		{e, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "", 200},
+		{e, "HEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "", 200},
+		{e, "HEAD /a HTTP/1.1\r\n\r\n", "", 400},
+		{e, "HEAD /a HTTP/9.0\r\n", "", 505},
+		{e, "HEAD /a HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: x\r\n\r\n", "", 405},
+		{e, "SSH-2.0-OpenSSH_9.6\r\n", "malformed request line\n", 400},
+		{e, "EHLO mail.example\r\n", "malformed request line\n", 400},
+		{e, "PROXY TCP4 192.0.2.1 192.0.2.2 5 8080\r\n", "malformed request line\n", 400},
+		{e, "PRI * HTTP/2.0\r\n", "this is an HTTP/1.1 server\n", 505},
+		{e, "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", "only GET and HEAD\n", 405},
 		{plain, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", builtinPage, 200},
 		{plain, "GET /other HTTP/1.1\r\nHost: h\r\n\r\n", "nothing here\n", 404},
 	} {
@@ -44,6 +57,17 @@ func TestPageAndHealth(t *testing.T) {
 		body, err := io.ReadAll(p.r)
 		if err != nil || status != c.status || string(body) != c.body || !strings.Contains(head, "Connection: close\r\n") {
 			t.Errorf("%q: %q %q %v", c.request, head, body, err)
+		}
+		for _, line := range []string{"X-Content-Type-Options: nosniff\r\n", "Content-Security-Policy: frame-ancestors 'none'\r\n", "Referrer-Policy: no-referrer\r\n"} {
+			if !strings.Contains(head, line) {
+				t.Errorf("%q: %q lacks %q", c.request, head, line)
+			}
+		}
+		if allow := strings.Contains(head, "Allow: GET, HEAD, OPTIONS\r\n"); allow != (strings.HasPrefix(c.request, "OPTIONS") || status == 405 && !strings.Contains(c.request, "Sec-")) {
+			t.Errorf("%q: %q", c.request, head)
+		}
+		if extra := strings.Contains(head, "X-One: 1\r\nX-Two: 2\r\n"); extra != (status == 418) {
+			t.Errorf("%q: %q", c.request, head)
 		}
 	}
 	p := dial(t, e)
@@ -59,7 +83,7 @@ func TestTRN51HeadIsBounded(t *testing.T) {
 	for name, head := range map[string][]byte{
 		"2 MiB line":   bytes.Repeat([]byte("A"), 2<<20),
 		"10 000 lines": []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X-Y: z\r\n", 10_000)),
-		"101 lines":    []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X-Y: z\r\n", 101)),
+		"101 lines":    []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X-Y: z\r\n", 100)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial(t, e)
@@ -80,6 +104,36 @@ func TestTRN51HeadIsBounded(t *testing.T) {
 	if status, _ := p.readHead(); status != 200 {
 		t.Fatalf("100 lines: %d", status)
 	}
+}
+
+// F14: over the connection limit a health check is answered still, everything else is refused.
+func TestHealthOverTheConnectionLimit(t *testing.T) {
+	e := start(t, Config{ConnectionsMax: 1, Page: func(string) Page { return Page{Status: 200} }}, echoes)
+	first := dialRaw(t, e, codec.CBOR)
+	for range 2 {
+		for request, want := range map[string]int{
+			"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n":                                   200,
+			"HEAD /healthz?x HTTP/1.1\r\nHost: h\r\n\r\n":                                200,
+			"GET /healthz/x HTTP/1.1\r\nHost: h\r\n\r\n":                                 503,
+			"GET / HTTP/1.1\r\nHost: h\r\n\r\n":                                          503,
+			"OPTIONS / HTTP/1.0\r\n\r\n":                                                 503,
+			string(upgradeRequest("wamp.2.json")):                                        503,
+			strings.Replace(string(upgradeRequest("wamp.2.json")), "/ws", "/healthz", 1): 503,
+		} {
+			p := dial(t, e)
+			p.send([]byte(request))
+			if status, head := p.readHead(); status != want || (want == 503) != strings.Contains(head, "Retry-After: 5\r\n") {
+				t.Errorf("%q: %q", request, head)
+			}
+			if body, err := io.ReadAll(p.r); err != nil || want == 200 && strings.HasPrefix(request, "GET") && string(body) != "ok" {
+				t.Errorf("%q: %q %v", request, body, err)
+			}
+			p.Close()
+			eventually(t, "gone", func() bool { return e.Stats().Connections == 1 })
+		}
+	}
+	first.send(rawFrameOf([]byte("x")))
+	first.expect(rawFrameOf([]byte("x")))
 }
 
 func TestTRN49SlowLoris(t *testing.T) {

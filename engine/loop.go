@@ -12,6 +12,7 @@ import (
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
 
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -67,7 +68,7 @@ type loop struct {
 
 const (
 	readBytes = 64 << 10
-	headroom  = headBytesMax + 1024 // longest incomplete piece kept between two reads
+	headroom  = wire.HeadBytesMax + 1024 // longest incomplete piece kept between two reads
 	// fewReady is how many descriptors a wait has to find for the loop not to look once more before it writes: what has come meanwhile goes
 	// into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with it, 244 without.
 	fewReady = 4

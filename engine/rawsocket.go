@@ -32,9 +32,12 @@ func (c *conn) rawHello(data []byte) (used int) {
 	return wire.RawHelloBytes
 }
 
-func (c *conn) rawRefuse(e wire.RawError) {
-	c.loop.engine.rare.handshakesRefused.Add(1)
-	c.append(wire.AppendRawError(nil, e))
+// rawRefuse answers the opening handshake with an error and closes.
+func (c *conn) rawRefuse(reason wire.RawError) {
+	e := c.loop.engine
+	e.rare.handshakesRefused.Add(1)
+	e.cfg.Log.Debug("RawSocket handshake refused", "reason", reason.String(), "peer", c.peer.Address)
+	c.append(wire.AppendRawError(nil, reason))
 	c.fail(0, "")
 }
 

@@ -3,7 +3,10 @@
 package engine
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -39,13 +42,22 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-03 client order", swap("wamp.2.json", "x, wamp.2.cbor, wamp.2.json"), 101, "Sec-WebSocket-Protocol: wamp.2.cbor\r\n"},
 		{"TRN-50 two lines", swap(protocol, "Sec-WebSocket-Protocol: nope\r\nSec-WebSocket-Protocol: wamp.2.msgpack, wamp.2.json\r\n"), 101, "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"},
 		{"TRN-50 POST", swap("GET", "POST"), 405, ""},
-		{"TRN-50 HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), 505, ""},
+		{"TRN-61 HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), 426, "Upgrade: websocket\r\n"},
 		{"TRN-50 HTTP/2.0", swap("HTTP/1.1", "HTTP/2.0"), 505, ""},
 		{"TRN-50 no Host", swap("Host: localhost\r\n", ""), 400, ""},
 		{"TRN-50 two Hosts", swap("Host: localhost\r\n", "Host: a\r\nHost: b\r\n"), 400, ""},
-		{"TRN-50 no Upgrade", swap("Upgrade: websocket\r\n", ""), 200, ""},
-		{"TRN-50 no Connection", swap("Connection: Upgrade\r\n", ""), 200, ""},
-		{"TRN-50 other Upgrade", swap("Upgrade: websocket", "Upgrade: h2c"), 200, ""},
+		{"TRN-61 no Upgrade", swap("Upgrade: websocket\r\n", ""), 426, "Upgrade: websocket\r\n"},
+		{"TRN-61 no Connection", swap("Connection: Upgrade\r\n", ""), 426, "Connection: close\r\n"},
+		{"TRN-61 other Upgrade", swap("Upgrade: websocket", "Upgrade: h2c"), 426, ""},
+		{"TRN-50 neither Upgrade nor key", strings.Replace(swap("Upgrade: websocket\r\n", ""), "Sec-WebSocket-Key", "X", 1), 200, ""},
+		{"TRN-58 Connection on two lines", swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), 101, ""},
+		{"TRN-58 Upgrade list", swap("Upgrade: websocket", "Upgrade: h2c, websocket"), 101, ""},
+		{"TRN-58 Connection on two lines, the other way", swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), 101, ""},
+		{"TRN-58 Upgrade on two lines, the other way", swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), 101, ""},
+		{"TRN-58 Upgrade on two lines", swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), 101, ""},
+		{"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "), 101, ""},
+		{"TRN-50 100 lines", swap("Host", strings.Repeat("X: y\r\n", 93)+"Host"), 101, ""},
+		{"TRN-51 101 lines", swap("Host", strings.Repeat("X: y\r\n", 94)+"Host"), 431, ""},
 		{"TRN-50 Connection list", swap("Connection: Upgrade", "Connection: keep-alive, upgrade"), 101, ""},
 		{"TRN-50 no key", swap("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, ""},
 		{"TRN-50 short key", swap("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), 400, ""},
@@ -58,6 +70,8 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-50 request line", swap("GET /ws HTTP/1.1", "GET /ws"), 400, ""},
 		{"TRN-52 same host, other port", origin("http://localhost:3000"), 101, ""},
 		{"TRN-52 other host", origin("http://evil.example"), 403, ""},
+		{"TRN-52 two origins", origin("http://localhost\r\nOrigin: http://localhost"), 403, ""},
+		{"TRN-52 two origins, the last configured", origin("http://evil.example\r\nOrigin: https://other.example.org:8443"), 403, ""},
 		{"TRN-52 null", origin("null"), 403, ""},
 		{"TRN-52 configured host", origin("https://APP.example.org:9999"), 101, ""},
 		{"TRN-52 configured origin", origin("https://other.example.org:8443"), 101, ""},
@@ -74,14 +88,66 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		}
 		p.Close()
 	}
-	p := dial(t, any)
-	p.send([]byte(origin("http://evil.example")))
-	if status, _ := p.readHead(); status != 101 {
-		t.Errorf("any origin: %d", status)
+	for o, want := range map[string]int{"http://evil.example": 101, "http://evil.example\r\nOrigin: http://evil.example": 403} {
+		p := dial(t, any)
+		p.send([]byte(origin(o)))
+		if status, _ := p.readHead(); status != want {
+			t.Errorf("any origin, %q: %d", o, status)
+		}
 	}
-	p = dial(t, e)
+	p := dial(t, e)
 	p.send([]byte(swap("Upgrade: websocket", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-unknown\r\nUpgrade: websocket")))
 	if status, head := p.readHead(); status != 101 || strings.Contains(strings.ToLower(head), "extensions") {
 		t.Errorf("unknown extension: %q", head)
+	}
+}
+
+// A lineLog collects log lines.
+type lineLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lineLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lineLog) has(parts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.SplitSeq(l.b.String(), "\n") {
+		all := true
+		for _, p := range parts {
+			all = all && strings.Contains(line, p)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// A refused opening has a line at debug level that says who, from where, and what it looked like.
+func TestRefusedOpeningsAreLogged(t *testing.T) {
+	var lines lineLog
+	e := start(t, Config{Log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))}, echoes)
+	for _, c := range []struct {
+		send string
+		line []string
+	}{
+		{strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "Host: h.example:1\r\nOrigin: http://evil.example", 1), []string{"level=DEBUG", "status=403", "origin=http://evil.example", "host=h.example:1"}},
+		{string(upgradeRequest("wamp.1")), []string{"status=400", "no subprotocol"}},
+		{"SSH-2.0-OpenSSH_9.6\r\n", []string{"status=400", "looks_like=SSH"}},
+		{"PROXY TCP4 192.0.2.1 192.0.2.2 5 8080\r\n", []string{"status=400", `looks_like="PROXY protocol version 1"`}},
+		{"\x16\x03\x01", []string{"looks_like=TLS"}},
+		{"\x7F\xF0\x00\x00", []string{"RawSocket", "serializer unsupported"}},
+	} {
+		p := dial(t, e)
+		p.send([]byte(c.send))
+		address := p.LocalAddr().String()
+		eventually(t, c.send, func() bool { return lines.has(append(c.line, "peer="+address)...) })
+		p.Close()
 	}
 }

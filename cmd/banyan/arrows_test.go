@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"banyan/bench/report":         {"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
 	"banyan/bench/targets":        {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
 	"banyan/codec":                {"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool", "github.com/go-json-experiment/json/jsontext"},
-	"banyan/engine":               {"banyan/codec", "banyan/engine/port", "github.com/panjf2000/gnet/v2/pkg", "github.com/gobwas/ws", "golang.org/x/sys/unix", "github.com/valyala/bytebufferpool", "banyan/engine/internal/wire"},
+	"banyan/engine":               {"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire", "github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix"},
 	"banyan/engine/internal/wire": {"github.com/gobwas/ws"},
 	"banyan/engine/port":          {"banyan/codec"},
 	"banyan/profiles":             {"github.com/google/pprof/profile"},

@@ -213,6 +213,8 @@ func TestJudgeUpgrade(t *testing.T) {
 	}{
 		{"plain", goodUpgrade, true, 0, ""},
 		{"TRN-58 Connection on two lines", swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), true, 0, ""},
+		{"TRN-58 Connection on two lines, the other way", swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), true, 0, ""},
+		{"TRN-58 Upgrade on two lines, the other way", swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), true, 0, ""},
 		{"TRN-58 Upgrade list", swap("Upgrade: websocket", "Upgrade: h2c, websocket"), true, 0, ""},
 		{"TRN-58 Upgrade on two lines", swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), true, 0, ""},
 		{"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "), true, 0, ""},
