@@ -5,9 +5,12 @@ package engine
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
+
+	"banyan/engine/port"
 )
 
 func TestTRN01SubprotocolIsAcceptedAndEchoed(t *testing.T) {
@@ -99,6 +102,76 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 	p.send([]byte(swap("Upgrade: websocket", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-unknown\r\nUpgrade: websocket")))
 	if status, head := p.readHead(); status != 101 || strings.Contains(strings.ToLower(head), "extensions") {
 		t.Errorf("unknown extension: %q", head)
+	}
+}
+
+// F3, B1, TRN-56: a page whose name server answers 127.0.0.1 gets no session. Host and Origin agree, but the name is nobody's.
+func TestTRN56RebindingIsRefused(t *testing.T) {
+	tcp := start(t, Config{Origins: []string{"app.example.org"}}, echoes)
+	six := start(t, Config{Listen: []string{"[::1]:0"}}, echoes)
+	unix := start(t, Config{Listen: []string{"unix:" + t.TempDir() + "/s"}}, echoes)
+	_, number, _ := net.SplitHostPort(tcp.Addrs()[0].String())
+	for _, c := range []struct {
+		e      *Engine
+		host   string
+		status int
+	}{
+		{tcp, "evil.example:" + number, 403},
+		{tcp, "evil.example", 403},
+		{tcp, "localhost.evil.example:" + number, 403},
+		{tcp, "localhost:" + number, 101},
+		{tcp, "LOCALHOST:" + number, 101},
+		{tcp, "app.localhost:" + number, 101},
+		{tcp, "127.0.0.1:" + number, 101},
+		{tcp, "[::1]:" + number, 101},
+		{tcp, "app.example.org:" + number, 101}, // configured
+		{six, "evil.example:1", 403},
+		{six, "[::1]:1", 101},
+		{unix, "evil.example", 403},
+		{unix, "localhost", 101},
+	} {
+		for _, scheme := range []string{"http://", "https://"} {
+			p := dial(t, c.e)
+			p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "Host: "+c.host+"\r\nOrigin: "+scheme+c.host, 1)))
+			if status, head := p.readHead(); status != c.status {
+				t.Errorf("%s%s: %q, want %d", scheme, c.host, head, c.status)
+			}
+			p.Close()
+		}
+	}
+}
+
+// F2, TRN-57: what a proxy passed on is not local, on any listener.
+func TestTRN57ForwardedIsNotLocal(t *testing.T) {
+	seen := make(chan bool, 1)
+	open := func(x port.Executor, c port.Conn) port.Handler {
+		seen <- c.Peer().Local
+		return echoes(x, c)
+	}
+	tcp := start(t, Config{}, open)
+	unix := start(t, Config{Listen: []string{"unix:" + t.TempDir() + "/s"}}, open)
+	for _, e := range []*Engine{tcp, unix} {
+		for header, local := range map[string]bool{
+			"": true, "X-Other: y\r\n": true,
+			"X-Forwarded-For: 192.0.2.1\r\n": false, "x-forwarded-for:\r\n": false, "X-Forwarded-Host: h\r\n": false, "X-Real-IP: 192.0.2.1\r\n": false,
+			"Forwarded: for=192.0.2.1\r\n": false, "Via: 1.1 proxy\r\n": false,
+		} {
+			p := dial(t, e)
+			p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host:", header+"Host:", 1)))
+			if status, head := p.readHead(); status != 101 {
+				t.Fatalf("%q: %q", header, head)
+			}
+			if got := <-seen; got != local {
+				t.Errorf("%s with %q: local is %v", e.Addrs()[0].Network(), header, got)
+			}
+			p.Close()
+		}
+	}
+	// Behind a proxy that says so, the name that strangers know counts, as on any network.
+	p := dial(t, tcp)
+	p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "X-Forwarded-For: 192.0.2.1\r\nHost: app.example\r\nOrigin: https://app.example", 1)))
+	if status, head := p.readHead(); status != 101 || <-seen {
+		t.Errorf("same host behind a proxy: %q", head)
 	}
 }
 
