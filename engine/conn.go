@@ -264,7 +264,7 @@ func (c *conn) resume() {
 	}
 	if len(c.in) > 0 || c.part != nil {
 		used := c.handle(c.in)
-		c.in = c.in[:copy(c.in, c.in[min(used, len(c.in)):])]
+		c.in = c.in[min(used, len(c.in)):] // not moved: it may pause after each message
 		if len(c.in) == 0 {
 			giveBuffer(c.in)
 			c.in = nil

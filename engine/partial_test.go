@@ -23,38 +23,78 @@ func (t refundTask) EndOfBatch(x port.Executor) { t.c.Refund(x, 1) }
 // memory; only behind the first pause of a batch that lay in the read buffer there may be a new place.
 func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
 	const entry = 4 + 96 // length and message
-	for _, c := range []struct{ messages, moves int }{
+	for _, batch := range []struct{ messages, moves int }{
 		{10, 1},      // in one read: moved out of the read buffer at the first pause
 		{10_000, 0},  // 1 MB, collected in a partial before the first message is handled
 		{100_000, 0}, // ten times of that
 	} {
-		t.Run(fmt.Sprint(c.messages), func(t *testing.T) {
+		t.Run(fmt.Sprint(batch.messages), func(t *testing.T) {
 			var next uintptr
 			var moves, handled atomic.Int64
-			e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, conn port.Conn) port.Handler {
-				return &session{c: conn, receive: func(x port.Executor, s *session, b []byte) {
+			e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+					if c.(*conn).credit.Load() <= 0 {
+						t.Error("a message was handled without credit")
+					}
 					at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 					if handled.Load() > 0 && at != next {
 						moves.Add(1)
 					}
 					next = at + entry
-					conn.Spend(1)
-					x.AtBatchEnd(refundTask{conn})
+					c.Spend(1)
+					x.AtBatchEnd(refundTask{c})
 					handled.Add(1)
 				}}
 			})
 			p := dialWS(t, e, "wamp.2.cbor.batched")
 			one := batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch), bytes.Repeat([]byte("m"), entry-4))
-			p.send(binaryMsg(bytes.Repeat(one, c.messages)))
-			eventually(t, "all handled", func() bool { return handled.Load() == int64(c.messages) })
-			if n := moves.Load(); n > int64(c.moves) {
+			p.send(binaryMsg(bytes.Repeat(one, batch.messages)))
+			eventually(t, "all handled", func() bool { return handled.Load() == int64(batch.messages) })
+			if n := moves.Load(); n > int64(batch.moves) {
 				t.Errorf("the batch moved %d times in memory", n)
 			}
-			if n := e.Stats().ReadPauses; n < int64(c.messages)-1 {
+			if n := e.Stats().ReadPauses; n < int64(batch.messages)-1 {
 				t.Errorf("%d pauses", n)
 			}
 			eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 })
 		})
+	}
+}
+
+// What a pause left is handled when the reason is gone, although the client sends nothing more. It moves once, out of the read buffer.
+func TestPausedInputGoesOnByItself(t *testing.T) {
+	const messages = 300
+	for _, transport := range []string{"rawsocket", "websocket"} {
+		var handled, moves atomic.Int64
+		stride := uintptr(len(rawFrameOf([]byte("m"))))
+		if transport == "websocket" {
+			stride = uintptr(len(binaryMsg([]byte("m"))))
+		}
+		var next uintptr
+		e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+				if c.(*conn).credit.Load() <= 0 {
+					t.Error("a message was handled without credit")
+				}
+				at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+				if handled.Load() > 0 && at != next {
+					moves.Add(1)
+				}
+				next = at + stride
+				c.Spend(1)
+				x.AtBatchEnd(refundTask{c})
+				handled.Add(1)
+			}}
+		})
+		p, one := dialRaw(t, e, codec.CBOR), rawFrameOf([]byte("m"))
+		if transport == "websocket" {
+			p, one = dialWS(t, e, "wamp.2.cbor"), binaryMsg([]byte("m"))
+		}
+		p.send(bytes.Repeat(one, messages))
+		eventually(t, "all handled over "+transport, func() bool { return handled.Load() == messages })
+		if n := moves.Load(); n > 1 {
+			t.Errorf("%s: the input moved %d times in memory", transport, n)
+		}
 	}
 }
 
