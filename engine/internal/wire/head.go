@@ -40,6 +40,8 @@ type Refusal struct {
 	Reason string // for humans; the body
 }
 
+var headTooLarge = &Refusal{http.StatusRequestHeaderFieldsTooLarge, "", "request head too large"}
+
 func badRequest(reason string) *Refusal { return &Refusal{http.StatusBadRequest, "", reason} }
 
 // ReadHead reads the request head at the start of b and returns its length. The length is 0 while the head is not complete. A refusal may
@@ -68,21 +70,20 @@ func ReadHead(b []byte) (h Head, length int, refused *Refusal) {
 // findHeadEnd looks for the empty line. first is the length of the request line with its end, length that of the whole head; each is
 // 0 until it is there.
 func findHeadEnd(b []byte) (first, length, lines int, refused *Refusal) {
-	tooLarge := &Refusal{http.StatusRequestHeaderFieldsTooLarge, "", "request head too large"}
 	for from := 0; ; {
 		n := bytes.IndexByte(b[from:], '\n')
 		end := from + n + 1
 		switch {
 		case n < 0 && len(b) >= HeadBytesMax:
-			return first, 0, lines, tooLarge
+			return first, 0, lines, headTooLarge
 		case n < 0:
 			return first, 0, lines, nil
 		case end > HeadBytesMax:
-			return first, 0, lines, tooLarge
+			return first, 0, lines, headTooLarge
 		case n == 0 || b[end-2] != '\r':
 			return first, 0, lines, badRequest("malformed request head")
 		case n > 1 && lines == HeadLinesMax:
-			return first, 0, lines, tooLarge
+			return first, 0, lines, headTooLarge
 		case n > 1:
 			lines++
 			if first == 0 {

@@ -100,11 +100,12 @@ func ReadRawPrefix(b []byte, bytesMax int) (kind byte, length int, whole bool, f
 	if b[0]&rawReserved != 0 || kind > RawPong {
 		return kind, 0, false, RawReserved
 	}
-	// Missing octets count as zero: the length can only become larger.
-	for i := 1; i < RawPrefixBytes; i++ {
-		length <<= 8
-		if i < len(b) {
-			length |= int(b[i])
+	if len(b) >= RawPrefixBytes {
+		length = int(binary.BigEndian.Uint32(b) & 0xFFFFFF)
+	} else {
+		// Missing octets count as zero: the length can only become larger.
+		for i := 1; i < len(b); i++ {
+			length |= int(b[i]) << (8 * (RawPrefixBytes - 1 - i))
 		}
 	}
 	exact := b[0]&rawX != 0
