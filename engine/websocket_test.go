@@ -5,9 +5,11 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -310,6 +312,25 @@ func TestTRN09LongestControlFrames(t *testing.T) {
 	p.expect(serverPong(longest))
 	p.send(ping(longest + "p"))
 	p.expectClose(1002)
+}
+
+// B11: the reason that a session gives may hold anything; the client gets valid text of 123 octets at most.
+func TestCloseReasonIsValidText(t *testing.T) {
+	for _, reason := range []string{"roles: \xFF", strings.Repeat("x", 122) + "\u00E4", strings.Repeat("\xFE", 500)} {
+		e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+				c.Lock()
+				c.Finish(x, port.CloseViolation, reason)
+				c.Unlock()
+			}}
+		})
+		p := dialWS(t, e, "wamp.2.json")
+		p.send(text("x"))
+		got, err := io.ReadAll(p.r)
+		if err != nil || len(got) < 4 || got[0] != 0x88 || int(got[1]) != len(got)-2 || got[1] > 125 || !utf8.Valid(got[4:]) {
+			t.Errorf("%q: %q %v", reason, got, err)
+		}
+	}
 }
 
 // The whole 16 MiB, in one frame, in many, and with each length form.
