@@ -3,7 +3,6 @@ package codec
 import (
 	"bytes"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -369,83 +368,6 @@ func TestAppendAllocates(t *testing.T) {
 					t.Errorf("%s %s-%s: %v allocations", name, from.name, to.name, n)
 				}
 			}
-		}
-	}
-}
-
-func TestWelcome(t *testing.T) {
-	for _, ser := range serializers {
-		b := AppendWelcome([]byte("x"), ser.s, MaxID, &WelcomeDetails{
-			Realm: "realm1", AuthID: "joe", AuthRole: "user", AuthMethod: "ticket", AuthProvider: "static", Agent: "Banyan",
-			Broker: []string{"event_history", "publisher_exclusion"}, AuthExtra: splice(t, nil, MessagePack, dict{"v": list{1}}),
-		})
-		m, err := decode(ser.s, b[1:])
-		if err != nil || m.Request != MaxID {
-			t.Fatalf("%q: %v", b, err)
-		}
-		want := dict{
-			"realm": "realm1", "authid": "joe", "authrole": "user", "authmethod": "ticket", "authprovider": "static", "agent": "Banyan",
-			"authextra": dict{"v": list{int64(1)}},
-			"roles": dict{
-				"broker": dict{"features": dict{"event_history": true, "publisher_exclusion": true}},
-				"dealer": dict{"features": dict{}},
-			},
-		}
-		if diff := cmp.Diff(any(want), mustValue(t, ser.s, m.Dict)); diff != "" {
-			t.Errorf("%s:\n%s", ser.name, diff)
-		}
-		b = AppendWelcome(nil, ser.s, 5, &WelcomeDetails{AuthExtra: []byte("\x91")})
-		if m, err = decode(ser.s, b); err != nil || m.Options.Has(KeyAuthextra) || m.Options.Has(KeyRealm) || !m.Options.Has(KeyAuthid) ||
-			bytes.Contains(b, []byte("authextra")) {
-			t.Errorf("%q: %v", b, err)
-		}
-	}
-}
-
-func TestParseHello(t *testing.T) {
-	details := dict{
-		"agent": "x/1", "authid": "", "authmethods": list{"ticket", "anonymous"}, "authrole": nil, "authextra": dict{"pubkey": "ab"},
-		"x_y": list{1, dict{}},
-		"roles": dict{
-			"caller": dict{"features": dict{"call_cancelling": true, "call_timeout": false, "x": 1, "progressive_call_results": true, "call_canceling": true}},
-			"callee": dict{}, "publisher": dict{"features": nil, "other": 5}, "x_role": dict{"features": dict{"shareded_subscriptions": true}},
-		},
-	}
-	for _, ser := range serializers {
-		m, err := decode(ser.s, encode(t, ser.s, 1, "realm1", details))
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := ParseHello(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := &HelloDetails{
-			Agent: "x/1", AuthMethods: []string{"ticket", "anonymous"}, AuthExtra: splice(t, nil, MessagePack, dict{"pubkey": "ab"}),
-			Roles: map[string][]string{
-				"caller": {"call_canceling", "progressive_call_results"}, "callee": nil, "publisher": nil, "x_role": {"sharded_subscription"},
-			},
-		}
-		if diff := cmp.Diff(want, h); diff != "" {
-			t.Errorf("%s:\n%s", ser.name, diff)
-		}
-		for i, roles := range []any{
-			dict{"caller": 5}, dict{"caller": nil}, dict{"caller": dict{"features": list{}}}, dict{"caller": list{}}, dict{strings.Repeat("x", 5000): 5},
-		} {
-			m, err := decode(ser.s, encode(t, ser.s, 1, "realm1", dict{"roles": roles}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if h, err := ParseHello(m); err == nil || len(err.Error()) > 300 {
-				t.Errorf("%s %d: %+v, %v", ser.name, i, h, err)
-			}
-		}
-		m, err = decode(ser.s, encode(t, ser.s, 1, "realm1", dict{"roles": nil}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h, err := ParseHello(m); err != nil || len(h.Roles) != 0 || h.AuthExtra != nil || h.AuthMethods != nil {
-			t.Errorf("%s: %+v, %v", ser.name, h, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func sample(t testing.TB, s Serializer, m Message, dict map[string]any, args []a
 
 // payload256 is what a telemetry publisher sends: 319 octets as a MessagePack PUBLISH.
 func payload256() ([]any, map[string]any) {
-	args := []any{"sensor-0042", 1764080000123, 21.5, true, nil, []any{1, 2, 3, 4, 5, 6, 7, 8}}
+	args := []any{"sensor-0042", int64(1764080000123), 21.5, true, nil, []any{1, 2, 3, 4, 5, 6, 7, 8}}
 	kwargs := map[string]any{
 		"unit": "celsius", "site": "north-east-2", "level": 3, "note": strings.Repeat("lorem ipsum ", 13)[:155],
 		"flags": map[string]any{"calibrated": true, "battery": 0.75},

@@ -1,82 +1,104 @@
 package codec
 
 import (
+	"errors"
 	"slices"
 
-	"github.com/tinylib/msgp/msgp"
 	"github.com/valyala/bytebufferpool"
 )
 
-// HelloDetails are HELLO.Details as the router reads them; cold, may allocate.
+// Roles is a set of the roles that HELLO announced, and of the features that a router acts upon (PROTOCOL 4.2).
+type Roles uint16
+
+// The roles of a client, and the features of a callee that change what it is sent.
+const (
+	RolePublisher Roles = 1 << iota
+	RoleSubscriber
+	RoleCaller
+	RoleCallee
+
+	CalleeCanceling // call_canceling
+	CalleeProgress  // progressive_call_results
+	CalleeTimeout   // call_timeout
+
+	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | calleeCancelling
+)
+
+// HelloDetails are HELLO.Details as far as a router reads them (PROTOCOL 1.5).
 type HelloDetails struct {
+	Roles       Roles
 	Agent       string
 	AuthID      string // "" when absent or empty
 	AuthRole    string
 	AuthMethods []string
-	AuthExtra   []byte // raw dict in MessagePack, nil if absent
-	// Roles maps each announced role name to the features that are boolean true; spelling variants are normalized (PROTOCOL 4.2).
-	Roles map[string][]string
+	AuthExtra   []byte // a raw dictionary in MessagePack, whatever the client speaks; nil if absent
 }
 
-// ParseHello reads the details of a decoded HELLO. Wrong types are a *Violation. The result keeps nothing of m.
-func ParseHello(m *Message) (*HelloDetails, error) {
-	buf := bytebufferpool.Get()
-	defer bytebufferpool.Put(buf)
-	var err error
-	if buf.B, err = Transcode(buf.B, m.Dict, m.Format, MessagePack); err != nil {
-		return nil, badHello(err.Error())
+// Anonymous reports whether the client asks for no authentication: it names no method, or "anonymous" among others (PROTOCOL 10.1).
+func (h *HelloDetails) Anonymous() bool {
+	return len(h.AuthMethods) == 0 || slices.Contains(h.AuthMethods, "anonymous")
+}
+
+// ReadHello reads the details of a decoded HELLO. Roles or features that are not dictionaries are a *Violation; a feature that is not the
+// boolean true does not count. The result keeps nothing of m.
+func ReadHello(m *Message) (HelloDetails, error) {
+	details := m.Dict
+	if m.Format != MessagePack {
+		buf := bytebufferpool.Get()
+		defer bytebufferpool.Put(buf)
+		var err error
+		if buf.B, err = Transcode(buf.B, m.Dict, m.Format, MessagePack); err != nil {
+			return HelloDetails{}, badHello(err)
+		}
+		details = buf.B
 	}
 	var d helloDict
-	if _, err = d.UnmarshalMsg(buf.B); err != nil {
-		return nil, badHello(err.Error())
+	if _, err := d.UnmarshalMsg(details); err != nil {
+		return HelloDetails{}, badHello(err)
 	}
-	h := &HelloDetails{
-		Agent:       text(d.Agent),
-		AuthID:      text(d.AuthID),
-		AuthRole:    text(d.AuthRole),
-		AuthMethods: d.AuthMethods,
-		Roles:       make(map[string][]string, len(d.Roles)),
-	}
-	if k, _ := kindAt(MessagePack, d.AuthExtra, 0); k == kindDict {
-		h.AuthExtra = d.AuthExtra
-	}
-	for name, role := range d.Roles {
-		if role == nil {
-			return nil, badHello("roles: expected a dictionary for each role, got null")
-		}
-		h.Roles[name] = role.names()
-	}
-	return h, nil
+	return HelloDetails{
+		Roles: Roles(d.Roles), Agent: string(d.Agent), AuthID: string(d.AuthID), AuthRole: string(d.AuthRole), AuthMethods: d.AuthMethods,
+		AuthExtra: d.AuthExtra,
+	}, nil
 }
 
-// badHello clips why, which may name keys of the client's choice.
-func badHello(why string) *Violation {
-	const textMax = 200
-	return &Violation{Reason: "HELLO.Details: " + why[:min(len(why), textMax)]}
+// badHello says what is wrong, in words of this package only: those of a library may hold keys that the client chose.
+func badHello(err error) *Violation {
+	for _, known := range []error{errHelloRole, errHelloFeatures, errHelloKey} {
+		if errors.Is(err, known) {
+			return &Violation{Reason: "HELLO.Details." + known.Error()}
+		}
+	}
+	return &Violation{Reason: "HELLO.Details: malformed"}
 }
 
-func text(s *string) string {
-	if s == nil {
-		return ""
+func roleBit(name []byte) Roles {
+	switch string(name) {
+	case "publisher":
+		return RolePublisher
+	case "subscriber":
+		return RoleSubscriber
+	case "caller":
+		return RoleCaller
+	case "callee":
+		return RoleCallee
 	}
-	return *s
+	return 0
 }
 
-// names returns the features that are true, sorted, in the protocol's spelling.
-func (r *helloRole) names() []string {
-	var names []string
-	for name, value := range r.Features {
-		if on, _, err := msgp.ReadBoolBytes(value); err != nil || !on {
-			continue
-		}
-		switch name {
-		case "call_cancelling":
-			name = "call_canceling"
-		case "shareded_subscriptions":
-			name = "sharded_subscription"
-		}
-		names = append(names, name)
+func featureBit(role Roles, name []byte) Roles {
+	if role != RoleCallee {
+		return 0
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	switch string(name) {
+	case "call_canceling":
+		return CalleeCanceling
+	case "call_cancelling":
+		return calleeCancelling
+	case "progressive_call_results":
+		return CalleeProgress
+	case "call_timeout":
+		return CalleeTimeout
+	}
+	return 0
 }

@@ -3,8 +3,6 @@ package codec
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
 )
 
 // AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64, map[string]any. Dictionaries
@@ -68,10 +66,7 @@ func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
 }
 
 func appendCleanText(dst []byte, s Serializer, text string) []byte {
-	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "\uFFFD")
-	}
-	return appendText(dst, s, text)
+	return appendText(dst, s, cleanText(text))
 }
 
 func appendSlice[T any](dst []byte, s Serializer, items []T, one func([]byte, T) ([]byte, error)) (_ []byte, err error) {

@@ -1,87 +1,124 @@
 package codec
 
 import (
-	"bytes"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/tinylib/msgp/msgp"
 	"github.com/valyala/bytebufferpool"
 )
 
-// WelcomeDetails are WELCOME.Details (PROTOCOL 4.3).
+// WelcomeDetails are the WELCOME.Details that all sessions of a realm share (PROTOCOL 4.3).
 type WelcomeDetails struct {
-	Realm, AuthID, AuthRole, AuthMethod, AuthProvider, Agent string
-	Broker, Dealer                                           []string // feature names, announced as true
-	// AuthExtra is a raw dict in MessagePack, nil for none. What is malformed or nests too deeply is left out.
+	Realm, Agent   string   // left out if empty
+	Broker, Dealer []string // feature names, announced as true
+}
+
+// A WelcomeIdentity is what WELCOME.Details say of one session (PROTOCOL 10.1).
+type WelcomeIdentity struct {
+	AuthID, AuthRole, AuthMethod, AuthProvider string
+	// AuthExtra is a raw dictionary in MessagePack, nil for none. One that is malformed, nests too deeply or has no form in the session's
+	// serializer is left out.
 	AuthExtra []byte
 }
 
-// AppendWelcome encodes WELCOME. Both roles have features, however few: clients insist on the dictionaries.
-func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails) []byte {
-	w := welcomeDict{
-		Roles: welcomeRoles{
-			Broker: welcomeRole{Features: allTrue(d.Broker)},
-			Dealer: welcomeRole{Features: allTrue(d.Dealer)},
-		},
-		Realm:        d.Realm,
-		AuthID:       d.AuthID,
-		AuthRole:     d.AuthRole,
-		AuthMethod:   d.AuthMethod,
-		AuthProvider: d.AuthProvider,
-		Agent:        d.Agent,
-	}
-	var st nesting
-	if end, why := skipMsgpack(d.AuthExtra, 0, 2, &st); why == "" && end == len(d.AuthExtra) {
-		raw := msgp.Raw(d.AuthExtra)
-		w.AuthExtra = &raw
-	}
-	buf := bytebufferpool.Get()
-	defer bytebufferpool.Put(buf)
-	var err error
-	if buf.B, err = w.MarshalMsg(buf.B); err != nil {
-		panic("codec: WELCOME details: " + err.Error()) // cannot: text, booleans and a checked dict
-	}
-	dst = comma(headWelcome(dst, s, 3, session), s)
-	if dst, err = Transcode(dst, buf.B, MessagePack, s); err != nil {
-		panic("codec: WELCOME details: " + err.Error())
-	}
-	return endMessage(dst, s)
-}
-
-func allTrue(names []string) map[string]bool {
-	m := make(map[string]bool, len(names))
-	for _, name := range names {
-		m[name] = true
-	}
-	return m
-}
-
-// A WelcomeForm is a WELCOME with room for the session id and the authid: everything else is the same for all sessions of a realm that join
-// in one way. Immutable; any goroutine.
+// A WelcomeForm writes the WELCOMEs of a realm in one serializer. Immutable; any goroutine.
 type WelcomeForm struct {
-	serializer    Serializer
-	before, after []byte // the details around the authid
+	serializer Serializer
+	shared     [3]encodedPairs // the pairs that all sessions share: whole; without realm and agent; without features as well
 }
 
-// formAuthID stands for the authid while a form is made. No feature or realm contains it: URIs have no spaces.
-const formAuthID = "the authid"
+// encodedPairs are pairs of a dictionary, encoded, without its head and end.
+type encodedPairs struct {
+	n     int
+	pairs []byte
+}
 
-// NewWelcomeForm makes the form of d, whose AuthID is not looked at.
+// NewWelcomeForm makes the form of d in s.
 func NewWelcomeForm(s Serializer, d *WelcomeDetails) *WelcomeForm {
-	filled := *d
-	filled.AuthID = formAuthID
-	whole := AppendWelcome(nil, s, 1, &filled)
-	details := whole[len(comma(headWelcome(nil, s, 3, 1), s)):]
-	before, after, ok := bytes.Cut(details, appendText(nil, s, formAuthID))
-	if !ok {
-		panic("codec: WELCOME without an authid") // cannot: AppendWelcome always writes one
+	whole := welcomeRealm{
+		Roles: welcomeRoles{Broker: welcomeRole{d.Broker}, Dealer: welcomeRole{d.Dealer}}, Realm: cleanText(d.Realm), Agent: cleanText(d.Agent),
 	}
-	return &WelcomeForm{serializer: s, before: before, after: after}
+	f := &WelcomeForm{serializer: s}
+	for i, w := range [...]welcomeRealm{whole, {Roles: whole.Roles}, {}} {
+		b, _ := w.MarshalMsg(nil) // cannot fail: text and booleans
+		var scratch []byte
+		f.shared[i] = cutPairs(b, s, &scratch)
+	}
+	return f
 }
 
-// Append encodes the WELCOME of one session.
-func (f *WelcomeForm) Append(dst []byte, session uint64, authID string) []byte {
-	dst = comma(headWelcome(dst, f.serializer, 3, session), f.serializer)
-	dst = append(dst, f.before...)
-	dst = appendCleanText(dst, f.serializer, authID)
-	return append(dst, f.after...)
+// Append encodes the WELCOME of one session. If it is longer than bytesMax octets, which is what the client accepts, realm and agent are
+// left out, which clients know or need not know, then the names of the features; if it is still too long, ok is false and dst comes
+// back unchanged in length.
+func (f *WelcomeForm) Append(dst []byte, session uint64, identity *WelcomeIdentity, bytesMax int) (_ []byte, ok bool) {
+	buf, out := bytebufferpool.Get(), bytebufferpool.Get()
+	defer bytebufferpool.Put(buf)
+	defer bytebufferpool.Put(out)
+	w := welcomeIdentity{
+		AuthID: cleanText(identity.AuthID), AuthRole: cleanText(identity.AuthRole),
+		AuthMethod: cleanText(identity.AuthMethod), AuthProvider: cleanText(identity.AuthProvider),
+	}
+	if f.canSay(identity.AuthExtra) {
+		extra := msgp.Raw(identity.AuthExtra)
+		w.AuthExtra = &extra
+	}
+	buf.B, _ = w.MarshalMsg(buf.B) // cannot fail: text and a checked dictionary
+	own := cutPairs(buf.B, f.serializer, &out.B)
+	for _, shared := range f.shared {
+		b := comma(headWelcome(dst, f.serializer, 3, session), f.serializer)
+		b = appendDictHead(b, f.serializer, shared.n+own.n)
+		b = append(b, shared.pairs...)
+		b = append(comma(b, f.serializer), own.pairs...)
+		if f.serializer == JSON {
+			b = append(b, "}]"...)
+		}
+		if len(b)-len(dst) <= bytesMax {
+			return b, true
+		}
+	}
+	return dst, false
+}
+
+// AppendWelcome encodes the only WELCOME of its form; whoever writes many keeps the form.
+func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails, identity *WelcomeIdentity) []byte {
+	dst, _ = NewWelcomeForm(s, d).Append(dst, session, identity, MessageBytesMax)
+	return dst
+}
+
+// canSay reports whether extra is a dictionary that can be part of this WELCOME.
+func (f *WelcomeForm) canSay(extra []byte) bool {
+	var st nesting
+	if end, why := skipMsgpack(extra, 0, 2, &st); why != "" || end != len(extra) {
+		return false
+	}
+	if k, _ := kindAt(MessagePack, extra, 0); k != kindDict {
+		return false
+	}
+	if f.serializer == MessagePack {
+		return true
+	}
+	_, err := Transcode(nil, extra, MessagePack, f.serializer)
+	return err == nil
+}
+
+// cutPairs returns in s the pairs of the dictionary b, which is in MessagePack and has less than 16 of them. They alias b or the scratch.
+func cutPairs(b []byte, s Serializer, scratch *[]byte) encodedPairs {
+	n := int(b[0] & 15)
+	if s == MessagePack {
+		return encodedPairs{n, b[1:]}
+	}
+	*scratch, _ = Transcode((*scratch)[:0], b, MessagePack, s) // cannot fail: see canSay
+	if s == JSON {
+		return encodedPairs{n, (*scratch)[1 : len(*scratch)-1]}
+	}
+	return encodedPairs{n, (*scratch)[1:]}
+}
+
+// cleanText replaces what is not UTF-8.
+func cleanText(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }

@@ -29,7 +29,7 @@ var (
 
 // join answers HELLO, in the order of PROTOCOL 4.2.
 func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
-	d, err := codec.ReadJoin(m)
+	d, err := codec.ReadHello(m)
 	if err != nil {
 		h.violation(x, err.Error())
 		return
@@ -55,7 +55,7 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 		refuse(codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
 		return
 	}
-	if !d.Anonymous {
+	if !d.Anonymous() {
 		refuse(codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
 		return
 	}
@@ -83,13 +83,10 @@ func (rm *realm) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 		return f
 	}
 	f := codec.NewWelcomeForm(s, &codec.WelcomeDetails{
-		Realm:        rm.cfg.URI,
-		AuthRole:     "anonymous",
-		AuthMethod:   "anonymous",
-		AuthProvider: "static",
-		Agent:        rm.router.cfg.Agent,
-		Broker:       brokerFeatures,
-		Dealer:       dealerFeatures,
+		Realm:  rm.cfg.URI,
+		Agent:  rm.router.cfg.Agent,
+		Broker: brokerFeatures,
+		Dealer: dealerFeatures,
 	})
 	kept.Store(f)
 	return f
@@ -111,11 +108,14 @@ func (h *handler) welcome(x port.Executor, l *loop, rm *realm, roles codec.Roles
 		roles:      roles,
 		identity:   codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: "anonymous"},
 	}
-	l.out = rm.welcomeForm(s.serializer).Append(l.out[:0], id, s.identity.AuthID)
-	if len(l.out) > s.bytesMax {
+	var ok bool
+	l.out, ok = rm.welcomeForm(s.serializer).Append(l.out[:0], id, &codec.WelcomeIdentity{
+		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: "anonymous", AuthProvider: "static",
+	}, s.bytesMax)
+	if !ok {
 		h.router.releaseSessionID(x, id)
 		l.counters.refused.Add(1)
-		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME has "+strconv.Itoa(len(l.out))+" octets, your transport accepts "+strconv.Itoa(s.bytesMax), port.ClosePolicy)
+		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME is longer than the "+strconv.Itoa(s.bytesMax)+" octets that your transport accepts", port.ClosePolicy)
 		return
 	}
 	x.Stop(&h.timer)

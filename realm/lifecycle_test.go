@@ -396,6 +396,26 @@ func nothingLeft(t *testing.T, r *Router, w *realmtest.World) {
 	s.leftBehind()
 }
 
+// TestTRN55Smallest: the smallest client there is, RawSocket with 512 octets and JSON, joins.
+func TestTRN55Smallest(t *testing.T) {
+	for _, s := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "com.example.a.realm.with.a.long.name.in.a.long.deployment"}}})
+		p := b.connect(0, s, 512)
+		p.say(codec.Hello, "com.example.a.realm.with.a.long.name.in.a.long.deployment", values{"roles": values{"caller": values{}}})
+		welcome := p.expect(codec.Welcome, nil, nil)
+		details := welcome[2].(values)
+		for _, role := range []string{"broker", "dealer"} {
+			if _, ok := details["roles"].(values)[role].(values)["features"].(values); !ok {
+				t.Errorf("%d: no features of the %s: %v", s, role, details)
+			}
+		}
+		if details["authrole"] != "anonymous" || details["authid"] == "" {
+			t.Errorf("%d: %v", s, details)
+		}
+		p.open()
+	}
+}
+
 // TestTRN55: a transport that does not take WELCOME gets ABORT if that fits, is closed in any case, and leaves no session behind.
 func TestTRN55(t *testing.T) {
 	b := newBed(t, 1, Config{})
@@ -404,7 +424,7 @@ func TestTRN55(t *testing.T) {
 		p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
 		return p
 	}
-	roomy := hello(256)
+	roomy := hello(180)
 	roomy.expect(codec.Abort, nil, codec.ErrPayloadSizeExceeded)
 	roomy.finished(port.ClosePolicy)
 	tight := hello(64)

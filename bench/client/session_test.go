@@ -30,7 +30,7 @@ func joined(t *testing.T) (*Session, *scripted) {
 		if m := r.expect(codec.Hello); m == nil || string(m.URI) != "realm1" {
 			t.Errorf("HELLO for %q", m.URI)
 		}
-		r.send(codec.AppendWelcome(nil, codec.MessagePack, 4711, &codec.WelcomeDetails{Realm: "realm1", AuthRole: "anonymous"}))
+		r.send(codec.AppendWelcome(nil, codec.MessagePack, 4711, &codec.WelcomeDetails{Realm: "realm1"}, &codec.WelcomeIdentity{AuthRole: "anonymous"}))
 	}()
 	s, err := c.Join(t.Context(), "realm1", "")
 	<-welcome

@@ -142,7 +142,7 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		if s.sessions++; s.oneID {
 			s.sessions = 1
 		}
-		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)}))
+		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)}, &codec.WelcomeIdentity{}))
 	case codec.Goodbye:
 		if s.silent {
 			c.Close()

@@ -1,0 +1,184 @@
+package codec
+
+import (
+	"errors"
+
+	"github.com/tinylib/msgp/msgp"
+)
+
+//go:generate go tool msgp -file join_msgp.go -o join_msgp_gen.go -unexported -io=false -tests=false
+
+// The dictionaries of joining, read and written by the code that msgp generates from these structs. The other serializers go through
+// MessagePack: a session joins once.
+
+//msgp:ignore welcomeFeatures helloText helloTexts helloExtra helloRoles
+//msgp:marshal ignore helloDict
+//msgp:size ignore helloDict
+//msgp:unmarshal ignore welcomeRealm welcomeRoles welcomeRole welcomeIdentity
+
+// A helloDict is HELLO.Details on the wire. Decode has checked the types of its values; those of the roles are checked here.
+type helloDict struct {
+	Agent       helloText  `msg:"agent"`
+	AuthID      helloText  `msg:"authid"`
+	AuthRole    helloText  `msg:"authrole"`
+	AuthMethods helloTexts `msg:"authmethods"`
+	AuthExtra   helloExtra `msg:"authextra"`
+	Roles       helloRoles `msg:"roles"`
+}
+
+// A welcomeRealm is what the WELCOMEs of a realm have in common.
+type welcomeRealm struct {
+	Roles welcomeRoles `msg:"roles"`
+	Realm string       `msg:"realm,omitempty"`
+	Agent string       `msg:"agent,omitempty"`
+}
+
+// welcomeRoles holds broker and dealer and nothing else: clients reject any other key (PROTOCOL 4.3).
+type welcomeRoles struct {
+	Broker welcomeRole `msg:"broker"`
+	Dealer welcomeRole `msg:"dealer"`
+}
+
+// A welcomeRole always has its features, however few: clients insist on the dictionary.
+type welcomeRole struct {
+	Features welcomeFeatures `msg:"features"`
+}
+
+// welcomeFeatures are the names of features, each of which is announced as true.
+type welcomeFeatures []string
+
+// MarshalMsg implements msgp.Marshaler.
+func (f welcomeFeatures) MarshalMsg(b []byte) ([]byte, error) {
+	b = msgp.AppendMapHeader(b, uint32(len(f)))
+	for _, name := range f {
+		b = msgp.AppendBool(msgp.AppendString(b, name), true)
+	}
+	return b, nil
+}
+
+// Msgsize implements msgp.Sizer.
+func (f welcomeFeatures) Msgsize() int { return msgp.MapHeaderSize }
+
+// A welcomeIdentity is what a WELCOME says of its session.
+type welcomeIdentity struct {
+	AuthID       string    `msg:"authid"`
+	AuthRole     string    `msg:"authrole"`
+	AuthMethod   string    `msg:"authmethod"`
+	AuthProvider string    `msg:"authprovider"`
+	AuthExtra    *msgp.Raw `msg:"authextra,omitempty"`
+}
+
+// A helloText is text. Anything else was found to count as absent and is "".
+type helloText string
+
+// UnmarshalMsg implements msgp.Unmarshaler.
+func (t *helloText) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	if msgp.NextType(b) != msgp.StrType {
+		*t = ""
+		return msgp.Skip(b)
+	}
+	s, rest, err := msgp.ReadStringBytes(b)
+	*t = helloText(s)
+	return rest, err
+}
+
+// helloTexts is a list of text, nil if absent.
+type helloTexts []string
+
+// UnmarshalMsg implements msgp.Unmarshaler.
+func (t *helloTexts) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	*t = nil
+	if msgp.NextType(b) != msgp.ArrayType {
+		return msgp.Skip(b)
+	}
+	n, rest, err := msgp.ReadArrayHeaderBytes(b)
+	for ; n > 0 && err == nil; n-- {
+		var s string
+		s, rest, err = msgp.ReadStringBytes(rest)
+		*t = append(*t, s)
+	}
+	return rest, err
+}
+
+// A helloExtra is a raw dictionary, nil if absent.
+type helloExtra []byte
+
+// UnmarshalMsg implements msgp.Unmarshaler.
+func (e *helloExtra) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	*e = nil
+	rest, err = msgp.Skip(b)
+	if err == nil && msgp.NextType(b) == msgp.MapType {
+		*e = append(*e, b[:len(b)-len(rest)]...)
+	}
+	return rest, err
+}
+
+var (
+	errHelloRole     = errors.New("roles: expected a dictionary for each role")
+	errHelloFeatures = errors.New("roles: expected a dictionary of features")
+	errHelloKey      = errors.New("roles: expected text as key")
+)
+
+// helloRoles are the announced roles and the features that the router acts upon.
+type helloRoles Roles
+
+// calleeCancelling is call_canceling as another chapter of the specification spells it (PROTOCOL 4.2); only while reading.
+const calleeCancelling = 1 << 15
+
+// UnmarshalMsg implements msgp.Unmarshaler. Of a key that comes twice the last counts.
+func (r *helloRoles) UnmarshalMsg(b []byte) (rest []byte, err error) {
+	var all Roles
+	rest, err = helloPairs(b, nil, func(name, b []byte) ([]byte, error) {
+		role := roleBit(name)
+		if role == RoleCallee {
+			all &^= calleeFeatures
+		}
+		all |= role
+		return helloPairs(b, errHelloRole, func(key, b []byte) ([]byte, error) {
+			if string(key) != "features" {
+				return msgp.Skip(b)
+			}
+			if role == RoleCallee {
+				all &^= calleeFeatures
+			}
+			if msgp.NextType(b) == msgp.NilType {
+				return msgp.Skip(b)
+			}
+			return helloPairs(b, errHelloFeatures, func(feature, b []byte) ([]byte, error) {
+				bit := featureBit(role, feature)
+				all &^= bit
+				if msgp.NextType(b) == msgp.BoolType {
+					if on, _, _ := msgp.ReadBoolBytes(b); on {
+						all |= bit
+					}
+				}
+				return msgp.Skip(b)
+			})
+		})
+	})
+	if all&calleeCancelling != 0 {
+		all = all&^calleeCancelling | CalleeCanceling
+	}
+	*r = helloRoles(all)
+	return rest, err
+}
+
+// helloPairs calls value for each pair of the dictionary that b begins with; value returns the octets behind the value. If b begins with
+// something else that is other, or nothing if other is nil.
+func helloPairs(b []byte, other error, value func(key, b []byte) ([]byte, error)) (rest []byte, err error) {
+	if msgp.NextType(b) != msgp.MapType {
+		if other != nil {
+			return b, other
+		}
+		return msgp.Skip(b)
+	}
+	n, rest, err := msgp.ReadMapHeaderBytes(b)
+	for ; n > 0 && err == nil; n-- {
+		var key []byte
+		if key, rest, err = msgp.ReadMapKeyZC(rest); err != nil {
+			return b, errHelloKey
+		}
+		rest, err = value(key, rest)
+	}
+	return rest, err
+}
