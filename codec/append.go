@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"math"
 )
 
 // Append encodes any of the 25 messages from its fields; Dict (raw, in m.Format; nil is {}) and the payload are transcoded when m.Format
@@ -49,7 +50,7 @@ func appendMessage(dst []byte, s Serializer, m *Message) (_ []byte, err error) {
 		case elementRequestType:
 			dst = appendUint(dst, s, uint64(m.RequestType))
 		case elementDict, elementOptionalDict:
-			if dst, err = appendRawDict(dst, s, m.Dict, m.Format); err != nil {
+			if dst, err = appendRawDict(dst, s, m.Dict, m.Format, math.MaxInt); err != nil {
 				return dst, err
 			}
 		case elementRealm:
@@ -63,7 +64,7 @@ func appendMessage(dst []byte, s Serializer, m *Message) (_ []byte, err error) {
 		}
 	}
 	if sh.payload {
-		if dst, err = appendTail(dst, s, &m.Payload); err != nil {
+		if dst, err = appendTail(dst, s, &m.Payload, math.MaxInt); err != nil {
 			return dst, err
 		}
 	}
@@ -86,15 +87,15 @@ func comma(dst []byte, s Serializer) []byte {
 	return dst
 }
 
-// appendRawDict appends the encoded dictionary dict, nil for an empty one.
-func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer) ([]byte, error) {
-	switch {
-	case dict == nil:
+// appendRawDict appends the encoded dictionary dict, nil for an empty one. dst may become limit octets long.
+func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer, limit int) ([]byte, error) {
+	if dict == nil {
 		return appendEmptyDict(dst, s), nil
-	case from == s || from == 0:
-		return append(dst, dict...), nil
 	}
-	return Transcode(dst, dict, from, s)
+	if from == 0 {
+		from = s
+	}
+	return Transcode(dst, dict, from, s, limit-len(dst))
 }
 
 // tailLen is the number of elements of the payload tail: empty trailing ones are left out, Arguments only if ArgumentsKw are too
@@ -111,21 +112,20 @@ func tailLen(p *Payload) int {
 	return 0
 }
 
-// appendTail appends the payload tail, behind other elements.
-func appendTail(dst []byte, s Serializer, p *Payload) (_ []byte, err error) {
+// appendTail appends the payload tail, behind other elements. dst may become limit octets long.
+func appendTail(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, err error) {
 	if p == nil || p.Args == nil && p.Kwargs == nil {
 		return dst, nil
 	}
 	dst = comma(dst, s)
-	same := p.Format == s || p.Format == 0
+	same := p.Format == s || p.Format == 0 // a copy does not grow: the caller's look at the whole message is enough
 	switch {
 	case p.Args == nil:
-		dst = appendListHead(dst, s, 0)
-		dst = endMessage(dst, s)
+		dst = endMessage(appendListHead(dst, s, 0), s)
 	case same:
 		dst = append(dst, p.Args...)
 	default:
-		if dst, err = Transcode(dst, p.Args, p.Format, s); err != nil {
+		if dst, err = Transcode(dst, p.Args, p.Format, s, limit-len(dst)); err != nil {
 			return dst, err
 		}
 	}
@@ -136,7 +136,7 @@ func appendTail(dst []byte, s Serializer, p *Payload) (_ []byte, err error) {
 	if same {
 		return append(dst, p.Kwargs...), nil
 	}
-	return Transcode(dst, p.Kwargs, p.Format, s)
+	return Transcode(dst, p.Kwargs, p.Format, s, limit-len(dst))
 }
 
 // The router's encoders. They append one message and allocate nothing but growth of dst.
@@ -201,48 +201,58 @@ func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) 
 	return endMessage(w.end(), s)
 }
 
-// AppendEvent, AppendInvocation, AppendResult fail only when the payload cannot be transcoded (see Transcode); dst
-// then comes back unchanged in length. d and p may be nil.
+// AppendEvent, AppendInvocation, AppendResult encode these messages; d and p may be nil. They fail with ErrTooLong when the message has more
+// than bytesMax octets, which is what the receiver accepts, and when the payload has no form in s (see Transcode); dst then comes back
+// unchanged in length. Any goroutine may call them.
 //
 // hot: BenchmarkAppendEvent, 0 allocs/op.
-func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload) ([]byte, error) {
+func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
 	out := headEvent(dst, s, 4+tailLen(p), subscription, publication)
-	return finish(dst, out, s, d, p, &eventNames)
+	return finish(dst, out, s, d, p, &eventNames, bytesMax)
 }
 
 // AppendInvocation encodes INVOCATION; see AppendEvent.
-func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload) ([]byte, error) {
+func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
 	out := headInvocation(dst, s, 4+tailLen(p), request, registration)
-	return finish(dst, out, s, d, p, &invocationNames)
+	return finish(dst, out, s, d, p, &invocationNames, bytesMax)
 }
 
 // AppendResult encodes RESULT; see AppendEvent.
-func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Payload) ([]byte, error) {
+func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
 	out := headResult(dst, s, 3+tailLen(p), request)
-	return finish(dst, out, s, d, p, &resultNames)
+	return finish(dst, out, s, d, p, &resultNames, bytesMax)
 }
 
 // finish appends details and payload to out, which began at dst's end.
-func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames) ([]byte, error) {
+func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames, bytesMax int) ([]byte, error) {
 	out = appendDetails(comma(out, s), s, d, names)
-	out, err := appendTail(out, s, p)
+	out, err := appendTail(out, s, p, len(dst)+bytesMax)
 	if err != nil {
 		return dst, err
 	}
-	return endMessage(out, s), nil
+	return within(dst, endMessage(out, s), bytesMax)
+}
+
+// within checks the length of the message that out has behind dst.
+func within(dst, out []byte, bytesMax int) ([]byte, error) {
+	if len(out)-len(dst) > bytesMax {
+		return dst, ErrTooLong
+	}
+	return out, nil
 }
 
 // AppendError encodes ERROR. details are those of the ERROR that is passed on: all of its dictionary but forward_for (PROTOCOL 1.5, 15); nil
-// is {}. p may be nil. On error dst comes back unchanged in length.
-func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload) ([]byte, error) {
-	out, err := details.appendOptions(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s)
+// is {}. p may be nil. It fails as AppendEvent does.
+func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload, bytesMax int) ([]byte, error) {
+	limit := len(dst) + bytesMax
+	out, err := details.appendOptions(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s, limit)
 	if err != nil {
 		return dst, err
 	}
-	if out, err = appendTail(appendText(comma(out, s), s, uri), s, p); err != nil {
+	if out, err = appendTail(appendText(comma(out, s), s, uri), s, p, limit); err != nil {
 		return dst, err
 	}
-	return endMessage(out, s), nil
+	return within(dst, endMessage(out, s), bytesMax)
 }
 
 // AppendRefusal encodes ERROR with empty details and, when message is not "", Arguments [message]. It cannot fail.

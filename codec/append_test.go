@@ -154,10 +154,10 @@ func TestRouterEncoders(t *testing.T) {
 				AppendRefusal(nil, s, Call, 5, ErrCanceled, "why"),
 				Message{Type: Error, RequestType: Call, Request: 5, URI: []byte(ErrCanceled), Payload: Payload{Args: splice(t, nil, s, list{"why"})}},
 			},
-			{must(AppendEvent(nil, s, 1, 2, nil, nil)), Message{Type: Event, ID: 1, Publication: 2}},
-			{must(AppendEvent(nil, s, 1, 2, &Details{}, &payload)), Message{Type: Event, ID: 1, Publication: 2, Payload: payload}},
+			{must(AppendEvent(nil, s, 1, 2, nil, nil, MessageBytesMax)), Message{Type: Event, ID: 1, Publication: 2}},
+			{must(AppendEvent(nil, s, 1, 2, &Details{}, &payload, MessageBytesMax)), Message{Type: Event, ID: 1, Publication: 2, Payload: payload}},
 			{
-				must(AppendEvent(nil, s, 1, 2, &Details{Topic: []byte("a.b"), Retained: true, Publisher: &Identity{Session: 7, AuthID: "joe", AuthRole: "user"}}, nil)),
+				must(AppendEvent(nil, s, 1, 2, &Details{Topic: []byte("a.b"), Retained: true, Publisher: &Identity{Session: 7, AuthID: "joe", AuthRole: "user"}}, nil, MessageBytesMax)),
 				Message{Type: Event, ID: 1, Publication: 2, Dict: []byte(raw{
 					json:    `{"publisher":7,"publisher_authid":"joe","publisher_authrole":"user","topic":"a.b","retained":true}`,
 					msgpack: "\x85\xa9publisher\x07\xb0publisher_authid\xa3joe\xb2publisher_authrole\xa4user\xa5topic\xa3a.b\xa8retained\xc3",
@@ -165,18 +165,18 @@ func TestRouterEncoders(t *testing.T) {
 				}.in(s))},
 			},
 			{
-				must(AppendInvocation(nil, s, 1, 2, &Details{Procedure: []byte("a"), Progress: true, ReceiveProgress: true, Timeout: 300, Publisher: &Identity{Session: 7}}, nil)),
+				must(AppendInvocation(nil, s, 1, 2, &Details{Procedure: []byte("a"), Progress: true, ReceiveProgress: true, Timeout: 300, Publisher: &Identity{Session: 7}}, nil, MessageBytesMax)),
 				Message{Type: Invocation, Request: 1, ID: 2, Dict: []byte(raw{
 					json:    `{"caller":7,"procedure":"a","progress":true,"receive_progress":true,"timeout":300}`,
 					msgpack: "\x85\xa6caller\x07\xa9procedure\xa1a\xa8progress\xc3\xb0receive_progress\xc3\xa7timeout\xcd\x01\x2c",
 					cbor:    "\xa5\x66caller\x07\x69procedure\x61a\x68progress\xf5\x70receive_progress\xf5\x67timeout\x19\x01\x2c",
 				}.in(s))},
 			},
-			{must(AppendResult(nil, s, 1, nil, &Payload{Format: s, Kwargs: kwargs})), Message{Type: Result, Request: 1, Payload: Payload{Kwargs: kwargs}}},
-			{must(AppendResult(nil, s, 1, &Details{Progress: true}, &Payload{})), Message{Type: Result, Request: 1, Dict: splice(t, nil, s, dict{"progress": true})}},
-			{must(AppendError(nil, s, Call, 1, nil, []byte("a.b"), nil)), Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b")}},
+			{must(AppendResult(nil, s, 1, nil, &Payload{Format: s, Kwargs: kwargs}, MessageBytesMax)), Message{Type: Result, Request: 1, Payload: Payload{Kwargs: kwargs}}},
+			{must(AppendResult(nil, s, 1, &Details{Progress: true}, &Payload{}, MessageBytesMax)), Message{Type: Result, Request: 1, Dict: splice(t, nil, s, dict{"progress": true})}},
+			{must(AppendError(nil, s, Call, 1, nil, []byte("a.b"), nil, MessageBytesMax)), Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b")}},
 			{
-				must(AppendError(nil, s, Call, 1, &Options{format: s, dict: kwargs}, []byte("a.b"), &payload)),
+				must(AppendError(nil, s, Call, 1, &Options{format: s, dict: kwargs}, []byte("a.b"), &payload, MessageBytesMax)),
 				Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b"), Dict: kwargs, Payload: payload},
 			},
 		} {
@@ -237,7 +237,7 @@ func TestAppendCopiesPayload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ev, err := AppendEvent(nil, c.s, 1, 2, nil, &m.Payload)
+		ev, err := AppendEvent(nil, c.s, 1, 2, nil, &m.Payload, MessageBytesMax)
 		if err != nil || !bytes.Contains(ev, []byte(c.args)) {
 			t.Errorf("%q became %q, %v", c.args, ev, err)
 		}
@@ -254,7 +254,7 @@ func TestDetailsForward(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, to := range serializers {
-			b, err := AppendResult(nil, to.s, 1, &Details{Progress: true, Forward: &m.Options}, &m.Payload)
+			b, err := AppendResult(nil, to.s, 1, &Details{Progress: true, Forward: &m.Options}, &m.Payload, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -274,7 +274,7 @@ func TestDetailsForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := AppendEvent(nil, JSON, 1, 2, &Details{Forward: &m.Options}, nil); err != nil || string(b) != `[36,1,2,{"ppt_scheme":"b"}]` {
+	if b, err := AppendEvent(nil, JSON, 1, 2, &Details{Forward: &m.Options}, nil, MessageBytesMax); err != nil || string(b) != `[36,1,2,{"ppt_scheme":"b"}]` {
 		t.Errorf("%s, %v", b, err)
 	}
 }
@@ -296,7 +296,7 @@ func TestErrorForwardFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, to := range serializers {
-				b, err := AppendError([]byte("x"), to.s, Call, 1, &m.Options, m.URI, &m.Payload)
+				b, err := AppendError([]byte("x"), to.s, Call, 1, &m.Options, m.URI, &m.Payload, MessageBytesMax)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -314,7 +314,7 @@ func TestErrorForwardFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := AppendError(nil, JSON, Call, 1, &m.Options, m.URI, nil); err != nil || string(b) != `[8,48,1,{"a":1,"b":2,"a":3},"u"]` {
+	if b, err := AppendError(nil, JSON, Call, 1, &m.Options, m.URI, nil, MessageBytesMax); err != nil || string(b) != `[8,48,1,{"a":1,"b":2,"a":3},"u"]` {
 		t.Errorf("%s, %v", b, err)
 	}
 }
@@ -323,19 +323,19 @@ func TestAppendFailureLeavesDst(t *testing.T) {
 	bad := &Payload{Format: MessagePack, Args: []byte("\x91\x81\x90\xc0")}
 	dst := []byte("x")
 	for i, f := range []func() ([]byte, error){
-		func() ([]byte, error) { return AppendEvent(dst, JSON, 1, 2, nil, bad) },
-		func() ([]byte, error) { return AppendInvocation(dst, JSON, 1, 2, nil, bad) },
-		func() ([]byte, error) { return AppendResult(dst, JSON, 1, nil, bad) },
-		func() ([]byte, error) { return AppendError(dst, JSON, Call, 1, nil, []byte("a"), bad) },
+		func() ([]byte, error) { return AppendEvent(dst, JSON, 1, 2, nil, bad, MessageBytesMax) },
+		func() ([]byte, error) { return AppendInvocation(dst, JSON, 1, 2, nil, bad, MessageBytesMax) },
+		func() ([]byte, error) { return AppendResult(dst, JSON, 1, nil, bad, MessageBytesMax) },
+		func() ([]byte, error) { return AppendError(dst, JSON, Call, 1, nil, []byte("a"), bad, MessageBytesMax) },
 		func() ([]byte, error) {
-			return AppendError(dst, JSON, Call, 1, &Options{format: MessagePack, dict: bad.Args[1:]}, []byte("a"), nil)
+			return AppendError(dst, JSON, Call, 1, &Options{format: MessagePack, dict: bad.Args[1:]}, []byte("a"), nil, MessageBytesMax)
 		},
 		func() ([]byte, error) {
-			return AppendResult(dst, JSON, 1, nil, &Payload{Format: MessagePack, Kwargs: bad.Args[1:]})
+			return AppendResult(dst, JSON, 1, nil, &Payload{Format: MessagePack, Kwargs: bad.Args[1:]}, MessageBytesMax)
 		},
 		func() ([]byte, error) { return AppendValue(dst, JSON, []any{struct{}{}}) },
 		func() ([]byte, error) { return AppendValue(dst, JSON, map[string]any{"a": make(chan int)}) },
-		func() ([]byte, error) { return AppendValue(dst, JSON, deep(70)) },
+		func() ([]byte, error) { return AppendValue(dst, JSON, deep(DepthMaxMost+2)) },
 	} {
 		if b, err := f(); err == nil || string(b) != "x" {
 			t.Errorf("%d: %q, %v", i, b, err)
@@ -357,10 +357,10 @@ func TestAppendAllocates(t *testing.T) {
 				continue
 			}
 			for name, f := range map[string]func(){
-				"event":      func() { buf, _ = AppendEvent(buf[:0], to.s, 5, 6, details, &m.Payload) },
-				"invocation": func() { buf, _ = AppendInvocation(buf[:0], to.s, 5, 6, details, &m.Payload) },
-				"result":     func() { buf, _ = AppendResult(buf[:0], to.s, 5, details, &m.Payload) },
-				"error":      func() { buf, _ = AppendError(buf[:0], to.s, Call, 5, nil, m.URI, &m.Payload) },
+				"event":      func() { buf, _ = AppendEvent(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax) },
+				"invocation": func() { buf, _ = AppendInvocation(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax) },
+				"result":     func() { buf, _ = AppendResult(buf[:0], to.s, 5, details, &m.Payload, MessageBytesMax) },
+				"error":      func() { buf, _ = AppendError(buf[:0], to.s, Call, 5, nil, m.URI, &m.Payload, MessageBytesMax) },
 				"refusal":    func() { buf = AppendRefusal(buf[:0], to.s, Call, 5, ErrCanceled, "why") },
 				"published":  func() { buf = AppendPublished(buf[:0], to.s, 5, 6) },
 			} {

@@ -90,7 +90,7 @@ func BenchmarkAppendEvent(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					var err error
-					if buf, err = AppendEvent(buf[:0], to.s, 5512315355, 4429313566, nil, &m.Payload); err != nil {
+					if buf, err = AppendEvent(buf[:0], to.s, 5512315355, 4429313566, nil, &m.Payload, MessageBytesMax); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -111,19 +111,19 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run("msg=invocation/ser="+ser.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				buf, _ = AppendInvocation(buf[:0], ser.s, 17, 2103333224, nil, &m.Payload)
+				buf, _ = AppendInvocation(buf[:0], ser.s, 17, 2103333224, nil, &m.Payload, MessageBytesMax)
 			}
 		})
 		b.Run("msg=invocation_caller/ser="+ser.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				buf, _ = AppendInvocation(buf[:0], ser.s, 17, 2103333224, &details, &m.Payload)
+				buf, _ = AppendInvocation(buf[:0], ser.s, 17, 2103333224, &details, &m.Payload, MessageBytesMax)
 			}
 		})
 		b.Run("msg=result/ser="+ser.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				buf, _ = AppendResult(buf[:0], ser.s, 17, nil, &m.Payload)
+				buf, _ = AppendResult(buf[:0], ser.s, 17, nil, &m.Payload, MessageBytesMax)
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func BenchmarkTranscode(b *testing.B) {
 				b.ReportAllocs()
 				b.SetBytes(int64(len(src)))
 				for b.Loop() {
-					buf, _ = Transcode(buf[:0], src, from.s, to.s)
+					buf, _ = Transcode(buf[:0], src, from.s, to.s, MessageBytesMax)
 				}
 			})
 		}

@@ -5,13 +5,6 @@ import (
 	"math/big"
 )
 
-// Beyond this many octets (or the decimal digits that make as many) an integer is not converted between bases, which costs more than
-// linear time: a CBOR bignum stays a byte string, a JSON number becomes text.
-const (
-	bignumBytesMax  = 1024
-	bignumDigitsMax = 2466
-)
-
 // big writes an integer beyond 64 bits.
 func (t *transcoder) big(tok *token) {
 	switch {

@@ -3,7 +3,8 @@ package codec
 import "strconv"
 
 // A Decoder decodes messages. It belongs to one goroutine or loop and is reused; decoding allocates nothing (scratch aside).
-// The zero value is ready.
+// The zero value is ready. Nothing is shared between Decoders: a large message can be decoded on any goroutine that has one of its own, and
+// the Message then be handed over together with that Decoder and the bytes, which it aliases.
 //
 // How a message is read, all in the caller's turn: the list's head → the type code → the generated chain of that type and
 // serializer (decode_*_gen.go), each link one element → the end of the input. Every link checks before it moves.
@@ -11,6 +12,17 @@ type Decoder struct {
 	json    jsonReader
 	msgpack msgpackReader
 	cbor    cborReader
+	open    nesting // shared by the three
+}
+
+// SetDepthMax sets how deep containers may nest in one message, the message's own list and CBOR tags included; 0 means the default, 64, and
+// 512 is the most there is.
+func (d *Decoder) SetDepthMax(n int) {
+	if n <= 0 {
+		n = depthMax
+	}
+	d.open = make(nesting, min(n, DepthMaxMost))
+	d.json.st, d.msgpack.st, d.cbor.st = d.open, d.open, d.open
 }
 
 // Decode reads one whole message from b into m, which is overwritten. It checks structure, element counts, types, ids, known option
@@ -22,6 +34,9 @@ func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
 	*m = Message{Format: s}
 	m.Payload.Format = s
 	m.Options.format = s
+	if d.open == nil {
+		d.SetDepthMax(0)
+	}
 	switch s {
 	case JSON:
 		if !d.json.message(b, m) {
@@ -55,9 +70,6 @@ type input struct {
 	want    string // what was expected, if the element has the wrong type
 	why     string // what is wrong otherwise
 }
-
-// scratchBytesMax is how much scratch a Decoder keeps from one message to the next.
-const scratchBytesMax = 64 << 10
 
 func (r *input) begin(b []byte) {
 	if cap(r.scratch) > scratchBytesMax {
@@ -95,7 +107,10 @@ func (r *input) violation(s Serializer, m *Message) *Violation {
 	if r.key != "" {
 		where += "." + r.key
 	}
-	if r.why != "" {
+	switch {
+	case r.why == whyDeep:
+		return &Violation{Reason: where + ": containers nest deeper than " + strconv.Itoa(len(r.st))}
+	case r.why != "":
 		return &Violation{Reason: where + ": " + r.why}
 	}
 	return &Violation{Reason: where + ": expected " + r.want + ", got " + r.found(s)}
@@ -110,7 +125,7 @@ func (r *input) found(s Serializer) string {
 	if s == JSON && i < len(r.b) && (r.b[i] == ']' || r.b[i] == '}') {
 		return "the end of the container"
 	}
-	end, why := skip(s, r.b, i, 1, &r.st)
+	end, why := skip(s, r.b, i, 1, r.st)
 	if why != "" {
 		return "something malformed (" + why + ")"
 	}

@@ -375,7 +375,7 @@ func TestDecodeTail(t *testing.T) {
 			}{{m.Payload.Args, c.args}, {m.Payload.Kwargs, c.kwargs}} {
 				got := ""
 				if part.got != nil {
-					b, err := Transcode(nil, part.got, ser.s, JSON)
+					b, err := Transcode(nil, part.got, ser.s, JSON, MessageBytesMax)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -479,35 +479,6 @@ func TestOptions(t *testing.T) {
 			if m, err := decode(ser.s, encode(t, ser.s, c.message...)); err != nil || !c.check(&m.Options) {
 				t.Errorf("%s %v: %+v, %v", ser.name, c.message, m.Options, err)
 			}
-		}
-	}
-}
-
-func TestParseOptions(t *testing.T) {
-	for _, ser := range serializers {
-		b := splice(t, nil, ser.s, dict{"exclude_me": false, "eligible": list{5}, "ppt_scheme": "wamp", "progress": 5})
-		o, err := ParseOptions(Publish, ser.s, b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := o.Clone()
-		clear(b)
-		if c.Bool(KeyExcludeMe, true) || fmt.Sprint(c.IDs(nil, KeyEligible)) != "[5]" || c.Text(KeyPptScheme) != "wamp" || c.Has(KeyProgress) {
-			t.Errorf("%s: %+v", ser.name, c)
-		}
-		for _, bad := range []any{dict{"acknowledge": 5}, list{}, "x"} {
-			if _, err := ParseOptions(Publish, ser.s, splice(t, nil, ser.s, bad)); err == nil {
-				t.Errorf("%s: accepts %v", ser.name, bad)
-			}
-		}
-		if _, err := ParseOptions(Published, ser.s, splice(t, nil, ser.s, dict{})); err == nil {
-			t.Error("PUBLISHED has no dictionary")
-		}
-		if _, err := ParseOptions(7, ser.s, splice(t, nil, ser.s, dict{})); err == nil {
-			t.Error("there is no type 7")
-		}
-		if _, err := ParseOptions(Call, ser.s, append(splice(t, nil, ser.s, dict{}), '0')); err == nil {
-			t.Error("trailing octets")
 		}
 	}
 }

@@ -132,8 +132,9 @@ func (w *dictWriter) forward(o *Options) {
 // notForwarded reports whether the key k of a callee's ERROR stays here (PROTOCOL 1.5, 15).
 func notForwarded(k []byte) bool { return string(k) == "forward_for" }
 
-// appendOptions appends the dictionary that o was read from, encoded in s, without the keys that are not forwarded.
-func (o *Options) appendOptions(dst []byte, s Serializer) (_ []byte, err error) {
+// appendOptions appends the dictionary that o was read from, encoded in s, without the keys that are not forwarded. dst may become limit
+// octets long.
+func (o *Options) appendOptions(dst []byte, s Serializer, limit int) (_ []byte, err error) {
 	if o == nil || o.dict == nil {
 		return appendEmptyDict(dst, s), nil
 	}
@@ -146,7 +147,7 @@ func (o *Options) appendOptions(dst []byte, s Serializer) (_ []byte, err error) 
 		}
 	}
 	if !dropped {
-		return appendRawDict(dst, s, o.dict, o.format)
+		return appendRawDict(dst, s, o.dict, o.format, limit)
 	}
 	w := beginDict(dst, s, kept)
 	for r := o.pairs(); r.next(); {
@@ -154,7 +155,7 @@ func (o *Options) appendOptions(dst []byte, s Serializer) (_ []byte, err error) 
 			continue
 		}
 		w.anyKey(r.name)
-		if w.dst, err = Transcode(w.dst, r.value, o.format, s); err != nil {
+		if w.dst, err = Transcode(w.dst, r.value, o.format, s, limit-len(w.dst)); err != nil {
 			return dst, err
 		}
 	}

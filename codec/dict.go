@@ -19,7 +19,7 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 		}
 		at := r.i
 		var why string
-		if r.i, why = skip(s, r.b, at, 2, &r.st); why != "" {
+		if r.i, why = skip(s, r.b, at, 2, r.st); why != "" {
 			return r.fail(e, why)
 		}
 		if known == 0 {

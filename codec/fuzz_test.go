@@ -46,12 +46,12 @@ func seeds(f *testing.F, s Serializer, name string) {
 
 // wellFormed is our verdict on b as one value.
 func wellFormed(s Serializer, b []byte) bool {
-	var st nesting
+	st := make(nesting, depthMax)
 	start := 0
 	if s == JSON {
 		start = skipSpace(b, 0)
 	}
-	end, why := skip(s, b, start, 0, &st)
+	end, why := skip(s, b, start, 0, st)
 	if s == JSON {
 		end = skipSpace(b, end)
 	}
@@ -127,7 +127,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		if !theirs && strings.Contains(err.Error(), "surrogate") {
 			theirs = json.Valid(b) && utf8.Valid(b)
 		}
-		if ours != theirs && depthOf(b) <= maxDepth {
+		if ours != theirs && depthOf(b) <= depthMax {
 			t.Fatalf("%q: ours %t, theirs %t (%v)", b, ours, theirs, err)
 		}
 		if !ours {
@@ -211,8 +211,8 @@ func FuzzDecodeMsgpack(f *testing.F) {
 			t.Fatalf("% x: ours true, theirs %v", b, err)
 		}
 		if theirs && !ours {
-			var st nesting
-			if _, why := skipMsgpack(b, 0, 0, &st); why != whyDeep {
+			st := make(nesting, depthMax)
+			if _, why := skipMsgpack(b, 0, 0, st); why != whyDeep {
 				t.Fatalf("% x: ours %s, theirs true", b, why)
 			}
 		}
@@ -277,8 +277,8 @@ func FuzzDecodeCBOR(f *testing.F) {
 		err := mode.Wellformed(b)
 		theirs := err == nil
 		if ours != theirs {
-			var st nesting
-			_, why := skipCBOR(b, 0, 0, &st)
+			st := make(nesting, depthMax)
+			_, why := skipCBOR(b, 0, 0, st)
 			// Announced counts and lengths beyond any input, and depth, are told apart differently; the verdicts have to agree otherwise.
 			if why != whyDeep && why != whyCount && !strings.Contains(err.Error(), "exceeded max") {
 				t.Fatalf("% x: ours %q, theirs %v", b, why, err)
@@ -356,7 +356,7 @@ func FuzzTranscode(f *testing.F) {
 			return
 		}
 		for _, to := range serializers {
-			out, err := Transcode(nil, b, from, to.s)
+			out, err := Transcode(nil, b, from, to.s, MessageBytesMax)
 			if err != nil {
 				if to.s == JSON && errors.Is(err, errKeyForm) {
 					continue
@@ -370,15 +370,15 @@ func FuzzTranscode(f *testing.F) {
 				t.Fatalf("encoding/json refuses %q", out)
 			}
 			// Once through, a second pass changes nothing: the value has found its form.
-			there, err := Transcode(nil, out, to.s, CBOR)
+			there, err := Transcode(nil, out, to.s, CBOR, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := Transcode(nil, there, CBOR, to.s)
+			back, err := Transcode(nil, there, CBOR, to.s, MessageBytesMax)
 			if err != nil {
 				t.Fatalf("%q: %v", there, err)
 			}
-			again, err := Transcode(nil, back, to.s, CBOR)
+			again, err := Transcode(nil, back, to.s, CBOR, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/valyala/bytebufferpool"
@@ -47,7 +48,7 @@ func ReadHello(m *Message) (HelloDetails, error) {
 		buf := bytebufferpool.Get()
 		defer bytebufferpool.Put(buf)
 		var err error
-		if buf.B, err = Transcode(buf.B, m.Dict, m.Format, MessagePack); err != nil {
+		if buf.B, err = Transcode(buf.B, m.Dict, m.Format, MessagePack, math.MaxInt); err != nil {
 			return HelloDetails{}, badHello(err)
 		}
 		details = buf.B

@@ -80,6 +80,38 @@ type Payload struct {
 	Kwargs      []byte
 }
 
+// In returns p in the serializer s, in memory of its own unless p is in s already: an encoder for s then only copies it. It fails as
+// Transcode does, with ErrTooLong above bytesMax octets. Any goroutine may call it that owns what p aliases: large payloads are
+// transcoded away from the loop, once for all receivers.
+func (p *Payload) In(s Serializer, bytesMax int) (Payload, error) {
+	q := *p
+	if p.Format == s || p.Format == 0 {
+		if len(p.Args)+len(p.Kwargs) > bytesMax {
+			return Payload{}, ErrTooLong
+		}
+		return q, nil
+	}
+	q.Format = s
+	b := make([]byte, 0, len(p.Args)+len(p.Kwargs))
+	var err error
+	if p.Args != nil {
+		if b, err = Transcode(b, p.Args, p.Format, s, bytesMax); err != nil {
+			return Payload{}, err
+		}
+		q.Args = b[:len(b):len(b)]
+	}
+	if p.Kwargs != nil {
+		args := len(b)
+		if b, err = Transcode(b, p.Kwargs, p.Format, s, bytesMax-args); err != nil {
+			return Payload{}, err
+		}
+		if q.Kwargs = b[args:]; p.Args != nil {
+			q.Args = b[:args:args]
+		}
+	}
+	return q, nil
+}
+
 // A Violation is a breach of the protocol by the peer: the session gets ABORT wamp.error.protocol_violation with Reason as its
 // message (PROTOCOL 4.7).
 type Violation struct {

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"slices"
 	"unicode/utf8"
 )
 
@@ -38,46 +37,16 @@ type Options struct {
 	Timeout     uint64 // ms
 	Concurrency uint64
 
-	dict []byte // the raw dictionary; aliases the message
-}
-
-// ParseOptions checks dict, a dictionary encoded in s, as the options or details of a message of type t: as Decode would, but on its own.
-// The error is a *Violation. The result aliases dict. Cold paths only.
-func ParseOptions(t Type, s Serializer, dict []byte) (Options, error) {
-	m := Message{Type: t, Options: Options{format: s}}
-	sh := shapeOf(t)
-	if sh == nil {
-		return Options{}, &Violation{Reason: "unknown message " + t.String()}
-	}
-	e := slices.IndexFunc(sh.elements, func(e element) bool { return e.kind == elementDict || e.kind == elementOptionalDict })
-	if e < 0 {
-		return Options{}, &Violation{Reason: t.String() + " has no dictionary"}
-	}
-	r := input{b: dict}
-	if s == JSON {
-		r.i = skipSpace(dict, 0)
-	}
-	if !r.dictionary(s, e+1, &m, sh.keys) {
-		return Options{}, r.violation(s, &m)
-	}
-	if s == JSON {
-		r.i = skipSpace(dict, r.i)
-	}
-	if r.i != len(dict) {
-		return Options{}, &Violation{Reason: elementName(t, e+1) + ": octets after its end"}
-	}
-	return m.Options, nil
-}
-
-// Clone returns a copy of o that outlives the message.
-func (o *Options) Clone() Options {
-	c := *o
-	c.dict = slices.Clone(o.dict)
-	return c
+	entries int    // of all lists of ids and text, those of duplicate keys included
+	dict    []byte // the raw dictionary; aliases the message
 }
 
 // Has reports whether k was present and not null.
 func (o *Options) Has(k Key) bool { return o.has&(1<<k) != 0 }
+
+// ListEntries returns how many entries the lists of session ids, authids and authroles have together; see ListEntriesMax. The lists of
+// duplicate keys count as well: they cost the same.
+func (o *Options) ListEntries() int { return o.entries }
 
 // Bool returns the value of the boolean k, or def when it is absent.
 func (o *Options) Bool(k Key, def bool) bool {
@@ -109,29 +78,36 @@ func (o *Options) find(raws [][]byte, first Key) {
 
 // pairs begins a walk over all pairs of the dictionary, as they came.
 func (o *Options) pairs() pairReader {
-	r := pairReader{in: input{b: o.dict}, walk: dictWalk{s: o.format}}
-	r.walk.open(&r.in)
+	r := pairReader{x: lexer{s: o.format, b: o.dict}}
+	r.x.next(&r.dict)
+	r.left = r.dict.n
 	return r
 }
 
 // A pairReader walks over the pairs of a dictionary that Decode has checked.
 type pairReader struct {
-	in   input
-	walk dictWalk
+	x     lexer
+	dict  token
+	left  int // pairs, unless dict is open
+	spare []byte
 
-	name  []byte // the key; dies with the reader
+	name  []byte // the key; dies with the next pair
 	value []byte // its encoded value, in the message
 }
 
 // next moves to the next pair, if there is one.
 func (r *pairReader) next() bool {
-	name, more, ok := r.walk.key(&r.in, 0)
-	if !more || !ok {
+	if !r.dict.open && r.left == 0 || len(r.x.b) == 0 {
 		return false
 	}
-	at := r.in.i
-	r.in.i, _ = skip(r.walk.s, r.in.b, at, 2, &r.in.st)
-	r.name, r.value = name, r.in.b[at:r.in.i:r.in.i]
+	r.left--
+	var t token
+	if r.x.next(&t); t.kind == kindEnd {
+		return false
+	}
+	r.name = t.b
+	r.x.scratch, r.spare = r.spare, r.x.scratch // the name may be in there, and the value needs some too
+	r.value = r.x.skip()
 	return true
 }
 
@@ -263,7 +239,11 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 	case wantMode:
 		o.Mode, ok = modeOf(&t)
 	case wantIDs, wantTexts, wantLinks:
-		ok = t.kind == kindList && x.items(&t, w)
+		n := 0
+		n, ok = x.items(&t, w)
+		if w != wantLinks {
+			o.entries += n
+		}
 	}
 	if !ok {
 		return wanted[w]
@@ -288,35 +268,37 @@ func (o *Options) reset(k Key) {
 	}
 }
 
-// items checks the items of the list that t began, which takes up the rest of x.
-func (x *lexer) items(list *token, w want) bool {
-	for n := list.n; list.open || n > 0; n-- {
+// items checks the items of the list that t began, which takes up the rest of x, and counts them.
+func (x *lexer) items(list *token, w want) (count int, ok bool) {
+	if list.kind != kindList {
+		return 0, false
+	}
+	for ; list.open || count < list.n; count++ {
 		var t token
 		x.next(&t)
 		if list.open && t.kind == kindEnd {
-			return true
+			break
 		}
 		switch w {
 		case wantIDs:
 			if id, ok := x.integer(&t); !ok || id < 1 || id > MaxID {
-				return false
+				return count, false
 			}
 		case wantTexts:
 			if !t.isOption() {
-				return false
+				return count, false
 			}
 		default:
 			if t.kind != kindDict || !x.link(&t) {
-				return false
+				return count, false
 			}
 		}
 	}
-	return true
+	return count, true
 }
 
 // link checks one entry of forward_for, a dictionary that t began (PROTOCOL 15).
 func (x *lexer) link(dict *token) bool {
-	var st nesting
 	for n := dict.n; dict.open || n > 0; n-- {
 		var t token
 		x.next(&t)
@@ -328,11 +310,7 @@ func (x *lexer) link(dict *token) bool {
 		}
 		isSession, isText := string(t.b) == "session", string(t.b) == "authid" || string(t.b) == "authrole"
 		if !isSession && !isText {
-			if x.s == JSON {
-				x.i = skipSpace(x.b, x.i)
-				x.i = skipSpace(x.b, x.i+1)
-			}
-			x.i, _ = skip(x.s, x.b, x.i, 4, &st)
+			x.skip()
 			continue
 		}
 		x.next(&t)

@@ -17,7 +17,7 @@ func (r *cborReader) message(b []byte, m *Message) bool {
 	if b[0]&31 == cborIndefinite {
 		// Rare: count the elements, then read on as if the count had been announced.
 		for n = 0; at < len(b) && b[at] != cborBreak; n++ {
-			if at, why = skipCBOR(b, at, 1, &r.st); why != "" {
+			if at, why = skipCBOR(b, at, 1, r.st); why != "" {
 				return r.fail(-1, why)
 			}
 		}

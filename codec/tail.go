@@ -10,7 +10,7 @@ import (
 func (r *input) arguments(s Serializer, e int, m *Message, transparent bool) (empty, ok bool) {
 	start := r.i
 	k, empty := kindAt(s, r.b, start)
-	end, why := skip(s, r.b, start, 1, &r.st)
+	end, why := skip(s, r.b, start, 1, r.st)
 	switch {
 	case why != "":
 		return false, r.fail(e, why)
@@ -43,7 +43,7 @@ func (r *input) argumentsKw(s Serializer, e int, m *Message) bool {
 			return false
 		}
 	} else {
-		end, why := skip(s, r.b, start, 1, &r.st)
+		end, why := skip(s, r.b, start, 1, r.st)
 		if why != "" {
 			return r.fail(e, why)
 		}
@@ -83,7 +83,7 @@ func (r *input) keywords(s Serializer, e int) bool {
 			return r.fail(e, whyKeyUTF8)
 		}
 		var why string
-		if r.i, why = skip(s, r.b, r.i, 2, &r.st); why != "" {
+		if r.i, why = skip(s, r.b, r.i, 2, r.st); why != "" {
 			return r.fail(e, why)
 		}
 	}

@@ -63,6 +63,39 @@ func (x *lexer) next(t *token) {
 	}
 }
 
+// skip moves over the next value and returns its octets. It recurses as deep as containers nest, which Decode has bounded.
+func (x *lexer) skip() []byte {
+	for x.s == JSON && (x.b[x.i] == ',' || x.b[x.i] == ':' || x.b[x.i] <= ' ') {
+		x.i++
+	}
+	start := x.i
+	x.over()
+	return x.b[start:x.i:x.i]
+}
+
+// over moves over the next value, and reports true if there is none because a container ends.
+func (x *lexer) over() (end bool) {
+	var t token
+	x.next(&t)
+	switch t.kind {
+	case kindEnd:
+		return true
+	case kindTag:
+		return x.over()
+	case kindList, kindDict:
+		n := t.n
+		if t.kind == kindDict {
+			n *= 2
+		}
+		for ; t.open || n > 0; n-- {
+			if x.over() {
+				break
+			}
+		}
+	}
+	return false
+}
+
 // integer returns the value of t if it is an integer of at least 0 that fits, or an integral float.
 func (x *lexer) integer(t *token) (u uint64, ok bool) {
 	switch t.kind {

@@ -14,17 +14,25 @@ var (
 	errDepth   = errors.New("codec: containers nest too deeply")
 )
 
+// ErrTooLong says that a message would be longer than its receiver accepts.
+var ErrTooLong = errors.New("codec: the message is longer than its receiver accepts")
+
 // Transcode appends the one value in src, which must be well-formed in from, to dst in the encoding to (PROTOCOL 14.4). It fails,
-// returning dst as it was, on a dictionary key that is a container and has to become JSON, and beyond a depth of 64.
-// It allocates nothing but growth of dst, unless an integer exceeds 64 bits.
+// returning dst as it was, on a dictionary key that is a container and has to become JSON, beyond a depth of 512, and with ErrTooLong
+// where the value would have more than bytesMax octets: then it stops soon after so many were written.
+// It allocates nothing but growth of dst, unless an integer exceeds 64 bits. Any goroutine may call it.
 //
 // hot: BenchmarkTranscode. Streaming, token by token; MessagePack and CBOR need the number of items in front of a container, JSON
 // knows it only behind, so that a first pass counts.
-func Transcode(dst, src []byte, from, to Serializer) ([]byte, error) {
+func Transcode(dst, src []byte, from, to Serializer, bytesMax int) ([]byte, error) {
 	if from == to {
+		if len(src) > bytesMax {
+			return dst, ErrTooLong
+		}
 		return append(dst, src...), nil
 	}
 	t := transcoders.Get().(*transcoder)
+	t.limit = len(dst) + min(bytesMax, math.MaxInt-len(dst))
 	out, err := t.run(dst, src, from, to)
 	t.release()
 	if err != nil {
@@ -41,8 +49,12 @@ type transcoder struct {
 	to     Serializer
 	dst    []byte
 	bin    []byte
+	limit  int   // the length that dst may have at the end
 	counts []int // items of the containers that end with a mark, in the order in which they begin
-	levels [maxDepth]level
+	levels [DepthMaxMost]level
+
+	counting [DepthMaxMost]level // while counting CBOR: the open containers
+	open     [DepthMaxMost]int   // while counting JSON: where the counts of the open containers are
 }
 
 // A level is an open container.
@@ -57,8 +69,7 @@ type level struct {
 
 // release gives t back, without the scratch of an unusually large value.
 func (t *transcoder) release() {
-	const itemsMax = 8 << 10
-	if cap(t.lex.scratch) > scratchBytesMax || cap(t.bin) > scratchBytesMax || cap(t.counts) > itemsMax {
+	if cap(t.lex.scratch) > scratchBytesMax || cap(t.bin) > scratchBytesMax || cap(t.counts) > countsMax {
 		return
 	}
 	t.lex.b, t.dst = nil, nil
@@ -90,7 +101,7 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 				if isKey && to == JSON {
 					return dst, errKeyForm
 				}
-				if depth == maxDepth {
+				if depth == DepthMaxMost {
 					return dst, errDepth
 				}
 				if tok.open && !counted {
@@ -118,6 +129,9 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 		for depth > 0 && !t.levels[depth-1].until && t.levels[depth-1].left == 0 {
 			depth--
 			t.close(&t.levels[depth])
+		}
+		if len(t.dst) > t.limit {
+			return dst, ErrTooLong
 		}
 		if depth == 0 {
 			return t.dst, nil
@@ -177,7 +191,7 @@ func (t *transcoder) separate(l *level) (isKey bool) {
 func (t *transcoder) key(tok *token) {
 	switch {
 	case tok.kind == kindText && (t.lex.s == JSON || utf8.Valid(tok.b)):
-		t.dst = appendText(t.dst, t.to, tok.b)
+		t.plainText(tok.b)
 	case t.to != JSON:
 		t.scalar(tok)
 	case tok.kind == kindText || tok.kind == kindBin || tok.kind == kindExt && tok.ext != -1:
@@ -249,7 +263,16 @@ func (t *transcoder) text(tok *token) {
 		t.dst = appendBin(t.dst, t.to, tok.b)
 		return
 	}
-	t.dst = appendText(t.dst, t.to, tok.b)
+	t.plainText(tok.b)
+}
+
+// plainText writes text that is text. One text may become six times as long in JSON, so that the limit is looked at inside.
+func (t *transcoder) plainText(text []byte) {
+	if t.to == JSON {
+		t.dst = appendJSONText(t.dst, text, t.limit)
+	} else {
+		t.dst = appendText(t.dst, t.to, text)
+	}
 }
 
 // The years 0 to 9999, all that RFC 3339 can name, in Unix seconds.

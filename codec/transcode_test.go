@@ -109,20 +109,20 @@ func TestTranscodeValues(t *testing.T) {
 			if want == "" {
 				continue
 			}
-			var st nesting
-			if _, why := skip(c.from, []byte(c.in), len(c.in)-len(strings.TrimLeft(c.in, " ")), 0, &st); why != "" {
+			st := make(nesting, depthMax)
+			if _, why := skip(c.from, []byte(c.in), len(c.in)-len(strings.TrimLeft(c.in, " ")), 0, st); why != "" {
 				t.Fatalf("%s: the test's own input: %s", c.id, why)
 			}
-			got, err := Transcode([]byte("x"), []byte(c.in), c.from, ser.s)
+			got, err := Transcode([]byte("x"), []byte(c.in), c.from, ser.s, MessageBytesMax)
 			if err != nil || string(got[1:]) != want {
 				t.Errorf("%s to %s: %q became %q, want %q (%v)", c.id, ser.name, c.in, got, want, err)
 			}
-			var st2 nesting
-			if end, why := skip(ser.s, got[1:], 0, 0, &st2); why != "" || end != len(got)-1 {
+			st2 := make(nesting, depthMax)
+			if end, why := skip(ser.s, got[1:], 0, 0, st2); why != "" || end != len(got)-1 {
 				t.Errorf("%s to %s: %q is malformed: %s", c.id, ser.name, got[1:], why)
 			}
 		}
-		if got, err := Transcode(nil, []byte(c.in), c.from, c.from); err != nil || string(got) != c.in {
+		if got, err := Transcode(nil, []byte(c.in), c.from, c.from, MessageBytesMax); err != nil || string(got) != c.in {
 			t.Errorf("%s: to its own serializer: %q, %v", c.id, got, err)
 		}
 	}
@@ -149,11 +149,11 @@ func TestTranscodeRoundTrips(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, b := range serializers {
-			there, err := Transcode(nil, src, a.s, b.s)
+			there, err := Transcode(nil, src, a.s, b.s, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := Transcode(nil, there, b.s, a.s)
+			back, err := Transcode(nil, there, b.s, a.s, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,11 +188,11 @@ func TestTranscodeLarge(t *testing.T) {
 	}
 	for _, src := range [][]byte{items, object} {
 		for _, to := range []Serializer{MessagePack, CBOR} {
-			there, err := Transcode(nil, src, JSON, to)
+			there, err := Transcode(nil, src, JSON, to, MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := Transcode(nil, there, to, JSON)
+			back, err := Transcode(nil, there, to, JSON, MessageBytesMax)
 			if err != nil || !bytes.Equal(back, src) {
 				t.Errorf("to %d and back: %v", to, err)
 			}
@@ -203,11 +203,11 @@ func TestTranscodeLarge(t *testing.T) {
 		big[i] = byte(i * i >> 3)
 	}
 	src := appendBin(nil, MessagePack, big)
-	there, err := Transcode(nil, src, MessagePack, JSON)
+	there, err := Transcode(nil, src, MessagePack, JSON, MessageBytesMax)
 	if err != nil || len(there) != 8+base64.StdEncoding.EncodedLen(len(big)) {
 		t.Fatalf("%d octets, %v", len(there), err)
 	}
-	if back, err := Transcode(nil, there, JSON, MessagePack); err != nil || !bytes.Equal(back, src) {
+	if back, err := Transcode(nil, there, JSON, MessagePack, MessageBytesMax); err != nil || !bytes.Equal(back, src) {
 		t.Errorf("16 MiB of binary changed: %v", err)
 	}
 }
@@ -220,10 +220,10 @@ func TestTranscodeRefusals(t *testing.T) {
 		{MessagePack, JSON, "\x81\x91\x01\x02"},
 		{CBOR, JSON, "\x81\xa1\xa0\x02"},
 		{CBOR, JSON, "\xbf\xc1\x9f\xff\x02\xff"},
-		{MessagePack, CBOR, strings.Repeat("\x91", 65) + "\xc0"},
-		{JSON, CBOR, strings.Repeat("[", 65) + strings.Repeat("]", 65)},
+		{MessagePack, CBOR, strings.Repeat("\x91", DepthMaxMost+1) + "\xc0"},
+		{JSON, CBOR, strings.Repeat("[", DepthMaxMost+1) + strings.Repeat("]", DepthMaxMost+1)},
 	} {
-		if got, err := Transcode([]byte("x"), []byte(c.in), c.from, c.to); err == nil || string(got) != "x" {
+		if got, err := Transcode([]byte("x"), []byte(c.in), c.from, c.to, MessageBytesMax); err == nil || string(got) != "x" {
 			t.Errorf("%q: %q, %v", c.in, got, err)
 		}
 	}
@@ -233,7 +233,7 @@ func TestTranscodeRefusals(t *testing.T) {
 func TestTranscodeHugeIntegers(t *testing.T) {
 	digits := strings.Repeat("7", 1<<20)
 	for _, to := range []Serializer{MessagePack, CBOR} {
-		got, err := Transcode(nil, []byte("[-"+digits+"]"), JSON, to)
+		got, err := Transcode(nil, []byte("[-"+digits+"]"), JSON, to, MessageBytesMax)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +242,7 @@ func TestTranscodeHugeIntegers(t *testing.T) {
 		}
 	}
 	octets := strings.Repeat("\x01", 1<<20)
-	got, err := Transcode(nil, append(appendCBORHead([]byte{cborTag | 2}, cborBytes, 1<<20), octets...), CBOR, MessagePack)
+	got, err := Transcode(nil, append(appendCBORHead([]byte{cborTag | 2}, cborBytes, 1<<20), octets...), CBOR, MessagePack, MessageBytesMax)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,14 +251,14 @@ func TestTranscodeHugeIntegers(t *testing.T) {
 	}
 	digits = digits[:2000]
 	for _, s := range []Serializer{JSON, CBOR} {
-		there, err := Transcode(nil, []byte(digits), JSON, s)
+		there, err := Transcode(nil, []byte(digits), JSON, s, MessageBytesMax)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if v := mustValue(t, s, there); v != digits {
 			t.Errorf("%d: %v", s, v)
 		}
-		if back, err := Transcode(nil, there, s, JSON); err != nil || string(back) != digits {
+		if back, err := Transcode(nil, there, s, JSON, MessageBytesMax); err != nil || string(back) != digits {
 			t.Errorf("%d: %q, %v", s, back, err)
 		}
 	}
@@ -273,8 +273,8 @@ func TestTranscodeAllocates(t *testing.T) {
 	for _, from := range serializers {
 		src := splice(t, nil, from.s, v)
 		for _, to := range serializers {
-			buf, _ = Transcode(buf[:0], src, from.s, to.s)
-			if n := testing.AllocsPerRun(20, func() { buf, _ = Transcode(buf[:0], src, from.s, to.s) }); n > 1 && !raceEnabled { // the pool may have been emptied
+			buf, _ = Transcode(buf[:0], src, from.s, to.s, MessageBytesMax)
+			if n := testing.AllocsPerRun(20, func() { buf, _ = Transcode(buf[:0], src, from.s, to.s, MessageBytesMax) }); n > 1 && !raceEnabled { // the pool may have been emptied
 				t.Errorf("%s-%s: %v allocations", from.name, to.name, n)
 			}
 		}
@@ -339,7 +339,7 @@ func TestTranscodeAgainstForeign(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, to := range serializers {
-				out, err := Transcode(nil, src, from.s, to.s)
+				out, err := Transcode(nil, src, from.s, to.s, MessageBytesMax)
 				if err != nil {
 					t.Fatal(err)
 				}

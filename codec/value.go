@@ -17,7 +17,7 @@ func AppendValue(dst []byte, s Serializer, v any) ([]byte, error) {
 }
 
 func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
-	if depth > maxDepth {
+	if depth > DepthMaxMost {
 		return dst, errDepth
 	}
 	switch v := v.(type) {
@@ -115,12 +115,11 @@ func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte,
 // extensions; tags leave their content; keys that are no text are rendered as JSON. The error is a *Violation and says why raw is
 // malformed. Cold paths only.
 func Value(s Serializer, raw []byte) (any, error) {
-	var st nesting
 	start := 0
 	if s == JSON {
 		start = skipSpace(raw, 0)
 	}
-	end, why := skip(s, raw, start, 0, &st)
+	end, why := skip(s, raw, start, 0, make(nesting, DepthMaxMost))
 	if why == "" && s == JSON {
 		end = skipSpace(raw, end)
 	}

@@ -313,7 +313,7 @@ func TestVectors(t *testing.T) {
 				for _, to := range serializers {
 					t.Run(fmt.Sprintf("%s/%s-%s", label, from.name, to.name), func(t *testing.T) {
 						src := unhex(t, sample.Serializers[from.name][0].Hex)
-						out, err := Transcode(nil, src, from.s, to.s)
+						out, err := Transcode(nil, src, from.s, to.s, MessageBytesMax)
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -88,8 +89,10 @@ func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails, 
 
 // canSay reports whether extra is a dictionary that can be part of this WELCOME.
 func (f *WelcomeForm) canSay(extra []byte) bool {
-	var st nesting
-	if end, why := skipMsgpack(extra, 0, 2, &st); why != "" || end != len(extra) {
+	if len(extra) == 0 {
+		return false
+	}
+	if end, why := skipMsgpack(extra, 0, 2, make(nesting, depthMax)); why != "" || end != len(extra) {
 		return false
 	}
 	if k, _ := kindAt(MessagePack, extra, 0); k != kindDict {
@@ -98,7 +101,7 @@ func (f *WelcomeForm) canSay(extra []byte) bool {
 	if f.serializer == MessagePack {
 		return true
 	}
-	_, err := Transcode(nil, extra, MessagePack, f.serializer)
+	_, err := Transcode(nil, extra, MessagePack, f.serializer, MessageBytesMax)
 	return err == nil
 }
 
@@ -108,7 +111,7 @@ func cutPairs(b []byte, s Serializer, scratch *[]byte) encodedPairs {
 	if s == MessagePack {
 		return encodedPairs{n, b[1:]}
 	}
-	*scratch, _ = Transcode((*scratch)[:0], b, MessagePack, s) // cannot fail: see canSay
+	*scratch, _ = Transcode((*scratch)[:0], b, MessagePack, s, math.MaxInt) // cannot fail: see canSay
 	if s == JSON {
 		return encodedPairs{n, (*scratch)[1 : len(*scratch)-1]}
 	}

@@ -54,7 +54,7 @@ func cborHead(b []byte, i int) (arg uint64, end int, why string) {
 
 // skipCBOR is skip for CBOR: lengths, reserved heads, breaks and chunks, not the UTF-8 inside strings. A tag counts as a level while
 // its content is open.
-func skipCBOR(b []byte, i, depth int, st *nesting) (end int, why string) {
+func skipCBOR(b []byte, i, depth int, st nesting) (end int, why string) {
 	left, open := uint64(1), 0
 	for {
 		if uint(i) >= uint(len(b)) {
@@ -98,7 +98,7 @@ func skipCBOR(b []byte, i, depth int, st *nesting) (end int, why string) {
 					return i, whyCBORSimple
 				}
 			default:
-				if depth+open >= maxDepth {
+				if depth+open >= len(st) {
 					return i, whyDeep
 				}
 				switch {

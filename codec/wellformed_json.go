@@ -33,8 +33,8 @@ func skipSpace(b []byte, i int) int {
 // skipJSON is skip for JSON (RFC 8259): structure, literals, numbers, escapes and UTF-8.
 //
 // hot: BenchmarkDecode. Iterative, one bit per open container; plain recursion costs a stack that strangers control.
-func skipJSON(b []byte, i, depth int) (end int, why string) {
-	open, isDict := 0, uint64(0) // isDict: bit 0 is the innermost open container
+func skipJSON(b []byte, i, depth int, st nesting) (end int, why string) {
+	open, isDict := 0, uint64(0) // isDict: bit 0 is the innermost open container; st keeps the word of each full 64
 value:
 	i = skipSpace(b, i)
 	if i >= len(b) {
@@ -46,8 +46,11 @@ value:
 			return i, why
 		}
 	case c == '{' || c == '[':
-		if depth+open >= maxDepth {
+		if depth+open >= len(st) {
 			return i, whyDeep
+		}
+		if open&63 == 0 {
+			st[open>>6] = isDict
 		}
 		open++
 		isDict = isDict<<1 | uint64(c>>5&1) // '{' is 0x7b, '[' is 0x5b
@@ -56,6 +59,9 @@ value:
 			i++
 			open--
 			isDict >>= 1
+			if open&63 == 0 {
+				isDict = st[open>>6]
+			}
 			break
 		}
 		if isDict&1 != 0 {
@@ -97,6 +103,9 @@ value:
 		case c == '}' && isDict&1 != 0, c == ']' && isDict&1 == 0:
 			open--
 			isDict >>= 1
+			if open&63 == 0 {
+				isDict = st[open>>6]
+			}
 		default:
 			return i - 1, whyJSONComma
 		}

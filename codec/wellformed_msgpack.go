@@ -50,7 +50,7 @@ func bigEndian(b []byte, i, n int) uint64 {
 // skipMsgpack is skip for MessagePack: lengths and reserved heads, not the UTF-8 inside strings.
 //
 // hot: BenchmarkDecode. Iterative with lent scratch; msgp.Skip recurses up to 100 000 levels on a stranger's word.
-func skipMsgpack(b []byte, i, depth int, st *nesting) (end int, why string) {
+func skipMsgpack(b []byte, i, depth int, st nesting) (end int, why string) {
 	left, open := uint64(1), 0
 	for {
 		if uint(i) >= uint(len(b)) {
@@ -103,7 +103,7 @@ func skipMsgpack(b []byte, i, depth int, st *nesting) (end int, why string) {
 				n *= 2
 			}
 		}
-		if depth+open >= maxDepth {
+		if depth+open >= len(st) {
 			return i, whyDeep
 		}
 		if n > uint64(len(b)-i) {

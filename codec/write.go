@@ -116,7 +116,7 @@ func appendText[T string | []byte](dst []byte, s Serializer, text T) []byte {
 	n := len(text)
 	switch s {
 	case JSON:
-		return appendJSONText(dst, text)
+		return appendJSONText(dst, text, math.MaxInt)
 	case MessagePack:
 		switch {
 		case n < 32:
@@ -136,7 +136,8 @@ func appendText[T string | []byte](dst []byte, s Serializer, text T) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-func appendJSONText[T string | []byte](dst []byte, text T) []byte {
+// appendJSONText appends text as a JSON string, or only as much of it as makes dst longer than limit.
+func appendJSONText[T string | []byte](dst []byte, text T, limit int) []byte {
 	dst = append(dst, '"')
 	plain := 0 // the octets from here on need no escape
 	for i := 0; i < len(text); {
@@ -153,6 +154,9 @@ func appendJSONText[T string | []byte](dst []byte, text T) []byte {
 			}
 		}
 		dst = append(dst, text[plain:i]...)
+		if len(dst) > limit {
+			return dst
+		}
 		i++
 		plain = i
 		switch {

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -117,9 +118,12 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		id = 1
 	}
 	estimate := len(p.Args) + len(p.Kwargs) + 48
-	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p)
+	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p, s.bytesMax)
 	if err != nil {
 		s.conn.Commit(x, tail)
+		if errors.Is(err, codec.ErrTooLong) {
+			return tooLong
+		}
 		return untranscodable
 	}
 	buf, ok = codec.EndFrame(buf, s.variant, len(tail), estimate, s.bytesMax)

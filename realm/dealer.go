@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"strconv"
 
 	"banyan/codec"
@@ -135,12 +136,12 @@ func (s *session) receiveYield(x port.Executor, l *loop, m *codec.Message) {
 	}
 	l.details = codec.Details{Progress: progress, Forward: &m.Options}
 	var err error
-	l.out, err = codec.AppendResult(l.out[:0], c.caller.serializer, c.request, &l.details, &m.Payload)
+	l.out, err = codec.AppendResult(l.out[:0], c.caller.serializer, c.request, &l.details, &m.Payload, c.caller.bytesMax)
 	switch {
+	case errors.Is(err, codec.ErrTooLong):
+		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerLength)
 	case err != nil:
 		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerPayload)
-	case len(l.out) > c.caller.bytesMax:
-		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerLength)
 	case !c.answer(x, l, l.out, !progress):
 		l.counters.answersLate.Add(1)
 	case progress:
@@ -187,12 +188,12 @@ func (s *session) receiveError(x port.Executor, l *loop, m *codec.Message) {
 		uri = errInvalidURI // URI-32: a malformed error URI would cost the caller its connection
 	}
 	var err error
-	l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, &m.Payload)
+	l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, &m.Payload, c.caller.bytesMax)
 	switch {
+	case errors.Is(err, codec.ErrTooLong):
+		c.fail(x, l, refuseAnswerLength)
 	case err != nil:
 		c.fail(x, l, refuseAnswerPayload)
-	case len(l.out) > c.caller.bytesMax:
-		c.fail(x, l, refuseAnswerLength)
 	case !c.answer(x, l, l.out, true):
 		l.counters.answersLate.Add(1)
 	default:

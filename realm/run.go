@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"math/bits"
 	"sync/atomic"
 
@@ -68,7 +69,7 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 	}
 	full := false
 	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
-		encoded := false
+		encoded, tooLong := false, false
 		for framing := range codec.NumVariants / 3 {
 			v := codec.MakeVariant(serializer, codec.Framing(framing))
 			// A variant that is in the run stays in it, so that nobody sees a gap inside the run.
@@ -77,7 +78,8 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 			}
 			if !encoded {
 				var err error
-				if l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload); err != nil {
+				l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload, codec.MessageBytesMax)
+				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
 					l.counters.eventsUntranscodable.Add(1)
 					break
 				}
@@ -85,8 +87,11 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 			}
 			p := &b.parts[v]
 			b.variants |= 1 << v
-			var ok bool
-			if p.frames, ok = codec.AppendFrame(p.frames, v, l.out); !ok {
+			ok := !tooLong
+			if ok {
+				p.frames, ok = codec.AppendFrame(p.frames, v, l.out)
+			}
+			if !ok {
 				p.tooLong++
 				continue
 			}

@@ -132,7 +132,7 @@ func TestEventOnTheHeelsOfSubscribed(t *testing.T) {
 	go func() {
 		m := r.expect(codec.Subscribe)
 		p := args(t, int64(1))
-		event, err := codec.AppendEvent(nil, codec.MessagePack, 7, 8, &codec.Details{Topic: []byte("com.x.y")}, &p)
+		event, err := codec.AppendEvent(nil, codec.MessagePack, 7, 8, &codec.Details{Topic: []byte("com.x.y")}, &p, codec.MessageBytesMax)
 		if err != nil {
 			t.Error(err)
 		}
@@ -231,7 +231,7 @@ func TestInvocations(t *testing.T) {
 	}
 	invoke := func(id uint64, arg string) {
 		p := args(t, arg)
-		b, err := codec.AppendInvocation(nil, codec.MessagePack, id, 5, &codec.Details{}, &p)
+		b, err := codec.AppendInvocation(nil, codec.MessagePack, id, 5, &codec.Details{}, &p, codec.MessageBytesMax)
 		if err != nil {
 			t.Fatal(err)
 		}

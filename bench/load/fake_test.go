@@ -170,7 +170,7 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 				continue
 			}
 			for _, member := range t.members {
-				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload)
+				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload, codec.MessageBytesMax)
 				if err != nil {
 					s.t.Error(err)
 				}

@@ -314,7 +314,7 @@ func TestStamp(t *testing.T) {
 			}
 			// The same value from another router, or through another serializer, is recognized too.
 			for _, other := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-				b, err := codec.Transcode(nil, args, ser, other)
+				b, err := codec.Transcode(nil, args, ser, other, codec.MessageBytesMax)
 				if err != nil {
 					t.Fatal(err)
 				}
