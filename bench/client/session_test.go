@@ -182,6 +182,38 @@ func TestCallAnswers(t *testing.T) {
 }
 
 // TestCallCanceled: the end of the context sends CANCEL, and the late answer harms nothing.
+// TestAnswersOfTheWrongKind: the answer to another kind of request with the same number settles nothing: the router broke the protocol, and the
+// request learns just that.
+func TestAnswersOfTheWrongKind(t *testing.T) {
+	for name, answer := range map[string]codec.Message{
+		"UNSUBSCRIBED":   {Type: codec.Unsubscribed, Request: 1},
+		"REGISTERED":     {Type: codec.Registered, Request: 1, ID: 3},
+		"PUBLISHED":      {Type: codec.Published, Request: 1, ID: 3},
+		"RESULT":         {Type: codec.Result, Request: 1},
+		"ERROR of CALL":  {Type: codec.Error, RequestType: codec.Call, Request: 1, URI: []byte("a.b")},
+		"another number": {Type: codec.Subscribed, Request: 2, ID: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := joined(t)
+			go func() {
+				r.expect(codec.Subscribe)
+				r.sendMessage(answer)
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+			defer cancel()
+			_, err := s.Subscribe(ctx, Topic{URI: "a.b"}, nil, nil)
+			var broken *protocolError
+			var refused *Error
+			if !errors.As(err, &broken) || errors.As(err, &refused) {
+				t.Errorf("SUBSCRIBE was settled: %v", err)
+			}
+			if err := ended(t, s); !errors.As(err, &broken) {
+				t.Errorf("the session ended with %v", err)
+			}
+		})
+	}
+}
+
 func TestCallCanceled(t *testing.T) {
 	s, r := joined(t)
 	ctx, cancel := context.WithCancel(t.Context())

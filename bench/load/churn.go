@@ -66,7 +66,7 @@ func (f *pubsub) churn(ctx context.Context, n int, rate float64) {
 	}
 	var churning sync.WaitGroup
 	for i, conn := range conns {
-		c := &churner{pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight), pending: map[uint64]int{}}
+		c := &churner{pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight), pending: map[uint64]asked{}}
 		for s := range c.slots {
 			c.slots[s].topic = fmt.Sprintf("%s.c%d.s%d", f.plan.topics[0], i, s)
 			c.free <- s
@@ -95,10 +95,16 @@ type churner struct {
 	// Guarded by lock.
 	lock    sync.Mutex
 	number  uint64 // of the last request
-	pending map[uint64]int
+	pending map[uint64]asked
 
 	// Any goroutine.
 	started, ended atomic.Int64
+}
+
+// asked is a request without an answer.
+type asked struct {
+	kind codec.Type
+	slot int
 }
 
 type slot struct {
@@ -161,16 +167,20 @@ func (c *churner) request(kind codec.Type, s int, id uint64) error {
 		return err
 	}
 	c.number++
-	c.pending[c.number] = s
+	c.pending[c.number] = asked{kind, s}
 	return nil
 }
 
-func (c *churner) answered(number uint64) (s int, ok bool) {
+// answered takes the request of a number and returns its slot; false when there is none of that kind.
+func (c *churner) answered(number uint64, kind codec.Type) (s int, ok bool) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	s, ok = c.pending[number]
+	a, ok := c.pending[number]
+	if !ok || a.kind != kind {
+		return 0, false
+	}
 	delete(c.pending, number)
-	return s, ok
+	return a.slot, true
 }
 
 func (c *churner) receive() {
@@ -194,14 +204,14 @@ func (c *churner) take(m *codec.Message) error {
 		}
 		return nil
 	case codec.Subscribed:
-		s, ok := c.answered(m.Request)
+		s, ok := c.answered(m.Request, codec.Subscribe)
 		if !ok {
 			return errors.New("SUBSCRIBED without a request")
 		}
 		c.slots[s].id = m.ID
 		return c.request(codec.Unsubscribe, s, m.ID)
 	case codec.Unsubscribed:
-		s, ok := c.answered(m.Request)
+		s, ok := c.answered(m.Request, codec.Unsubscribe)
 		if !ok {
 			return errors.New("UNSUBSCRIBED without a request")
 		}

@@ -119,7 +119,7 @@ func answerTo(l link, asked codec.Type, number uint64, want codec.Type) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	if a.Type == codec.Error {
+	if a.Type == codec.Error && a.RequestType == asked && a.Request == number {
 		return 0, &client.Error{URI: string(a.URI)}
 	}
 	if a.Type != want || a.Request != number {
