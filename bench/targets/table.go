@@ -109,15 +109,19 @@ func table(idleMax int) []row {
 		if n == 5000 {
 			nats = 10
 		}
-		all = append(all, row{
+		r := row{
 			Plan:   fan(fmt.Sprintf("fan-out to %d", n), n, 32, 64),
 			checks: []check{cost(floor, 1.25), dearer("nexus", 25), dearer("xconn", 25), dearer("nats", nats)},
-		})
+		}
+		if n <= 1000 { // Crossbar.io needs seconds for 5 000 sessions, and shows nothing new with them
+			r.checks = append(r.checks, dearer("crossbar", 60))
+		}
+		all = append(all, r)
 	}
 	for _, n := range []int{10, 100, 1000} {
 		all = append(all, row{
 			Plan:   fan(fmt.Sprintf("fan-out to %d, 1 KiB", n), n, 32, 1024),
-			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5)},
+			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5), dearer("crossbar", 40)},
 		})
 	}
 	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
@@ -130,7 +134,7 @@ func table(idleMax int) []row {
 		all,
 		row{
 			Plan:   fan("fan-out to 100, one in flight", 100, 1, 64),
-			checks: []check{cost(floor, 1.1), dearer("nexus", 1), dearer("nats", 1)},
+			checks: []check{cost(floor, 1.1), dearer("nexus", 1), dearer("nats", 1), dearer("crossbar", 4)},
 		},
 		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, atMost(1.2)}}},
 		row{
@@ -172,15 +176,16 @@ func table(idleMax int) []row {
 				{"nexus's p50 / ours", p50, "nexus", atLeast(1)},
 				dearer("nats", 1),
 				{"nats's p50 / ours", p50, "nats", atLeast(1)},
+				dearer("crossbar", 8),
 			},
 		},
 		row{
 			Plan:   rpc("rpc 1 x 64", 1, 64),
-			checks: []check{cost(floor, 1.8), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2)},
+			checks: []check{cost(floor, 1.8), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2), dearer("crossbar", 80)},
 		},
 		row{
 			Plan:   rpc("rpc 16 x 64", 16, 64),
-			checks: []check{cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2)},
+			checks: []check{cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2), dearer("crossbar", 80)},
 		},
 		row{
 			Plan:   compare.Plan{Name: "progressive results", Scenario: "progressive", Size: 1, InFlight: 32},
@@ -188,7 +193,7 @@ func table(idleMax int) []row {
 		},
 		row{
 			Plan:   compare.Plan{Name: "open, HELLO, GOODBYE, close", Scenario: "storm", Size: 8, InFlight: 1},
-			checks: []check{cost(floor, 1.3)},
+			checks: []check{cost(floor, 1.3), dearer("crossbar", 8)},
 		},
 		idleRow(idleSessions, ""),
 		mostIdle(idleMax),

@@ -32,7 +32,7 @@ func newBenchTargets() *cobra.Command {
 			"The three rounds take about 16 minutes with all peers, 9 without. Exits with 1 when a target is missed; one that cannot be measured,\n" +
 			"because a router is not to be had or the machine does not allow it, is listed and not missed. A figure is called not trustworthy when\n" +
 			"most of its rounds were disturbed, or when they lie far apart on both sides of the target.",
-		Example: "  banyan bench targets\n  banyan bench targets --peers nexus,xconn,nats --out table\n  banyan bench targets --only rpc --rounds 5",
+		Example: "  banyan bench targets\n  banyan bench targets --peers nexus,xconn,nats,crossbar --out table\n  banyan bench targets --only rpc --rounds 5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			done, err := setup.complete()
@@ -46,7 +46,7 @@ func newBenchTargets() *cobra.Command {
 	}
 	setup.flags(cmd, 2*time.Second)
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Peers, "peers", nil, "other routers to measure too: nexus, xconn, nats")
+	f.StringSliceVar(&o.Peers, "peers", nil, "other routers to measure too: nexus, xconn, nats, crossbar")
 	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each row")
 	f.StringVar(&o.Only, "only", "", "measure only what has this text in its name")
 	f.BoolVar(&asJSON, "json", false, "print the table as JSON")
