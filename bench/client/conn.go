@@ -51,6 +51,7 @@ const (
 	readBufferDefault   = 64 << 10
 	queueBytesMax       = 4 << 20   // Send waits while more is queued
 	ipBindAddressNoPort = 24        // Linux: IP_BIND_ADDRESS_NO_PORT
+	discardBytes        = 256 << 10 // of the buffer that Discard reads into
 	queueKeepBytes      = 256 << 10 // longer outbound buffers are not kept
 )
 

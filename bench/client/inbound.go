@@ -46,6 +46,17 @@ func (c *Conn) Ready() bool {
 	return c.ahead != nil || c.err != nil
 }
 
+// Discard reads and forgets everything until the connection ends or its read deadline passes: the error says why. Pings are not answered.
+// Receiving goroutine only; Receive must not be called afterwards.
+func (c *Conn) Discard() error {
+	b := make([]byte, discardBytes)
+	for {
+		if _, err := c.net.Read(b); err != nil {
+			return err
+		}
+	}
+}
+
 // next cuts the next message out of what was read; nil without an error means that more must be read.
 func (c *Conn) next() ([]byte, error) {
 	switch {

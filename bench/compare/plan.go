@@ -118,6 +118,8 @@ func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 		return load.Idle(ctx, load.IdlePlan{Options: o, Sessions: p.Size})
 	case "churn":
 		return load.Churn(ctx, load.ChurnPlan{Options: o, Subscribers: p.Size})
+	case "hostile":
+		return load.Hostile(ctx, load.HostilePlan{Options: o, Tickers: p.Size})
 	case "slow":
 		return load.Slow(ctx, load.SlowPlan{Options: o, Subscribers: p.Size})
 	}

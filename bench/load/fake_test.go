@@ -24,23 +24,26 @@ type fake struct {
 	// enough, when set, is called at the 200th event or result: loads that run by count instead of by the clock end there.
 	enough func()
 
-	mu        sync.Mutex
-	sent      int // events or results
-	conns     map[*fakeConn]bool
-	sessions  uint64
-	oneID     bool         // every session gets the id 1
-	silent    bool         // GOODBYE is not answered, the connection is closed
-	topics    []*fakeTopic // id is the index plus 7
-	callee    *fakeConn
-	calls     map[uint64]fakeCall // by invocation id
-	lastCall  uint64
-	serve     sync.WaitGroup
-	refuseURI string // answer every CALL with this error
+	mu               sync.Mutex
+	sent             int // events or results
+	conns            map[*fakeConn]bool
+	sessions         uint64
+	oneID            bool         // every session gets the id 1
+	silent           bool         // GOODBYE is not answered, the connection is closed
+	topics           []*fakeTopic // id is the index plus 7
+	callee           *fakeConn
+	calls            map[uint64]fakeCall // by invocation id
+	lastCall         uint64
+	serve            sync.WaitGroup
+	refuseURI        string                 // answer every CALL with this error
+	subscriptionsMax int                    // of a session, more are refused; 0 for any number
+	slow             func(m *codec.Message) // called with each message, while nobody else is served
 }
 
 type fakeConn struct {
 	net.Conn
-	serializer codec.Serializer
+	serializer    codec.Serializer
+	subscriptions int // SUBSCRIBEs so far
 }
 
 // A fakeTopic is one subscription and its members.
@@ -108,7 +111,7 @@ func (s *fake) accept() {
 
 func (s *fake) session(c *fakeConn) {
 	var hello [4]byte
-	if _, err := io.ReadFull(c, hello[:]); err != nil {
+	if _, err := io.ReadFull(c, hello[:]); err != nil || hello[0] != 0x7F {
 		return
 	}
 	c.serializer = codec.Serializer(hello[1] & 0x0F)
@@ -137,6 +140,9 @@ func (s *fake) session(c *fakeConn) {
 // handle answers one message. Lock held.
 func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	ser := c.serializer
+	if s.slow != nil {
+		s.slow(m)
+	}
 	switch m.Type {
 	case codec.Hello:
 		if s.sessions++; s.oneID {
@@ -150,6 +156,10 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		}
 		c.send(codec.AppendGoodbye(nil, ser, "wamp.close.goodbye_and_out", ""))
 	case codec.Subscribe:
+		if c.subscriptions++; s.subscriptionsMax > 0 && c.subscriptions > s.subscriptionsMax {
+			c.send(codec.AppendRefusal(nil, ser, codec.Subscribe, m.Request, codec.ErrOptionNotAllowed, ""))
+			return
+		}
 		i := slices.IndexFunc(s.topics, func(t *fakeTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
 		if i < 0 {
 			i = len(s.topics)
@@ -180,6 +190,10 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	case codec.Call:
 		if s.refuseURI != "" {
 			s.deliver(c, codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
+			return
+		}
+		if s.callee == nil {
+			c.send(codec.AppendRefusal(nil, ser, codec.Call, m.Request, codec.ErrNoSuchProcedure, ""))
 			return
 		}
 		s.lastCall++

@@ -14,6 +14,7 @@ func (r *Report) Print(w io.Writer) {
 	r.printOutcome(w)
 	r.printProcesses(w)
 	r.printFloor(w)
+	r.printHostile(w)
 	r.printVerdict(w)
 	r.printTrust(w)
 }

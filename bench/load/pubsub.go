@@ -133,7 +133,7 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	if len(stopped) > 0 {
 		out.Figures = append(out.Figures, Figure{"closed", float64(closed.Load()), "stopped readers"})
 	}
-	if f.plan.beside != nil {
+	if f.plan.scenario == "churn" && f.plan.beside != nil {
 		out.Figures = append(out.Figures, Figure{"cycles", judge.Round3(judge.Ratio(float64(m.cycles[1]-m.cycles[0]), out.Seconds)), "cycles/s"})
 	}
 	return out, nil

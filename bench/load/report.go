@@ -28,7 +28,8 @@ type Report struct {
 	Latency  Latency  `json:"latency"`
 	Series   []Second `json:"series,omitempty"` // about one a second while measuring
 	Figures  []Figure `json:"figures,omitempty"`
-	Router   *Process `json:"router,omitempty"` // nil when its process is not known
+	Hostile  []Beside `json:"hostile,omitempty"` // what the others had beside each hostile load
+	Router   *Process `json:"router,omitempty"`  // nil when its process is not known
 	NoRouter string   `json:"no_router,omitempty"`
 	Client   Process  `json:"client"`
 	Verified Verdict  `json:"verified"`

@@ -83,11 +83,7 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 func (r *Report) join(name string, other *Report) {
 	r.Operations += other.Operations
 	r.Received += other.Received
-	r.Verified.Expected += other.Verified.Expected
-	r.Verified.Received += other.Verified.Received
-	for what, n := range other.Verified.Failures {
-		r.fail(name+": "+what, n)
-	}
+	r.addVerified(name, other)
 	r.PerSecond = judge.Ratio(float64(r.Received), r.Seconds)
 	perMessage := func(p *Process) {
 		if p != nil {

@@ -202,6 +202,10 @@ func table(idleMax int) []row {
 			checks: []check{alone("us of CPU per cycle", "cost", 10), alone("p99 / without", "p99 ratio", 1.1)},
 		},
 		row{
+			Plan:   compare.Plan{Name: "beside hostile clients", Scenario: "hostile", Size: 4, InFlight: 1},
+			checks: []check{alone("worst p99.9 / without", "worst ratio", 3)},
+		},
+		row{
 			Plan:   compare.Plan{Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32, PayloadBytes: 4096},
 			checks: []check{alone("p99 / without", "p99 ratio", 1.1)},
 		},

@@ -49,7 +49,7 @@ func (f *fake) once(_ context.Context, plan *compare.Plan, peer string) (*load.R
 		Scenario: plan.Scenario, Plan: load.Plan{InFlight: plan.InFlight},
 		Latency:  load.Latency{P50: f.cost[peer] / 10, P99: f.cost[peer]},
 		Router:   &load.Process{CPUPerMessage: f.cost[peer], RSSPerSession: 2048},
-		Figures:  []load.Figure{{Name: "after", Value: 1}, {Name: "cost", Value: 5}, {Name: "p99 ratio", Value: 1.05}},
+		Figures:  []load.Figure{{Name: "after", Value: 1}, {Name: "cost", Value: 5}, {Name: "p99 ratio", Value: 1.05}, {Name: "worst ratio", Value: 1}},
 		Verified: load.Verdict{OK: true, Expected: 1000, Received: 1000},
 		Trust:    load.Trust{Judged: true, OK: true},
 	}

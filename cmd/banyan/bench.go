@@ -32,7 +32,7 @@ func newBench() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchSoak(), newBenchTargets(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchHostile(), newBenchSoak(), newBenchTargets(),
 		newBenchFloor(), newBenchEcho())
 	cmd.AddCommand(newBenchCompare(), newBenchGate())
 	return cmd
@@ -175,6 +175,9 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *load.Report, err error) error 
 	}
 	if !r.Verified.OK {
 		return fmt.Errorf("verification failed, see the report")
+	}
+	if stalled := r.Stalled(); len(stalled) > 0 {
+		return fmt.Errorf("the others waited too long beside %d of %d hostile loads: %s", len(stalled), len(r.Hostile), strings.Join(stalled, "; "))
 	}
 	return l.doubt(r)
 }

@@ -1,0 +1,214 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"banyan/bench/judge"
+)
+
+// A HostilePlan is clients that tick, measured alone and beside one hostile load, for one load of attacks after the other. It tells how long one
+// client can make the others wait: a tick is an event that is published by the clock, and its latency counts from the intended time.
+type HostilePlan struct {
+	Options        // Rate is the ticks per second of all tickers, default 1000 each; Duration that of each load; InFlight means nothing
+	Tickers int    // publishers and subscribers each, so that they are on several loops of the router; default 4
+	Many    int    // subscriptions, open calls and the like that a hostile client tries to get; default 1 000 000
+	Bytes   int    // of a hostile message; default 15 MiB
+	Only    string // run only the loads that have this text in their names
+}
+
+const (
+	tickRate     = 1000
+	hostileMany  = 1_000_000
+	hostileBytes = 15 << 20
+
+	// stallMax is how many times its p99.9 without the load a ticker may have with it.
+	stallMax = 3
+	// stallFloor is the least p99.9 that counts, in microseconds: one tick. Below it a ratio would be one of noises.
+	stallFloor = 1000
+)
+
+// A Beside is what the tickers had beside one hostile load.
+type Beside struct {
+	Name string `json:"name"`
+	// Done tells how much of the load the router granted.
+	Done string `json:"done,omitempty"`
+	// Skipped tells why the load did not run.
+	Skipped string  `json:"skipped,omitempty"`
+	Without float64 `json:"p999_without_us"` // the p99.9 just before, without the load
+	P50     float64 `json:"p50_us"`
+	P99     float64 `json:"p99_us"`
+	P999    float64 `json:"p999_us"`
+	Max     float64 `json:"max_us"`
+	Ratio   float64 `json:"p999_ratio"` // to the run without; both count as one tick at least
+	RSS     int64   `json:"router_rss_bytes,omitempty"`
+	OK      bool    `json:"ok"` // the ratio is 3 at most
+}
+
+// Hostile runs plan; errors as Fanout's. The report is that of the tickers alone; Hostile has a line for each load, and a tick that was lost beside
+// one is a failure.
+func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
+	defaultTo(&plan.Tickers, 4)
+	defaultTo(&plan.Many, hostileMany)
+	defaultTo(&plan.Bytes, hostileBytes)
+	if plan.Rate == 0 {
+		plan.Rate = float64(tickRate * plan.Tickers)
+	}
+	switch {
+	case plan.Tickers < 1 || plan.Tickers > sendersMax:
+		return nil, usage("%d tickers: must be 1 to %d", plan.Tickers, sendersMax)
+	case plan.Many < 1 || plan.Many > 1<<30:
+		return nil, usage("%d of each thing: must be 1 to 2^30", plan.Many)
+	case plan.Bytes < 1<<10 || plan.Bytes > hostileBytes:
+		return nil, usage("hostile messages of %d bytes: must be %d to %d", plan.Bytes, 1<<10, hostileBytes)
+	case plan.Duration <= 0:
+		return nil, usage("hostile loads without a duration: must be more than 0")
+	}
+	if err := plan.check(); err != nil {
+		return nil, err
+	}
+	if err := plan.onlyWAMP("hostile loads"); err != nil {
+		return nil, err
+	}
+	var chosen []attack
+	for _, a := range attacks {
+		if strings.Contains(a.name, plan.Only) {
+			chosen = append(chosen, a)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, usage("no hostile load has %q in its name", plan.Only)
+	}
+	plan.Syscalls = SyscallsNone
+	out, err := plan.tick(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range chosen {
+		b, err := plan.beside(ctx, a, i > 0, out)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			out.fail(fmt.Sprintf("%s: the router no longer serves: %v", a.name, err), 1)
+			break
+		}
+		out.Hostile = append(out.Hostile, *b)
+	}
+	worst := 0.0
+	for i := range out.Hostile {
+		worst = max(worst, out.Hostile[i].Ratio)
+	}
+	out.Figures = append(out.Figures, Figure{"worst ratio", worst, "x"})
+	return out, nil
+}
+
+// tick measures the tickers. The attack, if there is one, begins with the measured time and ends with the load.
+func (plan *HostilePlan) tick(ctx context.Context, act func(ctx context.Context) error) (*Report, error) {
+	n := plan.Tickers
+	p := pubsubPlan{
+		scenario: "hostile", publishers: n, sessions: n, deliveries: 1,
+		report: Plan{Publishers: n, Sessions: n, Topics: n},
+	}
+	space := unique("bench.tick")
+	for i := range n {
+		uri := fmt.Sprintf("%s.t%d", space, i)
+		p.topics = append(p.topics, uri)
+		p.wanted = append(p.wanted, wanted{session: i, uri: uri, topic: i})
+	}
+	if act != nil {
+		p.beside = func(ctx context.Context, f *pubsub) {
+			wait := time.NewTimer(f.Warmup)
+			defer wait.Stop()
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				return
+			}
+			if err := act(ctx); err != nil && ctx.Err() == nil {
+				f.failures.add(fmt.Sprintf("hostile loads that broke off: %v", err), 1)
+			}
+		}
+	}
+	return runPubsub(ctx, plan.Options, p)
+}
+
+// beside measures the tickers beside one load, and before that once more without when the last time is long ago. It adds what went wrong with
+// the ticks to out.
+func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *Report) (*Beside, error) {
+	without := out
+	if again {
+		var err error
+		if without, err = plan.tick(ctx, nil); err != nil {
+			return nil, err
+		}
+		out.addVerified(a.name+", before", without)
+	}
+	b := &Beside{Name: a.name, OK: true, Without: without.Latency.P999}
+	k := &attacker{run: newRun(plan.Options), plan: plan}
+	defer k.leave()
+	act, done, err := a.prepare(ctx, k)
+	if err != nil {
+		b.Skipped = unwrapConnect(err).Error()
+		return b, nil
+	}
+	with, err := plan.tick(ctx, act)
+	if err != nil {
+		return nil, err
+	}
+	out.addVerified(a.name, with)
+	b.Done = done
+	b.P50, b.P99, b.P999, b.Max = with.Latency.P50, with.Latency.P99, with.Latency.P999, with.Latency.Max
+	b.Ratio = judge.Round3(max(b.P999, stallFloor) / max(b.Without, stallFloor))
+	b.OK = b.Ratio <= stallMax
+	if with.Router != nil {
+		b.RSS = with.peakRSS()
+	}
+	return b, nil
+}
+
+// addVerified adds the counts and failures of another run.
+func (r *Report) addVerified(name string, other *Report) {
+	r.Verified.Expected += other.Verified.Expected
+	r.Verified.Received += other.Verified.Received
+	for what, n := range other.Verified.Failures {
+		r.fail(name+": "+what, n)
+	}
+}
+
+// Stalled lists the hostile loads that made the tickers wait too long.
+func (r *Report) Stalled() (names []string) {
+	for i := range r.Hostile {
+		if b := &r.Hostile[i]; !b.OK {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
+
+// printHostile shows what the tickers had beside each hostile load.
+func (r *Report) printHostile(w io.Writer) {
+	if r.Hostile == nil {
+		return
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprint(tab, "beside\twithout: p99.9\tp50\tp99\tp99.9\tmax\tratio\trouter\tdone\n")
+	for i := range r.Hostile {
+		b := &r.Hostile[i]
+		if b.Skipped != "" {
+			fmt.Fprintf(tab, "%s\t\t\t\t\t\t\t\tskipped: %s\n", b.Name, b.Skipped)
+			continue
+		}
+		verdict := judge.Times(b.Ratio)
+		if !b.OK {
+			verdict += " STALLED"
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, judge.Micros(b.Without),
+			judge.Micros(b.P50), judge.Micros(b.P99), judge.Micros(b.P999), judge.Micros(b.Max), verdict, judge.Bytes(float64(b.RSS)), b.Done)
+	}
+	tab.Flush()
+}

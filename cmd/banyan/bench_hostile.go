@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"banyan/bench/load"
+)
+
+func newBenchHostile() *cobra.Command {
+	var l loadFlags
+	var plan load.HostilePlan
+	cmd := &cobra.Command{
+		Use:   "hostile",
+		Short: "One client against the others: how long it can make them wait",
+		Long: "Clients that publish and receive one event every millisecond each, first alone and then beside one hostile load after the other: very large\n" +
+			"publishes to mixed serializers, very many patterns, sessions that leave with a million subscriptions or open calls, unfinished messages, a\n" +
+			"batch of 16 MiB, long exclude lists, bursts of calls. The router is looked at from outside only. Takes --duration for each, and the time to\n" +
+			"set it up.\n\n" +
+			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1 ms at least), or an event was lost.",
+		Example: "  banyan bench hostile\n  banyan bench hostile --only patterns --duration 10s",
+		Args:    cobra.NoArgs,
+		RunE:    of(&l, &plan, &plan.Options, load.Hostile),
+	}
+	l.flags(cmd, "sender")
+	l.without(cmd, "inflight", "syscalls")
+	redefault(cmd, "duration", "2s")
+	redefault(cmd, "rate", "4000")
+	cmd.Flags().Lookup("rate").Usage = "events per second of all tickers"
+	f := cmd.Flags()
+	f.IntVar(&plan.Tickers, "tickers", 4, "clients that publish, and as many that receive")
+	f.IntVar(&plan.Many, "many", 1_000_000, "subscriptions or open calls that a hostile client tries to get")
+	f.IntVar(&plan.Bytes, "bytes", 15<<20, "bytes of a hostile message")
+	f.StringVar(&plan.Only, "only", "", "run only the loads that have this text in their names")
+	return cmd
+}
