@@ -2,11 +2,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -29,23 +26,6 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		return exitOK
 	}
 	return explain(errs, cmd, err)
-}
-
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second one ends the process at
-// once: signals have their default meaning again before anybody can learn of the first.
-func untilSignal() (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-		case <-ctx.Done():
-		}
-		signal.Stop(signals)
-		cancel()
-	}()
-	return ctx, cancel
 }
 
 func newRoot() *cobra.Command {

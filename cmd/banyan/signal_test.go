@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"banyan/bench/client"
 	"banyan/codec"
@@ -132,4 +138,131 @@ func TestSecondSignal(t *testing.T) {
 	if status, ok := exit.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
 		t.Errorf("the router ended with %v, not by the second signal", err)
 	}
+}
+
+// TestStopBounded: clients that neither read nor answer make a stop neither longer than --shutdown-timeout nor a failure.
+func TestStopBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags []string
+		limit time.Duration
+	}{
+		"default": {nil, 8 * time.Second},
+		"flag":    {[]string{"--shutdown-timeout", "1s"}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startServe(t, nil, c.flags...)
+			p.deafen()
+			p.join() // does not answer GOODBYE
+			p.signal(syscall.SIGTERM)
+			p.ends(c.limit)
+			if _, err := os.Stat(p.path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the socket's file is still there: %v", err)
+			}
+		})
+	}
+}
+
+// deafen joins with a client that has subscribed and does not read, and publishes until the router holds some of it.
+func (p *serveProcess) deafen() {
+	p.t.Helper()
+	deaf := p.join()
+	if err := deaf.QueueMessage(&codec.Message{Type: codec.Subscribe, Format: deaf.Serializer(), Request: 1, URI: []byte("com.flood")}); err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := deaf.Receive(); err != nil { // SUBSCRIBED
+		p.t.Fatal(err)
+	}
+	s, err := client.Dial(p.t.Context(), "unix:"+p.path, client.Options{Realm: "realm1"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer s.Close()
+	for range 8 {
+		v := client.Values{Args: []any{strings.Repeat("x", 1<<20)}}
+		if _, err := s.Publish(p.t.Context(), "com.flood", map[string]any{"acknowledge": true}, v); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// TestHangupSignal: SIGHUP without a terminal is a log line and nothing else, twice; the router goes on and stops later in good order.
+func TestHangupSignal(t *testing.T) {
+	reader, writer := smallPipe(t)
+	p := startServe(t, func(c *exec.Cmd) { c.Stderr = writer })
+	reader.SetReadDeadline(time.Now().Add(patience))
+	lines := bufio.NewScanner(reader)
+	c := p.join()
+	for range 2 {
+		p.signal(syscall.SIGHUP)
+		for {
+			if !lines.Scan() {
+				t.Fatalf("no line about SIGHUP: %v", lines.Err())
+			}
+			if strings.Contains(lines.Text(), "SIGHUP: there is no configuration to reload") {
+				break
+			}
+		}
+	}
+	p.join().Abandon()
+	p.signal(syscall.SIGTERM)
+	goodbye(t, c)
+	c.Abandon()
+	p.ends(time.Second)
+}
+
+// TestNohup: a SIGHUP that the parent had ignored stays ignored.
+func TestNohup(t *testing.T) {
+	p := startServe(t, func(c *exec.Cmd) {
+		c.Path, c.Args = "/bin/sh", append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`}, c.Args...)
+	})
+	c := p.join()
+	p.signal(syscall.SIGHUP)
+	p.join().Abandon()
+	p.signal(syscall.SIGTERM)
+	goodbye(t, c)
+	c.Abandon()
+	p.ends(time.Second)
+}
+
+// TestTerminalEnds: at the end of its terminal the router stops as at SIGTERM, with GOODBYE and exit code 0.
+func TestTerminalEnds(t *testing.T) {
+	terminal, shell := openTerminal(t)
+	p := startServe(t, func(c *exec.Cmd) {
+		c.Stdin, c.Stdout, c.Stderr = shell, shell, shell
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	})
+	shell.Close()
+	c := p.join()
+	p.signal(syscall.SIGHUP) // the terminal is there: no reason to stop
+	p.join().Abandon()
+	terminal.Close() // the kernel sends SIGHUP
+	goodbye(t, c)
+	p.signal(syscall.SIGHUP) // as a shell does
+	c.Abandon()
+	p.ends(time.Second)
+}
+
+// openTerminal makes a pseudo terminal: the end that a terminal emulator holds, and the one that programs do.
+func openTerminal(t *testing.T) (emulator, programs *os.File) {
+	t.Helper()
+	emulator, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { emulator.Close() })
+	fd := int(emulator.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { programs.Close() })
+	return emulator, programs
 }

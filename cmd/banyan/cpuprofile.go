@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"runtime/pprof"
+)
+
+// profileRateDefault is the rate of package pprof.
+const profileRateDefault = 100
+
+// startProfile begins a CPU profile and returns what ends it; without a file both do nothing.
+func startProfile(file string, rate int) (end func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if rate != profileRateDefault {
+		// The first to set the rate wins. The runtime complains on stderr when pprof sets its own next, and that is all it does.
+		runtime.SetCPUProfileRate(rate)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
+}
