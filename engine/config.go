@@ -27,6 +27,8 @@ type Config struct {
 	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock". Each
 	// speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most 64.
 	Listen []string
+	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and group of the process.
+	UnixFiles map[string]UnixFile
 	// Loops is the number of event loops; default GOMAXPROCS, at most 64. GOMAXPROCS itself is the caller's business; it should
 	// be the same number, one more if Dedicated.
 	Loops int

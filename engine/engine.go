@@ -128,6 +128,9 @@ func (e *Engine) Addrs() []net.Addr {
 	return addrs
 }
 
+// ConnectionsMax returns how many connections may be open at once: Config.ConnectionsMax, or what the limit of open files allows.
+func (e *Engine) ConnectionsMax() int { return e.cfg.ConnectionsMax }
+
 // Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
 func (e *Engine) Start() error {
 	e.mu.Lock()

@@ -4,19 +4,13 @@ package engine
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	"github.com/panjf2000/gnet/v2/pkg/socket"
 	"golang.org/x/sys/unix"
 
 	"banyan/engine/port"
@@ -25,11 +19,8 @@ import (
 // A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
 // kernel thinks (but see vacancies); the others find theirs among their arrivals. Owned by loop once the engine runs.
 type listener struct {
-	fd      int
-	addr    net.Addr
-	network string // "tcp" or "unix"
-	path    string // of a Unix socket, to be removed at the end
-	engine  *Engine
+	bound
+	engine *Engine
 
 	pause    time.Duration // back-off after the process ran out of descriptors
 	timer    port.Timer
@@ -45,82 +36,18 @@ const (
 	acceptPauseMax = time.Second
 	// refusalsMax is how many connections over the limit may wait to be told so; beyond that they are closed without a word.
 	refusalsMax = 32
-
-	keepAliveIdle     = 60 // s without traffic before TCP asks
-	keepAliveInterval = 15 // s between questions
-	keepAliveCount    = 4  // unanswered questions that end the connection
 )
 
 // listen binds one address of Config.Listen.
 func listen(e *Engine, address string) (*listener, error) {
-	ls := &listener{fd: -1, network: "tcp", engine: e}
-	target := address
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		ls.network, ls.path, target = "unix", path, path
-		if err := removeStale(path); err != nil {
-			return nil, err
-		}
-	}
-	nl, err := net.Listen(ls.network, target)
+	b, err := bind(address, e.cfg.UnixFiles[address])
 	if err != nil {
-		return nil, listenError(address, err)
+		return nil, err
 	}
-	defer nl.Close() // the duplicate below stays
-	if ul, ok := nl.(*net.UnixListener); ok {
-		ul.SetUnlinkOnClose(false)
+	if b.refused != nil {
+		e.cfg.Log.Warn("the system refused a socket option; connections work without it", "address", b.addr, "cause", b.refused)
 	}
-	ls.addr = nl.Addr()
-	raw, err := nl.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
-	}
-	var inner error
-	err = raw.Control(func(fd uintptr) { ls.fd, inner = socket.Dup(int(fd)) })
-	if err = errors.Join(err, inner); err != nil {
-		return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
-	}
-	if ls.network == "tcp" {
-		// Accepted sockets inherit both.
-		err = errors.Join(socket.SetNoDelay(ls.fd, 1), socket.SetKeepAlive(ls.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount))
-		if err != nil {
-			_ = unix.Close(ls.fd)
-			return nil, fmt.Errorf("engine: listen on %s: %w", address, err)
-		}
-	}
-	return ls, nil
-}
-
-// listenError says what can be done about err.
-func listenError(address string, err error) error {
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("engine: %s is in use by another program; stop it or choose another address with --listen: %w", address, err)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("engine: not permitted to listen on %s; choose a port above 1023 or a writable directory with --listen: %w", address, err)
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("engine: %s is no address of this machine; choose another with --listen: %w", address, err)
-	}
-	return fmt.Errorf("engine: cannot listen on %q (wanted HOST:PORT or unix:PATH, see --listen): %w", address, err)
-}
-
-// removeStale removes the socket file of a program that is gone. Anything else at that path is left alone.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil // net.Listen will say what is wrong, if anything
-	}
-	probe, err := net.Dial("unix", path)
-	if err == nil {
-		_ = probe.Close()
-		return fmt.Errorf("engine: %s is in use by another program; stop it or choose another address with --listen", path)
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return nil
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("engine: stale socket: %w", err)
-	}
-	return nil
+	return &listener{bound: b, engine: e}, nil
 }
 
 // attach makes l accept for ls. Before the loop runs, or on it.
@@ -142,10 +69,7 @@ func (ls *listener) close(l *loop) {
 		}
 		delete(l.listeners, ls.fd)
 	}
-	_ = unix.Close(ls.fd)
-	if ls.path != "" {
-		_ = os.Remove(ls.path)
-	}
+	ls.unbind()
 }
 
 // accept takes what waits, up to a bound.
