@@ -3,12 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// announce tells where to connect and what to try next.
-func (c *serveConfig) announce(w io.Writer, addrs []net.Addr) {
+// announce tells where to connect, who may, and what to try next.
+func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int) {
 	fmt.Fprintf(w, "banyan %s\n", buildName())
 	flags := ""
 	for i, a := range addrs {
@@ -25,15 +28,34 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr) {
 			flags = " --url ws://" + host + "/ws"
 		}
 	}
-	who := "anonymous clients of this machine may do everything"
-	if c.anonymous == "anywhere" {
-		who = "ANYBODY who reaches the port may do everything"
-	}
-	fmt.Fprintf(w, "  realms     %s   (%s)\n", strings.Join(c.realms, ", "), who)
+	fmt.Fprintf(w, "  realms     %s\n  anonymous  %s\n", strings.Join(c.realms, ", "), whoMayJoin[c.anonymous])
+	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
 	if c.realms[0] != defaultRealm {
 		flags += " --realm " + c.realms[0]
 	}
 	fmt.Fprintf(w, "\n  next, in another terminal:\n    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n", flags, flags)
+}
+
+// whoMayJoin says in words what the values of --anonymous mean.
+var whoMayJoin = map[string]string{
+	"local":    "clients of this machine may do everything, and so may whoever a proxy here forwards without saying so in a header",
+	"anywhere": "ANYBODY who reaches the port may do everything",
+}
+
+// connectionsFew is how many connections are fewer than anybody expects of a router.
+const connectionsFew = 1000
+
+// warnOfFiles warns when the limit of open files allows few connections, or fewer than the flag.
+func (c *serveConfig) warnOfFiles(log *slog.Logger, connectionsMax int) {
+	const try = "raise the limit of open files: ulimit -n, or LimitNOFILE= of systemd"
+	asked := c.engine.ConnectionsMax
+	if asked == 0 && connectionsMax < connectionsFew {
+		log.Warn("few connections are possible", "connections", connectionsMax, "try", try)
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && uint64(asked) > files.Cur {
+		log.Warn("--connections-max is more than the limit of open files allows", "connections-max", asked, "files", files.Cur, "try", try)
+	}
 }
 
 // reachable is the address to type: an unspecified one is reached by loopback.

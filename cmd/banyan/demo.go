@@ -69,8 +69,8 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context, errs io.Writer) error {
-	c := serveConfig{listen: []string{"127.0.0.1:8080"}, realms: []string{defaultRealm}, logLevel: "warn", anonymous: "local", slowConsumer: "disconnect"}
-	log, err := newLog(errs, c.logLevel)
+	c := newServeConfig()
+	log, err := newLog(errs, "warn")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"banyan/bench/client"
 	"banyan/bench/load"
 	"banyan/codec"
+	"banyan/engine"
 )
 
 // Exit codes; promised to scripts.
@@ -84,6 +85,7 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		connect *client.ConnectError
 		abort   *client.AbortError
 		answer  *client.Error
+		listen  *engine.ListenError
 	)
 	switch {
 	case errors.As(err, &hinted):
@@ -95,6 +97,8 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		return printError(w, &hintedError{code: exitUsage, what: usage.Error(), try: cmd.CommandPath() + " --help"})
 	case errors.As(err, &connect):
 		return printError(w, explainConnect(connect))
+	case errors.As(err, &listen):
+		return printError(w, &hintedError{code: exitFailed, what: "cannot listen on " + listen.Address, why: errors.New(listen.Reason), try: listen.Try})
 	case errors.As(err, &abort):
 		return printError(w, &hintedError{code: exitFailed, what: "cannot join the realm", why: abort, try: abortHint(abort)})
 	case errors.As(err, &answer):

@@ -37,6 +37,7 @@ func newRoot() *cobra.Command {
   banyan sub com.example.hello         wait for events
   banyan pub com.example.hello hi      publish one
   banyan bench fanout                  load a router and verify every event`,
+		Version:       buildName(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -44,6 +45,7 @@ func newRoot() *cobra.Command {
 			return cmd.Help()
 		},
 	}
+	root.SetVersionTemplate("banyan {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddGroup(
 		&cobra.Group{ID: "router", Title: "The router:"},

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"banyan/engine"
@@ -24,58 +25,77 @@ type router struct {
 // stopTimeout is how long a stop takes at most unless a flag says otherwise. Process managers kill after 10 s.
 const stopTimeout = 8 * time.Second
 
-// start checks the flags, binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
+// start binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
 func (c *serveConfig) start(log *slog.Logger, dedicated bool) (*router, error) {
-	if c.loops < 0 || c.loops > 64 {
-		return nil, usagef("--loops %d: must be 1 to 64, or 0", c.loops)
+	ec, rc, err := c.configs(log)
+	if err != nil {
+		return nil, err
 	}
-	if c.cpuProfile != "" && (c.profileRate < 1 || c.profileRate > 500) {
-		return nil, usagef("--cpu-profile-rate %d: must be 1 to 500", c.profileRate)
-	}
-	loops := c.loops
-	if loops == 0 {
-		loops = min(runtime.GOMAXPROCS(0), 64)
-	}
-	if c.anonymous != "local" && c.anonymous != "anywhere" {
-		return nil, usagef("--anonymous %q: use local or anywhere", c.anonymous)
-	}
-	if c.shutdownTimeout < 0 {
-		return nil, usagef("--shutdown-timeout %v: must not be negative", c.shutdownTimeout)
-	}
-	policy := engine.Disconnect
-	switch c.slowConsumer {
-	case "disconnect":
-	case "drop-newest":
-		policy = engine.DropNewest
-	default:
-		return nil, usagef("--slow-consumer %q: use disconnect or drop-newest", c.slowConsumer)
-	}
-	rc := realm.Config{Agent: "Banyan " + version, Loops: loops, Log: log}
-	for _, uri := range c.realms {
-		rc.Realms = append(rc.Realms, realm.RealmConfig{
-			URI: uri, AnonymousAnywhere: c.anonymous == "anywhere", StrictURIs: c.strictURIs,
-		})
-	}
+	ec.Dedicated = dedicated
 	realms, err := realm.New(rc)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	e, err := engine.New(engine.Config{
-		Dedicated: dedicated,
-		Listen:    c.listen, Loops: loops, MessageBytesMax: int(c.messageBytes), BacklogBytesMax: int(c.backlogBytes),
-		SlowConsumer: policy, Origins: c.origins, ConnectionsMax: c.connections, Page: page, Log: log,
-	}, realms.Open)
+	e, err := engine.New(ec, realms.Open)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen: %w", err)
+		return nil, err
 	}
 	if dedicated {
-		runtime.GOMAXPROCS(loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
+		runtime.GOMAXPROCS(ec.Loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
 	}
 	if err := e.Start(); err != nil {
 		return nil, err
 	}
 	return &router{engine: e, realms: realms, log: log, grace: c.shutdownTimeout}, nil
 }
+
+// configs joins what the flags say.
+func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, error) {
+	e, r := c.engine, c.limits
+	if e.Loops == 0 {
+		e.Loops = min(runtime.GOMAXPROCS(0), loopsMax)
+	}
+	r.Loops = e.Loops
+	e.Log, r.Log = log, log
+	e.Page = page
+	r.Agent = "Banyan " + version
+	e.CreditBytes = int64(c.creditBytes)
+	e.PingInterval = c.pingInterval
+	if c.pingInterval == 0 {
+		e.PingInterval = -1
+	}
+	if c.slowConsumer == "drop-newest" {
+		e.SlowConsumer = engine.DropNewest
+	}
+	e.UnixFiles = map[string]engine.UnixFile{}
+	for _, text := range c.listen {
+		l, err := parseListen(text)
+		if err != nil {
+			return e, r, usagef("--listen %s: %v", text, err)
+		}
+		if slices.Contains(e.Listen, l.address) && !strings.HasSuffix(l.address, ":0") {
+			return e, r, usagef("--listen %s is given twice", l.address)
+		}
+		e.Listen = append(e.Listen, l.address)
+		e.UnixFiles[l.address] = l.file
+	}
+	for _, uri := range c.realms {
+		if len(uri) > r.URIBytesMax {
+			return e, r, usagef("--realm %s is longer than --uri-bytes-max %d", uri, r.URIBytesMax)
+		}
+		rc := c.realm
+		rc.URI = uri
+		rc.AnonymousAnywhere = c.anonymous == "anywhere"
+		r.Realms = append(r.Realms, rc)
+	}
+	if len(r.Realms) > r.RealmsMax {
+		return e, r, usagef("--realms-max %d: there are %d realms already", r.RealmsMax, len(r.Realms))
+	}
+	return e, r, nil
+}
+
+// loopsMax is how many loops an engine may have.
+const loopsMax = 64
 
 // stop says goodbye to every session and ends the loops. Clients that do not read or do not answer are waited for until a sixteenth of the grace
 // is left, for everything else; then their connections are closed. That is no error: more cannot be done.

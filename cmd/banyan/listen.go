@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"banyan/engine"
+)
+
+// A listenSpec is one value of --listen: ADDRESS[,KEY=VALUE…].
+type listenSpec struct {
+	address string
+	file    engine.UnixFile
+}
+
+// parseListen reads one value of --listen.
+func parseListen(text string) (listenSpec, error) {
+	address, rest, some := strings.Cut(text, ",")
+	s := listenSpec{address: address}
+	network, target, err := engine.ParseAddress(address)
+	var refused *engine.ListenError
+	if errors.As(err, &refused) {
+		return s, fmt.Errorf("%s; %s", refused.Reason, refused.Try)
+	}
+	hasFile := network == "unix" && !strings.HasPrefix(target, "@")
+	for some {
+		var option string
+		option, rest, some = strings.Cut(rest, ",")
+		key, value, _ := strings.Cut(option, "=")
+		switch key {
+		case "mode", "owner", "group":
+		default:
+			return s, fmt.Errorf("there is no option %q; behind the address, separated by commas, are possible: mode=, owner= and group=", key)
+		}
+		if !hasFile {
+			return s, fmt.Errorf("%s= is for the file of a Unix socket", key)
+		}
+		if err := s.setFile(key, value); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s *listenSpec) setFile(key, value string) error {
+	if key == "mode" {
+		mode, err := strconv.ParseUint(value, 8, 32)
+		if err != nil || mode < 1 || mode > 0o777 {
+			return fmt.Errorf("mode=%s: use permission bits in octal, such as 0660", value)
+		}
+		s.file.Mode = fs.FileMode(mode)
+		return nil
+	}
+	id, err := strconv.Atoi(value)
+	if err != nil {
+		if id, err = lookUp(key, value); err != nil {
+			return fmt.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	if id < 0 {
+		return fmt.Errorf("%s=%s: use a name or a number of at least 0", key, value)
+	}
+	if key == "owner" {
+		s.file.User = id
+	} else {
+		s.file.Group = id
+	}
+	return nil
+}
+
+// lookUp finds the id of a user or a group.
+func lookUp(key, name string) (int, error) {
+	if key == "owner" {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return 0, errors.New("this machine knows no such user")
+		}
+		return strconv.Atoi(u.Uid)
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, errors.New("this machine knows no such group")
+	}
+	return strconv.Atoi(g.Gid)
+}

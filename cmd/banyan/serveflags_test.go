@@ -1,0 +1,527 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// parseServe reads flags of serve.
+func parseServe(flags ...string) (*serveConfig, error) {
+	c := &serveConfig{}
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	for _, g := range c.flags() {
+		set.AddFlagSet(g.FlagSet)
+	}
+	return c, set.Parse(flags)
+}
+
+// startFlags starts a router of two loops with these flags, on a free port and a Unix socket.
+func startFlags(t *testing.T, flags ...string) *testRouter {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "b.sock")
+	c, err := parseServe(append([]string{"--loops", "2", "--listen", "127.0.0.1:0", "--listen", "unix:" + path}, flags...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.start(slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &testRouter{router: r, tcp: r.engine.Addrs()[0].String(), unix: path}
+}
+
+// A talk is a client that writes JSON by hand.
+type talk struct {
+	*client.Conn
+	t *testing.T
+}
+
+func (r *testRouter) talk(t *testing.T) *talk {
+	t.Helper()
+	c := r.connect(t, wire{scheme: "ws", options: client.Options{Serializer: codec.JSON}})
+	t.Cleanup(func() { c.Abandon() })
+	c.SetReadDeadline(time.Now().Add(patience))
+	return &talk{c, t}
+}
+
+// hello joins realm1 with all roles.
+func (k *talk) hello() *talk {
+	k.t.Helper()
+	k.says(`[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]`, "[2,")
+	return k
+}
+
+// says sends a message and wants an answer that begins so, or contains the URI that is wanted.
+func (k *talk) says(message, want string) {
+	k.t.Helper()
+	k.Queue([]byte(message))
+	answer, err := k.Receive()
+	if err != nil {
+		k.t.Fatalf("%s: %v, want %s", message, err, want)
+	}
+	if strings.HasPrefix(want, "[") && !bytes.HasPrefix(answer, []byte(want)) || !bytes.Contains(answer, []byte(want)) {
+		k.t.Errorf("%s: got %s, want %s", message, answer, want)
+	}
+}
+
+// closed waits for the end of the connection and returns its close code.
+func (k *talk) closed() (code int) {
+	k.t.Helper()
+	for {
+		_, err := k.Receive()
+		var end *client.CloseError
+		switch {
+		case errors.As(err, &end):
+			return end.Code
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			k.t.Fatal("the connection stays open")
+		case err != nil:
+			return 0
+		}
+	}
+}
+
+// TestServeRules: every rule and count that a flag sets is seen by a client, at the bound and one beyond, and is off without the flag.
+func TestServeRules(t *testing.T) {
+	const forbidden = "wamp.error.option_disallowed.disclose_me"
+	for _, c := range []struct {
+		flag  string
+		with  [][2]string // message, answer
+		plain [][2]string
+	}{
+		{
+			"--strict-uris",
+			[][2]string{{`[32,1,{},"com.example_1"]`, "[33,1,"}, {`[32,2,{},"com.Example"]`, "wamp.error.invalid_uri"}, {`[16,3,{"acknowledge":true},"com.Example"]`, "wamp.error.invalid_uri"}, {`[64,4,{},"com.Example"]`, "wamp.error.invalid_uri"}},
+			[][2]string{{`[32,1,{},"com.Example"]`, "[33,1,"}},
+		},
+		{
+			"--strict-request-ids",
+			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,3,{},"com.b"]`, "wamp.error.protocol_violation"}},
+			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,3,{},"com.b"]`, "[33,3,"}},
+		},
+		{
+			"--forbid-disclosure",
+			[][2]string{{`[16,1,{"acknowledge":true,"disclose_me":true},"com.a"]`, forbidden}},
+			[][2]string{{`[16,1,{"acknowledge":true,"disclose_me":true},"com.a"]`, "[17,1,"}},
+		},
+		{
+			"--subscriptions-max=2",
+			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,2,{},"com.b"]`, "[33,2,"}, {`[32,3,{},"com.c"]`, "wamp.error.option_not_allowed"}},
+			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,2,{},"com.b"]`, "[33,2,"}, {`[32,3,{},"com.c"]`, "[33,3,"}},
+		},
+		{
+			"--registrations-max=2",
+			[][2]string{{`[64,1,{},"com.a"]`, "[65,1,"}, {`[64,2,{},"com.b"]`, "[65,2,"}, {`[64,3,{},"com.c"]`, "wamp.error.option_not_allowed"}},
+			[][2]string{{`[64,1,{},"com.a"]`, "[65,1,"}, {`[64,2,{},"com.b"]`, "[65,2,"}, {`[64,3,{},"com.c"]`, "[65,3,"}},
+		},
+		{
+			"--uri-bytes-max=12",
+			[][2]string{{`[32,1,{},"com.12345678"]`, "[33,1,"}, {`[32,2,{},"com.123456789"]`, "wamp.error.invalid_uri"}},
+			[][2]string{{`[32,2,{},"com.123456789"]`, "[33,2,"}},
+		},
+	} {
+		t.Run(c.flag, func(t *testing.T) {
+			for _, way := range []struct {
+				flags []string
+				talk  [][2]string
+			}{{[]string{c.flag}, c.with}, {nil, c.plain}} {
+				k := startFlags(t, way.flags...).talk(t).hello()
+				for _, m := range way.talk {
+					k.says(m[0], m[1])
+				}
+			}
+		})
+	}
+}
+
+// TestServeCallsMax: the second open call of a session is refused, and once more after the first was answered.
+func TestServeCallsMax(t *testing.T) {
+	r := startFlags(t, "--calls-max", "1")
+	callee := r.talk(t).hello()
+	callee.says(`[64,1,{},"com.a"]`, "[65,1,")
+	caller := r.talk(t).hello()
+	for i := range 2 {
+		first, second := 2*i+1, 2*i+2
+		caller.Queue(fmt.Appendf(nil, `[48,%d,{},"com.a"]`, first))
+		caller.says(fmt.Sprintf(`[48,%d,{},"com.a"]`, second), fmt.Sprintf("[8,48,%d,{", second))
+		callee.says(fmt.Sprintf(`[70,%d,{}]`, i+1), "[68,") // the answer precedes what it answers: the invocation is on its way
+		if answer, err := caller.Receive(); err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "[50,%d,", first)) {
+			t.Fatalf("%s, %v", answer, err)
+		}
+	}
+}
+
+// TestServeRoles: with --enforce-roles, who has not announced a role ends when acting in it.
+func TestServeRoles(t *testing.T) {
+	for flag, want := range map[string]string{"--enforce-roles": "wamp.error.protocol_violation", "--enforce-roles=false": "[17,1,"} {
+		k := startFlags(t, flag).talk(t)
+		k.says(`[1,"realm1",{"roles":{"subscriber":{}}}]`, "[2,")
+		k.says(`[16,1,{"acknowledge":true},"com.a"]`, want)
+	}
+}
+
+// TestServeRealms: --realm, --auto-create-realms and --realms-max.
+func TestServeRealms(t *testing.T) {
+	join := func(r *testRouter, name, want string) {
+		t.Helper()
+		r.talk(t).says(`[1,"`+name+`",{"roles":{"caller":{}}}]`, want)
+	}
+	fixed := startFlags(t, "--realm", "one", "--realm", "two")
+	join(fixed, "one", "[2,")
+	join(fixed, "two", "[2,")
+	join(fixed, "realm1", "wamp.error.no_such_realm") // the default is replaced
+	made := startFlags(t, "--auto-create-realms", "--realms-max", "2")
+	join(made, "realm1", "[2,")
+	join(made, "another", "[2,")
+	join(made, "third", "wamp.error.no_such_realm")
+	join(made, "another", "[2,")
+}
+
+// TestServeTimeouts: the handshake, HELLO, the answer to GOODBYE, and pings.
+func TestServeTimeouts(t *testing.T) {
+	t.Run("handshake", func(t *testing.T) {
+		r := startFlags(t, "--handshake-timeout", "50ms")
+		nc, err := net.Dial("tcp", r.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetReadDeadline(time.Now().Add(patience / 4)) // below the default
+		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("hello", func(t *testing.T) {
+		k := startFlags(t, "--hello-timeout", "50ms").talk(t)
+		k.SetReadDeadline(time.Now().Add(patience / 4))
+		if code := k.closed(); code != 1008 {
+			t.Errorf("close code %d", code)
+		}
+	})
+	t.Run("goodbye", func(t *testing.T) {
+		r := startFlags(t, "--goodbye-timeout", "50ms")
+		k := r.talk(t).hello()
+		begin := time.Now()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took > 2*time.Second { // 5 s by default
+			t.Errorf("the stop took %v", took)
+		}
+		if code := k.closed(); code != 1001 {
+			t.Errorf("close code %d", code)
+		}
+	})
+	t.Run("ping", func(t *testing.T) {
+		begin := time.Now()
+		upgrade(t, startFlags(t, "--ping-interval", "40ms"), "").expectPing(t)
+		if took := time.Since(begin); took < 40*time.Millisecond {
+			t.Errorf("a ping after %v", took)
+		}
+		silent := upgrade(t, startFlags(t, "--ping-interval", "0"), "")
+		silent.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("without pings came something: %v", err)
+		}
+	})
+	t.Run("default", func(t *testing.T) {
+		if c := newServeConfig(); c.pingInterval != 25*time.Second || c.shutdownTimeout != 8*time.Second {
+			t.Errorf("pings every %v, a stop takes %v", c.pingInterval, c.shutdownTimeout)
+		}
+	})
+}
+
+// An upgraded is the raw stream behind a WebSocket handshake.
+type upgraded struct {
+	net.Conn
+	status string
+}
+
+// upgrade sends a handshake and reads the head of the answer.
+func upgrade(t *testing.T, r *testRouter, origin string) *upgraded {
+	t.Helper()
+	nc, err := net.Dial("tcp", r.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(patience))
+	if origin != "" {
+		origin = "Origin: " + origin + "\r\n"
+	}
+	fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n%s\r\n", r.tcp, origin)
+	var head []byte
+	one := make([]byte, 1)
+	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+		if _, err := nc.Read(one); err != nil {
+			t.Fatalf("%v after %q", err, head)
+		}
+		head = append(head, one...)
+	}
+	_, rest, _ := strings.Cut(string(head), " ")
+	return &upgraded{nc, rest[:3]}
+}
+
+func (u *upgraded) expectPing(t *testing.T) {
+	t.Helper()
+	var b [1]byte
+	if _, err := u.Read(b[:]); err != nil || b[0] != 0x89 {
+		t.Fatalf("%x, %v, want a ping", b, err)
+	}
+}
+
+// TestServeOrigins: what --origin allows, by host, host and port, or in full.
+func TestServeOrigins(t *testing.T) {
+	some := startFlags(t, "--origin", "app.example.org", "--origin", "https://full.example.org:8443", "--origin", "half.example.org:9000")
+	all := startFlags(t, "--origin", "*")
+	for _, c := range []struct {
+		r      *testRouter
+		origin string
+		want   string
+	}{
+		{some, "https://app.example.org", "101"},
+		{some, "http://app.example.org:1234", "101"},
+		{some, "https://full.example.org:8443", "101"},
+		{some, "https://full.example.org", "403"},
+		{some, "http://half.example.org:9000", "101"},
+		{some, "http://half.example.org", "403"},
+		{some, "https://evil.example.org", "403"},
+		{all, "https://evil.example.org", "101"},
+	} {
+		if got := upgrade(t, c.r, c.origin).status; got != c.want {
+			t.Errorf("%s: %s, want %s", c.origin, got, c.want)
+		}
+	}
+}
+
+// TestServeSizes: the longest message accepted and announced, and the smallest that RawSocket clients may accept.
+func TestServeSizes(t *testing.T) {
+	r := startFlags(t, "--message-bytes-max", "1KiB", "--peer-message-bytes-min", "2KiB")
+	k := r.talk(t).hello()
+	publish := func(n int) string { // of n bytes
+		m := `[16,1,{"acknowledge":true},"com.a",["` + `"]]`
+		return m[:len(m)-3] + strings.Repeat("x", n-len(m)) + m[len(m)-3:]
+	}
+	k.says(publish(1024), "[17,")
+	k.Queue([]byte(publish(1025)))
+	if code := k.closed(); code != 1009 && code != 1002 {
+		t.Errorf("after a message of 1025 bytes: close code %d", code)
+	}
+
+	for announced, want := range map[byte][4]byte{
+		0x11: {0x7F, 0x20, 0, 0}, // 1 KiB: error 2, the size is not acceptable
+		0x21: {0x7F, 0x11, 0, 0}, // 2 KiB: accepted, and the router announces 1 KiB
+	} {
+		nc, err := net.Dial("tcp", r.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(patience))
+		nc.Write([]byte{0x7F, announced, 0, 0})
+		var got [4]byte
+		if _, err := io.ReadFull(nc, got[:]); err != nil || got != want {
+			t.Errorf("announced %x: got %x, want %x (%v)", announced, got, want, err)
+		}
+	}
+}
+
+// TestServeConnectionsMax: one connection more is told so.
+func TestServeConnectionsMax(t *testing.T) {
+	r := startFlags(t, "--connections-max", "2")
+	if n := r.engine.ConnectionsMax(); n != 2 {
+		t.Errorf("the limit is %d", n)
+	}
+	r.talk(t).hello()
+	r.talk(t).hello()
+	if status := upgrade(t, r, "").status; status != "503" {
+		t.Errorf("the third got %s", status)
+	}
+}
+
+// TestServeSlowConsumer: at --backlog-bytes-max a client that does not read is disconnected, or its events are dropped.
+func TestServeSlowConsumer(t *testing.T) {
+	for policy, seen := range map[string]func(*testRouter) int64{
+		"disconnect":  func(r *testRouter) int64 { return r.engine.Stats().SlowConsumersClosed },
+		"drop-newest": func(r *testRouter) int64 { return r.engine.Stats().EventsDropped },
+	} {
+		r := startFlags(t, "--slow-consumer", policy, "--backlog-bytes-max", "64KiB")
+		r.flood(t, func() bool { return seen(r) > 0 })
+	}
+}
+
+// TestServeCredit: with little credit a publisher waits for other loops, with much it never does.
+func TestServeCredit(t *testing.T) {
+	for credit, wants := range map[string]bool{"1": true, "1GiB": false} {
+		r := startFlags(t, "--credit-bytes", credit)
+		subscribers := 0
+		for range 8 { // some on either loop
+			r.talk(t).hello().says(`[32,1,{},"com.a"]`, "[33,")
+			subscribers++
+		}
+		publisher := r.talk(t).hello()
+		for range 100 {
+			publisher.says(`[16,1,{"acknowledge":true},"com.a",["`+strings.Repeat("x", 1000)+`"]]`, "[17,")
+		}
+		if got := r.engine.Stats().ReadPauses > 0; got != wants {
+			t.Errorf("credit %s, %d subscribers: reading paused: %v", credit, subscribers, got)
+		}
+	}
+}
+
+// flood publishes to a subscriber that does not read until the condition holds, at most 16 MiB.
+func (r *testRouter) flood(t *testing.T, enough func() bool) {
+	t.Helper()
+	deaf := &talk{r.connect(t, wire{scheme: "ws+unix", options: client.Options{Serializer: codec.JSON}}), t} // the system holds little of it
+	t.Cleanup(func() { deaf.Abandon() })
+	deaf.hello().says(`[32,1,{},"com.flood"]`, "[33,")
+	s := r.join(t, wire{scheme: "unix", options: client.Options{}})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for n := 0; !enough(); n++ {
+		if n == 64 {
+			t.Fatal("16 MiB were not enough")
+		}
+		v := client.Values{Args: []any{strings.Repeat("x", 256<<10)}}
+		if _, err := s.Publish(ctx, "com.flood", map[string]any{"acknowledge": true}, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestServeUnixFile: mode and owner of a Unix socket's file.
+func TestServeUnixFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b.sock")
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	startFlags(t, "--listen", "unix:"+path+",mode=0606,owner="+me.Username+",group="+me.Gid)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o606 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// TestServeRefuses: values that cannot be meant are usage errors, which say what to write.
+func TestServeRefuses(t *testing.T) {
+	for _, c := range []struct{ flag, value, want string }{
+		{"listen", "", "HOST:PORT or unix:PATH"},
+		{"listen", "127.0.0.1", "HOST:PORT or unix:PATH"},
+		{"listen", "unix:", "path is missing"},
+		{"listen", "127.0.0.1:0,mode=0660", "file of a Unix socket"},
+		{"listen", "unix:@x,mode=0660", "file of a Unix socket"},
+		{"listen", "unix:/x,mode=0", "octal"},
+		{"listen", "unix:/x,mode=01777", "octal"},
+		{"listen", "unix:/x,mode=rw", "octal"},
+		{"listen", "unix:/x,owner=no such user", "knows no such user"},
+		{"listen", "unix:/x,group=-1", "at least 0"},
+		{"listen", "unix:/x,", "there is no option"},
+		{"listen", "unix:/x,y", "there is no option"},
+		{"origin", "https://app.example.org/", "ends with the host"},
+		{"origin", "*.example.org", "all origins or for nothing"},
+		{"origin", "https://app.example.org:443", "leave out port 443"},
+		{"origin", "http://app.example.org:80", "leave out port 80"},
+		{"origin", "https://", "no host"},
+		{"origin", "", "no host"},
+		{"origin", "://app", "no host"},
+		{"origin", "häuser.example", "xn--"},
+		{"origin", "user@app.example.org", "ends with the host"},
+		{"realm", "one,two", "repeat --realm"},
+		{"realm", "wamp.one", "reserved"},
+		{"realm", "wamp", "reserved"},
+		{"realm", "a\x07b", "control"},
+		{"realm", "a..b", "is a URI"},
+		{"realm", "", "is a URI"},
+		{"loops", "65", "from 0 to 64"},
+		{"loops", "-1", "from 0 to 64"},
+		{"connections-max", "-1", "from 0"},
+		{"message-bytes-max", "511", "from 512 to 16MiB"},
+		{"message-bytes-max", "16777217", "from 512 to 16MiB"},
+		{"peer-message-bytes-min", "511", "from 512"},
+		{"backlog-bytes-max", "65535", "at least 64KiB"},
+		{"uri-bytes-max", "0", "from 1"},
+		{"subscriptions-max", "0", "at least 1"},
+		{"calls-max", "many", "at least 1"},
+		{"hello-timeout", "0", "above 0"},
+		{"handshake-timeout", "25h", "at most 24h"},
+		{"ping-interval", "-1s", "above 0"},
+		{"shutdown-timeout", "10", "such as 500ms"},
+		{"slow-consumer", "wait", "disconnect or drop-newest"},
+		{"anonymous", "nobody", "local or anywhere"},
+		{"log-level", "loud", "debug, info, warn or error"},
+		{"cpu-profile-rate", "501", "from 1 to 500"},
+	} {
+		if _, err := parseServe("--" + c.flag + "=" + c.value); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--"+c.flag) {
+			t.Errorf("--%s=%q: %v, want %q", c.flag, c.value, err, c.want)
+		}
+	}
+	for flags, want := range map[string]string{
+		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":  "given twice",
+		"--listen unix:/x --listen unix:/x,mode=660": "given twice",
+		"--realm a --realm a":                        "given twice",
+		"--realm abc --uri-bytes-max 2":              "longer than --uri-bytes-max",
+		"--realm a --realm b --realms-max 1":         "2 realms already",
+	} {
+		c, err := parseServe(strings.Fields(flags)...)
+		if err == nil {
+			_, _, err = c.configs(nil)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", flags, err, want)
+		}
+	}
+	for _, ok := range []string{
+		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
+		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512", "--backlog-bytes-max=64KiB", "--ping-interval=0s",
+	} {
+		if _, err := parseServe(ok); err != nil {
+			t.Errorf("%s: %v", ok, err)
+		}
+	}
+}
+
+// TestServeHelp: every flag stands in the help under one of the titles.
+func TestServeHelp(t *testing.T) {
+	var out bytes.Buffer
+	if code := run([]string{"serve", "--help"}, nil, &out, &out); code != exitOK {
+		t.Fatal(code)
+	}
+	text := out.String()
+	for _, g := range (&serveConfig{}).flags() {
+		if !strings.Contains(text, g.title) {
+			t.Errorf("no title %q", g.title)
+		}
+		g.VisitAll(func(f *pflag.Flag) {
+			if strings.Count(text, "      --"+f.Name+" ") != 1 {
+				t.Errorf("--%s is not in the help once", f.Name)
+			}
+		})
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if len([]rune(line)) > 145 {
+			t.Errorf("a line of %d columns: %s", len(line), line)
+		}
+	}
+}
