@@ -12,7 +12,7 @@ import (
 func newPub() *cobra.Command {
 	var c connection
 	var kwargs, options string
-	var ack, includeMe, asJSON bool
+	var ack, asJSON bool
 	var count int
 	var every time.Duration
 	cmd := &cobra.Command{
@@ -39,9 +39,6 @@ func newPub() *cobra.Command {
 			}
 			if ack {
 				opts["acknowledge"] = true
-			}
-			if includeMe {
-				opts["exclude_me"] = false
 			}
 			ctx := cmd.Context()
 			s, err := c.dial(ctx)
@@ -83,7 +80,6 @@ func newPub() *cobra.Command {
 	f.StringVar(&kwargs, "kwargs", "", "keyword arguments, a JSON object")
 	f.StringVar(&options, "options", "", "further PUBLISH options, a JSON object")
 	f.BoolVar(&ack, "ack", false, "wait for the router's acknowledgement and print the publication id")
-	f.BoolVar(&includeMe, "include-me", false, "send exclude_me=false: own subscriptions get the event too")
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")
 	f.IntVar(&count, "count", 1, "publish this many times")
 	f.DurationVar(&every, "every", 0, "wait so long between publications")
