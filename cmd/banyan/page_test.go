@@ -25,12 +25,21 @@ func TestPage(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%s: status %d, want %d", path, resp.StatusCode, want)
 		}
+		if got := resp.Header.Get("Content-Security-Policy"); got != "frame-ancestors 'none'" {
+			t.Errorf("%s may be put into frames: %q", path, got)
+		}
 		if path != "/" {
 			continue
 		}
 		text := string(body)
 		if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || !strings.Contains(text, "</html>") {
 			t.Errorf("the page is %s, %d bytes", resp.Header.Get("Content-Type"), len(body))
+		}
+		if !strings.Contains(text, "location.pathname") {
+			t.Error("the page takes the WebSocket to be at /ws, whatever its own path is")
+		}
+		if strings.Contains(text, "\njoin(") {
+			t.Error("the page joins without being asked")
 		}
 		for _, foreign := range []string{"src=", "@import", "<link rel=\"stylesheet", "fetch(", "https://", "url(http"} {
 			if strings.Contains(text, foreign) {
