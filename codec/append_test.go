@@ -310,6 +310,13 @@ func TestErrorForwardFor(t *testing.T) {
 			}
 		}
 	}
+	tagged, err := decode(CBOR, []byte("\x85\x08\x18\x44\x01\xbf\x61a\xc1\xc1\x05\x6bforward_for\x9f\xff\x61b\x5f\x41x\xff\xff\x61u"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := AppendError(nil, JSON, Call, 1, &tagged.Options, tagged.URI, nil, 1000); err != nil || string(b) != `[8,48,1,{"a":5,"b":"\u0000eA=="},"u"]` {
+		t.Errorf("%s, %v", b, err)
+	}
 	m, err := decode(JSON, []byte(`[8,68,1,{"forward_for":[], "a" : 1,"forward\u005ffor":[],"b":2,"a":3},"u"]`))
 	if err != nil {
 		t.Fatal(err)

@@ -405,12 +405,12 @@ func TestDecodeTail(t *testing.T) {
 
 // SER-18, MSG-18: the last of duplicate keys wins, also when it is null.
 func TestDecodeDuplicates(t *testing.T) {
-	m, err := decode(JSON, []byte(`[48,1,{"disclose_me":false,"timeout":5,"disclose_me":true,"timeout":7,"progress":true,"progress":null,"rkey":"a","rkey":"b"},"a"]`))
+	m, err := decode(JSON, []byte(`[48,1,{"disclose_me":false,"timeout":5,"disclose_me":true,"receive_progress":true,"receive_progress":false,"timeout":7,"progress":true,"progress":null,"rkey":"a","rkey":"b"},"a"]`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &m.Options
-	if !o.Bool(KeyDiscloseMe, false) || o.Timeout != 7 || o.Has(KeyProgress) || !o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.Raw(KeyRkey)) != `"b"` {
+	if !o.Bool(KeyDiscloseMe, false) || o.Bool(KeyReceiveProgress, true) || o.Timeout != 7 || o.Has(KeyProgress) || !o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.Raw(KeyRkey)) != `"b"` {
 		t.Errorf("%+v", o)
 	}
 	m, err = decode(JSON, []byte(`[64,1,{"match":"prefix","match":null,"invoke":"last","invoke":null,"concurrency":3,"concurrency":null},"a"]`))

@@ -101,6 +101,29 @@ func TestFrameReceiverLimit(t *testing.T) {
 	}
 }
 
+// The X bit is for exactly 2^24 octets, the other bits for nothing of ours (PROTOCOL 13.3).
+func TestRawSocketHeader(t *testing.T) {
+	v := MakeVariant(CBOR, RawSocket)
+	for _, c := range []struct {
+		header string
+		want   uint64
+		ok     bool
+	}{
+		{"\x00\x00\x00\x00", 0, true},
+		{"\x00\xff\xff\xff", 1<<24 - 1, true},
+		{"\x08\x00\x00\x00", 1 << 24, true},
+		{"\x08\x00\x00\x01", 0, false},
+		{"\x01\x00\x00\x00", 0, false},
+		{"\x09\x00\x00\x00", 0, false},
+		{"\x10\x00\x00\x00", 0, false},
+		{"\xff\xff\xff\xff", 0, false},
+	} {
+		if _, payload, ok := v.readHeader([]byte(c.header)); ok != c.ok || ok && payload != c.want {
+			t.Errorf("% x: %d, %t", c.header, payload, ok)
+		}
+	}
+}
+
 // A walk over octets that are no frames ends.
 func TestCutFrameStops(t *testing.T) {
 	for _, c := range []struct {
@@ -194,6 +217,7 @@ func TestSplitBatch(t *testing.T) {
 		{CBOR, "\x00\x00\x00\x00", nil, false, false},
 		{CBOR, "\x00\x00\x00\x01a\x00", []string{"a"}, false, false},
 		{MessagePack, "\xff\xff\xff\xffa", nil, false, false},
+		{MessagePack, "\x00\x00\x00\x02a", nil, false, false},
 	} {
 		rest := []byte(c.in)
 		var got []string

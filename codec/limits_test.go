@@ -77,10 +77,17 @@ func TestDepthMax(t *testing.T) {
 func TestDepthBracketsMatch(t *testing.T) {
 	var d Decoder
 	d.SetDepthMax(DepthMaxMost)
-	for _, n := range []int{1, 63, 64, 65, 127, 128, 129, 300, 510} {
+	for _, n := range []int{1, 63, 64, 65, 66, 127, 128, 129, 300, 510} {
 		whole, err := AppendValue(nil, JSON, nested(n))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if n%2 == 0 { // empty containers inside
+			whole = bytes.Replace(whole, []byte("7"), []byte(`{"e":[]}`), 1)
+			n += 2
+		} else {
+			whole = bytes.Replace(whole, []byte("7"), []byte("{}"), 1)
+			n++
 		}
 		decode := func(value []byte) error {
 			var m Message
