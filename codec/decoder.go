@@ -7,12 +7,10 @@ import "strconv"
 // the Message then be handed over together with that Decoder and the bytes, which it aliases.
 //
 // How a message is read, all in the caller's turn: the list's head → the type code → the generated chain of that type and
-// serializer (decode_*_gen.go), each link one element → the end of the input. Every link checks before it moves.
+// serializer (decode_json_gen.go, decode_counted_gen.go), each link one element → the end of the input. Every link checks before it moves.
 type Decoder struct {
 	json    jsonReader
-	msgpack msgpackReader
-	cbor    cborReader
-	open    nesting // shared by the three
+	counted countedReader // MessagePack and CBOR
 }
 
 // SetDepthMax sets how deep containers may nest in one message, the message's own list and CBOR tags included; 0 means the default, 64, and
@@ -21,8 +19,8 @@ func (d *Decoder) SetDepthMax(n int) {
 	if n <= 0 {
 		n = depthMax
 	}
-	d.open = make(nesting, min(n, DepthMaxMost))
-	d.json.st, d.msgpack.st, d.cbor.st = d.open, d.open, d.open
+	d.json.st = make(nesting, min(n, DepthMaxMost))
+	d.counted.st = d.json.st
 }
 
 // Decode reads one whole message from b into m, which is overwritten. It checks structure, element counts, types, ids, known option
@@ -34,7 +32,7 @@ func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
 	*m = Message{Format: s}
 	m.Payload.Format = s
 	m.Options.format = s
-	if d.open == nil {
+	if d.json.st == nil {
 		d.SetDepthMax(0)
 	}
 	switch s {
@@ -42,13 +40,9 @@ func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
 		if !d.json.message(b, m) {
 			return d.json.violation(s, m)
 		}
-	case MessagePack:
-		if !d.msgpack.message(b, m) {
-			return d.msgpack.violation(s, m)
-		}
-	case CBOR:
-		if !d.cbor.message(b, m) {
-			return d.cbor.violation(s, m)
+	case MessagePack, CBOR:
+		if !d.counted.message(s, b, m) {
+			return d.counted.violation(s, m)
 		}
 	default:
 		return &Violation{Reason: "unknown serializer " + strconv.Itoa(int(s))}
@@ -56,7 +50,7 @@ func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
 	return nil
 }
 
-// An input is what the three readers share: the message being read, the cursor, and why reading stopped.
+// An input is what the two readers share: the message being read, the cursor, and why reading stopped.
 type input struct {
 	b       []byte
 	i       int

@@ -216,8 +216,19 @@ func TestLengthsOfHeads(t *testing.T) {
 // A violation's text is of this message: nothing of what an earlier client sent to the same Decoder is in it.
 func TestViolationForgetsEarlierOnes(t *testing.T) {
 	bad := []list{
-		pub(dict{"acknowledge": 1}), {48, 1, dict{"timeout": "x"}, "a"}, {7, 1}, {}, {48, 0, dict{}, "a"}, {32, 1, dict{}}, {32, 1, dict{}, 5},
-		pub(dict{}, dict{}), pub(dict{}, list{}, list{}), {8, 999, 1, dict{}, "a"}, {67, 0}, {35, 1, dict{}}, {99, 1}, {1, 5, dict{}},
+		pub(dict{"acknowledge": 1}),
+		{48, 1, dict{"timeout": "x"}, "a"},
+		{7, 1},
+		{},
+		{48, 0, dict{}, "a"},
+		{32, 1, dict{}},
+		{32, 1, dict{}, 5},
+		pub(dict{}, dict{}), pub(dict{}, list{}, list{}),
+		{8, 999, 1, dict{}, "a"},
+		{67, 0},
+		{35, 1, dict{}},
+		{99, 1},
+		{1, 5, dict{}},
 	}
 	for _, ser := range serializers {
 		var used Decoder
@@ -263,6 +274,22 @@ func TestDecoderForgetsEarlierMessages(t *testing.T) {
 				if err != nil || fmt.Sprintf("%+v", m) != fmt.Sprintf("%+v", *want) {
 					t.Errorf("%s %v after %v: %+v, want %+v", ser.name, now, earlier, m, want)
 				}
+			}
+		}
+	}
+}
+
+// The table of short values says what skip says.
+func TestShortLengths(t *testing.T) {
+	for i, s := range []Serializer{MessagePack, CBOR} {
+		for c := range 256 {
+			n := int(shortLengths[i][c])
+			if n == 0 {
+				continue
+			}
+			end, why := skip(s, append([]byte{byte(c)}, make([]byte, 100)...), 0, 0, make(nesting, depthMax))
+			if end != n || why != "" {
+				t.Errorf("serializer %d, %#x: %d octets, skip says %d, %s", s, c, n, end, why)
 			}
 		}
 	}

@@ -72,8 +72,8 @@ func (r *input) keywords(s Serializer, e int) bool {
 		return r.expected(e, wantedDict)
 	}
 	for {
-		if s == MessagePack {
-			w.left -= r.shortPairs(w.left)
+		if !w.until {
+			w.left -= r.shortPairs(s, w.left)
 		}
 		k, more, ok := w.key(r, e)
 		if !ok || !more {
@@ -89,38 +89,70 @@ func (r *input) keywords(s Serializer, e int) bool {
 	}
 }
 
-// shortPairs moves over at most n pairs of a MessagePack dictionary whose keys are ASCII of at most 8 octets and whose values are short
-// text, numbers or booleans, and returns how many it found.
+// shortPairs moves over at most n pairs whose keys are ASCII of at most 8 octets and whose values are text of less than 256 octets, numbers or booleans, and
+// returns how many it found.
 //
-// hot: BenchmarkDecode/ser=msgpack/msg=publish, 149 ns when every pair takes the general way.
-func (r *input) shortPairs(n int) (pairs int) {
+// hot: BenchmarkDecode/ser=msgpack/msg=publish, 149 ns when every pair takes the general way, 110 with this.
+func (r *input) shortPairs(s Serializer, n int) (pairs int) {
 	const keyMax = 8
+	textHead, text8Head, lengths := byte(cborText), byte(cborText|24), &shortLengths[1]
+	if s == MessagePack {
+		textHead, text8Head, lengths = 0xa0, 0xd9, &shortLengths[0]
+	}
 	b, i := r.b, r.i
-next:
-	for ; pairs < n && i+1+keyMax < len(b) && b[i]-0xa0 <= keyMax; pairs++ {
-		length := uint(b[i] - 0xa0)
+	for ; pairs < n && i+1+keyMax < len(b) && b[i]-textHead <= keyMax; pairs++ {
+		length := uint(b[i] - textHead)
 		key := binary.LittleEndian.Uint64(b[i+1:]) << (64 - 8*length) // the octets behind the key are shifted out
 		if key&jsonHighBits != 0 {
 			break
 		}
 		end := i + 1 + int(length)
-		switch c := b[end]; {
-		case c < 0x80 || c >= 0xe0 || c == 0xc2 || c == 0xc3:
-			end++
-		case c&0xe0 == 0xa0:
-			end += 1 + int(c&31)
-		case c == 0xd9 && end+1 < len(b):
-			end += 2 + int(b[end+1])
-		case c >= 0xca && c <= 0xd3:
-			end += 1 + int(msgpackHeads[c&31].octets)
-		default:
-			break next
+		c := b[end]
+		value := int(lengths[c])
+		if value == 0 {
+			if c != text8Head || end+1 >= len(b) {
+				break
+			}
+			value = 2 + int(b[end+1])
 		}
-		if end > len(b) {
+		if value > len(b)-end {
 			break
 		}
-		i = end
+		i = end + value
 	}
 	r.i = i
 	return pairs
 }
+
+// shortLengths are the lengths of the values that begin with an octet, in MessagePack and in CBOR; 0 where more octets decide.
+var shortLengths = func() (lengths [2][256]uint8) {
+	for c := range 256 {
+		switch {
+		case c < 0x80 || c >= 0xe0 || c == 0xc0 || c == 0xc2 || c == 0xc3:
+			lengths[0][c] = 1
+		case c&0xe0 == 0xa0:
+			lengths[0][c] = 1 + uint8(c&31)
+		case c >= 0xca && c <= 0xd3:
+			lengths[0][c] = 1 + msgpackHeads[c&31].octets
+		}
+		switch argument := c & 31; c & 0xe0 {
+		case cborUint, cborNegint:
+			if argument < 24 {
+				lengths[1][c] = 1
+			} else if argument < 28 {
+				lengths[1][c] = 1 + 1<<(argument-24)
+			}
+		case cborText:
+			if argument < 24 {
+				lengths[1][c] = 1 + uint8(argument)
+			}
+		case cborSimple:
+			if argument < 24 {
+				lengths[1][c] = 1
+			} else if argument >= 25 && argument < 28 {
+				lengths[1][c] = 1 + 1<<(argument-24)
+			}
+		}
+	}
+	return lengths
+}()

@@ -11,6 +11,9 @@ const (
 	cborTag    = 6 << 5
 	cborSimple = 7 << 5
 
+	cborNull      = cborSimple | 22
+	cborUndefined = cborSimple | 23
+
 	cborIndefinite = 31
 	cborBreak      = cborSimple | cborIndefinite
 )

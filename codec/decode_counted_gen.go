@@ -2,8 +2,8 @@
 
 package codec
 
-// elements reads what follows the type code of a message in MessagePack.
-func (r *msgpackReader) elements(m *Message) bool {
+// elements reads what follows the type code of a message in MessagePack and CBOR.
+func (r *countedReader) elements(m *Message) bool {
 	switch m.Type {
 	case Hello: // [1, Realm|text, Details|dict]
 		return r.count(3, 3) && r.textOrNull(1, &m.URI) && r.dict(2, m, keysHello)
