@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +26,10 @@ import (
 func TestConnectionsSpreadEvenly(t *testing.T) {
 	homes := make(chan int, 100)
 	e := start(t, Config{Loops: 4}, func(x port.Executor, c port.Conn) port.Handler {
-		if x.Loop() != c.Home() || x.Loops() != 4 {
-			t.Errorf("opened on loop %d, home %d of %d", x.Loop(), c.Home(), x.Loops())
+		if x.Loop() != c.(*conn).loop.index || x.Loops() != 4 {
+			t.Errorf("opened on loop %d, home %d of %d", x.Loop(), c.(*conn).loop.index, x.Loops())
 		}
-		homes <- c.Home()
+		homes <- c.(*conn).loop.index
 		return echoes(x, c)
 	})
 	count := map[int]int{}
@@ -85,13 +87,13 @@ func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
 		{Loops: 65},
 		{Loops: -1},
-		{MessageBytesMax: 16<<20 + 1},
-		{MessageBytesMax: 511},
-		{HandshakeTimeout: -1},
-		{BacklogBytesMax: 100},
-		{SlowConsumer: 7},
-		{CreditBytes: -1},
-		{ConnectionsMax: -1},
+		{Live: Live{MessageBytesMax: 16<<20 + 1}},
+		{Live: Live{MessageBytesMax: 511}},
+		{Live: Live{HandshakeTimeout: -1}},
+		{Live: Live{BacklogBytesMax: 100}},
+		{Live: Live{SlowConsumer: 7}},
+		{Live: Live{CreditBytes: -1}},
+		{Live: Live{ConnectionsMax: -1}},
 		{Listen: make([]string, 65)},
 		{Listen: []string{"nonsense"}},
 	} {
@@ -106,7 +108,7 @@ func TestConfigIsChecked(t *testing.T) {
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second || cfg.PingInterval != 30*time.Second ||
+	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second || cfg.PingInterval != 25*time.Second ||
 		cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 64<<10 || cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
 		t.Fatalf("%+v", cfg)
 	}
@@ -177,11 +179,35 @@ func runChild(what string) {
 	switch what {
 	case "descriptors":
 		outOfDescriptors()
+	case "preempt":
+		collectIdle()
 	case "locked":
 		dieLocked()
 	default:
 		fmt.Printf("unknown child %q\n", what)
 		os.Exit(1)
+	}
+}
+
+// collectIdle starts a dedicated engine whose loops are idle and stops the world, which must not take long.
+func collectIdle() {
+	runtime.GOMAXPROCS(3)
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}, echoes)
+	if err == nil {
+		err = e.Start()
+	}
+	if err != nil {
+		panic(err)
+	}
+	for range 10 {
+		runtime.GC()
+		time.Sleep(time.Millisecond) // so that loops are back in their waits
+	}
+	if !e.hidden {
+		fmt.Println("visible")
+	}
+	if err := e.Stop(context.Background()); err != nil {
+		panic(err)
 	}
 }
 
@@ -211,7 +237,7 @@ func outOfDescriptors() {
 		fmt.Printf(format+"\n", args...)
 		os.Exit(1)
 	}
-	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, ConnectionsMax: 1 << 20, Log: quiet()}, echoes)
+	e, err := New(Config{Live: Live{ConnectionsMax: 1 << 20}, Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, echoes)
 	if err != nil {
 		fail("%v", err)
 	}

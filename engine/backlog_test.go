@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/internal/poll"
 	"banyan/engine/port"
 )
 
@@ -17,13 +18,13 @@ import (
 func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
 	const limit = 1 << 20
 	var most atomic.Int64
-	e := start(t, Config{Loops: 1, BacklogBytesMax: limit}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 			if !reply(x, c, bytes.Repeat(b, 16)) {
 				t.Error("refused")
 			}
 			c.Lock()
-			most.Store(max(most.Load(), int64(c.(*conn).q.bytes)))
+			most.Store(max(most.Load(), int64(c.(*conn).q.Bytes())))
 			c.Unlock()
 		}}
 	})
@@ -98,7 +99,7 @@ func TestTRN48SlowConsumerIsDisconnected(t *testing.T) {
 
 // Credit that is spent at the end of a batch, when no message is being handled, pauses all the same.
 func TestR1CreditSpentAtBatchEnd(t *testing.T) {
-	e := start(t, Config{Loops: 1, CreditBytes: 10}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{CreditBytes: 10}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 			reply(x, c, b)
 			if string(b) == "spend" {
@@ -131,12 +132,12 @@ func (s spendTask) EndOfBatch(port.Executor) { s.c.Spend(100) }
 
 func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 	sent := 0
-	e, p := overload(t, Config{SlowConsumer: DropNewest}, func(x port.Executor, c port.Conn) bool {
+	e, p := overload(t, Config{Live: Live{SlowConsumer: DropNewest}}, func(x port.Executor, c port.Conn) bool {
 		frame := rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(sent)))
 		c.AppendRun(x, frame, 1)
 		c.Lock()
 		defer c.Unlock()
-		if n := c.(*conn).q.bytes; n > 256<<10 {
+		if n := c.(*conn).q.Bytes(); n > 256<<10 {
 			t.Errorf("queue of %d bytes", n)
 		}
 		sent++
@@ -161,7 +162,7 @@ func TestInvocationsAreRefusedAndRepliesHaveAReserve(t *testing.T) {
 		if refusedAt > 0 {
 			class = port.Reply
 		}
-		lastBytes = c.(*conn).q.bytes
+		lastBytes = c.(*conn).q.Bytes()
 		buf, ok := c.Tail(class)
 		switch {
 		case ok:
@@ -215,7 +216,7 @@ func TestBlockedConnectionResumes(t *testing.T) {
 func TestPausedAndBlocked(t *testing.T) {
 	const size = 1 << 20
 	conns := make(chan port.Conn, 2)
-	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		conns <- c
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 			if string(b) != "go" {
@@ -228,7 +229,7 @@ func TestPausedAndBlocked(t *testing.T) {
 			}
 		}}
 	})
-	polled := func(c port.Conn) (is hold) {
+	polled := func(c port.Conn) (is poll.Interest) {
 		done := make(chan bool)
 		on(e, 0, func(port.Executor) {
 			is = c.(*conn).polled
@@ -240,19 +241,19 @@ func TestPausedAndBlocked(t *testing.T) {
 	p := dialRaw(t, e, codec.CBOR)
 	c := <-conns
 	p.send(rawFrameOf([]byte("go")), rawFrameOf([]byte("after")))
-	eventually(t, "only writability is watched", func() bool { return polled(c) == polledWrite })
+	eventually(t, "only writability is watched", func() bool { return polled(c) == poll.Write })
 	for i := range 16 {
 		p.expect(rawFrameOf(bytes.Repeat([]byte{byte(i)}, size)))
 	}
 	eventually(t, "nothing is watched", func() bool { return polled(c) == 0 })
 	on(e, 0, func(x port.Executor) { c.Refund(x, 1) })
 	p.expect(rawFrameOf([]byte("after")))
-	eventually(t, "reading is watched", func() bool { return polled(c) == polledRead })
+	eventually(t, "reading is watched", func() bool { return polled(c) == poll.Read })
 
 	q := dialRaw(t, e, codec.CBOR)
 	d := <-conns
 	q.send(rawFrameOf([]byte("go")))
-	eventually(t, "only writability is watched", func() bool { return polled(d) == polledWrite })
+	eventually(t, "only writability is watched", func() bool { return polled(d) == poll.Write })
 	_ = q.Conn.(*net.TCPConn).SetLinger(0)
 	q.Close()
 	eventually(t, "the reset is noticed", func() bool { return e.Stats().Connections == 1 })
@@ -262,7 +263,7 @@ func TestPausedAndBlocked(t *testing.T) {
 func TestInvocationsDoNotHoldBackReading(t *testing.T) {
 	const limit = 1 << 20
 	conns := make(chan port.Conn, 1)
-	e := start(t, Config{Loops: 1, BacklogBytesMax: limit}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		conns <- c
 		return &session{c: c}
 	})
@@ -276,7 +277,7 @@ func TestInvocationsDoNotHoldBackReading(t *testing.T) {
 		if ok {
 			c.Commit(x, append(buf, rawFrameOf(make([]byte, 10_000))...))
 		}
-		bytes := c.(*conn).q.bytes
+		bytes := c.(*conn).q.Bytes()
 		c.Unlock()
 		if ok {
 			x.Post(0, 1, &countJob{members: 1, end: fill})

@@ -84,12 +84,6 @@ type bound struct {
 	file os.FileInfo
 }
 
-const (
-	keepAliveIdle     = 60 // s without traffic before TCP asks
-	keepAliveInterval = 15 // s between questions
-	keepAliveCount    = 4  // unanswered questions that end the connection
-)
-
 // bind makes the socket of one address. The error is a *ListenError.
 func bind(address string, file UnixFile) (bound, error) {
 	network, target, err := ParseAddress(address)
@@ -131,8 +125,9 @@ func bind(address string, file UnixFile) (bound, error) {
 		return bound{}, listenError(address, err)
 	}
 	if b.network == "tcp" {
-		// Accepted sockets inherit both.
-		b.refused = errors.Join(socket.SetNoDelay(b.fd, 1), socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount))
+		// Accepted sockets inherit these.
+		b.refused = errors.Join(socket.SetNoDelay(b.fd, 1), socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount),
+			os.NewSyscallError("TCP_USER_TIMEOUT", unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))))
 	}
 	return b, nil
 }

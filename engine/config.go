@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,11 @@ const (
 	DropNewest
 )
 
-// A Config tells how an engine listens and what it allows. The zero value of each field means its default. New checks it once.
+// A Config tells how an engine listens and what it allows. The zero value of each field means its default. New checks it once. The fields
+// of Live may be changed later with Apply, the others are fixed.
 type Config struct {
+	Live
+
 	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock". Each
 	// speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most 64.
 	Listen []string
@@ -32,17 +36,47 @@ type Config struct {
 	// Loops is the number of event loops; default GOMAXPROCS, at most 64. GOMAXPROCS itself is the caller's business; it should
 	// be the same number, one more if Dedicated.
 	Loops int
+	// StopTimeout is how long Stop takes at most, in all; default 8 s, which is less than the 10 s that service managers and container runtimes give.
+	// Connections that have not said goodbye by then are closed.
+	StopTimeout time.Duration
+	// BudgetBytes is how much memory, in bytes, messages under way and unsent bytes of all connections together may take. Above it the
+	// largest holders are closed, one after the other, until it is kept: Stats.BudgetClosed. Loops may go beyond it by 64 KiB each, and by one read or
+	// one message each. Default: a quarter of GOMEMLIMIT, or else of what the control group or the machine has; at least 256 MiB.
+	BudgetBytes int64
+	// Dedicated says that the process does nothing beside this engine worth a CPU, and that GOMAXPROCS is above Loops. A loop without work
+	// then keeps its P for up to 10 ms, which spares the runtime much searching and waking. While the pool of Async has work, loops
+	// do not. Without effect where the runtime cannot interrupt threads, which Start finds out.
+	Dedicated bool
+	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
+	// It is called on a loop and must not block.
+	Page func(path string) Page
+	// Log receives what an operator should know; default slog.Default().
+	Log *slog.Logger
+}
+
+// Live are the settings that Apply may change while the engine runs. Each is read once per message, turn or use.
+type Live struct {
 	// MessageBytesMax is the longest message accepted from a client, in bytes, without framing; default and most 16 MiB, at
-	// least 512. RawSocket announces it rounded down to a power of two.
+	// least 512. RawSocket announces it rounded down to a power of two; such a connection keeps what was announced. Before a session is
+	// joined it is 64 KiB at most. A longer message closes the connection: Stats.TooBig.
 	MessageBytesMax int
 	// PeerMessageBytesMin is the smallest message limit, in bytes, that a RawSocket client may announce; one that takes less is
 	// refused with error 2. Default 512, which every client can take; at most 16 MiB.
 	PeerMessageBytesMin int
 	// HandshakeTimeout bounds the whole opening handshake from accept on, not each octet; default 10 s.
 	HandshakeTimeout time.Duration
-	// PingInterval is how often a WebSocket client is pinged; default 30 s, negative: never. A client from which nothing at all
-	// came for two pings is closed with 1008. RawSocket clients are not pinged, TCP keep-alive looks after them.
+	// MessageTimeout is how long an unfinished message may go without another octet; default 30 s, negative: for ever. Then the connection is closed
+	// with 1008: Stats.MessageTimeouts. The time in which the engine does not read does not count.
+	MessageTimeout time.Duration
+	// PingInterval is how often a WebSocket client is pinged; default 25 s, because proxies cut silent connections after 30, negative: never.
 	PingInterval time.Duration
+	// PingTimeout is how long a client may give no sign of life at all, from the first unanswered ping on; default twice the PingInterval, at least one
+	// of it. Then it is closed with 1008: Stats.PingTimeouts. Any octet is a sign of life, and while the engine does not read because of
+	// the backlog, any octet that the client takes.
+	PingTimeout time.Duration
+	// RawSocketPings says that RawSocket clients are pinged too. Off by default: PROTOCOL 13.3 tells which clients cannot answer. TCP looks after the others: a client
+	// that takes nothing, or whose machine does not answer, for two minutes is closed.
+	RawSocketPings bool
 	// Origins lists what browsers may connect from besides pages of the same host name: host names ("app.example.org"), full
 	// origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is no browser and always allowed.
 	Origins []string
@@ -53,21 +87,12 @@ type Config struct {
 	// SlowConsumer is what happens to events at the bound; default Disconnect.
 	SlowConsumer SlowConsumer
 	// CreditBytes is how many bytes times receivers a connection may have waiting in event lanes before it is no longer read
-	// from; default 64 KiB. What a publisher sends meanwhile waits in its socket and goes out together: with 32 MiB a fan-out to
-	// 5 000 cost three times as much.
+	// from; default 64 KiB. Clients that are connected keep what they have. What a publisher sends meanwhile waits in its socket and
+	// goes out together: with 32 MiB a fan-out to 5 000 cost three times as much.
 	CreditBytes int64
-	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows, less a reserve. One
-	// more is told so (RawSocket error 4, HTTP 503) and closed. Counted as Stats.Refused.
+	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows, minus a reserve. Further
+	// connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz is answered all the same.
 	ConnectionsMax int
-	// Dedicated says that the process does nothing beside this engine worth a CPU, and that GOMAXPROCS is above Loops. A loop without work
-	// then keeps its P for up to 10 ms, which spares the runtime much searching and waking, but would slow down goroutines that wait
-	// for a P.
-	Dedicated bool
-	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
-	// It is called on a loop and must not block.
-	Page func(path string) Page
-	// Log receives what an operator should know; default slog.Default().
-	Log *slog.Logger
 }
 
 // A Page is the answer to a plain HTTP request.
@@ -79,16 +104,6 @@ type Page struct {
 	Header []string
 	Body   []byte
 }
-
-const (
-	loopsMax        = 64
-	listenMax       = 64
-	messageBytesMax = 16 << 20
-	messageBytesMin = 512
-	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the embedder.
-	filesReserve = 64
-	filesPerLoop = 4
-)
 
 // check fills in defaults and reports what cannot be.
 func (cfg *Config) check() error {
@@ -104,55 +119,82 @@ func (cfg *Config) check() error {
 	if cfg.Loops < 1 || cfg.Loops > loopsMax {
 		return fmt.Errorf("engine: %d loops; 1 to %d are possible", cfg.Loops, loopsMax)
 	}
-	if cfg.MessageBytesMax == 0 {
-		cfg.MessageBytesMax = messageBytesMax
+	if cfg.StopTimeout == 0 {
+		cfg.StopTimeout = 8 * time.Second
 	}
-	if cfg.MessageBytesMax < messageBytesMin || cfg.MessageBytesMax > messageBytesMax {
-		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", cfg.MessageBytesMax, messageBytesMin, messageBytesMax)
+	if cfg.StopTimeout < 0 {
+		return errors.New("engine: the time to stop cannot be negative")
 	}
-	if cfg.PeerMessageBytesMin == 0 {
-		cfg.PeerMessageBytesMin = messageBytesMin
+	if cfg.BudgetBytes == 0 {
+		cfg.BudgetBytes = defaultBudget()
 	}
-	if cfg.PeerMessageBytesMin < 0 || cfg.PeerMessageBytesMin > messageBytesMax {
-		return fmt.Errorf("engine: smallest peer limit of %d bytes; up to %d is possible", cfg.PeerMessageBytesMin, messageBytesMax)
-	}
-	if cfg.HandshakeTimeout == 0 {
-		cfg.HandshakeTimeout = 10 * time.Second
-	}
-	if cfg.HandshakeTimeout < 0 {
-		return errors.New("engine: the handshake timeout cannot be negative")
-	}
-	if cfg.PingInterval == 0 {
-		cfg.PingInterval = 30 * time.Second
-	}
-	if cfg.BacklogBytesMax == 0 {
-		cfg.BacklogBytesMax = 64 << 20
-	}
-	if cfg.BacklogBytesMax < 64<<10 {
-		return fmt.Errorf("engine: backlog limit of %d bytes; at least %d", cfg.BacklogBytesMax, 64<<10)
-	}
-	if cfg.SlowConsumer > DropNewest {
-		return fmt.Errorf("engine: unknown slow consumer policy %d", cfg.SlowConsumer)
-	}
-	if cfg.CreditBytes == 0 {
-		cfg.CreditBytes = 64 << 10
-	}
-	if cfg.CreditBytes < 0 {
-		return errors.New("engine: the credit cannot be negative")
-	}
-	if cfg.ConnectionsMax == 0 {
-		most, err := connectionsAllowed(cfg.Loops)
-		if err != nil {
-			return err
-		}
-		cfg.ConnectionsMax = most
-	}
-	if cfg.ConnectionsMax < 0 {
-		return errors.New("engine: the connection limit cannot be negative")
+	if cfg.BudgetBytes < budgetBytesMin {
+		return fmt.Errorf("engine: budget of %d bytes; at least %d", cfg.BudgetBytes, budgetBytesMin)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	return cfg.Live.check(cfg.Loops)
+}
+
+func (v *Live) check(loops int) error {
+	setDefault(&v.MessageBytesMax, messageBytesMax)
+	if v.MessageBytesMax < messageBytesMin || v.MessageBytesMax > messageBytesMax {
+		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", v.MessageBytesMax, messageBytesMin, messageBytesMax)
+	}
+	setDefault(&v.PeerMessageBytesMin, messageBytesMin)
+	if v.PeerMessageBytesMin < 0 || v.PeerMessageBytesMin > messageBytesMax {
+		return fmt.Errorf("engine: smallest peer limit of %d bytes; up to %d is possible", v.PeerMessageBytesMin, messageBytesMax)
+	}
+	setDefault(&v.HandshakeTimeout, 10*time.Second)
+	if v.HandshakeTimeout < 0 {
+		return errors.New("engine: the handshake timeout cannot be negative")
+	}
+	setDefault(&v.MessageTimeout, 30*time.Second)
+	setDefault(&v.PingInterval, 25*time.Second)
+	setDefault(&v.PingTimeout, pingsMissed*v.PingInterval)
+	if v.PingInterval > 0 && v.PingTimeout < v.PingInterval {
+		return fmt.Errorf("engine: a ping timeout of %v is less than the ping interval of %v", v.PingTimeout, v.PingInterval)
+	}
+	setDefault(&v.BacklogBytesMax, 64<<20)
+	if v.BacklogBytesMax < 64<<10 {
+		return fmt.Errorf("engine: backlog limit of %d bytes; at least %d", v.BacklogBytesMax, 64<<10)
+	}
+	if v.SlowConsumer > DropNewest {
+		return fmt.Errorf("engine: unknown slow consumer policy %d", v.SlowConsumer)
+	}
+	setDefault(&v.CreditBytes, 64<<10)
+	if v.CreditBytes < 0 {
+		return errors.New("engine: the credit cannot be negative")
+	}
+	if v.ConnectionsMax == 0 {
+		most, err := connectionsAllowed(loops)
+		if err != nil {
+			return err
+		}
+		v.ConnectionsMax = most
+	}
+	if v.ConnectionsMax < 0 {
+		return errors.New("engine: the connection limit cannot be negative")
+	}
+	v.Origins = slices.Clone(v.Origins)
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Apply changes the settings of a running engine. Loops see them from their next message, turn or use on; a connection that is being pinged
+// follows at its next ping. Zero fields mean their defaults. Nothing changes if it returns an error. Any goroutine.
+func (e *Engine) Apply(v Live) error {
+	if err := v.check(len(e.loops)); err != nil {
+		return err
+	}
+	e.live.Store(&v)
 	return nil
 }
 
@@ -166,16 +208,21 @@ func connectionsAllowed(loops int) (int, error) {
 }
 
 // backlogReserve is how far replies may go beyond BacklogBytesMax.
-func (cfg *Config) backlogReserve() int { return cfg.BacklogBytesMax + cfg.BacklogBytesMax/4 }
+func (v *Live) backlogReserve() int { return v.BacklogBytesMax + v.BacklogBytesMax/4 }
 
 // highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading goes on.
-func (cfg *Config) highWater() int { return cfg.BacklogBytesMax / 4 }
-func (cfg *Config) lowWater() int  { return cfg.BacklogBytesMax / 8 }
+func (v *Live) highWater() int { return v.BacklogBytesMax / 4 }
+func (v *Live) lowWater() int  { return v.BacklogBytesMax / 8 }
+
+// pingsMissedMax is how many pings in a row may go without a sign of life.
+func (v *Live) pingsMissedMax() int {
+	return int((v.PingTimeout + v.PingInterval - 1) / v.PingInterval)
+}
 
 // rawSocketExponent is the L of the RawSocket handshake: the largest announcement not above the limit.
-func (cfg *Config) rawSocketExponent() byte {
+func (v *Live) rawSocketExponent() byte {
 	l := byte(0)
-	for 512<<(l+1) <= cfg.MessageBytesMax {
+	for messageBytesMin<<(l+1) <= v.MessageBytesMax {
 		l++
 	}
 	return l

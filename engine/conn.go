@@ -3,56 +3,81 @@
 package engine
 
 import (
+	"bytes"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"banyan/codec"
+	"banyan/engine/internal/outq"
+	"banyan/engine/internal/poll"
 	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
-// A conn is one client connection: its reading side and its place in the loop. The writing side is the queue.
+// A conn is one client connection: its reading side and its place in the loop. The writing side is the queue. What is read goes this way, all
+// of it on the home loop:
+//
+//  1. onEvent   the socket is ready; not while the connection is held
+//  2. read      one buffer from the transport, behind what an earlier read left
+//  3. handle    by phase: the opening handshake, then the frames
+//  4. receive   one message to the session; then perhaps a reason to halt
+//  5. the rest  waits in c.in or c.part: for more octets, for the next turn (goOn), or for the end of a hold (resume)
+//
+// How a connection ends is told in ending.go.
 //
 //	sniff ─▶ http ─▶ webSocket ─┐
 //	  └────▶ rawHello ─▶ rawSocket ─┴─▶ closed       (any phase may go to closed)
 type conn struct {
-	q queue
+	q outq.Queue
 
 	// Fixed at accept; any goroutine may read.
-	loop *loop
-	born int64     // nanoseconds since Engine.epoch
-	peer port.Peer // its Transport is fixed when the transport handshake is complete
+	loop      *loop
+	transport transport
+	fd        int32     // open until released
+	born      int64     // nanoseconds since Engine.epoch
+	peer      port.Peer // its Transport and Local are fixed when the transport handshake is complete
 
 	// Any goroutine.
 	credit   atomic.Int64
-	finished atomic.Bool // set with qFinishing or qBroken: no further message is handled
+	finished atomic.Bool // no further message is handled: the queue is finishing, or broken for a reason that the engine found
 
-	// Owned by loop. variant, messageMax and closeFrame are fixed from the first Receive on, and then any goroutine may read them.
-	handler    port.Handler // nil until the transport handshake is complete
-	in         []byte       // received, not handled yet: an incomplete head or header, or what a pause left
-	part       *partial     // a message under way, nil most of the time
-	delivering *partial     // the partial that Receive is being handed, nil most of the time
-	remains    remains      // of a closed connection, until its descriptor is freed
-	timer      port.Timer   // handshake, then pings, then the end
-	messageMax int          // longest message the peer accepts
+	// Guarded by q's lock.
+	closeFrame bool // the transport ends with a WebSocket close frame; fixed from the first Receive on
+	lingers    bool // the client may still be writing when it is closed
+
+	// Owned by loop. variant and messageMax are fixed from the first Receive on, and then any goroutine may read them.
+	handler    port.Handler  // nil until the transport handshake is complete
+	in         []byte        // received, not handled yet: an incomplete head or header, or what a halt left
+	inDone     int32         // octets of in that are handled
+	part       *partial      // a message under way, nil most of the time
+	delivering *partial      // the partial that Receive is being handed, nil most of the time
+	timer      port.Timer    // handshake, then pings, then the end
+	progress   time.Duration // when the last octet of an unfinished message came
+	messageMax int           // longest message the peer accepts
+	discarded  int32         // bytes thrown away while lingering
+	events     uint32        // what the poller reported while the connection was deferred
 	phase      phase
 	variant    codec.Variant
 	hold       hold
-	polled     hold // what the poller watches: polledRead, polledWrite
-	missed     uint8
+	polled     poll.Interest // what the poller watches
+	announced  byte          // the limit of a RawSocket handshake, as its exponent
+	missed     uint8         // pings in a row without a sign of life
+	joined     bool
 	heard      bool // something arrived since the last ping
 	wantWrite  bool
-	closeFrame bool // the transport ends with a WebSocket close frame
 	batched    bool // a batched subprotocol
 	batchSeen  bool // its terminator is known
 	binary     bool // every message has to be a binary frame
 	refused    bool // over the connection limit: tell and close
-	closing    bool // on the loop's list
-	wound      bool // windDown has been here
-	lingers    bool // the client may still be writing when it is closed; written under the queue's lock, by any loop
+	deferred   bool // on the loop's list for the next turn
+	listed     bool // on the loop's list of unfinished messages
+	closing    bool // on the loop's list of connections to close
+	ending     bool // windDown was called
 	peerDone   bool // a close frame came: the peer sends nothing any more
+	released   bool // the descriptor is freed
 }
 
 type phase uint8
@@ -72,42 +97,37 @@ type hold uint8
 const (
 	holdCredit  hold = 1 << iota // the credit is used up
 	holdBacklog                  // too much unsent
+	holdSession                  // the session waits for something: see Hold
 	holdEnd                      // finishing
-)
-
-// Bits of conn.polled.
-const (
-	polledRead hold = 1 << iota
-	polledWrite
-)
-
-const (
-	// finishTimeout is how long a finishing connection may take to get rid of its last bytes.
-	finishTimeout  = 5 * time.Second
-	refusalTimeout = time.Second
-	missedMax      = 2
-	// discardReads bounds what is read and thrown away before a close, so that the kernel need not answer unread bytes with a
-	// reset that could overtake our last words.
-	discardReads = 16
 )
 
 // onEvent handles readiness of the socket.
 func (c *conn) onEvent(events uint32) {
 	if c.closing || c.phase == phaseClosed {
-		if c.remains.open && !c.closing {
+		if c.phase == phaseClosed && !c.closing && !c.released {
 			c.discard()
 		}
 		return
 	}
 	if events&unix.EPOLLOUT != 0 && c.wantWrite {
-		if c.q.writable() {
-			c.q.mu.Lock()
+		if c.q.Writable() {
+			c.q.Lock()
 			c.loop.touchLocked(c)
-			c.q.mu.Unlock()
+			c.q.Unlock()
 		} else {
 			c.watchWrite(false)
 		}
 	}
+	if c.deferred || c.hold == 0 && c.loop.exhausted {
+		// Level-triggered, the poller would tell again; but then others might always come first.
+		c.events |= events &^ unix.EPOLLOUT
+		c.loop.deferConn(c)
+		return
+	}
+	c.onReadable(events)
+}
+
+func (c *conn) onReadable(events uint32) {
 	if c.hold == 0 {
 		if events&(unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			c.read()
@@ -119,17 +139,51 @@ func (c *conn) onEvent(events uint32) {
 		c.loop.closeSoon(c)
 		return
 	}
-	c.watch() // windDown leaves this to the first event: mostly none comes
+	c.watch() // Hold and windDown leave this to the first event: mostly none comes
 }
 
-// read takes one buffer from the socket and handles it. What a read of 0 says is taken as the end of the connection: WAMP
-// needs no half-open peers, and what was not sent yet is dropped.
+// goOn continues in a later turn: first with what was read, then with what the poller reported meanwhile.
+func (c *conn) goOn() {
+	c.deferred = false
+	events := c.events
+	c.events = 0
+	if c.closing || c.phase == phaseClosed {
+		return
+	}
+	if c.hold == 0 && (len(c.in) > 0 || c.part != nil) {
+		c.handleKept()
+	}
+	if c.deferred {
+		c.events = events
+		return
+	}
+	if events != 0 {
+		c.onReadable(events)
+	}
+	if c.hold == 0 {
+		c.watch()
+	}
+}
+
+// handleKept handles what was read earlier.
+func (c *conn) handleKept() {
+	used := c.handle(c.in[c.inDone:])
+	if c.in != nil && !c.finished.Load() {
+		c.inDone += int32(used) // not moved: there may be a pause after each message
+		if int(c.inDone) >= len(c.in) {
+			c.dropKept()
+		}
+	}
+}
+
+// read takes one buffer from the socket and handles it. A read of 0 is the end of the connection: WAMP needs no half-open peers, and
+// unsent bytes are dropped.
 func (c *conn) read() {
 	l := c.loop
 	if c.finished.Load() {
 		return
 	}
-	if c.q.holdRead(l.engine.cfg.highWater()) {
+	if c.q.HoldRead(l.live.highWater()) {
 		c.pause(holdBacklog)
 	}
 	if c.handler != nil && c.credit.Load() <= 0 {
@@ -138,8 +192,8 @@ func (c *conn) read() {
 	if c.hold != 0 {
 		return
 	}
-	n, err := readInto(int(c.q.fd), l.buffer[headroom:])
-	if err == errAgain {
+	n, err := c.transport.read(int(c.fd), l.buffer[headroom:])
+	if err == outq.ErrAgain {
 		return
 	}
 	if err != nil || n == 0 {
@@ -147,18 +201,23 @@ func (c *conn) read() {
 		return
 	}
 	l.stats.bytesIn.Add(int64(n))
+	l.worked(1 + n>>(workShift+1))
 	c.heard, c.missed = true, 0
 	data := l.buffer[headroom : headroom+n]
-	if kept := len(c.in); kept > 0 {
-		// What an earlier read left is short: everything long goes to c.part, and after a pause c.in is handled before reading.
+	if kept := len(c.in) - int(c.inDone); kept > 0 {
+		// What an earlier read left is short: a long message is in c.part, and after a halt c.in is handled before reading.
 		data = l.buffer[headroom-kept : headroom+n]
-		copy(data, c.in)
-		giveBuffer(c.in)
-		c.in = nil
+		copy(data, c.in[c.inDone:])
+		c.dropKept()
 	}
 	rest := data[c.handle(data):]
 	if len(rest) > 0 && !c.finished.Load() {
 		c.in = append(takeBuffer(len(rest)), rest...)
+		l.book(cap(c.in))
+	}
+	if len(c.in) > 0 || c.part != nil {
+		c.progress = l.began
+		l.listUnfinished(c)
 	}
 }
 
@@ -189,6 +248,9 @@ func (c *conn) handle(data []byte) (used int) {
 		c.pong(l.lastPong)
 		l.lastPong = nil
 	}
+	if l.exhausted && c.hold == 0 && !c.finished.Load() && (used < len(data) || c.part != nil) {
+		l.deferConn(c)
+	}
 	return used
 }
 
@@ -210,24 +272,29 @@ func (c *conn) sniff(data []byte) {
 func (c *conn) open() {
 	l := c.loop
 	l.stats.opened.Add(1)
-	if c.phase == phaseWebSocket && l.engine.cfg.PingInterval > 0 {
-		l.Start(&c.timer, l.engine.cfg.PingInterval)
+	if c.phase == phaseWebSocket || l.live.RawSocketPings {
+		l.Start(&c.timer, l.live.pingAfter())
 	} else {
 		l.Stop(&c.timer)
 	}
-	c.credit.Store(l.engine.cfg.CreditBytes)
+	c.credit.Store(l.live.CreditBytes)
 	c.binary = c.variant.Serializer() != codec.JSON
 	c.handler = l.engine.opener(l, c)
 }
 
 // receive gives one message to the session and looks whether another may follow.
 func (c *conn) receive(b []byte) {
-	c.loop.received++
-	c.handler.Receive(c.loop, b)
+	l := c.loop
+	l.received++
+	l.worked(1 + len(b)>>workShift)
+	c.handler.Receive(l, b)
 	if c.credit.Load() <= 0 {
 		c.pause(holdCredit)
 	}
 }
+
+// halted reports that no further message of this connection may be handled now: it is held, finished, or its time in this turn is over.
+func (c *conn) halted() bool { return c.hold != 0 || c.finished.Load() || c.loop.exhausted }
 
 // pause stops reading for a reason; resume looks whether it is gone.
 func (c *conn) pause(why hold) {
@@ -236,41 +303,78 @@ func (c *conn) pause(why hold) {
 	c.watch()
 }
 
-// halted reports that no further message of this connection may be handled now.
-func (c *conn) halted() bool { return c.hold != 0 || c.finished.Load() }
-
-func (c *conn) dropInput() {
-	giveBuffer(c.in)
-	c.in = nil
-	if c.part != nil {
-		c.releasePartial(c.part)
-		c.part = nil
-	}
-}
-
-// resume looks which reasons to pause are gone, handles what the pause left and goes on reading.
+// resume looks which reasons to pause are gone. If all are, the next turn goes on with what the pause left, and then reading goes on.
 func (c *conn) resume() {
-	if c.phase == phaseClosed || c.closing || c.hold == 0 {
+	if c.phase == phaseClosed || c.closing || c.ending {
 		return
 	}
 	if c.credit.Load() > 0 {
 		c.hold &^= holdCredit
 	}
-	if !c.q.readHeld() {
+	if !c.q.ReadHeld() {
 		c.hold &^= holdBacklog
 	}
-	if c.hold != 0 {
-		return
+	if c.hold == 0 {
+		c.progress = c.loop.began
+		c.loop.deferConn(c)
 	}
-	if len(c.in) > 0 || c.part != nil {
-		used := c.handle(c.in)
-		c.in = c.in[min(used, len(c.in)):] // not moved: it may pause after each message
-		if len(c.in) == 0 {
-			giveBuffer(c.in)
-			c.in = nil
-		}
+}
+
+// Hold implements port.Conn.
+func (c *conn) Hold(port.Executor) {
+	if c.hold&holdSession == 0 {
+		c.hold |= holdSession // the poller is told at the next event: mostly none comes
+		c.loop.stats.readPauses.Add(1)
 	}
-	c.watch()
+}
+
+// Resume implements port.Conn.
+func (c *conn) Resume(port.Executor) {
+	c.hold &^= holdSession
+	c.resume()
+}
+
+// SetJoined implements port.Conn.
+func (c *conn) SetJoined(joined bool) { c.joined = joined }
+
+// Keep implements port.Conn.
+func (c *conn) Keep(b []byte) []byte {
+	if kept := c.takeMessage(b); kept != nil {
+		return kept
+	}
+	return bytes.Clone(b)
+}
+
+// messageLimit is the longest message that the client may send now, in octets.
+func (c *conn) messageLimit() int {
+	most := c.loop.live.MessageBytesMax
+	if !c.joined {
+		most = min(most, joinBytesMax)
+	}
+	return most
+}
+
+// countPartial notes that the octets allocated for partials became n more, or fewer. Every change of them passes here.
+func (c *conn) countPartial(n int) {
+	if n != 0 {
+		c.loop.stats.partialBytes.Add(int64(n))
+		c.loop.book(n)
+	}
+}
+
+// dropKept gives back the buffer of c.in.
+func (c *conn) dropKept() {
+	c.loop.book(-cap(c.in))
+	giveBuffer(c.in)
+	c.in, c.inDone = nil, 0
+}
+
+func (c *conn) dropInput() {
+	c.dropKept()
+	if c.part != nil {
+		c.releasePartial(c.part)
+		c.part = nil
+	}
 }
 
 // watchWrite says whether the poller is to tell when the socket takes bytes again.
@@ -282,46 +386,26 @@ func (c *conn) watchWrite(on bool) {
 	c.watch()
 }
 
-// watch brings the poller in line with what the connection waits for. The poller knows no change to "write only": that is a delete and
-// an add.
+// watch brings the poller in line with what the connection waits for.
 func (c *conn) watch() {
-	var want hold
+	var want poll.Interest
 	if c.hold == 0 {
-		want |= polledRead
+		want |= poll.Read
 	}
 	if c.wantWrite {
-		want |= polledWrite
+		want |= poll.Write
 	}
 	if want == c.polled || c.phase == phaseClosed {
 		return
 	}
-	l := c.loop
-	p, a := l.poller, &l.attach
-	a.FD = int(c.q.fd)
 	was := c.polled
 	c.polled = want
-	var err error
-	switch {
-	case want == 0:
-		err = p.Delete(a.FD)
-	case was == 0 && want == polledRead:
-		err = p.AddRead(a, false)
-	case was == 0 && want == polledWrite:
-		err = p.AddWrite(a, false)
-	case was == 0:
-		err = p.AddReadWrite(a, false)
-	case want == polledRead:
-		err = p.ModRead(a, false)
-	case want == polledRead|polledWrite:
-		err = p.ModReadWrite(a, false)
-	default:
-		if err = p.Delete(a.FD); err == nil {
-			err = p.AddWrite(a, false)
-		}
-	}
-	if err != nil {
-		l.engine.cfg.Log.Error("poller refused a connection", "error", err)
+	if err := c.loop.poller.Watch(int(c.fd), was, want); err != nil {
+		c.loop.engine.cfg.Log.Error("poller refused a connection", "error", err)
 		c.polled = 0
-		l.closeSoon(c)
+		c.loop.closeSoon(c)
 	}
 }
+
+// unlimited is the MessageBytesMax of peers that announce none.
+const unlimited = math.MaxInt32

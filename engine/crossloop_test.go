@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/internal/poll"
 	"banyan/engine/port"
 )
 
@@ -78,11 +79,12 @@ func TestMailHidesNoDescriptor(t *testing.T) {
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(&Engine{cfg: cfg}, 0)
+	p, err := poll.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.release()
+	defer p.Close()
+	l := newLoop(newEngine(cfg, echoes), 0, p)
 	ran := 0
 	post := func() {
 		l.post(note{kind: noteJob, job: &countJob{members: 1, end: func(port.Executor) { ran++ }}})
@@ -93,16 +95,19 @@ func TestMailHidesNoDescriptor(t *testing.T) {
 		if ready := l.wait(); ready != nil {
 			t.Fatalf("turn %d: waited for %d descriptors", turn, len(ready))
 		}
-		ready := l.poller.look()
-		if len(ready) != 1 || int(ready[0].Fd) != l.poller.bell {
+		ready := p.Look()
+		if len(ready) != 1 {
 			t.Fatalf("turn %d: %d descriptors", turn, len(ready))
+		}
+		if bell, timer := p.Own(int(ready[0].Fd)); !bell || timer {
+			t.Fatalf("turn %d: not the bell", turn)
 		}
 		post() // to a loop that is awake
 		if l.turn(ready) || ran != 3*(turn+1) {
 			t.Fatalf("turn %d: ran %d", turn, ran)
 		}
 		post()
-		if ready := l.poller.look(); len(ready) != 0 {
+		if ready := p.Look(); len(ready) != 0 {
 			t.Fatalf("turn %d: a loop that was awake was woken", turn)
 		}
 		ran--
@@ -120,7 +125,7 @@ func TestBusyLoopDelaysNobodysReply(t *testing.T) {
 	p := dialRaw(t, e, codec.CBOR)
 	c := <-conns
 	busy, release := make(chan bool), make(chan bool)
-	on(e, 1-c.Home(), func(x port.Executor) {
+	on(e, 1-c.(*conn).loop.index, func(x port.Executor) {
 		reply(x, c, []byte("promised"))
 		busy <- true
 		<-release
@@ -160,7 +165,7 @@ func TestR2ManyWritersSlowReaders(t *testing.T) {
 				for _, c := range all {
 					msg := binary.BigEndian.AppendUint32(make([]byte, 0, size), uint32(w))
 					msg = binary.BigEndian.AppendUint32(msg, n)
-					if n%2 == 0 && c.Home() == x.Loop() {
+					if n%2 == 0 && c.(*conn).loop.index == x.Loop() {
 						c.AppendRun(x, rawFrameOf(msg[:size]), 1)
 					} else if !reply(x, c, msg[:size]) {
 						t.Error("refused")
@@ -176,7 +181,7 @@ func TestR2ManyWritersSlowReaders(t *testing.T) {
 	eventually(t, "blocked", func() bool {
 		for _, c := range all {
 			c.Lock()
-			blocked := c.(*conn).q.flags&qBlocked != 0
+			blocked := c.(*conn).q.Bytes() > 0 && c.(*conn).q.Charged() > 0
 			c.Unlock()
 			if !blocked {
 				return false

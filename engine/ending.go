@@ -3,23 +3,21 @@
 package engine
 
 import (
-	"runtime"
-
-	"golang.org/x/sys/unix"
-
 	"banyan/codec"
+	"banyan/engine/internal/outq"
+	"banyan/engine/internal/poll"
 	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
 // How connections end:
 //
-//  1. finish   somebody, on any loop, has said the last words: nothing is appended or handled any more
-//  2. windDown the home loop stops reading and sets a deadline for the rest
-//  3. drained  the last byte is written, by whichever loop; the home loop closes at the end of its batch
-//  4. close    the queue is shut, the session told, and the descriptor freed, which takes it out of the poller
-//  5. linger   a client that broke the rules, or was refused, may still be writing: then 4 only ends our half of the connection, what comes
-//     is thrown away until the client has ended the other, and then the descriptor is freed. To free it at once would
+//  1. finish    on any loop: the last bytes are appended. From here on nothing is appended or handled any more
+//  2. windDown  the home loop stops reading and sets a deadline for the unsent bytes
+//  3. drained   some loop has written the last byte; the home loop closes at the end of its batch
+//  4. closeNow  the queue is shut, the session told, and the descriptor released
+//  5. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of the connection, later bytes
+//     are thrown away until the client has ended the other side, and then the descriptor is released. To release it at once would
 //     answer with a reset, which can overtake the words that say why
 //
 // A connection that broke, or takes too long, goes straight to 4 and does not linger.
@@ -33,28 +31,39 @@ func (c *conn) violate(v *codec.Violation) {
 
 // breach ends a connection that broke the rules of its transport.
 func (c *conn) breach(reason string) {
-	e := c.loop.engine
-	e.rare.violations.Add(1)
-	e.cfg.Log.Debug("connection failed", "reason", reason, "peer", c.peer.Address, "transport", c.peer.Transport)
+	c.loop.engine.rare.violations.Add(1)
+	c.debug("connection failed", "reason", reason)
 	c.fail(port.CloseViolation, reason)
+}
+
+// tooBig notes that a message was longer than it may be.
+func (c *conn) tooBig() {
+	e := c.loop.engine
+	e.rare.tooBig.Add(1)
+	e.warn(&e.warnings.tooBig, "a message is too big; its connection is closed", "limit", c.messageLimit(), "joined", c.joined, "peer", c.peer.Address)
+}
+
+// debug writes a line about this connection for those who look for a client's mistake.
+func (c *conn) debug(message string, args ...any) {
+	c.loop.engine.cfg.Log.Debug(message, append(args, "peer", c.peer.Address, "transport", c.peer.Transport)...)
 }
 
 // fail ends the connection: close frame, no further reading, and the end of TCP as soon as all is written.
 func (c *conn) fail(code port.CloseCode, reason string) {
-	c.q.mu.Lock()
+	c.q.Lock()
 	c.finishLocked(c.loop, code, reason)
-	c.q.mu.Unlock()
+	c.q.Unlock()
 }
 
 // finishLocked is Finish for whichever loop l is.
 func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
+	if !c.q.Accepts() {
 		return
 	}
 	if c.closeFrame {
-		c.q.commit(wire.AppendClose(c.q.lend(true), uint16(code), reason))
+		c.q.Commit(wire.AppendClose(c.q.Lend(true), uint16(code), reason))
 	}
-	c.q.flags |= qFinishing
+	c.q.Finish()
 	c.lingers = code != port.CloseNormal && code != port.CloseGoingAway
 	c.finished.Store(true)
 	l.touchLocked(c)
@@ -65,21 +74,26 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 	c.loop.post(note{kind: noteFinish, c: c})
 }
 
-// breakLocked gives the connection up without a word. The queue's lock is held.
+// breakLocked gives the connection up without last words. The queue's lock is held.
 func (c *conn) breakLocked() {
-	c.q.breakLocked()
+	c.q.Break()
 	c.finished.Store(true)
 }
 
-// windDown stops reading, for good, and bounds how long the rest may take.
+// windDown stops reading, for good, and bounds how long the unsent bytes may take.
 func (c *conn) windDown() {
-	if c.phase == phaseClosed || c.wound {
+	if c.phase == phaseClosed || c.ending {
 		return
 	}
-	c.wound = true
-	c.hold |= holdEnd // what still comes makes onEvent take the descriptor out of the poller's sight
+	l := c.loop
+	c.ending = true
+	c.hold |= holdEnd // the next event, if there is one, takes the descriptor out of the poller: see onReadable
 	c.dropInput()
-	c.loop.Start(&c.timer, finishTimeout)
+	d := finishTimeout
+	if l.stopping {
+		d = min(d, l.engine.cfg.StopTimeout/2)
+	}
+	l.Start(&c.timer, d)
 }
 
 // onTimer is the one timer of a connection: the opening handshake, then pings, then the end.
@@ -87,78 +101,71 @@ func (c *conn) onTimer(port.Executor) {
 	l := c.loop
 	switch {
 	case c.phase == phaseClosed:
-		l.burySoon(c)
+		l.engine.rare.lingersCut.Add(1)
+		l.releaseSoon(c)
 	case c.finished.Load():
 		l.closeSoon(c)
 	case c.handler == nil:
 		l.engine.rare.handshakeTimeouts.Add(1)
+		c.debug("opening handshake took too long", "limit", l.live.HandshakeTimeout)
 		l.closeSoon(c)
 	default:
-		if !c.heard && c.hold == 0 { // what is not read cannot be heard
-			c.missed++
-		}
-		if c.missed == missedMax {
-			l.engine.rare.pingTimeouts.Add(1)
-			c.fail(port.ClosePolicy, "no answer to pings")
-			return
-		}
-		c.heard = false
-		c.append(pingFrame)
-		l.Start(&c.timer, l.engine.cfg.PingInterval)
+		c.keepAlive()
 	}
 }
 
 // shutdown says goodbye because the node stops.
-func (c *conn) shutdown() {
+func (c *conn) shutdown() (cost int) {
 	if c.handler == nil || c.phase == phaseClosed {
 		c.loop.closeSoon(c)
-		c.loop.burySoon(c)
-		return
+		c.loop.releaseSoon(c)
+		return 0
 	}
 	if c.finished.Load() {
-		return
+		return 0
 	}
 	defer c.loop.caught(c)
 	c.handler.Shutdown(c.loop)
+	return 1
 }
 
-// close ends the transport, or the rest of it after lingering. In the batch task only; the descriptor is free afterwards, unless the
-// connection lingers, and nobody will write to it: see queue.shut.
-func (c *conn) close() {
+// closeNow ends the transport; for a connection that lingers, the rest of it. In the batch task only. Afterwards nobody will write to the descriptor:
+// see outq.Queue.Shut.
+func (c *conn) closeNow() (cost int) {
+	c.closing = false
 	if c.phase == phaseClosed {
-		c.bury()
-		return
+		c.release()
+		return 1
 	}
 	l := c.loop
-	fd := int(c.q.fd)
-	c.q.mu.Lock()
-	orderly := c.q.flags&qFinishing != 0 && c.q.head == nil && c.q.flags&(qWriting|qBroken) == 0
+	c.q.Lock()
+	orderly := c.q.Complete()
 	lingers := orderly && c.lingers && !c.peerDone && !c.refused && !l.stopping
-	c.q.mu.Unlock()
-	c.q.shut()
+	c.q.Unlock()
+	c.q.Shut(l.yield)
 	c.finished.Store(true)
 	c.phase = phaseClosed
 	c.dropInput()
 	l.Stop(&c.timer)
 	if orderly && !c.peerDone {
-		_ = unix.Shutdown(fd, unix.SHUT_WR) // fails when the peer is gone already
+		c.transport.shutdown(int(c.fd))
 		for range discardReads {
-			n, err := readInto(fd, l.buffer)
+			n, err := c.transport.read(int(c.fd), l.buffer)
 			if n == 0 || err != nil {
-				lingers = lingers && err == errAgain
+				lingers = lingers && err == outq.ErrAgain
 				break
 			}
 		}
 	}
-	l.stats.eventsLost.Add(int64(c.q.lost)) // final after shut
-	c.remains = remains{fd: int32(fd), open: true}
+	l.stats.eventsLost.Add(int64(c.q.Lost()))
 	if !lingers || !c.linger() {
-		c.bury()
+		c.release()
 	}
 	if c.handler != nil {
 		l.stats.closed.Add(1)
 		c.closed()
 	}
+	return 2
 }
 
 func (c *conn) closed() {
@@ -171,13 +178,67 @@ func (c *conn) closed() {
 	c.handler.Closed(c.loop)
 }
 
+// release frees the descriptor. In the batch task only.
+func (c *conn) release() {
+	if c.released {
+		return
+	}
+	l := c.loop
+	c.released = true
+	l.Stop(&c.timer)
+	// Closing takes a descriptor out of the poller by itself only if no child process holds a copy of it.
+	_ = l.poller.Watch(int(c.fd), c.polled, 0)
+	c.polled = 0
+	c.transport.close(int(c.fd))
+	l.forget(int(c.fd))
+	l.engine.open.Add(-1)
+	l.homed.Add(-1)
+	l.engine.departures.leave(l.engine.now(), c.born)
+}
+
 // lockSoon takes the queue's lock unless its holder is evidently gone.
 func (c *conn) lockSoon() bool {
 	for range 100_000 {
-		if c.q.mu.TryLock() {
+		if c.q.TryLock() {
 			return true
 		}
-		runtime.Gosched()
+		c.loop.yield()
 	}
 	return false
+}
+
+// linger keeps the descriptor open for reading. It reports whether it could.
+func (c *conn) linger() bool {
+	l := c.loop
+	c.hold, c.wantWrite = 0, false
+	if err := l.poller.Watch(int(c.fd), c.polled, poll.Read); err != nil {
+		return false
+	}
+	c.polled = poll.Read
+	l.engine.rare.lingers.Add(1)
+	l.Start(&c.timer, lingerTimeout)
+	return true
+}
+
+// discard throws away what a lingering client wrote.
+func (c *conn) discard() {
+	n, err := c.transport.read(int(c.fd), c.loop.buffer)
+	if err == outq.ErrAgain {
+		return
+	}
+	c.discarded += int32(n)
+	if c.discarded > lingerBytesMax {
+		c.loop.engine.rare.lingersCut.Add(1)
+	} else if err == nil && n > 0 {
+		return
+	}
+	c.loop.releaseSoon(c)
+}
+
+// releaseSoon ends lingering at the end of this batch. Home loop only.
+func (l *loop) releaseSoon(c *conn) {
+	if c.phase == phaseClosed && !c.released && !c.closing {
+		c.closing = true
+		l.closing.add(c)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/internal/outq"
 	"banyan/engine/port"
 )
 
@@ -31,7 +32,7 @@ func TestFinishIsBounded(t *testing.T) {
 	ending := func() (is bool) {
 		done := make(chan bool)
 		on(e, 0, func(port.Executor) {
-			is = c.(*conn).wound && c.(*conn).timer.Due != 0
+			is = c.(*conn).ending && c.(*conn).timer.Due != 0
 			close(done)
 		})
 		<-done
@@ -48,7 +49,7 @@ func TestFinishIsBounded(t *testing.T) {
 
 // More runs than one flush may write go on in the next batch.
 func TestLongQueueIsWrittenOverSeveralBatches(t *testing.T) {
-	const runs = 3 * sendsPerFlush * segmentsPerSend
+	const runs = 3 * outq.SendsPerFlush * outq.SegmentsPerSend
 	conns := make(chan port.Conn, 1)
 	e := start(t, Config{Loops: 1}, collect(conns))
 	p := dialRaw(t, e, codec.CBOR)

@@ -17,24 +17,31 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"banyan/engine/internal/poll"
 	"banyan/engine/port"
 )
 
 // An Engine is a set of loops and the listeners that feed them.
 type Engine struct {
 	// Fixed at New.
-	cfg         Config
-	opener      port.Opener
-	loops       []*loop
-	listeners   []*listener
-	rawExponent byte
-	epoch       time.Time
+	cfg       Config // of Live only what New was given; see live
+	opener    port.Opener
+	loops     []*loop
+	listeners []*listener
+	epoch     time.Time
+	pool      *pool
+	replays   bool         // a simulation: the same seed makes the same run
+	hidden    bool         // loops hide their waits; fixed at Start
+	now       func() int64 // nanoseconds since epoch
 
 	// Any goroutine.
-	open atomic.Int64  // connections
-	turn atomic.Uint64 // deals connections out to loops
-	left vacancies     // places for those who stay on the accepting loop
-	rare rareCounters
+	live       atomic.Pointer[Live] // immutable; Apply replaces it
+	open       atomic.Int64         // connections
+	dealt      atomic.Uint64        // connections dealt out to loops in turn
+	departures departures
+	budget     budget
+	rare       rareCounters
+	warnings   warnings
 
 	reserveMu sync.Mutex
 	reserve   reserve
@@ -64,7 +71,7 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 	if open == nil {
 		return nil, errors.New("engine: an Opener is needed")
 	}
-	e := &Engine{cfg: cfg, opener: open, rawExponent: cfg.rawSocketExponent(), epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}}
+	e := newEngine(cfg, open)
 	if err := e.build(); err != nil {
 		for _, ls := range e.listeners {
 			ls.close(nil)
@@ -75,16 +82,27 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 	return e, nil
 }
 
+func newEngine(cfg Config, open port.Opener) *Engine {
+	e := &Engine{cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}}
+	e.now = func() int64 { return int64(time.Since(e.epoch)) }
+	e.live.Store(&e.cfg.Live)
+	e.budget.bytesMax = cfg.BudgetBytes
+	e.pool = newPool(e)
+	return e
+}
+
 func (e *Engine) build() error {
 	var err error
 	if e.reserve, err = newReserve(); err != nil {
 		return err
 	}
 	for i := range e.cfg.Loops {
-		l, err := newLoop(e, i)
-		e.loops = append(e.loops, l)
+		p, err := poll.Open()
+		if p != nil {
+			e.loops = append(e.loops, newLoop(e, i, p))
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("engine: %w", err)
 		}
 	}
 	for i, address := range e.cfg.Listen {
@@ -92,6 +110,7 @@ func (e *Engine) build() error {
 		if err != nil {
 			return err
 		}
+		ls.index, ls.transport = i, newPlain
 		e.listeners = append(e.listeners, ls)
 		l := e.loops[i%len(e.loops)]
 		if err := ls.attach(l); err != nil {
@@ -106,10 +125,10 @@ func (e *Engine) build() error {
 func (e *Engine) release() {
 	for _, l := range e.loops {
 		for _, c := range l.arrivals.conns {
-			_ = unix.Close(int(c.q.fd))
+			c.transport.close(int(c.fd))
 			e.open.Add(-1)
 		}
-		l.release()
+		l.poller.Close()
 	}
 	e.reserveMu.Lock()
 	if e.reserve.fd >= 0 {
@@ -141,16 +160,23 @@ func (e *Engine) Start() error {
 	if procs := runtime.GOMAXPROCS(0); e.cfg.Dedicated && procs <= len(e.loops) {
 		return fmt.Errorf("engine: GOMAXPROCS is %d; a dedicated engine of %d loops needs one more than loops", procs, len(e.loops))
 	}
+	if e.cfg.Dedicated {
+		e.hidden = poll.Preemptible()
+		if !e.hidden {
+			e.cfg.Log.Warn("the runtime cannot interrupt threads here; loops wait where the scheduler sees them, which costs some CPU")
+		}
+	}
 	e.state = stateRunning
+	e.pool.start()
 	for _, l := range e.loops {
 		go l.run()
 	}
 	return nil
 }
 
-// Stop ends the engine: listeners first, then Handler.Shutdown on every connection; when all of them have said goodbye and are gone, or
-// ctx is done, whatever is left is closed and the loops end. No goroutine or descriptor stays behind. It returns ctx.Err() when
-// the grace was not enough. Any goroutine; a second call waits for the first.
+// Stop ends the engine: listeners first, then Handler.Shutdown on every connection. When all of them have said goodbye and are gone, or ctx is
+// done, or Config.StopTimeout is over, the other connections are closed and the loops end. No descriptor stays behind, and no goroutine but
+// work of the pool that ignores its context. It returns ctx.Err() if ctx was done first. Any goroutine; a second call waits for the first.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	was := e.state
@@ -168,20 +194,28 @@ func (e *Engine) Stop(ctx context.Context) error {
 		for _, ls := range e.listeners {
 			ls.close(nil)
 		}
+		for _, l := range e.loops {
+			l.mail.abandon()
+		}
+		e.pool.close(ctx)
 		e.release()
 		close(e.stopped)
 		return nil
 	}
+	grace, cancel := context.WithTimeout(ctx, e.cfg.StopTimeout-e.cfg.StopTimeout/stopReserve)
+	defer cancel()
+	e.pool.cancel()
 	for _, l := range e.loops {
 		l.post(note{kind: noteStop})
 	}
-	var err error
 	for _, l := range e.loops {
 		select {
 		case <-l.empty:
-		case <-ctx.Done():
-			err = ctx.Err()
+		case <-grace.Done():
 		}
+	}
+	if grace.Err() != nil {
+		e.cfg.Log.Warn("connections that have not said goodbye are closed", "open", e.open.Load())
 	}
 	for _, l := range e.loops {
 		l.post(note{kind: noteKill})
@@ -189,7 +223,8 @@ func (e *Engine) Stop(ctx context.Context) error {
 	for _, l := range e.loops {
 		<-l.done
 	}
+	e.pool.close(grace)
 	e.release()
 	close(e.stopped)
-	return err
+	return ctx.Err()
 }

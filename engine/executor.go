@@ -3,12 +3,13 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"banyan/engine/port"
 )
 
-// What a loop is to the handlers and jobs that run on it (port.Executor).
+// The loop as the handlers and jobs that run on it see it (port.Executor).
 
 // Loop implements port.Executor.
 func (l *loop) Loop() int { return l.index }
@@ -39,16 +40,15 @@ func (l *loop) Grant(n int) int {
 func (l *loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }
 
 // Start implements port.Executor.
-func (l *loop) Start(t *port.Timer, d time.Duration) {
-	now := time.Since(l.clock.start)
-	if l.wheel.armed == 0 {
-		l.wheel.now = max(l.wheel.now, int64(now/tick))
-	}
-	l.wheel.start(t, dueTick(now, d))
-}
+func (l *loop) Start(t *port.Timer, d time.Duration) { l.wheel.Start(t, l.poller.Now(), d) }
 
 // Stop implements port.Executor.
-func (l *loop) Stop(t *port.Timer) { l.wheel.stop(t) }
+func (l *loop) Stop(t *port.Timer) { l.wheel.Stop(t) }
+
+// Async implements port.Executor.
+func (l *loop) Async(work func(ctx context.Context), done func(x port.Executor)) bool {
+	return l.engine.pool.submit(asyncWork{work, done, l})
+}
 
 // Step implements port.Executor; the product has nothing to do here.
 func (l *loop) Step(string) {}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"banyan/codec"
 	"banyan/engine/internal/wire"
@@ -24,22 +23,18 @@ type memoryConn struct {
 
 func newMemoryConn(limit int) *memoryConn {
 	m := &memoryConn{}
-	cfg := Config{MessageBytesMax: limit, Listen: []string{"-"}, Loops: 1, ConnectionsMax: 1, PingInterval: -1, Log: quiet()}
+	cfg := Config{Live: Live{MessageBytesMax: limit, ConnectionsMax: 1, PingInterval: -1}, Listen: []string{"-"}, Loops: 1, Log: quiet()}
 	if err := cfg.check(); err != nil {
 		panic(err)
 	}
-	e := &Engine{cfg: cfg, rawExponent: cfg.rawSocketExponent()}
-	e.opener = func(x port.Executor, c port.Conn) port.Handler {
+	e := newEngine(cfg, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{
 			c:       c,
 			receive: func(_ port.Executor, _ *session, b []byte) { m.messages = append(m.messages, string(b)) },
 			violate: func(_ port.Executor, _ *session, v *codec.Violation) { m.messages = append(m.messages, "violation") },
 		}
-	}
-	l := &loop{engine: e, conns: map[int]*conn{}, wheel: newWheel()}
-	l.clock.start = time.Now()
-	e.loops = []*loop{l}
-	m.c = &conn{loop: l, peer: port.Peer{}}
+	})
+	m.c = newStillConn(e)
 	return m
 }
 
@@ -65,9 +60,7 @@ func (m *memoryConn) read(piece []byte) {
 // written is everything the connection answered.
 func (m *memoryConn) written() []byte {
 	var out []byte
-	for s := m.c.q.head; s != nil; s = s.next {
-		out = append(out, s.left()...)
-	}
+	m.c.q.Flush((*capture)(&out), nil, 0, 0)
 	return out
 }
 

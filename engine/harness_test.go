@@ -48,7 +48,10 @@ func start(t testing.TB, cfg Config, open port.Opener) *Engine {
 	if cfg.Log == nil {
 		cfg.Log = quiet()
 	}
-	e, err := New(cfg, open)
+	e, err := New(cfg, func(x port.Executor, c port.Conn) port.Handler {
+		c.SetJoined(true) // so that messages of any length may come; see startUnjoined
+		return open(x, c)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +167,7 @@ func dialRaw(t testing.TB, e *Engine, s codec.Serializer) *peer {
 	t.Helper()
 	p := dial(t, e)
 	p.send([]byte{0x7F, 0xF0 | byte(s), 0, 0})
-	p.expect([]byte{0x7F, e.rawExponent<<4 | byte(s), 0, 0})
+	p.expect([]byte{0x7F, e.live.Load().rawSocketExponent()<<4 | byte(s), 0, 0})
 	return p
 }
 

@@ -85,11 +85,11 @@ func (c *conn) httpRefuse(h *wire.Head, r *wire.Refusal, data []byte) {
 
 // httpWrite sends one answer and closes. The answer to a HEAD has no body.
 func (c *conn) httpWrite(method string, p *Page) {
-	c.q.mu.Lock()
+	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
 		c.Commit(c.loop, appendAnswer(buf, method, p))
 	}
-	c.q.mu.Unlock()
+	c.q.Unlock()
 	c.fail(0, "")
 }
 

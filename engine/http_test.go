@@ -108,7 +108,7 @@ func TestTRN51HeadIsBounded(t *testing.T) {
 
 // F14: over the connection limit a health check is answered still, everything else is refused.
 func TestHealthOverTheConnectionLimit(t *testing.T) {
-	e := start(t, Config{ConnectionsMax: 1, Page: func(string) Page { return Page{Status: 200} }}, echoes)
+	e := start(t, Config{Live: Live{ConnectionsMax: 1}, Page: func(string) Page { return Page{Status: 200} }}, echoes)
 	first := dialRaw(t, e, codec.CBOR)
 	for range 2 {
 		for request, want := range map[string]int{
@@ -137,7 +137,7 @@ func TestHealthOverTheConnectionLimit(t *testing.T) {
 }
 
 func TestTRN49SlowLoris(t *testing.T) {
-	e := start(t, Config{HandshakeTimeout: 150 * time.Millisecond}, echoes)
+	e := start(t, Config{Live: Live{HandshakeTimeout: 150 * time.Millisecond}}, echoes)
 	silent, raw, http := dial(t, e), dial(t, e), dial(t, e)
 	raw.send([]byte{0x7F, 0xF1})
 	stop := make(chan bool)

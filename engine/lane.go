@@ -4,12 +4,6 @@ package engine
 
 import "banyan/engine/port"
 
-const (
-	turnMembers  = 4096 // members walked per turn, all lanes together
-	chunkMembers = 256  // members walked before the next lane gets its turn
-	jobMembers   = 4    // what a job costs at least, so that many empty ones cannot hold the loop
-)
-
 // A laneKey names a lane: the jobs one loop posted for one publisher.
 type laneKey struct {
 	src int32
@@ -24,17 +18,15 @@ type lane struct {
 	next *lane
 }
 
-// lanes let the jobs of different publishers take turns, chunk by chunk. Owned by loop. What waits here is bounded by the credit of
+// lanes let the jobs of different publishers alternate, chunk by chunk. Owned by loop. What waits here is bounded by the credit of
 // the publishers.
 type lanes struct {
 	byKey map[laneKey]*lane
-	last  *lane // circular list of lanes with jobs; last.next has the turn
+	last  *lane // circular list of lanes with jobs; last.next is first
 	spare *lane // lanes without jobs, for the next publisher
 	spares,
 	waiting int
 }
-
-const sparesKept = 64
 
 func (ls *lanes) push(key laneKey, j port.Job) {
 	l := ls.byKey[key]
@@ -65,14 +57,14 @@ func (ls *lanes) push(key laneKey, j port.Job) {
 
 func (ls *lanes) empty() bool { return ls.last == nil }
 
-// turn gives the lane whose turn it is one chunk and passes the turn on. It reports whether the chunk was too small for the job.
-func (ls *lanes) turn(x port.Executor, chunk int) (more bool) {
+// runNext gives the first lane of the circle one chunk and moves on to the next lane. It reports whether the chunk was too small for the job.
+func (ls *lanes) runNext(x port.Executor, chunk int) (more bool) {
 	l := ls.last.next
 	if l.jobs[l.at].Run(x, chunk) {
 		ls.last = l
 		return true
 	}
-	// The job may have posted, to this lane too; new lanes stand behind the last, so l still has the turn.
+	// The job may have posted, to this lane too; new lanes stand behind the last, so l is still first.
 	l.jobs[l.at] = nil
 	l.at++
 	ls.waiting--
@@ -89,7 +81,7 @@ func (ls *lanes) turn(x port.Executor, chunk int) (more bool) {
 	return false
 }
 
-// remove takes l, which has the turn and no job left, out of the circle.
+// remove takes l, which is first and has no job, out of the circle.
 func (ls *lanes) remove(l *lane) {
 	if l.next == l {
 		ls.last = nil

@@ -60,14 +60,14 @@ func TestLanesAgainstModel(t *testing.T) {
 			if rnd.IntN(3) == 0 {
 				push(0)
 			} else if !ls.empty() {
-				ls.turn(nil, chunkMembers)
+				ls.runNext(nil, chunkMembers)
 			}
 			if ls.waiting != waiting || ls.empty() != (waiting == 0) {
 				t.Fatalf("seed %d: %d waiting, want %d", seed, ls.waiting, waiting)
 			}
 		}
 		for !ls.empty() {
-			ls.turn(nil, chunkMembers)
+			ls.runNext(nil, chunkMembers)
 		}
 		if fmt.Sprint(posted) != fmt.Sprint(ran) || len(ls.byKey) != 0 {
 			t.Fatalf("seed %d: order differs", seed)
@@ -81,11 +81,11 @@ func TestR11LanesTakeTurns(t *testing.T) {
 	var order []string
 	note := func(name string, n int) { order = append(order, fmt.Sprint(name, n)) }
 	ls.push(laneKey{0, 1}, &countJob{name: "big", members: 100_000, walked: note})
-	ls.turn(nil, chunkMembers)
+	ls.runNext(nil, chunkMembers)
 	ls.push(laneKey{0, 2}, &countJob{name: "small", members: 3, walked: note})
 	ls.push(laneKey{1, 1}, &countJob{name: "foreign", members: 300, walked: note})
 	for range 5 {
-		ls.turn(nil, chunkMembers)
+		ls.runNext(nil, chunkMembers)
 	}
 	if got := fmt.Sprint(order); got != "[big256 big256 small3 foreign256 big256 foreign44]" {
 		t.Fatal(got)
@@ -108,14 +108,14 @@ func TestFairnessLaneLeavesReadsBetweenTurns(t *testing.T) {
 			}
 			left, turn := members, int64(0)
 			x.Post(0, 1, &countJob{members: left, walked: func(_ string, n int) {
-				now := x.(*loop).stats.batches.Load()
+				now := x.(*loop).engine.Stats().Batches
 				switch {
 				case left == members:
 					reply(x, s.c, []byte("walking")) // on the wire when this turn ends
 				case !readable.Load() && left < members-turnMembers && called.Load():
 					readable.Store(true)
 				case !readable.Load() && left < members-turnMembers:
-					fds := []unix.PollFd{{Fd: s.c.(*conn).q.fd, Events: unix.POLLIN}}
+					fds := []unix.PollFd{{Fd: s.c.(*conn).fd, Events: unix.POLLIN}}
 					if n, err := unix.Poll(fds, int(patience.Milliseconds())); n != 1 {
 						t.Errorf("the call does not arrive: %v", err)
 					}
@@ -168,7 +168,8 @@ func TestJobsFromAnotherLoopKeepTheirOrder(t *testing.T) {
 
 // Grant hands out what a turn may walk, never more, and the lanes get their share all the same.
 func TestGrantIsBounded(t *testing.T) {
-	l := &loop{members: 100}
+	l := newStillConn(newEngine(Config{}, nil)).loop
+	l.members = 100
 	if a, b, c := l.Grant(70), l.Grant(70), l.Grant(70); a != 70 || b != 30 || c != 0 {
 		t.Fatal(a, b, c)
 	}

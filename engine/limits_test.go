@@ -18,7 +18,7 @@ import (
 
 // TRN-21, LIM-01: one connection over the limit is told so, the others do not notice.
 func TestTRN21LIM01ConnectionLimit(t *testing.T) {
-	e := start(t, Config{ConnectionsMax: 2}, echoes)
+	e := start(t, Config{Live: Live{ConnectionsMax: 2}}, echoes)
 	a, b := dialRaw(t, e, codec.JSON), dialRaw(t, e, codec.JSON)
 	p := dial(t, e)
 	p.send([]byte{0x7F, 0xF1, 0, 0})
@@ -83,7 +83,7 @@ func TestR1CreditPausesReading(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			var handled atomic.Int64
 			refund := make(chan func(), 1)
-			e := start(t, Config{Loops: 2, CreditBytes: 1000}, func(x port.Executor, c port.Conn) port.Handler {
+			e := start(t, Config{Live: Live{CreditBytes: 1000}, Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
 				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 					if handled.Add(1) == 3 {
 						c.Spend(5000)
@@ -149,7 +149,7 @@ func TestR1CreditPausesReading(t *testing.T) {
 // The kernel is what holds an unread client back.
 func TestPausedSocketIsNotRead(t *testing.T) {
 	var conns atomic.Pointer[port.Conn]
-	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 			conns.Store(&c)
 			c.Spend(2)
@@ -170,7 +170,7 @@ func TestPausedSocketIsNotRead(t *testing.T) {
 }
 
 func TestKeepalive(t *testing.T) {
-	e := start(t, Config{PingInterval: 50 * time.Millisecond}, echoes)
+	e := start(t, Config{Live: Live{PingInterval: 50 * time.Millisecond}}, echoes)
 	p := dialWS(t, e, "wamp.2.json")
 	p.expect(pingFrame)
 	p.expect(pingFrame)
@@ -183,7 +183,7 @@ func TestKeepalive(t *testing.T) {
 		alive.expect(pingFrame)
 		alive.send(masked(0x8A, nil))
 	}
-	off := start(t, Config{PingInterval: -1}, echoes)
+	off := start(t, Config{Live: Live{PingInterval: -1}}, echoes)
 	p = dialWS(t, off, "wamp.2.json")
 	_ = p.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if b, err := p.r.ReadByte(); err == nil {
@@ -246,7 +246,7 @@ func TestTRN54LIM03Pipelining(t *testing.T) {
 func TestAcceptedSocketsInheritOptions(t *testing.T) {
 	values := make(chan [2]int, 1)
 	e := start(t, Config{}, func(x port.Executor, c port.Conn) port.Handler {
-		fd := int(c.(*conn).q.fd)
+		fd := int(c.(*conn).fd)
 		delay, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
 		alive, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 		values <- [2]int{delay, alive}

@@ -12,7 +12,7 @@ import (
 
 // A client that writes a message over the limit to its end learns why it is closed, and meets no reset.
 func TestClientThatStillWritesLearnsWhy(t *testing.T) {
-	e := start(t, Config{MessageBytesMax: 1000}, echoes)
+	e := start(t, Config{Live: Live{MessageBytesMax: 1000}}, echoes)
 	for range 5 {
 		p := dialWS(t, e, "wamp.2.json")
 		p.send(masked(0x81, make([]byte, 8<<20)))
@@ -28,7 +28,7 @@ func TestClientThatStillWritesLearnsWhy(t *testing.T) {
 // Lingering ends with the client, with the bytes it writes, with the time, and with the engine.
 func TestLingeringIsBounded(t *testing.T) {
 	conns := make(chan port.Conn, 1)
-	e := start(t, Config{Loops: 1, MessageBytesMax: 1000}, collect(conns))
+	e := start(t, Config{Live: Live{MessageBytesMax: 1000}, Loops: 1}, collect(conns))
 	end := func() (*peer, *conn) {
 		p := dialRaw(t, e, codec.CBOR)
 		c := (<-conns).(*conn)
@@ -39,7 +39,7 @@ func TestLingeringIsBounded(t *testing.T) {
 	lingers := func(c *conn) (is bool) {
 		done := make(chan bool)
 		on(e, 0, func(port.Executor) {
-			is = c.phase == phaseClosed && c.remains.open && c.timer.Due != 0
+			is = c.phase == phaseClosed && c.released == false && c.timer.Due != 0
 			close(done)
 		})
 		<-done

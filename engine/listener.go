@@ -10,17 +10,20 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
 
+	"banyan/engine/internal/poll"
 	"banyan/engine/port"
 )
 
 // A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
-// kernel thinks (but see vacancies); the others find theirs among their arrivals. Owned by loop once the engine runs.
+// kernel thinks (but see departures); the others find theirs among their arrivals. Owned by loop once the engine runs.
 type listener struct {
 	bound
 	engine *Engine
+	index  int // in Config.Listen
+	// transport makes the transport of an accepted connection.
+	transport func(fd int) transport
 
 	pause    time.Duration // back-off after the process ran out of descriptors
 	timer    port.Timer
@@ -29,14 +32,6 @@ type listener struct {
 	polled   bool
 	logged   time.Time
 }
-
-const (
-	acceptsPerTurn = 64
-	acceptPauseMin = 10 * time.Millisecond
-	acceptPauseMax = time.Second
-	// refusalsMax is how many connections over the limit may wait to be told so; beyond that they are closed without a word.
-	refusalsMax = 32
-)
 
 // listen binds one address of Config.Listen.
 func listen(e *Engine, address string) (*listener, error) {
@@ -52,7 +47,7 @@ func listen(e *Engine, address string) (*listener, error) {
 
 // attach makes l accept for ls. Before the loop runs, or on it.
 func (ls *listener) attach(l *loop) error {
-	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: ls.fd}, false); err != nil {
+	if err := l.poller.Watch(ls.fd, 0, poll.Read); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	ls.polled = true
@@ -65,7 +60,7 @@ func (ls *listener) close(l *loop) {
 		l.Stop(&ls.timer)
 		l.Stop(&ls.nudge)
 		if ls.polled {
-			_ = l.poller.Delete(ls.fd)
+			_ = l.poller.Watch(ls.fd, poll.Read, 0)
 		}
 		delete(l.listeners, ls.fd)
 	}
@@ -108,20 +103,22 @@ func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int) {
 	e := ls.engine
 	open := e.open.Add(1)
-	most := int64(e.cfg.ConnectionsMax)
+	most := int64(l.live.ConnectionsMax)
 	if open > most {
 		e.rare.refused.Add(1)
+		e.warn(&e.warnings.refused, "connections are refused: the limit is reached", "limit", most, "address", ls.addr)
 		if open > most+refusalsMax {
 			e.open.Add(-1)
-			_ = unix.Close(fd)
+			ls.transport(fd).close(fd)
 			return
 		}
 	}
 	l.stats.accepted.Add(1)
 	now := e.now()
 	home := e.homeFor(l, now, nth)
-	c := &conn{loop: home, born: now, refused: open > most}
-	c.q.fd = int32(fd)
+	c := &conn{loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: open > most}
+	c.q.Open(fd, &e.budget.backlogs)
+	c.peer.Listener = ls.index
 	ls.describe(&c.peer, from)
 	home.homed.Add(1)
 	if home == l {
@@ -133,7 +130,7 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 		e.cfg.Log.Error("poller refused a connection", "error", err)
 		home.homed.Add(-1)
 		e.open.Add(-1)
-		_ = unix.Close(fd)
+		c.transport.close(fd)
 		return
 	}
 	ls.handed(l, home)
@@ -179,7 +176,7 @@ func (ls *listener) backOff(l *loop, cause error) {
 	if e.shed(ls.fd) {
 		e.rare.refused.Add(1)
 	}
-	if err := l.poller.Delete(ls.fd); err != nil {
+	if err := l.poller.Watch(ls.fd, poll.Read, 0); err != nil {
 		return // still polled: the next event tries again
 	}
 	ls.polled = false

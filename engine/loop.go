@@ -5,108 +5,108 @@ package engine
 import (
 	crand "crypto/rand"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
+	"time"
 
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
 
-	"banyan/engine/internal/wire"
+	"banyan/engine/internal/outq"
+	"banyan/engine/internal/poll"
+	"banyan/engine/internal/wheel"
 	"banyan/engine/port"
 )
 
 // A loop runs its connections and the sessions on them. It is the Executor that their handlers see. One turn:
 //
-//  1. the descriptors that are ready; each connection is read at most once, its messages are handled
-//  2. arrivals and notes: connections, jobs and words from other loops
-//  3. tasks that waited for the end of the batch
-//  4. lanes: events to members, chunk by chunk, up to a budget
-//  5. one flush of every connection that was touched
-//  6. closes
+//  1. connections that an earlier turn had no time for, in their order
+//  2. the descriptors that are ready; one read of a connection, and its messages are handled. If few are ready the loop looks once more
+//  3. arrivals and notes: connections, jobs and requests from other loops
+//  4. tasks that waited for the end of the batch
+//  5. lanes: events to members, chunk by chunk
+//  6. one flush of every connection that was touched
+//  7. closes
 //
-// What is left waits for the next turn, which looks at the descriptors first, so that reads and calls come in between. Steps 2 to 6 are the
-// batch task. Descriptors are closed there only, by their home: a stale event of the same wait never meets a reused descriptor.
+// Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well, so that reads and calls come in
+// between. Steps 3 to 7 are the batch task. The descriptor of a connection of this loop is closed there only, and the loop takes it out of the
+// poller before: a stale event of the same wait never meets a reused descriptor.
 type loop struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
 	index  int
-	poller *poller
+	poller poller
+	yield  func()        // lets other loops run while this one waits for one of them
 	done   chan struct{} // closed when the goroutine has ended
 	empty  chan struct{} // closed when the loop is stopping and its last connection is gone
 
 	// Any goroutine.
 	mail     mailbox
 	arrivals arrivals
+	submits  atomic.Int64 // functions of Submit that wait in mail
 	homed    atomic.Int64 // connections that live here
 	stats    counters
 
 	// Owned by loop.
-	conns     map[int]*conn
-	connsMost int // most at one time since the map was made
-	listeners map[int]*listener
-	wheel     *wheel
-	clock     clock
-	random    *rand.ChaCha8
-	sender    socketSender
-	buffer    []byte // one read, with headroom for what an earlier one left
-	local     []note
-	touched   []*conn
-	tasks     []port.BatchTask
-	closing   []*conn
-	lanes     lanes
-	attach    netpoll.PollAttachment
-	lastPong  []byte // payload of a ping that was not answered yet; dies with the read
-	pongs     int    // answered in this read
-	members   int    // what this turn may still walk
-	received  int64  // messages of this turn that are not in stats yet
-	appended  int    // runs appended in all, to see what a job cost
-	again     bool   // the next turn must not wait
-	stopping  bool
-	killed    bool
+	live       *Live // the settings of this turn
+	conns      map[int]*conn
+	connsMost  int // most at one time since the map was made
+	listeners  map[int]*listener
+	wheel      *wheel.Wheel
+	random     *rand.ChaCha8
+	vectors    outq.Vectors
+	buffer     []byte // one read, with headroom for what an earlier one left
+	local      []note
+	touched    list[*conn] // to be flushed
+	tasks      []port.BatchTask
+	closing    list[*conn]
+	ending     list[*conn] // still to be told that the engine stops
+	deferred   []*conn     // to be handled in the next turn, in this order
+	deferring  []*conn     // scratch
+	lanes      lanes
+	sweep      port.Timer    // looks at unfinished
+	unfinished []*conn       // connections that may hold part of a message
+	lastPong   []byte        // payload of a ping that was not answered yet; valid during one read
+	pongs      int           // answered in this read
+	began      time.Duration // when this turn began
+	work       int           // until the next look at the clock
+	exhausted  bool          // the time for reading is over
+	members    int           // still to be walked in this turn
+	received   int64         // messages of this turn that are not in stats yet
+	appended   int           // runs appended in all, to see what a job cost
+	unbooked   int           // bytes of input buffers that the budget does not know of
+	again      bool          // the next turn must not wait
+	stopping   bool
+	killed     bool
 }
 
-const (
-	readBytes = 64 << 10
-	headroom  = wire.HeadBytesMax + 1024 // longest incomplete piece kept between two reads
-	// fewReady is how many descriptors a wait has to find for the loop not to look once more before it writes: what has come meanwhile goes
-	// into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with it, 244 without.
-	fewReady = 4
-	// batchRounds is how often one batch task looks again at what its own closes and flushes caused.
-	batchRounds = 4
-)
+// A poller is what a loop needs of poll.Poller; the simulation has another one.
+type poller interface {
+	Wait(hidden bool) []unix.EpollEvent
+	Look() []unix.EpollEvent
+	Own(fd int) (own, timer bool)
+	Watch(fd int, was, want poll.Interest) error
+	Wake()
+	Now() time.Duration
+	Arm(at time.Duration) error
+	Close()
+}
 
-func newLoop(e *Engine, index int) (*loop, error) {
+func newLoop(e *Engine, index int, p poller) *loop {
 	l := &loop{
-		engine: e, index: index, clock: clock{fd: -1},
+		engine: e, index: index, poller: p, yield: runtime.Gosched,
 		done: make(chan struct{}), empty: make(chan struct{}),
 		conns: map[int]*conn{}, listeners: map[int]*listener{},
-		wheel: newWheel(), buffer: make([]byte, headroom+readBytes),
+		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(),
 	}
+	l.sweep.Fire = l.sweepUnfinished
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // never fails
 	l.random = rand.NewChaCha8(seed)
-	var err error
-	if l.poller, err = openPoller(e.cfg.Dedicated); err != nil {
-		return l, fmt.Errorf("engine: %w", err)
-	}
-	if l.clock, err = newClock(); err != nil {
-		return l, fmt.Errorf("engine: %w", err)
-	}
-	if err = l.poller.AddRead(&netpoll.PollAttachment{FD: l.clock.fd}, false); err != nil {
-		return l, fmt.Errorf("engine: %w", err)
-	}
-	return l, nil
-}
-
-// release closes what newLoop opened. Only when no loop runs any more: other loops wake this one through its poller.
-func (l *loop) release() {
-	if l.poller != nil {
-		l.poller.close()
-	}
-	if l.clock.fd >= 0 {
-		_ = unix.Close(l.clock.fd)
-	}
+	return l
 }
 
 func (l *loop) run() {
@@ -115,22 +115,30 @@ func (l *loop) run() {
 	}
 }
 
-// wait returns the descriptors that are ready once there are any; none when something is left to do or somebody has posted: turn looks.
+// wait returns the descriptors that are ready once there are any. It returns nil without waiting if work is pending or notes were posted; turn looks
+// instead.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.again || !l.mail.sleep() {
 		return nil
 	}
-	return l.poller.wait()
+	e := l.engine
+	return l.poller.Wait(e.hidden && e.pool.busy.Load() == 0)
 }
 
-// turn handles the descriptors that are ready, of which a wait has returned some, and everything that came of them. It reports whether the loop has ended.
+// turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from them. It reports whether the loop
+// has ended.
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
+	l.began = l.poller.Now()
+	l.live = l.engine.live.Load()
+	l.exhausted, l.work = false, workPerLook
 	l.members = turnMembers
+	l.handleDeferred()
 	l.handle(ready)
 	if len(ready) < fewReady {
-		l.handle(l.poller.look())
+		l.handle(l.poller.Look())
 	}
 	l.runBatch()
+	l.stats.turn(l.poller.Now() - l.began)
 	return l.stopped()
 }
 
@@ -140,24 +148,63 @@ func (l *loop) handle(ready []unix.EpollEvent) {
 	}
 }
 
+// worked notes that work was done, in units of about one small message, and looks at the clock now and then.
+func (l *loop) worked(units int) {
+	l.work -= units
+	if l.work <= 0 {
+		l.work = workPerLook
+		l.exhausted = l.exhausted || l.poller.Now()-l.began > readTime
+	}
+}
+
+// deferConn puts c at the end of the connections that the next turn begins with.
+func (l *loop) deferConn(c *conn) {
+	if !c.deferred {
+		c.deferred = true
+		l.deferred = append(l.deferred, c)
+	}
+}
+
+// handleDeferred goes on with what earlier turns had no time for. Connections that still get none keep their places.
+func (l *loop) handleDeferred() {
+	if len(l.deferred) == 0 {
+		return
+	}
+	conns := l.deferred
+	l.deferred, l.deferring = l.deferring[:0], nil
+	n := 0
+	for n < len(conns) && !l.exhausted {
+		conns[n].goOn()
+		n++
+	}
+	l.deferring = conns
+	if rest := conns[n:]; len(rest) > 0 {
+		// Those that were deferred again just now go behind.
+		l.deferred, l.deferring = append(rest, l.deferred...), nil
+		return
+	}
+	clear(conns)
+}
+
 // runBatch is the batch task.
 func (l *loop) runBatch() {
-	l.stats.batches.Add(1)
 	l.stats.messagesIn.Add(l.received)
 	l.received = 0
 	l.takeNotes()
 	l.runTasks()
 	l.runLanes()
+	l.slice(&l.ending, closeTime, (*conn).shutdown)
 	for range batchRounds {
 		l.runTasks()
-		l.flushTouched()
-		l.closeAll()
-		if len(l.tasks) == 0 && len(l.touched) == 0 && len(l.closing) == 0 {
+		flushed := l.flushTouched()
+		closed := l.closeSome()
+		if len(l.tasks) == 0 && l.touched.empty() && l.closing.empty() || !flushed || !closed {
 			break
 		}
 	}
-	l.again = len(l.tasks) > 0 || len(l.touched) > 0 || len(l.closing) > 0 || len(l.local) > 0 || !l.lanes.empty()
-	if err := l.clock.arm(l.wheel.next()); err != nil {
+	l.checkBudget()
+	l.again = len(l.tasks) > 0 || !l.touched.empty() || !l.closing.empty() || !l.ending.empty() || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty()
+	if err := l.poller.Arm(l.wheel.Next()); err != nil {
 		panic(fmt.Sprintf("engine: loop %d: %v", l.index, err))
 	}
 }
@@ -168,27 +215,29 @@ func (l *loop) onEvent(fd int, events uint32) {
 		c.onEvent(events)
 		return
 	}
-	switch fd {
-	case l.poller.bell:
-	case l.clock.fd:
-		l.wheel.advance(l.clock.fired(), l)
-	default:
-		if ls := l.listeners[fd]; ls != nil {
-			ls.accept(l)
-		} else if l.takeArrivals() && l.conns[fd] != nil {
-			l.conns[fd].onEvent(events)
+	if own, timer := l.poller.Own(fd); own {
+		if timer {
+			l.wheel.Advance(l.poller.Now(), l)
 		}
+		return
+	}
+	if ls := l.listeners[fd]; ls != nil {
+		ls.accept(l)
+	} else if l.takeArrivals() && l.conns[fd] != nil {
+		l.conns[fd].onEvent(events)
 	}
 }
 
-// post hands n to this loop. Any goroutine.
-func (l *loop) post(n note) {
-	if l.mail.post(n) {
-		l.poller.wake()
+// post hands n to this loop and reports whether it will be taken: not after the loop has ended. Any goroutine.
+func (l *loop) post(n note) bool {
+	wake, ok := l.mail.post(n)
+	if wake {
+		l.poller.Wake()
 	}
+	return ok
 }
 
-// stopped reports the end of a stopping loop to Stop, and to the poller when it was told to end.
+// stopped reports the end of a stopping loop to Stop, and to run when it was told to end.
 func (l *loop) stopped() bool {
 	if !l.stopping || len(l.conns) > 0 {
 		return false
@@ -198,7 +247,7 @@ func (l *loop) stopped() bool {
 	default:
 		close(l.empty)
 	}
-	return l.killed
+	return l.killed && l.mail.close()
 }
 
 func (l *loop) takeNotes() {
@@ -223,18 +272,25 @@ func (l *loop) take(n *note) {
 	switch n.kind {
 	case noteJob:
 		l.lanes.push(laneKey{n.src, n.lane}, n.job)
+	case noteSubmit:
+		l.submits.Add(-1)
+		n.job.Run(l, 0)
+	case noteDone:
+		n.job.Run(l, 0)
 	case noteClose:
 		l.closeSoon(n.c)
 	case noteBlocked:
 		n.c.watchWrite(true)
 	case noteFlush:
-		n.c.q.mu.Lock()
+		n.c.q.Lock()
 		l.touchLocked(n.c)
-		n.c.q.mu.Unlock()
+		n.c.q.Unlock()
 	case noteResume:
 		n.c.resume()
 	case noteFinish:
 		n.c.windDown()
+	case noteEvict:
+		l.evict()
 	case noteStop:
 		l.stop()
 	case noteKill:
@@ -252,70 +308,102 @@ func (l *loop) runTasks() {
 }
 
 func (l *loop) runLanes() {
+	if l.lanes.empty() {
+		return
+	}
 	// Walks that handlers did inline must not starve the lanes.
 	l.members = max(l.members, turnMembers/4)
+	until, unlooked := l.poller.Now()+walkTime, 0
 	for !l.lanes.empty() && l.members > 0 {
 		chunk := min(chunkMembers, l.members)
 		members, appended := l.members, l.appended
-		more := l.lanes.turn(l, chunk)
+		more := l.lanes.runNext(l, chunk)
 		cost := max(members-l.members, l.appended-appended, jobMembers)
 		if more {
 			cost = max(cost, chunk)
 		}
 		l.members = members - cost
+		if unlooked += cost; unlooked >= workPerLook {
+			unlooked = 0
+			if l.poller.Now() > until {
+				return
+			}
+		}
 	}
 }
 
 // touchLocked promises that c will be flushed at the end of the batch. The lock of c's queue is held.
 func (l *loop) touchLocked(c *conn) {
-	if c.q.promise(l.index) {
-		l.touched = append(l.touched, c)
+	if c.q.Promise(l.index) {
+		l.touched.add(c)
 	}
 }
 
-func (l *loop) flushTouched() {
-	for i := 0; i < len(l.touched); i++ {
-		c := l.touched[i]
-		l.touched[i] = nil
-		l.flush(c)
+// flushTouched writes connections until all are written or the time for it is over, and reports whether all are.
+func (l *loop) flushTouched() bool { return l.slice(&l.touched, flushTime, l.flush) }
+
+// closeSome closes connections until all are closed or the time for it is over, and reports whether all are.
+func (l *loop) closeSome() bool { return l.slice(&l.closing, closeTime, (*conn).closeNow) }
+
+// slice does the work of a list until all of it is done or the time for it is over, and reports whether all is. do returns what it cost, in units of
+// a few microseconds.
+func (l *loop) slice(conns *list[*conn], most time.Duration, do func(*conn) (cost int)) bool {
+	began, unlooked := time.Duration(0), 0
+	for {
+		c, ok := conns.next()
+		if !ok {
+			return true
+		}
+		if unlooked += do(c); unlooked < costPerLook {
+			continue
+		}
+		unlooked = 0
+		now := l.poller.Now()
+		if began == 0 {
+			began = now
+		}
+		if now-began > most {
+			return conns.empty()
+		}
 	}
-	l.touched = l.touched[:0]
 }
 
 // flush writes c's queue, whichever loop c lives on, and tells its home what only home can do.
-func (l *loop) flush(c *conn) {
-	result, sends, sent, read := c.q.flush(&l.sender, l.index, l.engine.cfg.lowWater())
-	if sends > 0 {
-		l.stats.writes.Add(int64(sends))
-		l.stats.bytesOut.Add(int64(sent))
+func (l *loop) flush(c *conn) (cost int) {
+	f := c.q.Flush(c.transport, &l.vectors, l.index, l.live.lowWater())
+	if f.Sends > 0 {
+		l.stats.writes.Add(int64(f.Sends))
+		l.stats.bytesOut.Add(int64(f.Sent))
 	}
+	cost = 1 + f.Sent>>flushShift
 	if c.loop == l {
 		if c.phase == phaseClosed {
-			return
+			return cost
 		}
-		c.watchWrite(result == flushBlocked || result == flushWaiting)
-		switch result {
-		case flushMore:
+		c.watchWrite(f.Result == outq.Blocked || f.Result == outq.Waiting)
+		switch f.Result {
+		case outq.More:
 			l.local = append(l.local, note{kind: noteFlush, c: c})
-		case flushDrained, flushBroken:
+		case outq.Drained, outq.Broken:
 			l.closeSoon(c)
 		}
-		if read {
+		if f.Resume {
 			l.local = append(l.local, note{kind: noteResume, c: c})
 		}
-		return
+		return cost
 	}
-	switch result {
-	case flushBlocked:
+	switch f.Result {
+	case outq.Blocked:
 		c.loop.post(note{kind: noteBlocked, c: c})
-	case flushMore:
+	case outq.More:
 		c.loop.post(note{kind: noteFlush, c: c})
-	case flushDrained, flushBroken:
+	case outq.Drained, outq.Broken:
 		c.loop.post(note{kind: noteClose, c: c})
 	}
-	if read {
+	if f.Resume {
 		c.loop.post(note{kind: noteResume, c: c})
 	}
+	return cost
 }
 
 // closeSoon closes c at the end of this batch. Home loop only.
@@ -324,38 +412,24 @@ func (l *loop) closeSoon(c *conn) {
 		return
 	}
 	c.closing = true
-	l.closing = append(l.closing, c)
-}
-
-func (l *loop) closeAll() {
-	for i := 0; i < len(l.closing); i++ {
-		c := l.closing[i]
-		l.closing[i] = nil
-		c.closing = false
-		c.close()
-	}
-	l.closing = l.closing[:0]
+	l.closing.add(c)
 }
 
 // adopt makes a connection that some loop accepted one of this loop's.
 func (l *loop) adopt(c *conn) {
-	fd := int(c.q.fd)
-	l.conns[fd] = c
+	l.conns[int(c.fd)] = c
 	c.timer.Fire = c.onTimer
 	c.watch()
 	if l.stopping {
 		l.closeSoon(c)
 		return
 	}
-	d := l.engine.cfg.HandshakeTimeout
+	d := l.live.HandshakeTimeout
 	if c.refused {
 		d = min(d, refusalTimeout)
 	}
 	l.Start(&c.timer, d)
 }
-
-// mapKept is how large a map may have been to be kept when it is empty: maps never shrink.
-const mapKept = 256
 
 // forget takes a closed connection out of the table.
 func (l *loop) forget(fd int) {
@@ -372,18 +446,28 @@ func (l *loop) stop() {
 	for _, ls := range l.listeners {
 		ls.close(l)
 	}
-	for _, c := range l.conns {
-		c.shutdown()
+	for _, c := range l.sorted() {
+		l.ending.add(c)
 	}
 }
 
 // kill ends what is still there.
 func (l *loop) kill() {
 	l.killed = true
-	for _, c := range l.conns {
+	l.stopping = true
+	for _, c := range l.sorted() {
 		l.closeSoon(c)
-		l.burySoon(c)
+		l.releaseSoon(c)
 	}
+}
+
+// sorted returns the connections of l, in no particular order in the product; in a simulation the order is that of a replay.
+func (l *loop) sorted() []*conn {
+	conns := slices.Collect(maps.Values(l.conns))
+	if l.engine.replays {
+		slices.SortFunc(conns, func(a, b *conn) int { return int(a.fd - b.fd) })
+	}
+	return conns
 }
 
 // caught is deferred around everything a message or a handler can make fail. A panic costs the one session.
@@ -399,5 +483,5 @@ func (l *loop) caught(c *conn) {
 		panic(r)
 	}
 	c.finishLocked(l, port.CloseInternal, "internal error")
-	c.q.mu.Unlock()
+	c.q.Unlock()
 }

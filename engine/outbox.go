@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"math"
-
 	"banyan/codec"
 	"banyan/engine/port"
 )
@@ -13,46 +11,48 @@ import (
 
 // append queues bytes of the transport itself.
 func (c *conn) append(b []byte) {
-	c.q.mu.Lock()
+	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
 		c.Commit(c.loop, append(buf, b...))
 	}
-	c.q.mu.Unlock()
+	c.q.Unlock()
 }
 
 // Lock implements port.Conn.
-func (c *conn) Lock() { c.q.mu.Lock() }
+func (c *conn) Lock() { c.q.Lock() }
 
 // Unlock implements port.Conn.
-func (c *conn) Unlock() { c.q.mu.Unlock() }
+func (c *conn) Unlock() { c.q.Unlock() }
 
 // Tail implements port.Conn.
 func (c *conn) Tail(class port.Class) ([]byte, bool) {
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
+	if !c.q.Accepts() {
 		return nil, false
 	}
-	if c.q.bytes >= c.loop.engine.cfg.BacklogBytesMax {
+	if live := c.loop.engine.live.Load(); c.q.Bytes() >= live.BacklogBytesMax {
 		if class == port.Invocation {
 			return nil, false
 		}
-		if c.q.bytes >= c.loop.engine.cfg.backlogReserve() {
+		if c.q.Bytes() >= live.backlogReserve() {
 			c.slow()
 			return nil, false
 		}
 	}
-	return c.q.lend(class == port.Reply), true
+	return c.q.Lend(class == port.Reply), true
 }
 
 // slow gives up a connection that does not read. The queue's lock is held.
 func (c *conn) slow() {
 	c.breakLocked()
-	c.loop.engine.rare.slowConsumersClosed.Add(1)
+	e := c.loop.engine
+	e.rare.slowConsumersClosed.Add(1)
+	e.warn(&e.warnings.slow, "a client does not read what it is sent; its connection is closed", "unsent", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
 	c.loop.post(note{kind: noteClose, c: c})
 }
 
 // Commit implements port.Conn.
 func (c *conn) Commit(x port.Executor, buf []byte) {
-	if c.q.commit(buf) > 0 {
+	if c.q.Commit(buf) > 0 {
 		x.(*loop).touchLocked(c)
 	}
 }
@@ -66,20 +66,20 @@ func (c *conn) Finish(x port.Executor, code port.CloseCode, reason string) {
 func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
 	l := x.(*loop)
 	l.appended++
-	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
-	if c.q.flags&(qFinishing|qBroken|qShut) != 0 {
+	c.q.Lock()
+	defer c.q.Unlock()
+	if !c.q.Accepts() {
 		return
 	}
-	if c.q.bytes > 0 && c.q.bytes+len(frames) > l.engine.cfg.BacklogBytesMax {
-		if l.engine.cfg.SlowConsumer == DropNewest {
+	if unsent := c.q.Bytes(); unsent > 0 && unsent+len(frames) > l.live.BacklogBytesMax {
+		if l.live.SlowConsumer == DropNewest {
 			l.stats.eventsDropped.Add(int64(events))
 			return
 		}
 		c.slow()
 		return
 	}
-	c.q.share(frames, events)
+	c.q.Share(frames, events)
 	l.touchLocked(c)
 }
 
@@ -107,9 +107,3 @@ func (c *conn) MessageBytesMax() int { return c.messageMax }
 
 // Peer implements port.Conn.
 func (c *conn) Peer() *port.Peer { return &c.peer }
-
-// Home implements port.Conn.
-func (c *conn) Home() int { return c.loop.index }
-
-// unlimited is the MessageBytesMax of peers that announce none.
-const unlimited = math.MaxInt32

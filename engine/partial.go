@@ -25,9 +25,6 @@ var partials = sync.Pool{New: func() any { return new(partial) }}
 
 func newPartial() *partial { return partials.Get().(*partial) }
 
-// messageLimit is the longest message that the client may send now, in octets.
-func (c *conn) messageLimit() int { return c.loop.engine.cfg.MessageBytesMax }
-
 // collect copies piece to the end of p and returns the copy. The caller has judged the announced length against messageLimit.
 func (c *conn) collect(p *partial, piece []byte) []byte {
 	had := cap(p.buf)
@@ -35,9 +32,6 @@ func (c *conn) collect(p *partial, piece []byte) []byte {
 	c.countPartial(cap(p.buf) - had)
 	return p.buf[len(p.buf)-len(piece):]
 }
-
-// countPartial notes that the octets allocated for partials became n more, or fewer. Every change of them passes here.
-func (c *conn) countPartial(n int) { c.loop.stats.partialBytes.Add(int64(n)) }
 
 // deliver hands what p holds to the session. Afterwards p is gone, unless it holds the rest of a batch: then it is c.part.
 func (c *conn) deliver(p *partial) {

@@ -31,7 +31,7 @@ func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
 		t.Run(fmt.Sprint(batch.messages), func(t *testing.T) {
 			var next uintptr
 			var moves, handled atomic.Int64
-			e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+			e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 					if c.(*conn).credit.Load() <= 0 {
 						t.Error("a message was handled without credit")
@@ -71,7 +71,7 @@ func TestPausedInputGoesOnByItself(t *testing.T) {
 			stride = uintptr(len(binaryMsg([]byte("m"))))
 		}
 		var next uintptr
-		e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
 				if c.(*conn).credit.Load() <= 0 {
 					t.Error("a message was handled without credit")
@@ -155,7 +155,7 @@ func TestWholeMessageCanBeTaken(t *testing.T) {
 func TestF4PartialBytesAreCounted(t *testing.T) {
 	var end atomic.Value // of func(): what Receive does
 	end.Store(func(port.Conn) {})
-	e := start(t, Config{Loops: 1, CreditBytes: 1}, func(x port.Executor, c port.Conn) port.Handler {
+	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) { end.Load().(func(port.Conn))(c) }}
 	})
 	held := func() int64 { return e.Stats().PartialBytes }
@@ -224,7 +224,7 @@ func TestF4GrowthFollowsWhatArrived(t *testing.T) {
 // Every bound of a message, at n and n + 1: over both transports, both ways to read a frame, and in pieces.
 func TestTRN08TRN26MessageLimits(t *testing.T) {
 	const limit = 1000
-	e := start(t, Config{MessageBytesMax: limit}, echoes)
+	e := start(t, Config{Live: Live{MessageBytesMax: limit}}, echoes)
 	big := bytes.Repeat([]byte("x"), limit+1)
 	for _, protocol := range []string{"wamp.2.msgpack", "wamp.2.json"} {
 		first, answer := byte(wire.OpBinary), serverBin
@@ -247,7 +247,7 @@ func TestTRN08TRN26MessageLimits(t *testing.T) {
 	}
 	for _, c := range []struct{ limit, announced int }{{1000, 512}, {1024, 1024}, {1<<24 - 1, 1 << 23}, {1 << 24, 1 << 24}} {
 		t.Run(fmt.Sprintf("RawSocket %d", c.limit), func(t *testing.T) {
-			e := start(t, Config{MessageBytesMax: c.limit}, echoes)
+			e := start(t, Config{Live: Live{MessageBytesMax: c.limit}}, echoes)
 			p := dialRaw(t, e, codec.CBOR)
 			for _, n := range []int{c.announced - 1, c.announced} {
 				frame := rawFrameOf(make([]byte, n))

@@ -12,7 +12,7 @@ import (
 
 // rawHello answers the opening handshake. It returns how many octets are done with.
 func (c *conn) rawHello(data []byte) (used int) {
-	hello, whole, refused := wire.ReadRawHello(data, c.loop.engine.cfg.PeerMessageBytesMin)
+	hello, whole, refused := wire.ReadRawHello(data, c.loop.live.PeerMessageBytesMin)
 	if !whole {
 		return 0
 	}
@@ -23,7 +23,8 @@ func (c *conn) rawHello(data []byte) (used int) {
 		c.rawRefuse(refused)
 		return wire.RawHelloBytes
 	}
-	c.append(wire.AppendRawHello(nil, c.loop.engine.rawExponent, hello.Serializer))
+	c.announced = c.loop.live.rawSocketExponent()
+	c.append(wire.AppendRawHello(nil, c.announced, hello.Serializer))
 	c.phase = phaseRawSocket
 	c.peer.Transport = "rawsocket"
 	c.variant = codec.MakeVariant(codec.Serializer(hello.Serializer), codec.RawSocket)
@@ -80,9 +81,14 @@ func (c *conn) rawSocket(data []byte) (used int) {
 	return used
 }
 
-// rawLimit is the longest frame that may come now, in octets: what the handshake announced is a power of two, the limit need not be.
+// rawLimit is the longest frame that may come now, in octets: what the handshake announced, whatever Apply has changed since, but no more than
+// may come before a session is joined.
 func (c *conn) rawLimit() int {
-	return min(wire.RawBytesMin<<c.loop.engine.rawExponent, c.messageLimit())
+	most := wire.RawBytesMin << c.announced
+	if !c.joined {
+		most = min(most, joinBytesMax)
+	}
+	return most
 }
 
 func (c *conn) rawFrame(kind byte, payload []byte) {
@@ -104,9 +110,9 @@ func (c *conn) rawPong(payload []byte) {
 		c.breach("ping longer than the client's own limit")
 		return
 	}
-	c.q.mu.Lock()
+	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
 		c.Commit(c.loop, wire.AppendRawFrame(buf, wire.RawPong, payload))
 	}
-	c.q.mu.Unlock()
+	c.q.Unlock()
 }

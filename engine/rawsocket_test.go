@@ -16,7 +16,7 @@ import (
 
 func TestTRN18TRN19TRN20TRN22RawSocketHandshake(t *testing.T) {
 	e := start(t, Config{}, echoes)
-	small := start(t, Config{MessageBytesMax: 5000, PeerMessageBytesMin: 2000}, echoes)
+	small := start(t, Config{Live: Live{MessageBytesMax: 5000, PeerMessageBytesMin: 2000}}, echoes)
 	for _, c := range []struct {
 		id          string
 		e           *Engine
@@ -61,7 +61,7 @@ func TestTRN24RawSocketPing(t *testing.T) {
 }
 
 func TestTRN25TRN26TRN29RawSocketBadPrefix(t *testing.T) {
-	e := start(t, Config{MessageBytesMax: 1 << 20}, echoes)
+	e := start(t, Config{Live: Live{MessageBytesMax: 1 << 20}}, echoes)
 	for name, prefix := range map[string][]byte{
 		"TRN-25 type 3":         {0x03},
 		"TRN-25 type 7":         {0x07, 0, 0, 1, 'x'},

@@ -2,7 +2,11 @@
 
 package engine
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
 
 // Stats are the engine's counters since New, and what is open now.
 type Stats struct {
@@ -13,9 +17,12 @@ type Stats struct {
 	Refused             int64 // over the connection limit or out of descriptors
 	HandshakesRefused   int64 // HTTP or RawSocket openings answered with an error
 	HandshakeTimeouts   int64
+	MessageTimeouts     int64 // connections closed because a message was not finished in time
 	Pages               int64 // plain HTTP answers
 	BytesIn, BytesOut   int64
 	PartialBytes        int64 // allocated now for messages that are not handled yet
+	HeldBytes           int64 // occupied now by input that is not handled yet and by backlogs: what the budget bounds
+	BudgetClosed        int64 // connections closed because the budget was exceeded
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
 	EventsDropped       int64 // by the DropNewest policy
@@ -24,11 +31,35 @@ type Stats struct {
 	PingTimeouts        int64
 	Violations          int64 // connections failed for breaking the transport's rules
 	TooBig              int64 // messages over the limit
-	ReadPauses          int64 // times a connection was not read from for lack of credit or because of its backlog
+	ReadPauses          int64 // times a connection was not read from: no credit, its backlog, or its session waits
+	Lingers             int64 // closed connections that were read on so that the client learns why
+	LingersCut          int64 // of these, ended by the limits of time or bytes instead of the client
+	Submits             int64 // functions that wait for a loop now
+	AsyncWork           int64 // pieces of work that wait for the pool or run now
 	AcceptPauses        int64 // times accepting waited for descriptors
 	AcceptErrors        int64 // connections that were gone before they were accepted
 	Panics              int64 // recovered; each cost its session
 	Batches             int64 // turns of all loops
+	// Turns counts turns by how long they took: TurnBounds[i] at most. The last one is unbounded.
+	Turns     [TurnBuckets]int64
+	TurnsLong int64 // turns of more than 10 ms
+}
+
+// TurnBuckets is how many classes of duration there are.
+const TurnBuckets = 10
+
+// TurnBound returns the longest duration that is counted in Stats.Turns[i]: 125 us, 250 us, 500 us … 32 ms. The last class has none.
+func TurnBound(i int) time.Duration { return turnUnit << i }
+
+// turnUnit is the bound of the first class.
+const turnUnit = 125 * time.Microsecond
+
+// turn counts one turn of the loop.
+func (c *counters) turn(d time.Duration) {
+	c.turns[min(bits.Len64(uint64(max(d-1, 0)/turnUnit)), TurnBuckets-1)].Add(1)
+	if d > turnTimeMax {
+		c.turnsLong.Add(1)
+	}
 }
 
 // counters are written by one loop, read by anybody.
@@ -37,8 +68,10 @@ type counters struct {
 
 	accepted, opened, closed              atomic.Int64
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
-	eventsDropped, eventsLost, batches    atomic.Int64
+	eventsDropped, eventsLost             atomic.Int64
 	readPauses, partialBytes              atomic.Int64
+	turns                                 [TurnBuckets]atomic.Int64
+	turnsLong                             atomic.Int64
 
 	_ [64]byte
 }
@@ -48,7 +81,8 @@ type rareCounters struct {
 	refused, handshakesRefused, handshakeTimeouts, pages atomic.Int64
 	slowConsumersClosed, pingTimeouts, violations        atomic.Int64
 	tooBig, acceptPauses, acceptErrors                   atomic.Int64
-	panics                                               atomic.Int64
+	panics, messageTimeouts, budgetClosed                atomic.Int64
+	lingers, lingersCut                                  atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
@@ -67,6 +101,12 @@ func (e *Engine) Stats() Stats {
 		AcceptPauses:        r.acceptPauses.Load(),
 		AcceptErrors:        r.acceptErrors.Load(),
 		Panics:              r.panics.Load(),
+		MessageTimeouts:     r.messageTimeouts.Load(),
+		BudgetClosed:        r.budgetClosed.Load(),
+		Lingers:             r.lingers.Load(),
+		LingersCut:          r.lingersCut.Load(),
+		HeldBytes:           e.budget.bytes(),
+		AsyncWork:           e.pool.busy.Load(),
 	}
 	for _, l := range e.loops {
 		c := &l.stats
@@ -79,7 +119,13 @@ func (e *Engine) Stats() Stats {
 		s.MessagesIn += c.messagesIn.Load()
 		s.EventsDropped += c.eventsDropped.Load()
 		s.EventsLost += c.eventsLost.Load()
-		s.Batches += c.batches.Load()
+		for i := range c.turns {
+			n := c.turns[i].Load()
+			s.Turns[i] += n
+			s.Batches += n
+		}
+		s.TurnsLong += c.turnsLong.Load()
+		s.Submits += l.submits.Load()
 		s.ReadPauses += c.readPauses.Load()
 	}
 	return s

@@ -36,7 +36,7 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 	if refused := h.JudgeUpgrade(); refused != nil {
 		return refused
 	}
-	if !h.OriginAllowed(c.loop.engine.cfg.Origins, c.peer.Local) {
+	if !h.OriginAllowed(c.loop.live.Origins, c.peer.Local) {
 		return &wire.Refusal{Status: http.StatusForbidden, Reason: "this origin may not connect; see the origin option"}
 	}
 	for _, name := range h.Protocols {
@@ -44,11 +44,11 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		if !known {
 			continue
 		}
-		c.q.mu.Lock()
+		c.q.Lock()
 		if buf, ok := c.Tail(port.Reply); ok {
 			c.Commit(c.loop, wire.AppendUpgrade(buf, h.Key, name))
 		}
-		c.q.mu.Unlock()
+		c.q.Unlock()
 		c.phase = phaseWebSocket
 		c.closeFrame = true
 		c.peer.Transport = "websocket"

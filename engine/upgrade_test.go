@@ -23,8 +23,8 @@ func TestTRN01SubprotocolIsAcceptedAndEchoed(t *testing.T) {
 }
 
 func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
-	e := start(t, Config{Origins: []string{"app.example.org", "https://other.example.org:8443"}}, echoes)
-	any := start(t, Config{Origins: []string{"*"}}, echoes)
+	e := start(t, Config{Live: Live{Origins: []string{"app.example.org", "https://other.example.org:8443"}}}, echoes)
+	any := start(t, Config{Live: Live{Origins: []string{"*"}}}, echoes)
 	good := string(upgradeRequest("wamp.2.json"))
 	swap := func(old, with string) string {
 		if !strings.Contains(good, old) {
@@ -107,7 +107,7 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 
 // F3, B1, TRN-56: a page whose name server answers 127.0.0.1 gets no session. Host and Origin agree, but the name is nobody's.
 func TestTRN56RebindingIsRefused(t *testing.T) {
-	tcp := start(t, Config{Origins: []string{"app.example.org"}}, echoes)
+	tcp := start(t, Config{Live: Live{Origins: []string{"app.example.org"}}}, echoes)
 	six := start(t, Config{Listen: []string{"[::1]:0"}}, echoes)
 	unix := start(t, Config{Listen: []string{"unix:" + t.TempDir() + "/s"}}, echoes)
 	_, number, _ := net.SplitHostPort(tcp.Addrs()[0].String())

@@ -130,7 +130,7 @@ func (c *conn) fault(f wire.Fault) {
 	case wire.WrongType:
 		c.violate(&codec.Violation{Reason: f.String()})
 	case wire.TooBig:
-		c.loop.engine.rare.tooBig.Add(1)
+		c.tooBig()
 		c.fail(wire.CloseTooBig, f.String())
 	case wire.InvalidText:
 		c.fail(wire.CloseInvalidText, f.String())
@@ -157,11 +157,11 @@ func (c *conn) control(opcode byte, payload []byte) {
 }
 
 func (c *conn) pong(payload []byte) {
-	c.q.mu.Lock()
+	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
 		c.Commit(c.loop, wire.AppendControl(buf, wire.OpPong, payload))
 	}
-	c.q.mu.Unlock()
+	c.q.Unlock()
 }
 
 // message hands a whole WebSocket message to the session, as one WAMP message or as a batch of them.

@@ -108,7 +108,7 @@ func TestTRN07InvalidUTF8(t *testing.T) {
 }
 
 func TestTRN08MessageAboveLimit(t *testing.T) {
-	e := start(t, Config{MessageBytesMax: 1000}, echoes)
+	e := start(t, Config{Live: Live{MessageBytesMax: 1000}}, echoes)
 	fits := strings.Repeat("x", 1000)
 	for name, frames := range map[string][]byte{
 		"announced":  masked(0x81, make([]byte, 1001))[:8],
@@ -283,9 +283,12 @@ func TestEmptyMessageIsAViolation(t *testing.T) {
 
 // The first pings of a read are answered each, of the rest only the last. The count begins again with the next read.
 func TestPingFloodIsCoalesced(t *testing.T) {
-	c := &conn{loop: &loop{engine: &Engine{cfg: Config{BacklogBytesMax: 1 << 20}}}, phase: phaseWebSocket}
-	c.loop.conns = map[int]*conn{}
-	answered := 0
+	cfg := Config{}
+	if err := cfg.check(); err != nil {
+		t.Fatal(err)
+	}
+	c := newStillConn(newEngine(cfg, nil))
+	c.phase = phaseWebSocket
 	for _, pings := range []int{1, pongsPerRead - 1, pongsPerRead, pongsPerRead + 1, pongsPerRead + 2, 500, pongsPerRead + 1, 1} {
 		var flood []byte
 		for i := range pings {
@@ -294,8 +297,8 @@ func TestPingFloodIsCoalesced(t *testing.T) {
 		if used := c.handle(flood); used != len(flood) {
 			t.Fatalf("used %d of %d", used, len(flood))
 		}
-		got := c.q.head.buf[answered:]
-		answered += len(got)
+		var got []byte
+		c.q.Flush((*capture)(&got), nil, 0, 0)
 		want := min(pings, pongsPerRead+1)
 		if n := len(got) / 5; n != want || string(got[len(got)-3:]) != fmt.Sprintf("%03d", pings-1) {
 			t.Errorf("%d pings: %d pongs, the last %q", pings, n, got[len(got)-3:])

@@ -51,7 +51,10 @@ func serveEcho(ctx context.Context, listen, logLevel string, out, errs io.Writer
 // An echo is a port.Handler that sends every message back.
 type echo struct{ c port.Conn }
 
-func openEcho(_ port.Executor, c port.Conn) port.Handler { return &echo{c} }
+func openEcho(_ port.Executor, c port.Conn) port.Handler {
+	c.SetJoined(true) // messages of any length may come at once
+	return &echo{c}
+}
 
 // Receive implements port.Handler.
 func (e *echo) Receive(x port.Executor, b []byte) {

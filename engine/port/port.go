@@ -12,6 +12,7 @@
 package port
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -39,9 +40,22 @@ type Executor interface {
 	Start(t *Timer, d time.Duration)
 	// Stop disarms t. Disarming an unarmed timer does nothing. Only the loop that started t may stop it.
 	Stop(t *Timer)
-	// Step marks a place where shared state is about to be touched. The product does nothing here; the simulation may run other
-	// loops meanwhile.
+	// Async runs work on a goroutine of a bounded pool, and then done on this loop. It returns false, and runs neither, when
+	// the pool has no room: the caller answers that the router is busy. ctx ends when the engine stops; done still runs then, unless the
+	// loop has ended before. Two pieces of work may finish in any order.
+	Async(work func(ctx context.Context), done func(x Executor)) bool
+	// Step marks a place where shared state is about to be touched, or has just been. The product does nothing here; the simulation may
+	// run other loops meanwhile.
 	Step(name string)
+}
+
+// Loops is the door through which anything outside the loops reaches one of them. The engine implements it. Any goroutine.
+type Loops interface {
+	// Len is the number of loops, 1 to 64.
+	Len() int
+	// Submit wakes loop and runs f on it once, in one of its next turns. Functions submitted to one loop by one goroutine run in that
+	// order. It returns false, and never runs f, when the loop has ended or too many functions wait for it already.
+	Submit(loop int, f func(x Executor)) bool
 }
 
 // A Job is work that crosses loops through a lane.
@@ -99,14 +113,25 @@ type Conn interface {
 	// Refund gives n back. Any loop.
 	Refund(x Executor, n int64)
 
+	// Hold stops the handling of messages, and the reading of the socket, until Resume: the session waits for something. What has arrived
+	// already stays in its order. Hold in Receive takes effect when Receive returns. Home loop only. A second Hold changes nothing. The caller
+	// bounds the wait with a timer of its own. The connection may close meanwhile.
+	Hold(x Executor)
+	// Resume ends a Hold; handling goes on in this loop's next turn. Home loop only. Without a Hold it does nothing.
+	Resume(x Executor)
+	// SetJoined tells whether a session is joined. Until it is, and after it has left, a message may have 64 KiB at most.
+	// Home loop only.
+	SetJoined(joined bool)
+	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid. It copies only
+	// if it has to. To be called in that Receive.
+	Keep(b []byte) []byte
+
 	// Variant is what this connection wants its frames to look like. Fixed from the first Receive on.
 	Variant() codec.Variant
 	// MessageBytesMax is the longest message the peer accepts, without framing.
 	MessageBytesMax() int
 	// Peer describes the other end. Fixed from the Opener call on.
 	Peer() *Peer
-	// Home is the index of the loop that owns the connection.
-	Home() int
 }
 
 // A Peer describes the other end of a connection.
@@ -114,7 +139,8 @@ type Peer struct {
 	Transport string // "websocket" or "rawsocket"
 	Network   string // "tcp" or "unix"
 	Address   string // remote address, "" on Unix sockets
-	Local     bool   // loopback or Unix socket (PROTOCOL 13.5)
+	Listener  int    // index in the engine's list of addresses to listen on; -1 for a local session
+	Local     bool   // loopback or Unix socket, and not forwarded by a proxy (PROTOCOL 13.5)
 }
 
 // A CloseCode is a WebSocket close code (PROTOCOL 13.1).

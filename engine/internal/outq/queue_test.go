@@ -1,16 +1,22 @@
 //go:build linux
 
-package engine
+package outq
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
+
+// socket sends on real sockets.
+type socket struct{}
+
+func (socket) Send(fd int, v *Vectors, first *Segment) (int, error) { return SendSocket(fd, v, first) }
 
 // A fakeSocket takes bytes like a non-blocking socket: short writes, EAGAIN, and one edge after each EAGAIN once there is room. While a
 // system call is under way, which is where the queue's lock is not held, during runs: other loops append and flush, edges
@@ -25,7 +31,7 @@ type fakeSocket struct {
 	calls  int
 }
 
-func (f *fakeSocket) send(_ int, first *segment) (int, error) {
+func (f *fakeSocket) Send(_ int, _ *Vectors, first *Segment) (int, error) {
 	f.calls++
 	if f.depth > 0 {
 		return 0, errors.New("two writers at once")
@@ -33,21 +39,21 @@ func (f *fakeSocket) send(_ int, first *segment) (int, error) {
 	f.depth++
 	defer func() { f.depth-- }()
 	n, count := 0, 0
-	for s := first; s != nil && count < segmentsPerSend; s = s.next {
+	for s := first; s != nil && count < SegmentsPerSend; s = s.next {
 		count++
-		take := min(len(s.left()), f.room)
-		f.got = append(f.got, s.left()[:take]...)
+		take := min(len(s.unsent()), f.room)
+		f.got = append(f.got, s.unsent()[:take]...)
 		f.room -= take
 		n += take
 	}
-	empty := len(first.left()) == 0 && first.next == nil
+	empty := len(first.unsent()) == 0 && first.next == nil
 	var err error
 	switch {
 	case f.failed:
 		n, err = 0, unix.EPIPE
 	case n == 0 && !empty:
 		f.edge = true
-		err = errAgain
+		err = ErrAgain
 	}
 	if f.during != nil {
 		f.during()
@@ -60,7 +66,7 @@ func (f *fakeSocket) send(_ int, first *segment) (int, error) {
 func TestQueueAgainstModel(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
-		q := &queue{}
+		q := &Queue{}
 		f := &fakeSocket{}
 		var want []byte
 		var promised [3]bool
@@ -74,23 +80,23 @@ func TestQueueAgainstModel(t *testing.T) {
 					binary.BigEndian.PutUint32(run[i:], next)
 					next++
 				}
-				q.share(run, 1)
+				q.Share(run, 1)
 				want = append(want, run...)
 			case 1:
-				buf := q.lend(true) // withdrawn
-				q.commit(buf)
+				buf := q.Lend(true) // withdrawn
+				q.Commit(buf)
 				q.mu.Unlock()
 				return
 			default:
-				buf := q.lend(true)
+				buf := q.Lend(true)
 				for range 1 + rnd.IntN(50) {
 					buf = binary.BigEndian.AppendUint32(buf, next)
 					want = binary.BigEndian.AppendUint32(want, next)
 					next++
 				}
-				q.commit(buf)
+				q.Commit(buf)
 			}
-			if q.promise(loop) {
+			if q.Promise(loop) {
 				if promised[loop] {
 					t.Fatalf("seed %d: promised twice", seed)
 				}
@@ -101,11 +107,11 @@ func TestQueueAgainstModel(t *testing.T) {
 		flush := func(loop int) {
 			promised[loop] = false
 			for {
-				r, _, _, _ := q.flush(f, loop, 0)
-				if r == flushBroken {
+				r := q.Flush(f, nil, loop, 0).Result
+				if r == Broken {
 					t.Fatalf("seed %d: broken", seed)
 				}
-				if r != flushMore {
+				if r != More {
 					return
 				}
 			}
@@ -114,7 +120,7 @@ func TestQueueAgainstModel(t *testing.T) {
 			f.room += 1 + rnd.IntN(2000)
 			if f.edge {
 				f.edge = false
-				if q.writable() {
+				if q.Writable() {
 					flush(0)
 				}
 			}
@@ -128,7 +134,7 @@ func TestQueueAgainstModel(t *testing.T) {
 					loop := rnd.IntN(3)
 					if promised[loop] {
 						promised[loop] = false
-						if r, _, _, _ := q.flush(f, loop, 0); r != flushIdle {
+						if r := q.Flush(f, nil, loop, 0).Result; r != Idle {
 							t.Fatalf("seed %d: flush beside a writer: %d", seed, r)
 						}
 					}
@@ -136,7 +142,7 @@ func TestQueueAgainstModel(t *testing.T) {
 					f.room += 1 + rnd.IntN(2000)
 					if f.edge {
 						f.edge = false
-						if q.writable() {
+						if q.Writable() {
 							t.Fatalf("seed %d: told to flush beside a writer", seed)
 						}
 					}
@@ -180,49 +186,51 @@ func TestQueueAgainstModel(t *testing.T) {
 
 // REVIEW R2, forced: the socket says EAGAIN, room appears and is reported before the writer holds the lock again.
 func TestR2EdgeBeforeBlockedIsNotLost(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{}
 	f.during = func() {
 		if f.edge {
 			f.edge = false
 			f.room = 100
-			if q.writable() {
+			if q.Writable() {
 				t.Error("the edge must be left to the writer")
 			}
 		}
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(true), "message"...))
+	q.Commit(append(q.Lend(true), "message"...))
 	q.mu.Unlock()
-	r, sends, _, _ := q.flush(f, 0, 0)
-	if string(f.got) != "message" || r != flushIdle || sends != 2 {
+	done := q.Flush(f, nil, 0, 0)
+	r, sends := done.Result, done.Sends
+	if string(f.got) != "message" || r != Idle || sends != 2 {
 		t.Fatalf("%q after %d sends, result %d", f.got, sends, r)
 	}
 }
 
 // An edge from before the EAGAIN costs one retry, and is not mistaken for news after that.
 func TestR2OldEdgeCostsOneRetry(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{room: 3}
 	first := true
 	f.during = func() {
 		if first {
 			first = false
-			q.writable()
+			q.Writable()
 		}
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(true), "message"...))
+	q.Commit(append(q.Lend(true), "message"...))
 	q.mu.Unlock()
-	r, sends, _, _ := q.flush(f, 0, 0)
-	if r != flushBlocked || sends != 3 || string(f.got) != "mes" {
+	done := q.Flush(f, nil, 0, 0)
+	r, sends := done.Result, done.Sends
+	if r != Blocked || sends != 3 || string(f.got) != "mes" {
 		t.Fatalf("%q after %d sends, result %d", f.got, sends, r)
 	}
 	f.room = 100
-	if !q.writable() {
+	if !q.Writable() {
 		t.Fatal("the edge after blocking is the flusher's")
 	}
-	q.flush(f, 0, 0)
+	q.Flush(f, nil, 0, 0)
 	if string(f.got) != "message" {
 		t.Fatalf("%q", f.got)
 	}
@@ -230,7 +238,7 @@ func TestR2OldEdgeCostsOneRetry(t *testing.T) {
 
 // ENGINE 9, traps 2 and 3: closing waits for a writer in flight, and nothing is sent afterwards.
 func TestShutWaitsForWriter(t *testing.T) {
-	q := &queue{fd: 7}
+	q := &Queue{fd: 7}
 	f := &fakeSocket{room: 1 << 20}
 	in, out := make(chan bool), make(chan bool)
 	f.during = func() {
@@ -238,39 +246,39 @@ func TestShutWaitsForWriter(t *testing.T) {
 		<-out
 	}
 	q.mu.Lock()
-	q.commit(append(q.lend(true), "abc"...))
+	q.Commit(append(q.Lend(true), "abc"...))
 	q.mu.Unlock()
-	wrote := make(chan flushResult)
+	wrote := make(chan Result)
 	go func() {
-		r, _, _, _ := q.flush(f, 0, 0)
+		r := q.Flush(f, nil, 0, 0).Result
 		wrote <- r
 	}()
 	<-in
-	shut := make(chan bool)
+	done := make(chan bool)
 	go func() {
-		q.shut()
-		close(shut)
+		q.Shut(runtime.Gosched)
+		close(done)
 	}()
-	eventually(t, "closing has begun", func() bool {
+	for begun := false; !begun; runtime.Gosched() {
 		q.mu.Lock()
-		defer q.mu.Unlock()
-		return q.flags&qShut != 0
-	})
+		begun = q.flags&shut != 0
+		q.mu.Unlock()
+	}
 	select {
-	case <-shut:
+	case <-done:
 		t.Fatal("closed under a writer")
 	default:
 	}
 	q.mu.Lock()
-	if q.flags&qWriting == 0 {
+	if q.flags&writing == 0 {
 		t.Error("the writer is not out")
 	}
 	q.mu.Unlock()
 	close(out)
 	<-wrote
-	<-shut
+	<-done
 	calls := f.calls
-	if r, _, _, _ := q.flush(f, 1, 0); r != flushIdle || f.calls != calls {
+	if r := q.Flush(f, nil, 1, 0).Result; r != Idle || f.calls != calls {
 		t.Fatal("a flush after closing reached the socket")
 	}
 	if q.fd != -1 || q.head != nil || q.bytes != 0 {
@@ -286,21 +294,22 @@ func TestQueueWith1025PendingRuns(t *testing.T) {
 	}
 	defer unix.Close(fds[0])
 	defer unix.Close(fds[1])
-	q := &queue{fd: int32(fds[0])}
+	q := &Queue{fd: int32(fds[0])}
 	var want []byte
 	q.mu.Lock()
 	for i := range 1025 {
 		run := binary.BigEndian.AppendUint32(nil, uint32(i))
-		q.share(run, 1)
+		q.Share(run, 1)
 		want = append(want, run...)
 	}
 	q.mu.Unlock()
-	s := &socketSender{}
-	r, sends, sent, _ := q.flush(s, 0, 0)
-	if r != flushMore || sends != sendsPerFlush || sent != 4*sendsPerFlush*segmentsPerSend {
+	v := &Vectors{}
+	done := q.Flush(socket{}, v, 0, 0)
+	r, sends, sent := done.Result, done.Sends, done.Sent
+	if r != More || sends != SendsPerFlush || sent != 4*SendsPerFlush*SegmentsPerSend {
 		t.Fatalf("result %d after %d sends of %d bytes", r, sends, sent)
 	}
-	if r, _, _, _ = q.flush(s, 0, 0); r != flushIdle {
+	if r = q.Flush(socket{}, v, 0, 0).Result; r != Idle {
 		t.Fatalf("result %d", r)
 	}
 	got := make([]byte, len(want)+1)
@@ -312,83 +321,84 @@ func TestQueueWith1025PendingRuns(t *testing.T) {
 
 // A writer that other loops keep feeding gives up its role after a bound.
 func TestQueueFlushIsBounded(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{room: 1 << 30}
 	add := func() {
 		q.mu.Lock()
-		q.commit(append(q.lend(true), "x"...))
+		q.Commit(append(q.Lend(true), "x"...))
 		q.mu.Unlock()
 	}
 	f.during = add
 	add()
-	r, sends, _, _ := q.flush(f, 0, 0)
-	if r != flushMore || sends != sendsPerFlush {
+	done := q.Flush(f, nil, 0, 0)
+	r, sends := done.Result, done.Sends
+	if r != More || sends != SendsPerFlush {
 		t.Fatalf("result %d after %d sends", r, sends)
 	}
 }
 
 func TestQueueBrokenSocketDropsEverything(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{failed: true}
 	f.during = func() {
 		q.mu.Lock()
-		q.share([]byte("late"), 1)
+		q.Share([]byte("late"), 1)
 		q.mu.Unlock()
 	}
 	q.mu.Lock()
-	q.share([]byte("abc"), 1)
+	q.Share([]byte("abc"), 1)
 	q.mu.Unlock()
-	r, _, _, _ := q.flush(f, 0, 0)
-	if r != flushBroken || q.head != nil || q.bytes != 0 || q.lost != 2 {
+	r := q.Flush(f, nil, 0, 0).Result
+	if r != Broken || q.head != nil || q.bytes != 0 || q.lost != 2 {
 		t.Fatalf("result %d, %d bytes, %d events lost", r, q.bytes, q.lost)
 	}
 }
 
 func TestQueueTellsReaderAtLowWater(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{room: 150}
 	q.mu.Lock()
-	q.share(make([]byte, 100), 1) // events do not count
-	q.commit(append(q.lend(false), make([]byte, 100)...))
+	q.Share(make([]byte, 100), 1) // events do not count
+	q.Commit(append(q.Lend(false), make([]byte, 100)...))
 	if q.answers != 0 {
 		t.Fatalf("%d bytes of answers", q.answers)
 	}
 	for range 3 {
 		q.link(newOwnSegment())
-		q.commit(append(q.lend(true), make([]byte, 40)...))
+		q.Commit(append(q.Lend(true), make([]byte, 40)...))
 	}
 	q.mu.Unlock()
-	if q.holdRead(120) || !q.holdRead(119) {
+	if q.HoldRead(120) || !q.HoldRead(119) {
 		t.Fatal("high water")
 	}
 	for _, c := range []struct {
 		room, answers int
 		read          bool
 	}{{60, 120, false}, {29, 120, false}, {2, 80, false}, {50, 40, true}, {100, 0, false}} {
-		q.writable()
+		q.Writable()
 		f.room += c.room
-		_, _, _, read := q.flush(f, 0, 40)
+		read := q.Flush(f, nil, 0, 40).Resume
 		if read != c.read || q.answers != c.answers {
 			t.Fatalf("%+v: told %v with %d bytes of answers", c, read, q.answers)
 		}
 	}
-	if q.readHeld() || q.bytes != 0 {
+	if q.ReadHeld() || q.bytes != 0 {
 		t.Fatalf("%+v", q)
 	}
 }
 
 // Steady state appends and flushes allocate nothing.
 func TestQueueAllocatesNothing(t *testing.T) {
-	q := &queue{}
+	q := &Queue{}
 	f := &fakeSocket{got: make([]byte, 0, 1<<20)}
 	run := []byte("shared")
 	if n := testing.AllocsPerRun(1000, func() {
 		f.room, f.got = 100, f.got[:0]
 		q.mu.Lock()
-		q.commit(append(q.lend(true), "own"...))
-		q.share(run, 1)
+		q.Commit(append(q.Lend(true), "own"...))
+		q.Share(run, 1)
 		q.mu.Unlock()
-		q.flush(f, 0, 0)
+		q.Flush(f, nil, 0, 0)
 	}); n > 0.1 { // a collection may empty the pools once
 		t.Fatalf("%v allocations", n)
 	}

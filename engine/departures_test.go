@@ -10,7 +10,7 @@ import (
 	"banyan/engine/port"
 )
 
-// Who comes after connections that left quickly stays on the accepting loop; the bounds of vacancies hold.
+// Who comes after connections that left quickly stays on the accepting loop; the bounds of departures hold.
 func TestPlacesOfShortConnectionsAreFilledAtHome(t *testing.T) {
 	e := &Engine{epoch: time.Now()}
 	for i := range 3 {
@@ -30,35 +30,35 @@ func TestPlacesOfShortConnectionsAreFilledAtHome(t *testing.T) {
 		}
 	}
 	dealt(0, 0, "nobody left")
-	e.left.leave(3*second, second)
+	e.departures.leave(3*second, second)
 	dealt(3*second, 0, "a long connection left")
-	e.left.leave(3*second, 3*second-1)
+	e.departures.leave(3*second, 3*second-1)
 	if got := home(3*second, 0); got != l.index {
 		t.Errorf("went to loop %d", got)
 	}
 	dealt(3*second, 0, "the place is filled")
-	for range 2 * vacanciesMax {
-		e.left.leave(3*second, 3*second)
+	for range 2 * departuresMax {
+		e.departures.leave(3*second, 3*second)
 	}
 	dealt(3*second, staysPerTurn, "many wait")
 	l.homed.Store(unevenMax)
 	dealt(3*second, 0, "uneven")
 	l.homed.Store(0)
-	for i := range vacanciesMax {
+	for i := range departuresMax {
 		if got := home(3*second, 0); got != l.index {
 			t.Fatalf("place %d is on loop %d", i, got)
 		}
 	}
 	dealt(3*second, 0, "all places are filled")
-	e.left.leave(3*second, 3*second)
-	dealt(3*second+vacancyLife+1, 0, "that was long ago")
+	e.departures.leave(3*second, 3*second)
+	dealt(3*second+departureLife+1, 0, "that was long ago")
 }
 
 // A stream of short sessions ends up on the accepting loop, and every connection is counted out where it was counted in.
 func TestShortSessionsStayWithTheListener(t *testing.T) {
 	homes := make(chan int, 1)
 	e := start(t, Config{Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
-		homes <- c.Home()
+		homes <- c.(*conn).loop.index
 		return echoes(x, c)
 	})
 	stayed := 0

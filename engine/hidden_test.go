@@ -21,10 +21,8 @@ func procs(t *testing.T, n int) {
 func TestHiddenWaits(t *testing.T) {
 	procs(t, 3)
 	e := start(t, Config{Loops: 2, Dedicated: true}, echoes)
-	for _, l := range e.loops {
-		if !l.poller.hidden {
-			t.Fatal("the wait is not hidden")
-		}
+	if !e.hidden {
+		t.Fatal("the waits are not hidden")
 	}
 	peers := []*peer{dialRaw(t, e, codec.CBOR), dialRaw(t, e, codec.CBOR)}
 	for range 20 {
@@ -51,6 +49,17 @@ func TestHiddenWaits(t *testing.T) {
 	}
 }
 
+// F22: where the runtime cannot interrupt a thread, waits are visible, and a collection does not stop the process for ever.
+func TestF22WaitsAreVisibleWithoutPreemption(t *testing.T) {
+	for _, value := range []string{"1", "2"} {
+		t.Setenv("GODEBUG", "asyncpreemptoff="+value)
+		out, err := child(t, "preempt")
+		if err != nil || !strings.Contains(out, "visible") || strings.Count(out, "cannot interrupt threads") != 1 {
+			t.Errorf("asyncpreemptoff=%s: %v\n%s", value, err, out)
+		}
+	}
+}
+
 // A dedicated engine refuses to take every P.
 func TestDedicatedNeedsOneMore(t *testing.T) {
 	procs(t, 2)
@@ -69,29 +78,5 @@ func TestDedicatedNeedsOneMore(t *testing.T) {
 	defer cancel()
 	if err := e.Stop(ctx); err != nil {
 		t.Error(err)
-	}
-}
-
-// Without signals nothing would end a hidden wait.
-func TestWaitsAreNotHiddenWithoutPreemption(t *testing.T) {
-	for _, dedicated := range []bool{false, true} {
-		for godebug, hidden := range map[string]bool{"": dedicated, "x=1,asyncpreemptoff=1": false, "asyncpreemptoff=0": dedicated} {
-			t.Setenv("GODEBUG", godebug)
-			p, err := openPoller(dedicated)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if p.hidden != hidden {
-				t.Errorf("dedicated %v, GODEBUG=%q: hidden %v", dedicated, godebug, p.hidden)
-			}
-			if ready := p.look(); len(ready) != 0 {
-				t.Errorf("%d descriptors", len(ready))
-			}
-			p.wake()
-			if ready := p.wait(); len(ready) != 1 || int(ready[0].Fd) != p.bell {
-				t.Errorf("%d descriptors after a wake-up", len(ready))
-			}
-			p.close()
-		}
 	}
 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package engine
+package wheel
 
 import (
 	"math/rand/v2"
@@ -14,7 +12,7 @@ import (
 func TestWheelAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		w := newWheel()
+		w := New()
 		model := map[*port.Timer]int64{}
 		all := make([]*port.Timer, 200)
 		var clock int64
@@ -41,7 +39,7 @@ func TestWheelAgainstModel(t *testing.T) {
 			tm := all[rnd.IntN(len(all))]
 			switch rnd.IntN(4) {
 			case 0:
-				w.stop(tm)
+				w.Stop(tm)
 				delete(model, tm)
 			case 1, 2:
 				due := clock + 1 + rnd.Int64N(1<<(1+rnd.IntN(24)))
@@ -67,13 +65,13 @@ func TestWheelAgainstModel(t *testing.T) {
 }
 
 func TestWheelBoundsDistantDeadlines(t *testing.T) {
-	w := newWheel()
+	w := New()
 	tm := &port.Timer{Fire: func(port.Executor) {}}
 	w.start(tm, 1<<62)
-	if tm.Due != wheelTicks-1 {
+	if tm.Due != ticksMax-1 {
 		t.Fatalf("due %d", tm.Due)
 	}
-	if w.advance(wheelTicks-2, nil) != 0 || w.advance(wheelTicks-1, nil) != 1 {
+	if w.advance(ticksMax-2, nil) != 0 || w.advance(ticksMax-1, nil) != 1 {
 		t.Fatal("fired at the wrong tick")
 	}
 }

@@ -1,0 +1,188 @@
+//go:build linux
+
+package engine
+
+import (
+	"math"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"banyan/engine/internal/outq"
+)
+
+// The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections together. At the bound the
+// largest holders are closed:
+//
+//  1. the first loop to see the excess asks every loop to close its connections that hold at least a threshold
+//  2. each loop closes them, largest first, until the excess is gone
+//  3. the last loop to have done so halves the threshold, and so on, until the excess is gone or nobody holds evictBytesMin
+//
+// So the order is the largest first within a factor of two, without a list of all connections anywhere.
+type budget struct {
+	// Fixed at New.
+	bytesMax int64
+
+	// Any goroutine.
+	backlogs  outq.Account
+	input     atomic.Int64 // bytes of buffers that hold what was read and is not handled yet
+	peak      atomic.Int64 // most of both since Held was asked
+	evicting  atomic.Bool
+	threshold atomic.Int64
+	waiting   atomic.Int32 // loops that have not answered the present threshold
+	pause     atomic.Int64 // Engine.now before which no eviction starts: the last one found nobody to close
+}
+
+// evictPause is how long to wait if there is an excess but nobody to close.
+const evictPause = 100 * time.Millisecond
+
+func (b *budget) bytes() int64   { return b.backlogs.Bytes() + b.input.Load() }
+func (b *budget) exceeded() bool { return b.bytes() > b.bytesMax }
+
+// Held returns how many bytes the messages under way and the backlogs of all connections occupy, and the most it has been since the last
+// call. What is given back lies in the heap until a collection. Any goroutine.
+func (e *Engine) Held() (now, peak int64) {
+	now = e.budget.bytes()
+	return now, max(e.budget.peak.Swap(now), now)
+}
+
+// book notes that the input buffers of l's connections grew by n bytes, or shrank.
+func (l *loop) book(n int) {
+	l.unbooked += n
+	if l.unbooked > bookedBytes || l.unbooked < -bookedBytes {
+		l.bookAll()
+	}
+}
+
+func (l *loop) bookAll() {
+	if l.unbooked != 0 {
+		l.engine.budget.input.Add(int64(l.unbooked))
+		l.unbooked = 0
+	}
+}
+
+// checkBudget is called once per turn.
+func (l *loop) checkBudget() {
+	l.bookAll()
+	b := &l.engine.budget
+	bytes := b.bytes()
+	if bytes > b.peak.Load() {
+		b.peak.Store(bytes) // two loops at once: the difference is one turn's
+	}
+	if bytes <= b.bytesMax || b.evicting.Load() || l.engine.now() < b.pause.Load() {
+		return
+	}
+	if b.evicting.CompareAndSwap(false, true) {
+		l.engine.askToEvict(1 << 27)
+	}
+}
+
+func (e *Engine) askToEvict(threshold int64) {
+	b := &e.budget
+	b.threshold.Store(threshold)
+	b.waiting.Store(int32(len(e.loops)))
+	for _, l := range e.loops {
+		if !l.post(note{kind: noteEvict}) {
+			e.evicted() // that loop has ended, and holds nothing
+		}
+	}
+}
+
+// evicted is called once for each loop and threshold.
+func (e *Engine) evicted() {
+	b := &e.budget
+	if b.waiting.Add(-1) > 0 {
+		return
+	}
+	threshold := b.threshold.Load()
+	if b.exceeded() && threshold > evictBytesMin {
+		e.askToEvict(threshold / 2)
+		return
+	}
+	if b.exceeded() {
+		b.pause.Store(e.now() + int64(evictPause))
+	}
+	b.evicting.Store(false)
+}
+
+// evict closes the connections of l that hold the present threshold, until the budget is kept.
+func (l *loop) evict() {
+	e := l.engine
+	defer e.evicted()
+	if !e.budget.exceeded() {
+		return
+	}
+	threshold := e.budget.threshold.Load()
+	var holders []*conn
+	for _, c := range l.sorted() {
+		if c.phase != phaseClosed && c.held() >= threshold {
+			holders = append(holders, c)
+		}
+	}
+	slices.SortFunc(holders, func(a, b *conn) int { return int(b.held() - a.held()) })
+	for _, c := range holders {
+		if !e.budget.exceeded() {
+			return
+		}
+		e.rare.budgetClosed.Add(1)
+		e.warn(&e.warnings.budget, "memory for messages is used up; the connection that holds most is closed",
+			"holds", c.held(), "all", e.budget.bytes(), "budget", e.budget.bytesMax, "peer", c.peer.Address)
+		c.q.Lock()
+		c.breakLocked()
+		c.q.Unlock()
+		c.dropInput()
+		l.bookAll()
+		l.closeSoon(c)
+	}
+}
+
+// held is how many bytes of the budget c holds.
+func (c *conn) held() int64 {
+	n := c.q.Charged() + int64(cap(c.in))
+	if c.part != nil {
+		n += int64(cap(c.part.buf))
+	}
+	return n
+}
+
+// defaultBudget is a quarter of the memory that this process may use.
+func defaultBudget() int64 {
+	memory := debug.SetMemoryLimit(-1)
+	if memory == math.MaxInt64 {
+		memory = memoryGranted()
+	}
+	return max(memory/4, budgetBytesDefault)
+}
+
+// memoryGranted is what the machine has or, if that is less, what the control group allows. 0 if neither says.
+func memoryGranted() int64 {
+	var info unix.Sysinfo_t
+	memory := int64(0)
+	if unix.Sysinfo(&info) == nil {
+		memory = int64(info.Totalram) * int64(info.Unit)
+	}
+	group := "/"
+	if b, err := os.ReadFile("/proc/self/cgroup"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+				group = path
+			}
+		}
+	}
+	for _, file := range []string{"/sys/fs/cgroup" + group + "/memory.max", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && limit > 0 && (memory == 0 || limit < memory) {
+			memory = limit
+		}
+	}
+	return memory
+}

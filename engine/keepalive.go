@@ -1,0 +1,96 @@
+//go:build linux
+
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"banyan/engine/internal/wire"
+	"banyan/engine/port"
+)
+
+// Clients that are gone without a word, and messages that are never finished.
+
+// pingsOffLook is how often a connection that is not pinged looks whether Apply has changed that.
+const pingsOffLook = time.Minute
+
+// pingAfter is when a connection is to be pinged next.
+func (v *Live) pingAfter() time.Duration {
+	if v.PingInterval <= 0 {
+		return pingsOffLook
+	}
+	return v.PingInterval
+}
+
+var rawPingFrame = wire.AppendRawFrame(nil, wire.RawPing, nil)
+
+// keepAlive judges what came since the last ping, and sends the next. Sign of life is any octet from the client. A connection that is not read
+// because of its backlog has to take octets instead; one that is not read for another reason, which is the router's, is not judged.
+func (c *conn) keepAlive() {
+	l := c.loop
+	l.Start(&c.timer, l.live.pingAfter())
+	if l.live.PingInterval <= 0 || c.phase == phaseRawSocket && !l.live.RawSocketPings {
+		c.heard, c.missed = true, 0 // there is no ping to miss
+		return
+	}
+	c.q.Lock()
+	progress := c.q.Progress()
+	c.q.Unlock()
+	switch {
+	case c.hold&holdBacklog != 0:
+		if progress {
+			c.missed = 0
+		} else {
+			c.missed++
+		}
+	case c.hold == 0 && !c.deferred && !c.heard:
+		c.missed++
+	}
+	if int(c.missed) >= l.live.pingsMissedMax() {
+		l.engine.rare.pingTimeouts.Add(1)
+		c.debug("no answer to pings", "pings", c.missed, "backlog", c.hold&holdBacklog != 0)
+		c.fail(port.ClosePolicy, "no answer to pings")
+		return
+	}
+	c.heard = false
+	if c.phase == phaseRawSocket {
+		c.append(rawPingFrame)
+		return
+	}
+	c.append(pingFrame)
+}
+
+// listUnfinished notes that c holds part of a message.
+func (l *loop) listUnfinished(c *conn) {
+	if c.listed || c.handler == nil || l.live.MessageTimeout < 0 {
+		return
+	}
+	c.listed = true
+	l.unfinished = append(l.unfinished, c)
+	if l.sweep.Due == 0 {
+		l.Start(&l.sweep, l.live.MessageTimeout/unfinishedSweeps)
+	}
+}
+
+// sweepUnfinished closes connections whose message made no progress for MessageTimeout.
+func (l *loop) sweepUnfinished(port.Executor) {
+	now, limit := l.poller.Now(), l.live.MessageTimeout
+	l.unfinished = slices.DeleteFunc(l.unfinished, func(c *conn) bool {
+		switch {
+		case c.phase == phaseClosed || c.closing || c.finished.Load() || len(c.in) == 0 && c.part == nil || limit < 0:
+			c.listed = false
+		case c.hold != 0 || c.deferred:
+			c.progress = now // the client is not asked
+		case now-c.progress >= limit:
+			c.listed = false
+			l.engine.rare.messageTimeouts.Add(1)
+			c.debug("a message was not finished in time", "limit", limit)
+			c.fail(port.ClosePolicy, "unfinished message")
+		}
+		return !c.listed
+	})
+	if len(l.unfinished) > 0 {
+		l.Start(&l.sweep, limit/unfinishedSweeps)
+	}
+}

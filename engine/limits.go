@@ -1,0 +1,116 @@
+//go:build linux
+
+package engine
+
+import (
+	"time"
+
+	"banyan/engine/internal/wire"
+)
+
+// The limits of this package that nobody sets, each with its unit, the reason for its value, and the outcome when it is reached. Limits that an
+// operator sets are in Config and Live; the limits of a system call's scratch are beside that call in internal/outq and internal/poll.
+
+// What may exist.
+const (
+	budgetBytesMin     = 16 << 20  // Config.BudgetBytes; less would close clients that do nothing unusual. Below: New fails
+	budgetBytesDefault = 256 << 20 // at least this, where the default is derived from the memory
+	// evictBytesMin is what a connection has to hold, in bytes, to be closed because of the budget.
+	evictBytesMin = 64 << 10
+	// bookedBytes is how many bytes a loop may hold more than the budget knows of, within one turn.
+	bookedBytes = 64 << 10
+
+	loopsMax  = 64 // event loops; queues and subscriptions keep a bit per loop. More: New fails
+	listenMax = 64 // addresses; a listener keeps a bit per loop, and more is a mistake. More: New fails
+
+	messageBytesMax = 16 << 20 // the longest message that WAMP's RawSocket can carry; Live.MessageBytesMax cannot be above
+	messageBytesMin = 512      // the shortest limit that a RawSocket handshake can announce; Live.MessageBytesMax cannot be below
+	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far less, and anybody may send it.
+	// Longer: as for MessageBytesMax, at the header.
+	joinBytesMax = 64 << 10
+
+	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the embedder.
+	filesReserve = 64
+	filesPerLoop = 4
+
+	// refusalsMax is how many connections over ConnectionsMax may wait to be told so. More are closed without a word.
+	refusalsMax = 32
+	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
+	submitsMax = 4096
+	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told that the router is busy.
+	asyncMax = 1024
+)
+
+// How long things may take.
+const (
+	// finishTimeout is how long a finishing connection may take to get rid of its last bytes. While the engine stops it is at most
+	// half of Config.StopTimeout. Then it is closed.
+	finishTimeout = 5 * time.Second
+	// stopReserve is the part of Config.StopTimeout, one in so many, that is kept for closing the connections that have not said goodbye.
+	stopReserve = 8
+	// refusalTimeout is how long a refused connection may take to ask for what it is refused. Then it is closed.
+	refusalTimeout = time.Second
+	// lingerTimeout and lingerBytesMax bound how long a client may go on writing after it was told why it was closed; whichever comes first
+	// is the end. A message just over the limit can be written to its end, and then its writer reads. Counted as Stats.LingersCut.
+	lingerTimeout  = 2 * time.Second
+	lingerBytesMax = 2 * messageBytesMax
+	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes with a reset that
+	// could overtake the last words.
+	discardReads = 16
+
+	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then the connection is closed.
+	pingsMissed = 2
+	// nudgeAfter is how long a silent connection may stay with the loop that accepted it before its own loop is woken.
+	nudgeAfter = 100 * time.Millisecond
+	// unfinishedSweeps is how often within Live.MessageTimeout the unfinished messages of a loop are looked at.
+	unfinishedSweeps = 8
+
+	acceptPauseMin = 10 * time.Millisecond // pause of a listener after the process ran out of descriptors, doubled up to
+	acceptPauseMax = time.Second
+
+	keepAliveIdle     = 60                // s without traffic before TCP asks
+	keepAliveInterval = 15                // s between questions
+	keepAliveCount    = 4                 // unanswered questions that end the connection
+	userTimeout       = 120 * time.Second // bytes that TCP could not deliver for so long end the connection, too (TCP_USER_TIMEOUT)
+
+	// logEvery is how often one kind of warning is written at most. The next one says how many were left out.
+	logEvery = time.Second
+)
+
+// What one turn of a loop does before others get theirs. The parts together stay below turnTimeMax, whatever clients send.
+const (
+	turnTimeMax = 10 * time.Millisecond // longer turns are counted as Stats.TurnsLong
+	readTime    = 2 * time.Millisecond  // handling what was read; the rest waits for the next turn, in its order
+	walkTime    = 2 * time.Millisecond  // lanes, beyond one chunk
+	flushTime   = 3 * time.Millisecond  // writing
+	closeTime   = 2 * time.Millisecond  // closing, and saying goodbye when the engine stops
+
+	// workPerLook is how much work goes by between two looks at the clock: a message is 1, and 1 more for each KiB.
+	workPerLook = 64
+	workShift   = 10
+	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count as one more write.
+	costPerLook = 16
+	flushShift  = 14
+
+	acceptsPerTurn = 64   // connections accepted for one listener
+	turnMembers    = 4096 // members walked, all lanes together
+	chunkMembers   = 256  // members walked before the next lane gets its turn
+	jobMembers     = 4    // what a job costs at least, so that many empty ones cannot hold the loop
+	// batchRounds is how often one batch task looks again at what its own closes and flushes caused.
+	batchRounds = 4
+	// fewReady is how many descriptors a wait has to find for the loop not to look once more before it writes: what has come meanwhile goes
+	// into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with it, 244 without.
+	fewReady = 4
+
+	readBytes = 64 << 10                 // one read of one connection
+	headroom  = wire.HeadBytesMax + 1024 // longest incomplete piece kept between two reads
+	// pongsPerRead is in websocket.go.
+)
+
+// What is kept for reuse after a burst. More goes to the collector.
+const (
+	notesKept    = 4096 // notes of a mailbox, jobs of a lane
+	arrivalsKept = 1024
+	sparesKept   = 64  // empty lanes
+	mapKept      = 256 // size up to which an empty table is kept: maps never shrink
+)
