@@ -14,7 +14,7 @@ import (
 
 func newCall() *cobra.Command {
 	var c connection
-	var kwargs, options string
+	var p payload
 	var progress, asJSON bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -25,12 +25,8 @@ func newCall() *cobra.Command {
 		Example: "  banyan call com.example.add 2 3\n  banyan call com.example.slow --progress --timeout 5s --json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			opts, err := parseDict("options", options)
+			v, opts, err := p.read(words[1:])
 			if err != nil {
-				return err
-			}
-			v := client.Values{Args: parseArguments(words[1:])}
-			if v.Kwargs, err = parseDict("kwargs", kwargs); err != nil {
 				return err
 			}
 			s, err := c.dial(cmd.Context())
@@ -65,9 +61,8 @@ func newCall() *cobra.Command {
 		},
 	}
 	c.flags(cmd, "json")
+	p.flags(cmd, "CALL")
 	f := cmd.Flags()
-	f.StringVar(&kwargs, "kwargs", "", "keyword arguments, a JSON object")
-	f.StringVar(&options, "options", "", "further CALL options, a JSON object")
 	f.BoolVar(&progress, "progress", false, "ask for progressive results and print them as they come")
 	f.DurationVar(&timeout, "timeout", 0, "cancel the call after this time; 0 never")
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")

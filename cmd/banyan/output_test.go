@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,11 +47,7 @@ func TestReadersGone(t *testing.T) {
 	p.join().Abandon()
 	reader.Close()
 	provoke(t, p, 3)
-	c := p.join()
-	p.signal(syscall.SIGTERM)
-	goodbye(t, c)
-	c.Abandon()
-	p.ends(3 * time.Second)
+	p.stops(p.join())
 }
 
 // TestReadersStop: the router serves and stops while nobody reads its output and the pipe is full.
@@ -61,11 +56,7 @@ func TestReadersStop(t *testing.T) {
 	fill(t, writer)
 	p := startServe(t, func(c *exec.Cmd) { c.Stdout, c.Stderr = writer, writer }, "--log-level", "debug")
 	provoke(t, p, 3)
-	c := p.join()
-	p.signal(syscall.SIGTERM)
-	goodbye(t, c)
-	c.Abandon()
-	p.ends(3 * time.Second)
+	p.stops(p.join())
 }
 
 // fill writes into a pipe until it is full.

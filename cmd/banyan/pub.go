@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"banyan/bench/client"
 )
 
 func newPub() *cobra.Command {
 	var c connection
-	var kwargs, options string
+	var p payload
 	var ack, asJSON bool
 	var count int
 	var every time.Duration
@@ -26,16 +24,9 @@ func newPub() *cobra.Command {
 			if count < 1 {
 				return usagef("--count %d: must be at least 1", count)
 			}
-			opts, err := parseDict("options", options)
+			v, opts, err := p.read(words[1:])
 			if err != nil {
 				return err
-			}
-			v := client.Values{Args: parseArguments(words[1:])}
-			if v.Kwargs, err = parseDict("kwargs", kwargs); err != nil {
-				return err
-			}
-			if opts == nil {
-				opts = map[string]any{}
 			}
 			if ack {
 				opts["acknowledge"] = true
@@ -76,9 +67,8 @@ func newPub() *cobra.Command {
 		},
 	}
 	c.flags(cmd, "json")
+	p.flags(cmd, "PUBLISH")
 	f := cmd.Flags()
-	f.StringVar(&kwargs, "kwargs", "", "keyword arguments, a JSON object")
-	f.StringVar(&options, "options", "", "further PUBLISH options, a JSON object")
 	f.BoolVar(&ack, "ack", false, "wait for the router's acknowledgement and print the publication id")
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")
 	f.IntVar(&count, "count", 1, "publish this many times")

@@ -91,6 +91,15 @@ func (p *serveProcess) ends(limit time.Duration) {
 	}
 }
 
+// stops sends SIGTERM and wants GOODBYE to c, the only client, and the end in good order.
+func (p *serveProcess) stops(c *client.Conn) {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	goodbye(p.t, c)
+	c.Abandon()
+	p.ends(3 * time.Second)
+}
+
 // goodbye waits for the router's GOODBYE.
 func goodbye(t *testing.T, c *client.Conn) {
 	t.Helper()
@@ -205,10 +214,7 @@ func TestHangupSignal(t *testing.T) {
 		}
 	}
 	p.join().Abandon()
-	p.signal(syscall.SIGTERM)
-	goodbye(t, c)
-	c.Abandon()
-	p.ends(time.Second)
+	p.stops(c)
 }
 
 // TestNohup: a SIGHUP that the parent had ignored stays ignored.
@@ -219,10 +225,7 @@ func TestNohup(t *testing.T) {
 	c := p.join()
 	p.signal(syscall.SIGHUP)
 	p.join().Abandon()
-	p.signal(syscall.SIGTERM)
-	goodbye(t, c)
-	c.Abandon()
-	p.ends(time.Second)
+	p.stops(c)
 }
 
 // TestTerminalEnds: at the end of its terminal the router stops as at SIGTERM, with GOODBYE and exit code 0.
