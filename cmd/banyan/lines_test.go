@@ -103,13 +103,15 @@ func TestLineQueue(t *testing.T) {
 		blocks := make(chan struct{})
 		to.set(false, blocks)
 		send(3)
+		to.got.Reset() // the first is in the write that waits
 		close(blocks)
-		to.got.Reset()
 		w.Close()
 		if whole, _ := account(to.got.String()); whole != 3 {
 			t.Errorf("%d of the last 3 lines were written", whole)
 		}
-		if fmt.Fprintln(w, "late"); strings.Contains(to.got.String(), "late") {
+		fmt.Fprintln(w, "late")
+		synctest.Wait()
+		if strings.Contains(to.got.String(), "late") {
 			t.Error("a line was written after Close")
 		}
 	})

@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BANYAN_URL", "")
 			e.Setenv("BANYAN_REALM", "")
+			e.Setenv("GORACE", raceOptions)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -44,6 +45,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// raceOptions keep the race detector's runtime from sleeping a second at the end of every process.
+const raceOptions = "atexit_sleep_ms=0"
 
 func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -31,7 +31,7 @@ func startServe(t *testing.T, edit func(*exec.Cmd), flags ...string) *serveProce
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.sock")
 	cmd := exec.Command("banyan", append([]string{"serve", "--listen", "unix:" + path}, flags...)...) // in the path by testscript.Main
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "GORACE="+raceOptions)
 	if edit != nil {
 		edit(cmd)
 	}
