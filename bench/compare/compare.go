@@ -15,14 +15,15 @@ import (
 
 	"banyan/bench/judge"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
 
 // Options of a comparison.
 type Options struct {
-	Setup
-	Peers  []string // names, see Names; the first is what the others are compared with
-	Plans  []string // see ParsePlan
+	peers.Setup
+	Peers  []string // names, see peers.Names; the first is what the others are compared with
+	Plans  []string // see peers.ParsePlan
 	Rounds int      // 1 to 100
 	Rate   float64  // messages per second of the plans that have a rate, all senders together; 0 is the closed loop
 }
@@ -32,35 +33,27 @@ const (
 	rateMax   = 1e9
 )
 
-// A UsageError says which option is wrong.
-type UsageError struct{ text string }
-
-func (e *UsageError) Error() string { return e.text }
-
-// Usage makes a *UsageError.
-func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
-
 // Run compares. The document holds what was found even when some peers could not take part; the error is about what prevented all of it.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Setup.Check(); err != nil {
 		return nil, err
 	}
 	if o.Rounds < 1 || o.Rounds > roundsMax {
-		return nil, Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
+		return nil, load.Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
 	}
 	if o.Rate < 0 || o.Rate > rateMax {
-		return nil, Usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
+		return nil, load.Usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
 	}
 	c := &comparison{Options: o, doc: report.New("")}
 	rated := 0
 	for _, text := range o.Plans {
-		p, err := parsePlan(text)
+		p, err := peers.ParsePlan(text)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case o.Rate == 0:
-		case p.hasRate():
+		case p.HasRate():
 			p.Rate = o.Rate
 			rated++
 		default:
@@ -69,17 +62,17 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 		c.plans = append(c.plans, p)
 	}
 	if o.Rate > 0 && rated == 0 {
-		return nil, Usage("rate %g: none of the plans %v sends anything", o.Rate, o.Plans)
+		return nil, load.Usage("rate %g: none of the plans %v sends anything", o.Rate, o.Plans)
 	}
 	if len(c.plans) == 0 || len(o.Peers) == 0 {
-		return nil, Usage("at least one plan and one peer")
+		return nil, load.Usage("at least one plan and one peer")
 	}
 	for i, name := range o.Peers {
-		if !slices.Contains(Names(), name) {
-			return nil, Usage("peer %q: must be one of %v", name, Names())
+		if !slices.Contains(peers.Names(), name) {
+			return nil, load.Usage("peer %q: must be one of %v", name, peers.Names())
 		}
 		if slices.Contains(o.Peers[:i], name) {
-			return nil, Usage("peer %q twice", name)
+			return nil, load.Usage("peer %q twice", name)
 		}
 	}
 	return c.run(ctx)
@@ -87,8 +80,8 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 
 type comparison struct {
 	Options
-	plans []*Plan
-	peers []*Peer // that take part
+	plans []*peers.Plan
+	ready []*peers.Peer // the peers that take part
 	doc   *report.Document
 }
 
@@ -109,14 +102,14 @@ func (c *comparison) run(ctx context.Context) (d *report.Document, err error) {
 			c.doc.Peers = append(c.doc.Peers, report.Peer{Name: name, Skipped: err.Error()})
 			continue
 		}
-		c.peers = append(c.peers, p)
+		c.ready = append(c.ready, p)
 	}
 	for _, plan := range c.plans {
 		if err := c.compare(ctx, plan); err != nil {
 			return nil, err
 		}
 	}
-	for _, p := range c.peers {
+	for _, p := range c.ready {
 		c.doc.Peers = append(c.doc.Peers, p.Describe())
 	}
 	slices.SortStableFunc(c.doc.Peers, func(a, b report.Peer) int {
@@ -129,9 +122,9 @@ func (c *comparison) run(ctx context.Context) (d *report.Document, err error) {
 }
 
 // compare runs one plan on all peers.
-func (c *comparison) compare(ctx context.Context, plan *Plan) error {
-	var playing []*Peer
-	for _, p := range c.peers {
+func (c *comparison) compare(ctx context.Context, plan *peers.Plan) error {
+	var playing []*peers.Peer
+	for _, p := range c.ready {
 		note, why := c.Try(ctx, plan, p)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -106,7 +106,7 @@ func costs(d *report.Document, peer string) map[string]*costsOf {
 		if !r.Report.Verified.OK {
 			c.failed++
 		}
-		if r.Report.Router != nil && r.Report.Router.CPUPerMessage > 0 && Usable(r.Report) {
+		if r.Report.Router != nil && r.Report.Router.CPUPerMessage > 0 && r.Report.Usable() {
 			c.cost = append(c.cost, r.Report.Router.CPUPerMessage)
 		}
 		// A run of its own with --floor has its rounds inside.

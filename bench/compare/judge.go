@@ -6,11 +6,9 @@ import (
 
 	"banyan/bench/judge"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
-
-// lostMax is the share of messages above which the figures of a run mean nothing.
-const lostMax = 0.01
 
 // A figure is what is compared.
 type figure struct {
@@ -68,18 +66,10 @@ func figures(scenario string, rate float64) []figure {
 	}
 }
 
-// Usable says whether the figures of a run mean something: few enough messages were lost.
-func Usable(r *load.Report) bool {
-	if r.Verified.Received == 0 {
-		return false
-	}
-	return r.Verified.OK || float64(r.Verified.Expected-r.Verified.Received) <= lostMax*float64(r.Verified.Expected)
-}
-
 // sampleOf gathers a figure of the usable runs.
 func sampleOf(reports []*load.Report, f figure) (s judge.Sample) {
 	for _, r := range reports {
-		if v := f.value(r); v > 0 && Usable(r) {
+		if v := f.value(r); v > 0 && r.Usable() {
 			s = append(s, v)
 		}
 	}
@@ -87,7 +77,7 @@ func sampleOf(reports []*load.Report, f figure) (s judge.Sample) {
 }
 
 // table compares the peers on a plan with the first of them that played it.
-func table(d *report.Document, p *Plan, order []string) (t report.Table, verdicts []string) {
+func table(d *report.Document, p *peers.Plan, order []string) (t report.Table, verdicts []string) {
 	t.Plan = p.Name
 	for _, name := range order {
 		if len(d.Of(p.Name, name)) > 0 {
@@ -103,7 +93,7 @@ func table(d *report.Document, p *Plan, order []string) (t report.Table, verdict
 			s := sampleOf(d.Of(p.Name, name), f)
 			if len(s) == 0 {
 				why := "no usable round"
-				if slices.ContainsFunc(d.Of(p.Name, name), Usable) {
+				if slices.ContainsFunc(d.Of(p.Name, name), (*load.Report).Usable) {
 					why = "not known"
 				}
 				row.Cells = append(row.Cells, report.Cell{Text: "–", Delta: why})
@@ -141,7 +131,7 @@ func sentence(d judge.Difference, plan, first, name, what string, rounds int) st
 }
 
 // multiples is the row of costs as multiples of the floor's in the same round.
-func multiples(d *report.Document, p *Plan, peers []string) (report.Row, bool) {
+func multiples(d *report.Document, p *peers.Plan, peers []string) (report.Row, bool) {
 	row := report.Row{Figure: "× floor, same round"}
 	if !slices.Contains(peers, report.FloorName) || len(peers) < 2 {
 		return row, false
@@ -168,12 +158,12 @@ func multiples(d *report.Document, p *Plan, peers []string) (report.Row, bool) {
 func CostRatios(d *report.Document, plan, peer string) (s judge.Sample) {
 	floor := map[int]float64{}
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == report.FloorName && r.Report.Router != nil && Usable(r.Report) {
+		if r.Plan == plan && r.Peer == report.FloorName && r.Report.Router != nil && r.Report.Usable() {
 			floor[r.Round] = r.Report.Router.CPUPerMessage
 		}
 	}
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && Usable(r.Report) && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
+		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && r.Report.Usable() && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
 			s = append(s, r.Report.Router.CPUPerMessage/floor[r.Round])
 		}
 	}

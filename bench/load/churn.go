@@ -30,7 +30,7 @@ func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 		plan.Cycles = 20_000
 	}
 	if plan.Churners < 1 || plan.Churners > sendersMax || plan.Cycles < 0 || plan.Cycles > 1e7 {
-		return nil, usage("%d churners, %g cycles per second: must be 1 to %d and at most 1e7", plan.Churners, plan.Cycles, sendersMax)
+		return nil, Usage("%d churners, %g cycles per second: must be 1 to %d and at most 1e7", plan.Churners, plan.Cycles, sendersMax)
 	}
 	if plan.Rate == 0 {
 		plan.Rate = rateDefault

@@ -31,7 +31,7 @@ func ParseCPUs(text string) (c CPUSet, err error) {
 		a, aerr := strconv.ParseUint(first, 10, 16)
 		b, berr := strconv.ParseUint(last, 10, 16)
 		if aerr != nil || berr != nil || a > b || int(b) >= cpusMax {
-			return CPUSet{}, usage("CPUs %q: want numbers and ranges such as 0 or 0-1,3", text)
+			return CPUSet{}, Usage("CPUs %q: want numbers and ranges such as 0 or 0-1,3", text)
 		}
 		for i := a; i <= b; i++ {
 			c.set.Set(int(i))

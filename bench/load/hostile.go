@@ -60,13 +60,13 @@ func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 	}
 	switch {
 	case plan.Tickers < 1 || plan.Tickers > sendersMax:
-		return nil, usage("%d tickers: must be 1 to %d", plan.Tickers, sendersMax)
+		return nil, Usage("%d tickers: must be 1 to %d", plan.Tickers, sendersMax)
 	case plan.Many < 1 || plan.Many > 1<<30:
-		return nil, usage("%d of each thing: must be 1 to 2^30", plan.Many)
+		return nil, Usage("%d of each thing: must be 1 to 2^30", plan.Many)
 	case plan.Bytes < 1<<10 || plan.Bytes > hostileBytes:
-		return nil, usage("hostile messages of %d bytes: must be %d to %d", plan.Bytes, 1<<10, hostileBytes)
+		return nil, Usage("hostile messages of %d bytes: must be %d to %d", plan.Bytes, 1<<10, hostileBytes)
 	case plan.Duration <= 0:
-		return nil, usage("hostile loads without a duration: must be more than 0")
+		return nil, Usage("hostile loads without a duration: must be more than 0")
 	}
 	if err := plan.check(); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, usage("no hostile load has %q in its name", plan.Only)
+		return nil, Usage("no hostile load has %q in its name", plan.Only)
 	}
 	plan.Syscalls = SyscallsNone
 	out, err := plan.tick(ctx, nil)

@@ -28,13 +28,13 @@ const (
 func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	defaultTo(&plan.Sessions, 10_000)
 	if plan.Sessions < 1 {
-		return nil, usage("%d sessions: at least one", plan.Sessions)
+		return nil, Usage("%d sessions: at least one", plan.Sessions)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err
 	}
 	if most := filesMax() - filesReserve; plan.Sessions > most {
-		return nil, usage("%d sessions: the file limit of this process allows %d (ulimit -n)", plan.Sessions, most)
+		return nil, Usage("%d sessions: the file limit of this process allows %d (ulimit -n)", plan.Sessions, most)
 	}
 	plan.Syscalls = SyscallsNone // no messages to count them by
 	r := newRun(plan.Options)

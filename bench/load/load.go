@@ -70,12 +70,13 @@ type Progress struct {
 	Failures int64 // so far
 }
 
-// A UsageError says which setting of a load is out of range.
+// A UsageError says which setting is out of range, of a load or of what runs loads.
 type UsageError struct{ text string }
 
 func (e *UsageError) Error() string { return e.text }
 
-func usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+// Usage makes a *UsageError.
+func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
 func (l *Options) check() error {
 	if l.Realm == "" {
@@ -95,18 +96,18 @@ func (l *Options) check() error {
 	}
 	switch {
 	case l.PayloadBytes < stampBytes || l.PayloadBytes > payloadMax:
-		return usage("payload of %d bytes: must be %d to %d", l.PayloadBytes, stampBytes, payloadMax)
+		return Usage("payload of %d bytes: must be %d to %d", l.PayloadBytes, stampBytes, payloadMax)
 	case l.InFlight < 1 || l.InFlight > inFlightMax:
-		return usage("%d in flight: must be 1 to %d", l.InFlight, inFlightMax)
+		return Usage("%d in flight: must be 1 to %d", l.InFlight, inFlightMax)
 	case l.Rate < 0 || l.Rate > 1e9:
-		return usage("rate %g: must be 0 to 1e9 per second", l.Rate)
+		return Usage("rate %g: must be 0 to 1e9 per second", l.Rate)
 	case l.Syscalls != SyscallsNone && l.Syscalls != SyscallsPerf && l.Syscalls != SyscallsStrace:
-		return usage("system calls counted by %q: use %s or %s", l.Syscalls, SyscallsPerf, SyscallsStrace)
+		return Usage("system calls counted by %q: use %s or %s", l.Syscalls, SyscallsPerf, SyscallsStrace)
 	case l.Warmup < 0 || l.Duration < 0:
-		return usage("negative duration")
+		return Usage("negative duration")
 	}
 	if _, _, err := client.Socket(l.URL); err != nil {
-		return usage("%v", err)
+		return Usage("%v", err)
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (l *Options) check() error {
 // onlyWAMP refuses loads that have no form in NATS' protocol.
 func (l *Options) onlyWAMP(load string) error {
 	if strings.HasPrefix(l.URL, "nats:") {
-		return usage("%s: NATS has nothing of the kind", load)
+		return Usage("%s: NATS has nothing of the kind", load)
 	}
 	return nil
 }

@@ -146,6 +146,17 @@ type Verdict struct {
 	Failures map[string]int64 `json:"failures,omitempty"`
 }
 
+// lostMax is the share of messages lost above which the figures of a run mean nothing.
+const lostMax = 0.01
+
+// Usable says whether the figures of a run mean something: few enough messages were lost.
+func (r *Report) Usable() bool {
+	if r.Verified.Received == 0 {
+		return false
+	}
+	return r.Verified.OK || float64(r.Verified.Expected-r.Verified.Received) <= lostMax*float64(r.Verified.Expected)
+}
+
 func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Report {
 	p.URL, p.PayloadBytes = r.URL, r.PayloadBytes
 	if p.Serializer == "" {

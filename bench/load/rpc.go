@@ -37,10 +37,10 @@ func RPC(ctx context.Context, plan RPCPlan) (*Report, error) {
 		plan.Procedure = unique("bench.rpc")
 	}
 	if plan.Callers < 1 || plan.Callers > sendersMax || plan.Callees < 1 {
-		return nil, usage("%d callers, %d callees: at least one each, at most %d callers", plan.Callers, plan.Callees, sendersMax)
+		return nil, Usage("%d callers, %d callees: at least one each, at most %d callers", plan.Callers, plan.Callees, sendersMax)
 	}
 	if plan.Results < 1 || plan.Results > resultsMax {
-		return nil, usage("%d results per call: must be 1 to %d", plan.Results, resultsMax)
+		return nil, Usage("%d results per call: must be 1 to %d", plan.Results, resultsMax)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ const rateDefault = 500
 func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	defaultTo(&plan.Stopped, 1)
 	if plan.Stopped < 1 {
-		return nil, usage("%d stopped readers: at least one", plan.Stopped)
+		return nil, Usage("%d stopped readers: at least one", plan.Stopped)
 	}
 	if plan.Rate == 0 {
 		plan.Rate = rateDefault

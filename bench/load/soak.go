@@ -34,7 +34,7 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 		plan.Rate = soakRateDefault
 	}
 	if plan.Sessions < 1 {
-		return nil, usage("%d sessions per second: at least one", plan.Sessions)
+		return nil, Usage("%d sessions per second: at least one", plan.Sessions)
 	}
 	plan.Syscalls = SyscallsNone // of which of the three parts?
 	calls, comings := plan.Options, plan.Options

@@ -21,7 +21,7 @@ type StormPlan struct {
 func Storm(ctx context.Context, plan StormPlan) (*Report, error) {
 	defaultTo(&plan.Workers, 8)
 	if plan.Workers < 1 || plan.Workers > sendersMax {
-		return nil, usage("%d workers: must be 1 to %d", plan.Workers, sendersMax)
+		return nil, Usage("%d workers: must be 1 to %d", plan.Workers, sendersMax)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err

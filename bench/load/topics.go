@@ -30,11 +30,11 @@ func Topics(ctx context.Context, plan TopicsPlan) (*Report, error) {
 	defaultTo(&plan.Sessions, 300)
 	switch {
 	case plan.Publishers < 1 || plan.Publishers > sendersMax:
-		return nil, usage("%d publishers: must be 1 to %d", plan.Publishers, sendersMax)
+		return nil, Usage("%d publishers: must be 1 to %d", plan.Publishers, sendersMax)
 	case plan.PerTopic < 1 || plan.PerTopic > plan.Sessions:
-		return nil, usage("%d subscribers per topic in %d sessions: at least one each, and as many sessions as subscribers", plan.PerTopic, plan.Sessions)
+		return nil, Usage("%d subscribers per topic in %d sessions: at least one each, and as many sessions as subscribers", plan.PerTopic, plan.Sessions)
 	case plan.Topics < 1 || plan.Topics > topicsMax || plan.Topics > subscriptionsMax/plan.PerTopic:
-		return nil, usage("%d topics with %d subscribers: must be 1 to %d topics, at most %d subscriptions", plan.Topics, plan.PerTopic, topicsMax, subscriptionsMax)
+		return nil, Usage("%d topics with %d subscribers: must be 1 to %d topics, at most %d subscriptions", plan.Topics, plan.PerTopic, topicsMax, subscriptionsMax)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err
@@ -72,13 +72,13 @@ func Patterns(ctx context.Context, plan PatternsPlan) (*Report, error) {
 	defaultTo(&plan.Sessions, 100)
 	switch {
 	case plan.Publishers < 1 || plan.Publishers > sendersMax:
-		return nil, usage("%d publishers: must be 1 to %d", plan.Publishers, sendersMax)
+		return nil, Usage("%d publishers: must be 1 to %d", plan.Publishers, sendersMax)
 	case plan.Matching != 1 && plan.Matching != 3:
-		return nil, usage("publications that match %d patterns: must be 1 or 3", plan.Matching)
+		return nil, Usage("publications that match %d patterns: must be 1 or 3", plan.Matching)
 	case plan.Patterns < plan.Matching || plan.Patterns > topicsMax:
-		return nil, usage("%d patterns: must be %d to %d", plan.Patterns, plan.Matching, topicsMax)
+		return nil, Usage("%d patterns: must be %d to %d", plan.Patterns, plan.Matching, topicsMax)
 	case plan.Sessions < 1:
-		return nil, usage("%d sessions: at least one", plan.Sessions)
+		return nil, Usage("%d sessions: at least one", plan.Sessions)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func Against(ctx context.Context, plan VersusPlan) (*Report, error) {
 		plan.Rounds = roundsDefault
 	}
 	if plan.Rounds < 1 || plan.Rounds > roundsMax {
-		return nil, usage("%d rounds: must be 1 to %d", plan.Rounds, roundsMax)
+		return nil, Usage("%d rounds: must be 1 to %d", plan.Rounds, roundsMax)
 	}
 	v := &Versus{}
 	var routers []*Report

@@ -6,9 +6,9 @@ import (
 	"math"
 	"slices"
 
-	"banyan/bench/compare"
 	"banyan/bench/judge"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
 
@@ -18,8 +18,8 @@ const doubtsMax = 6
 // A side is what one router, floor or base did in a row.
 type side struct {
 	name  string
-	peer  string // compare's name of it
-	plan  *compare.Plan
+	peer  string // peers' name of it
+	plan  *peers.Plan
 	tried bool           // with fewer in flight if need be
 	runs  []*load.Report // by round; nil where it did not run
 	out   error          // why it did not run to the end
@@ -131,7 +131,7 @@ func (c *check) values(own, other *side) (values judge.Sample, doubts [][]string
 		case i >= len(other.runs):
 			why = "too few rounds"
 			continue
-		case !compare.Usable(other.runs[i]):
+		case !other.runs[i].Usable():
 			why = fmt.Sprintf("%s lost %d of %d messages", other.name, lost(other.runs[i]), other.runs[i].Verified.Expected)
 			continue
 		case c.limit.AtLeast:

@@ -4,20 +4,20 @@ import (
 	"fmt"
 	"math"
 
-	"banyan/bench/compare"
 	"banyan/bench/judge"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 	"banyan/codec"
 )
 
 // A row is one work and what is asked of it.
 type row struct {
-	compare.Plan // Name is the work's
-	pinned       bool
-	base         *compare.Plan // another work of ours that checks compare with, by its name
-	checks       []check
-	skip         string // why it cannot be measured
+	peers.Plan // Name is the work's
+	pinned     bool
+	base       *peers.Plan // another work of ours that checks compare with, by its name
+	checks     []check
+	skip       string // why it cannot be measured
 }
 
 // A check is one figure of a row. with says what it is a multiple of: the floor's, or that of the base named so, in the same round; with a
@@ -33,7 +33,7 @@ func atMost(v float64) judge.Limit { return judge.Limit{Value: v} }
 
 func atLeast(v float64) judge.Limit { return judge.Limit{Value: v, AtLeast: true} }
 
-// ours is the name of the router whose targets these are, among compare's.
+// ours is the name of the router whose targets these are, among peers'.
 const ours = "banyan"
 
 func cpu(r *load.Report) float64 {
@@ -85,19 +85,19 @@ const (
 // table lists the targets of the project in the order in which they are measured. idleMax is how many idle sessions the file limit allows.
 func table(idleMax int) []row {
 	const floor = report.FloorName
-	fan := func(name string, subscribers, inFlight, payload int) compare.Plan {
-		return compare.Plan{Name: name, Scenario: "fanout", Size: subscribers, InFlight: inFlight, PayloadBytes: payload}
+	fan := func(name string, subscribers, inFlight, payload int) peers.Plan {
+		return peers.Plan{Name: name, Scenario: "fanout", Size: subscribers, InFlight: inFlight, PayloadBytes: payload}
 	}
-	rpc := func(name string, callers, inFlight int) compare.Plan {
-		return compare.Plan{Name: name, Scenario: "rpc", Size: callers, InFlight: inFlight}
+	rpc := func(name string, callers, inFlight int) peers.Plan {
+		return peers.Plan{Name: name, Scenario: "rpc", Size: callers, InFlight: inFlight}
 	}
-	topics := func(name string, n, each, sessions int) compare.Plan {
-		return compare.Plan{Name: name, Scenario: "topics", Size: n, PerTopic: each, Sessions: sessions, InFlight: 32}
+	topics := func(name string, n, each, sessions int) peers.Plan {
+		return peers.Plan{Name: name, Scenario: "topics", Size: n, PerTopic: each, Sessions: sessions, InFlight: 32}
 	}
-	patterns := func(name string, n, matching int) compare.Plan {
-		return compare.Plan{Name: name, Scenario: "patterns", Size: n, Matching: matching, InFlight: 32}
+	patterns := func(name string, n, matching int) peers.Plan {
+		return peers.Plan{Name: name, Scenario: "patterns", Size: n, Matching: matching, InFlight: 32}
 	}
-	serialized := func(p compare.Plan, s codec.Serializer) compare.Plan {
+	serialized := func(p peers.Plan, s codec.Serializer) peers.Plan {
 		p.Serializer = s
 		return p
 	}
@@ -138,7 +138,7 @@ func table(idleMax int) []row {
 		},
 		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, atMost(1.2)}}},
 		row{
-			Plan:   compare.Plan{Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32, Subscribers: 100, InFlight: 1},
+			Plan:   peers.Plan{Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32, Subscribers: 100, InFlight: 1},
 			checks: []check{cost(floor, 0.15)},
 		},
 		row{
@@ -151,7 +151,7 @@ func table(idleMax int) []row {
 		},
 		row{Plan: rawSocket, checks: []check{cost(floor, 1.25)}},
 		row{
-			Plan: compare.Plan{Name: "three serializers at once", Scenario: "mixed", Size: 99, InFlight: 32}, base: &three,
+			Plan: peers.Plan{Name: "three serializers at once", Scenario: "mixed", Size: 99, InFlight: 32}, base: &three,
 			checks: []check{cost("msgpack", 1.25)},
 		},
 		row{Plan: topics("10 000 topics with three each", 10_000, 3, 300), checks: []check{dearer("nats", 1)}},
@@ -188,25 +188,25 @@ func table(idleMax int) []row {
 			checks: []check{cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2), dearer("crossbar", 80)},
 		},
 		row{
-			Plan:   compare.Plan{Name: "progressive results", Scenario: "progressive", Size: 1, InFlight: 32},
+			Plan:   peers.Plan{Name: "progressive results", Scenario: "progressive", Size: 1, InFlight: 32},
 			checks: []check{dearer("nexus", 8)},
 		},
 		row{
-			Plan:   compare.Plan{Name: "open, HELLO, GOODBYE, close", Scenario: "storm", Size: 8, InFlight: 1},
+			Plan:   peers.Plan{Name: "open, HELLO, GOODBYE, close", Scenario: "storm", Size: 8, InFlight: 1},
 			checks: []check{cost(floor, 1.3), dearer("crossbar", 8)},
 		},
 		idleRow(idleSessions, ""),
 		mostIdle(idleMax),
 		row{
-			Plan:   compare.Plan{Name: "churn while publishing", Scenario: "churn", Size: 100, InFlight: 32},
+			Plan:   peers.Plan{Name: "churn while publishing", Scenario: "churn", Size: 100, InFlight: 32},
 			checks: []check{alone("us of CPU per cycle", "cost", 10), alone("p99 / without", "p99 ratio", 1.1)},
 		},
 		row{
-			Plan:   compare.Plan{Name: "beside hostile clients", Scenario: "hostile", Size: 4, InFlight: 1},
+			Plan:   peers.Plan{Name: "beside hostile clients", Scenario: "hostile", Size: 4, InFlight: 1},
 			checks: []check{alone("worst p99.9 / without", "worst ratio", 3)},
 		},
 		row{
-			Plan:   compare.Plan{Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32, PayloadBytes: 4096},
+			Plan:   peers.Plan{Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32, PayloadBytes: 4096},
 			checks: []check{alone("p99 / without", "p99 ratio", 1.1)},
 		},
 	)
@@ -216,7 +216,7 @@ func table(idleMax int) []row {
 func idleRow(n int, skip string) row {
 	name := fmt.Sprintf("%s idle sessions", spaced(n))
 	return row{
-		Plan: compare.Plan{Name: name, Scenario: "idle", Size: n, InFlight: 1}, skip: skip,
+		Plan: peers.Plan{Name: name, Scenario: "idle", Size: n, InFlight: 1}, skip: skip,
 		checks: []check{{"KiB per session", perSession, "", atMost(3)}, alone("s until 80 % came back", "after", 5)},
 	}
 }

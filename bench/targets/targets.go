@@ -13,15 +13,15 @@ import (
 	"slices"
 	"strings"
 
-	"banyan/bench/compare"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
 
 // Options say what to measure and how.
 type Options struct {
-	compare.Setup
-	Peers  []string // other routers to measure too, see compare.Names; ours and the floor always take part
+	peers.Setup
+	Peers  []string // other routers to measure too, see peers.Names; ours and the floor always take part
 	Rounds int      // of each row, 1 to 100
 	Only   string   // measure the works that have this text in their names; empty for all
 
@@ -44,8 +44,8 @@ type stage interface {
 	prepare(ctx context.Context, peer string) error
 	describe(peer string) report.Peer
 	// try plays plan for a moment and finds out how much the peer takes.
-	try(ctx context.Context, plan *compare.Plan, peer string) (note string, err error)
-	once(ctx context.Context, plan *compare.Plan, peer string) (*load.Report, error)
+	try(ctx context.Context, plan *peers.Plan, peer string) (note string, err error)
+	once(ctx context.Context, plan *peers.Plan, peer string) (*load.Report, error)
 }
 
 // Run measures. The document holds what was found, also when the error says that it was interrupted.
@@ -53,12 +53,12 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	return o.run(ctx, &processes{Setup: &o.Setup, peers: map[string]*compare.Peer{}})
+	return o.run(ctx, &processes{Setup: &o.Setup, peers: map[string]*peers.Peer{}})
 }
 
 func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	if o.Rounds < 1 || o.Rounds > roundsMax {
-		return nil, compare.Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
+		return nil, load.Usage("%d rounds: must be 1 to %d", o.Rounds, roundsMax)
 	}
 	if o.Judged == nil {
 		o.Judged = func(*report.Target) {}
@@ -68,11 +68,11 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	}
 	all := table(load.IdleMax())
 	for _, p := range o.Peers {
-		if !slices.Contains(compare.Names(), p) {
-			return nil, compare.Usage("peer %q: must be one of %v", p, compare.Names())
+		if !slices.Contains(peers.Names(), p) {
+			return nil, load.Usage("peer %q: must be one of %v", p, peers.Names())
 		}
 		if p != ours && p != report.FloorName && !named(all, p) {
-			return nil, compare.Usage("peer %q: no target is about it; banyan bench compare measures it", p)
+			return nil, load.Usage("peer %q: no target is about it; banyan bench compare measures it", p)
 		}
 	}
 	t := &measuring{Options: o, stage: on, doc: report.New(""), absent: map[string]error{}}
@@ -82,7 +82,7 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 		}
 	}
 	if len(t.rows) == 0 {
-		return nil, compare.Usage("no target has %q in its name%s", o.Only, peersHint(all, o.Only))
+		return nil, load.Usage("no target has %q in its name%s", o.Only, peersHint(all, o.Only))
 	}
 	return t.doc, t.run(ctx)
 }
@@ -244,8 +244,8 @@ func pin() (undo func() error, err error) {
 
 // processes is the stage of real routers.
 type processes struct {
-	*compare.Setup
-	peers map[string]*compare.Peer
+	*peers.Setup
+	peers map[string]*peers.Peer
 }
 
 func (p *processes) prepare(ctx context.Context, peer string) (err error) {
@@ -255,12 +255,12 @@ func (p *processes) prepare(ctx context.Context, peer string) (err error) {
 
 func (p *processes) describe(peer string) report.Peer { return p.peers[peer].Describe() }
 
-func (p *processes) try(ctx context.Context, plan *compare.Plan, peer string) (note string, err error) {
+func (p *processes) try(ctx context.Context, plan *peers.Plan, peer string) (note string, err error) {
 	note, err = p.Try(ctx, plan, p.peers[peer])
 	p.peers[peer].Note(plan, note)
 	return note, err
 }
 
-func (p *processes) once(ctx context.Context, plan *compare.Plan, peer string) (*load.Report, error) {
+func (p *processes) once(ctx context.Context, plan *peers.Plan, peer string) (*load.Report, error) {
 	return p.Once(ctx, plan, p.peers[peer])
 }

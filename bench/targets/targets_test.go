@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"banyan/bench/compare"
 	"banyan/bench/judge"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
 
@@ -32,12 +32,12 @@ func (f *fake) prepare(_ context.Context, peer string) error { return f.lacking[
 
 func (f *fake) describe(peer string) report.Peer { return report.Peer{Name: peer, Version: "1"} }
 
-func (f *fake) try(_ context.Context, plan *compare.Plan, peer string) (string, error) {
+func (f *fake) try(_ context.Context, plan *peers.Plan, peer string) (string, error) {
 	f.tried = append(f.tried, plan.Name+"/"+peer)
 	return f.notes[peer], nil
 }
 
-func (f *fake) once(_ context.Context, plan *compare.Plan, peer string) (*load.Report, error) {
+func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Report, error) {
 	f.runs = append(f.runs, plan.Name+"/"+peer)
 	if f.after != nil {
 		f.after(len(f.runs))
@@ -85,7 +85,7 @@ func TestTable(t *testing.T) {
 		seen[r.Name] = true
 		usesBase := false
 		for _, c := range r.checks {
-			isPeer := slices.Contains(compare.Names(), c.with) && c.with != ours && c.with != report.FloorName
+			isPeer := slices.Contains(peers.Names(), c.with) && c.with != ours && c.with != report.FloorName
 			isBase := r.base != nil && c.with == r.base.Name
 			usesBase = usesBase || isBase
 			if c.of == nil || c.limit.Value <= 0 || c.limit.AtLeast != isPeer {
@@ -310,7 +310,7 @@ func TestRoundsDisagree(t *testing.T) {
 		"close but narrow":  {[]float64{124, 126, 127}, 1.26, judge.Missed, false},
 		"wide and crossing": {[]float64{200, 90, 110}, 1.1, judge.Met, true},
 	} {
-		r := &row{Plan: compare.Plan{Name: "work"}, checks: []check{cost(report.FloorName, 1.25)}}
+		r := &row{Plan: peers.Plan{Name: "work"}, checks: []check{cost(report.FloorName, 1.25)}}
 		got := r.judge([]*side{ran(ours, c.costs...), floor})
 		if len(got) != 1 || got[0].Median != c.median || got[0].Verdict != c.verdict || (len(got[0].Doubts) > 0) != c.doubted {
 			t.Errorf("%s: %+v", name, got)
@@ -341,9 +341,9 @@ func TestUsage(t *testing.T) {
 		"no rounds":           {},
 		"many rounds":         {Rounds: 101},
 		"unknown peer":        {Rounds: 1, Peers: []string{"mosquitto"}},
-		"unknown transport":   {Rounds: 1, Setup: compare.Setup{Transport: "smoke"}},
+		"unknown transport":   {Rounds: 1, Setup: peers.Setup{Transport: "smoke"}},
 	} {
-		var wrong *compare.UsageError
+		var wrong *load.UsageError
 		if d, err := Run(t.Context(), o); !errors.As(err, &wrong) || d != nil {
 			t.Errorf("%s: %v, %v", name, d, err)
 		}

@@ -13,12 +13,13 @@ import (
 // what is below it too, unless it is one of ours. Test files are not bound.
 var arrows = map[string][]string{
 	"banyan/bench/client":          {"banyan/codec", "github.com/gobwas/ws"},
-	"banyan/bench/compare":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/codec", "banyan/bench", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/perf/benchmath", "golang.org/x/sys/unix"},
+	"banyan/bench/compare":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report"},
 	"banyan/bench/floor":           {"golang.org/x/sys/unix", "banyan/codec"},
 	"banyan/bench/judge":           {"golang.org/x/perf/benchmath"},
 	"banyan/bench/load":            {"banyan/codec", "banyan/bench/judge", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
+	"banyan/bench/peers":           {"banyan/bench/load", "banyan/bench/report", "banyan/codec"},
 	"banyan/bench/report":          {"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
-	"banyan/bench/targets":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/report", "banyan/bench/compare", "banyan/codec"},
+	"banyan/bench/targets":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report", "banyan/codec"},
 	"banyan/codec":                 {"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool", "github.com/go-json-experiment/json/jsontext"},
 	"banyan/engine":                {"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire", "github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix", "banyan/engine/internal/outq", "banyan/engine/internal/poll", "banyan/engine/internal/wheel"},
 	"banyan/engine/internal/outq":  {"golang.org/x/sys/unix"},

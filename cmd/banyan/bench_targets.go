@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"banyan/bench/compare"
 	"banyan/bench/report"
 	"banyan/bench/targets"
 )
@@ -66,10 +65,6 @@ func runTargets(cmd *cobra.Command, o targets.Options, quiet, asJSON bool, out o
 	started := time.Now()
 	d, err := targets.Run(cmd.Context(), o)
 	live.end()
-	var wrong *compare.UsageError
-	if errors.As(err, &wrong) {
-		return usagef("%v", wrong)
-	}
 	if d == nil {
 		return err
 	}

@@ -16,12 +16,13 @@ import (
 	"banyan/bench/client"
 	"banyan/bench/compare"
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/bench/report"
 )
 
 // setupFlags are the flags of commands that run other routers.
 type setupFlags struct {
-	compare.Setup
+	peers.Setup
 	syscalls string
 	pin      string
 	quiet    bool
@@ -48,7 +49,7 @@ func (s *setupFlags) complete() (done func() error, err error) {
 		}
 	}
 	if s.syscalls != "" {
-		if s.Syscalls, err = compare.SyscallsTool(s.syscalls, s.Duration); err != nil {
+		if s.Syscalls, err = peers.SyscallsTool(s.syscalls, s.Duration); err != nil {
 			return nil, usagef("--syscalls: %v", err)
 		}
 	}
@@ -87,7 +88,7 @@ func newBenchCompare() *cobra.Command {
 			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS gets the same loads in its own protocol,\n" +
 			"whatever --transport says; it has nothing for progressive and storm.\n" +
 			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
-			"Plans: " + compare.PlanSyntax + ".\n" +
+			"Plans: " + peers.PlanSyntax + ".\n" +
 			"The exit code is 1 when messages of the first peer were lost; losses of the others are a result.\n" +
 			"Nothing is called better or worse before a Mann-Whitney test at 5 %, which needs at least 4 rounds.",
 		Example: "  banyan bench compare --peers banyan,floor,nexus,xconn,nats --plans fanout,rpc\n" +
@@ -128,10 +129,6 @@ func newBenchCompare() *cobra.Command {
 
 func runCompare(cmd *cobra.Command, o compare.Options, out outFolder) error {
 	d, err := compare.Run(cmd.Context(), o)
-	var wrong *compare.UsageError
-	if errors.As(err, &wrong) {
-		return usagef("%v", wrong)
-	}
 	if d != nil {
 		d.Command = commandLine()
 		printComparison(cmd.OutOrStdout(), d)

@@ -1,4 +1,4 @@
-package compare
+package peers
 
 import (
 	"cmp"
@@ -55,12 +55,12 @@ const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], publishers[:PUBLISHERS[xINF
 	"patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]], progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], idle[:SESSIONS];\n" +
 	"for instance fanout is fanout:100x32, rpc is rpc:16x64, publishers is publishers:32x1"
 
-// parsePlan reads a plan.
-func parsePlan(text string) (*Plan, error) {
+// ParsePlan reads a plan.
+func ParsePlan(text string) (*Plan, error) {
 	name, sizes, sized := strings.Cut(text, ":")
 	p, known := planDefaults[name]
 	if !known {
-		return nil, Usage("plan %q: want %s", text, PlanSyntax)
+		return nil, load.Usage("plan %q: want %s", text, PlanSyntax)
 	}
 	p.Name = text
 	if !sized {
@@ -68,22 +68,22 @@ func parsePlan(text string) (*Plan, error) {
 	}
 	first, second, both := strings.Cut(sizes, "x")
 	if both && (name == "storm" || name == "idle") {
-		return nil, Usage("plan %q: nothing is in flight; want %s", text, PlanSyntax)
+		return nil, load.Usage("plan %q: nothing is in flight; want %s", text, PlanSyntax)
 	}
 	var err error
 	if p.Size, err = strconv.Atoi(first); err != nil || p.Size < 1 || p.Size > planSizeMax {
-		return nil, Usage("plan %q: want %s, sizes from 1 to %d", text, PlanSyntax, planSizeMax)
+		return nil, load.Usage("plan %q: want %s, sizes from 1 to %d", text, PlanSyntax, planSizeMax)
 	}
 	if both {
 		if p.InFlight, err = strconv.Atoi(second); err != nil || p.InFlight < 1 || p.InFlight > planInFlightMax {
-			return nil, Usage("plan %q: want %s, in flight from 1 to %d", text, PlanSyntax, planInFlightMax)
+			return nil, load.Usage("plan %q: want %s, in flight from 1 to %d", text, PlanSyntax, planInFlightMax)
 		}
 	}
 	return &p, nil
 }
 
-// hasRate says whether messages can leave by the clock.
-func (p *Plan) hasRate() bool { return p.Scenario != "idle" }
+// HasRate says whether messages can leave by the clock.
+func (p *Plan) HasRate() bool { return p.Scenario != "idle" }
 
 // topics fills in how many subscribers each topic has, and how many sessions there are.
 func (p *Plan) topics() (perTopic, sessions int) {

@@ -1,4 +1,6 @@
-package compare
+// Package peers gets other routers, and ours, and runs loads on them: each is built from its pinned version or found, started as a process of its
+// own on a free port, and stopped with all that it started. The folders below hold the programs, in modules of their own, see README.md.
+package peers
 
 import (
 	"cmp"
@@ -49,7 +51,7 @@ func (s *Setup) Check() error {
 		s.Told = func(string, ...any) {}
 	}
 	if s.Transport = cmp.Or(s.Transport, "ws"); s.Transport != "ws" && s.Transport != "rs" {
-		return Usage("transport %q: must be ws or rs", s.Transport)
+		return load.Usage("transport %q: must be ws or rs", s.Transport)
 	}
 	if s.RouterCPUs.Count() == 0 {
 		return nil
@@ -64,13 +66,13 @@ func (s *Setup) Check() error {
 // pinnable says what is wrong with routers on some of the CPUs granted and clients on the others.
 func pinnable(granted, routers load.CPUSet) error {
 	if missing := routers.Without(granted); missing.Count() > 0 {
-		return Usage("routers on CPU %s: this process may only use %s", missing, granted)
+		return load.Usage("routers on CPU %s: this process may only use %s", missing, granted)
 	}
 	if granted.Without(routers).Count() == 0 {
 		if granted.Count() == 1 {
-			return Usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
+			return load.Usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
 		}
-		return Usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
+		return load.Usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
 	}
 	return nil
 }
@@ -113,11 +115,11 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 		return load.SyscallsNone, nil
 	case load.SyscallsPerf, load.SyscallsStrace:
 		if _, err := exec.LookPath(asked); err != nil {
-			return "", Usage("system calls counted by %s: it is not installed", asked)
+			return "", load.Usage("system calls counted by %s: it is not installed", asked)
 		}
 		return asked, nil
 	}
-	return "", Usage("system calls counted by %q: use no, auto, %s or %s", asked, load.SyscallsPerf, load.SyscallsStrace)
+	return "", load.Usage("system calls counted by %q: use no, auto, %s or %s", asked, load.SyscallsPerf, load.SyscallsStrace)
 }
 
 const syscallsAutoMin = 2 * time.Second

@@ -1,0 +1,159 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"banyan/bench/load"
+)
+
+func TestParsePlan(t *testing.T) {
+	for text, want := range map[string]Plan{
+		"fanout":         {Name: "fanout", Scenario: "fanout", Size: 100, InFlight: 32},
+		"fanout:1000":    {Name: "fanout:1000", Scenario: "fanout", Size: 1000, InFlight: 32},
+		"fanout:10x1":    {Name: "fanout:10x1", Scenario: "fanout", Size: 10, InFlight: 1},
+		"rpc":            {Name: "rpc", Scenario: "rpc", Size: 16, InFlight: 64},
+		"rpc:1x1":        {Name: "rpc:1x1", Scenario: "rpc", Size: 1, InFlight: 1},
+		"rpc:100000x100": {Name: "rpc:100000x100", Scenario: "rpc", Size: 100000, InFlight: 100},
+		"topics:10x1":    {Name: "topics:10x1", Scenario: "topics", Size: 10, InFlight: 1},
+		"publishers":     {Name: "publishers", Scenario: "publishers", Size: 32, InFlight: 1},
+		"publishers:4x8": {Name: "publishers:4x8", Scenario: "publishers", Size: 4, InFlight: 8},
+		"idle:500":       {Name: "idle:500", Scenario: "idle", Size: 500, InFlight: 1},
+	} {
+		p, err := ParsePlan(text)
+		if err != nil || *p != want {
+			t.Errorf("%s: %+v, %v", text, p, err)
+		}
+	}
+	for _, text := range []string{"", "fan", "fanout:", "fanout:0", "fanout:-1", "fanout:1x", "fanout:1x0", "rpc:1000001", "storm:1x2", "rpc:1x2x3"} {
+		var wrong *load.UsageError
+		if _, err := ParsePlan(text); !errors.As(err, &wrong) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestProcessThatDoesNotListen tells what the process said before it ended.
+func TestProcessThatDoesNotListen(t *testing.T) {
+	p := &Peer{command: func(string, string) []string { return []string{"sh", "-c", "echo out of luck >&2; exit 3"} }}
+	_, err := p.start(context.Background(), "ws", load.CPUSet{}, t.TempDir()+"/log")
+	if err == nil || !strings.Contains(err.Error(), "exit status 3: out of luck") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.command = func(string, string) []string { return []string{"sleep", "1000"} }
+	if _, err := p.start(ctx, "ws", load.CPUSet{}, t.TempDir()+"/log"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestPinnable(t *testing.T) {
+	for _, c := range []struct{ granted, routers, want string }{
+		{"0-1", "0", ""},
+		{"0-7", "2,4-5", ""},
+		{"0-1", "0-1", "none is left for the clients; name fewer of 0-1, for instance 0"},
+		{"3", "3", "there is no other for the clients; leave the CPUs to the kernel"},
+		{"0-1", "1-2", "routers on CPU 2: this process may only use 0-1"},
+	} {
+		granted, err := load.ParseCPUs(c.granted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		routers, err := load.ParseCPUs(c.routers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wrong *load.UsageError
+		switch err := pinnable(granted, routers); {
+		case c.want == "" && err != nil:
+			t.Errorf("%s of %s: %v", c.routers, c.granted, err)
+		case c.want != "" && (!errors.As(err, &wrong) || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s of %s: %v, want %q", c.routers, c.granted, err, c.want)
+		}
+	}
+}
+
+func TestSyscallsTool(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	for asked, want := range map[string]string{"auto": load.SyscallsNone, "no": load.SyscallsNone} {
+		if got, err := SyscallsTool(asked, 10*time.Second); got != want || err != nil {
+			t.Errorf("%s without perf: %q, %v", asked, got, err)
+		}
+	}
+	for _, asked := range []string{"perf", "strace", "ktrace"} {
+		var wrong *load.UsageError
+		if _, err := SyscallsTool(asked, 10*time.Second); !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", asked, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, "perf"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for duration, want := range map[time.Duration]string{time.Second: load.SyscallsNone, 2 * time.Second: load.SyscallsPerf} {
+		if got, err := SyscallsTool("auto", duration); got != want || err != nil {
+			t.Errorf("auto for %v: %q, %v", duration, got, err)
+		}
+	}
+}
+
+// TestTry gives a peer fewer messages in flight until it loses none.
+func TestTry(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes    int // messages in flight
+		rate     float64
+		want     string
+		inFlight int
+	}{
+		"all":       {100, 0, "", 32},
+		"some":      {10, 0, "8 in flight instead of 32, with more it fails: 7 × events lost", 8},
+		"one":       {1, 0, "1 in flight instead of 32, with more it fails: 7 × events lost", 1},
+		"none":      {0, 0, "fails with few in flight too: 7 × events lost", 32},
+		"at a rate": {0, 100, "fails at this rate: 7 × events lost", 32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &Peer{
+				Name: "a peer", inFlight: map[string]int{},
+				// What listens is of no interest: play does not connect.
+				command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
+				play: func(_ *Plan, _ context.Context, o load.Options) (*load.Report, error) {
+					r := &load.Report{Verified: load.Verdict{OK: o.InFlight <= c.takes}}
+					if !r.Verified.OK {
+						r.Verified.Failures = map[string]int64{"events lost": 7}
+					}
+					return r, nil
+				},
+			}
+			s := Setup{Scratch: t.TempDir(), Duration: time.Second}
+			plan := &Plan{Name: "plan", InFlight: 32, Rate: c.rate}
+			note, err := s.Try(t.Context(), plan, p)
+			if err != nil || note != c.want || p.inFlight["plan"] != c.inFlight {
+				t.Errorf("%q, %v, %d in flight", note, err, p.inFlight["plan"])
+			}
+		})
+	}
+}
+
+// TestMain makes this program a peer too: "listen ADDRESS" accepts connections there and does nothing with them.
+func TestMain(m *testing.M) {
+	if len(os.Args) != 3 || os.Args[1] != "listen" {
+		os.Exit(m.Run())
+	}
+	l, err := net.Listen("tcp", os.Args[2])
+	for err == nil {
+		var c net.Conn
+		if c, err = l.Accept(); err == nil {
+			err = c.Close()
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
