@@ -24,7 +24,10 @@ const (
 	SyscallsStrace = "strace"
 )
 
-const syscallsWindow = time.Second
+const (
+	syscallsWindow = time.Second
+	straceStop     = 10 * time.Second // after SIGINT, before it is killed
+)
 
 // countSyscalls counts for a window and puts the count per message into m.
 func (m *measured) countSyscalls(ctx context.Context, r *run) {
@@ -97,7 +100,7 @@ func straceSyscalls(ctx context.Context, pid int, window time.Duration) (float64
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stderr = &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGINT) } // it prints what it has
-	cmd.WaitDelay = childStop
+	cmd.WaitDelay = straceStop
 	start := time.Now()
 	err = cmd.Run()
 	if ctx.Err() == nil && err != nil {

@@ -8,59 +8,48 @@ import (
 	"banyan/bench/judge"
 )
 
-// A VersusPlan runs a scenario against floor and router in turn, F R F R …, a fresh process each time.
-type VersusPlan struct {
-	Rounds        int // default 3
-	Floor, Router func(ctx context.Context) (*Child, error)
-	Run           func(ctx context.Context, url string, pid int) (*Report, error)
-	// RunFloor runs something else on the side of the floor, which may then be a router too; nil for Run.
-	RunFloor func(ctx context.Context, url string, pid int) (*Report, error)
-	// Told is called after each run. May be nil.
-	Told func(round int, side string, r *Report)
-}
-
+// Rounds of Against.
 const (
 	roundsDefault = 3
 	roundsMax     = 1000
 	reasonsMax    = 6
 )
 
-// Against runs plan and returns the router's report of the median round with the comparison in Floor. Its Trust is that of the comparison: busy
-// clients do not distort it, disturbances and rounds that disagree do.
-func Against(ctx context.Context, plan VersusPlan) (*Report, error) {
-	if plan.Rounds == 0 {
-		plan.Rounds = roundsDefault
+// Sides are what Against runs in turn.
+var sides = [2]string{"floor", "router"}
+
+// Against runs a scenario on floor and router in turn, F R F R …, for a number of rounds (0 is 3), and returns the router's report of the median
+// round with the comparison in Floor. run gets "floor" or "router" and has to use a fresh process each time; told is called after each run, and may
+// be nil. The report's Trust is that of the comparison: busy clients do not distort it, disturbances and rounds that disagree do.
+func Against(ctx context.Context, rounds int, run func(ctx context.Context, side string) (*Report, error), told func(round int, side string, r *Report)) (*Report, error) {
+	if rounds == 0 {
+		rounds = roundsDefault
 	}
-	if plan.Rounds < 1 || plan.Rounds > roundsMax {
-		return nil, Usage("%d rounds: must be 1 to %d", plan.Rounds, roundsMax)
+	if rounds < 1 || rounds > roundsMax {
+		return nil, Usage("%d rounds: must be 1 to %d", rounds, roundsMax)
 	}
 	v := &Versus{}
 	var routers []*Report
 	trust := Trust{Judged: true, OK: true}
 	failures := map[string]int64{}
-	for i := range plan.Rounds {
+	for i := range rounds {
 		var pair [2]*Report
-		for side, start := range []func(context.Context) (*Child, error){plan.Floor, plan.Router} {
-			name := [2]string{"floor", "router"}[side]
-			run := plan.Run
-			if side == 0 && plan.RunFloor != nil {
-				run = plan.RunFloor
+		for side, name := range sides {
+			r, err := run(ctx, name)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
 			}
-			r, err := once(ctx, start, run)
+			where := fmt.Sprintf("round %d, %s: ", i+1, name)
 			if err != nil {
-				return nil, fmt.Errorf("round %d, %s: %w", i+1, name, err)
+				return nil, fmt.Errorf("%s%w", where, err)
 			}
 			pair[side] = r
-			where := fmt.Sprintf("round %d, %s: ", i+1, name)
 			trust.take(where, &r.Trust)
 			for what, n := range r.Verified.Failures {
 				failures[where+what] += n
 			}
-			if plan.Told != nil {
-				plan.Told(i+1, name, r)
-			}
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+			if told != nil {
+				told(i+1, name, r)
 			}
 		}
 		round, unit, err := compare(pair[1], pair[0])
@@ -104,18 +93,6 @@ func (t *Trust) take(where string, run *Trust) {
 			t.Reasons = append(t.Reasons, "and more")
 		}
 	}
-}
-
-func once(ctx context.Context, start func(context.Context) (*Child, error), run func(context.Context, string, int) (*Report, error)) (*Report, error) {
-	child, err := start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := run(ctx, child.URL, child.PID)
-	if stopped := child.Stop(); err == nil && stopped != nil && ctx.Err() == nil {
-		err = fmt.Errorf("the process that was measured: %w", stopped)
-	}
-	return r, err
 }
 
 // compare puts two reports side by side: by memory per session when that is what the scenario measures, else by CPU per message.

@@ -3,44 +3,18 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
 
-// shell starts a shell command as the thing to measure.
-func shell(t *testing.T, script string) (*Child, error) {
-	return StartChild(t.Context(), "/bin/sh", "sh", []string{"-c", script}, "ws")
-}
-
-const patientChild = `trap 'exit 0' TERM; echo "listens on rs://1.2.3.4:5 and"; echo " x ws://1.2.3.4:5/ws"; while :; do sleep 0.05; done`
-
-func TestChild(t *testing.T) {
-	c, err := shell(t, patientChild)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.URL != "ws://1.2.3.4:5/ws" || c.PID == 0 {
-		t.Errorf("%+v", c)
-	}
-	if err := c.Stop(); err != nil {
-		t.Error(err)
-	}
-	_, err = shell(t, "echo no port >&2; exit 7")
-	if err == nil || !strings.Contains(err.Error(), "no port") || !strings.Contains(err.Error(), "exit status 7") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := StartChild(t.Context(), "/nowhere/at/all", "x", nil, "ws"); err == nil {
-		t.Error("a program that does not exist was started")
-	}
-}
-
 func TestAgainst(t *testing.T) {
-	start := func(context.Context) (*Child, error) { return shell(t, patientChild) }
 	costs := []float64{100, 110, 100, 150, 100, 120} // floor, router, floor, …
 	n := 0
-	plan := VersusPlan{Rounds: 3, Floor: start, Router: start, Run: func(_ context.Context, url string, pid int) (*Report, error) {
-		if url != "ws://1.2.3.4:5/ws" || pid == 0 {
-			t.Errorf("told to run against %q, process %d", url, pid)
+	var told []string
+	run := func(_ context.Context, side string) (*Report, error) {
+		if want := []string{"floor", "router"}[n%2]; side != want {
+			t.Errorf("run %d is of the %s, want the %s", n, side, want)
 		}
 		r := &Report{Scenario: "fanout", Router: &Process{CPUPerMessage: costs[n]}, Latency: Latency{P50: 10, P99: costs[n]}, Verified: Verdict{OK: true}, Trust: Trust{Judged: true, OK: true}}
 		if n == 2 {
@@ -51,8 +25,8 @@ func TestAgainst(t *testing.T) {
 		}
 		n++
 		return r, nil
-	}}
-	r, err := Against(t.Context(), plan)
+	}
+	r, err := Against(t.Context(), 3, run, func(round int, side string, _ *Report) { told = append(told, fmt.Sprint(round, side)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,26 +40,19 @@ func TestAgainst(t *testing.T) {
 	if r.Trust.OK || reasons != "round 2, floor: somebody compiled; the rounds disagree: ratios from 1.10 to 1.50" {
 		t.Errorf("%q", reasons)
 	}
-	n = 0
-	plan.RunFloor = func(context.Context, string, int) (*Report, error) {
-		return &Report{Router: &Process{CPUPerMessage: 50}, Verified: Verdict{OK: true}}, nil
-	}
-	if r, err = Against(t.Context(), plan); err != nil || r.Floor.Median != 2 {
-		t.Errorf("%+v, %v", r, err)
+	if len(told) != 6 || told[5] != "3router" {
+		t.Errorf("told of %q", told)
 	}
 	broken := errors.New("broken")
-	plan.Run = func(context.Context, string, int) (*Report, error) { return nil, broken }
-	plan.RunFloor = nil
-	if _, err := Against(t.Context(), plan); !errors.Is(err, broken) {
+	if _, err := Against(t.Context(), 1, func(context.Context, string) (*Report, error) { return nil, broken }, nil); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	plan.Run = func(context.Context, string, int) (*Report, error) { return &Report{NoRouter: "hidden"}, nil }
-	if _, err := Against(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "hidden") {
+	hidden := func(context.Context, string) (*Report, error) { return &Report{NoRouter: "hidden"}, nil }
+	if _, err := Against(t.Context(), 1, hidden, nil); err == nil || !strings.Contains(err.Error(), "hidden") {
 		t.Errorf("got %v", err)
 	}
-	plan.Rounds = -1
-	var usage *UsageError
-	if _, err := Against(t.Context(), plan); !errors.As(err, &usage) {
+	var wrong *UsageError
+	if _, err := Against(t.Context(), -1, hidden, nil); !errors.As(err, &wrong) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -34,7 +34,7 @@ func (s *Setup) prepareCrossbar(ctx context.Context, p *Peer) error {
 		}
 	}
 	folder := filepath.Join(s.Scratch, "crossbar")
-	shown, err := json.Marshal(crossbarConfig("PORT", s.Transport))
+	shown, err := json.Marshal(crossbarConfig("PORT", s.Transport, s.realm()))
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func (s *Setup) prepareCrossbar(ctx context.Context, p *Peer) error {
 	p.command = func(address, transport string) []string {
 		// The configuration holds the port; writing it is part of the command.
 		if _, port, err := net.SplitHostPort(address); err == nil {
-			writeCrossbarConfig(folder, port, transport)
+			writeCrossbarConfig(folder, port, transport, s.realm())
 		}
 		return []string{program, "start", "--cbdir", folder, "--loglevel", "warn"}
 	}
 	p.argv0, p.workers, p.folder = "crossbar", true, folder
-	return writeCrossbarConfig(folder, "0", s.Transport)
+	return writeCrossbarConfig(folder, "0", s.Transport, s.realm())
 }
 
 // installCrossbar installs the pinned version once.
@@ -74,7 +74,7 @@ func (s *Setup) installCrossbar(ctx context.Context) (string, error) {
 }
 
 // crossbarConfig is one router worker with one realm that everybody may use.
-func crossbarConfig(port, transport string) map[string]any {
+func crossbarConfig(port, transport, realm string) map[string]any {
 	var number any = port
 	if n, err := strconv.Atoi(port); err == nil {
 		number = n
@@ -107,8 +107,8 @@ func crossbarConfig(port, transport string) map[string]any {
 	}
 }
 
-func writeCrossbarConfig(folder, port, transport string) error {
-	b, err := json.MarshalIndent(crossbarConfig(port, transport), "", "  ")
+func writeCrossbarConfig(folder, port, transport, realm string) error {
+	b, err := json.MarshalIndent(crossbarConfig(port, transport, realm), "", "  ")
 	if err != nil {
 		return err
 	}

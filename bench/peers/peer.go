@@ -17,8 +17,6 @@ import (
 	"banyan/bench/report"
 )
 
-const realm = "realm1"
-
 // Names lists the peers.
 func Names() []string {
 	return []string{"banyan", report.FloorName, "nexus", "xconn", "nats", "crossbar"}
@@ -81,7 +79,7 @@ func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 	case "banyan":
 		p.argv0, p.version = s.Argv0, ownVersion()
 		p.command = func(address, _ string) []string {
-			return append([]string{s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm", realm}, s.ServeFlags...)
+			return append([]string{s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm", s.realm()}, s.ServeFlags...)
 		}
 		return p, nil
 	case report.FloorName:
@@ -131,7 +129,7 @@ func (s *Setup) build(ctx context.Context, p *Peer, module string) error {
 		return errors.New("its version is not in its build information")
 	}
 	p.command = func(address, transport string) []string {
-		words := []string{program, "-listen", address, "-realm", realm}
+		words := []string{program, "-listen", address, "-realm", s.realm()}
 		if transport == "rs" && p.scheme == "" {
 			words = append(words, "-rawsocket")
 		}

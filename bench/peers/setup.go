@@ -23,6 +23,7 @@ type Setup struct {
 	Source     string   // the checkout that has bench/peers
 	Cache      string   // folder for built peers; kept
 	Scratch    string   // folder for configurations and logs of this run
+	Realm      string   // default realm1
 
 	Transport    string           // of plans that do not name one: ws or rs; default ws
 	Serializer   codec.Serializer // likewise; default MessagePack
@@ -162,20 +163,29 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, er
 }
 
 // once is Once with a load.Options's Stall.
-func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (r *load.Report, err error) {
-	transport := cmp.Or(plan.Transport, s.Transport, "ws")
-	process, err := p.start(ctx, transport, s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
+func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (*load.Report, error) {
+	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport), func(ctx context.Context, url string, pid int) (*load.Report, error) {
+		return p.play(plan, ctx, load.Options{
+			URL: url, PID: pid, Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
+			PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64), InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
+			Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
+		})
+	})
+}
+
+// Using starts a fresh process of the peer, calls f with its URL over a transport (ws, rs) and its pid, and stops it. The pid is 0 where
+// another process than the one started listens: loads find it by its socket.
+func Using[T any](ctx context.Context, s *Setup, p *Peer, transport string, f func(ctx context.Context, url string, pid int) (T, error)) (t T, err error) {
+	process, err := p.start(ctx, cmp.Or(transport, "ws"), s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
 	if err != nil {
-		return nil, err
+		return t, err
 	}
 	defer func() { err = errors.Join(err, process.stop()) }()
-	o := load.Options{
-		URL: process.url, Realm: realm, Serializer: cmp.Or(plan.Serializer, s.Serializer), PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
-		InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate, Warmup: s.Warmup, Duration: s.Duration,
-		Syscalls: s.Syscalls, Stall: stall,
+	pid := process.cmd.Process.Pid
+	if p.workers {
+		pid = 0
 	}
-	if !p.workers {
-		o.PID = process.cmd.Process.Pid
-	}
-	return p.play(plan, ctx, o)
+	return f(ctx, process.url, pid)
 }
+
+func (s *Setup) realm() string { return cmp.Or(s.Realm, "realm1") }

@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"banyan/bench/load"
+	"banyan/bench/peers"
+	"banyan/bench/report"
 )
 
 // floorFlags are the flags of the scenarios that the floor can play.
@@ -21,7 +23,7 @@ func (l *loadFlags) floorFlags(cmd *cobra.Command) {
 }
 
 // against runs s in turn against floor and router, both of this very binary.
-func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (*load.Report, error) {
+func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (r *load.Report, err error) {
 	scheme, _, _ := strings.Cut(o.URL, ":")
 	if scheme != "ws" && scheme != "rs" {
 		return nil, usagef("--floor with --url %s: the scheme must be ws or rs", o.URL)
@@ -29,38 +31,33 @@ func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (*lo
 	if o.Batched {
 		return nil, usagef("--floor with --batched: the floor does not speak batched WebSocket")
 	}
-	program, err := os.Executable()
+	setup := setupFlags{Setup: peers.Setup{Realm: o.Realm, ServeFlags: l.serveFlags}}
+	done, err := setup.completeOwn()
 	if err != nil {
 		return nil, err
 	}
-	child := func(arguments ...string) func(ctx context.Context) (*load.Child, error) {
-		return func(ctx context.Context) (*load.Child, error) {
-			return load.StartChild(ctx, program, os.Args[0], arguments, scheme)
+	defer func() { err = errors.Join(err, done()) }()
+	run := func(ctx context.Context, side string) (*load.Report, error) {
+		name := map[string]string{"floor": report.FloorName, "router": "banyan"}[side]
+		p, err := setup.Prepare(ctx, name)
+		if err != nil {
+			return nil, err
 		}
-	}
-	const anyPort = "--listen=127.0.0.1:0"
-	plan := load.VersusPlan{
-		Rounds: l.rounds,
-		Floor:  child("bench", "floor", anyPort),
-		Router: child(append([]string{"serve", anyPort, "--log-level=warn", "--realm=" + o.Realm}, l.serveFlags...)...),
-		Run: func(ctx context.Context, url string, pid int) (*load.Report, error) {
+		return peers.Using(ctx, &setup.Setup, p, scheme, func(ctx context.Context, url string, pid int) (*load.Report, error) {
 			o.URL, o.PID = url, pid
 			return s(ctx, o)
-		},
+		})
 	}
-	if !l.quiet {
+	return load.Against(cmd.Context(), l.rounds, run, func(round int, side string, r *load.Report) {
 		errs := cmd.ErrOrStderr()
-		plan.Told = func(round int, side string, r *load.Report) {
-			endLiveLine(errs, false)
-			if r.Router == nil {
-				return // an error follows
-			}
-			cost := fmt.Sprintf("%.0f ns of CPU per message", r.Router.CPUPerMessage)
-			if r.Router.RSSPerSession > 0 {
-				cost += fmt.Sprintf(", %.1f KiB per session", float64(r.Router.RSSPerSession)/1024)
-			}
-			fmt.Fprintf(errs, "round %d of %d  %-6s  %.0f/s, %s\n", round, l.rounds, side, r.PerSecond, cost)
+		if l.quiet || r.Router == nil {
+			return // without figures of the router an error follows
 		}
-	}
-	return load.Against(cmd.Context(), plan)
+		endLiveLine(errs, false)
+		cost := fmt.Sprintf("%.0f ns of CPU per message", r.Router.CPUPerMessage)
+		if r.Router.RSSPerSession > 0 {
+			cost += fmt.Sprintf(", %.1f KiB per session", float64(r.Router.RSSPerSession)/1024)
+		}
+		fmt.Fprintf(errs, "round %d of %d  %-6s  %.0f/s, %s\n", round, l.rounds, side, r.PerSecond, cost)
+	})
 }

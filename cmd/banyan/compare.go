@@ -53,10 +53,6 @@ func (s *setupFlags) complete() (done func() error, err error) {
 			return nil, usagef("--syscalls: %v", err)
 		}
 	}
-	if s.Program, err = os.Executable(); err != nil {
-		return nil, err
-	}
-	s.Argv0 = os.Args[0]
 	if s.Source == "" {
 		s.Source = checkout()
 	}
@@ -67,6 +63,15 @@ func (s *setupFlags) complete() (done func() error, err error) {
 		}
 		s.Cache = filepath.Join(cache, "banyan", "peers")
 	}
+	return s.completeOwn()
+}
+
+// completeOwn finds what it takes to run this program itself as router and floor. The caller calls done when all has run.
+func (s *setupFlags) completeOwn() (done func() error, err error) {
+	if s.Program, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	s.Argv0 = os.Args[0]
 	if s.Scratch, err = os.MkdirTemp("", "banyan-bench-"); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"banyan/bench/load"
+	"banyan/bench/peers"
 	"banyan/codec"
 	"banyan/profiles"
 )
@@ -171,12 +170,19 @@ func (r *recorder) record(ctx context.Context, name string) (recorded, error) {
 // messages is worth nothing.
 func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*load.Report, error) {
 	file := filepath.Join(r.temporary, name+".pb.gz")
-	child, err := startProfiled(ctx, r.binary, file)
+	setup := peers.Setup{
+		Program: r.binary, Argv0: "banyan", Scratch: r.temporary, Realm: defaultRealm,
+		ServeFlags: []string{"--cpu-profile", file, "--cpu-profile-rate", fmt.Sprint(recordRate)},
+	}
+	router, err := setup.Prepare(ctx, "banyan")
 	if err != nil {
 		return nil, nil, err
 	}
-	reports, err := driveScenario(ctx, name, child.url, time.Duration(r.seconds)*time.Second, child.cmd.Process.Pid)
-	if err := errors.Join(err, child.stop()); err != nil {
+	// The router writes its profile when it is stopped.
+	reports, err := peers.Using(ctx, &setup, router, "ws", func(ctx context.Context, url string, pid int) ([]*load.Report, error) {
+		return driveScenario(ctx, name, url, time.Duration(r.seconds)*time.Second, pid)
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	for _, report := range reports {
@@ -187,52 +193,6 @@ func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*
 	}
 	p, err := readProfile(file)
 	return p, reports, err
-}
-
-// A profiledRouter is a router of this source in a process of its own.
-type profiledRouter struct {
-	cmd  *exec.Cmd
-	url  string
-	said bytes.Buffer
-}
-
-// startProfiled starts a router on a free port and waits until it says where.
-func startProfiled(ctx context.Context, binary, file string) (*profiledRouter, error) {
-	p := &profiledRouter{cmd: exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0", "--log-level", "warn",
-		"--cpu-profile", file, "--cpu-profile-rate", fmt.Sprint(recordRate))}
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
-	p.cmd.WaitDelay = stopTimeout
-	p.cmd.Stderr = &p.said
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start the router: %w", err)
-	}
-	lines := bufio.NewScanner(out)
-	for p.url == "" && lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) == 2 && f[0] == "WebSocket" {
-			p.url = f[1]
-		}
-	}
-	if p.url == "" {
-		err := errors.Join(errors.New("the router ended before it listened"), p.stop())
-		return nil, fmt.Errorf("%w\n%s", err, p.said.String())
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // until the router ends
-	return p, nil
-}
-
-// stop ends the router, which then writes its profile.
-func (p *profiledRouter) stop() error {
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("router: %w\n%s", err, p.said.String())
-	}
-	return nil
 }
 
 // driveScenario runs the load of a canonical scenario against url.
