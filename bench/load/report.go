@@ -54,7 +54,7 @@ type Second struct {
 type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	Unit  string  `json:"unit"` // as benchstat wants it, for instance ns/cycle
+	Unit  string  `json:"unit"` // for instance us/cycle
 }
 
 // A Versus compares the router with the floor, which moves the same bytes without routing: both in turn, a fresh process each.

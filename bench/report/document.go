@@ -1,4 +1,4 @@
-// Package report writes what benchmarks found: one HTML file that opens offline, JSON, lines for benchstat and HDR percentiles.
+// Package report writes what benchmarks found: one HTML file that opens offline, JSON, and HDR percentiles.
 package report
 
 import (

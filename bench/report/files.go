@@ -12,10 +12,9 @@ import (
 
 // Files are the names that Write uses.
 const (
-	FileHTML      = "report.html"
-	FileJSON      = "results.json"
-	FileBenchstat = "results.txt"
-	FileHDR       = "latency.hgrm"
+	FileHTML = "report.html"
+	FileJSON = "results.json"
+	FileHDR  = "latency.hgrm"
 )
 
 // Write makes the folder and writes the document into it in every form, replacing those of an earlier run. It returns the names.
@@ -27,7 +26,7 @@ func (d *Document) Write(folder string) ([]string, error) {
 		name  string
 		write func(io.Writer) error
 	}{
-		{FileHTML, d.HTML}, {FileJSON, d.JSON}, {FileBenchstat, d.Benchstat}, {FileHDR, d.Percentiles},
+		{FileHTML, d.HTML}, {FileJSON, d.JSON}, {FileHDR, d.Percentiles},
 	}
 	names := make([]string, 0, len(forms))
 	for _, form := range forms {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -203,7 +202,7 @@ func TestWriteAndRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{FileHTML, FileJSON, FileBenchstat, FileHDR}, names); diff != "" {
+	if diff := cmp.Diff([]string{FileHTML, FileJSON, FileHDR}, names); diff != "" {
 		t.Error(diff)
 	}
 	f, err := os.Open(filepath.Join(folder, FileJSON))
@@ -239,46 +238,16 @@ func TestReadSingleReport(t *testing.T) {
 	}
 }
 
-// TestBenchstat reads the lines as benchstat does: a name, a count, pairs of value and unit, no unit twice.
-func TestBenchstat(t *testing.T) {
-	d := aDocument(t)
-	d.Runs[0].Report.Figures = []load.Figure{{Name: "cycle p99", Value: 1.5, Unit: "us"}, {Name: "cycle cost", Value: 2, Unit: "us"}}
-	var b bytes.Buffer
-	if err := d.Benchstat(&b); err != nil {
-		t.Fatal(err)
+// TestKey: runs of the same load have the same key, whatever they are called; any difference of the load is in it.
+func TestKey(t *testing.T) {
+	r := aRun(t, 1, "x", 1, 1)
+	if want := "Fanout/pubs=1/subs=1000/ser=msgpack/transport=websocket/bytes=64/inflight=32"; Key(r) != want {
+		t.Errorf("%s, want %s", Key(r), want)
 	}
-	var lines int
-	for l := range strings.Lines(b.String()) {
-		if !strings.HasPrefix(l, "Benchmark") {
-			continue
-		}
-		lines++
-		f := strings.Fields(l)
-		want := "BenchmarkFanout/pubs=1/subs=1000/ser=msgpack/transport=websocket/bytes=64/inflight=32/peer="
-		if !strings.HasPrefix(f[0], want) {
-			t.Errorf("name %s", f[0])
-		}
-		if len(f)%2 != 0 || f[1] != "1" {
-			t.Fatalf("line %q", l)
-		}
-		seen := map[string]bool{}
-		for i := 2; i < len(f); i += 2 {
-			if _, err := strconv.ParseFloat(f[i], 64); err != nil {
-				t.Error(err)
-			}
-			if seen[f[i+1]] {
-				t.Errorf("unit %s twice", f[i+1])
-			}
-			seen[f[i+1]] = true
-		}
-		for _, unit := range []string{"events/s", "p50-ms", "p99-ms", "router-ns/event", "client-ns/event", "router-B"} {
-			if !seen[unit] {
-				t.Errorf("no %s in %s", unit, l)
-			}
-		}
-	}
-	if lines != 3 || !strings.Contains(b.String(), "Unit events/s better=higher\n") {
-		t.Errorf("got:\n%s", b.String())
+	r.Plan.Loop, r.Plan.Rate = "open", 500
+	r.Plan.URL, r.Plan.Serializer = "unix:/x", "msgpack+json"
+	if want := "Fanout/pubs=1/subs=1000/ser=msgpack-json/transport=rawsocket/bytes=64/rate=500"; Key(r) != want {
+		t.Errorf("%s, want %s", Key(r), want)
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 	"banyan/bench/report"
 )
 
-// An outFolder is the folder that --out names: the report as a page, as JSON, for benchstat and for HDR plotters.
+// An outFolder is the folder that --out names: the report as a page, as JSON, and for HDR plotters.
 type outFolder string
 
 func (o *outFolder) flag(cmd *cobra.Command, preset string) {
-	cmd.Flags().StringVar((*string)(o), "out", preset, "write report.html, results.json, results.txt (benchstat) and latency.hgrm into this folder")
+	cmd.Flags().StringVar((*string)(o), "out", preset, "write report.html, results.json and latency.hgrm into this folder")
 }
 
 // write writes the reports of one command, if a folder was named, and says so.

@@ -1,0 +1,57 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"banyan/bench/load"
+)
+
+// Key names what was run, so that runs of one key may be compared: scenario, sizes, serializer, transport.
+func Key(r *load.Report) string {
+	p := &r.Plan
+	var b strings.Builder
+	name := []rune(word(r.Scenario))
+	if len(name) > 0 {
+		name[0] = unicode.ToUpper(name[0])
+	}
+	b.WriteString(string(name))
+	number := func(key string, n int) {
+		if n > 0 {
+			fmt.Fprintf(&b, "/%s=%d", key, n)
+		}
+	}
+	number("pubs", p.Publishers)
+	number("subs", p.Subscribers)
+	number("callers", p.Callers)
+	number("callees", p.Callees)
+	number("sessions", p.Sessions)
+	number("topics", p.Topics)
+	number("pertopic", p.PerTopic)
+	number("patterns", p.Patterns)
+	number("matching", p.Matching)
+	number("progress", p.Progress)
+	number("workers", p.Workers)
+	fmt.Fprintf(&b, "/ser=%s", word(p.Serializer))
+	if t := transport(p.URL); t != "" {
+		fmt.Fprintf(&b, "/transport=%s", strings.ToLower(t))
+	}
+	number("bytes", p.PayloadBytes)
+	if p.Loop == "open" {
+		fmt.Fprintf(&b, "/rate=%g", p.Rate)
+	} else {
+		number("inflight", p.InFlight)
+	}
+	return b.String()
+}
+
+// word makes s fit into a key.
+func word(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-/", r) {
+			return r
+		}
+		return '-'
+	}, s)
+}
