@@ -122,7 +122,7 @@ func (s *Session) yield(request uint64, options map[string]any, v Values) error 
 	return s.Send(b)
 }
 
-// refuse answers an invocation with ERROR. What cannot be sent because the connection is gone needs no answer.
+// refuse answers an invocation with ERROR, unless the connection is gone.
 func (s *Session) refuse(request uint64, cause error) {
 	var e *Error
 	if !errors.As(cause, &e) {

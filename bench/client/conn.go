@@ -4,7 +4,7 @@
 // A Conn carries encoded messages over any transport of Banyan:
 //
 //	Queue    appends a frame to the outbound buffer                            any goroutine
-//	Flush    writes the buffer; what comes meanwhile goes in the next write    any goroutine
+//	Flush    writes the buffer; later frames go with the next write            any goroutine
 //	Receive  flushes, reads once into the inbound buffer, cuts messages out    one goroutine
 //
 // so that a loop of Receive and Queue answers a whole read with one write. A Session adds requests and handlers to a Conn.
@@ -139,7 +139,7 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// latePort has the kernel choose the port when it knows the other end: otherwise one port serves one connection of the whole address.
+// latePort makes the kernel choose the local port at connect, when it knows the remote address. Otherwise each port serves one connection only.
 func latePort(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) }); cerr != nil {
@@ -181,7 +181,7 @@ func (c *Conn) open(ctx context.Context, a *address, o *Options) error {
 // Serializer returns the negotiated serializer.
 func (c *Conn) Serializer() codec.Serializer { return c.serializer }
 
-// LocalAddr and RemoteAddr are the ends of the socket.
+// LocalAddr is our end of the socket.
 func (c *Conn) LocalAddr() net.Addr { return c.net.LocalAddr() }
 
 // RemoteAddr is the router's end of the socket.
@@ -220,7 +220,7 @@ func (c *Conn) Close() error {
 	return c.net.Close()
 }
 
-// Abandon closes the socket without a word, as a crashed client would.
+// Abandon closes the socket without a close frame, as a crashed client would.
 func (c *Conn) Abandon() error {
 	c.mu.Lock()
 	c.closed = true

@@ -9,7 +9,7 @@ import (
 // ErrClosed is returned for work on a connection that Close has ended.
 var ErrClosed = errors.New("client: closed")
 
-// A ConnectError says that no transport came about: the network, TLS or the opening handshake failed.
+// A ConnectError says that the network, TLS or the opening handshake failed.
 type ConnectError struct {
 	URL string
 	Err error

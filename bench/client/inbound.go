@@ -71,7 +71,7 @@ func (c *Conn) next() ([]byte, error) {
 // fill reads once.
 func (c *Conn) fill() error {
 	if err := c.Flush(); err != nil && c.tail == c.head {
-		// The router's last words (ABORT, a close frame) may still be there to read; the write error comes if they are not.
+		// The router's ABORT or close frame may still be readable. Return the write error if it is not.
 		if n, rerr := c.read(); n > 0 || rerr == nil {
 			return nil
 		}
@@ -96,7 +96,7 @@ func (c *Conn) read() (int, error) {
 	return 0, err
 }
 
-// makeRoom moves what is unread to the front, or doubles the buffer: with the bytes that came, never by an announced length.
+// makeRoom moves the unread bytes to the front, or doubles the buffer. The buffer grows with received bytes, never with an announced length.
 func (c *Conn) makeRoom() {
 	unread := c.tail - c.head
 	if c.in == nil {

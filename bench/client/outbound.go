@@ -7,8 +7,8 @@ import (
 	"banyan/codec"
 )
 
-// Queue frames one encoded message and appends it to the outbound buffer. It never blocks and never fails: what is queued after
-// the end of the connection is dropped, and Receive or Flush tell why.
+// Queue frames one encoded message and appends it to the outbound buffer. It never blocks and never fails: after the end of
+// the connection it drops the message, and Receive or Flush tell why.
 func (c *Conn) Queue(msg []byte) {
 	c.mu.Lock()
 	c.appendFrame(msg)
@@ -56,8 +56,8 @@ func (c *Conn) tooLong(n int) error {
 	return nil
 }
 
-// Flush hands the outbound buffer to the socket. It does not block: what the socket does not take is written by a goroutine of its
-// own, and what is queued meanwhile follows. The error is that of an earlier write.
+// Flush hands the outbound buffer to the socket. It does not block: a goroutine of its own writes what the socket does not take, and frames
+// queued meanwhile follow. The error is that of an earlier write.
 func (c *Conn) Flush() error {
 	c.mu.Lock()
 	if c.writing || len(c.out) == 0 || c.failed != nil {
@@ -120,7 +120,7 @@ func (c *Conn) giveBack(b []byte, err error) {
 	c.room.Broadcast()
 }
 
-// tryWrite writes what the socket takes at once.
+// tryWrite writes as much as the socket takes without blocking.
 func (c *Conn) tryWrite(b []byte) (n int, err error) {
 	if c.raw == nil {
 		return 0, nil

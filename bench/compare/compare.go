@@ -1,6 +1,6 @@
 // Package compare runs routers in turn under the same load and says what differs, after a statistical test and not before.
 //
-//  1. Each peer is prepared once: built from its pinned version, or found; what cannot be had is skipped with the reason.
+//  1. Each peer is prepared once: built from its pinned version, or found; a peer that cannot be prepared is skipped, and the report says why.
 //  2. Each plan is tried on each peer for a moment. A peer that loses messages gets fewer in flight, and the report says so.
 //  3. Rounds: A B C, C B A, A B C …, a fresh process each time, so that a drift of the machine hits all alike.
 //  4. Medians are compared by a Mann-Whitney test with those of the first peer.
@@ -33,7 +33,7 @@ const (
 	rateMax   = 1e9
 )
 
-// Run compares. The document holds what was found even when some peers could not take part; the error is about what prevented all of it.
+// Run compares. The document holds the results even when some peers could not take part; Run returns an error when no peer could.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Setup.Check(); err != nil {
 		return nil, err

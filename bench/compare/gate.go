@@ -76,7 +76,7 @@ type costsOf struct {
 	runs, failed int
 }
 
-// keys lists the plans that peer played, by what was run and not by name, in order.
+// keys lists the keys of the plans that peer played, in order.
 func keys(d *report.Document, peer string) []string {
 	var all []string
 	for _, r := range d.Runs {
@@ -109,7 +109,7 @@ func costs(d *report.Document, peer string) map[string]*costsOf {
 		if r.Report.Router != nil && r.Report.Router.CPUPerMessage > 0 && r.Report.Usable() {
 			c.cost = append(c.cost, r.Report.Router.CPUPerMessage)
 		}
-		// A run of its own with --floor has its rounds inside.
+		// A single run with --floor holds its rounds.
 		if r.Report.Floor != nil {
 			for _, round := range r.Report.Floor.Rounds {
 				c.ratios = append(c.ratios, round.Ratio)

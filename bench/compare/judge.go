@@ -16,7 +16,7 @@ type figure struct {
 	better int // +1 higher, -1 lower
 	text   func(float64) string
 	value  func(*load.Report) float64 // 0: the run does not tell
-	// verdict tells of a significant difference, the peer's median being ratio times the first one's.
+	// verdict names the figure in a sentence about a significant difference; empty for no sentence.
 	verdict string
 }
 

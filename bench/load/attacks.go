@@ -13,11 +13,11 @@ import (
 	"banyan/codec"
 )
 
-// An attack is what one or few clients can send to make the others of a router wait.
+// An attack is something that one client, or a few, can send to make the other clients of a router wait.
 type attack struct {
 	name string
-	// prepare opens what the load needs, before anything is measured, and returns what it does under the eyes of the tickers. All that it
-	// sends then is encoded before: the attacker's own work must not be what the tickers wait for.
+	// prepare opens sessions and encodes messages before anything is measured. It returns the function that runs beside the tickers, and says how
+	// much of the load the router granted. The function should only send: the tickers must not wait for the attacker's own work.
 	prepare func(ctx context.Context, a *attacker) (act func(ctx context.Context) error, done string, err error)
 }
 
@@ -55,7 +55,7 @@ type attacker struct {
 	others []*attacker // that reach the router over another transport
 }
 
-// leave closes everything, without goodbyes that nobody would answer.
+// leave closes all connections without a goodbye.
 func (a *attacker) leave() {
 	a.closing.Store(true)
 	a.connsLock.Lock()
@@ -86,7 +86,7 @@ func (a *attacker) session(ctx context.Context, s codec.Serializer) (*wamp, erro
 	return w, nil
 }
 
-// discard reads what comes and forgets it.
+// discard reads and forgets all messages to w.
 func (a *attacker) discard(w *wamp) {
 	a.loops.Go(func() { w.Discard() })
 }
@@ -150,7 +150,7 @@ func matching(match string) []byte {
 	return b
 }
 
-// listen joins n sessions in the serializers given in turn, subscribes each to the topic and forgets what comes.
+// listen joins n sessions, with the serializers in turn, subscribes each to the topic and forgets its events.
 func (a *attacker) listen(ctx context.Context, n int, topic string, serializers ...codec.Serializer) error {
 	for i := range n {
 		w, err := a.session(ctx, serializers[i%len(serializers)])
@@ -192,12 +192,12 @@ func published(topic string, options map[string]any, args any) ([]byte, error) {
 	return codec.Append(nil, codec.MessagePack, &m)
 }
 
-// every sends messages in turn, one per interval, until ctx ends. The router may end the session for it: then a new one goes on.
+// every sends the messages in turn, one per interval, until ctx ends. If the router ends the session, a new session goes on.
 func (a *attacker) every(w *wamp, messages ...[]byte) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(attackEvery)
 		defer tick.Stop()
-		// A router that no longer reads must not keep us beyond the end.
+		// If the router no longer reads, the end of ctx must still end the wait.
 		first := w
 		stop := context.AfterFunc(ctx, func() { first.Abandon() })
 		for i := 0; ; i++ {
@@ -308,7 +308,7 @@ func manyPatterns(ctx context.Context, a *attacker) (func(context.Context) error
 	return a.every(p, message), fmt.Sprintf("%d patterns", granted), err
 }
 
-// leaving is one session with as many subscriptions as it gets, whose connection then ends.
+// leaving is one session that takes as many subscriptions as it is granted; then its connection ends.
 func leaving(match string) func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	return func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 		w, err := a.session(ctx, codec.MessagePack)
@@ -323,7 +323,7 @@ func leaving(match string) func(ctx context.Context, a *attacker) (func(context.
 	}
 }
 
-// openCalls is a caller whose calls a callee does not answer: then one of the two ends.
+// openCalls is a caller with many calls that the callee does not answer; then the connection of one of the two ends.
 func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	return func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 		callee, err := a.session(ctx, codec.MessagePack)
@@ -339,7 +339,7 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 			return nil, "", err
 		}
 		a.discard(caller)
-		// The callee counts what the router lets through: a call that is refused does not reach it.
+		// The callee counts: a call that the router refuses does not reach it.
 		invoked, asked := make(chan int, 1), make(chan struct{})
 		a.loops.Go(func() {
 			n := 0
@@ -347,7 +347,7 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 				callee.SetReadDeadline(time.Now().Add(time.Second))
 				if _, err := callee.Next(); err != nil {
 					select {
-					case <-asked: // and a second passed: no more will come
+					case <-asked: // all calls are sent, and nothing came for a second
 					default:
 						continue
 					}
@@ -365,7 +365,7 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 				err = caller.FlushAndWait()
 			}
 			if err != nil || ctx.Err() != nil {
-				break // the router has had enough
+				break // the router refuses more
 			}
 		}
 		err = caller.FlushAndWait()
@@ -392,12 +392,12 @@ func unfinished(ctx context.Context, a *attacker) (func(context.Context) error, 
 		for range unfinishedMany {
 			c, err := client.Connect(ctx, raw.URL, client.Options{})
 			if err != nil {
-				continue // the router has had enough
+				continue // the router refuses more
 			}
 			context.AfterFunc(ctx, func() { c.Abandon() })
 			sending.Go(func() {
 				c.SendRaw(body)
-				c.FlushAndWait() // an error is the router's right
+				c.FlushAndWait() // the router may close the connection
 			})
 		}
 		sending.Wait()
@@ -466,7 +466,7 @@ func longLists(ctx context.Context, a *attacker) (func(context.Context) error, s
 	return a.every(w, numbers, texts), fmt.Sprintf("%d ids or names", len(ids)), err
 }
 
-// callBursts are calls of many sessions at one moment, all in the sockets at once. No procedure is there: it is the router alone that works.
+// callBursts are calls of many sessions at the same moment. The procedure does not exist, so only the router works.
 func callBursts(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	callers := make([]*wamp, burstCallers)
 	for i := range callers {

@@ -21,9 +21,9 @@ type ChurnPlan struct {
 	Cycles      float64 // of all of them per second; default 20 000
 }
 
-// Churn runs plan and returns the report of the run with the churn; errors as Fanout's. Of each churner's subscriptions one is to the topic that
-// is published to, the others are to topics of its own. Every cycle has to be answered, and an event that is not of a subscription held at that
-// moment is a failure.
+// Churn runs plan and returns the report of the run with the churn; it returns errors as Fanout does. One of each churner's subscriptions is to the topic
+// that is published to, the others are to topics of its own. The router must answer every cycle; an event for a subscription that the churner does
+// not hold at that moment is a failure.
 func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 	defaultTo(&plan.Churners, 10)
 	if plan.Cycles == 0 {
@@ -66,7 +66,7 @@ func (f *pubsub) churn(ctx context.Context, n int, rate float64) {
 	}
 	var churning sync.WaitGroup
 	for i, conn := range conns {
-		c := &churner{pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight), pending: map[uint64]asked{}}
+		c := &churner{pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight), pending: map[uint64]openRequest{}}
 		for s := range c.slots {
 			c.slots[s].topic = fmt.Sprintf("%s.c%d.s%d", f.plan.topics[0], i, s)
 			c.free <- s
@@ -95,14 +95,14 @@ type churner struct {
 	// Guarded by lock.
 	lock    sync.Mutex
 	number  uint64 // of the last request
-	pending map[uint64]asked
+	pending map[uint64]openRequest
 
 	// Any goroutine.
 	started, ended atomic.Int64
 }
 
-// asked is a request without an answer.
-type asked struct {
+// An openRequest is a request without an answer.
+type openRequest struct {
 	kind codec.Type
 	slot int
 }
@@ -137,7 +137,7 @@ func (c *churner) run(ctx context.Context, rate float64, offset time.Duration) {
 	c.failures.add("subscribe cycles without an answer", c.started.Load()-c.ended.Load())
 }
 
-// takeFree takes a free slot, -1 when ctx has ended. Before it waits it writes what is queued: those are the cycles that free slots.
+// takeFree takes a free slot, or returns -1 when ctx has ended. It flushes before it waits: the queued cycles are what will free slots.
 func (c *churner) takeFree(ctx context.Context) (int, error) {
 	select {
 	case s := <-c.free:
@@ -167,7 +167,7 @@ func (c *churner) request(kind codec.Type, s int, id uint64) error {
 		return err
 	}
 	c.number++
-	c.pending[c.number] = asked{kind, s}
+	c.pending[c.number] = openRequest{kind, s}
 	return nil
 }
 

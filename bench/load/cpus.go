@@ -13,7 +13,7 @@ import (
 // A CPUSet is some of the machine's CPUs, by the kernel's numbers.
 type CPUSet struct{ set unix.CPUSet }
 
-// GrantedCPUs are those that this process may run on.
+// GrantedCPUs returns the CPUs that this process may run on.
 func GrantedCPUs() (c CPUSet, err error) {
 	if err := unix.SchedGetaffinity(0, &c.set); err != nil {
 		return c, fmt.Errorf("CPU affinity: %w", err)
@@ -40,7 +40,7 @@ func ParseCPUs(text string) (c CPUSet, err error) {
 	return c, nil
 }
 
-// cpusMax is how many CPUs the kernel's masks, as package unix has them, tell apart.
+// cpusMax is the number of CPUs in a unix.CPUSet.
 const cpusMax = 1024
 
 // String lists the CPUs as ParseCPUs reads them.
@@ -66,7 +66,7 @@ func (c CPUSet) String() string {
 // Count is how many there are.
 func (c CPUSet) Count() int { return c.set.Count() }
 
-// First is the one with the lowest number.
+// First returns the CPU with the lowest number.
 func (c CPUSet) First() CPUSet {
 	var one CPUSet
 	for i := range cpusMax {
@@ -78,7 +78,7 @@ func (c CPUSet) First() CPUSet {
 	return one
 }
 
-// Without are those of c that are not in other.
+// Without returns the CPUs of c that are not in other.
 func (c CPUSet) Without(other CPUSet) CPUSet {
 	for i := range cpusMax {
 		if other.set.IsSet(i) {
@@ -88,7 +88,7 @@ func (c CPUSet) Without(other CPUSet) CPUSet {
 	return c
 }
 
-// Pin puts this process, and what it starts meanwhile, on the CPUs, with as many of Go's, until undo is called.
+// Pin restricts this process, and processes it starts meanwhile, to the CPUs, and GOMAXPROCS to their number, until undo is called.
 func (c CPUSet) Pin() (undo func() error, err error) {
 	before, err := GrantedCPUs()
 	if err != nil {
@@ -117,7 +117,7 @@ func (c CPUSet) moveThreads() error {
 		if err != nil {
 			continue
 		}
-		// A thread that has ended meanwhile needs no CPU.
+		// The thread may have ended meanwhile.
 		if err := unix.SchedSetaffinity(tid, &c.set); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("CPU affinity: %w", err)
 		}
@@ -136,7 +136,7 @@ func (c CPUSet) Start(start func() error) (err error) {
 	defer func() {
 		if back := unix.SchedSetaffinity(0, &before.set); back != nil {
 			err = fmt.Errorf("CPU affinity: %w", back)
-			return // the thread stays locked, and ends with its goroutine, rather than being used on the wrong CPUs
+			return // the thread stays locked and ends with its goroutine: nobody else may run on the wrong CPUs
 		}
 		runtime.UnlockOSThread()
 	}()

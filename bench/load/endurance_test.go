@@ -27,7 +27,7 @@ func TestChurnVerifies(t *testing.T) {
 
 // TestChurnFindsFaults: an event for a subscription that the churner has given back.
 func TestChurnFindsFaults(t *testing.T) {
-	c := &churner{slots: []slot{{topic: "a"}, {topic: "b"}}, pending: map[uint64]asked{5: {codec.Unsubscribe, 0}, 6: {codec.Subscribe, 1}}, free: make(chan int, 2), pubsub: &pubsub{run: newRun(Options{})}}
+	c := &churner{slots: []slot{{topic: "a"}, {topic: "b"}}, pending: map[uint64]openRequest{5: {codec.Unsubscribe, 0}, 6: {codec.Subscribe, 1}}, free: make(chan int, 2), pubsub: &pubsub{run: newRun(Options{})}}
 	event := &codec.Message{Type: codec.Event, ID: 9}
 	c.slots[0].id = 9
 	if err := c.take(event); err != nil {

@@ -27,7 +27,7 @@ type Where struct {
 	LoadBefore [3]float64 `json:"load_before"` // load averages of 1, 5 and 15 minutes when the run began
 }
 
-// readWhere describes this machine and this program. What the machine does not tell stays empty.
+// readWhere describes this machine and this program. A field that the machine does not tell stays empty.
 func readWhere(load [3]float64) Where {
 	w := Where{
 		Time: time.Now().UTC().Format(time.RFC3339), OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(),

@@ -17,8 +17,8 @@ type FanoutPlan struct {
 	Mixed bool
 }
 
-// Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError, *client.AbortError …); what went
-// wrong under load stands in the report. When ctx ends the measuring ends, and the report is still made.
+// Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError, *client.AbortError …); the report
+// holds the failures under load. The end of ctx ends the measuring, and Fanout still returns a report.
 func Fanout(ctx context.Context, plan FanoutPlan) (*Report, error) {
 	p, err := plan.prepare()
 	if err != nil {
@@ -50,7 +50,7 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 	p.publishers, p.sessions, p.deliveries = plan.Publishers, plan.Subscribers, plan.Subscribers
 	p.topics = []string{plan.Topic}
 	for i := range plan.Subscribers {
-		p.wanted = append(p.wanted, wanted{session: i, uri: plan.Topic})
+		p.subscriptions = append(p.subscriptions, subscriptionPlan{session: i, uri: plan.Topic})
 	}
 	p.report = Plan{Publishers: plan.Publishers, Subscribers: plan.Subscribers}
 	if plan.Mixed {
@@ -63,7 +63,7 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 	return p, nil
 }
 
-// undisturbed runs plan as the first half of a scenario that then runs it again beside something that disturbs.
+// undisturbed runs plan as the first half of a scenario; the second half runs it again beside a disturbance.
 func (plan *FanoutPlan) undisturbed(ctx context.Context, scenario string) (p pubsubPlan, without *Report, err error) {
 	if p, err = plan.prepare(); err != nil {
 		return p, nil, err

@@ -97,9 +97,9 @@ func TestLossIsCounted(t *testing.T) {
 		{2 * missingMax, 2 * missingMax},
 	} {
 		for _, tail := range []uint64{0, 1, 3 * missingMax} { // lost behind the last event that came
-			h := &held{from: make([]progress, 1)}
+			h := &subscription{from: make([]progress, 1)}
 			f := &pubsub{run: newRun(Options{})}
-			s := &subscriber{pubsub: f, held: map[uint64]*held{1: h}}
+			s := &subscriber{pubsub: f, subscriptions: map[uint64]*subscription{1: h}}
 			f.subscribers = []*subscriber{s}
 			at, lost := uint64(0), tail
 			for _, gap := range gaps {
@@ -119,9 +119,9 @@ func TestLossIsCounted(t *testing.T) {
 
 // TestLateEvents: an event that comes behind later ones is late, not lost, as long as it is remembered; the same once more came twice.
 func TestLateEvents(t *testing.T) {
-	h := &held{from: make([]progress, 1)}
+	h := &subscription{from: make([]progress, 1)}
 	f := &pubsub{run: newRun(Options{}), publishers: []*publisher{{seqs: []uint64{missingMax + 1}}}}
-	s := &subscriber{pubsub: f, held: map[uint64]*held{1: h}}
+	s := &subscriber{pubsub: f, subscriptions: map[uint64]*subscription{1: h}}
 	f.subscribers = []*subscriber{s}
 	s.outOfOrder(&h.from[0], missingMax) // 0 to missingMax-1 are missing, all of them remembered
 	for range 2 {
@@ -139,7 +139,7 @@ func TestLateEvents(t *testing.T) {
 func TestAnswersOfTheWrongKind(t *testing.T) {
 	c := &churner{
 		slots: []slot{{topic: "a"}}, free: make(chan int, 1), pubsub: &pubsub{run: newRun(Options{})},
-		pending: map[uint64]asked{5: {codec.Subscribe, 0}},
+		pending: map[uint64]openRequest{5: {codec.Subscribe, 0}},
 	}
 	for _, m := range []codec.Message{
 		{Type: codec.Unsubscribed, Request: 5},
@@ -151,7 +151,7 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 			t.Errorf("message type %d settled a SUBSCRIBE: %v", m.Type, err)
 		}
 	}
-	c.pending = map[uint64]asked{6: {codec.Unsubscribe, 0}}
+	c.pending = map[uint64]openRequest{6: {codec.Unsubscribe, 0}}
 	if err := c.take(&codec.Message{Type: codec.Subscribed, Request: 6, ID: 9}); err == nil || c.slots[0].id != 0 {
 		t.Errorf("SUBSCRIBED settled an UNSUBSCRIBE: %v", err)
 	}

@@ -11,8 +11,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// A HostilePlan is clients that tick, measured alone and beside one hostile load, for one load of attacks after the other. It tells how long one
-// client can make the others wait: a tick is an event that is published by the clock, and its latency counts from the intended time.
+// A HostilePlan measures clients that tick, first alone and then beside a hostile load, for each of attacks in turn. It tells how long one client can
+// make the others wait. A tick is an event that is published by the clock; its latency counts from the intended time.
 type HostilePlan struct {
 	Options        // Rate is the ticks per second of all tickers, default 1000 each; Duration that of each load; InFlight means nothing
 	Tickers int    // publishers and subscribers each, so that they are on several loops of the router; default 4
@@ -28,7 +28,7 @@ const (
 
 	// stallMax is how many times its p99.9 without the load a ticker may have with it.
 	stallMax = 3
-	// stallFloor is the least p99.9 that counts, in microseconds: one tick. Below it a ratio would be one of noises.
+	// stallFloor is the least p99.9 that counts, in microseconds: one tick. A ratio of smaller values is noise.
 	stallFloor = 1000
 )
 
@@ -49,8 +49,8 @@ type Beside struct {
 	OK      bool    `json:"ok"` // the ratio is 3 at most
 }
 
-// Hostile runs plan; errors as Fanout's. The report is that of the tickers alone; Hostile has a line for each load, and a tick that was lost beside
-// one is a failure.
+// Hostile runs plan; errors are as Fanout's. The report is that of the first run of the tickers alone, and its Hostile has a line for each load. A lost
+// tick is a failure.
 func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 	defaultTo(&plan.Tickers, 4)
 	defaultTo(&plan.Many, hostileMany)
@@ -118,7 +118,7 @@ func (plan *HostilePlan) tick(ctx context.Context, act func(ctx context.Context)
 	for i := range n {
 		uri := fmt.Sprintf("%s.t%d", space, i)
 		p.topics = append(p.topics, uri)
-		p.wanted = append(p.wanted, wanted{session: i, uri: uri, topic: i})
+		p.subscriptions = append(p.subscriptions, subscriptionPlan{session: i, uri: uri, topic: i})
 	}
 	if act != nil {
 		p.beside = func(ctx context.Context, f *pubsub) {
@@ -137,8 +137,8 @@ func (plan *HostilePlan) tick(ctx context.Context, act func(ctx context.Context)
 	return runPubsub(ctx, plan.Options, p)
 }
 
-// beside measures the tickers beside one load, and before that once more without when the last time is long ago. It adds what went wrong with
-// the ticks to out.
+// beside measures the tickers beside one load. With again it measures them alone before that; otherwise out is the run without. It adds the failures of
+// the ticks to out. The error says that the tickers could not run at all.
 func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *Report) (*Beside, error) {
 	without := out
 	if again {

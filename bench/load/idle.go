@@ -11,8 +11,8 @@ import (
 	"banyan/codec"
 )
 
-// An IdlePlan is sessions that do nothing: what they cost in memory while they are there, and whether the router gives it back after they
-// left. Every session says GOODBYE in the end and has to be answered: one that was lost meanwhile is a failure.
+// An IdlePlan is sessions that do nothing. It measures their memory, and whether the router gives it back after they have left. In the end every
+// session says GOODBYE; the router must answer it, and a session lost before that is a failure.
 type IdlePlan struct {
 	Options
 	Sessions int // default 10 000
@@ -21,10 +21,10 @@ type IdlePlan struct {
 const (
 	filesReserve  = 100              // descriptors of a client process that are not sessions
 	givenBackMax  = 10 * time.Second // how long memory is watched after the sessions left
-	givenBackPart = 0.8              // of what the sessions took: then it counts as given back; a runtime keeps some tables
+	givenBackPart = 0.8              // of the sessions' memory: this much counts as given back, a runtime keeps some tables
 )
 
-// Idle runs plan; errors and reports as Fanout's. Memory per session is what the router has grown by, so the router should be fresh.
+// Idle runs plan; errors and reports are as Fanout's. Memory per session is the growth of the router, so the router should be fresh.
 func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	defaultTo(&plan.Sessions, 10_000)
 	if plan.Sessions < 1 {
@@ -39,13 +39,13 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	plan.Syscalls = SyscallsNone // no messages to count them by
 	r := newRun(plan.Options)
 	defer r.hangUp()
-	// A few that come and go: the pages of code which they are the first to touch are not their memory.
+	// Some sessions come and go first: they load pages of code, which must not count as memory of the sessions.
 	if _, err := r.join(ctx, min(plan.Sessions, joinsAtOnce)); err != nil {
 		return nil, err
 	}
 	r.hangUp()
 	r.closing.Store(false)
-	m := newMeasured(&r.Options)
+	m := newReadings(&r.Options)
 	before := m.rss(m.router)
 	began := r.now()
 	conns, err := r.join(ctx, plan.Sessions)
@@ -72,7 +72,7 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 		}
 		return nil
 	}
-	// They all leave, also when the measuring was interrupted: the report says how many were still there.
+	// They all leave even if the measuring was interrupted: the report tells how many were still there.
 	if err := each(context.WithoutCancel(ctx), len(conns), leaving); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 }
 
 // givenBack watches the router's memory until most of what the sessions took is given back.
-func givenBack(ctx context.Context, m *measured, before int64) []Figure {
+func givenBack(ctx context.Context, m *readings, before int64) []Figure {
 	took := float64(m.rssEnd - before)
 	start := time.Now()
 	poll := time.NewTicker(50 * time.Millisecond)
@@ -106,7 +106,7 @@ func givenBack(ctx context.Context, m *measured, before int64) []Figure {
 	}
 }
 
-// IdleMax is the most idle sessions that this process and a router started by it can hold: both inherit the same file limit, and both need some
+// IdleMax returns how many idle sessions this process and a router that it starts can hold. Both have the same file limit, and both need some
 // descriptors for other things.
 func IdleMax() int { return max(filesMax()-4*filesReserve, 0) }
 

@@ -57,7 +57,7 @@ func (r *recorder) record(who int, b *latencyBatch) {
 			l = latencyMax
 			s.over++
 		}
-		// Values between 0 and latencyMax cannot be refused.
+		// RecordValue accepts every value from 0 to latencyMax.
 		s.interval.RecordValue(l)
 		if b.counted[i] {
 			s.counted.RecordValue(l)

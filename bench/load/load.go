@@ -170,7 +170,7 @@ func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.
 	})
 }
 
-// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. What f gets ends with the first error.
+// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. That error also ends the context of the other calls.
 func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -237,7 +237,7 @@ func (r *run) lost(who string, err error) {
 }
 
 // measure waits through warm-up and measuring with a live line per second, and returns what the processes used meanwhile.
-func (r *run) measure(ctx context.Context, sessions int, router process, m *measured) error {
+func (r *run) measure(ctx context.Context, sessions int, router process, m *readings) error {
 	begin := r.now() + r.Warmup
 	end := time.Duration(1<<63 - 1)
 	if r.Duration > 0 {
@@ -275,7 +275,7 @@ func (r *run) measure(ctx context.Context, sessions int, router process, m *meas
 	}
 	r.recorder.takeInterval() // the rest of warm-up
 	m.begin(r, router)
-	begin = m.start // late, on a machine that is busy: measuring is as long as it was meant to be all the same
+	begin = m.start // later than planned on a busy machine; the measured time keeps its length
 	if r.Duration > 0 {
 		end = begin + r.Duration
 	}
@@ -305,7 +305,7 @@ func (r *run) settle(done func() bool) {
 	}
 }
 
-// failures counts what went wrong, by what it was.
+// failures counts what went wrong, by kind.
 type failures struct {
 	mu   sync.Mutex
 	byID map[string]int64
@@ -338,8 +338,8 @@ func (f *failures) total() (n int64) {
 	return n
 }
 
-// Pace calls send(intended) at rate per second until ctx ends, catching up after delays; flush ends each burst. The first is due offset from
-// now; intended counts as now does.
+// Pace calls send(intended) at rate per second until ctx ends, and catches up after delays; it calls flush after each burst. The first message is due
+// offset from now. Intended times are on the clock of now.
 func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
 	interval := float64(time.Second) / rate
 	start := now() + offset
@@ -347,7 +347,7 @@ func Pace(ctx context.Context, rate float64, offset time.Duration, now func() ti
 		due := int(float64(now()-start)/interval) + 1
 		for ; i < due; i++ {
 			if ctx.Err() != nil {
-				return flush() // of this burst: what was sent counts
+				return flush() // the messages of this burst count
 			}
 			if err := send(start + time.Duration(float64(i)*interval)); err != nil {
 				return err

@@ -24,11 +24,11 @@ type machineReading struct {
 
 // A processReading is one line of /proc/PID/stat.
 type processReading struct {
-	used   time.Duration // CPU time, that of ended children included once they were waited for
+	used   time.Duration // CPU time, including that of children that have been waited for
 	parent int
 }
 
-// readMachine reads what the kernel tells; a value it hides is 0, and the difference of two readings with it.
+// readMachine reads what the kernel tells. A value that it hides is 0 in every reading, so differences are 0 too.
 func readMachine() machineReading {
 	m := machineReading{processes: map[int]processReading{}}
 	b, err := os.ReadFile("/proc/stat")
@@ -63,7 +63,7 @@ func readMachine() machineReading {
 	return m
 }
 
-// parseStat reads /proc/PID/stat: the command, in parentheses, may contain anything.
+// parseStat reads /proc/PID/stat. The command in it, in parentheses, may contain any character.
 func parseStat(line string) (pid int, p processReading, ok bool) {
 	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
 	if open < 0 || end < open {
@@ -88,9 +88,9 @@ func parseStat(line string) (pid int, p processReading, ok bool) {
 	return pid, p, true
 }
 
-// others returns the CPU share of everybody but router and clients, and names the busiest. Two counts, neither complete: all programs less
-// ours (interrupts are ours or nobody's), and the sum over the processes seen (short ones are missed); the larger is the better one.
-func (m *measured) others(seconds float64) (share float64, who string) {
+// others returns the CPU share of all programs but router and clients, and names the busiest. It takes the larger of two incomplete counts: the
+// total of the machine minus ours (which leaves interrupts out), and the sum over the processes seen (which misses short ones).
+func (m *readings) others(seconds float64) (share float64, who string) {
 	ours := (m.routerCPU[1] - m.routerCPU[0]) + (m.ownCPU[1] - m.ownCPU[0])
 	whole := m.machine[1].programs - m.machine[0].programs - ours
 	used := map[int]time.Duration{}
@@ -99,7 +99,7 @@ func (m *measured) others(seconds float64) (share float64, who string) {
 			used[pid] += after.used - before.used
 		}
 	}
-	// Who waited for a child that ended meanwhile was charged with the whole of its life.
+	// A parent that waited for a child meanwhile has been charged with the child's whole life.
 	for pid, before := range m.machine[0].processes {
 		if _, lives := m.machine[1].processes[pid]; !lives {
 			used[before.parent] -= before.used
@@ -109,7 +109,7 @@ func (m *measured) others(seconds float64) (share float64, who string) {
 	busiest := 0
 	for pid, used := range used {
 		if pid == m.router.pid || pid == os.Getpid() || pid == os.Getppid() {
-			continue // our parent is charged with our children
+			continue // our parent has been charged with our children
 		}
 		sum += max(used, 0)
 		if used > most {

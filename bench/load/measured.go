@@ -8,8 +8,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// measured gathers the readings around the measured time.
-type measured struct {
+// readings are taken around the measured time.
+type readings struct {
 	router   process
 	noRouter string
 
@@ -33,8 +33,8 @@ type measured struct {
 // seriesMax bounds the series: the first 18 hours of a run.
 const seriesMax = 1 << 16
 
-func newMeasured(l *Options) *measured {
-	m := &measured{loadBefore: loadAverages()}
+func newReadings(l *Options) *readings {
+	m := &readings{loadBefore: loadAverages()}
 	switch {
 	case l.PID < 0:
 		m.noRouter = "not asked for"
@@ -60,7 +60,7 @@ func newMeasured(l *Options) *measured {
 	return m
 }
 
-func (m *measured) rss(p process) int64 {
+func (m *readings) rss(p process) int64 {
 	if p.pid == 0 {
 		return 0
 	}
@@ -74,9 +74,9 @@ func (m *measured) rss(p process) int64 {
 // rssSessionsMin is how many sessions it takes for resident memory to say something about one of them.
 const rssSessionsMin = 100
 
-// sessionMemory takes what the router has grown by since before the sessions came. It tells the cost of a session only on a router that has
-// not had as many before: memory once taken is used again.
-func (m *measured) sessionMemory(before int64, sessions int) {
+// sessionMemory computes memory per session from the router's growth since before the sessions joined. It is only right on a router that has not
+// had as many sessions before, because a router uses its memory again.
+func (m *readings) sessionMemory(before int64, sessions int) {
 	if sessions < rssSessionsMin {
 		return
 	}
@@ -86,7 +86,7 @@ func (m *measured) sessionMemory(before int64, sessions int) {
 	}
 }
 
-func (m *measured) read(r *run, router process, i int) {
+func (m *readings) read(r *run, router process, i int) {
 	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
 	m.cycles[i] = r.cycles.Load()
 	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
@@ -99,14 +99,14 @@ func (m *measured) read(r *run, router process, i int) {
 	}
 }
 
-func (m *measured) begin(r *run, router process) {
+func (m *readings) begin(r *run, router process) {
 	m.machine[0] = readMachine()
 	m.start = r.now()
 	r.from.Store(int64(m.start))
 	m.read(r, router, 0)
 }
 
-func (m *measured) end(r *run, router process) {
+func (m *readings) end(r *run, router process) {
 	m.stop = r.now()
 	r.to.Store(int64(m.stop))
 	m.read(r, router, 1)
@@ -114,11 +114,11 @@ func (m *measured) end(r *run, router process) {
 	m.rssEnd = m.rss(router)
 }
 
-// middle takes the reading that the halves are compared by.
-func (m *measured) middle(r *run) {
+// middle takes the reading between the two halves of the run.
+func (m *readings) middle(r *run) {
 	m.mid = half{at: r.now(), received: r.received.Load()}
 	if m.router.pid != 0 {
-		// A router that is gone is told by read, at the end.
+		// If the router is gone, read reports it at the end.
 		m.mid.routerCPU, _ = m.router.cpu()
 	}
 }
@@ -130,7 +130,7 @@ type interval struct {
 	router, self time.Duration
 }
 
-func (m *measured) mark(r *run) interval {
+func (m *readings) mark(r *run) interval {
 	i := interval{at: r.now(), received: r.received.Load()}
 	i.self, _ = process{os.Getpid()}.cpu()
 	if m.router.pid != 0 {
@@ -140,7 +140,7 @@ func (m *measured) mark(r *run) interval {
 }
 
 // second closes the interval that began at last: for the series if measuring has begun, and for the live line.
-func (m *measured) second(r *run, last interval, sessions int, begin time.Duration) interval {
+func (m *readings) second(r *run, last interval, sessions int, begin time.Duration) interval {
 	now := m.mark(r)
 	took := (now.at - last.at).Seconds()
 	h := r.recorder.takeInterval()

@@ -19,7 +19,7 @@ func (r *Report) Print(w io.Writer) {
 	r.printTrust(w)
 }
 
-// PrintBrief leaves the processes out: for a router that runs in the process of its clients.
+// PrintBrief is Print without the processes, for a router that runs in the process of its clients.
 func (r *Report) PrintBrief(w io.Writer) {
 	r.printOutcome(w)
 	r.printVerdict(w)
@@ -40,7 +40,7 @@ func (r *Report) Nouns() (many, one string) {
 	return "events", "event"
 }
 
-// Shape tells what was run against what, in words.
+// Shape describes the sizes of the load in words.
 func (p *Plan) Shape() string {
 	var parts []string
 	part := func(n int, name string) {

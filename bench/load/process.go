@@ -79,7 +79,7 @@ func findProcess(url string) (process, error) {
 		return process{}, err
 	}
 	for _, l := range links {
-		// Processes come and go, and others' are closed to us: what cannot be read is not ours.
+		// Processes end meanwhile, and those of other users cannot be read: skip both.
 		to, err := os.Readlink(l)
 		if err != nil || !strings.HasPrefix(to, "socket:[") {
 			continue

@@ -42,7 +42,7 @@ func (f *pubsub) newPublisher(i int, c link) (*publisher, error) {
 	return p, err
 }
 
-// stride is a step that visits each of n topics once in n steps, neighbours far apart, so that topics are met cold.
+// stride is a step that visits each of n topics once in n steps, with neighbours far apart, so that topics are not in the CPU's caches.
 func stride(n int) int {
 	coprime := func(a, b int) bool {
 		for b != 0 {
@@ -125,7 +125,7 @@ func (p *publisher) one(sent time.Duration) error {
 	return nil
 }
 
-// flushOpen writes, and waits where the router does not read: bounded by the Conn, and counted by the intended times.
+// flushOpen flushes and waits while the router does not read. The link bounds the queue, and intended times count the wait.
 func (p *publisher) flushOpen() error { return p.conn.FlushAndWait() }
 
 // arrived counts n events of this publisher and wakes it when its window has room again. Any goroutine.
@@ -143,7 +143,7 @@ func (p *publisher) arrived(n int64) {
 	}
 }
 
-// listen reads the publisher's connection: nothing but pings should come.
+// listen reads the publisher's connection. The router should send nothing but pings.
 func (p *publisher) listen() {
 	for {
 		if _, ok := p.next(p.conn, "a publisher"); !ok {

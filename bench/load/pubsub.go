@@ -13,22 +13,22 @@ import (
 
 // A pubsubPlan is any load of publications: the scenarios differ in who subscribes to what.
 type pubsubPlan struct {
-	scenario   string
-	publishers int
-	sessions   int // that subscribe
-	topics     []string
-	wanted     []wanted // by session
-	deliveries int      // events per publication, the same for every topic
-	mixed      bool     // sessions and publishers take the three serializers in turn
-	stopped    int      // further sessions that subscribe to the first topic and never read
-	report     Plan
+	scenario      string
+	publishers    int
+	sessions      int // that subscribe
+	topics        []string
+	subscriptions []subscriptionPlan // by session
+	deliveries    int                // events per publication, the same for every topic
+	mixed         bool               // sessions and publishers take the three serializers in turn
+	stopped       int                // further sessions that subscribe to the first topic and never read
+	report        Plan
 
 	// beside runs beside the publishers, until its context ends. May be nil.
 	beside func(ctx context.Context, p *pubsub)
 }
 
-// A wanted subscription.
-type wanted struct {
+// A subscriptionPlan is a subscription that a session has to make.
+type subscriptionPlan struct {
 	session int
 	uri     string
 	match   codec.Match
@@ -59,7 +59,7 @@ func (f *pubsub) serializer(i int) codec.Serializer {
 }
 
 func (f *pubsub) do(ctx context.Context) (*Report, error) {
-	m := newMeasured(&f.Options)
+	m := newReadings(&f.Options)
 	router := m.router
 	before := m.rss(router)
 
@@ -81,7 +81,7 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	}
 	sessions := f.plan.sessions + f.plan.publishers + f.plan.stopped
 	subscribed := m.rss(router)
-	if len(f.plan.wanted) <= f.plan.sessions {
+	if len(f.plan.subscriptions) <= f.plan.sessions {
 		m.sessionMemory(before, sessions) // otherwise it would be the subscriptions'
 	}
 
@@ -95,7 +95,7 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 		}
 		f.publishers = append(f.publishers, p)
 	}
-	// Only now: subscribers tell publishers what arrived.
+	// Subscribers start last: they tell the publishers what arrived.
 	for _, s := range f.subscribers {
 		f.loops.Go(s.loop)
 	}
@@ -127,7 +127,7 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	f.hangUp()
 	f.verify()
 	out := m.report(f.plan.scenario, f.run, f.plan.report, expected())
-	if n := len(f.plan.wanted); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
+	if n := len(f.plan.subscriptions); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
 		out.Figures = append(out.Figures, Figure{"memory", judge.Round3(float64(subscribed-before) / float64(n)), "B/subscription"})
 	}
 	if len(stopped) > 0 {
@@ -146,8 +146,8 @@ func (f *pubsub) subscribeAll(ctx context.Context) error {
 		return err
 	}
 	f.subscribers = make([]*subscriber, len(conns))
-	wants := make([][]wanted, len(conns))
-	for _, w := range f.plan.wanted {
+	wants := make([][]subscriptionPlan, len(conns))
+	for _, w := range f.plan.subscriptions {
 		wants[w.session] = append(wants[w.session], w)
 	}
 	err = each(ctx, len(conns), func(_ context.Context, i int) (err error) {
@@ -163,8 +163,8 @@ func (f *pubsub) subscribeAll(ctx context.Context) error {
 // subscribesAtOnce is how many SUBSCRIBEs a session has unanswered.
 const subscribesAtOnce = 256
 
-func (f *pubsub) subscribe(i int, c link, wants []wanted) (*subscriber, error) {
-	s := &subscriber{pubsub: f, index: i, conn: c, held: make(map[uint64]*held, len(wants)), arrivals: make([]int64, f.plan.publishers)}
+func (f *pubsub) subscribe(i int, c link, wants []subscriptionPlan) (*subscriber, error) {
+	s := &subscriber{pubsub: f, index: i, conn: c, subscriptions: make(map[uint64]*subscription, len(wants)), arrivals: make([]int64, f.plan.publishers)}
 	var err error
 	if s.stamps, err = newStamper(c.Serializer(), f.PayloadBytes); err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (f *pubsub) subscribe(i int, c link, wants []wanted) (*subscriber, error) {
 			return nil, err
 		}
 	}
-	c.SetReadDeadline(time.Now().Add(connectTimeout + time.Duration(len(f.plan.wanted))*time.Millisecond))
+	c.SetReadDeadline(time.Now().Add(connectTimeout + time.Duration(len(f.plan.subscriptions))*time.Millisecond))
 	defer c.SetReadDeadline(time.Time{})
 	asked := 0
 	for got := range wants {
@@ -192,18 +192,18 @@ func (f *pubsub) subscribe(i int, c link, wants []wanted) (*subscriber, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.held[id] = &held{topic: wants[got].topic, from: make([]progress, f.plan.publishers)}
+		s.subscriptions[id] = &subscription{topic: wants[got].topic, from: make([]progress, f.plan.publishers)}
 	}
-	if len(s.held) != len(wants) {
-		return nil, fmt.Errorf("%d subscriptions got %d ids", len(wants), len(s.held))
+	if len(s.subscriptions) != len(wants) {
+		return nil, fmt.Errorf("%d subscriptions got %d ids", len(wants), len(s.subscriptions))
 	}
 	return s, nil
 }
 
-// verify compares what every subscriber got with what every publisher sent. The loops have ended.
+// verify compares the events of every subscriber with the publications of every publisher. Call it after the loops have ended.
 func (f *pubsub) verify() {
 	for _, s := range f.subscribers {
-		for _, h := range s.held {
+		for _, h := range s.subscriptions {
 			for p, pub := range f.publishers {
 				got := &h.from[p]
 				f.failures.add("events lost", int64(pub.seqs[h.topic])-int64(got.next)+int64(len(got.missing))+got.gaps)

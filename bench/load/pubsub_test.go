@@ -69,7 +69,7 @@ func TestPatternsVerifies(t *testing.T) {
 
 // TestPatternPlans: every topic matches as many of the subscriptions as the plan says, those that count on it among them.
 func TestPatternPlans(t *testing.T) {
-	for matching, plan := range map[int]func(string, int, int) ([]string, []wanted){1: singleMatches, 3: tripleMatches} {
+	for matching, plan := range map[int]func(string, int, int) ([]string, []subscriptionPlan){1: singleMatches, 3: tripleMatches} {
 		topics, wants := plan("a.b", 25, 4)
 		for i, topic := range topics {
 			n := 0

@@ -74,7 +74,7 @@ type Round struct {
 	Router float64 `json:"router"`
 	Floor  float64 `json:"floor"`
 	Ratio  float64 `json:"ratio"` // Router / Floor
-	// The rest tells whether the cheaper one was also the faster one.
+	// The other fields tell whether the cheaper one was also the faster one.
 	RouterPerSecond float64 `json:"router_received_per_second"`
 	FloorPerSecond  float64 `json:"floor_received_per_second"`
 	RouterP50       float64 `json:"router_p50_us"`
@@ -157,7 +157,7 @@ func (r *Report) Usable() bool {
 	return r.Verified.OK || float64(r.Verified.Expected-r.Verified.Received) <= lostMax*float64(r.Verified.Expected)
 }
 
-func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Report {
+func (m *readings) report(scenario string, r *run, p Plan, expected int64) *Report {
 	p.URL, p.PayloadBytes = r.URL, r.PayloadBytes
 	if p.Serializer == "" {
 		p.Serializer = client.SerializerName(r.Serializer)
@@ -194,7 +194,7 @@ func (m *measured) report(scenario string, r *run, p Plan, expected int64) *Repo
 		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: micro(h.Max()),
 	}
 	if h.TotalCount() > 0 {
-		// Encoding writes to memory: it cannot fail.
+		// Encoding writes to memory and cannot fail.
 		b, _ := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 		out.Latency.HDR = string(b)
 	}

@@ -70,7 +70,7 @@ type rpc struct {
 }
 
 func (r *rpc) do(ctx context.Context) (*Report, error) {
-	m := newMeasured(&r.Options)
+	m := newReadings(&r.Options)
 	before := m.rss(m.router)
 
 	callees, err := r.join(ctx, r.plan.Callees)
@@ -113,7 +113,7 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 	}
 	stop()
 	sending.Wait()
-	// Callers that were between a result and its next call finish first: nothing is issued after stop, so sent no longer grows.
+	// Callers between a result and the next call finish first. No call starts after stop, so sent no longer grows.
 	expected := func() int64 { return r.sent.Load() * int64(r.plan.Results) }
 	r.settle(func() bool { return r.received.Load() >= expected() })
 	r.hangUp()
@@ -139,7 +139,7 @@ func (r *rpc) register(c link) error {
 	return err
 }
 
-// serve echoes the invocations of one callee. What a read brings is answered in one write.
+// serve echoes the invocations of one callee. It answers all invocations of a read in one write.
 func (r *rpc) serve(c link, stamps *stamper) {
 	yield := func(request uint64, dict []byte, p codec.Payload) {
 		err := c.Send(&codec.Message{Type: codec.Yield, Format: r.Serializer, Request: request, Dict: dict, Payload: p})
@@ -198,7 +198,7 @@ type caller struct {
 	batch  latencyBatch
 }
 
-// An openCall is one that has not had its last result.
+// An openCall has not had its last result.
 type openCall struct {
 	seq     uint64
 	results uint64 // so far

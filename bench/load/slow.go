@@ -20,8 +20,8 @@ type SlowPlan struct {
 // rateDefault is the rate of the scenarios that compare latencies.
 const rateDefault = 500
 
-// Slow runs plan and returns the report of the run with the stopped readers; errors as Fanout's. Only the events of the others are counted and
-// verified. What happens to a stopped reader is the router's policy, and told, not judged.
+// Slow runs plan and returns the report of the run with the stopped readers; errors are as Fanout's. Only the events of the others are counted
+// and verified. The router's policy decides about a stopped reader: the report tells its outcome and does not judge it.
 func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	defaultTo(&plan.Stopped, 1)
 	if plan.Stopped < 1 {
@@ -48,7 +48,7 @@ func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	return with, nil
 }
 
-// addControl compares r with the run that it has to be compared with: latency, and what went wrong or disturbed there.
+// addControl adds the latencies of the control run to r, and its failures and disturbances.
 func (r *Report) addControl(name string, control *Report) {
 	r.Figures = append(r.Figures,
 		Figure{"p50 " + name, control.Latency.P50, "us"},
@@ -91,7 +91,7 @@ func (r *Report) fail(what string, n int64) {
 // drainMax is how long a stopped reader is read in the end, to see whether it was closed.
 const drainMax = 500 * time.Millisecond
 
-// closedByRouter reads what is left for a stopped reader and reports whether its end follows.
+// closedByRouter reads the rest of a stopped reader's stream and reports whether the router has ended it.
 func closedByRouter(c link) bool {
 	c.SetReadDeadline(time.Now().Add(drainMax))
 	for {

@@ -10,8 +10,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// A SoakPlan is publications, calls and sessions that come and go, all at a fixed rate and at once, for as long as Duration says. It fails on
-// whatever the scenarios it is made of fail on, and when the router's memory grows.
+// A SoakPlan is publications, calls and sessions that come and go, all at once and at fixed rates, for Duration. It fails where the scenarios it is
+// made of fail, and when the router's memory grows.
 type SoakPlan struct {
 	Options         // Rate is of publications and of calls per second, each; default 200
 	Subscribers int // default 20
@@ -36,12 +36,12 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 	if plan.Sessions < 1 {
 		return nil, Usage("%d sessions per second: at least one", plan.Sessions)
 	}
-	plan.Syscalls = SyscallsNone // of which of the three parts?
+	plan.Syscalls = SyscallsNone // they could not be assigned to one of the three parts
 	calls, comings := plan.Options, plan.Options
 	calls.Progress, comings.Progress = nil, nil
 	comings.Rate = float64(plan.Sessions)
 
-	// One that cannot run ends the others.
+	// A part that cannot run ends the other two.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup

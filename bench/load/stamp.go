@@ -19,7 +19,7 @@ type stamp struct {
 }
 
 // A stamper writes and checks payloads: Arguments is one text of fixed length, a stamp and a filler that depends on the sequence number,
-// so that an event with another's tail is noticed. Text survives every pair of serializers unchanged.
+// so that an event with the tail of another one is noticed. Text survives every pair of serializers unchanged.
 //
 // The encoded arguments differ only inside the text, so writing is copying digits into a template. Owned by one goroutine.
 type stamper struct {
@@ -37,7 +37,7 @@ func newStamper(s codec.Serializer, payloadBytes int) (*stamper, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A length field may contain the digit as well: the text is the last place where it all fits.
+	// A length field may contain the same digits: the text is the last match.
 	offset := bytes.LastIndex(args, text)
 	if offset < 0 {
 		return nil, fmt.Errorf("load: the payload text is not found in its encoding")
@@ -113,7 +113,7 @@ var hexDigits = func() (t [256]byte) {
 	return t
 }()
 
-// parseHex runs three times per event: a table costs a third of comparisons.
+// parseHex runs three times per event. A table takes a third of the time of comparisons.
 func parseHex(b []byte) (v uint64, ok bool) {
 	var seen byte
 	for _, c := range b {

@@ -30,7 +30,7 @@ func Storm(ctx context.Context, plan StormPlan) (*Report, error) {
 		return nil, err
 	}
 	s := &storm{run: newRun(plan.Options), plan: plan}
-	// One first, alone: a router that is not there is an error, not a failure under load.
+	// One session joins first: if the router is not there, that is an error and not a failure under load.
 	_, err := s.join(ctx, 1)
 	s.hangUp()
 	if err != nil {
@@ -60,7 +60,7 @@ type storm struct {
 const stormIDsMax = 1 << 20
 
 func (s *storm) do(ctx context.Context) (*Report, error) {
-	m := newMeasured(&s.Options)
+	m := newReadings(&s.Options)
 	s.ids = map[uint64]struct{}{}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -13,16 +13,16 @@ type subscriber struct {
 	conn  link
 
 	// Owned by loop.
-	stamps   *stamper
-	held     map[uint64]*held // by subscription id
-	last     *held            // of the last event, and its id
-	lastID   uint64
-	arrivals []int64 // events since the last account, by publisher
-	batch    latencyBatch
+	stamps        *stamper
+	subscriptions map[uint64]*subscription // by subscription id
+	last          *subscription            // of the last event, and its id
+	lastID        uint64
+	arrivals      []int64 // events since the last account, by publisher
+	batch         latencyBatch
 }
 
-// A held subscription.
-type held struct {
+// A subscription is one that a subscriber holds.
+type subscription struct {
 	topic int
 	from  []progress // by publisher
 }
@@ -54,7 +54,7 @@ func (s *subscriber) loop() {
 // event verifies one message.
 func (s *subscriber) event(m *codec.Message) {
 	if s.last == nil || m.ID != s.lastID {
-		s.last, s.lastID = s.held[m.ID], m.ID
+		s.last, s.lastID = s.subscriptions[m.ID], m.ID
 	}
 	if m.Type != codec.Event || s.last == nil {
 		s.failures.add(fmt.Sprintf("unexpected messages of type %d", m.Type), 1)

@@ -16,8 +16,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// The tools that count a process's system calls, the values of Options.Syscalls. Neither disturbs the figures: they run in a window of their own
-// behind the measured time, while the load goes on. strace slows the router down many times, so that its count belongs to another load.
+// Values of Options.Syscalls: the tools that count a process's system calls. They run in a window of their own after the measured time, while the load
+// goes on, so they do not disturb the figures. strace slows the router down many times: its count is that of a slower load.
 const (
 	SyscallsNone   = ""
 	SyscallsPerf   = "perf"
@@ -30,7 +30,7 @@ const (
 )
 
 // countSyscalls counts for a window and puts the count per message into m.
-func (m *measured) countSyscalls(ctx context.Context, r *run) {
+func (m *readings) countSyscalls(ctx context.Context, r *run) {
 	if r.Syscalls == SyscallsNone || m.router.pid == 0 || ctx.Err() != nil {
 		return
 	}

@@ -48,7 +48,7 @@ func Topics(ctx context.Context, plan TopicsPlan) (*Report, error) {
 		uri := fmt.Sprintf("%s.t%d", space, i)
 		p.topics = append(p.topics, uri)
 		for k := range plan.PerTopic {
-			p.wanted = append(p.wanted, wanted{session: (i*plan.PerTopic + k) % plan.Sessions, uri: uri, topic: i})
+			p.subscriptions = append(p.subscriptions, subscriptionPlan{session: (i*plan.PerTopic + k) % plan.Sessions, uri: uri, topic: i})
 		}
 	}
 	return runPubsub(ctx, plan.Options, p)
@@ -90,17 +90,17 @@ func Patterns(ctx context.Context, plan PatternsPlan) (*Report, error) {
 	}
 	space := unique("bench.patterns")
 	if plan.Matching == 3 {
-		p.topics, p.wanted = tripleMatches(space, plan.Patterns/3, plan.Sessions)
+		p.topics, p.subscriptions = tripleMatches(space, plan.Patterns/3, plan.Sessions)
 	} else {
-		p.topics, p.wanted = singleMatches(space, plan.Patterns, plan.Sessions)
+		p.topics, p.subscriptions = singleMatches(space, plan.Patterns, plan.Sessions)
 	}
 	return runPubsub(ctx, plan.Options, p)
 }
 
 // singleMatches makes n subscriptions of the three kinds in turn and a topic for each that matches it alone.
-func singleMatches(space string, n, sessions int) (topics []string, wants []wanted) {
+func singleMatches(space string, n, sessions int) (topics []string, wants []subscriptionPlan) {
 	for i := range n {
-		w := wanted{session: i % sessions, topic: i, match: codec.Match(i % 3)}
+		w := subscriptionPlan{session: i % sessions, topic: i, match: codec.Match(i % 3)}
 		topic := ""
 		switch w.match {
 		case codec.Exact:
@@ -119,14 +119,14 @@ func singleMatches(space string, n, sessions int) (topics []string, wants []want
 }
 
 // tripleMatches makes n topics, each matched by an exact, a prefix and a wildcard subscription of three sessions, if there are as many.
-func tripleMatches(space string, n, sessions int) (topics []string, wants []wanted) {
+func tripleMatches(space string, n, sessions int) (topics []string, wants []subscriptionPlan) {
 	for i := range n {
 		topic := fmt.Sprintf("%s.some.n%d.leaf", space, i)
 		topics = append(topics, topic)
 		wants = append(wants,
-			wanted{session: 3 * i % sessions, uri: topic, topic: i},
-			wanted{session: (3*i + 1) % sessions, uri: fmt.Sprintf("%s.some.n%d.", space, i), match: codec.Prefix, topic: i},
-			wanted{session: (3*i + 2) % sessions, uri: fmt.Sprintf("%s..n%d.leaf", space, i), match: codec.Wildcard, topic: i})
+			subscriptionPlan{session: 3 * i % sessions, uri: topic, topic: i},
+			subscriptionPlan{session: (3*i + 1) % sessions, uri: fmt.Sprintf("%s.some.n%d.", space, i), match: codec.Prefix, topic: i},
+			subscriptionPlan{session: (3*i + 2) % sessions, uri: fmt.Sprintf("%s..n%d.leaf", space, i), match: codec.Wildcard, topic: i})
 	}
 	return topics, wants
 }

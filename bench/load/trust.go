@@ -31,7 +31,7 @@ const (
 )
 
 // trust judges a run from its readings. The run is a closed loop if closed.
-func (m *measured) trust(r *Report, closed bool) Trust {
+func (m *readings) trust(r *Report, closed bool) Trust {
 	t := Trust{OK: true, HalvesApart: m.halvesApart()}
 	if r.Seconds < trustSecondsMin {
 		return t
@@ -88,7 +88,7 @@ type half struct {
 }
 
 // halvesApart is the larger relative difference between the halves, in messages per second or in CPU per message.
-func (m *measured) halvesApart() float64 {
+func (m *readings) halvesApart() float64 {
 	h := m.mid
 	if h.at == 0 {
 		return m.seriesApart()
@@ -104,7 +104,7 @@ func (m *measured) halvesApart() float64 {
 }
 
 // seriesApart compares the halves of the series, for runs whose end was not known when they began.
-func (m *measured) seriesApart() float64 {
+func (m *readings) seriesApart() float64 {
 	n := len(m.series) / 2
 	sum := func(s []Second) (v float64) {
 		for i := range s {

@@ -10,8 +10,8 @@ import (
 func TestTrust(t *testing.T) {
 	const s = time.Second
 	// A run of ten seconds on two CPUs: 1000 messages in each half, router 1.2 CPUs, clients 0.4.
-	sound := func() (*measured, *Report) {
-		m := &measured{
+	sound := func() (*readings, *Report) {
+		m := &readings{
 			router: process{1 << 30}, start: 5 * s, stop: 15 * s, received: [2]int64{100, 2100},
 			routerCPU: [2]time.Duration{0, 12 * s}, ownCPU: [2]time.Duration{0, 4 * s},
 			mid:     half{at: 10 * s, received: 1100, routerCPU: 6 * s},
@@ -21,38 +21,38 @@ func TestTrust(t *testing.T) {
 		return m, r
 	}
 	for name, c := range map[string]struct {
-		change func(m *measured, r *Report)
+		change func(m *readings, r *Report)
 		open   bool
 		want   string // in the reason; empty for trust
 	}{
-		"sound":      {change: func(*measured, *Report) {}},
-		"throughput": {change: func(m *measured, _ *Report) { m.mid.received = 1200 }, want: "halves of the run differ by 18 %"},
-		"cpu":        {change: func(m *measured, _ *Report) { m.mid.routerCPU = 5 * s }, want: "halves of the run differ by 29 %"},
-		"others":     {change: func(m *measured, _ *Report) { m.machine[1].programs = 19 * s }, want: "other programs used 30 % of a CPU"},
-		"one other": {change: func(m *measured, _ *Report) {
+		"sound":      {change: func(*readings, *Report) {}},
+		"throughput": {change: func(m *readings, _ *Report) { m.mid.received = 1200 }, want: "halves of the run differ by 18 %"},
+		"cpu":        {change: func(m *readings, _ *Report) { m.mid.routerCPU = 5 * s }, want: "halves of the run differ by 29 %"},
+		"others":     {change: func(m *readings, _ *Report) { m.machine[1].programs = 19 * s }, want: "other programs used 30 % of a CPU"},
+		"one other": {change: func(m *readings, _ *Report) {
 			m.machine[0].processes = map[int]processReading{1: {}}
 			m.machine[1].processes = map[int]processReading{1: {used: 4 * s}}
 		}, want: "(pid 1, 40 %)"},
-		"an old child ended": {change: func(m *measured, _ *Report) {
+		"an old child ended": {change: func(m *readings, _ *Report) {
 			m.machine[0].processes = map[int]processReading{1: {}, 2: {used: 4 * s, parent: 1}}
 			m.machine[1].processes = map[int]processReading{1: {used: 4 * s}}
 		}},
-		"a child that worked ended": {change: func(m *measured, _ *Report) {
+		"a child that worked ended": {change: func(m *readings, _ *Report) {
 			m.machine[0].processes = map[int]processReading{1: {}, 2: {used: 4 * s, parent: 1}}
 			m.machine[1].processes = map[int]processReading{1: {used: 8 * s}}
 		}, want: "(pid 1, 40 %)"},
-		"stolen": {change: func(m *measured, _ *Report) { m.machine[1].stolen = s }, want: "the host took 10 % of a CPU"},
+		"stolen": {change: func(m *readings, _ *Report) { m.machine[1].stolen = s }, want: "the host took 10 % of a CPU"},
 		"clients full": {
-			change: func(_ *measured, r *Report) { r.Client.CPUShare = 1.85 }, open: true,
+			change: func(_ *readings, r *Report) { r.Client.CPUShare = 1.85 }, open: true,
 			want: "they were the bottleneck",
 		},
 		"clients more": {
-			change: func(_ *measured, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 },
+			change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 },
 			want:   "they were the bottleneck",
 		},
-		"clients more, open loop": {change: func(_ *measured, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 }, open: true},
-		"latency bound":           {change: func(_ *measured, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 0.6, 0.4 }},
-		"unknown router": {change: func(m *measured, r *Report) {
+		"clients more, open loop": {change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 }, open: true},
+		"latency bound":           {change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 0.6, 0.4 }},
+		"unknown router": {change: func(m *readings, r *Report) {
 			m.router, r.Router = process{}, nil
 			m.machine[1].programs = 19 * s
 		}},

@@ -29,7 +29,7 @@ type Peer struct {
 	version string
 	command func(address, transport string) []string // the program first
 	config  string                                   // shown in the report; empty when flags say all
-	scheme  string                                   // of its URL whatever the transport; empty when that is the transport's
+	scheme  string                                   // of its URL; empty when the transport is the scheme
 	play    func(p *Plan, ctx context.Context, o load.Options) (*load.Report, error)
 	argv0   string // what the program is told to be called
 	folder  string // of its configuration; empty when it has none
@@ -48,14 +48,14 @@ func (p *Peer) url(address, transport string) string {
 	return scheme + "://" + address
 }
 
-// Note keeps what was not as for the others in a plan, for Describe; empty for nothing.
+// Note keeps a difference from the other peers in a plan, for Describe. An empty note is ignored.
 func (p *Peer) Note(plan *Plan, note string) {
 	if note != "" {
 		p.notes = append(p.notes, plan.Name+": "+note)
 	}
 }
 
-// Describe tells how the peer was run: without folders, which say nothing on another machine.
+// Describe tells how the peer was run, without folders of this machine.
 func (p *Peer) Describe() report.Peer {
 	words := append([]string{filepath.Base(p.argv0)}, p.command("127.0.0.1:PORT", "ws")[1:]...)
 	command := strings.Join(words, " ")
@@ -65,7 +65,7 @@ func (p *Peer) Describe() report.Peer {
 	return report.Peer{Name: p.Name, Version: p.version, Command: command, Config: p.config, Notes: p.notes}
 }
 
-// built are the peers with a module of their own in bench/peers, and the module whose version counts.
+// built lists the peers with a module of their own in this folder, each with the module whose version is reported.
 var built = map[string]string{
 	"nexus": "github.com/gammazero/nexus/v3",
 	"xconn": "github.com/xconnio/xconn-go",
@@ -149,7 +149,7 @@ func lastLines(b []byte, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }
 
-// ownVersion tells the commit of this program as far as the build knows it.
+// ownVersion returns the commit of this program, or what else the build knows of its version.
 func ownVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -17,7 +17,7 @@ type Plan struct {
 	Size     int    // subscribers, publishers, topics, patterns, callers, workers or sessions
 	InFlight int    // per publisher or caller
 
-	// What only some plans have; zero is what the Setup or package load says.
+	// Only some plans have these; zero stands for the default of the Setup or of package load.
 	Subscribers  int // of publishers
 	PerTopic     int // of topics
 	Sessions     int // that share the subscriptions of topics
@@ -28,7 +28,7 @@ type Plan struct {
 	Transport    string // ws or rs
 }
 
-// planDefaults are the plans without numbers.
+// planDefaults are the plans that are written without numbers.
 var planDefaults = map[string]Plan{
 	"fanout":      {Scenario: "fanout", Size: 100, InFlight: 32},
 	"publishers":  {Scenario: "publishers", Size: 32, InFlight: 1},
@@ -82,7 +82,7 @@ func ParsePlan(text string) (*Plan, error) {
 	return &p, nil
 }
 
-// HasRate says whether messages can leave by the clock.
+// HasRate reports whether the plan can send at a rate.
 func (p *Plan) HasRate() bool { return p.Scenario != "idle" }
 
 // topics fills in how many subscribers each topic has, and how many sessions there are.

@@ -1,5 +1,5 @@
-// Package peers gets other routers, and ours, and runs loads on them: each is built from its pinned version or found, started as a process of its
-// own on a free port, and stopped with all that it started. The folders below hold the programs, in modules of their own, see README.md.
+// Package peers runs loads on other routers and on ours. It builds a router from its pinned version or finds it on the machine, starts it as a
+// process of its own on a free port, and stops it with all processes that it started. The folders below hold the programs, see README.md.
 package peers
 
 import (
@@ -15,7 +15,7 @@ import (
 	"banyan/codec"
 )
 
-// A Setup is how peers are got and run: what a comparison has in common with other tables of runs.
+// A Setup says how peers are prepared and run. Comparisons and other tables of runs share it.
 type Setup struct {
 	Program    string   // our own binary
 	Argv0      string   // what it is told to be called
@@ -46,7 +46,7 @@ const (
 	trialStall = 2 * time.Second // without progress in a trial before what is missing counts as lost
 )
 
-// Check fills in defaults and says what cannot be.
+// Check fills in defaults and returns an error for settings that cannot work.
 func (s *Setup) Check() error {
 	if s.Told == nil {
 		s.Told = func(string, ...any) {}
@@ -64,7 +64,7 @@ func (s *Setup) Check() error {
 	return pinnable(granted, s.RouterCPUs)
 }
 
-// pinnable says what is wrong with routers on some of the CPUs granted and clients on the others.
+// pinnable returns an error when the routers cannot have their CPUs, or no CPU is left for the clients.
 func pinnable(granted, routers load.CPUSet) error {
 	if missing := routers.Without(granted); missing.Count() > 0 {
 		return load.Usage("routers on CPU %s: this process may only use %s", missing, granted)
@@ -91,7 +91,7 @@ func (s *Setup) PinClients() (undo func() error, err error) {
 	return s.clientCPUs.Pin()
 }
 
-// Conditions are sentences about what is the same for all runs and not shown by a report of one.
+// Conditions are sentences about all runs that no report of a single run shows.
 func (s *Setup) Conditions() []string {
 	var all []string
 	if s.RouterCPUs.Count() > 0 {
@@ -125,8 +125,8 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 
 const syscallsAutoMin = 2 * time.Second
 
-// Try finds out how many messages in flight the peer takes without losing any: those of the plan, or fewer, and keeps that number for Once. One
-// that loses them whatever the number plays with those of the plan, and its losses stand in the reports. The note tells of either.
+// Try finds out how many messages in flight the peer takes without losing any: the plan's number or fewer. It keeps that number for Once. A peer that
+// loses messages with every number plays with the plan's number, and its reports show the losses. The note tells about either.
 func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err error) {
 	var lost string
 	for n := plan.InFlight; ; n = max(n/4, 1) {
@@ -162,7 +162,7 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, er
 	return s.once(ctx, plan, p, 0)
 }
 
-// once is Once with a load.Options's Stall.
+// once is Once with Stall, see load.Options.
 func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (*load.Report, error) {
 	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport), func(ctx context.Context, url string, pid int) (*load.Report, error) {
 		return p.play(plan, ctx, load.Options{

@@ -18,7 +18,7 @@ const doubtsMax = 6
 // A side is what one router, floor or base did in a row.
 type side struct {
 	name  string
-	peer  string // peers' name of it
+	peer  string // its name in package peers
 	plan  *peers.Plan
 	tried bool           // with fewer in flight if need be
 	runs  []*load.Report // by round; nil where it did not run

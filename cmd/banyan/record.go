@@ -63,19 +63,19 @@ func flagsGiven(cmd *cobra.Command) string {
 
 // A recorder records the canonical profiles.
 type recorder struct {
-	scenarios   []string
-	seconds     int
-	out, pgo    string
-	baseline    bool
-	binary      string
-	command     string
-	log         io.Writer
-	temporary   string
-	recordedNow []recorded
+	scenarios  []string
+	seconds    int
+	out, pgo   string
+	baseline   bool
+	binary     string
+	command    string
+	log        io.Writer
+	temporary  string
+	recordings []recording
 }
 
-// A recorded is one scenario, done.
-type recorded struct {
+// A recording is the profile of one scenario.
+type recording struct {
 	name    string
 	load    string // in words
 	profile *profile.Profile
@@ -115,7 +115,7 @@ func (r *recorder) run(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		r.recordedNow = append(r.recordedNow, one)
+		r.recordings = append(r.recordings, one)
 	}
 	return r.write()
 }
@@ -133,8 +133,8 @@ func (r *recorder) build(ctx context.Context) error {
 }
 
 // record runs one scenario until its profile can be judged.
-func (r *recorder) record(ctx context.Context, name string) (recorded, error) {
-	one := recorded{name: name}
+func (r *recorder) record(ctx context.Context, name string) (recording, error) {
+	one := recording{name: name}
 	var runs []*profile.Profile
 	for run := 1; one.samples < profiles.SamplesMin; run++ {
 		if run > recordRuns {
@@ -275,7 +275,7 @@ func (r *recorder) write() error {
 		return err
 	}
 	var all []*profile.Profile
-	for _, one := range r.recordedNow {
+	for _, one := range r.recordings {
 		if err := writeProfile(filepath.Join(r.out, one.name+".pb.gz"), one.profile); err != nil {
 			return err
 		}
@@ -319,7 +319,7 @@ func (r *recorder) writeTable(file string) error {
 	fmt.Fprintf(&t, "Recorded with `%s`: %s, %d CPUs, %s/%s, %s.\n\n", r.command, runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
 		time.Now().UTC().Format(time.DateOnly))
 	t.WriteString("| profile | load | router | samples | command |\n| --- | --- | --- | ---: | --- |\n")
-	for _, one := range r.recordedNow {
+	for _, one := range r.recordings {
 		fmt.Fprintf(&t, "| [%s](%s) | %s | %s | %d | `banyan prof record --scenario %s --seconds %d` |\n",
 			one.name, one.name+".pb.gz", one.load, one.perUnit, one.samples, one.name, r.seconds)
 	}
@@ -341,7 +341,7 @@ func (r *recorder) writeBaseline(file string) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range r.recordedNow {
+	for _, one := range r.recordings {
 		if all[one.name], err = profiles.NewBaseline(one.profile); err != nil {
 			return err
 		}
