@@ -1,6 +1,6 @@
 package profiles
 
-// SamplesMin is how many samples a verdict needs: with fewer, a share of a few percent is known too badly.
+// SamplesMin is the least number of samples for a verdict. With fewer, a share of a few percent is too uncertain.
 const SamplesMin = 5000
 
 // The canonical scenarios. Names of files, of budgets and on the command line.
@@ -16,9 +16,8 @@ const (
 var Scenarios = []string{Fanout100, Fanout1000, RPC16x64, RPC1x64, Mixed}
 
 // budgets bound, per scenario, the share that each kind of work may have in the router's CPU time. They are the recorded shares and a
-// margin for noise and for other machines: half more, two points at least. Lower a bound with every change that earns it; raise one
-// only in a commit that says why. Work that gets cheaper makes the shares of all other work larger: that too is a reason to agree on new
-// bounds. The kernel's share has a bound in calls only: in fan-out, writing to sockets is the work.
+// margin for noise and for other machines: half more, two points at least. Lower a bound with every change that allows it; raise one only in a
+// commit that says why. When one kind of work gets cheaper, the shares of the others grow: that too is a reason for new bounds. The kernel's share has a bound in calls only: in fan-out, writing to sockets is the work.
 var budgets = map[string]map[Category]float64{
 	Fanout100:  {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.03, Engine: 0.05, Realm: 0.02, Other: 0.02},
 	Fanout1000: {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.02, Engine: 0.05, Realm: 0.03, Other: 0.02},
@@ -30,8 +29,8 @@ var budgets = map[string]map[Category]float64{
 // Bounds returns the budget of a scenario, nil for one that has none.
 func Bounds(scenario string) map[Category]float64 { return budgets[scenario] }
 
-// An absence is work that has no place on the way of a message: functions whose name begins with prefix, with all they call, may have
-// at most max of the router's CPU time while a loop handles messages. Opening, closing and joining are left out.
+// An absence is work that must not happen while a loop handles messages: functions whose name begins with prefix, and all functions they call, may
+// have at most max of the router's CPU time there. Opening, closing and joining do not count.
 type absence struct {
 	prefix string
 	max    float64
@@ -50,10 +49,10 @@ var absences = []absence{
 	{"runtime.deferproc", 0.001, "a defer that the compiler could not place on the stack frame"},
 }
 
-// loopFrame is what the stacks of a loop's work have in common.
+// loopFrame is in all stacks of a loop's work.
 const loopFrame = "banyan/engine.(*loop)."
 
-// coldFrames are what a loop does once per connection or subscription, not per message.
+// coldFrames are functions that a loop calls per connection or subscription, not per message.
 var coldFrames = []string{
 	"banyan/engine.(*listener).accept",
 	"banyan/engine.(*conn).httpHead",

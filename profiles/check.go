@@ -12,13 +12,13 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// A Baseline is what a scenario's functions themselves took when its budget was last agreed on, as shares of all CPU time.
+// A Baseline holds the shares of CPU time that a scenario's functions themselves took when its budget was last agreed on.
 type Baseline struct {
 	Samples   int64                         `json:"samples"`
 	Functions map[string]map[string]float64 `json:"functions"` // by category; those with a thousandth or more
 }
 
-// baselineMin is the share from which on a function is kept in a baseline. What is not there counts as nothing.
+// baselineMin is the least share of a function that a baseline keeps. A function that is not in it counts as 0.
 const baselineMin = 0.001
 
 //go:embed baseline.json
@@ -62,7 +62,7 @@ func (e *TooFewSamplesError) Error() string {
 	return fmt.Sprintf("too few samples: %d, a verdict needs %d; record for longer", e.Samples, SamplesMin)
 }
 
-// A Verdict is what Check found.
+// A Verdict is the result of Check.
 type Verdict struct {
 	Scenario string
 	Shares   *Shares
@@ -77,7 +77,7 @@ type Breach struct {
 	Grew       []Growth // most first, at most five
 }
 
-// A Growth is a function that takes more than in the baseline, both as shares of all CPU time. In a breach of an absence it is who called,
+// A Growth is a function that takes more than in the baseline, both as shares of all CPU time. In a breach of an absence it is the caller,
 // and Was is 0.
 type Growth struct {
 	Function   string

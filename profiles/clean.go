@@ -7,11 +7,10 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Clean takes out of a profile what tells about the machine it was recorded on, and what only that very binary could use: the path and
-// identity of the binary, addresses, mappings of the kernel and of libraries, comments, times. Functions, files and lines stay: that is
-// what a reader, pprof's web page and the compiler need.
+// Clean removes from a profile everything about the machine and the binary it was recorded with: path and identity of the binary, addresses, mappings
+// of the kernel and of libraries, comments, times. Functions, files and lines stay, which readers, pprof's web page and the compiler need.
 func Clean(p *profile.Profile) error {
-	// Locations that differ in the address only become one, which is most of the size.
+	// Merge locations that differ only in the address. They are most of the size.
 	if err := p.Aggregate(true, true, true, true, false, false); err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ type Shares struct {
 	flat     [categories]map[string]int64 // ns by function that was running
 	cpuIndex int                          // of the CPU time in a sample's values
 
-	// OthersTop are the functions with the most time in Other, at most ten, for whoever tends the rules.
+	// OthersTop are the functions with the most time in Other, at most ten: candidates for a rule.
 	OthersTop []FunctionTime
 }
 
@@ -278,7 +278,7 @@ func judge(s *profile.Sample) (function string, c Category) {
 	return function, Other
 }
 
-// ofRuntime reports whether a function works for whoever called it: the runtime and the packages below it.
+// ofRuntime reports whether a function works for its caller: those of the runtime and of the packages below it.
 func ofRuntime(function string) bool {
 	for _, prefix := range []string{"runtime.", "internal/", "sync.", "sync/atomic.", "errors."} {
 		if strings.HasPrefix(function, prefix) {

@@ -15,7 +15,7 @@ import (
 const closeTimeout = 2 * time.Second
 
 // A Session is a joined Conn with requests and handlers. Any goroutine may use it. It receives on a goroutine of its own, so the
-// Conn's Receive is taken.
+// Conn's Receive must not be called.
 type Session struct {
 	*Conn
 
@@ -56,7 +56,7 @@ func Dial(ctx context.Context, url string, o Options) (*Session, error) {
 	return s, nil
 }
 
-// HelloDetails are the details with which Join says HELLO: all four roles and every feature the client has.
+// HelloDetails are the details of Join's HELLO: all four roles and every feature of the client.
 func HelloDetails(agent string) map[string]any {
 	if agent == "" {
 		agent = "Banyan client"

@@ -48,7 +48,7 @@ func (c *Conn) openWebSocket(a *address, o *Options) error {
 		return fmt.Errorf("WebSocket handshake: %w", err)
 	}
 	if br != nil {
-		// Frames that came on the heels of the handshake.
+		// Frames that came right behind the handshake.
 		b, err := br.Peek(br.Buffered())
 		c.in = append(make([]byte, 0, max(readBufferFirst, len(b))), b...)
 		c.tail = len(c.in)
@@ -103,7 +103,7 @@ func (c *Conn) appendWebSocket(first byte, a, b []byte) {
 		out = append(out, 0x80|127)
 		out = binary.BigEndian.AppendUint64(out, uint64(n))
 	}
-	// A mask protects proxies against scripts in browsers; a load generator needs a cheap one, not an unpredictable one (xorshift).
+	// Masks protect proxies against scripts in browsers. A load generator may use a cheap, predictable one (xorshift).
 	c.mask ^= c.mask << 13
 	c.mask ^= c.mask >> 7
 	c.mask ^= c.mask << 17

@@ -9,13 +9,13 @@ import (
 	"banyan/codec"
 )
 
-// A state is how far a connection has come.
+// A state is the phase of a connection.
 type state uint8
 
 const (
 	stateOpening state = iota // the handshake is not complete
 	stateOpen
-	stateGone // to be closed once everything is written
+	stateGone // close it once everything is written
 )
 
 // A conn is one connection. Owned by Run.

@@ -1,9 +1,9 @@
-// Package floor is a yardstick, not a router: the least work with which the bytes of a load can be moved at all. One thread, one epoll,
-// canned handshakes, no checks, no routing, no limits worth the name. What a router costs beyond it is the price of being a router.
+// Package floor is a yardstick, not a router: it moves the bytes of a load with the least possible work. It has one thread, one epoll, fixed
+// handshakes, no checks, no routing and hardly any limits. The cost of a router above the floor's is the price of routing.
 //
 // It knows one topic and one procedure: every PUBLISH goes to every connection that has subscribed, every CALL to the callees in turn, whatever
 // the URIs, the realm and the options say. All connections of a run have to speak the same serializer and transport: payloads are copied,
-// never transcoded. PUBLISHED is never sent. So it plays the scenarios fanout, rpc, progressive, idle and storm, and those only.
+// never transcoded. PUBLISHED is never sent. It plays only the scenarios fanout, rpc, progressive, idle and storm.
 //
 // The flow, per readable connection:
 //
@@ -11,7 +11,7 @@
 //  2. every whole frame in it: the EVENTs of a publisher into one buffer, INVOCATION and RESULT into the buffer of their receiver
 //  3. one write per subscriber, and one per other connection that got something
 //
-// It writes after each read, where a router may gather what a whole poll brought: with many publishers a router can be far below the floor.
+// It writes after each read. A router may gather the events of a whole poll in one write, so with many publishers it can be far below the floor.
 package floor
 
 import (
@@ -42,14 +42,14 @@ type Server struct {
 	wake            int // an eventfd: Stop was called
 
 	// Owned by Run.
-	bytes       []byte  // what is read
+	bytes       []byte  // the last read
 	conns       []*conn // by descriptor
 	spare       []*conn // closed ones, used again
 	subscribers []*conn
 	callees     []*conn
-	turn        int     // of the callees
+	nextCallee  int     // CALLs go to the callees in turn
 	dirty       []*conn // have something to write; empty between reads
-	events      []byte  // what the publisher being read has published
+	events      []byte  // the EVENTs of the publisher being read
 	sessions    uint64
 	publication uint64
 	invocation  uint64
@@ -200,7 +200,7 @@ func (s *Server) accept() {
 	}
 }
 
-// hangUp forgets c. Its descriptor leaves the epoll with it.
+// hangUp closes c and forgets it. Closing takes its descriptor out of the epoll.
 func (s *Server) hangUp(c *conn) {
 	unix.Close(c.fd)
 	s.conns[c.fd] = nil
@@ -226,7 +226,7 @@ func without(list []*conn, c *conn, member bool) []*conn {
 	return list
 }
 
-// readable reads once, handles what came and writes what that made.
+// readable reads once, handles the frames and writes the answers.
 func (s *Server) readable(c *conn) {
 	n, errno := rawIO(unix.SYS_READ, c.fd, s.bytes)
 	if errno == unix.EAGAIN || errno == unix.EINTR {
@@ -260,7 +260,7 @@ func (s *Server) readable(c *conn) {
 	}
 }
 
-// send writes b to c, behind what waits already.
+// send writes b to c, behind the bytes that wait already.
 func (s *Server) send(c *conn, b []byte) {
 	if len(c.out) > 0 || c.blocked {
 		c.out = append(c.out, b...)
@@ -268,7 +268,7 @@ func (s *Server) send(c *conn, b []byte) {
 	}
 	n, errno := rawIO(unix.SYS_WRITE, c.fd, b)
 	if errno != 0 && errno != unix.EAGAIN {
-		return // its end comes as an event
+		return // epoll reports the end
 	}
 	if n < len(b) {
 		c.out = append(c.out, b[n:]...)
@@ -276,7 +276,7 @@ func (s *Server) send(c *conn, b []byte) {
 	}
 }
 
-// write writes what waits.
+// write writes the bytes that wait.
 func (s *Server) write(c *conn) {
 	if c.blocked {
 		return
@@ -316,7 +316,7 @@ func (s *Server) mark(c *conn) {
 	}
 }
 
-// rawIO reads or writes once, without telling the scheduler: the sockets do not block, and that is what makes a floor bare.
+// rawIO reads or writes once, without telling the scheduler. The sockets do not block.
 func rawIO(trap uintptr, fd int, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 	if errno != 0 {

@@ -6,15 +6,15 @@ import (
 	"banyan/codec"
 )
 
-// An input walks over the elements of one message that is taken to be well formed and, in JSON, without spaces: what the clients of this
-// module send.
+// An input walks over the elements of one message. It assumes that the message is well formed and, in JSON, has no spaces, as the clients of this
+// module send it.
 type input struct {
 	s codec.Serializer
 	b []byte
 	i int
 }
 
-// rest is everything behind what was walked over: in JSON with its comma and the closing bracket.
+// rest returns the elements not walked over yet: in JSON with the comma before them and the closing bracket.
 func (in *input) rest() []byte { return in.b[in.i:] }
 
 // list walks over the head of the message and returns it.

@@ -8,7 +8,7 @@ import (
 	"banyan/codec"
 )
 
-// The only ids there are; publication and session ids begin at idFirst, so that they are as long as a router's.
+// The fixed ids. Publication and session ids begin at idFirst, so that they are as long as a router's.
 const (
 	subscriptionID = 1
 	registrationID = 1
@@ -55,8 +55,8 @@ func (s *Server) message(c *conn, b []byte) {
 		if len(s.callees) == 0 {
 			return
 		}
-		to := s.callees[s.turn%len(s.callees)]
-		s.turn++
+		to := s.callees[s.nextCallee%len(s.callees)]
+		s.nextCallee++
 		s.invocation++
 		s.calls[s.invocation%callsMax] = call{c, c.session, request}
 		var p [32]byte
@@ -75,7 +75,7 @@ func (s *Server) message(c *conn, b []byte) {
 		c.session = s.sessions
 		w := welcome[in.s]
 		c.out = append(c.appendFrame(c.out, len(w)), w...)
-		// Over the id that stands there, which is as long.
+		// Overwrite the id that stands there: it is as long.
 		appendUint(c.out[:len(c.out)-len(w)+welcomeAt[in.s]], in.s, idFirst+s.sessions)
 		s.mark(c)
 	case codec.Goodbye:

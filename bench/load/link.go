@@ -35,7 +35,7 @@ type link interface {
 
 var errUndecodable = errors.New("undecodable messages")
 
-// connect opens a transport, each from another address when the router is on loopback: ports of one address would run out.
+// connect opens a transport. On loopback each connection comes from another address, because the ports of one address would run out.
 func (r *run) connect(ctx context.Context, s codec.Serializer) (link, error) {
 	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS}
 	if r.spread {
@@ -86,7 +86,8 @@ func (w *wamp) Next() (*codec.Message, error) {
 	return &w.msg, nil
 }
 
-// next is l.Next for the loops that read under load: it counts what cannot be decoded, and the end of the connection of who; false at the end.
+// next is l.Next for the loops that read under load. It counts undecodable messages, and the end of the connection as one that who lost. It returns
+// false at the end.
 func (r *run) next(l link, who string) (*codec.Message, bool) {
 	for {
 		m, err := l.Next()
@@ -102,7 +103,7 @@ func (r *run) next(l link, who string) (*codec.Message, bool) {
 	}
 }
 
-// request sends one request on a link nobody else receives from and returns the id in its answer.
+// request sends one request and returns the id in its answer. Nobody else may receive from the link.
 func request(l link, m *codec.Message, want codec.Type) (uint64, error) {
 	m.Format = l.Serializer()
 	if err := l.Send(m); err != nil {

@@ -3,13 +3,14 @@
 //	Fanout, Topics, Patterns   publications, to one topic or many, by pattern, in one serializer or three
 //	RPC                        calls, shared registrations, progressive results
 //	Idle, Storm                sessions that stay, sessions that come and go
-//	Churn, Slow                what subscribing all the time, and not reading, do to the others
-//	Soak                       all of it for hours
-//	Against                    any of them in turn with the floor, the least program that moves the same bytes
+//	Churn, Slow                effect of clients that subscribe all the time, or do not read, on the others
+//	Hostile                    effect of hostile clients on the others
+//	Soak                       publications, calls and sessions at once, for hours
+//	Against                    any of them on router and floor in turn; the floor is the least program that moves the same bytes
 //
-// Closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. Open loop sends at a
-// fixed rate whatever the router does and measures from the intended time of sending, so that a stall is counted against everything
-// that had to wait for it: it finds the latency.
+// A closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. An open loop sends at a fixed
+// rate, whatever the router does, and measures from the intended time of sending: it finds the latency, and a stall counts against every message
+// that had to wait for it. Scenarios work on links (link.go), so that a router with another protocol gets the same loads.
 package load
 
 import (

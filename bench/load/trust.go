@@ -8,7 +8,7 @@ import (
 	"banyan/bench/judge"
 )
 
-// A Trust says whether the figures mean something, which is another question than whether every message arrived.
+// A Trust says whether the figures mean something. Whether every message arrived is another question.
 type Trust struct {
 	Judged bool `json:"judged"` // false: too short to tell, see trustSecondsMin
 	OK     bool `json:"ok"`     // nothing was found against the figures
@@ -21,7 +21,7 @@ type Trust struct {
 	StolenCPU   float64 `json:"stolen_cpu_share"`
 }
 
-// What a run may show and still be trusted.
+// Limits of a run that is trusted.
 const (
 	trustSecondsMin = 2.0  // a shorter run is not judged
 	halvesApartMax  = 0.10 // of throughput and CPU per message between the halves
@@ -48,7 +48,7 @@ func (m *readings) trust(r *Report, closed bool) Trust {
 	if r.Router != nil {
 		router = r.Router.CPUShare
 	}
-	// Without the router's process nobody can tell it from other load, unless it runs elsewhere.
+	// Without the router's process its CPU time cannot be told from other programs', unless it runs elsewhere.
 	if r.Router != nil || m.elsewhere {
 		other, who := m.others(r.Seconds)
 		t.OtherCPU = max(other, 0)
@@ -75,7 +75,7 @@ func (m *readings) trust(r *Report, closed bool) Trust {
 	return t
 }
 
-// Disturbed reports whether something other than busy clients was found: what counts when only CPU per message is compared.
+// Disturbed reports whether something other than busy clients disturbed the run. Busy clients do not distort CPU per message.
 func (t *Trust) Disturbed() bool {
 	return t.HalvesApart > halvesApartMax || t.OtherCPU > otherCPUMax || t.StolenCPU > stolenCPUMax
 }
@@ -103,7 +103,7 @@ func (m *readings) halvesApart() float64 {
 	return judge.Round3(apart)
 }
 
-// seriesApart compares the halves of the series, for runs whose end was not known when they began.
+// seriesApart compares the halves of the series, for runs whose end was not known at the beginning.
 func (m *readings) seriesApart() float64 {
 	n := len(m.series) / 2
 	sum := func(s []Second) (v float64) {

@@ -15,12 +15,12 @@ const (
 	reasonsMax    = 6
 )
 
-// Sides are what Against runs in turn.
+// sides are run in turn by Against.
 var sides = [2]string{"floor", "router"}
 
 // Against runs a scenario on floor and router in turn, F R F R …, for a number of rounds (0 is 3), and returns the router's report of the median
-// round with the comparison in Floor. run gets "floor" or "router" and has to use a fresh process each time; told is called after each run, and may
-// be nil. The report's Trust is that of the comparison: busy clients do not distort it, disturbances and rounds that disagree do.
+// round with the comparison in Floor. run gets "floor" or "router" and should use a fresh process each time. told is called after each run and may
+// be nil. The report's Trust is that of the comparison: disturbances and rounds that disagree count against it, busy clients do not.
 func Against(ctx context.Context, rounds int, run func(ctx context.Context, side string) (*Report, error), told func(round int, side string, r *Report)) (*Report, error) {
 	if rounds == 0 {
 		rounds = roundsDefault
@@ -74,7 +74,7 @@ func Against(ctx context.Context, rounds int, run func(ctx context.Context, side
 	return &out, nil
 }
 
-// take adds what disturbed one run.
+// take adds the disturbances of one run.
 func (t *Trust) take(where string, run *Trust) {
 	t.Judged = t.Judged && run.Judged
 	t.HalvesApart = max(t.HalvesApart, run.HalvesApart)
@@ -95,7 +95,7 @@ func (t *Trust) take(where string, run *Trust) {
 	}
 }
 
-// compare puts two reports side by side: by memory per session when that is what the scenario measures, else by CPU per message.
+// compare puts two reports side by side: idle runs by memory per session, others by CPU per message.
 func compare(router, floor *Report) (Round, string, error) {
 	r := Round{
 		RouterPerSecond: router.PerSecond, FloorPerSecond: floor.PerSecond,

@@ -19,7 +19,7 @@ type curve struct {
 // curveStep is the distance of two points of a curve in nines.
 const curveStep = 0.05
 
-// newCurve reads the percentiles up to the last one that a single message decides.
+// newCurve reads the percentiles up to that of a single message.
 func newCurve(h *hdrhistogram.Histogram) curve {
 	var c curve
 	if h == nil || h.TotalCount() == 0 {
@@ -42,7 +42,7 @@ func histogram(r *load.Report) (*hdrhistogram.Histogram, error) {
 	if r.Latency.HDR == "" {
 		return nil, nil
 	}
-	// The library encodes to base64 and decodes from it, the bytes in between are not its interface.
+	// The library encodes to base64 and decodes from base64: the bytes between are not its interface.
 	h, err := hdrhistogram.Decode([]byte(r.Latency.HDR))
 	if err != nil {
 		if _, bad := base64.StdEncoding.DecodeString(r.Latency.HDR); bad != nil {

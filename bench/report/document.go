@@ -1,4 +1,4 @@
-// Package report writes what benchmarks found: one HTML file that opens offline, JSON, and HDR percentiles.
+// Package report writes the results of benchmarks: one HTML file that opens offline, JSON, and HDR percentiles.
 package report
 
 import (
@@ -35,7 +35,7 @@ type Peer struct {
 	Version string   `json:"version,omitempty"`
 	Command string   `json:"command,omitempty"`
 	Config  string   `json:"config,omitempty"`
-	Notes   []string `json:"notes,omitempty"`   // what is not as for the others
+	Notes   []string `json:"notes,omitempty"`   // differences from the other peers
 	Skipped string   `json:"skipped,omitempty"` // why it did not take part
 }
 

@@ -8,7 +8,7 @@ import (
 	"banyan/bench/load"
 )
 
-// Key names what was run, so that runs of one key may be compared: scenario, sizes, serializer, transport.
+// Key names a load by scenario, sizes, serializer and transport: runs with the same key may be compared.
 func Key(r *load.Report) string {
 	p := &r.Plan
 	var b strings.Builder

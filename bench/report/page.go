@@ -15,7 +15,7 @@ import (
 	"banyan/bench/load"
 )
 
-// The page is one file: script and style are in it, so that it opens anywhere and at any time. SHA-256 of what is not ours:
+// The page is one file with its script and style, so that it opens anywhere and at any time. SHA-256 of the files that are not ours:
 //
 //	19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f  uplot/uPlot.iife.min.js
 //	df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04  uplot/uPlot.min.css
@@ -42,7 +42,7 @@ func (d *Document) HTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer // a page is whole or not at all
+	var b bytes.Buffer // an error must not leave half a page
 	if err := page.Execute(&b, v); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (d *Document) HTML(w io.Writer) error {
 	return err
 }
 
-// A view is what the page shows.
+// A view is the content of the page.
 type view struct {
 	Doc         *Document
 	Title       string
@@ -104,7 +104,7 @@ type bar struct {
 
 type pair struct{ Name, Value string }
 
-// A plot is what the script draws.
+// A plot is drawn by the script.
 type plot struct {
 	ID     string   `json:"id"`
 	Kind   string   `json:"kind"` // "percentiles" or "seconds"
@@ -319,7 +319,7 @@ func summarize(peer string, reports []*load.Report, floor float64) peerView {
 	return s
 }
 
-// warnings tells what spoils the figures of a peer.
+// warnings lists the doubts and failures of a peer's runs.
 func warnings(peer string, reports []*load.Report) []string {
 	var out []string
 	for i, r := range reports {

@@ -9,7 +9,7 @@ import (
 	"banyan/bench/judge"
 )
 
-// A Target is one line of a table of targets: a figure of some work, and what is asked of it.
+// A Target is one line of a table of targets: a figure of some work, and its limit.
 type Target struct {
 	Work   string `json:"work"`
 	Figure string `json:"figure"`
@@ -25,14 +25,14 @@ type Target struct {
 	Why string `json:"why,omitempty"`
 	// Doubts say why the figure may not be trusted.
 	Doubts []string `json:"doubts,omitempty"`
-	// Notes say what was not as for the others.
+	// Notes are differences from the other rows.
 	Notes []string `json:"notes,omitempty"`
 }
 
 // has says whether there are figures.
 func (t *Target) has() bool { return t.Verdict == judge.Met || t.Verdict == judge.Missed }
 
-// remarks are what there is to say besides the verdict.
+// remarks are the sentences beside the verdict.
 func (t *Target) remarks() []string {
 	var all []string
 	if t.Why != "" {
@@ -114,7 +114,7 @@ type targetView struct {
 	Percent             float64 // of the width of a bar, whose mark stands at usedMark
 }
 
-// usedMark is where a bar has its mark, in percent of its width: there all that is allowed is used.
+// usedMark is the place of a bar's mark, in percent of its width: it stands for the limit.
 const usedMark = 80
 
 func newTargetView(t *Target) targetView {

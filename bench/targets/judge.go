@@ -26,7 +26,7 @@ type side struct {
 	note  string
 }
 
-// judge turns the runs of a row into verdicts on its checks, those on peers that nobody asked for left out.
+// judge turns the runs of a row into verdicts on its checks. It leaves out checks on peers that take no part.
 func (r *row) judge(sides []*side) []report.Target {
 	var all []report.Target
 	for i := range r.checks {
@@ -97,7 +97,7 @@ func (c *check) judge(t *report.Target, own, other *side) {
 			t.Disturbed++
 		}
 	}
-	// While most rounds are undisturbed the median lies between two of them, whatever the others show.
+	// While most rounds are undisturbed, the median lies between two undisturbed rounds.
 	if 2*t.Disturbed >= t.Rounds {
 		t.Doubts = slices.Concat(doubts...)
 		if len(t.Doubts) > doubtsMax {
@@ -111,7 +111,7 @@ func (c *check) judge(t *report.Target, own, other *side) {
 	}
 }
 
-// compareFloor says beside a missed multiple of a peer what the floor reaches, which routes nothing.
+// compareFloor adds the multiple that the floor reaches to a missed multiple of a peer.
 func (c *check) compareFloor(t *report.Target, floor, peer *side) {
 	if t.Verdict != judge.Missed || !c.limit.AtLeast || floor == nil || floor.out != nil {
 		return
@@ -121,7 +121,7 @@ func (c *check) compareFloor(t *report.Target, floor, peer *side) {
 	}
 }
 
-// values are the figure in the rounds that tell it, with what disturbed each; why says what the last one that does not lacks.
+// values returns the figure in the rounds that tell it, and the disturbances of each. why says what is missing in a round that does not tell it.
 func (c *check) values(own, other *side) (values judge.Sample, doubts [][]string, why string) {
 	for i, a := range own.runs {
 		var v float64
@@ -168,7 +168,7 @@ func (s *side) failures() (n int64) {
 	return n
 }
 
-// disturbed says what disturbed a round: busy clients do not, where costs are compared.
+// disturbed lists the disturbances of a round. Busy clients are none: costs are compared.
 func (s *side) disturbed(round int) (all []string) {
 	r := s.runs[round]
 	if !r.Trust.Judged || !r.Trust.Disturbed() {

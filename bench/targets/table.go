@@ -20,8 +20,8 @@ type row struct {
 	skip       string // why it cannot be measured
 }
 
-// A check is one figure of a row. with says what it is a multiple of: the floor's, or that of the base named so, in the same round; with a
-// peer's name it is the other way round, the peer's figure as a multiple of ours; empty, ours alone.
+// A check is one figure of a row. If with is empty, the figure is ours alone. If it names the floor or the row's base, the figure is ours as a multiple
+// of its figure in the same round. If it names a peer, the figure is the peer's as a multiple of ours.
 type check struct {
 	figure string
 	of     func(*load.Report) float64 // NaN when the report does not tell
@@ -33,7 +33,7 @@ func atMost(v float64) judge.Limit { return judge.Limit{Value: v} }
 
 func atLeast(v float64) judge.Limit { return judge.Limit{Value: v, AtLeast: true} }
 
-// ours is the name of the router whose targets these are, among peers'.
+// ours is the name of our router in package peers.
 const ours = "banyan"
 
 func cpu(r *load.Report) float64 {
@@ -43,12 +43,12 @@ func cpu(r *load.Report) float64 {
 	return r.Router.CPUPerMessage
 }
 
-// cost asks that ours costs at most limit times what with costs.
+// cost asks that our router costs at most limit times as much as with.
 func cost(with string, limit float64) check {
 	return check{"cost / " + with, cpu, with, atMost(limit)}
 }
 
-// dearer asks that a peer costs at least limit times what ours costs.
+// dearer asks that a peer costs at least limit times as much as our router.
 func dearer(peer string, limit float64) check {
 	return check{peer + "'s cost / ours", cpu, peer, atLeast(limit)}
 }
@@ -221,7 +221,7 @@ func idleRow(n int, skip string) row {
 	}
 }
 
-// mostIdle is as many of them as the file limit allows.
+// mostIdle is as many idle sessions as the file limit allows.
 func mostIdle(idleMax int) row {
 	if idleMax > idleSessions {
 		return idleRow(min(idleMax, idleSessionsMax), "")

@@ -1,9 +1,9 @@
-// Package targets measures the router against what the project asks of it: works, figures, limits.
+// Package targets measures the router against the project's speed targets.
 //
-//  1. A row of the table is one work, played by our router and by whatever its figures are multiples of: the floor, a simpler work of ours, other
-//     routers if asked for.
+//  1. A row of the table is one work. Our router plays it, and so do the sides that its figures are compared with: the floor, a simpler work of ours,
+//     other routers if asked for.
 //  2. They play in turn, A B C, C B A, …, a fresh process each time, so that a drift of the machine hits all alike.
-//  3. A figure is the median over the rounds. Lost messages of ours fail it; a router that cannot be had leaves it unmeasured.
+//  3. A figure is the median over the rounds. Lost messages of our router fail it. If another router cannot be prepared, its figures stay unmeasured.
 package targets
 
 import (
@@ -39,7 +39,7 @@ type Step struct {
 
 const roundsMax = 100
 
-// A stage is where plans are played.
+// A stage plays plans.
 type stage interface {
 	prepare(ctx context.Context, peer string) error
 	describe(peer string) report.Peer
@@ -48,7 +48,7 @@ type stage interface {
 	once(ctx context.Context, plan *peers.Plan, peer string) (*load.Report, error)
 }
 
-// Run measures. The document holds what was found, also when the error says that it was interrupted.
+// Run measures. If it is interrupted, it returns an error and a document with the results so far.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 			return nil, load.Usage("peer %q: no target is about it; banyan bench compare measures it", p)
 		}
 	}
-	t := &measuring{Options: o, stage: on, doc: report.New(""), absent: map[string]error{}}
+	t := &measurement{Options: o, stage: on, doc: report.New(""), absent: map[string]error{}}
 	for i := range all {
 		if strings.Contains(all[i].Name, o.Only) && t.sides(&all[i]) != nil {
 			t.rows = append(t.rows, &all[i])
@@ -87,7 +87,7 @@ func (o *Options) run(ctx context.Context, on stage) (*report.Document, error) {
 	return t.doc, t.run(ctx)
 }
 
-// peersHint is for works that are only measured against peers.
+// peersHint names the cause when Only selects works that are only measured against peers.
 func peersHint(all []row, only string) string {
 	for i := range all {
 		if strings.Contains(all[i].Name, only) {
@@ -104,8 +104,8 @@ func named(all []row, peer string) bool {
 	})
 }
 
-// A measuring is a table under way.
-type measuring struct {
+// A measurement is a table under way.
+type measurement struct {
 	*Options
 	stage
 	rows   []*row
@@ -113,8 +113,8 @@ type measuring struct {
 	absent map[string]error // peers that cannot take part, and why
 }
 
-// sides are who plays a row: ours first, then what its checks compare with. Nil when no check can be made.
-func (m *measuring) sides(r *row) []*side {
+// sides are the sides that play a row: ours first, then those that its checks compare with. Nil when no check can be made.
+func (m *measurement) sides(r *row) []*side {
 	all := []*side{{name: ours, peer: ours, plan: &r.Plan}}
 	made := false
 	for _, c := range r.checks {
@@ -139,7 +139,7 @@ func (m *measuring) sides(r *row) []*side {
 	return all
 }
 
-func (m *measuring) run(ctx context.Context) error {
+func (m *measurement) run(ctx context.Context) error {
 	var ready []string
 	defer func() {
 		for _, p := range ready {
@@ -170,8 +170,8 @@ func (m *measuring) run(ctx context.Context) error {
 	return nil
 }
 
-// players lists who takes part in some row.
-func (m *measuring) players() (all []string) {
+// players lists the peers that play some row.
+func (m *measurement) players() (all []string) {
 	for _, r := range m.rows {
 		for _, s := range m.sides(r) {
 			if !slices.Contains(all, s.peer) {
@@ -182,8 +182,8 @@ func (m *measuring) players() (all []string) {
 	return all
 }
 
-// measure plays the rounds of a row. What keeps a side from playing is kept in it; the error is the end of ctx.
-func (m *measuring) measure(ctx context.Context, number int, r *row, sides []*side) (err error) {
+// measure plays the rounds of a row. A side that cannot play keeps the reason. measure returns an error only when ctx ends.
+func (m *measurement) measure(ctx context.Context, number int, r *row, sides []*side) (err error) {
 	if r.skip != "" {
 		return nil
 	}

@@ -115,7 +115,7 @@ func (l *loadFlags) plan(cmd *cobra.Command) (load.Options, error) {
 // A scenario runs one load.
 type scenario func(ctx context.Context, o load.Options) (*load.Report, error)
 
-// of makes the work of a command from its plan, the load in it, and what runs it.
+// of makes the RunE of a command from its plan, the options in the plan, and the function that runs it.
 func of[P any](l *loadFlags, plan *P, o *load.Options, run func(context.Context, P) (*load.Report, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		return l.run(cmd, func(ctx context.Context, completed load.Options) (*load.Report, error) {

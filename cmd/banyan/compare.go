@@ -38,7 +38,7 @@ func (s *setupFlags) flags(cmd *cobra.Command, duration time.Duration) {
 	f.BoolVar(&s.quiet, "quiet", false, "no line about each step")
 }
 
-// complete finds what the flags leave open. The caller calls done when all has run.
+// complete fills in settings that no flag names. The caller calls done after the last run.
 func (s *setupFlags) complete() (done func() error, err error) {
 	if s.Duration <= 0 || s.Warmup < 0 {
 		return nil, usagef("--duration must be more than 0, --warmup at least 0")
@@ -66,7 +66,7 @@ func (s *setupFlags) complete() (done func() error, err error) {
 	return s.completeOwn()
 }
 
-// completeOwn finds what it takes to run this program itself as router and floor. The caller calls done when all has run.
+// completeOwn fills in the settings to run this program itself as router and floor. The caller calls done after the last run.
 func (s *setupFlags) completeOwn() (done func() error, err error) {
 	if s.Program, err = os.Executable(); err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func runCompare(cmd *cobra.Command, o compare.Options, out outFolder) error {
 	return err
 }
 
-// verified is an error when messages of the reference were lost: those of the others are a result.
+// verified returns an error when messages of the reference were lost. Losses of the others are a result.
 func verified(d *report.Document, reference string) error {
 	for _, r := range d.Runs {
 		if r.Peer == reference && !r.Report.Verified.OK {
@@ -174,7 +174,7 @@ func checkout() string {
 	}
 }
 
-// printComparison writes the tables, the verdicts and who did not take part.
+// printComparison writes the tables, the verdicts and the peers that did not take part.
 func printComparison(w io.Writer, d *report.Document) {
 	for _, t := range d.Tables {
 		fmt.Fprintf(w, "plan %s   %s\n", t.Plan, t.About)

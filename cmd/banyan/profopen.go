@@ -49,7 +49,7 @@ func newProfOpen() *cobra.Command {
 
 // serveProfile serves pprof's pages for p on l until ctx ends.
 func serveProfile(ctx context.Context, l net.Listener, p *profile.Profile, name string) error {
-	// pprof keeps settings and fetched profiles in the home folder. There is nothing to keep here: both go to a folder that goes, too.
+	// pprof keeps settings and fetched profiles in the home folder. Nothing is worth keeping here: both go to a folder that is deleted.
 	folder, err := os.MkdirTemp("", "banyan-prof-")
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func servePages(ctx context.Context, l net.Listener, pages map[string]http.Handl
 	return nil
 }
 
-// loopbackOnly refuses requests for a name that only resolves to this machine, so that no page of somebody else's can read the profile.
+// loopbackOnly refuses requests whose Host is a name that merely resolves to this machine, so that no foreign web page can read the profile.
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -121,7 +121,7 @@ func loopbackHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// loadedProfile hands pprof the profile that was read already.
+// loadedProfile gives pprof the profile that has been read already.
 type loadedProfile struct{ p *profile.Profile }
 
 func (l loadedProfile) Fetch(string, time.Duration, time.Duration) (*profile.Profile, string, error) {
@@ -133,7 +133,7 @@ type symbolized struct{}
 
 func (symbolized) Symbolize(string, driver.MappingSources, *profile.Profile) error { return nil }
 
-// pprofFlags are the values that differ from pprof's defaults; "" is the argument. It is driver.FlagSet, without a command line behind it.
+// pprofFlags is a driver.FlagSet without a command line: values that differ from pprof's defaults, and under "" the argument.
 type pprofFlags map[string]any
 
 func (f pprofFlags) Bool(name string, def bool, _ string) *bool { return flagValue(f, name, def) }
@@ -155,7 +155,7 @@ func flagValue[T any](f pprofFlags, name string, def T) *T {
 	return &def
 }
 
-// quietPprof keeps the last complaint of pprof's, for the case that it fails. It is driver.UI, without anybody to talk to. Any goroutine.
+// quietPprof is a driver.UI without a terminal. It keeps pprof's last error message, in case pprof fails. Any goroutine.
 type quietPprof struct {
 	mu   sync.Mutex
 	last string

@@ -84,8 +84,8 @@ type recording struct {
 }
 
 const (
-	// recordRate is asked for, in samples per second of CPU time. A kernel looks at CPU timers once a tick, often 4 ms: asked for less it
-	// skips ticks, asked for more it gives one sample a tick, and the times in the profile are too small. Shares are right either way.
+	// recordRate is the requested number of samples per second of CPU time. A kernel checks CPU timers once per tick, often every 4 ms. With a
+	// higher rate it gives one sample per tick, and the times in the profile are too small. The shares are right either way.
 	recordRate   = 500
 	recordWarmup = time.Second
 	recordRuns   = 8 // of one scenario, to get enough samples

@@ -35,7 +35,7 @@ func (o outFolder) writeDocument(cmd *cobra.Command, d *report.Document) error {
 	return nil
 }
 
-// commandLine is what was typed, without the folder of the program.
+// commandLine is the command as typed, without the folder of the program.
 func commandLine() string {
 	return strings.Join(append([]string{"banyan"}, os.Args[1:]...), " ")
 }
