@@ -410,11 +410,11 @@ func TestDecodeDuplicates(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &m.Options
-	if !o.Bool(KeyDiscloseMe, false) || o.Bool(KeyReceiveProgress, true) || o.Timeout != 7 || o.Has(KeyProgress) || !o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.Raw(KeyRkey)) != `"b"` {
+	if !o.Bool(KeyDiscloseMe, false) || o.Bool(KeyReceiveProgress, true) || o.Timeout != 7 || o.Has(KeyProgress) || !o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.raw(KeyRkey)) != `"b"` {
 		t.Errorf("%+v", o)
 	}
-	m, err = decode(JSON, []byte(`[64,1,{"match":"prefix","match":null,"invoke":"last","invoke":null,"concurrency":3,"concurrency":null},"a"]`))
-	if err != nil || m.Options.Match != Exact || m.Options.Invoke != Single || m.Options.Concurrency != 0 {
+	m, err = decode(JSON, []byte(`[64,1,{"match":"prefix","match":null,"invoke":"last","invoke":null},"a"]`))
+	if err != nil || m.Options.Match != Exact || m.Options.Invoke != Single {
 		t.Errorf("%+v, %v", m.Options, err)
 	}
 	m, err = decode(JSON, []byte(`[49,1,{"mode":"kill","mode":null}]`))
@@ -449,11 +449,11 @@ func TestOptions(t *testing.T) {
 		}
 		o := &m.Options
 		got := fmt.Sprintln(o.Bool(KeyAcknowledge, false), o.Bool(KeyExcludeMe, true), o.Bool(KeyRetain, true), o.Has(KeyExclude), o.Has(KeyEligible),
-			o.IDs(nil, KeyExclude), o.IDs(nil, KeyEligible), o.Texts(nil, KeyEligibleAuthid), o.Text(KeyPptScheme), o.Text(KeyRkey), o.Raw(KeyRkey) == nil)
+			o.IDs(nil, KeyExclude), o.IDs(nil, KeyEligible), o.Texts(nil, KeyEligibleAuthid), o.Text(KeyPptScheme), o.Text(KeyRkey), o.raw(KeyRkey) == nil)
 		if want := "true false true true false [5 7] [] [a é] wamp  true\n"; got != want {
 			t.Errorf("%s: got %s, want %s", ser.name, got, want)
 		}
-		if v := mustValue(t, ser.s, o.Raw(KeyPptScheme)); v != "wamp" {
+		if v := mustValue(t, ser.s, o.raw(KeyPptScheme)); v != "wamp" {
 			t.Errorf("%s: Raw: %v", ser.name, v)
 		}
 	}
@@ -468,7 +468,7 @@ func TestOptions(t *testing.T) {
 		{list{64, 1, dict{"invoke": "roundrobin"}, "a"}, func(o *Options) bool { return o.Invoke == RoundRobin }},
 		{list{64, 1, dict{"invoke": "random"}, "a"}, func(o *Options) bool { return o.Invoke == Random }},
 		{list{64, 1, dict{"invoke": "first"}, "a"}, func(o *Options) bool { return o.Invoke == First }},
-		{list{64, 1, dict{"invoke": "last", "concurrency": 4.0}, "a"}, func(o *Options) bool { return o.Invoke == Last && o.Concurrency == 4 }},
+		{list{64, 1, dict{"invoke": "last", "concurrency": 4.0}, "a"}, func(o *Options) bool { return o.Invoke == Last && o.Has(KeyConcurrency) }},
 		{list{49, 1, dict{"mode": "skip"}}, func(o *Options) bool { return o.Mode == Skip }},
 		{list{49, 1, dict{"mode": "kill"}}, func(o *Options) bool { return o.Mode == Kill }},
 		{list{49, 1, dict{"mode": "killnowait"}}, func(o *Options) bool { return o.Mode == KillNoWait }},

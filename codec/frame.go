@@ -9,19 +9,28 @@ type Framing uint8
 const (
 	WebSocket         Framing = iota // one unmasked, unfragmented frame; text for JSON, binary otherwise
 	WebSocketBatch                   // the same around one batch entry: JSON + 0x1E, or 32-bit length + message
-	WebSocketBatchOld                // as WebSocketBatch, but JSON ends in 0x18 (PROTOCOL 13.2)
 	RawSocket                        // 4-octet prefix
-	numFramings
+	WebSocketBatchOld                // as WebSocketBatch, but JSON ends in 0x18; for JSON only (PROTOCOL 13.2)
 )
 
 // A Variant is a serializer and a framing: what a connection wants its bytes to look like. It indexes arrays of NumVariants.
 type Variant uint8
 
-// NumVariants is the number of Variants.
-const NumVariants = 3 * int(numFramings)
+// NumVariants is the number of Variants: three serializers in three framings, and JSON in WebSocketBatchOld.
+const NumVariants = 10
 
-// MakeVariant combines s and f.
-func MakeVariant(s Serializer, f Framing) Variant { return Variant(uint8(s-1) + 3*uint8(f)) }
+// MakeVariant combines s and f. WebSocketBatchOld is WebSocketBatch for other serializers than JSON, whose batches have no terminators.
+func MakeVariant(s Serializer, f Framing) Variant {
+	if f == WebSocketBatchOld && s != JSON {
+		f = WebSocketBatch
+	}
+	return Variant(uint8(s-1) + 3*uint8(f))
+}
+
+// VariantsOf returns all Variants of the serializer s. The result is shared and not to be changed.
+func VariantsOf(s Serializer) []Variant { return variantsOf[s] }
+
+var variantsOf = [...][]Variant{JSON: {0, 3, 6, 9}, MessagePack: {1, 4, 7}, CBOR: {2, 5, 8}}
 
 // Serializer returns v's serializer.
 func (v Variant) Serializer() Serializer { return Serializer(v%3) + 1 }

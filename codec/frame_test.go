@@ -9,12 +9,22 @@ import (
 func TestVariant(t *testing.T) {
 	seen := map[Variant]bool{}
 	for _, ser := range serializers {
-		for f := WebSocket; f < numFramings; f++ {
+		of := map[Variant]bool{}
+		for _, v := range VariantsOf(ser.s) {
+			if v.Serializer() != ser.s || int(v) >= NumVariants || seen[v] || MakeVariant(ser.s, v.Framing()) != v {
+				t.Errorf("%s: variant %d", ser.name, v)
+			}
+			seen[v], of[v] = true, true
+		}
+		for f := WebSocket; f <= WebSocketBatchOld; f++ {
 			v := MakeVariant(ser.s, f)
-			if v.Serializer() != ser.s || v.Framing() != f || int(v) >= NumVariants || seen[v] {
+			want := f
+			if f == WebSocketBatchOld && ser.s != JSON {
+				want = WebSocketBatch
+			}
+			if v.Serializer() != ser.s || v.Framing() != want || !of[v] {
 				t.Errorf("%s, %d: %d", ser.name, f, v)
 			}
-			seen[v] = true
 		}
 	}
 	if len(seen) != NumVariants {
@@ -249,7 +259,7 @@ func TestSplitBatch(t *testing.T) {
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte("[1]"), uint8(0), 5)
 	f.Add([]byte("\x82\x7e\x00\x7e"), uint8(4), 200)
-	f.Add([]byte("\x00\x00\x00\x05hello"), uint8(10), 1)
+	f.Add([]byte("\x00\x00\x00\x05hello"), uint8(8), 1)
 	f.Fuzz(func(t *testing.T, b []byte, variant uint8, estimate int) {
 		v := Variant(int(variant) % NumVariants)
 		if frame, rest, n, ok := CutFrame(v, b); ok && (len(frame) == 0 || n < 0 || n > len(frame) || len(frame)+len(rest) != len(b)) || !ok && rest != nil {

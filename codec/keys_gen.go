@@ -21,7 +21,7 @@ const (
 	KeyInvoke                           // REGISTER: Options.Invoke
 	KeyMode                             // CANCEL, INTERRUPT: Options.Mode
 	KeyTimeout                          // CALL, INVOCATION: Options.Timeout
-	KeyConcurrency                      // REGISTER: Options.Concurrency
+	KeyConcurrency                      // REGISTER
 	KeyTrustlevel                       // EVENT, INVOCATION
 	KeyExclude                          // PUBLISH: list of session ids
 	KeyEligible                         // PUBLISH: list of session ids

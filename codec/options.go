@@ -31,11 +31,10 @@ type Options struct {
 	truth  keySet // values of the booleans
 	format Serializer
 
-	Match       Match
-	Invoke      Invoke
-	Mode        CancelMode
-	Timeout     uint64 // ms
-	Concurrency uint64
+	Match   Match
+	Invoke  Invoke
+	Mode    CancelMode
+	Timeout uint64 // ms
 
 	entries int    // of all lists of ids and text, those of duplicate keys included
 	dict    []byte // the raw dictionary; aliases the message
@@ -56,8 +55,8 @@ func (o *Options) Bool(k Key, def bool) bool {
 	return o.truth&(1<<k) != 0
 }
 
-// Raw returns the encoded value of k, or nil.
-func (o *Options) Raw(k Key) []byte {
+// raw returns the encoded value of k, or nil.
+func (o *Options) raw(k Key) []byte {
 	var raw [1][]byte
 	o.find(raw[:], k)
 	return raw[0]
@@ -113,7 +112,7 @@ func (r *pairReader) next() bool {
 
 // Text returns the value of the string k, "" when it is absent.
 func (o *Options) Text(k Key) string {
-	raw := o.Raw(k)
+	raw := o.raw(k)
 	if raw == nil {
 		return ""
 	}
@@ -147,7 +146,7 @@ func (o *Options) Texts(dst []string, k Key) []string {
 
 // each calls f for every scalar in the value of k.
 func (o *Options) each(k Key, f func(x *lexer, t *token)) {
-	raw := o.Raw(k)
+	raw := o.raw(k)
 	x := lexer{s: o.format, b: raw}
 	for x.i < len(raw) {
 		var t token
@@ -221,8 +220,6 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 			ok = ok && u >= 1 && u <= MaxID
 		case k == KeyTimeout:
 			o.Timeout = u
-		case k == KeyConcurrency:
-			o.Concurrency = u
 		}
 	case wantText:
 		ok = t.isOption()
@@ -263,8 +260,6 @@ func (o *Options) reset(k Key) {
 		o.Mode = KillNoWait
 	case KeyTimeout:
 		o.Timeout = 0
-	case KeyConcurrency:
-		o.Concurrency = 0
 	}
 }
 

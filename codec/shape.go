@@ -4,13 +4,10 @@ import "strconv"
 
 // A shape is one row of the message table, as the slow paths need it; the decoders have it compiled in.
 type shape struct {
-	name       string
-	code       Type
-	payload    bool
-	fromClient bool
-	fromRouter bool
-	keys       keySet // known keys of the dictionary
-	elements   []element
+	name     string
+	code     Type
+	payload  bool
+	elements []element
 }
 
 // An element is one position after the type code.
@@ -38,18 +35,6 @@ func (t Type) String() string {
 		return sh.name
 	}
 	return "type " + strconv.Itoa(int(t))
-}
-
-// FromClient reports whether clients send messages of type t (PROTOCOL 1.2, "Dir").
-func (t Type) FromClient() bool {
-	sh := shapeOf(t)
-	return sh != nil && sh.fromClient
-}
-
-// FromRouter reports whether routers send messages of type t.
-func (t Type) FromRouter() bool {
-	sh := shapeOf(t)
-	return sh != nil && sh.fromRouter
 }
 
 // elementName names the element at position e (0 is the type code) for a violation.

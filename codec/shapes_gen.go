@@ -46,103 +46,103 @@ var shapeIndex = [...]uint8{
 
 var shapes = [...]shape{
 	{
-		name: "HELLO", code: Hello, payload: false, fromClient: true, fromRouter: false, keys: keysHello,
+		name: "HELLO", code: Hello, payload: false,
 		elements: []element{{"Realm", elementRealm}, {"Details", elementDict}},
 	},
 	{
-		name: "WELCOME", code: Welcome, payload: false, fromClient: false, fromRouter: true, keys: keysWelcome,
+		name: "WELCOME", code: Welcome, payload: false,
 		elements: []element{{"Session", elementRequest}, {"Details", elementDict}},
 	},
 	{
-		name: "ABORT", code: Abort, payload: true, fromClient: true, fromRouter: true, keys: 0,
+		name: "ABORT", code: Abort, payload: true,
 		elements: []element{{"Details", elementDict}, {"Reason", elementText}},
 	},
 	{
-		name: "CHALLENGE", code: Challenge, payload: false, fromClient: false, fromRouter: true, keys: 0,
+		name: "CHALLENGE", code: Challenge, payload: false,
 		elements: []element{{"AuthMethod", elementText}, {"Extra", elementDict}},
 	},
 	{
-		name: "AUTHENTICATE", code: Authenticate, payload: false, fromClient: true, fromRouter: false, keys: 0,
+		name: "AUTHENTICATE", code: Authenticate, payload: false,
 		elements: []element{{"Signature", elementText}, {"Extra", elementDict}},
 	},
 	{
-		name: "GOODBYE", code: Goodbye, payload: false, fromClient: true, fromRouter: true, keys: 0,
+		name: "GOODBYE", code: Goodbye, payload: false,
 		elements: []element{{"Details", elementDict}, {"Reason", elementText}},
 	},
 	{
-		name: "ERROR", code: Error, payload: true, fromClient: true, fromRouter: true, keys: keysError,
+		name: "ERROR", code: Error, payload: true,
 		elements: []element{{"REQUEST.Type", elementRequestType}, {"REQUEST.Request", elementRequest}, {"Details", elementDict}, {"Error", elementText}},
 	},
 	{
-		name: "PUBLISH", code: Publish, payload: true, fromClient: true, fromRouter: false, keys: keysPublish,
+		name: "PUBLISH", code: Publish, payload: true,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Topic", elementText}},
 	},
 	{
-		name: "PUBLISHED", code: Published, payload: false, fromClient: false, fromRouter: true, keys: 0,
+		name: "PUBLISHED", code: Published, payload: false,
 		elements: []element{{"PUBLISH.Request", elementRequest}, {"Publication", elementID}},
 	},
 	{
-		name: "SUBSCRIBE", code: Subscribe, payload: false, fromClient: true, fromRouter: false, keys: keysSubscribe,
+		name: "SUBSCRIBE", code: Subscribe, payload: false,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Topic", elementText}},
 	},
 	{
-		name: "SUBSCRIBED", code: Subscribed, payload: false, fromClient: false, fromRouter: true, keys: 0,
+		name: "SUBSCRIBED", code: Subscribed, payload: false,
 		elements: []element{{"SUBSCRIBE.Request", elementRequest}, {"Subscription", elementID}},
 	},
 	{
-		name: "UNSUBSCRIBE", code: Unsubscribe, payload: false, fromClient: true, fromRouter: false, keys: keysUnsubscribe,
+		name: "UNSUBSCRIBE", code: Unsubscribe, payload: false,
 		elements: []element{{"Request", elementRequest}, {"Subscription", elementID}, {"Options", elementOptionalDict}},
 	},
 	{
-		name: "UNSUBSCRIBED", code: Unsubscribed, payload: false, fromClient: false, fromRouter: true, keys: keysUnsubscribed,
+		name: "UNSUBSCRIBED", code: Unsubscribed, payload: false,
 		elements: []element{{"UNSUBSCRIBE.Request", elementRequest}, {"Details", elementOptionalDict}},
 	},
 	{
-		name: "EVENT", code: Event, payload: true, fromClient: false, fromRouter: true, keys: keysEvent,
+		name: "EVENT", code: Event, payload: true,
 		elements: []element{{"Subscription", elementID}, {"Publication", elementPublication}, {"Details", elementDict}},
 	},
 	{
-		name: "CALL", code: Call, payload: true, fromClient: true, fromRouter: false, keys: keysCall,
+		name: "CALL", code: Call, payload: true,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Procedure", elementText}},
 	},
 	{
-		name: "CANCEL", code: Cancel, payload: false, fromClient: true, fromRouter: false, keys: keysCancel,
+		name: "CANCEL", code: Cancel, payload: false,
 		elements: []element{{"CALL.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "RESULT", code: Result, payload: true, fromClient: false, fromRouter: true, keys: keysResult,
+		name: "RESULT", code: Result, payload: true,
 		elements: []element{{"CALL.Request", elementRequest}, {"Details", elementDict}},
 	},
 	{
-		name: "REGISTER", code: Register, payload: false, fromClient: true, fromRouter: false, keys: keysRegister,
+		name: "REGISTER", code: Register, payload: false,
 		elements: []element{{"Request", elementRequest}, {"Options", elementDict}, {"Procedure", elementText}},
 	},
 	{
-		name: "REGISTERED", code: Registered, payload: false, fromClient: false, fromRouter: true, keys: 0,
+		name: "REGISTERED", code: Registered, payload: false,
 		elements: []element{{"REGISTER.Request", elementRequest}, {"Registration", elementID}},
 	},
 	{
-		name: "UNREGISTER", code: Unregister, payload: false, fromClient: true, fromRouter: false, keys: keysUnregister,
+		name: "UNREGISTER", code: Unregister, payload: false,
 		elements: []element{{"Request", elementRequest}, {"Registration", elementID}, {"Options", elementOptionalDict}},
 	},
 	{
-		name: "UNREGISTERED", code: Unregistered, payload: false, fromClient: false, fromRouter: true, keys: keysUnregistered,
+		name: "UNREGISTERED", code: Unregistered, payload: false,
 		elements: []element{{"UNREGISTER.Request", elementRequest}, {"Details", elementOptionalDict}},
 	},
 	{
-		name: "INVOCATION", code: Invocation, payload: true, fromClient: false, fromRouter: true, keys: keysInvocation,
+		name: "INVOCATION", code: Invocation, payload: true,
 		elements: []element{{"Request", elementRequest}, {"Registration", elementID}, {"Details", elementDict}},
 	},
 	{
-		name: "INTERRUPT", code: Interrupt, payload: false, fromClient: false, fromRouter: true, keys: keysInterrupt,
+		name: "INTERRUPT", code: Interrupt, payload: false,
 		elements: []element{{"INVOCATION.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "YIELD", code: Yield, payload: true, fromClient: true, fromRouter: false, keys: keysYield,
+		name: "YIELD", code: Yield, payload: true,
 		elements: []element{{"INVOCATION.Request", elementRequest}, {"Options", elementDict}},
 	},
 	{
-		name: "EVENT_RECEIVED", code: EventReceived, payload: false, fromClient: true, fromRouter: false, keys: 0,
+		name: "EVENT_RECEIVED", code: EventReceived, payload: false,
 		elements: []element{{"Publication", elementID}, {"Details", elementOptionalDict}},
 	},
 }

@@ -70,8 +70,7 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 	full := false
 	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
 		encoded, tooLong := false, false
-		for framing := range codec.NumVariants / 3 {
-			v := codec.MakeVariant(serializer, codec.Framing(framing))
+		for _, v := range codec.VariantsOf(serializer) {
 			// A variant that is in the run stays in it, so that nobody sees a gap inside the run.
 			if sub.census[v].Load() <= 0 && b.variants&(1<<v) == 0 {
 				continue

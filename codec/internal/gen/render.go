@@ -108,11 +108,7 @@ func shapesFile() string {
 	b.WriteString("}\n\nvar shapes = [...]shape{\n")
 	for i := range table.Messages {
 		m := &table.Messages[i]
-		set := "0"
-		if len(m.Keys) > 0 {
-			set = "keys" + m.Go
-		}
-		fmt.Fprintf(&b, "{\nname: %q, code: %s, payload: %t, fromClient: %t, fromRouter: %t, keys: %s,\nelements: []element{", m.Name, m.Go, m.Payload != table.None, m.Sender&table.Client != 0, m.Sender&table.Router != 0, set)
+		fmt.Fprintf(&b, "{\nname: %q, code: %s, payload: %t,\nelements: []element{", m.Name, m.Go, m.Payload != table.None)
 		for j, e := range m.Elements {
 			if j > 0 {
 				b.WriteString(", ")

@@ -258,7 +258,7 @@ var Keys = []Key{
 	{"invoke", "KeyInvoke", "wantInvoke", "REGISTER: Options.Invoke"},
 	{"mode", "KeyMode", "wantMode", "CANCEL, INTERRUPT: Options.Mode"},
 	{"timeout", "KeyTimeout", "wantInteger", "CALL, INVOCATION: Options.Timeout"},
-	{"concurrency", "KeyConcurrency", "wantInteger", "REGISTER: Options.Concurrency"},
+	{"concurrency", "KeyConcurrency", "wantInteger", "REGISTER"},
 	{"trustlevel", "KeyTrustlevel", "wantInteger", "EVENT, INVOCATION"},
 	{"exclude", "KeyExclude", "wantIDs", "PUBLISH: list of session ids"},
 	{"eligible", "KeyEligible", "wantIDs", "PUBLISH: list of session ids"},
