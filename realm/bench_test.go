@@ -16,7 +16,7 @@ func quietBed(tb *testing.T, n int) (port.Executor, []*session) {
 	for range n {
 		b.join(0)
 	}
-	s := b.router.loops[0].sessions
+	s := b.router.named["realm1"].sessions[0].head
 	sessions := append([]*session{s}, others(s)...)
 	for _, s := range sessions {
 		s.conn = quietConn{s.conn}

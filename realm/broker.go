@@ -14,62 +14,106 @@ import (
 //
 // Because membership changes and walks of a loop are the same goroutine's, no EVENT precedes SUBSCRIBED or follows UNSUBSCRIBED.
 
-var refuseSubscriptions = &refusal{codec.ErrOptionNotAllowed, "this session holds as many subscriptions as the router allows"}
+var (
+	refuseFilter        = &refusal{codec.ErrOptionNotAllowed, "the lists that include and exclude receivers have more entries than the router allows"}
+	refuseSubscriptions = &refusal{codec.ErrOptionNotAllowed, "this session holds as many subscriptions as the router allows"}
+	refusePatterns      = &refusal{codec.ErrOptionNotAllowed, "this session holds as many prefix and wildcard subscriptions as the router allows"}
+)
 
-func (s *session) receiveSubscribe(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message) {
 	match := m.Options.Match
-	if why := s.realm.admit(actSubscribe, m.URI, match); why != nil {
+	why := l.set.admit(Subscribe, m.URI, match)
+	if why == nil {
+		why = s.authorize(l, Subscribe, m.URI, match, nil)
+	}
+	if why != nil {
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
 	// What this session holds cannot vanish from the index.
 	x.Step("topics.find")
-	if sub := s.realm.topics.find(m.URI, match); sub != nil && s.subscriptions[sub.id] != nil {
+	if sub := s.realm.topics.Find(m.URI, match); sub != nil && s.subscriptions[sub.id] != nil {
 		l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, sub.id)
 		s.reply(x, l.out)
 		return
 	}
-	if len(s.subscriptions) >= s.realm.router.cfg.SubscriptionsMax {
+	if len(s.subscriptions) >= l.set.limits.SubscriptionsMax {
 		s.refuse(x, l, codec.Subscribe, m.Request, refuseSubscriptions)
 		return
 	}
-	sub := s.realm.enterSubscription(x, m.URI, match)
-	sub.census[s.variant].Add(1)
-	mb := &member{session: s, sub: sub}
-	if s.subscriptions == nil {
-		s.subscriptions = make(map[uint64]*member)
+	if match != codec.Exact && s.patterns >= l.set.limits.PatternsMax {
+		s.refuse(x, l, codec.Subscribe, m.Request, refusePatterns)
+		return
 	}
-	s.subscriptions[sub.id] = mb
-	l.counters.subscriptions.Add(1)
+	mb := &member{session: s, sub: s.realm.enterSubscription(x, m.URI, match)}
+	s.hold(l, mb)
 
-	l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, sub.id)
+	l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, mb.sub.id)
 	x.Step("conn.lock")
 	s.conn.Lock()
 	defer s.conn.Unlock()
 	// Reply and visibility are one section (R6): SUBSCRIBED cannot be sent before publishers see the loop in the mask. Where the
 	// connection takes no reply any more it is closing, and its disposal ends the membership.
 	s.append(x, l.out)
-	sub.add(s.home, mb)
+	mb.sub.add(s.home, mb)
+}
+
+// hold notes a membership of the session, before it is visible.
+func (s *session) hold(l *perLoop, mb *member) {
+	mb.sub.census[s.variant].Add(1)
+	if s.subscriptions == nil {
+		s.subscriptions = make(map[uint64]*member)
+	}
+	s.subscriptions[mb.sub.id] = mb
+	if mb.older = s.lastMember; mb.older != nil {
+		mb.older.newer = mb
+	}
+	s.lastMember = mb
+	if mb.sub.match != codec.Exact {
+		s.patterns++
+	}
+	l.counters.subscriptions.Add(1)
+}
+
+// endMembership ends a membership of the session and everything that notes it.
+func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
+	sub := mb.sub
+	delete(s.subscriptions, sub.id)
+	if mb.older != nil {
+		mb.older.newer = mb.newer
+	}
+	if mb.newer != nil {
+		mb.newer.older = mb.older
+	} else {
+		s.lastMember = mb.older
+	}
+	if sub.match != codec.Exact {
+		s.patterns--
+	}
+	sub.drop(s.home, mb)
+	sub.census[s.variant].Add(-1)
+	s.realm.leaveSubscription(x, sub)
+	l.counters.subscriptions.Add(-1)
 }
 
 // enterSubscription returns the record of (uri, match) with one member more, made if need be.
 func (rm *realm) enterSubscription(x port.Executor, uri []byte, match codec.Match) *subscription {
 	x.Step("topics.find")
-	if sub := rm.topics.find(uri, match); sub != nil {
+	if sub := rm.topics.Find(uri, match); sub != nil {
 		x.Step("topics.enter")
 		if sub.enter() {
 			return sub
 		}
 	}
 	x.Step("topics.lock")
-	mu := rm.topics.mutex(uri, match)
+	mu := rm.topics.Mutex(uri, match)
 	mu.Lock()
 	defer mu.Unlock()
-	if sub := rm.topics.find(uri, match); sub != nil && sub.enter() {
+	if sub := rm.topics.Find(uri, match); sub != nil && sub.enter() {
 		return sub
 	}
-	sub := newSubscription(rm.router.ids.subscription(), string(uri), match, len(rm.router.loops))
-	rm.topics.put(sub.uri, match, sub)
+	sub := newSubscription(rm.router.ids.subscription(), string(uri), match, len(rm.router.perLoop))
+	rm.topics.Put(sub.uri, match, sub)
 	return sub
 }
 
@@ -80,21 +124,20 @@ func (rm *realm) leaveSubscription(x port.Executor, sub *subscription) {
 		return
 	}
 	x.Step("topics.lock")
-	mu := rm.topics.mutex([]byte(sub.uri), sub.match)
+	mu := rm.topics.Mutex([]byte(sub.uri), sub.match)
 	mu.Lock()
 	defer mu.Unlock()
 	if sub.count.Add(-1) == 0 {
-		rm.topics.remove(sub.uri, sub.match)
+		rm.topics.Remove(sub.uri, sub.match)
 	}
 }
 
-func (s *session) receiveUnsubscribe(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveUnsubscribe(x port.Executor, l *perLoop, m *codec.Message) {
 	mb := s.subscriptions[m.ID]
 	if mb == nil {
 		s.refuse(x, l, codec.Unsubscribe, m.Request, refuseNoSubscription)
 		return
 	}
-	delete(s.subscriptions, m.ID)
 	s.endMembership(x, l, mb)
 	l.out = codec.AppendUnsubscribed(l.out[:0], s.serializer, m.Request)
 	s.reply(x, l.out)
@@ -102,58 +145,66 @@ func (s *session) receiveUnsubscribe(x port.Executor, l *loop, m *codec.Message)
 
 var refuseNoSubscription = &refusal{codec.ErrNoSuchSubscription, "this session holds no subscription of that id"}
 
-func (s *session) endMembership(x port.Executor, l *loop, mb *member) {
-	sub := mb.sub
-	sub.drop(s.home, mb)
-	sub.census[s.variant].Add(-1)
-	s.realm.leaveSubscription(x, sub)
-	l.counters.subscriptions.Add(-1)
-}
-
-// leaveSubscriptions ends every membership of a session that leaves.
-func (s *session) leaveSubscriptions(x port.Executor, l *loop) {
-	subs := s.subscriptions
-	s.subscriptions = nil
-	for _, id := range sortedKeys(subs) {
-		s.endMembership(x, l, subs[id])
-	}
-}
-
-func (s *session) receivePublish(x port.Executor, l *loop, m *codec.Message) {
+// receivePublish passes an event on. What needs more than this turn may last goes on as a publishing.
+func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) {
 	acknowledge := m.Options.Bool(codec.KeyAcknowledge, false)
-	if why := s.realm.admit(actPublish, m.URI, codec.Exact); why != nil {
+	why := l.set.admit(Publish, m.URI, codec.Exact)
+	var exact *subscription
+	if why == nil {
+		x.Step("topics.match")
+		exact = s.realm.topics.Find(m.URI, codec.Exact)
+		var rights *permit
+		if exact != nil {
+			rights = &exact.rights
+		}
+		why = s.authorize(l, Publish, m.URI, codec.Exact, rights)
+	}
+	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true)}
+	if why == nil && m.Options.Bool(codec.KeyDiscloseMe, false) {
+		to.disclosed = &s.identity
+		if l.set.ForbidDisclosure {
+			why = refuseDisclosure
+		}
+	}
+	if why == nil && m.Options.ListEntries() > l.set.limits.FilterEntriesMax {
+		why = refuseFilter
+	}
+	if why != nil {
 		if acknowledge {
 			s.refuse(x, l, codec.Publish, m.Request, why)
 		}
 		return
 	}
-	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true), filter: newFilter(&m.Options)}
-	if m.Options.Bool(codec.KeyDiscloseMe, false) {
-		if s.realm.cfg.ForbidDisclosure {
-			if acknowledge {
-				s.refuse(x, l, codec.Publish, m.Request, refuseDisclosure)
-			}
-			return
-		}
-		to.disclosed = &s.identity
-	}
+	to.filter = newFilter(&m.Options)
 	l.counters.publications.Add(1)
-	publication := codec.ID(x.Rand())
+	publication := s.realm.router.ids.publication(x)
 	if acknowledge {
 		l.out = codec.AppendPublished(l.out[:0], s.serializer, m.Request, publication)
 		s.reply(x, l.out)
 	}
-	x.Step("topics.match")
-	l.matches = s.realm.topics.all(l.matches[:0], m.URI)
-	if len(l.matches) == 1 {
+	l.matches = l.matches[:0]
+	if exact != nil {
+		l.matches = append(l.matches, exact)
+	}
+	bounds := &s.realm.router.bounds
+	whole := true
+	l.matches, whole = s.realm.topics.Patterns(l.matches, m.URI, bounds.searchAtOnce)
+	switch n := len(l.matches); {
+	case n == 0 && whole:
+	case s.waiting != nil || !whole || n > bounds.matchesAtOnce:
+		s.publishLater(x, l, m, to, publication)
+	case n == 1:
 		s.extend(x, l, l.matches[0], to, publication, m)
-		return
-	}
-	for _, sub := range l.matches {
+	default:
+		for _, sub := range l.matches {
+			s.seal(x, l)
+			s.extend(x, l, sub, to, publication, m)
+		}
 		s.seal(x, l)
-		s.extend(x, l, sub, to, publication, m)
 	}
-	if len(l.matches) > 0 {
-		s.seal(x, l)
+	if cap(l.matches) > 4*bounds.matchesAtOnce {
+		l.matches = nil
+	} else {
+		clear(l.matches) // a subscription that ends is not kept alive
 	}
 }

@@ -2,8 +2,7 @@ package realm
 
 import (
 	"errors"
-	"maps"
-	"slices"
+	"sync/atomic"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -32,6 +31,9 @@ type call struct {
 	// Fixed before the call is offered; any goroutine may read.
 	timed bool // the dealer runs the timer
 
+	// Any goroutine.
+	restarting atomic.Bool // a restart of the timer is under way
+
 	// Owned by the caller's loop.
 	callee     *session
 	invocation uint64
@@ -46,7 +48,7 @@ type call struct {
 const callsPerSlab = 8
 
 // newCall returns a record that was never used.
-func (l *loop) newCall() *call {
+func (l *perLoop) newCall() *call {
 	if len(l.slab) == 0 {
 		l.slab = make([]call, callsPerSlab)
 	}
@@ -55,7 +57,7 @@ func (l *loop) newCall() *call {
 	return c
 }
 
-// verdict is what became of an offered call.
+// A verdict is what became of an offered call.
 type verdict uint8
 
 const (
@@ -64,6 +66,7 @@ const (
 	full                   // its queue is at the bound, or its transport is going
 	tooLong                // INVOCATION exceeds what the callee's transport takes
 	untranscodable         // the payload cannot be said in the callee's serializer
+	untranscoded           // the payload is large and not transcoded yet: see waiting
 )
 
 // The outcomes of open.
@@ -84,7 +87,7 @@ func (c *call) open(x port.Executor) opening {
 	if s.calls.get(c.request) != nil {
 		return openAlready
 	}
-	if s.calls.len() >= s.realm.router.cfg.CallsMax {
+	if s.calls.len() >= s.realm.settings.Load().limits.CallsMax {
 		return openTooMany
 	}
 	s.calls.put(c.request, c)
@@ -109,7 +112,7 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		}
 		return gone
 	}
-	if s.invocations.len() >= s.realm.router.cfg.CallsMax {
+	if s.invocations.len() >= s.realm.settings.Load().limits.CallsMax {
 		s.conn.Commit(x, tail)
 		return full
 	}
@@ -140,7 +143,7 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 }
 
 // answer appends msg to the caller if the call is still open, and closes it if msg is final. It reports whether it did.
-func (c *call) answer(x port.Executor, l *loop, msg []byte, final bool) bool {
+func (c *call) answer(x port.Executor, l *perLoop, msg []byte, final bool) bool {
 	if !c.append(x, l, msg, final) {
 		return false
 	}
@@ -152,7 +155,7 @@ func (c *call) answer(x port.Executor, l *loop, msg []byte, final bool) bool {
 	return true
 }
 
-func (c *call) append(x port.Executor, l *loop, msg []byte, final bool) bool {
+func (c *call) append(x port.Executor, l *perLoop, msg []byte, final bool) bool {
 	s := c.caller
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -169,7 +172,7 @@ func (c *call) append(x port.Executor, l *loop, msg []byte, final bool) bool {
 }
 
 // fail answers the caller with an error of the router's.
-func (c *call) fail(x port.Executor, l *loop, why *refusal) bool {
+func (c *call) fail(x port.Executor, l *perLoop, why *refusal) bool {
 	l.out = codec.AppendRefusal(l.out[:0], c.caller.serializer, codec.Call, c.request, why.uri, why.message)
 	if !c.answer(x, l, l.out, true) {
 		return false
@@ -180,12 +183,12 @@ func (c *call) fail(x port.Executor, l *loop, why *refusal) bool {
 
 // detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee to stop. Caller's
 // loop, after the call was closed at the caller.
-func (c *call) detach(x port.Executor, l *loop, interrupt bool) {
+func (c *call) detach(x port.Executor, l *perLoop, interrupt bool) {
 	c.tell(x, l, codec.KillNoWait, interrupt && !c.killing, true)
 }
 
 // tell appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget the record goes.
-func (c *call) tell(x port.Executor, l *loop, mode codec.CancelMode, interrupt, forget bool) {
+func (c *call) tell(x port.Executor, l *perLoop, mode codec.CancelMode, interrupt, forget bool) {
 	s := c.callee
 	if s == nil {
 		return
@@ -221,28 +224,4 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 	return c, true
 }
 
-// leaveCalls ends the open calls of a caller that leaves (PROTOCOL 8.3).
-func (s *session) leaveCalls(x port.Executor, l *loop, open []*call) {
-	for _, c := range open {
-		c.ended(x)
-		c.detach(x, l, true)
-		l.tally(x).openCalls--
-	}
-}
-
 var refuseCalleeLeft = &refusal{codec.ErrCanceled, "callee left"}
-
-// leaveInvocations ends the open invocations of a callee that leaves (PROTOCOL 8.4).
-func (s *session) leaveInvocations(x port.Executor, l *loop, open []*call) {
-	for _, c := range open {
-		c.fail(x, l, refuseCalleeLeft)
-	}
-}
-
-// sortedKeys makes the order of a farewell the same in every run of a seed.
-func sortedKeys[V any](m map[uint64]V) []uint64 {
-	if len(m) == 0 {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(m))
-}

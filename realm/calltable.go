@@ -1,5 +1,10 @@
 package realm
 
+import (
+	"maps"
+	"slices"
+)
+
 // calls is a table of open calls by id. Guarded by the conn lock of its session. The zero value is empty.
 //
 // Ids of both kinds come in sequence, request ids by the protocol and invocation ids by our own hand, so those that are open at one time
@@ -83,21 +88,34 @@ func (t *calls) remove(id uint64) {
 	}
 }
 
-// take empties the table and returns what was in it, lowest id first.
-func (t *calls) take() []*call {
-	all := t.more
-	if all == nil {
-		all = make(map[uint64]*call, t.used)
-	}
-	for _, s := range t.slots {
-		if s.c != nil {
-			all[s.id] = s.c
+// take removes up to n records and gives each to f, which must not touch the table. at is where to go on; it begins at 0. It returns how many
+// records fewer than n there were.
+func (t *calls) take(at *int, n int, f func(c *call)) (left int) {
+	for ; n > 0 && t.used > 0; *at++ {
+		if s := &t.slots[*at]; s.c != nil {
+			c := s.c
+			*s = slot{}
+			t.used--
+			n--
+			f(c)
 		}
 	}
-	*t = calls{}
-	taken := make([]*call, 0, len(all))
-	for _, id := range sortedKeys(all) {
-		taken = append(taken, all[id])
+	if n >= len(t.more) {
+		// The order is the same in every run of a seed.
+		for _, id := range slices.Sorted(maps.Keys(t.more)) {
+			f(t.more[id])
+		}
+		n -= len(t.more)
+		t.more = nil
+		return n
 	}
-	return taken
+	for id, c := range t.more {
+		if n == 0 {
+			break
+		}
+		delete(t.more, id)
+		n--
+		f(c)
+	}
+	return n
 }

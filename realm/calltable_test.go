@@ -37,16 +37,24 @@ func TestCallsAgainstModel(t *testing.T) {
 					t.Fatalf("after %d operations: %d entries, want %d", n, table.len(), len(model))
 				}
 			}
-			before := uint64(0)
-			taken := table.take()
-			for _, c := range taken {
-				if model[c.request] != c || c.request < before {
-					t.Fatalf("taken: id %d after %d", c.request, before)
+			// In pieces of any size everything is taken, once, and never more than asked for.
+			for at, size := 0, len(model); size > 0; size = len(model) {
+				n := 1 + r.IntN(size)
+				taken := 0
+				left := table.take(&at, n, func(c *call) {
+					if model[c.request] != c {
+						t.Fatalf("taken: id %d, which is not in the table, or twice", c.request)
+					}
+					delete(model, c.request)
+					taken++
+				})
+				if taken != min(n, size) || left != n-taken || table.len() != size-taken {
+					t.Fatalf("asked for %d of %d: %d taken, %d left to take, %d still there", n, size, taken, left, table.len())
 				}
-				before = c.request
 			}
-			if len(taken) != len(model) || table.len() != 0 {
-				t.Errorf("%d taken of %d, %d left", len(taken), len(model), table.len())
+			at := 0
+			if left := table.take(&at, 3, func(*call) { t.Error("taken from an empty table") }); left != 3 {
+				t.Errorf("an empty table takes %d of 3", 3-left)
 			}
 		})
 	}

@@ -30,6 +30,10 @@ type Stats struct {
 	EventsTooLong        int64 // events not sent because the receiver announced a smaller message limit
 	EventsUntranscodable int64 // events not sent because a serializer cannot carry the payload, once per publication
 	AnswersLate          int64 // YIELDs and ERRORs for a call that was over
+	Unauthorized         int64 // requests that the policy of a realm forbade
+	Large                int64 // messages that were checked in the pool for their length
+	Chunked              int64 // publications that took more than one turn
+	PoolFull             int64 // times a message had to wait because the pool had no room
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
 }
 
@@ -45,6 +49,7 @@ type counters struct {
 	calls, results, progress, callErrors, errors               counter
 	violations, timeouts                                       counter
 	eventsTooLong, eventsUntranscodable, answersLate, refusals counter
+	unauthorized, large, chunked, poolFull                     counter
 
 	_ [64]byte
 }
@@ -57,7 +62,7 @@ type fresh struct {
 }
 
 // tally returns the counts of this batch, to be added to.
-func (l *loop) tally(x port.Executor) *fresh {
+func (l *perLoop) tally(x port.Executor) *fresh {
 	if !l.fresh.batched {
 		l.fresh.batched = true
 		x.AtBatchEnd(l)
@@ -66,7 +71,7 @@ func (l *loop) tally(x port.Executor) *fresh {
 }
 
 // EndOfBatch tells what was counted.
-func (l *loop) EndOfBatch(port.Executor) {
+func (l *perLoop) EndOfBatch(port.Executor) {
 	f := &l.fresh
 	l.counters.calls.Add(f.calls)
 	l.counters.results.Add(f.results)
@@ -77,8 +82,8 @@ func (l *loop) EndOfBatch(port.Executor) {
 // Stats sums the counters of all loops. Any goroutine.
 func (r *Router) Stats() Stats {
 	var s Stats
-	s.Realms = int64(r.realmCount())
-	for _, l := range r.loops {
+	s.Realms = r.count.Load()
+	for _, l := range r.perLoop {
 		c := &l.counters
 		s.Sessions += c.sessions.Load()
 		s.Subscriptions += c.subscriptions.Load()
@@ -98,6 +103,10 @@ func (r *Router) Stats() Stats {
 		s.EventsTooLong += c.eventsTooLong.Load()
 		s.EventsUntranscodable += c.eventsUntranscodable.Load()
 		s.AnswersLate += c.answersLate.Load()
+		s.Unauthorized += c.unauthorized.Load()
+		s.Large += c.large.Load()
+		s.Chunked += c.chunked.Load()
+		s.PoolFull += c.poolFull.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

@@ -8,6 +8,16 @@ import (
 	"banyan/engine/port"
 )
 
+// The dealer. What happens to whom, and on which loop; the sections it is made of are in call.go:
+//
+//	CALL        caller's loop: open the call; find the registration, check the right, pick a callee; offer it the invocation
+//	INVOCATION  appended by the caller's loop, in the section that draws its id and notes the call with the callee
+//	YIELD       callee's loop: look the invocation up; encode RESULT for the caller; append it if the call is still open
+//	ERROR       the same, with the callee's error
+//	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT only and wait for its answer
+//
+// What takes longer than a turn may last (a large payload for another serializer, a search of many patterns) is a waiting.
+
 var (
 	refuseNoProcedure   = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
 	refuseCalls         = &refusal{codec.ErrOptionNotAllowed, "this session has as many open calls as the router allows"}
@@ -17,11 +27,10 @@ var (
 	refuseAnswerLength  = &refusal{codec.ErrPayloadSizeExceeded, "the answer is longer than your transport accepts"}
 	refuseAnswerPayload = &refusal{codec.ErrInvalidArgument, "the payload of the answer cannot be expressed in your serializer"}
 	refuseCanceled      = &refusal{codec.ErrCanceled, "call canceled"}
-	searchesMax         = 8 // look-ups of one CALL whose callees all left meanwhile
 )
 
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
-func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	l.tally(x).calls++
 	if m.Options.Bool(codec.KeyProgress, false) {
 		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
@@ -40,38 +49,61 @@ func (s *session) receiveCall(x port.Executor, l *loop, m *codec.Message) {
 		return
 	}
 	x.Step("procedures.match")
-	reg := s.realm.procedures.find(m.URI, codec.Exact)
-	if reg == nil { // what is registered has been admitted
-		if why := s.realm.admit(actCall, m.URI, codec.Exact); why != nil {
-			c.fail(x, l, why)
-			return
-		}
-	}
-	if s.realm.cfg.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseMe, false) {
-		c.fail(x, l, refuseDisclosure)
-		return
-	}
-	if why := s.dispatch(x, l, c, m, reg); why != nil {
-		c.disarm()
+	if why := s.mayCall(l, m); why != nil {
 		c.fail(x, l, why)
 		return
 	}
-	if c.timed {
+	s.dispatch(x, l, c, m, l.exact)
+}
+
+// mayCall checks the form of the procedure and the right to call it, whether it is registered or not. It leaves the exact registration, if
+// there is one, in l.exact.
+func (s *session) mayCall(l *perLoop, m *codec.Message) *refusal {
+	l.exact = s.realm.procedures.Find(m.URI, codec.Exact)
+	var rights *permit
+	if l.exact != nil {
+		rights = &l.exact.rights // its form was checked when it was registered
+	} else if why := l.set.admit(Call, m.URI, codec.Exact); why != nil {
+		return why
+	}
+	if why := s.authorize(l, Call, m.URI, codec.Exact, rights); why != nil {
+		return why
+	}
+	if l.set.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseMe, false) {
+		return refuseDisclosure
+	}
+	return nil
+}
+
+// dispatch brings c, which is open, to a callee, or answers the caller, or makes the session wait. reg is where to begin, nil to look for it.
+func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) {
+	why, waits := s.choose(x, l, c, m, reg)
+	switch {
+	case waits:
+	case why != nil:
+		c.disarm()
+		c.fail(x, l, why)
+	case c.timed:
 		c.start(x)
 	}
 }
 
-// dispatch finds a callee for c and gives it the invocation. reg is the exact registration, if there is one. nil: it has been sent.
-func (s *session) dispatch(x port.Executor, l *loop, c *call, m *codec.Message, reg *registration) *refusal {
-	if codec.ReservedURI(m.URI) {
-		return refuseNoProcedure // never routed to a client's pattern (PROTOCOL 3.3)
-	}
+// choose finds a callee for c and gives it the invocation. waits: the session waits for a part of that, and dispatch is called again.
+func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) (why *refusal, waits bool) {
 	// Between the look-up and the callee's lock every callee may have left and others may have come: look again.
 	for range searchesMax {
 		if reg == nil {
+			if codec.ReservedURI(m.URI) {
+				return refuseNoProcedure, false // never routed to a client's pattern (PROTOCOL 3.3)
+			}
 			x.Step("procedures.match")
-			if reg = s.realm.procedures.best(m.URI); reg == nil {
-				return refuseNoProcedure
+			whole := false
+			if reg, whole = s.realm.procedures.Best(m.URI, s.realm.router.bounds.searchAtOnce); !whole {
+				s.searchLater(x, l, c)
+				return nil, true
+			}
+			if reg == nil {
+				return refuseNoProcedure, false
 			}
 		}
 		callees := *reg.callees.Load()
@@ -84,25 +116,30 @@ func (s *session) dispatch(x port.Executor, l *loop, c *call, m *codec.Message, 
 			to := callees[i]
 			switch s.offer(x, l, c, m, to) {
 			case accepted:
-				return nil
+				return nil, false
 			case gone:
 			case full:
 				l.counters.refusals.Add(1)
-				return refuseFull
+				return refuseFull, false
 			case tooLong:
-				return refuseCallLength
+				return refuseCallLength, false
 			case untranscodable:
-				return refuseCallPayload
+				return refuseCallPayload, false
+			case untranscoded:
+				s.transcodeLater(x, l, to.session.serializer, func(x port.Executor, l *perLoop, m *codec.Message) {
+					s.dispatch(x, l, c, m, nil)
+				})
+				return nil, true
 			}
 			i = (i + step + len(callees)) % len(callees)
 		}
 		reg = nil
 	}
-	return refuseNoProcedure
+	return refuseNoProcedure, false
 }
 
 // offer prepares the details of the INVOCATION for one callee and offers it.
-func (s *session) offer(x port.Executor, l *loop, c *call, m *codec.Message, to *callee) verdict {
+func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) verdict {
 	d := &l.details
 	*d = codec.Details{Forward: &m.Options}
 	if to.reg.match != codec.Exact {
@@ -120,11 +157,21 @@ func (s *session) offer(x port.Executor, l *loop, c *call, m *codec.Message, to 
 	default:
 		c.arm()
 	}
-	return c.offer(x, to, d, &m.Payload)
+	p, err := s.payload(m, to.session.serializer)
+	switch {
+	case err != nil:
+		return untranscodable
+	case p == nil:
+		return untranscoded
+	}
+	return c.offer(x, to, d, p)
 }
 
 // receiveYield passes a result on to the caller.
-func (s *session) receiveYield(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
+	if s.answerLater(x, l, m, s.receiveYield) {
+		return
+	}
 	progress := m.Options.Bool(codec.KeyProgress, false)
 	c, issued := s.invocation(x, m.Request, !progress)
 	if c == nil {
@@ -135,8 +182,10 @@ func (s *session) receiveYield(x port.Executor, l *loop, m *codec.Message) {
 		return // the caller did not ask for it, the call stays open (RPC-30)
 	}
 	l.details = codec.Details{Progress: progress, Forward: &m.Options}
-	var err error
-	l.out, err = codec.AppendResult(l.out[:0], c.caller.serializer, c.request, &l.details, &m.Payload, c.caller.bytesMax)
+	p, err := s.payload(m, c.caller.serializer)
+	if err == nil {
+		l.out, err = codec.AppendResult(l.out[:0], c.caller.serializer, c.request, &l.details, p, c.caller.bytesMax)
+	}
 	switch {
 	case errors.Is(err, codec.ErrTooLong):
 		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerLength)
@@ -154,7 +203,7 @@ func (s *session) receiveYield(x port.Executor, l *loop, m *codec.Message) {
 
 // failAnswer ends a call whose answer cannot be brought to the caller. After a progressive one the callee is still at work: it is told to
 // stop, and what it sends is discarded.
-func (s *session) failAnswer(x port.Executor, l *loop, c *call, invocation uint64, progress bool, why *refusal) {
+func (s *session) failAnswer(x port.Executor, l *perLoop, c *call, invocation uint64, progress bool, why *refusal) {
 	c.fail(x, l, why)
 	if !progress {
 		return
@@ -173,9 +222,12 @@ func (s *session) failAnswer(x port.Executor, l *loop, c *call, invocation uint6
 }
 
 // receiveError passes a callee's error on to the caller, details and payload unchanged.
-func (s *session) receiveError(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	if m.RequestType != codec.Invocation {
 		s.violation(x, "ERROR.REQUEST.Type "+strconv.Itoa(int(m.RequestType))+": a client's ERROR answers INVOCATION (68) only")
+		return
+	}
+	if s.answerLater(x, l, m, s.receiveError) {
 		return
 	}
 	c, issued := s.invocation(x, m.Request, true)
@@ -184,11 +236,13 @@ func (s *session) receiveError(x port.Executor, l *loop, m *codec.Message) {
 		return
 	}
 	uri := m.URI
-	if len(uri) > s.realm.router.cfg.URIBytesMax || !codec.ValidURI(uri, codec.Exact, false) {
+	if len(uri) > l.set.limits.URIBytesMax || !codec.ValidURI(uri, codec.Exact, false) {
 		uri = errInvalidURI // URI-32: a malformed error URI would cost the caller its connection
 	}
-	var err error
-	l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, &m.Payload, c.caller.bytesMax)
+	p, err := s.payload(m, c.caller.serializer)
+	if err == nil {
+		l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, p, c.caller.bytesMax)
+	}
 	switch {
 	case errors.Is(err, codec.ErrTooLong):
 		c.fail(x, l, refuseAnswerLength)
@@ -205,7 +259,7 @@ func (s *session) receiveError(x port.Executor, l *loop, m *codec.Message) {
 var errInvalidURI = []byte(codec.ErrInvalidURI)
 
 // late handles YIELD or ERROR for an invocation that is not open (PROTOCOL 8.15).
-func (s *session) late(x port.Executor, l *loop, m *codec.Message, issued bool) {
+func (s *session) late(x port.Executor, l *perLoop, m *codec.Message, issued bool) {
 	if !issued {
 		s.violation(x, "invocation id "+strconv.FormatUint(m.Request, 10)+" was never issued to this session")
 		return
@@ -214,7 +268,7 @@ func (s *session) late(x port.Executor, l *loop, m *codec.Message, issued bool) 
 }
 
 // receiveCancel cancels an open call (PROTOCOL 8.8). It never fails: a CANCEL that finds no open call is ignored.
-func (s *session) receiveCancel(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveCancel(x port.Executor, l *perLoop, m *codec.Message) {
 	x.Step("conn.lock")
 	s.conn.Lock()
 	c := s.calls.get(m.Request)

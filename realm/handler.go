@@ -12,7 +12,9 @@ import (
 //
 //	open ──HELLO──▶ joined ──our GOODBYE──▶ closing ──GOODBYE, timer──▶ done
 //	  ▲                │
-//	  └──its GOODBYE───┘      any ──violation, ABORT, transport lost──▶ done
+//	  │           its GOODBYE
+//	  │                ▼
+//	  └──all gone── leaving      any ──violation, ABORT, transport lost──▶ done
 type handler struct {
 	// Fixed at accept.
 	router *Router
@@ -30,6 +32,7 @@ type state uint8
 const (
 	stateOpen state = iota
 	stateJoined
+	stateLeaving // the connection is held until everything of the session is gone; then the reply to GOODBYE
 	stateClosing
 	stateDone
 )
@@ -39,31 +42,40 @@ func (h *handler) Receive(x port.Executor, b []byte) {
 	if h.state == stateDone {
 		return
 	}
-	l := h.router.loops[x.Loop()]
+	if len(b) > h.router.bounds.largeBytes && h.state == stateJoined {
+		h.session.receiveLarge(x, b)
+		return
+	}
+	l := h.router.perLoop[x.Loop()]
 	m := &l.message
 	if err := l.decoder.Decode(h.conn.Variant().Serializer(), b, m); err != nil {
-		var v *codec.Violation
-		if !errors.As(err, &v) {
-			v = &codec.Violation{Reason: err.Error()}
-		}
-		h.Violate(x, v)
+		h.Violate(x, asViolation(err))
 		return
 	}
 	switch h.state {
 	case stateOpen:
 		h.receiveOpen(x, l, m)
 	case stateJoined:
+		l.raw = b
 		h.session.receive(x, l, m)
+		l.raw = nil
 	case stateClosing:
 		// Everything but the end of the handshake is ignored. A GOODBYE that crossed ours is its reply.
 		if m.Type == codec.Goodbye || m.Type == codec.Abort {
 			h.finish(x, h.code, "")
 		}
-	case stateDone:
+	case stateLeaving, stateDone:
 	}
 }
 
-func (h *handler) receiveOpen(x port.Executor, l *loop, m *codec.Message) {
+func asViolation(err error) *codec.Violation {
+	if v, ok := errors.AsType[*codec.Violation](err); ok {
+		return v
+	}
+	return &codec.Violation{Reason: err.Error()}
+}
+
+func (h *handler) receiveOpen(x port.Executor, l *perLoop, m *codec.Message) {
 	switch m.Type {
 	case codec.Hello:
 		h.join(x, l, m)
@@ -74,25 +86,42 @@ func (h *handler) receiveOpen(x port.Executor, l *loop, m *codec.Message) {
 	}
 }
 
-// receiveGoodbye ends the session at the peer's wish and makes the connection ready for the next HELLO. Everything of the session is gone
-// before the reply is appended (SES-26).
-func (h *handler) receiveGoodbye(x port.Executor, l *loop) {
-	h.dispose(x, l)
+// receiveGoodbye ends the session at the peer's wish. Everything of the session is gone before the reply is appended (SES-26); then the
+// connection is ready for the next HELLO.
+func (h *handler) receiveGoodbye(x port.Executor, l *perLoop) {
+	s := h.session
+	h.session, h.state = nil, stateLeaving
+	h.conn.Resume(x) // whatever the session waited for
+	if s.dispose(x, l, h.left) {
+		h.left(x)
+		return
+	}
+	h.conn.Hold(x)
+}
+
+// left replies to the peer's GOODBYE, unless the connection has ended meanwhile.
+func (h *handler) left(x port.Executor) {
+	if h.state != stateLeaving {
+		return
+	}
+	l := h.router.perLoop[x.Loop()]
 	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), codec.CloseGoodbyeAndOut, "")
 	h.send(x, l.out)
 	h.state = stateOpen
-	x.Start(&h.timer, h.router.cfg.HelloTimeout)
+	h.conn.SetJoined(false)
+	x.Start(&h.timer, h.router.settings.Load().HelloTimeout)
+	h.conn.Resume(x)
 }
 
 // goodbye ends the session at our wish: it is disposed now, nothing follows GOODBYE, and the transport is closed with code after the
 // reply or the timer.
 func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
-	l := h.router.loops[x.Loop()]
+	l := h.router.perLoop[x.Loop()]
 	h.dispose(x, l)
 	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), reason, message)
 	h.send(x, l.out)
 	h.state, h.code = stateClosing, code
-	x.Start(&h.timer, h.router.cfg.GoodbyeTimeout)
+	x.Start(&h.timer, h.router.settings.Load().GoodbyeTimeout)
 }
 
 // Violate ends the connection because of a breach of the protocol (PROTOCOL 4.7).
@@ -102,7 +131,7 @@ func (h *handler) violation(x port.Executor, reason string) {
 	if h.state == stateDone {
 		return
 	}
-	l := h.router.loops[x.Loop()]
+	l := h.router.perLoop[x.Loop()]
 	l.counters.violations.Add(1)
 	h.router.log.Debug("protocol violation", "peer", h.conn.Peer().Address, "reason", reason)
 	if h.state == stateClosing {
@@ -113,7 +142,7 @@ func (h *handler) violation(x port.Executor, reason string) {
 }
 
 // abort disposes the session, if there is one, and ends the connection with ABORT.
-func (h *handler) abort(x port.Executor, l *loop, reason, message string, code port.CloseCode) {
+func (h *handler) abort(x port.Executor, l *perLoop, reason, message string, code port.CloseCode) {
 	h.dispose(x, l)
 	l.out = codec.AppendAbort(l.out[:0], h.conn.Variant().Serializer(), reason, message)
 	h.send(x, l.out)
@@ -136,7 +165,7 @@ func (h *handler) send(x port.Executor, msg []byte) {
 
 // finish ends the connection; what was appended before is still written.
 func (h *handler) finish(x port.Executor, code port.CloseCode, reason string) {
-	h.dispose(x, h.router.loops[x.Loop()])
+	h.dispose(x, h.router.perLoop[x.Loop()])
 	x.Stop(&h.timer)
 	h.state = stateDone
 	x.Step("conn.lock")
@@ -146,17 +175,18 @@ func (h *handler) finish(x port.Executor, code port.CloseCode, reason string) {
 }
 
 // dispose ends the session, if there is one. Exactly once per session.
-func (h *handler) dispose(x port.Executor, l *loop) {
+func (h *handler) dispose(x port.Executor, l *perLoop) {
 	if s := h.session; s != nil {
 		h.session = nil
-		s.dispose(x, l)
+		h.conn.Resume(x) // whatever the session waited for
+		s.dispose(x, l, nil)
 	}
 }
 
 // Shutdown says goodbye because the node stops (SES-31). A connection without a session is closed at once.
 func (h *handler) Shutdown(x port.Executor) {
 	switch h.state {
-	case stateOpen:
+	case stateOpen, stateLeaving:
 		h.finish(x, port.CloseGoingAway, "the node stops")
 	case stateJoined:
 		h.goodbye(x, codec.CloseSystemShutdown, "the node stops", port.CloseGoingAway)
@@ -167,13 +197,13 @@ func (h *handler) Shutdown(x port.Executor) {
 // Closed tells that the transport is gone.
 func (h *handler) Closed(x port.Executor) {
 	x.Stop(&h.timer)
-	h.dispose(x, h.router.loops[x.Loop()])
+	h.dispose(x, h.router.perLoop[x.Loop()])
 	h.state = stateDone
 }
 
 // expire runs when the timer of the current state does.
 func (h *handler) expire(x port.Executor) {
-	l := h.router.loops[x.Loop()]
+	l := h.router.perLoop[x.Loop()]
 	switch h.state {
 	case stateOpen:
 		l.counters.timeouts.Add(1)
@@ -181,6 +211,6 @@ func (h *handler) expire(x port.Executor) {
 	case stateClosing:
 		l.counters.timeouts.Add(1)
 		h.finish(x, h.code, "")
-	case stateJoined, stateDone: // a timer that was stopped does not fire
+	case stateJoined, stateLeaving, stateDone: // a timer that was stopped does not fire
 	}
 }

@@ -28,7 +28,7 @@ var (
 )
 
 // join answers HELLO, in the order of PROTOCOL 4.2.
-func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
+func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 	d, err := codec.ReadHello(m)
 	if err != nil {
 		h.violation(x, err.Error())
@@ -46,7 +46,7 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 		refuse(codec.ErrNoSuchRealm, "HELLO names no realm, and this router assigns none")
 		return
 	}
-	if len(m.URI) > h.router.cfg.URIBytesMax || !codec.ValidURI(m.URI, codec.Exact, false) {
+	if len(m.URI) > h.router.settings.Load().URIBytesMax || !codec.ValidURI(m.URI, codec.Exact, false) {
 		refuse(codec.ErrInvalidURI, "the realm is not a valid URI")
 		return
 	}
@@ -59,12 +59,12 @@ func (h *handler) join(x port.Executor, l *loop, m *codec.Message) {
 		refuse(codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
 		return
 	}
-	if !h.conn.Peer().Local && !rm.cfg.AnonymousAnywhere {
-		refuse(codec.ErrAuthenticationRequired,
-			"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join from anywhere (serve --anonymous anywhere)")
+	set := rm.settings.Load()
+	if why := set.refuseAnonymous(h.conn.Peer()); why != nil {
+		refuse(why.uri, why.message)
 		return
 	}
-	h.welcome(x, l, rm, d.Roles)
+	h.welcome(x, l, rm, set, d.Roles)
 }
 
 // drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the session (PROTOCOL 10.1).
@@ -75,16 +75,35 @@ func drawAuthID(x port.Executor) string {
 	return base32.StdEncoding.EncodeToString(random[:15])
 }
 
+var (
+	refuseStrangers = &refusal{
+		codec.ErrAuthenticationRequired,
+		"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join from anywhere (serve --anonymous anywhere)",
+	}
+	refuseAnonymous = &refusal{codec.ErrAuthenticationRequired, "anonymous sessions are not allowed here"}
+)
+
+// refuseAnonymous decides whether an anonymous peer may join; nil says yes.
+func (set *settings) refuseAnonymous(p *port.Peer) *refusal {
+	switch rule := set.anonymous(p.Listener); {
+	case rule == AnonymousNone:
+		return refuseAnonymous
+	case rule == AnonymousLocal && !p.Local:
+		return refuseStrangers
+	}
+	return nil
+}
+
 // welcomeForm returns what all WELCOMEs of the realm in that serializer have in common. Loops that need it first at the same time each
 // make one; they are equal.
-func (rm *realm) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
-	kept := &rm.welcomes[s]
+func (set *settings) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
+	kept := &set.welcomes[s]
 	if f := kept.Load(); f != nil {
 		return f
 	}
 	f := codec.NewWelcomeForm(s, &codec.WelcomeDetails{
-		Realm:  rm.cfg.URI,
-		Agent:  rm.router.cfg.Agent,
+		Realm:  set.URI,
+		Agent:  set.limits.Agent,
 		Broker: brokerFeatures,
 		Dealer: dealerFeatures,
 	})
@@ -92,44 +111,42 @@ func (rm *realm) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 	return f
 }
 
-// welcome makes the session. WELCOME is appended and the session live in one section, so nothing can precede it (SES-02).
-func (h *handler) welcome(x port.Executor, l *loop, rm *realm, roles codec.Roles) {
-	c := h.conn
-	id := h.router.drawSessionID(x)
-	s := &session{
-		id:         id,
-		realm:      rm,
-		handler:    h,
-		conn:       c,
-		home:       x.Loop(),
-		variant:    c.Variant(),
-		serializer: c.Variant().Serializer(),
-		bytesMax:   min(c.MessageBytesMax(), c.Variant().MessageBytesMax()),
-		roles:      roles,
-		identity:   codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: "anonymous"},
-	}
+// anonymousRole is the role of every session until authentication gives others.
+const anonymousRole = "anonymous"
+
+// welcome makes the session and tells the peer.
+func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings, roles codec.Roles) {
+	id := h.router.directory.draw(x, &h.router.ids)
+	s := newSession(x, h, rm, id, roles, codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: anonymousRole})
 	var ok bool
-	l.out, ok = rm.welcomeForm(s.serializer).Append(l.out[:0], id, &codec.WelcomeIdentity{
+	l.out, ok = set.welcomeForm(s.serializer).Append(l.out[:0], id, &codec.WelcomeIdentity{
 		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: "anonymous", AuthProvider: "static",
 	}, s.bytesMax)
 	if !ok {
-		h.router.releaseSessionID(x, id)
+		h.router.directory.release(x, id)
 		l.counters.refused.Add(1)
 		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME is longer than the "+strconv.Itoa(s.bytesMax)+" octets that your transport accepts", port.ClosePolicy)
 		return
 	}
+	h.begin(x, l, s, l.out)
+}
+
+// begin makes s the session of the connection. WELCOME, or nothing for a local session, is appended and the session live in one section, so
+// nothing can precede it (SES-02).
+func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte) {
 	x.Stop(&h.timer)
 	h.state, h.session = stateJoined, s
-	s.link(l)
+	h.conn.SetJoined(true)
+	s.realm.sessions[s.home].add(s)
 	l.counters.joined.Add(1)
 	l.counters.sessions.Add(1)
 
 	x.Step("conn.lock")
-	c.Lock()
-	defer c.Unlock()
+	h.conn.Lock()
 	s.live = true
-	if buf, ok := c.Tail(port.Reply); ok {
-		buf, _ = codec.AppendFrame(buf, s.variant, l.out)
-		c.Commit(x, buf)
+	if len(welcome) > 0 {
+		s.append(x, welcome)
 	}
+	h.conn.Unlock()
+	h.router.directory.enter(x, s)
 }

@@ -115,8 +115,8 @@ func TestMSG40(t *testing.T) {
 	if stats := b.router.Stats(); stats.Violations < 1_000 {
 		t.Errorf("only %d violations: the messages are not spoiled enough", stats.Violations)
 	}
-	b.router.loops[0].counters.violations.Store(0)
-	b.router.loops[1].counters.violations.Store(0)
+	b.router.perLoop[0].counters.violations.Store(0)
+	b.router.perLoop[1].counters.violations.Store(0)
 	nothingLeft(t, b.router, b.World)
 }
 

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -123,12 +124,17 @@ func TestSES32(t *testing.T) {
 	caller := b.connect(0, codec.CBOR, 1<<20)
 	caller.hello("realm2")
 	out.register(1, "p", "single")
-	in.Do(func(x port.Executor) {
-		if !b.router.CloseRealm(x, "realm1") || b.router.CloseRealm(x, "realm1") {
-			t.Error("the realm is closed exactly once")
-		}
-	})
+	closed := 0
+	if err := b.router.closeRealm("realm1", func() { closed++ }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.router.closeRealm("realm1", func() {}); !errors.Is(err, ErrNoSuchRealm) {
+		t.Errorf("closed again: %v", err)
+	}
 	b.Settle()
+	if closed != 1 {
+		t.Errorf("told %d times that the realm is closed", closed)
+	}
 	in.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
 	also.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
 	caller.say(codec.Call, 1, values{}, "p")
@@ -233,7 +239,7 @@ func TestID13(t *testing.T) {
 func TestID10(t *testing.T) {
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: true}}})
 	p := b.join(0)
-	b.router.loops[0].sessions.lastRequest = codec.MaxID - 1
+	b.router.named["realm1"].sessions[0].head.lastRequest = codec.MaxID - 1
 	p.say(codec.Publish, codec.MaxID, values{"acknowledge": true}, "t")
 	p.expect(codec.Published, codec.MaxID, nil)
 	p.say(codec.Publish, 1, values{"acknowledge": true}, "t")
@@ -247,7 +253,7 @@ func TestInvocationIDsWrap(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	callee := b.join(0)
 	id := callee.register(1, "p", "single")
-	b.router.loops[0].sessions.lastInvocation = codec.MaxID - 1
+	b.router.named["realm1"].sessions[0].head.lastInvocation = codec.MaxID - 1
 	for i, want := range []int{codec.MaxID, 1, 2} {
 		callee.say(codec.Call, i+2, values{}, "p")
 		callee.expect(codec.Invocation, want, id, values{})
@@ -275,13 +281,29 @@ func TestSES49(t *testing.T) {
 	}
 }
 
-// TestAnonymous: without authentication, only local peers come in unless the realm says otherwise; the message says what to do.
+// TestAnonymous: without authentication, only local peers come in unless the realm, or the listener, says otherwise; the message says what to do.
 func TestAnonymous(t *testing.T) {
-	for _, anywhere := range []bool{false, true} {
-		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", AnonymousAnywhere: anywhere}}})
-		p := &peer{Conn: b.Connect(0, codec.MakeVariant(codec.JSON, codec.WebSocket), 1<<20, false), bed: b}
+	for _, test := range []struct {
+		realm, listener Anonymous
+		local, in       bool
+	}{
+		{AnonymousByRealm, AnonymousByRealm, true, true},
+		{AnonymousByRealm, AnonymousByRealm, false, false},
+		{AnonymousLocal, AnonymousByRealm, false, false},
+		{AnonymousAnywhere, AnonymousByRealm, false, true},
+		{AnonymousNone, AnonymousByRealm, true, false},
+		{AnonymousAnywhere, AnonymousNone, true, false},
+		{AnonymousAnywhere, AnonymousLocal, false, false},
+		{AnonymousNone, AnonymousLocal, true, true},
+		{AnonymousLocal, AnonymousAnywhere, false, true},
+	} {
+		b := newBed(t, 1, Config{
+			Realms:    []RealmConfig{{URI: "realm1", Anonymous: test.realm}},
+			Listeners: []Anonymous{test.listener},
+		})
+		p := &peer{Conn: b.Connect(0, codec.MakeVariant(codec.JSON, codec.WebSocket), 1<<20, test.local), bed: b}
 		p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
-		if anywhere {
+		if test.in {
 			p.expect(codec.Welcome, nil, nil)
 			continue
 		}

@@ -30,6 +30,9 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 	}
 	b := &bed{World: realmtest.NewWorld(1, loops), t: t, router: r, pause: map[int]string{}, skip: map[int]int{}}
 	b.Open = r.Open
+	if err := r.Attach(b.World); err != nil {
+		t.Fatal(err)
+	}
 	b.Forced = func(loop int, step string) bool {
 		if b.pause[loop] != step {
 			return false

@@ -19,6 +19,8 @@ type registration struct {
 
 	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the index's mutex.
 	callees atomic.Pointer[[]*callee]
+	// rights keeps who may call the procedure, if the registration is of exactly that procedure.
+	rights permit
 	// cursor is the index of the next callee of a round robin. Calls move it as they can; order is promised to a lone sequential
 	// caller only (PROTOCOL 8.12).
 	cursor atomic.Int64
@@ -31,6 +33,9 @@ type callee struct {
 	reg            *registration
 	discloseCaller bool // every caller is disclosed to it
 	forwardTimeout bool // it minds the timeout itself, if it announced call_timeout
+
+	// Owned by the session's loop.
+	newer, older *callee // the session's list
 
 	// Guarded by the session's conn lock: set with REGISTERED, cleared before UNREGISTERED is appended (R5).
 	live bool
@@ -90,6 +95,7 @@ func (reg *registration) drop(c *callee) int {
 var (
 	refuseExists         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered already"}
 	refusePolicy         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered with another invocation policy"}
+	refuseCallees        = &refusal{codec.ErrOptionNotAllowed, "the registration has as many callees as the router allows"}
 	refuseRegistrations  = &refusal{codec.ErrOptionNotAllowed, "this session holds as many registrations as the router allows"}
 	refuseNoRegistration = &refusal{codec.ErrNoSuchRegistration, "this session holds no registration of that id"}
 )
@@ -107,16 +113,16 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message) (c *callee, held *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
-	mu := rm.procedures.mutex(uri, match)
+	mu := rm.procedures.Mutex(uri, match)
 	mu.Lock()
 	defer mu.Unlock()
-	reg := rm.procedures.find(uri, match)
+	reg := rm.procedures.Find(uri, match)
 	switch {
 	case reg == nil:
 		reg = &registration{id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke}
 		c = newCallee(s, reg, &m.Options)
 		reg.callees.Store(&[]*callee{c})
-		rm.procedures.put(reg.uri, match, reg)
+		rm.procedures.Put(reg.uri, match, reg)
 		return c, nil, nil
 	case reg.invoke != invoke:
 		return nil, nil, refusePolicy
@@ -124,6 +130,8 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 		return nil, nil, refuseExists
 	case s.registrations[reg.id] != nil:
 		return nil, reg, nil
+	case len(*reg.callees.Load()) >= rm.settings.Load().limits.CalleesMax:
+		return nil, nil, refuseCallees
 	}
 	c = newCallee(s, reg, &m.Options)
 	reg.add(c)
@@ -134,26 +142,28 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
 	reg := c.reg
 	x.Step("procedures.lock")
-	mu := rm.procedures.mutex([]byte(reg.uri), reg.match)
+	mu := rm.procedures.Mutex([]byte(reg.uri), reg.match)
 	mu.Lock()
 	defer mu.Unlock()
 	if reg.drop(c) == 0 {
-		rm.procedures.remove(reg.uri, reg.match)
+		rm.procedures.Remove(reg.uri, reg.match)
 	}
 }
 
-func (s *session) receiveRegister(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message) {
 	match := m.Options.Match
-	if why := s.realm.admit(actRegister, m.URI, match); why != nil {
+	why := l.set.admit(Register, m.URI, match)
+	switch {
+	case why != nil:
+	case l.set.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseCaller, false):
+		why = refuseDisclosure
+	case len(s.registrations) >= l.set.limits.RegistrationsMax:
+		why = refuseRegistrations
+	default:
+		why = s.authorize(l, Register, m.URI, match, nil)
+	}
+	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
-		return
-	}
-	if s.realm.cfg.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseCaller, false) {
-		s.refuse(x, l, codec.Register, m.Request, refuseDisclosure)
-		return
-	}
-	if len(s.registrations) >= s.realm.router.cfg.RegistrationsMax {
-		s.refuse(x, l, codec.Register, m.Request, refuseRegistrations)
 		return
 	}
 	c, held, why := s.realm.enterRegistration(x, s, m)
@@ -166,11 +176,7 @@ func (s *session) receiveRegister(x port.Executor, l *loop, m *codec.Message) {
 		s.reply(x, l.out)
 		return
 	}
-	if s.registrations == nil {
-		s.registrations = make(map[uint64]*callee)
-	}
-	s.registrations[c.reg.id] = c
-	l.counters.registrations.Add(1)
+	s.enlist(l, c)
 	l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, c.reg.id)
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -180,7 +186,7 @@ func (s *session) receiveRegister(x port.Executor, l *loop, m *codec.Message) {
 	c.live = true
 }
 
-func (s *session) receiveUnregister(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Message) {
 	c := s.registrations[m.ID]
 	if c == nil {
 		s.refuse(x, l, codec.Unregister, m.Request, refuseNoRegistration)
@@ -197,15 +203,30 @@ func (s *session) receiveUnregister(x port.Executor, l *loop, m *codec.Message) 
 	s.append(x, l.out)
 }
 
-func (s *session) endRegistration(x port.Executor, l *loop, c *callee) {
-	delete(s.registrations, c.reg.id)
-	s.realm.leaveRegistration(x, c)
-	l.counters.registrations.Add(-1)
+// enlist notes a registration of the session.
+func (s *session) enlist(l *perLoop, c *callee) {
+	if s.registrations == nil {
+		s.registrations = make(map[uint64]*callee)
+	}
+	s.registrations[c.reg.id] = c
+	if c.older = s.lastCallee; c.older != nil {
+		c.older.newer = c
+	}
+	s.lastCallee = c
+	l.counters.registrations.Add(1)
 }
 
-// leaveRegistrations ends every registration of a session that leaves. Its liveness ended before.
-func (s *session) leaveRegistrations(x port.Executor, l *loop) {
-	for _, id := range sortedKeys(s.registrations) {
-		s.endRegistration(x, l, s.registrations[id])
+// endRegistration ends a registration of the session and everything that notes it.
+func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
+	delete(s.registrations, c.reg.id)
+	if c.older != nil {
+		c.older.newer = c.newer
 	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		s.lastCallee = c.older
+	}
+	s.realm.leaveRegistration(x, c)
+	l.counters.registrations.Add(-1)
 }

@@ -20,18 +20,13 @@ import (
 //     On the publisher's own loop, and without an earlier job unfinished there, the first chunk is walked at once.
 //  4. The last job to finish gives the publisher its credit back.
 
-// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
-const runBytesMax = 32 << 10
-
-// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.
-const ownChunk = 1024
-
 // A builder is an open run. Owned by loop, reused.
 type builder struct {
 	sub      *subscription
 	exclude  bool // the publisher gets nothing
 	filter   *filter
-	variants uint32 // bit v is set once the run has events for variant v
+	chunk    *publishing // that the run is a part of, or nil
+	variants uint32      // bit v is set once the run has events for variant v
 	parts    [codec.NumVariants]part
 }
 
@@ -52,7 +47,7 @@ type audience struct {
 }
 
 // extend adds the event of m to the open run, sealing first what does not go with it. Filtered events go with nothing.
-func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audience, publication uint64, m *codec.Message) {
+func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audience, publication uint64, m *codec.Message) {
 	b := s.building
 	if b != nil && (b.sub != sub || b.exclude != to.exclude || b.filter != nil || to.filter != nil) {
 		s.seal(x, l)
@@ -60,7 +55,7 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 	}
 	if b == nil {
 		b = l.takeBuilder()
-		b.sub, b.exclude, b.filter = sub, to.exclude, to.filter
+		b.sub, b.exclude, b.filter, b.chunk = sub, to.exclude, to.filter, s.chunk
 		s.building = b
 	}
 	l.details = codec.Details{Publisher: to.disclosed, Forward: &m.Options}
@@ -108,10 +103,56 @@ func (s *session) extend(x port.Executor, l *loop, sub *subscription, to audienc
 	}
 }
 
+// encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine may read. It returns in
+// how many serializers the event could not be said.
+func (s *session) encodeRun(sub *subscription, to audience, publication uint64, m *codec.Message) (r *run, untranscodable int64) {
+	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
+	r.parts = r.only[:0]
+	d := codec.Details{Publisher: to.disclosed, Forward: &m.Options}
+	if sub.match != codec.Exact {
+		d.Topic = m.URI
+	}
+	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
+		var msg []byte
+		tooLong := false
+		for framing := range codec.NumVariants / 3 {
+			v := codec.MakeVariant(serializer, codec.Framing(framing))
+			members := sub.census[v].Load()
+			if members <= 0 {
+				continue
+			}
+			if msg == nil && !tooLong {
+				var err error
+				room := make([]byte, 0, len(m.Payload.Args)+len(m.Payload.Kwargs)+eventHeadBytes)
+				msg, err = codec.AppendEvent(room, serializer, sub.id, publication, &d, &m.Payload, codec.MessageBytesMax)
+				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
+					untranscodable++
+					break
+				}
+			}
+			var frame []byte
+			ok := !tooLong
+			if ok {
+				frame, ok = codec.AppendFrame(make([]byte, 0, len(msg)+eventHeadBytes), v, msg)
+			}
+			if !ok {
+				r.parts = append(r.parts, part{variant: v, tooLong: 1})
+				continue
+			}
+			r.parts = append(r.parts, part{variant: v, events: 1, longest: len(msg), frames: frame})
+			r.cost += int64(len(frame)) * int64(members)
+		}
+	}
+	return r, untranscodable
+}
+
+// eventHeadBytes is about what an event needs beside its payload.
+const eventHeadBytes = 256
+
 // EndOfBatch seals what the batch left open.
 func (s *session) EndOfBatch(x port.Executor) {
 	s.batched = false
-	s.seal(x, s.realm.router.loops[x.Loop()])
+	s.seal(x, s.realm.router.perLoop[x.Loop()])
 }
 
 // A run is a sealed run of events, shared by all loops.
@@ -121,6 +162,7 @@ type run struct {
 	sub       *subscription
 	exclude   bool
 	filter    *filter
+	chunk     *publishing // that the run is a part of, or nil
 	parts     []part
 	cost      int64 // bytes times members, spent from the publisher's credit
 
@@ -130,7 +172,7 @@ type run struct {
 }
 
 // seal closes the open run, if there is one, and sends it on its way.
-func (s *session) seal(x port.Executor, l *loop) {
+func (s *session) seal(x port.Executor, l *perLoop) {
 	b := s.building
 	if b == nil {
 		return
@@ -139,14 +181,14 @@ func (s *session) seal(x port.Executor, l *loop) {
 	x.Step("run.mask")
 	loops := b.sub.loops.Load()
 	if loops != 0 && b.variants != 0 {
-		s.publish(x, l, b.run(s), loops)
+		s.publish(x, l, b.finish(s), loops)
 	}
 	l.giveBuilder(b)
 }
 
-// run copies the built events to memory of their own size.
-func (b *builder) run(s *session) *run {
-	r := &run{publisher: s, sub: b.sub, exclude: b.exclude, filter: b.filter}
+// finish copies the built events to memory of their own size.
+func (b *builder) finish(s *session) *run {
+	r := &run{publisher: s, sub: b.sub, exclude: b.exclude, filter: b.filter, chunk: b.chunk}
 	r.parts = r.only[:0]
 	for v := range b.parts {
 		p := &b.parts[v]
@@ -161,7 +203,7 @@ func (b *builder) run(s *session) *run {
 }
 
 // publish hands r to every loop in the mask.
-func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
+func (s *session) publish(x port.Executor, l *perLoop, r *run, loops uint64) {
 	own := uint64(1) << s.home
 	job := s.walkOwn(x, l, r, loops&own != 0)
 	foreign := loops &^ own
@@ -173,6 +215,9 @@ func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
 		return
 	}
 	r.jobs.Store(int32(jobs))
+	if r.chunk != nil {
+		r.chunk.pending.Add(1)
+	}
 	s.conn.Spend(r.cost)
 	for ; foreign != 0; foreign &= foreign - 1 {
 		x.Post(bits.TrailingZeros64(foreign), s.id, &runJob{run: r})
@@ -184,7 +229,7 @@ func (s *session) publish(x port.Executor, l *loop, r *run, loops uint64) {
 }
 
 // walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for what is left.
-func (s *session) walkOwn(x port.Executor, l *loop, r *run, members bool) *runJob {
+func (s *session) walkOwn(x port.Executor, l *perLoop, r *run, members bool) *runJob {
 	list := r.sub.members[s.home]
 	if !members || list == nil || len(list.seats) == 0 {
 		return nil
@@ -214,7 +259,7 @@ type runJob struct {
 // Run walks up to budget members.
 func (j *runJob) Run(x port.Executor, budget int) (more bool) {
 	r := j.run
-	l := r.publisher.realm.router.loops[x.Loop()]
+	l := r.publisher.realm.router.perLoop[x.Loop()]
 	if j.list == nil {
 		if list := r.sub.members[x.Loop()]; list != nil && len(list.seats) > 0 {
 			j.list = list
@@ -235,6 +280,9 @@ func (j *runJob) Run(x port.Executor, budget int) (more bool) {
 	}
 	if r.jobs.Add(-1) == 0 {
 		r.publisher.conn.Refund(x, r.cost)
+		if r.chunk != nil {
+			r.chunk.delivered(x)
+		}
 	}
 	return false
 }
@@ -242,11 +290,11 @@ func (j *runJob) Run(x port.Executor, budget int) (more bool) {
 // walk appends the run to the members in seats.
 //
 // hot: nothing is allocated and nothing is encoded per member.
-func (r *run) walk(x port.Executor, l *loop, seats []seat) {
+func (r *run) walk(x port.Executor, l *perLoop, seats []seat) {
 	events := 0
 	for i := range seats {
 		to := seats[i].session
-		if to == nil || r.exclude && to == r.publisher {
+		if to == nil || to.left || r.exclude && to == r.publisher {
 			continue
 		}
 		if r.filter != nil && !r.filter.admits(&to.identity) {
@@ -258,7 +306,7 @@ func (r *run) walk(x port.Executor, l *loop, seats []seat) {
 }
 
 // deliver appends the run to one member and returns how many events it got.
-func (r *run) deliver(x port.Executor, l *loop, to *session) int {
+func (r *run) deliver(x port.Executor, l *perLoop, to *session) int {
 	for i := range r.parts {
 		p := &r.parts[i]
 		if p.variant != to.variant {
@@ -277,7 +325,7 @@ func (r *run) deliver(x port.Executor, l *loop, to *session) int {
 }
 
 // deliverFitting appends the frames that to accepts one by one; the others are dropped for it (PUB-57).
-func (p *part) deliverFitting(x port.Executor, l *loop, to *session) (events int) {
+func (p *part) deliverFitting(x port.Executor, l *perLoop, to *session) (events int) {
 	for rest := p.frames; len(rest) > 0; {
 		frame, after, message, ok := codec.CutFrame(p.variant, rest)
 		if !ok {
@@ -293,10 +341,7 @@ func (p *part) deliverFitting(x port.Executor, l *loop, to *session) (events int
 	return events
 }
 
-// buildersMax is how many free builders a loop keeps.
-const buildersMax = 64
-
-func (l *loop) takeBuilder() *builder {
+func (l *perLoop) takeBuilder() *builder {
 	if n := len(l.builders); n > 0 {
 		b := l.builders[n-1]
 		l.builders = l.builders[:n-1]
@@ -305,7 +350,7 @@ func (l *loop) takeBuilder() *builder {
 	return new(builder)
 }
 
-func (l *loop) giveBuilder(b *builder) {
+func (l *perLoop) giveBuilder(b *builder) {
 	if len(l.builders) == buildersMax {
 		return
 	}
@@ -316,12 +361,12 @@ func (l *loop) giveBuilder(b *builder) {
 		}
 		*p = part{frames: p.frames[:0]}
 	}
-	b.sub, b.filter, b.variants = nil, nil, 0
+	b.sub, b.filter, b.chunk, b.variants = nil, nil, nil, 0
 	l.builders = append(l.builders, b)
 }
 
 // trim lets go of scratch that one large message has blown up.
-func (l *loop) trim() {
+func (l *perLoop) trim() {
 	if cap(l.out) > scratchBytesMax {
 		l.out = nil
 	}

@@ -125,6 +125,8 @@ func TestR6Register(t *testing.T) {
 			continue
 		}
 		callee.expect(codec.Invocation, 1, reply[2], values{})
+		b.Forced = func(int, string) bool { return false }
+		b.Settle()
 		return
 	}
 	t.Fatal("REGISTERED never came")

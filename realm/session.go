@@ -17,8 +17,9 @@ type session struct {
 	home       int
 	variant    codec.Variant
 	serializer codec.Serializer
-	bytesMax   int // the longest message the peer accepts
 	roles      codec.Roles
+	role       uint16 // number of identity.AuthRole in the realm
+	bytesMax   int    // the longest message the peer accepts
 	identity   codec.Identity
 
 	// Guarded by conn lock.
@@ -29,25 +30,49 @@ type session struct {
 	wrapped        bool // lastInvocation has passed 2^53 once
 
 	// Owned by loop.
+	left          bool               // disposed: gets no events, though it may be on lists still
+	batched       bool               // EndOfBatch is coming
 	subscriptions map[uint64]*member // by subscription id
+	lastMember    *member            // the list of the same, newest first
+	patterns      int                // of these, prefixes and wildcards
 	registrations map[uint64]*callee // by registration id
+	lastCallee    *callee            // the list of the same, newest first
 	lastRequest   uint64             // with StrictRequestIDs
 	building      *builder           // the open run of events, or nil
-	batched       bool               // EndOfBatch is coming
 	ownJobs       int                // unfinished jobs of this publisher on its own loop
-	prev, next    *session           // the loop's list
+	waiting       *waiting           // the message that cannot be handled at once; the connection is held
+	chunk         *publishing        // what is being published, while it is
+	prev, next    *session           // the list of the realm and loop
+}
+
+func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.Roles, who codec.Identity) *session {
+	v := h.conn.Variant()
+	return &session{
+		id:         id,
+		realm:      rm,
+		handler:    h,
+		conn:       h.conn,
+		home:       x.Loop(),
+		variant:    v,
+		serializer: v.Serializer(),
+		roles:      roles,
+		role:       rm.role(who.AuthRole),
+		bytesMax:   min(h.conn.MessageBytesMax(), v.MessageBytesMax()),
+		identity:   who,
+	}
 }
 
 // receive handles one message of an established session.
-func (s *session) receive(x port.Executor, l *loop, m *codec.Message) {
+func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
+	l.set = s.realm.settings.Load()
 	if m.Type != codec.Publish {
 		s.seal(x, l) // whatever this message causes comes after the events before it
 	}
-	if s.realm.cfg.EnforceRoles && !s.plays(m.Type) {
+	if l.set.EnforceRoles && !s.plays(m.Type) {
 		s.violation(x, "message type "+strconv.Itoa(int(m.Type))+" of a role that HELLO did not announce")
 		return
 	}
-	if s.realm.cfg.StrictRequestIDs && !s.sequential(m) {
+	if l.set.StrictRequestIDs && !s.sequential(m) {
 		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+strconv.FormatUint(s.lastRequest, 10))
 		return
 	}
@@ -156,7 +181,7 @@ func (s *session) append(x port.Executor, msg []byte) bool {
 }
 
 // refuse answers a request with ERROR.
-func (s *session) refuse(x port.Executor, l *loop, request codec.Type, id uint64, why *refusal) {
+func (s *session) refuse(x port.Executor, l *perLoop, request codec.Type, id uint64, why *refusal) {
 	if request == codec.Call {
 		l.counters.callErrors.Add(1)
 	} else {
@@ -164,44 +189,4 @@ func (s *session) refuse(x port.Executor, l *loop, request codec.Type, id uint64
 	}
 	l.out = codec.AppendRefusal(l.out[:0], s.serializer, request, id, why.uri, why.message)
 	s.reply(x, l.out)
-}
-
-// dispose takes the session out of everything (PROTOCOL 4.1). The first step ends all appends by others, so that the GOODBYE or ABORT
-// that the handler appends next is the last thing the peer sees.
-func (s *session) dispose(x port.Executor, l *loop) {
-	s.seal(x, l)
-
-	x.Step("conn.lock")
-	s.conn.Lock()
-	s.live = false
-	open, invocations := s.calls.take(), s.invocations.take()
-	s.conn.Unlock()
-
-	s.leaveCalls(x, l, open)
-	s.leaveInvocations(x, l, invocations)
-	s.leaveRegistrations(x, l)
-	s.leaveSubscriptions(x, l)
-	s.unlink(l)
-	s.realm.router.releaseSessionID(x, s.id)
-	l.counters.sessions.Add(-1)
-}
-
-func (s *session) link(l *loop) {
-	s.next = l.sessions
-	if s.next != nil {
-		s.next.prev = s
-	}
-	l.sessions = s
-}
-
-func (s *session) unlink(l *loop) {
-	if s.prev != nil {
-		s.prev.next = s.next
-	} else {
-		l.sessions = s.next
-	}
-	if s.next != nil {
-		s.next.prev = s.prev
-	}
-	s.prev, s.next = nil, nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"banyan/codec"
-	"banyan/engine/port"
 	"banyan/realm/realmtest"
 )
 
@@ -67,6 +66,9 @@ func simulate(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	w.Open = r.Open
+	if err := r.Attach(w); err != nil {
+		t.Fatal(err)
+	}
 	w.Switch = []int{0, 10, 50, 90}[w.Rand(4)]
 	if w.Rand(2) == 0 {
 		w.Budget, w.Chunk = 1+w.Rand(8), 1+w.Rand(3)
@@ -176,7 +178,7 @@ func (s *sim) checkpoint() {
 		for id, sub := range c.subs {
 			for i := sub.since; i < len(s.published); i++ {
 				p := s.published[i]
-				owed := pattern{sub.topic, sub.match}.slowMatches(p.topic) && !(p.exclude && p.by == c) && p.not != c.session
+				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) && p.not != c.session
 				if owed && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come", c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
@@ -192,7 +194,9 @@ func (s *sim) checkpoint() {
 // farewell ends every session and looks for what is left behind.
 func (s *sim) farewell() {
 	if s.w.Rand(2) == 0 {
-		s.clients[0].conn.Do(closeRealmOf(s.router))
+		if err := s.router.closeRealm("realm1", func() {}); err != nil {
+			s.fail("%v", err)
+		}
 		for _, c := range s.clients {
 			c.state = simKicked
 		}
@@ -212,36 +216,27 @@ func (s *sim) leftBehind() {
 	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 || left.OpenCalls != 0 || left.Violations != s.violations {
 		s.fail("left behind: %+v", left)
 	}
-	for _, rm := range s.router.realms {
-		leftovers(s, "topic", &rm.topics)
-		leftovers(s, "procedure", &rm.procedures)
-	}
-	for i, l := range s.router.loops {
-		if l.sessions != nil {
-			s.fail("loop %d still lists sessions", i)
+	for _, rm := range s.router.named {
+		if !rm.topics.Empty() {
+			s.fail("topics left behind")
 		}
+		if !rm.procedures.Empty() {
+			s.fail("procedures left behind")
+		}
+		for i := range rm.sessions {
+			if list := &rm.sessions[i]; list.head != nil || len(list.cursors) > 0 {
+				s.fail("loop %d still lists sessions, or walks over them", i)
+			}
+		}
+	}
+	for i := range s.router.perLoop {
 		if n := s.w.Loops[i].Armed(); n != 0 {
 			s.fail("loop %d has %d timers", i, n)
 		}
 	}
-	for i := range s.router.peers {
-		if n := len(s.router.peers[i].ids); n != 0 {
+	for i := range s.router.directory.shards {
+		if n := len(s.router.directory.shards[i].sessions); n != 0 {
 			s.fail("%d session ids are still taken", n)
 		}
 	}
-}
-
-func leftovers[V any](s *sim, what string, ix *index[V]) {
-	for i := range ix.exact {
-		if n := ix.exact[i].table.live; n != 0 {
-			s.fail("%d exact %ss left behind", n, what)
-		}
-	}
-	if !ix.patterns.root.empty() || ix.patternCount.Load() != 0 {
-		s.fail("%s patterns left behind", what)
-	}
-}
-
-func closeRealmOf(r *Router) func(x port.Executor) {
-	return func(x port.Executor) { r.CloseRealm(x, "realm1") }
 }

@@ -22,6 +22,10 @@ type subscription struct {
 	// loops has bit i set while loop i has members. Set and cleared by loop i; set under the first member's queue lock, in the section that
 	// appends its SUBSCRIBED (R6).
 	loops atomic.Uint64
+	// nodes has bit i set while node i of a cluster has members. Nothing sets it yet: publish posts to loops only.
+	nodes atomic.Uint64
+	// rights keeps who may publish to the topic, in the record of exactly that topic.
+	rights permit
 	// census counts the members per variant. It is raised before a member becomes visible and lowered after it is gone
 	// (R12), so a publisher that reads zero owes nothing to any member it could reach.
 	census [codec.NumVariants]atomic.Int32
@@ -83,9 +87,10 @@ func (sub *subscription) drop(loop int, m *member) {
 
 // A member is one session in one subscription. Owned by the session's loop.
 type member struct {
-	session *session
-	sub     *subscription
-	index   int // in the list of the loop
+	session      *session
+	sub          *subscription
+	newer, older *member // the session's list
+	index        int     // in the list of the loop
 }
 
 // A seat holds what the walk over a list reads, to spare it a pointer.

@@ -10,9 +10,6 @@ import (
 // Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call from the caller's side.
 // Where another loop answers, it sends word: one job that stops or restarts the timer. Calls without a timeout pay nothing.
 
-// timeoutMillisMax is the longest timeout that is told from a longer one: 34 years.
-const timeoutMillisMax = 1 << 40
-
 var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within the timeout of the call"}
 
 // arm makes the timer of c. Caller's loop, before c is offered: from then on others read timed.
@@ -33,30 +30,37 @@ func (c *call) start(x port.Executor) {
 
 // expire ends the call because its time is over. Caller's loop.
 func (c *call) expire(x port.Executor) {
-	l := c.caller.realm.router.loops[x.Loop()]
+	l := c.caller.realm.router.perLoop[x.Loop()]
 	if c.fail(x, l, refuseTimeout) {
 		c.detach(x, l, true)
 	}
 }
 
-// ended stops the timer of a call that was answered finally, progressed starts it again after a progressive result. Any loop.
-func (c *call) ended(x port.Executor)      { c.word(x, false) }
-func (c *call) progressed(x port.Executor) { c.word(x, true) }
-
-func (c *call) word(x port.Executor, restart bool) {
-	if !c.timed {
-		return
+// ended stops the timer of a call that was answered finally. Any loop.
+func (c *call) ended(x port.Executor) {
+	if c.timed {
+		c.toHome(x, &timerJob{c, false})
 	}
-	j := &timerJob{c, restart}
+}
+
+// progressed starts the timer again after a progressive result. Any loop. One restart under way stands for all that come before it runs,
+// so a callee that floods the caller with progress does not flood its loop with jobs.
+func (c *call) progressed(x port.Executor) {
+	if c.timed && c.restarting.CompareAndSwap(false, true) {
+		c.toHome(x, &timerJob{c, true})
+	}
+}
+
+// toHome runs j on the loop of the caller. A restart cannot overtake the stop that follows it: they are one lane of one loop.
+func (c *call) toHome(x port.Executor, j *timerJob) {
 	if home := c.caller.home; x.Loop() != home {
-		// One lane of one loop: a restart cannot overtake the stop that follows it.
 		x.Post(home, c.caller.id, j)
 		return
 	}
 	j.Run(x, 1)
 }
 
-// A timerJob brings word of an answer to the loop that owns the call's timer.
+// A timerJob tells the loop that owns the timer of a call about an answer.
 type timerJob struct {
 	call    *call
 	restart bool
@@ -69,6 +73,7 @@ func (j *timerJob) Run(x port.Executor, _ int) (more bool) {
 		x.Stop(c.timer)
 		return false
 	}
+	c.restarting.Store(false)
 	x.Step("conn.lock")
 	c.caller.conn.Lock()
 	open := c.caller.calls.get(c.request) == c

@@ -19,7 +19,10 @@ type Conn struct {
 	peer     port.Peer
 
 	handler port.Handler // owned by loop
+	kept    bool         // owned by loop: the message under way belongs to the realm
+	joined  bool         // owned by loop
 	in      []input      // guarded by loop.mu
+	held    bool         // guarded by loop.mu
 
 	mu       sync.Mutex
 	out      []byte // guarded by mu
@@ -31,6 +34,7 @@ type Conn struct {
 	runs     int  // guarded by mu
 
 	credit atomic.Int64
+	ending atomic.Bool // finished or hung up: what a Hold keeps back is never handled
 }
 
 type kind uint8
@@ -57,7 +61,10 @@ var _ port.Conn = (*Conn)(nil)
 func (c *Conn) Send(b []byte) { c.loop.enqueue(c, input{kind: message, b: bytes.Clone(b)}) }
 
 // HangUp drops the transport.
-func (c *Conn) HangUp() { c.loop.enqueue(c, input{kind: hangUp}) }
+func (c *Conn) HangUp() {
+	c.ending.Store(true)
+	c.loop.enqueue(c, input{kind: hangUp})
+}
 
 // Shutdown tells the handler that the node stops.
 func (c *Conn) Shutdown() { c.loop.enqueue(c, input{kind: shutdown}) }
@@ -112,8 +119,14 @@ func (c *Conn) handle(l *Loop, in input) {
 	case opened:
 		c.handler = c.world.Open(l, c)
 	case message:
-		if !finished && !gone {
+		if !finished && !gone && !c.Held() {
+			c.kept = false
 			c.handler.Receive(l, in.b)
+			if !c.kept { // it was lent
+				for i := range in.b {
+					in.b[i] = 0xC1
+				}
+			}
 		}
 	case hangUp:
 		if gone {
@@ -150,10 +163,15 @@ func (c *Conn) Unlock() {
 	if c.lent {
 		panic("realmtest: tail not committed")
 	}
-	if !c.world.parallel {
-		c.world.held = nil
+	if c.world.parallel {
+		c.mu.Unlock()
+		return
 	}
+	c.world.held = nil
 	c.mu.Unlock()
+	if l := c.world.running; l != nil {
+		l.Step("conn.unlock")
+	}
 }
 
 // Tail implements port.Conn.
@@ -180,6 +198,7 @@ func (c *Conn) Finish(_ port.Executor, code port.CloseCode, _ string) {
 		return
 	}
 	c.finished, c.code = true, code
+	c.ending.Store(true)
 	c.loop.enqueue(c, input{kind: hangUp})
 }
 
@@ -216,6 +235,43 @@ func (c *Conn) Refund(_ port.Executor, n int64) {
 	c.loop.kick()
 }
 
+// Hold implements port.Conn.
+func (c *Conn) Hold(port.Executor) { c.setHeld(true) }
+
+// Resume implements port.Conn.
+func (c *Conn) Resume(port.Executor) { c.setHeld(false) }
+
+func (c *Conn) setHeld(held bool) {
+	c.loop.mu.Lock()
+	c.held = held
+	c.loop.mu.Unlock()
+	c.loop.kick()
+}
+
+// Held reports whether the realm holds the connection.
+func (c *Conn) Held() bool {
+	c.loop.mu.Lock()
+	defer c.loop.mu.Unlock()
+	return c.held
+}
+
+// SetJoined implements port.Conn.
+func (c *Conn) SetJoined(joined bool) { c.joined = joined }
+
+// Joined reports whether the realm says that a session is joined. Between turns.
+func (c *Conn) Joined() bool { return c.joined }
+
+// Keep implements port.Conn.
+func (c *Conn) Keep(b []byte) []byte {
+	c.kept = true
+	return b
+}
+
+// waits reports whether the next input has to wait. loop.mu is held.
+func (c *Conn) waits() bool {
+	return c.in[0].kind == message && (c.held && !c.ending.Load() || c.credit.Load() <= 0)
+}
+
 // Variant implements port.Conn.
 func (c *Conn) Variant() codec.Variant { return c.variant }
 
@@ -224,6 +280,3 @@ func (c *Conn) MessageBytesMax() int { return c.bytesMax }
 
 // Peer implements port.Conn.
 func (c *Conn) Peer() *port.Peer { return &c.peer }
-
-// Home implements port.Conn.
-func (c *Conn) Home() int { return c.loop.index }

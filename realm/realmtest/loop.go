@@ -1,6 +1,7 @@
 package realmtest
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,8 +17,9 @@ type Loop struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	conns []*Conn  // with input
-	mail  []posted // jobs posted by any loop
+	conns []*Conn                 // with input
+	mail  []posted                // jobs posted by any loop
+	funcs []func(x port.Executor) // submitted, and the ends of asynchronous work
 
 	// Owned by loop.
 	lanes  []*lane
@@ -66,6 +68,37 @@ func (l *Loop) Post(dst int, id uint64, j port.Job) {
 	d.mail = append(d.mail, posted{l.index, id, j})
 	d.mu.Unlock()
 	d.kick()
+}
+
+// Async implements port.Executor. In the seeded mode the work is done in one step of the World's, whenever the seed says so.
+func (l *Loop) Async(work func(ctx context.Context), done func(x port.Executor)) bool {
+	w := l.world
+	w.asyncMu.Lock()
+	defer w.asyncMu.Unlock()
+	if w.AsyncMax > 0 && len(w.async) >= w.AsyncMax {
+		return false
+	}
+	w.pending.Add(1)
+	t := task{func() {
+		work(context.Background())
+		l.run(done)
+		w.done(1)
+	}}
+	if w.parallel {
+		go t.run()
+		return true
+	}
+	w.async = append(w.async, t)
+	return true
+}
+
+// run hands f to the loop.
+func (l *Loop) run(f func(x port.Executor)) {
+	l.world.pending.Add(1)
+	l.mu.Lock()
+	l.funcs = append(l.funcs, f)
+	l.mu.Unlock()
+	l.kick()
 }
 
 // Grant implements port.Executor.
@@ -145,7 +178,7 @@ func (l *Loop) take() (*Conn, input, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, c := range l.conns {
-		if c.in[0].kind == message && c.credit.Load() <= 0 {
+		if c.waits() {
 			continue
 		}
 		in := c.in[0]
@@ -166,11 +199,11 @@ func (l *Loop) take() (*Conn, input, bool) {
 func (l *Loop) hasWork() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.mail) > 0 || len(l.lanes) > 0 {
+	if len(l.mail) > 0 || len(l.lanes) > 0 || len(l.funcs) > 0 {
 		return true
 	}
 	for _, c := range l.conns {
-		if c.in[0].kind != message || c.credit.Load() > 0 {
+		if !c.waits() {
 			return true
 		}
 	}
@@ -197,6 +230,15 @@ func (l *Loop) turn() {
 		}
 		l.Step("input")
 		c.handle(l, in)
+		done++
+	}
+	l.mu.Lock()
+	funcs := l.funcs
+	l.funcs = nil
+	l.mu.Unlock()
+	for _, f := range funcs {
+		l.Step("submitted")
+		f(l)
 		done++
 	}
 	l.fire()

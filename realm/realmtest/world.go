@@ -28,11 +28,15 @@ type World struct {
 	Budget, Chunk int
 	CreditBytes   int64
 
+	// AsyncMax is how much asynchronous work may wait at a time before Async refuses; 0: no bound.
+	AsyncMax int
+
 	// Forced, when set, is asked at every Step of a loop instead of the seed whether to hand over. Seeded mode.
 	Forced func(loop int, step string) bool
 
 	rng      *rand.Rand
 	held     *Conn // the connection whose lock is held; seeded mode
+	running  *Loop // the loop that goes on; seeded mode
 	parallel bool
 
 	// Any goroutine.
@@ -40,6 +44,23 @@ type World struct {
 	pending atomic.Int64 // inputs, posts and lanes not yet done; parallel mode
 	idle    chan struct{}
 	stop    sync.WaitGroup
+
+	asyncMu sync.Mutex
+	async   []task // guarded by asyncMu: waits to be done; seeded mode
+}
+
+// A task is asynchronous work of a loop.
+type task struct{ run func() }
+
+var _ port.Loops = (*World)(nil)
+
+// Len implements port.Loops.
+func (w *World) Len() int { return len(w.Loops) }
+
+// Submit implements port.Loops.
+func (w *World) Submit(loop int, f func(x port.Executor)) bool {
+	w.Loops[loop].run(f)
+	return true
 }
 
 // NewWorld makes a world of n loops. Set Open before connecting.
@@ -83,11 +104,26 @@ func (w *World) Step() bool {
 			ready = append(ready, l)
 		}
 	}
-	if len(ready) == 0 {
+	n := len(ready) + len(w.async)
+	if n == 0 {
 		return false
 	}
-	w.StepLoop(ready[w.rng.IntN(len(ready))].index)
+	if i := w.rng.IntN(n); i < len(ready) {
+		w.StepLoop(ready[i].index)
+	} else {
+		w.StepAsync(i - len(ready))
+	}
 	return true
+}
+
+// Async returns how much asynchronous work waits. Seeded mode.
+func (w *World) Async() int { return len(w.async) }
+
+// StepAsync does the ith piece of the asynchronous work that waits. Seeded mode.
+func (w *World) StepAsync(i int) {
+	t := w.async[i]
+	w.async = append(w.async[:i:i], w.async[i+1:]...)
+	t.run()
 }
 
 // RunLoop lets that loop go on until it hands over, which it reports, or has nothing left to do. Seeded mode.
@@ -110,7 +146,10 @@ func (w *World) StepLoop(loop int) (paused bool) {
 			l.turn()
 		})
 	}
-	if _, more := l.resume(); !more {
+	w.running = l
+	_, more := l.resume()
+	w.running = nil
+	if !more {
 		l.cancel()
 		l.resume, l.yield = nil, nil
 		return false

@@ -1,8 +1,9 @@
-package realm
+package index
 
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/realm/realmtest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -20,25 +22,7 @@ type pattern struct {
 	match codec.Match
 }
 
-// slowMatches is PROTOCOL 3.4, read literally.
-func (p pattern) slowMatches(uri string) bool {
-	switch p.match {
-	case codec.Exact:
-		return p.uri == uri
-	case codec.Prefix:
-		return strings.HasPrefix(uri, p.uri)
-	}
-	want, got := strings.Split(p.uri, "."), strings.Split(uri, ".")
-	if len(want) != len(got) {
-		return false
-	}
-	for i := range want {
-		if want[i] != "" && want[i] != got[i] {
-			return false
-		}
-	}
-	return true
-}
+func (p pattern) slowMatches(uri string) bool { return realmtest.Matches(p.uri, p.match, uri) }
 
 // slowBest compares wildcards component by component from the left: at the first difference the literal wins.
 func slowBest(set map[pattern]*pattern, uri string) *pattern {
@@ -72,6 +56,17 @@ func slowBest(set map[pattern]*pattern, uri string) *pattern {
 	return best
 }
 
+// stepsMax is what the router allows.
+const stepsMax = 1024
+
+// all is what a PUBLISH looks for.
+func all(ix *Index[pattern], dst []*pattern, uri []byte) (found []*pattern, whole bool) {
+	if v := ix.Find(uri, codec.Exact); v != nil {
+		dst = append(dst, v)
+	}
+	return ix.Patterns(dst, uri, stepsMax)
+}
+
 func randomURI(rng *rand.Rand, empty bool) string {
 	words := []string{"a", "b", "c", "ab", "abc", "b1"}
 	n := 1 + rng.IntN(4)
@@ -99,34 +94,55 @@ func randomPattern(rng *rand.Rand) pattern {
 // TestIndexModel feeds an index and a map the same random changes and compares every answer. URI-07 … URI-23.
 func TestIndexModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var ix index[pattern]
+	var ix Index[pattern]
 	twin := map[pattern]*pattern{}
 	for step := range 20_000 {
 		p := randomPattern(rng)
 		if twin[p] == nil {
 			v := &pattern{p.uri, p.match}
 			twin[p] = v
-			ix.put(p.uri, p.match, v)
+			ix.Put(p.uri, p.match, v)
 		} else if rng.IntN(4) > 0 {
 			delete(twin, p)
-			ix.remove(p.uri, p.match)
+			ix.Remove(p.uri, p.match)
 		}
 		if len(twin) > 60 {
 			for p := range twin {
 				delete(twin, p)
-				ix.remove(p.uri, p.match)
+				ix.Remove(p.uri, p.match)
 			}
 		}
 		q := randomPattern(rng)
-		if got := ix.find([]byte(q.uri), q.match); got != twin[q] {
+		if got := ix.Find([]byte(q.uri), q.match); got != twin[q] {
 			t.Fatalf("step %d: find(%v) = %v, want %v", step, q, got, twin[q])
 		}
 		uri := randomURI(rng, false)
-		if got, want := ix.best([]byte(uri)), slowBest(twin, uri); got != want {
-			t.Fatalf("step %d: best(%q) = %v, want %v of %v", step, uri, got, want, twin)
+		wantBest := slowBest(twin, uri)
+		if got, whole := ix.Best([]byte(uri), stepsMax); got != wantBest || !whole {
+			t.Fatalf("step %d: best(%q) = %v, want %v of %v", step, uri, got, wantBest, twin)
+		}
+		// In goes of a few steps the same is found, in the same order.
+		once, whole := all(&ix, nil, []byte(uri))
+		if !whole {
+			t.Fatalf("step %d: all(%q) is not whole", step, uri)
+		}
+		search, pieces := ix.Search([]byte(uri)), []*pattern(nil)
+		for ended := false; !ended; {
+			pieces, ended = search.All(pieces, 1+rng.IntN(3))
+		}
+		if !slices.Equal(once, pieces) {
+			t.Fatalf("step %d: %q: at once %v, in pieces %v", step, uri, once, pieces)
+		}
+		search = ix.Search([]byte(uri))
+		var best *pattern
+		for ended := false; !ended; {
+			best, ended = search.Best(1 + rng.IntN(3))
+		}
+		if best != wantBest {
+			t.Fatalf("step %d: best of %q in pieces = %v, want %v", step, uri, best, wantBest)
 		}
 		var got, want []string
-		for _, v := range ix.all(nil, []byte(uri)) {
+		for _, v := range once {
 			got = append(got, fmt.Sprint(*v))
 		}
 		for _, v := range twin {
@@ -141,9 +157,9 @@ func TestIndexModel(t *testing.T) {
 		}
 	}
 	for p := range twin {
-		ix.remove(p.uri, p.match)
+		ix.Remove(p.uri, p.match)
 	}
-	if !ix.patterns.root.empty() || ix.patternCount.Load() != 0 {
+	if !ix.Empty() {
 		t.Error("the trie keeps nodes after its last pattern went")
 	}
 }
@@ -183,10 +199,10 @@ func TestTableModel(t *testing.T) {
 
 // TestIndexConcurrent lets readers look for entries that never leave while writers churn around them. For the race detector.
 func TestIndexConcurrent(t *testing.T) {
-	var ix index[pattern]
+	var ix Index[pattern]
 	fixed := []pattern{{"a.b.c", codec.Exact}, {"a.b", codec.Prefix}, {"a..c", codec.Wildcard}, {"", codec.Prefix}}
 	for _, p := range fixed {
-		ix.put(p.uri, p.match, &pattern{p.uri, p.match})
+		ix.Put(p.uri, p.match, &pattern{p.uri, p.match})
 	}
 	var stop atomic.Bool
 	var writers, readers sync.WaitGroup
@@ -201,12 +217,12 @@ func TestIndexConcurrent(t *testing.T) {
 				if p.match == codec.Exact {
 					p.uri = "x" + p.uri
 				}
-				mu := ix.mutex([]byte(p.uri), p.match)
+				mu := ix.Mutex([]byte(p.uri), p.match)
 				mu.Lock()
-				if ix.find([]byte(p.uri), p.match) == nil {
-					ix.put(p.uri, p.match, &p)
+				if ix.Find([]byte(p.uri), p.match) == nil {
+					ix.Put(p.uri, p.match, &p)
 				} else {
-					ix.remove(p.uri, p.match)
+					ix.Remove(p.uri, p.match)
 				}
 				mu.Unlock()
 			}
@@ -218,7 +234,8 @@ func TestIndexConcurrent(t *testing.T) {
 			defer readers.Done()
 			for !stop.Load() {
 				seen := 0
-				for _, v := range ix.all(nil, []byte("a.b.c")) {
+				found, _ := all(&ix, nil, []byte("a.b.c"))
+				for _, v := range found {
 					for _, p := range fixed {
 						if *v == p {
 							seen++
@@ -229,7 +246,7 @@ func TestIndexConcurrent(t *testing.T) {
 					t.Errorf("saw %d of %d entries that never left", seen, len(fixed))
 					return
 				}
-				if v := ix.best([]byte("a.b.c")); v == nil || *v != fixed[0] {
+				if v, _ := ix.Best([]byte("a.b.c"), stepsMax); v == nil || *v != fixed[0] {
 					t.Errorf("best = %v", v)
 					return
 				}
@@ -243,7 +260,7 @@ func TestIndexConcurrent(t *testing.T) {
 
 // TestURI20 walks the table of PROTOCOL 3.4, prefixes being prefixes of strings.
 func TestURI20(t *testing.T) {
-	all := []pattern{
+	table := []pattern{
 		{},
 		{"a1.b2.c3.d4.e55", codec.Exact},
 		{"a1.b2.c3", codec.Prefix},
@@ -268,15 +285,15 @@ func TestURI20(t *testing.T) {
 		{"URI-19", []int{6, 7}, "a1.b2.c88.d4.e5.f6.g7", 6},
 		{"URI-22", []int{1, 2, 3, 4, 5, 6, 7}, "a2.b2.c2.d2.e2", 0},
 	} {
-		var ix index[pattern]
+		var ix Index[pattern]
 		for _, i := range test.in {
-			ix.put(all[i].uri, all[i].match, &all[i])
+			ix.Put(table[i].uri, table[i].match, &table[i])
 		}
 		var want *pattern
 		if test.want > 0 {
-			want = &all[test.want]
+			want = &table[test.want]
 		}
-		if got := ix.best([]byte(test.uri)); got != want {
+		if got, _ := ix.Best([]byte(test.uri), stepsMax); got != want {
 			t.Errorf("%s: %s goes to %v, want %v", test.id, test.uri, got, want)
 		}
 	}
@@ -284,32 +301,33 @@ func TestURI20(t *testing.T) {
 
 // TestIndexAllocs: looking up allocates nothing, patterns or not.
 func TestIndexAllocs(t *testing.T) {
-	var ix index[pattern]
+	var ix Index[pattern]
 	for _, p := range []pattern{{"a.b.c", codec.Exact}, {"a.", codec.Prefix}, {"a..c", codec.Wildcard}, {".b.", codec.Wildcard}} {
-		ix.put(p.uri, p.match, &p)
+		ix.Put(p.uri, p.match, &p)
 	}
 	uri := []byte("a.b.c")
+	other := []byte("x.b.c") // has to back out of a dead end
 	dst := make([]*pattern, 0, 8)
 	if n := testing.AllocsPerRun(100, func() {
-		dst = ix.all(dst[:0], uri)
-		ix.best(uri)
-		ix.patterns.best(uri)
+		dst, _ = all(&ix, dst[:0], uri)
+		ix.Best(uri, stepsMax)
+		ix.Best(other, stepsMax)
 	}); n != 0 || len(dst) != 4 {
 		t.Errorf("%v allocations, %d matches", n, len(dst))
 	}
 }
 
 func BenchmarkIndex(b *testing.B) {
-	var ix index[pattern]
+	var ix Index[pattern]
 	for i := range 10_000 {
 		p := &pattern{fmt.Sprintf("com.bench.p%d.", i), codec.Prefix}
-		ix.put(p.uri, p.match, p)
+		ix.Put(p.uri, p.match, p)
 		p = &pattern{fmt.Sprintf("com.bench.q%d", i), codec.Prefix}
-		ix.put(p.uri, p.match, p)
+		ix.Put(p.uri, p.match, p)
 		p = &pattern{fmt.Sprintf("com..t%d", i), codec.Wildcard}
-		ix.put(p.uri, p.match, p)
+		ix.Put(p.uri, p.match, p)
 		p = &pattern{fmt.Sprintf("com.exact.t%d", i), codec.Exact}
-		ix.put(p.uri, p.match, p)
+		ix.Put(p.uri, p.match, p)
 	}
 	dst := make([]*pattern, 0, 8)
 	for _, uri := range []string{"com.exact.t77", "com.bench.p1234.x", "com.bench.q5678", "com.foo.t99"} {
@@ -317,8 +335,66 @@ func BenchmarkIndex(b *testing.B) {
 			b.ReportAllocs()
 			u := []byte(uri)
 			for b.Loop() {
-				dst = ix.all(dst[:0], u)
+				dst, _ = all(&ix, dst[:0], u)
 			}
 		})
+	}
+}
+
+// TestSearchIsBounded: a URI of 18 components against patterns that star every half of them is a search of 2^18 nodes; one go visits no
+// more than it may, and all goes together find everything.
+func TestSearchIsBounded(t *testing.T) {
+	const components = 12
+	var ix Index[pattern]
+	for mask := range 1 << components {
+		parts := make([]string, components)
+		for i := range parts {
+			if mask&(1<<i) == 0 {
+				parts[i] = "c"
+			}
+		}
+		p := &pattern{strings.Join(parts, "."), codec.Wildcard}
+		ix.Put(p.uri, p.match, p)
+	}
+	uri := []byte(strings.Repeat("c.", components-1) + "c")
+	if found, whole := all(&ix, nil, uri); whole || len(found) > stepsMax {
+		t.Errorf("%d found in one go, whole %v", len(found), whole)
+	}
+	search, total, goes := ix.Search(uri), 0, 0
+	for ended := false; !ended; goes++ {
+		var found []*pattern
+		found, ended = search.All(nil, 500)
+		if total += len(found); len(found) > 500 {
+			t.Fatalf("%d found in 500 steps", len(found))
+		}
+	}
+	if total != 1<<components || goes < 16 {
+		t.Errorf("%d found in %d goes", total, goes)
+	}
+	// Nothing matches, and to find that out takes as long: the last literal of every pattern is another one.
+	var dead Index[pattern]
+	for mask := range 1 << components {
+		parts := make([]string, components+1)
+		for i := range components {
+			if mask&(1<<i) == 0 {
+				parts[i] = "c"
+			}
+		}
+		parts[components] = "d"
+		dead.Put(strings.Join(parts, "."), codec.Wildcard, &pattern{})
+	}
+	uri = append(uri, ".c"...)
+	if v, whole := dead.Best(uri, stepsMax); v != nil || whole {
+		t.Errorf("best = %v in one go, whole %v", v, whole)
+	}
+	again, goes := dead.Search(uri), 0
+	for ended := false; !ended; goes++ {
+		var v *pattern
+		if v, ended = again.Best(500); v != nil {
+			t.Fatalf("best = %v", v)
+		}
+	}
+	if goes < 8 {
+		t.Errorf("a search of 2^%d dead ends took %d goes of 500 steps", components, goes)
 	}
 }

@@ -1,4 +1,4 @@
-package realm
+package index
 
 import (
 	"hash/maphash"
@@ -17,7 +17,7 @@ func hashString(key string) uint64 { return maphash.String(tableSeed, key) }
 // whose key never changes. A removed key keeps its entry with a nil value until the next rebuild, so probe chains stay whole and a
 // key that comes and goes reuses its entry. The garbage collector frees old cells when the last reader leaves them.
 //
-// hot: measured 10 ns hot and 230 ns cold at a million keys, against 22 and 225 for a map under a read-write lock whose
+// hot: BenchmarkIndex; measured 10 ns hot and 230 ns cold at a million keys, against 22 and 225 for a map under a read-write lock whose
 // reader count is one cache line shared by all loops.
 type table[V any] struct {
 	// Any goroutine.

@@ -1,4 +1,4 @@
-package realm
+package index
 
 import (
 	"bytes"
@@ -177,77 +177,77 @@ type branch[V any] struct {
 	done bool
 }
 
-// each calls yield for every pattern that matches uri, in the order of 3.4 among wildcards (literal before star, with backing out of
-// dead ends), until yield returns false. Prefix patterns come on the way, shorter ones not necessarily first. Any goroutine.
-func (t *trie[V]) each(uri []byte, yield func(v *V, match codec.Match) bool) {
+// A walk is a search for the patterns that match one URI. It can be interrupted and continued: the number of nodes it visits can
+// grow as two to the power of the components of the URI. Owned by the caller.
+type walk[V any] struct {
+	branch[V]             // the node to visit next; n is nil when the present path has ended
+	stack     []branch[V] // star children to try later, at most one per level
+}
+
+// run goes on for up to steps nodes and tails and calls yield for every pattern that matches, in the order of 3.4 among wildcards
+// (literal before star, with backing out of dead ends), until yield returns false. Prefix patterns come on the way, shorter ones not
+// necessarily first. It reports whether the walk has ended; if not, run continues it.
+func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ended bool) {
 	// One star per level is pending at most. Deeper patterns than this grow the stack on the heap.
-	var fixed [24]branch[V]
-	stack := append(fixed[:0], branch[V]{n: &t.root, rest: uri})
-	for len(stack) > 0 {
-		b := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		n, rest, done := b.n, b.rest, b.done
-		for n != nil {
-			if done {
-				if v := n.wildcard.Load(); v != nil && !yield(v, codec.Wildcard) {
-					return
-				}
-				break
+	var room [24]branch[V]
+	stack := append(room[:0], w.stack...)
+	n, rest, done := w.n, w.rest, w.done
+	for {
+		if n == nil {
+			last := len(stack) - 1
+			if last < 0 {
+				return true
 			}
-			component, after, more := bytes.Cut(rest, dot)
-			if !n.eachTail(component, yield) {
-				return
-			}
-			if star := n.star.Load(); star != nil {
-				stack = append(stack, branch[V]{n: star, rest: after, done: !more})
-			}
-			n, rest, done = n.children.get(hashBytes(component), component), after, !more
+			n, rest, done = stack[last].n, stack[last].rest, stack[last].done
+			stack = stack[:last]
 		}
+		if steps <= 0 {
+			w.branch = branch[V]{n, rest, done}
+			w.stack = append(w.stack[:0], stack...)
+			return false
+		}
+		steps--
+		if done {
+			v := n.wildcard.Load()
+			n = nil
+			if v != nil && !yield(v, codec.Wildcard) {
+				return true
+			}
+			continue
+		}
+		component, after, more := bytes.Cut(rest, dot)
+		probes, goOn := n.eachTail(component, yield)
+		if steps -= probes; !goOn {
+			return true
+		}
+		if star := n.star.Load(); star != nil {
+			stack = append(stack, branch[V]{n: star, rest: after, done: !more})
+		}
+		n, rest, done = n.children.get(hashBytes(component), component), after, !more
 	}
 }
 
-// eachTail yields the prefix patterns at n whose tail begins component. A tail holds no dot, so the rest of the URI does not matter.
-func (n *node[V]) eachTail(component []byte, yield func(v *V, match codec.Match) bool) bool {
+// eachTail yields the prefix patterns at n whose tail begins component. A tail holds no dot, so the rest of the URI does not matter. It
+// returns how many tails it looked for, and whether yield wants more.
+func (n *node[V]) eachTail(component []byte, yield func(v *V, match codec.Match) bool) (probes int, goOn bool) {
 	lengths := n.lengths.Load()
 	if lengths == nil {
-		return true
+		return 0, true
 	}
 	for _, length := range *lengths {
 		if length > len(component) {
 			continue
 		}
+		probes++
 		tail := component[:length]
 		if v := n.tails.get(hashBytes(tail), tail); v != nil && !yield(v, codec.Prefix) {
-			return false
+			return probes, false
 		}
 	}
-	return true
+	return probes, true
 }
 
-// all appends every value whose pattern matches uri to dst. Any goroutine.
-func (t *trie[V]) all(dst []*V, uri []byte) []*V {
-	t.each(uri, func(v *V, _ codec.Match) bool {
-		dst = append(dst, v)
-		return true
-	})
-	return dst
-}
-
-// best returns the value a CALL goes to: the longest prefix, else the first wildcard of the order of 3.4, else nil. Any goroutine.
-func (t *trie[V]) best(uri []byte) *V {
-	if v := t.longest(uri); v != nil {
-		return v
-	}
-	var first *V
-	t.each(uri, func(v *V, match codec.Match) bool {
-		if match == codec.Wildcard {
-			first = v
-		}
-		return first == nil
-	})
-	return first
-}
-
+// longest returns the value of the longest prefix pattern that matches uri, or nil. Any goroutine.
 func (t *trie[V]) longest(uri []byte) (best *V) {
 	n, rest := &t.root, uri
 	for n != nil {

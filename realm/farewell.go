@@ -1,0 +1,87 @@
+package realm
+
+import "banyan/engine/port"
+
+// How a session leaves the router (PROTOCOL 4.1). Its last act in public is one section of its queue: from then on nobody appends anything
+// for it, so that the GOODBYE or ABORT that the handler appends next is the last thing the peer sees. What it still holds, up to millions of
+// subscriptions, registrations and calls, is given back in chunks, so that nobody has to wait for that.
+//
+// Until then callers find a callee that is gone, and look for the next; walks over members pass it by.
+
+// A farewell gives back what a session held. Owned by the session's loop.
+type farewell struct {
+	session              *session
+	calls, invocations   calls
+	atCall, atInvocation int                   // the slots before these are empty
+	done                 func(x port.Executor) // or nil
+}
+
+// dispose ends the session. It reports whether everything of it is gone; if not, done (which may be nil) is called when it is. Home loop.
+func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor)) (gone bool) {
+	s.seal(x, l)
+	s.left = true
+	if s.waiting != nil {
+		x.Stop(&s.waiting.timer)
+		s.waiting = nil
+	}
+	s.realm.sessions[s.home].remove(s)
+	f := farewell{session: s, done: done}
+
+	x.Step("conn.lock")
+	s.conn.Lock()
+	s.live = false
+	f.calls, s.calls = s.calls, calls{}
+	f.invocations, s.invocations = s.invocations, calls{}
+	s.conn.Unlock()
+
+	if n := f.len(); n == 0 || f.giveBack(x, l, x.Grant(min(n, s.realm.router.bounds.farewellAtOnce))) {
+		f.end(x, l)
+		return true
+	}
+	later := f
+	x.Post(s.home, s.id, &later)
+	return false
+}
+
+// len is how much is left to do.
+func (f *farewell) len() int {
+	return f.calls.len() + f.invocations.len() + len(f.session.registrations) + len(f.session.subscriptions)
+}
+
+// Run goes on with the farewell.
+func (f *farewell) Run(x port.Executor, budget int) (more bool) {
+	l := f.session.realm.router.perLoop[x.Loop()]
+	if !f.giveBack(x, l, budget) {
+		return true
+	}
+	f.end(x, l)
+	if f.done != nil {
+		f.done(x)
+	}
+	return false
+}
+
+func (f *farewell) end(x port.Executor, l *perLoop) {
+	s := f.session
+	s.realm.router.directory.release(x, s.id)
+	l.counters.sessions.Add(-1)
+}
+
+// giveBack ends up to n calls, registrations and subscriptions and reports whether there are no more: calls of the caller that leaves
+// (PROTOCOL 8.3), then those of the callee (PROTOCOL 8.4), then the rest.
+func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
+	s := f.session
+	n = f.calls.take(&f.atCall, n, func(c *call) {
+		c.ended(x)
+		c.detach(x, l, true)
+		l.tally(x).openCalls--
+	})
+	n = f.invocations.take(&f.atInvocation, n, func(c *call) { c.fail(x, l, refuseCalleeLeft) })
+	for ; n > 0 && s.lastCallee != nil; n-- {
+		s.endRegistration(x, l, s.lastCallee)
+	}
+	for ; n > 0 && s.lastMember != nil; n-- {
+		s.endMembership(x, l, s.lastMember)
+	}
+	return f.len() == 0
+}

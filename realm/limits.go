@@ -1,0 +1,57 @@
+package realm
+
+import "time"
+
+// The limits of the realm: each with its unit, its default, and what happens at it. Those that an operator sets are fields of Config and
+// live (Router.Apply); the constants are ours. Limits of one message (nesting, list lengths) stand in codec/limits.go, those of a
+// connection in engine/limits.go.
+const (
+	defaultRealmsMax        = 10_000           // realms; more: a HELLO for an unknown realm is refused with no_such_realm
+	defaultHelloTimeout     = 10 * time.Second // then the connection is closed with 1008
+	defaultGoodbyeTimeout   = 5 * time.Second  // then the connection is closed
+	defaultSubscriptionsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
+	defaultPatternsMax      = 10_000           // prefix and wildcard subscriptions per session; more: option_not_allowed
+	defaultRegistrationsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
+	defaultCallsMax         = 1_000_000        // open calls of a caller: option_not_allowed; open invocations of a callee: network_failure
+	defaultCalleesMax       = 10_000           // callees of one registration, which are copied at each change; more: option_not_allowed
+	defaultFilterEntriesMax = 8_192            // in all lists of one PUBLISH, which are sorted on the loop; more: option_not_allowed
+	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
+
+	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then: no_such_procedure.
+	searchesMax = 8
+	// timeoutMillisMax is the longest timeout of a call, 100 days; a longer one counts as this. The timers of the engine reach 124 days.
+	timeoutMillisMax = 100 * 24 * 3600 * 1000
+
+	// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
+	runBytesMax = 32 << 10
+	// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.
+	ownChunk = 1024
+
+	// What a job may do in a turn.
+
+	// matchMembers is what one match of a PUBLISH costs of the budget of a turn, in members: it is encoded, copied and posted.
+	matchMembers = 4
+	// searchSteps is how many nodes of the index a job visits per member of its budget.
+	searchSteps = 8
+	// listChunk is how many sessions are told of, or said goodbye to, in one go.
+	listChunk = 256
+	// retryAfter is when work for the pool is offered again after the pool had no room.
+	retryAfter = 10 * time.Millisecond
+
+	// What a loop keeps for reuse.
+
+	scratchBytesMax = 1 << 20 // octets of a scratch buffer
+	buildersMax     = 64      // free builders
+	idsKept         = 64      // how large an empty map may have been to be kept: maps never shrink
+)
+
+// bounds are how much is done at once in one turn (DESIGN 8.10); what exceeds them goes on in later turns, with the connection held. Fixed;
+// the simulation makes them small.
+type bounds struct {
+	largeBytes     int // octets of a message from which on it is checked, transcoded and encoded in the pool
+	matchesAtOnce  int // subscriptions that one PUBLISH may match
+	searchAtOnce   int // nodes of the index that are visited for one message, about 0.1 us each
+	farewellAtOnce int // subscriptions, registrations and calls that end with a session, if the turn grants them
+}
+
+var usualBounds = bounds{largeBytes: 256 << 10, matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256}

@@ -1,0 +1,235 @@
+package realm
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A localConn is the connection of a session of this process: what the realm appends goes to a Go function on the home loop instead of a
+// socket, and what that function sends is received as if it came from one. Broker and dealer see no difference, so order, limits and rights
+// are those of every session (DESIGN 8.3).
+//
+//	realm ──Tail, AppendRun──▶ out ──drain, a job of the home loop──▶ hear
+//	realm ◀──Receive── waits (held, or without credit) ◀──send────────┘
+type localConn struct {
+	// Fixed at creation; any goroutine may read.
+	home   int
+	lane   uint64 // of the drain job
+	peer   port.Peer
+	hear   func(x port.Executor, msg []byte) // one message in MessagePack; the bytes are hear's to keep
+	ended  func(x port.Executor)             // the session is over, nothing more is heard
+	credit atomic.Int64
+
+	// Any goroutine.
+	unread atomic.Int64 // octets that hear was given and its owner has not dealt with yet; they count as backlog
+
+	// Owned by loop.
+	handler *handler
+	held    bool
+	over    bool     // ended was called
+	waits   [][]byte // sent, not received yet
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	out       []byte
+	drains    bool // a drain job is under way
+	finishing bool
+}
+
+const (
+	// localVariant is what a local session's frames look like; the prefix tells their lengths.
+	localVariant = codec.Variant(uint8(codec.MessagePack-1) + 3*uint8(codec.RawSocket))
+	// localBacklogMax is how many octets a local session may leave unread. At the bound invocations are refused; an event, or a reply beyond
+	// a quarter more, ends the session.
+	localBacklogMax = 64 << 20
+	// localCredit is how many octets times members a local publisher may have in lanes before what it sends waits.
+	localCredit = 64 << 10
+)
+
+// localLanes numbers the lanes of local sessions from the top: session ids end at 2^53.
+var localLanes atomic.Uint64
+
+// openLocal joins a session of this process to a realm, as somebody. On its home loop.
+func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear func(x port.Executor, msg []byte), ended func(x port.Executor)) (*localConn, error) {
+	rm := r.realms.Find([]byte(uri), codec.Exact)
+	if rm == nil {
+		return nil, ErrNoSuchRealm
+	}
+	c := &localConn{
+		home: x.Loop(), lane: math.MaxUint64 - localLanes.Add(1), hear: hear, ended: ended,
+		peer: port.Peer{Transport: "local", Listener: -1, Local: true},
+	}
+	c.credit.Store(localCredit)
+	c.handler = r.open(x, c)
+	l := r.perLoop[x.Loop()]
+	who.Session = r.directory.draw(x, &r.ids)
+	if who.AuthID == "" {
+		who.AuthID = drawAuthID(x)
+	}
+	c.handler.begin(x, l, newSession(x, c.handler, rm, who.Session, localRoles, who), nil)
+	return c, nil
+}
+
+// localRoles is what a local session announces: everything.
+const localRoles = codec.RolePublisher | codec.RoleSubscriber | codec.RoleCaller | codec.RoleCallee |
+	codec.CalleeProgress | codec.CalleeCanceling | codec.CalleeTimeout
+
+// send gives the realm one message in MessagePack. Home loop, from a job or a submitted function: never within another message's handling. b is lent,
+// unless it has to wait.
+func (c *localConn) send(x port.Executor, b []byte) {
+	if len(c.waits) > 0 || c.blocked() {
+		c.waits = append(c.waits, append([]byte(nil), b...))
+		return
+	}
+	c.handler.Receive(x, b)
+}
+
+func (c *localConn) blocked() bool { return c.held || c.credit.Load() <= 0 }
+
+// hangUp ends the session as the loss of a transport does. Home loop, not within another message's handling.
+func (c *localConn) hangUp(x port.Executor) {
+	if c.over {
+		return
+	}
+	c.over, c.waits = true, nil
+	c.mu.Lock()
+	c.finishing, c.out = true, nil
+	c.mu.Unlock()
+	c.handler.Closed(x)
+	c.ended(x)
+}
+
+// Run is the drain job: it hands over what was appended, then receives what waits.
+func (c *localConn) Run(x port.Executor, _ int) (more bool) {
+	c.mu.Lock()
+	out := c.out
+	c.out = nil
+	c.drains = false
+	finishing := c.finishing
+	c.mu.Unlock()
+	for len(out) > 0 && !c.over {
+		frame, rest, n, ok := codec.CutFrame(localVariant, out)
+		if !ok {
+			panic("realm: a local session was given something else than frames")
+		}
+		c.hear(x, frame[len(frame)-n:])
+		out = rest
+	}
+	for len(c.waits) > 0 && !c.blocked() {
+		b := c.waits[0]
+		c.waits[0] = nil
+		c.waits = c.waits[1:]
+		c.handler.Receive(x, b)
+	}
+	if finishing {
+		c.hangUp(x)
+	}
+	return false
+}
+
+// drain makes sure that a drain job comes. mu is held.
+func (c *localConn) drain(x port.Executor) {
+	if !c.drains {
+		c.drains = true
+		x.Post(c.home, c.lane, c)
+	}
+}
+
+// Lock implements port.Conn.
+func (c *localConn) Lock() { c.mu.Lock() }
+
+// Unlock implements port.Conn.
+func (c *localConn) Unlock() { c.mu.Unlock() }
+
+func (c *localConn) backlog() int { return len(c.out) + int(c.unread.Load()) }
+
+// Tail implements port.Conn.
+func (c *localConn) Tail(class port.Class) ([]byte, bool) {
+	bound := localBacklogMax
+	if class == port.Reply {
+		bound += bound / 4
+	}
+	switch n := c.backlog(); {
+	case c.finishing:
+		return nil, false
+	case n < bound:
+		return c.out, true
+	case class == port.Reply:
+		c.finishing = true
+	}
+	return nil, false
+}
+
+// Commit implements port.Conn.
+func (c *localConn) Commit(x port.Executor, buf []byte) {
+	grown := len(buf) > len(c.out)
+	c.out = buf
+	if grown {
+		c.drain(x)
+	}
+}
+
+// Finish implements port.Conn.
+func (c *localConn) Finish(x port.Executor, _ port.CloseCode, _ string) {
+	c.finishing = true
+	c.drain(x)
+}
+
+// AppendRun implements port.Conn.
+func (c *localConn) AppendRun(x port.Executor, frames []byte, _ int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finishing {
+		return
+	}
+	if c.backlog()+len(frames) > localBacklogMax {
+		c.finishing = true
+	} else {
+		c.out = append(c.out, frames...)
+	}
+	c.drain(x)
+}
+
+// Spend implements port.Conn.
+func (c *localConn) Spend(n int64) { c.credit.Add(-n) }
+
+// Refund implements port.Conn.
+func (c *localConn) Refund(x port.Executor, n int64) {
+	if now := c.credit.Add(n); now > 0 && now-n <= 0 {
+		c.mu.Lock()
+		c.drain(x)
+		c.mu.Unlock()
+	}
+}
+
+// Hold implements port.Conn.
+func (c *localConn) Hold(port.Executor) { c.held = true }
+
+// Resume implements port.Conn.
+func (c *localConn) Resume(x port.Executor) {
+	if c.held {
+		c.held = false
+		c.mu.Lock()
+		c.drain(x)
+		c.mu.Unlock()
+	}
+}
+
+// SetJoined implements port.Conn; local messages are as long as they are.
+func (c *localConn) SetJoined(bool) {}
+
+// Keep implements port.Conn.
+func (c *localConn) Keep(b []byte) []byte { return append([]byte(nil), b...) }
+
+// Variant implements port.Conn.
+func (c *localConn) Variant() codec.Variant { return localVariant }
+
+// MessageBytesMax implements port.Conn.
+func (c *localConn) MessageBytesMax() int { return 1 << 24 }
+
+// Peer implements port.Conn.
+func (c *localConn) Peer() *port.Peer { return &c.peer }

@@ -1,0 +1,304 @@
+package realm
+
+import (
+	"context"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/index"
+)
+
+// Messages that take longer than a turn may last (DESIGN 8.2, 8.10). The connection of their session is held meanwhile, so everything
+// behind them keeps its order; other sessions go on.
+//
+//	a large message                  is checked in the pool, and then handled on its loop
+//	… for another serializer         its payload is transcoded in the pool, and then its handling is tried again
+//	a large event                    is encoded in the pool, one subscription after the other
+//	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
+//	a call with many patterns to try is searched for chunk by chunk
+//
+// The session may be disposed while it waits. Whatever comes back then finds that session.waiting is another one, and ends.
+
+// A waiting is one such message. Owned by the session's loop, but for what is being worked on in the pool.
+type waiting struct {
+	session *session
+	raw     []byte // the message; message points into it
+	decoder codec.Decoder
+	message codec.Message
+	forms   [codec.CBOR + 1]*form // what has been transcoded, by serializer
+	more    bool                  // the handling of the message has not ended yet
+	timer   port.Timer            // until the pool is asked again
+}
+
+// A form is a payload in another serializer.
+type form struct {
+	payload codec.Payload
+	err     error
+}
+
+// wait makes the session wait with the message b, which is decoded unless that is left to the caller.
+func (s *session) wait(x port.Executor, b []byte) *waiting {
+	w := &waiting{session: s, raw: s.conn.Keep(b)}
+	w.decoder.SetDepthMax(s.realm.router.depthMax)
+	s.waiting = w
+	s.conn.Hold(x)
+	return w
+}
+
+// current reports whether the session still waits with w.
+func (w *waiting) current() bool { return w.session.waiting == w }
+
+// end lets the session go on.
+func (w *waiting) end(x port.Executor) {
+	w.session.waiting = nil
+	w.session.conn.Resume(x)
+}
+
+// handle runs f, a part of the handling of the message, and lets the session go on if that was all.
+func (w *waiting) handle(x port.Executor, f func(x port.Executor, l *perLoop, m *codec.Message)) {
+	l := w.session.realm.router.perLoop[x.Loop()]
+	l.set = w.session.realm.settings.Load()
+	w.more = false
+	f(x, l, &w.message)
+	if w.current() && !w.more {
+		w.end(x)
+	}
+}
+
+// async does work in the pool and then next on the loop, unless the session has been disposed. A pool without room is asked again later.
+func (w *waiting) async(x port.Executor, work func(), next func(x port.Executor)) {
+	w.more = true
+	if x.Async(func(context.Context) { work() }, func(x port.Executor) {
+		if w.current() {
+			next(x)
+		}
+	}) {
+		return
+	}
+	w.session.realm.router.perLoop[x.Loop()].counters.poolFull.Add(1)
+	w.timer.Fire = func(x port.Executor) {
+		if w.current() {
+			w.async(x, work, next)
+		}
+	}
+	x.Start(&w.timer, retryAfter)
+}
+
+// receiveLarge handles a message that is too long to be checked on the loop.
+func (s *session) receiveLarge(x port.Executor, b []byte) {
+	s.realm.router.perLoop[x.Loop()].counters.large.Add(1)
+	w := s.wait(x, b)
+	var err error
+	w.async(x, func() { err = w.decoder.Decode(s.serializer, w.raw, &w.message) }, func(x port.Executor) {
+		if err != nil {
+			s.handler.Violate(x, asViolation(err))
+			return
+		}
+		w.handle(x, s.receive)
+	})
+}
+
+// payload returns m's payload as s would have it encoded: m's own when it is short or needs no transcoding, nil if it has to be transcoded
+// in the pool first. The error says that it has no form in that serializer.
+func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload, error) {
+	f := s.form(m, to)
+	switch {
+	case f != nil:
+		return &f.payload, f.err
+	case s.needsForm(m, to):
+		return nil, nil
+	}
+	return &m.Payload, nil
+}
+
+// form returns what the pool has made of m, or nil.
+func (s *session) form(m *codec.Message, to codec.Serializer) *form {
+	if s.waiting == nil || m != &s.waiting.message {
+		return nil
+	}
+	return s.waiting.forms[to]
+}
+
+// needsForm reports whether m is too long to be transcoded on the loop.
+func (s *session) needsForm(m *codec.Message, to codec.Serializer) bool {
+	return m.Format != to && len(m.Payload.Args)+len(m.Payload.Kwargs) > s.realm.router.bounds.largeBytes
+}
+
+// transcodeLater has the payload of the message that waits transcoded, and then goes on with next.
+func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer, next func(x port.Executor, l *perLoop, m *codec.Message)) {
+	w := s.waiting
+	f := new(form)
+	w.async(x, func() { f.transcode(&w.message, to) }, func(x port.Executor) {
+		w.forms[to] = f
+		w.handle(x, next)
+	})
+}
+
+// transcode fills f. In the pool.
+func (f *form) transcode(m *codec.Message, to codec.Serializer) {
+	f.payload = codec.Payload{Format: to, Transparent: m.Payload.Transparent}
+	for _, part := range []struct {
+		from []byte
+		to   *[]byte
+	}{{m.Payload.Args, &f.payload.Args}, {m.Payload.Kwargs, &f.payload.Kwargs}} {
+		if part.from == nil {
+			continue
+		}
+		if *part.to, f.err = codec.Transcode(nil, part.from, m.Format, to, codec.MessageBytesMax); f.err != nil {
+			return
+		}
+	}
+}
+
+// answerLater reports whether the answer m has to be transcoded first, for the caller of the invocation it answers; then again is called
+// when that is done.
+func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message, again func(x port.Executor, l *perLoop, m *codec.Message)) bool {
+	if s.waiting == nil {
+		return false
+	}
+	x.Step("conn.lock")
+	s.conn.Lock()
+	c := s.invocations.get(m.Request)
+	s.conn.Unlock()
+	if c == nil || s.form(m, c.caller.serializer) != nil || !s.needsForm(m, c.caller.serializer) {
+		return false
+	}
+	s.transcodeLater(x, l, c.caller.serializer, again)
+	return true
+}
+
+// later makes the session wait with the message under way, if it does not wait already.
+func (s *session) later(x port.Executor, l *perLoop) *waiting {
+	w := s.waiting
+	if w == nil {
+		w = s.wait(x, l.raw)
+		// It has been decoded once already.
+		if err := w.decoder.Decode(s.serializer, w.raw, &w.message); err != nil {
+			panic("realm: a message changed: " + err.Error())
+		}
+	}
+	w.more = true
+	return w
+}
+
+// A searching looks for the registration of a call in chunks.
+type searching struct {
+	waiting *waiting
+	call    *call
+	search  *index.Search[registration]
+}
+
+// searchLater goes on with the dispatch of c when its registration is found.
+func (s *session) searchLater(x port.Executor, l *perLoop, c *call) {
+	w := s.later(x, l)
+	x.Post(s.home, s.id, &searching{w, c, s.realm.procedures.Search(w.message.URI)})
+}
+
+// Run searches on.
+func (j *searching) Run(x port.Executor, budget int) (more bool) {
+	if !j.waiting.current() {
+		return false
+	}
+	reg, ended := j.search.Best(budget * searchSteps)
+	if !ended {
+		return true
+	}
+	s := j.waiting.session
+	j.waiting.handle(x, func(x port.Executor, l *perLoop, m *codec.Message) {
+		if reg == nil {
+			j.call.fail(x, l, refuseNoProcedure)
+			return
+		}
+		s.dispatch(x, l, j.call, m, reg)
+	})
+	return false
+}
+
+// A publishing brings an event to subscriptions in chunks.
+//
+//  1. search   the next subscriptions that match
+//  2. encode   a run for each: on the loop, as many as the budget of the turn allows; if the event is large, in the pool, one at a time
+//  3. publish  each run
+//  4. wait     until the runs of this chunk are delivered on all loops, so that their memory is bounded; then 1
+type publishing struct {
+	waiting     *waiting
+	to          audience
+	publication uint64
+	search      *index.Search[subscription]
+	found       []*subscription // to be published to
+	ended       bool            // the search has
+	large       bool
+
+	pending atomic.Int32 // any goroutine: runs of this chunk that are not delivered, and one for the chunk itself
+}
+
+// publishLater goes on with a PUBLISH whose subscriptions are many, or whose payload is large.
+func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to audience, publication uint64) {
+	large := s.waiting != nil
+	w := s.later(x, l)
+	p := &publishing{waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI), large: large}
+	l.counters.chunked.Add(1)
+	x.Post(s.home, s.id, p)
+}
+
+// Run goes on with the next chunk.
+func (p *publishing) Run(x port.Executor, budget int) (more bool) {
+	w := p.waiting
+	s := w.session
+	if !w.current() {
+		return false
+	}
+	if len(p.found) == 0 && !p.ended {
+		p.found, p.ended = p.search.All(p.found[:0], max(budget, 1)*searchSteps)
+	}
+	switch {
+	case len(p.found) == 0 && p.ended:
+		w.end(x)
+		return false
+	case len(p.found) == 0:
+		return true
+	}
+	l := s.realm.router.perLoop[x.Loop()]
+	p.pending.Store(1)
+	if p.large {
+		p.publishLarge(x)
+		return false
+	}
+	n := max(x.Grant(min(budget, len(p.found)*matchMembers))/matchMembers, 1)
+	s.chunk = p
+	for _, sub := range p.found[:n] {
+		s.extend(x, l, sub, p.to, p.publication, &w.message)
+		s.seal(x, l)
+	}
+	s.chunk = nil
+	p.found = p.found[n:]
+	p.delivered(x)
+	return false
+}
+
+// publishLarge encodes the event for the first subscription in the pool.
+func (p *publishing) publishLarge(x port.Executor) {
+	w, sub := p.waiting, p.found[0]
+	p.found = p.found[1:]
+	s := w.session
+	var r *run
+	var untranscodable int64
+	w.async(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) }, func(x port.Executor) {
+		l := s.realm.router.perLoop[x.Loop()]
+		l.counters.eventsUntranscodable.Add(untranscodable)
+		x.Step("run.mask")
+		if loops := sub.loops.Load(); loops != 0 && len(r.parts) > 0 {
+			r.chunk = p
+			s.publish(x, l, r, loops)
+		}
+		p.delivered(x)
+	})
+}
+
+// delivered takes note that a run of the chunk is delivered on all loops, or that the chunk is published. Any loop.
+func (p *publishing) delivered(x port.Executor) {
+	if s := p.waiting.session; p.pending.Add(-1) == 0 {
+		x.Post(s.home, s.id, p)
+	}
+}
