@@ -19,11 +19,7 @@ type farewell struct {
 // dispose ends the session. It reports whether everything of it is gone; if not, done (which may be nil) is called when it is. Home loop.
 func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor)) (gone bool) {
 	s.seal(x, l)
-	s.left = true
-	if s.waiting != nil {
-		x.Stop(&s.waiting.timer)
-		s.waiting = nil
-	}
+	s.left, s.waiting = true, nil
 	s.realm.sessions[s.home].remove(s)
 	f := farewell{session: s, done: done}
 

@@ -195,6 +195,11 @@ func (c *simClient) act() {
 		c.send(&codec.Message{Type: codec.Welcome, Request: 1})
 	case n < 97:
 		c.state = simShutdown
+		for i := s.settled; i < len(s.published); i++ {
+			if p := &s.published[i]; p.by == c {
+				p.maybe = true
+			}
+		}
 		c.conn.Shutdown()
 	case n < 98:
 		c.state = simLeaving

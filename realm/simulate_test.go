@@ -57,6 +57,7 @@ type publication struct {
 	ack     bool
 	id      uint64 // publication id, once anybody has seen it
 	not     uint64 // session that is excluded
+	maybe   bool   // its publisher was told that the node stops before this may have been handled
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -75,6 +76,10 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	if w.Rand(3) == 0 {
 		w.CreditBytes = int64(1 + w.Rand(300))
+	}
+	if w.Rand(2) == 0 { // nearly everything takes more than one turn
+		w.AsyncMax = w.Rand(3)
+		r.bounds = bounds{largeBytes: 1 + w.Rand(80), matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), farewellAtOnce: w.Rand(4)}
 	}
 	s := &sim{t: t, seed: seed, w: w, router: r}
 	for range 4 + w.Rand(5) {
@@ -143,10 +148,26 @@ func (s *sim) drain() {
 
 func (s *sim) settle() {
 	s.drain()
-	for s.w.Step() {
+	for {
+		for s.w.Step() {
+			s.drain()
+		}
 		s.drain()
+		if !s.retries() {
+			return
+		}
+		s.w.Advance(retryAfter)
 	}
-	s.drain()
+}
+
+// retries reports whether a loop waits for room in the pool.
+func (s *sim) retries() bool {
+	for _, l := range s.w.Loops {
+		if l.ArmedWithin(retryAfter) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkpoint brings everything to rest: callees answer, then every call is answered and every event delivered.
@@ -179,7 +200,7 @@ func (s *sim) checkpoint() {
 			for i := sub.since; i < len(s.published); i++ {
 				p := s.published[i]
 				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) && p.not != c.session
-				if owed && !sub.got[i] {
+				if owed && !p.maybe && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come", c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
 			}

@@ -18,7 +18,8 @@ import (
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
 //
-// The session may be disposed while it waits. Whatever comes back then finds that session.waiting is another one, and ends.
+// The session may be disposed while it waits. What comes back then finds that session.waiting is another one, and ends; but an event
+// that was accepted, perhaps acknowledged, still goes to everybody.
 
 // A waiting is one such message. Owned by the session's loop, but for what is being worked on in the pool.
 type waiting struct {
@@ -66,22 +67,23 @@ func (w *waiting) handle(x port.Executor, f func(x port.Executor, l *perLoop, m 
 	}
 }
 
-// async does work in the pool and then next on the loop, unless the session has been disposed. A pool without room is asked again later.
+// async does work in the pool and then next on the loop, unless the session has been disposed meanwhile.
 func (w *waiting) async(x port.Executor, work func(), next func(x port.Executor)) {
-	w.more = true
-	if x.Async(func(context.Context) { work() }, func(x port.Executor) {
+	w.pool(x, work, func(x port.Executor) {
 		if w.current() {
 			next(x)
 		}
-	}) {
+	})
+}
+
+// pool does work in the pool and then next on the loop. A pool without room is asked again later.
+func (w *waiting) pool(x port.Executor, work func(), next func(x port.Executor)) {
+	w.more = true
+	if x.Async(func(context.Context) { work() }, next) {
 		return
 	}
 	w.session.realm.router.perLoop[x.Loop()].counters.poolFull.Add(1)
-	w.timer.Fire = func(x port.Executor) {
-		if w.current() {
-			w.async(x, work, next)
-		}
-	}
+	w.timer.Fire = func(x port.Executor) { w.pool(x, work, next) }
 	x.Start(&w.timer, retryAfter)
 }
 
@@ -246,15 +248,14 @@ func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to
 func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 	w := p.waiting
 	s := w.session
-	if !w.current() {
-		return false
-	}
 	if len(p.found) == 0 && !p.ended {
 		p.found, p.ended = p.search.All(p.found[:0], max(budget, 1)*searchSteps)
 	}
 	switch {
 	case len(p.found) == 0 && p.ended:
-		w.end(x)
+		if w.current() {
+			w.end(x)
+		}
 		return false
 	case len(p.found) == 0:
 		return true
@@ -284,7 +285,7 @@ func (p *publishing) publishLarge(x port.Executor) {
 	s := w.session
 	var r *run
 	var untranscodable int64
-	w.async(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) }, func(x port.Executor) {
+	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) }, func(x port.Executor) {
 		l := s.realm.router.perLoop[x.Loop()]
 		l.counters.eventsUntranscodable.Add(untranscodable)
 		x.Step("run.mask")

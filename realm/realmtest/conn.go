@@ -34,7 +34,7 @@ type Conn struct {
 	runs     int  // guarded by mu
 
 	credit atomic.Int64
-	ending atomic.Bool // finished or hung up: what a Hold keeps back is never handled
+	ending atomic.Bool // finished: what a Hold keeps back is never handled
 }
 
 type kind uint8
@@ -60,11 +60,8 @@ var _ port.Conn = (*Conn)(nil)
 // Send sends one encoded message to the realm.
 func (c *Conn) Send(b []byte) { c.loop.enqueue(c, input{kind: message, b: bytes.Clone(b)}) }
 
-// HangUp drops the transport.
-func (c *Conn) HangUp() {
-	c.ending.Store(true)
-	c.loop.enqueue(c, input{kind: hangUp})
-}
+// HangUp ends the transport, behind everything that was sent.
+func (c *Conn) HangUp() { c.loop.enqueue(c, input{kind: hangUp}) }
 
 // Shutdown tells the handler that the node stops.
 func (c *Conn) Shutdown() { c.loop.enqueue(c, input{kind: shutdown}) }
@@ -269,7 +266,13 @@ func (c *Conn) Keep(b []byte) []byte {
 
 // waits reports whether the next input has to wait. loop.mu is held.
 func (c *Conn) waits() bool {
-	return c.in[0].kind == message && (c.held && !c.ending.Load() || c.credit.Load() <= 0)
+	switch c.in[0].kind {
+	case message:
+		return c.held && !c.ending.Load() || c.credit.Load() <= 0
+	case hangUp: // behind what is not read yet
+		return c.held && !c.ending.Load()
+	}
+	return false
 }
 
 // Variant implements port.Conn.

@@ -136,6 +136,16 @@ func (l *Loop) Stop(t *port.Timer) {
 // Armed returns how many timers are armed. Between turns.
 func (l *Loop) Armed() int { return len(l.timers) }
 
+// ArmedWithin reports whether a timer fires within d. Between turns.
+func (l *Loop) ArmedWithin(d time.Duration) bool {
+	for _, t := range l.timers {
+		if t.Due <= l.world.now.Load()+int64(d) {
+			return true
+		}
+	}
+	return false
+}
+
 // Step implements port.Executor.
 func (l *Loop) Step(name string) {
 	w := l.world
@@ -250,11 +260,7 @@ func (l *Loop) turn() {
 	for _, p := range mail {
 		l.lane(p.src, p.lane).add(p.job)
 	}
-	for len(l.tasks) > 0 {
-		t := l.tasks[0]
-		l.tasks = l.tasks[1:]
-		t.EndOfBatch(l)
-	}
+	l.runTasks()
 	for len(l.lanes) > 0 && l.grant > 0 {
 		ln := l.lanes[0]
 		n := min(chunk, l.grant)
@@ -270,7 +276,16 @@ func (l *Loop) turn() {
 			l.lanes = append(l.lanes, ln) // publishers take turns
 		}
 	}
+	l.runTasks() // what the lanes have left to do
 	l.world.done(done)
+}
+
+func (l *Loop) runTasks() {
+	for len(l.tasks) > 0 {
+		t := l.tasks[0]
+		l.tasks = l.tasks[1:]
+		t.EndOfBatch(l)
+	}
 }
 
 func (l *Loop) fire() {
