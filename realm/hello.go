@@ -138,6 +138,7 @@ func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte)
 	h.state, h.session = stateJoined, s
 	h.conn.SetJoined(true)
 	s.realm.sessions[s.home].add(s)
+	h.router.directory.enter(x, s) // first: whoever has heard of WELCOME finds the session
 	l.counters.joined.Add(1)
 	l.counters.sessions.Add(1)
 
@@ -148,5 +149,4 @@ func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte)
 		s.append(x, welcome)
 	}
 	h.conn.Unlock()
-	h.router.directory.enter(x, s)
 }

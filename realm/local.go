@@ -36,7 +36,8 @@ type localConn struct {
 	// Guarded by mu.
 	mu        sync.Mutex
 	out       []byte
-	drains    bool // a drain job is under way
+	drains    bool          // a drain job is under way
+	poster    port.Executor // posts the drain job when the lock is released; nil: there is nothing to post
 	finishing bool
 }
 
@@ -134,8 +135,7 @@ func (c *localConn) Run(x port.Executor, _ int) (more bool) {
 // drain makes sure that a drain job comes. mu is held.
 func (c *localConn) drain(x port.Executor) {
 	if !c.drains {
-		c.drains = true
-		x.Post(c.home, c.lane, c)
+		c.drains, c.poster = true, x
 	}
 }
 
@@ -143,7 +143,14 @@ func (c *localConn) drain(x port.Executor) {
 func (c *localConn) Lock() { c.mu.Lock() }
 
 // Unlock implements port.Conn.
-func (c *localConn) Unlock() { c.mu.Unlock() }
+func (c *localConn) Unlock() {
+	x := c.poster
+	c.poster = nil
+	c.mu.Unlock()
+	if x != nil {
+		x.Post(c.home, c.lane, c)
+	}
+}
 
 func (c *localConn) backlog() int { return len(c.out) + int(c.unread.Load()) }
 
@@ -181,8 +188,8 @@ func (c *localConn) Finish(x port.Executor, _ port.CloseCode, _ string) {
 
 // AppendRun implements port.Conn.
 func (c *localConn) AppendRun(x port.Executor, frames []byte, _ int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if c.finishing {
 		return
 	}
@@ -200,9 +207,9 @@ func (c *localConn) Spend(n int64) { c.credit.Add(-n) }
 // Refund implements port.Conn.
 func (c *localConn) Refund(x port.Executor, n int64) {
 	if now := c.credit.Add(n); now > 0 && now-n <= 0 {
-		c.mu.Lock()
+		c.Lock()
 		c.drain(x)
-		c.mu.Unlock()
+		c.Unlock()
 	}
 }
 
@@ -213,9 +220,9 @@ func (c *localConn) Hold(port.Executor) { c.held = true }
 func (c *localConn) Resume(x port.Executor) {
 	if c.held {
 		c.held = false
-		c.mu.Lock()
+		c.Lock()
 		c.drain(x)
-		c.mu.Unlock()
+		c.Unlock()
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 type simClient struct {
 	sim        *sim
 	number     int
-	conn       *realmtest.Conn
+	conn       simConn
 	serializer codec.Serializer
 	canceling  bool
 	state      simState
@@ -42,6 +42,7 @@ const (
 	simKicked    // the realm is being closed
 	simViolating // something forbidden sent
 	simShutdown  // the node stops, as far as this client is concerned
+	simKilled    // an operator ends the session
 )
 
 type simRequest struct {
@@ -194,21 +195,41 @@ func (c *simClient) act() {
 		c.state = simViolating
 		c.send(&codec.Message{Type: codec.Welcome, Request: 1})
 	case n < 97:
-		c.state = simShutdown
-		for i := s.settled; i < len(s.published); i++ {
-			if p := &s.published[i]; p.by == c {
-				p.maybe = true
+		if rand(2) == 0 {
+			c.state = simShutdown
+			c.conn.Shutdown()
+		} else {
+			c.state = simKilled
+			if err := s.router.kill(c.session, "", "", func(ok bool) {
+				if !ok {
+					s.fail("client %d was not there to be killed", c.number)
+				}
+			}); err != nil {
+				s.fail("client %d: %v", c.number, err)
 			}
 		}
-		c.conn.Shutdown()
+		c.doubt()
 	case n < 98:
 		c.state = simLeaving
 		c.send(&codec.Message{Type: codec.Goodbye, URI: []byte("wamp.close.close_realm")})
 	default:
 		c.state = simGone
+		if _, local := c.conn.(*simLocal); local {
+			c.doubt() // what waits is dropped; what is in a socket would still be read
+		}
 		c.conn.HangUp()
 		c.remove()
 		s.connect(nil)
+	}
+}
+
+// doubt notes that what the client has published of late may never have been handled.
+func (c *simClient) doubt() {
+	s := c.sim
+	for i := s.settled; i < len(s.published); i++ {
+		if p := &s.published[i]; p.by == c {
+			p.maybe = true
+		}
 	}
 }
 
@@ -298,13 +319,13 @@ func (c *simClient) read(b []byte) {
 		case c.state == simLeaving:
 			c.state = simGone
 			c.remove()
-			if s.w.Rand(2) == 0 {
-				s.connect(c.conn)
+			if conn, ok := c.conn.(*realmtest.Conn); ok && s.w.Rand(2) == 0 {
+				s.connect(conn)
 			} else {
 				c.conn.HangUp()
 				s.connect(nil)
 			}
-		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown:
+		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown, c.state == simKilled && string(m.URI) == codec.CloseKilled:
 			c.send(&codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseGoodbyeAndOut)})
 			c.replace()
 		case c.state != simKicked || string(m.URI) != codec.CloseCloseRealm:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/realmtest"
 )
 
@@ -46,6 +47,7 @@ type sim struct {
 	over       []*simClient // their connections have ended
 	violations int64
 
+	listings  []*listing
 	published []publication
 	settled   int // publications before this index are known to be delivered
 }
@@ -91,6 +93,8 @@ func simulate(t *testing.T, seed uint64) {
 				s.clients[w.Rand(len(s.clients))].act()
 			} else if w.Rand(20) == 0 {
 				w.Advance(10 * time.Millisecond)
+			} else if w.Rand(50) == 0 {
+				s.list()
 			} else {
 				w.Step()
 			}
@@ -104,19 +108,127 @@ func simulate(t *testing.T, seed uint64) {
 	s.farewell()
 }
 
-// connect adds a client on a new connection, or on one whose last session said goodbye.
-func (s *sim) connect(conn *realmtest.Conn) {
-	if conn == nil {
-		v := codec.MakeVariant(codec.Serializer(1+s.w.Rand(3)), []codec.Framing{codec.WebSocket, codec.RawSocket}[s.w.Rand(2)])
-		conn = s.w.Connect(s.w.Rand(len(s.w.Loops)), v, 1<<20, true)
+// A simConn is the connection of a simulated client.
+type simConn interface {
+	Variant() codec.Variant
+	Send(b []byte)
+	Next() []byte
+	HangUp()
+	Shutdown()
+	SetFull(full bool)
+	Credit() int64
+}
+
+// A simLocal is a local session as a simulated client.
+type simLocal struct {
+	s     *sim
+	home  int
+	conn  *localConn
+	heard [][]byte
+}
+
+func (l *simLocal) Variant() codec.Variant { return localVariant }
+func (l *simLocal) SetFull(bool)           {}
+func (l *simLocal) Credit() int64          { return l.s.w.CreditBytes - localCredit + l.conn.credit.Load() }
+func (l *simLocal) HangUp()                { l.s.w.Submit(l.home, l.conn.hangUp) }
+
+func (l *simLocal) Shutdown() {
+	l.s.w.Submit(l.home, func(x port.Executor) { l.conn.handler.Shutdown(x) })
+}
+
+func (l *simLocal) Send(b []byte) {
+	l.s.w.Submit(l.home, func(x port.Executor) {
+		if !l.conn.over {
+			l.conn.send(x, b)
+		}
+	})
+}
+
+func (l *simLocal) Next() []byte {
+	if len(l.heard) == 0 {
+		return nil
 	}
+	b := l.heard[0]
+	l.heard = l.heard[1:]
+	return b
+}
+
+// join adds a client that is a local session.
+func (s *sim) join() {
+	l := &simLocal{s: s, home: s.w.Rand(len(s.w.Loops))}
+	c := s.newClient(l, true)
+	s.w.Submit(l.home, func(x port.Executor) {
+		var err error
+		l.conn, err = s.router.openLocal(x, "realm1", codec.Identity{AuthRole: "local"}, func(_ port.Executor, b []byte) { l.heard = append(l.heard, b) }, func(port.Executor) {})
+		if err != nil {
+			s.fail("%v", err)
+			return
+		}
+		c.state, c.session = simJoined, l.conn.handler.session.id
+	})
+}
+
+func (s *sim) newClient(conn simConn, canceling bool) *simClient {
 	s.born++
 	c := &simClient{
-		sim: s, number: s.born, conn: conn, serializer: conn.Variant().Serializer(), canceling: s.w.Rand(4) > 0,
+		sim: s, number: s.born, conn: conn, serializer: conn.Variant().Serializer(), canceling: canceling,
 		pending: map[uint64]simRequest{}, subs: map[uint64]*simSub{}, regs: map[uint64]*simReg{}, calls: map[uint64]*simCall{},
 		lastEvent: map[*simClient]int{}, lastCall: map[*simClient]uint64{},
 	}
 	s.clients = append(s.clients, c)
+	return c
+}
+
+// A listing is a walk over the sessions of the realm. Those that are there all the time have to be listed, and nobody twice.
+type listing struct {
+	before map[uint64]*simClient
+	seen   map[uint64]int
+	ended  bool
+}
+
+func (s *sim) list() {
+	l := &listing{before: map[uint64]*simClient{}, seen: map[uint64]int{}}
+	for _, c := range s.clients {
+		if c.state == simJoined {
+			l.before[c.session] = c
+		}
+	}
+	s.listings = append(s.listings, l)
+	if err := s.router.listSessions(s.router.named["realm1"], func(_ int, i SessionInfo) { l.seen[i.Session]++ }, func() { l.ended = true }); err != nil {
+		s.fail("%v", err)
+	}
+}
+
+func (s *sim) checkListings() {
+	for _, l := range s.listings {
+		if !l.ended {
+			s.fail("a list of sessions has no end")
+		}
+		for id, n := range l.seen {
+			if n > 1 {
+				s.fail("session %d is listed %d times", id, n)
+			}
+		}
+		for id, c := range l.before {
+			if c.state == simJoined && c.session == id && l.seen[id] == 0 {
+				s.fail("client %d, session %d, is not listed", c.number, id)
+			}
+		}
+	}
+	s.listings = nil
+}
+
+// connect adds a client on a new connection, or on one whose last session said goodbye.
+func (s *sim) connect(conn *realmtest.Conn) {
+	if conn == nil && s.w.Rand(6) == 0 {
+		s.join()
+		return
+	}
+	if conn == nil {
+		v := codec.MakeVariant(codec.Serializer(1+s.w.Rand(3)), []codec.Framing{codec.WebSocket, codec.RawSocket}[s.w.Rand(2)])
+		conn = s.w.Connect(s.w.Rand(len(s.w.Loops)), v, 1<<20, true)
+	}
+	c := s.newClient(conn, s.w.Rand(4) > 0)
 	features := map[string]any{"progressive_call_results": true, "call_canceling": c.canceling}
 	dict, err := codec.AppendValue(nil, c.serializer, map[string]any{"roles": map[string]any{
 		"publisher": map[string]any{}, "subscriber": map[string]any{}, "caller": map[string]any{},
@@ -185,6 +297,7 @@ func (s *sim) checkpoint() {
 			break
 		}
 	}
+	s.checkListings()
 	for _, c := range s.clients {
 		if c.state != simJoined {
 			s.fail("client %d did not come to rest: state %d", c.number, c.state)
