@@ -405,6 +405,8 @@ func (l *Client) receive(msg []any) {
 		if cancel != nil {
 			cancel()
 		}
+	case codec.Goodbye: // the router's: nothing follows it
+		_ = l.leave()
 	case codec.Error, codec.Result, codec.Published, codec.Subscribed, codec.Unsubscribed, codec.Registered, codec.Unregistered:
 		at := 1
 		if t == codec.Error {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/realmtest"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,7 @@ type bed struct {
 	router *Router
 	pause  map[int]string // loop: the step at which it hands over next
 	skip   map[int]int    // loop: how many such steps to let pass first
+	heard  map[*localConn][][]any
 }
 
 func newBed(t *testing.T, loops int, cfg Config) *bed {
@@ -28,7 +30,7 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{World: realmtest.NewWorld(1, loops), t: t, router: r, pause: map[int]string{}, skip: map[int]int{}}
+	b := &bed{World: realmtest.NewWorld(1, loops), t: t, router: r, pause: map[int]string{}, skip: map[int]int{}, heard: map[*localConn][][]any{}}
 	b.Open = r.Open
 	if err := r.Attach(b.World); err != nil {
 		t.Fatal(err)
@@ -54,6 +56,54 @@ func (b *bed) pauseAt(loop int, step string, nth int) {
 	if !b.RunLoop(loop) {
 		b.t.Fatalf("loop %d never came to step %s", loop, step)
 	}
+}
+
+// local joins a local session; what it hears is in bed.heard.
+func (b *bed) local(loop int) *localConn { return b.localAs(loop, "local") }
+
+func (b *bed) localAs(loop int, role string) (c *localConn) {
+	b.t.Helper()
+	b.Submit(loop, func(x port.Executor) {
+		var err error
+		c, err = b.router.openLocal(x, "realm1", codec.Identity{AuthRole: role}, func(_ port.Executor, msg []byte) {
+			v, err := codec.Value(codec.MessagePack, msg)
+			if err != nil {
+				b.t.Error(err)
+			}
+			b.heard[c] = append(b.heard[c], v.([]any))
+		}, func(port.Executor) {})
+		if err != nil {
+			b.t.Error(err)
+		}
+	})
+	b.Settle()
+	return c
+}
+
+// say makes a local session send and lets everything come to rest.
+func (b *bed) say(c *localConn, t codec.Type, elements ...any) {
+	b.t.Helper()
+	b.Submit(c.home, func(x port.Executor) { c.send(x, encodeMessage(b.t, codec.MessagePack, t, elements)) })
+	b.Settle()
+}
+
+func encodeMessage(t testing.TB, s codec.Serializer, typ codec.Type, elements []any) []byte {
+	t.Helper()
+	msg := []any{int64(typ)}
+	for _, e := range elements {
+		switch i := e.(type) {
+		case int:
+			e = int64(i)
+		case codec.Type:
+			e = int64(i)
+		}
+		msg = append(msg, e)
+	}
+	b, err := codec.AppendValue(nil, s, msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // peer is a client that speaks Go values.
@@ -94,21 +144,7 @@ func (p *peer) hello(realm string) {
 // post sends without letting anybody run.
 func (p *peer) post(t codec.Type, elements ...any) {
 	p.bed.t.Helper()
-	msg := []any{int64(t)}
-	for _, e := range elements {
-		switch i := e.(type) {
-		case int:
-			e = int64(i)
-		case codec.Type:
-			e = int64(i)
-		}
-		msg = append(msg, e)
-	}
-	b, err := codec.AppendValue(nil, p.Variant().Serializer(), msg)
-	if err != nil {
-		p.bed.t.Fatal(err)
-	}
-	p.Send(b)
+	p.Send(encodeMessage(p.bed.t, p.Variant().Serializer(), t, elements))
 }
 
 // say sends and lets everything come to rest.
@@ -186,4 +222,12 @@ func (p *peer) register(request int, procedure, invoke string) int64 {
 func (p *peer) refused(t codec.Type, request int, uri string) {
 	p.bed.t.Helper()
 	p.expect(codec.Error, t, request, values{}, uri, nil)
+}
+
+// nothingLeftOf checks that everybody but n sessions has left nothing behind.
+func nothingLeftOf(t *testing.T, b *bed, n int64) {
+	t.Helper()
+	if s := b.router.Stats(); s.Sessions != n || s.Subscriptions != 0 || s.Registrations != 0 || s.OpenCalls != 0 {
+		t.Errorf("left behind: %+v", s)
+	}
 }

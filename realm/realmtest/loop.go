@@ -136,6 +136,14 @@ func (l *Loop) Stop(t *port.Timer) {
 // Armed returns how many timers are armed. Between turns.
 func (l *Loop) Armed() int { return len(l.timers) }
 
+// Mail returns the jobs that other loops have posted and this one has not taken yet. Between turns.
+func (l *Loop) Mail() (jobs []port.Job) {
+	for _, p := range l.mail {
+		jobs = append(jobs, p.job)
+	}
+	return jobs
+}
+
 // ArmedWithin reports whether a timer fires within d. Between turns.
 func (l *Loop) ArmedWithin(d time.Duration) bool {
 	for _, t := range l.timers {

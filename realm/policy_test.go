@@ -1,0 +1,156 @@
+package realm
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"banyan/codec"
+)
+
+// rules is a Policy of a test: what it does not allow is refused.
+type rules struct {
+	allow func(role string, a Action, uri string, match codec.Match) bool
+	asked atomic.Int64
+}
+
+func (r *rules) Allow(role string, a Action, uri []byte, match codec.Match) bool {
+	r.asked.Add(1)
+	return r.allow(role, a, string(uri), match)
+}
+
+// TestAUZNoWayAround walks every request on every path to a record, with a policy that refuses everything: none gets there. Somebody who may
+// do everything has made the records, so nothing is refused for want of one.
+func TestAUZNoWayAround(t *testing.T) {
+	policy := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role == "maker" }}
+	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", Policy: policy}}})
+	maker := b.localAs(0, "maker")
+	request := 0
+	next := func() int { request++; return request }
+	for _, match := range []string{"exact", "prefix", "wildcard"} {
+		uri := map[string]string{"exact": "a.b", "prefix": "a.", "wildcard": "a..c"}[match]
+		b.say(maker, codec.Subscribe, next(), values{"match": match}, uri)
+		b.say(maker, codec.Register, next(), values{"match": match, "invoke": "roundrobin"}, uri)
+	}
+	made := len(b.heard[maker])
+	p := b.join(1)
+	for _, uri := range []string{"a.b", "a.x", "a.b.c", "none"} { // by the exact record, the prefix, both patterns, and none
+		p.say(codec.Publish, 1, values{"acknowledge": true}, uri)
+		p.refused(codec.Publish, 1, codec.ErrNotAuthorized)
+		p.say(codec.Publish, 2, values{}, uri)
+		p.silent()
+		for range 2 { // the second time the decision is on the record
+			p.say(codec.Call, 3, values{}, uri)
+			p.refused(codec.Call, 3, codec.ErrNotAuthorized)
+		}
+	}
+	for _, match := range []string{"exact", "prefix", "wildcard"} {
+		for _, uri := range []string{"a.b", "a.", "a..c", "none"} {
+			if match != "wildcard" && strings.Contains(uri, "..") || match == "exact" && strings.HasSuffix(uri, ".") {
+				continue // malformed
+			}
+			p.say(codec.Subscribe, 4, values{"match": match}, uri)
+			p.refused(codec.Subscribe, 4, codec.ErrNotAuthorized)
+			p.say(codec.Register, 5, values{"match": match, "invoke": "roundrobin"}, uri)
+			p.refused(codec.Register, 5, codec.ErrNotAuthorized)
+		}
+	}
+	if n := len(b.heard[maker]); n != made {
+		t.Errorf("%d messages got through: %v", n-made, b.heard[maker][made:])
+	}
+	if n := b.router.Stats().Unauthorized; n == 0 {
+		t.Error("not counted")
+	}
+	b.say(maker, codec.Publish, next(), values{"exclude_me": false}, "a.b")
+	if n := len(b.heard[maker]); n != made+2 {
+		t.Errorf("the maker heard %d events, want 2", n-made)
+	}
+}
+
+// TestAUZDecisionIsKept: the policy is asked once for a role and a record, and again after it was replaced. Other roles have answers of their
+// own.
+func TestAUZDecisionIsKept(t *testing.T) {
+	yes := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role != "bad" }}
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Policy: yes}}})
+	callee, good, bad := b.join(0), b.join(0), b.localAs(0, "bad")
+	callee.register(1, "p", "single")
+	callee.subscribe(2, "t")
+	asked := func(p *rules, want int64) {
+		t.Helper()
+		if n := p.asked.Swap(0); n != want {
+			t.Errorf("asked %d times, want %d", n, want)
+		}
+	}
+	yes.asked.Store(0)
+	for range 3 {
+		good.say(codec.Publish, 1, values{}, "t")
+		good.say(codec.Call, 2, values{}, "none")
+		good.refused(codec.Call, 2, codec.ErrNoSuchProcedure)
+	}
+	asked(yes, 1+3)
+	for i := range 3 {
+		b.say(bad, codec.Publish, i+1, values{"acknowledge": true}, "t")
+		if m := b.heard[bad][i]; m[4] != codec.ErrNotAuthorized {
+			t.Errorf("%v", m)
+		}
+	}
+	asked(yes, 1)
+	no := &rules{allow: func(string, Action, string, codec.Match) bool { return false }}
+	if err := b.router.Apply(Config{Realms: []RealmConfig{{URI: "realm1", Policy: no}}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		good.say(codec.Publish, 3, values{"acknowledge": true}, "t")
+		good.refused(codec.Publish, 3, codec.ErrNotAuthorized)
+		good.say(codec.Call, 4, values{}, "p")
+		good.refused(codec.Call, 4, codec.ErrNotAuthorized)
+	}
+	asked(no, 2)
+}
+
+// TestPermit: the bits of roles and epochs do not touch each other, at the bounds too.
+func TestPermit(t *testing.T) {
+	var p permit
+	for _, epoch := range []uint64{0, 1, permitEpoch} {
+		for role := range uint16(permitRoles + 2) {
+			if _, decided := p.decision(role, epoch); decided && epoch != 0 {
+				t.Errorf("epoch %d, role %d: decided before anybody was asked", epoch, role)
+			}
+			p.decide(role, epoch, role%2 == 0)
+		}
+		for role := range uint16(permitRoles + 2) {
+			allowed, decided := p.decision(role, epoch)
+			if decided != (role < permitRoles) || allowed != (decided && role%2 == 0) {
+				t.Errorf("epoch %d, role %d: allowed %v, decided %v", epoch, role, allowed, decided)
+			}
+		}
+	}
+	if _, decided := p.decision(0, 1); decided {
+		t.Error("a decision outlived its epoch")
+	}
+}
+
+// TestRoles: names become numbers once; those beyond what a permit can hold share one, and are not kept.
+func TestRoles(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	rm := b.router.named["realm1"]
+	if rm.role(anonymousRole) != 0 {
+		t.Error("anonymous is not 0")
+	}
+	seen := map[uint16]bool{0: true}
+	for i := range permitRoles - 1 {
+		n := rm.role(strings.Repeat("r", i+1))
+		if seen[n] || n >= permitRoles || rm.role(strings.Repeat("r", i+1)) != n {
+			t.Errorf("role %d has number %d", i, n)
+		}
+		seen[n] = true
+	}
+	for _, name := range []string{"one more", "and one"} {
+		if n := rm.role(name); n != permitRoles {
+			t.Errorf("%s has number %d", name, n)
+		}
+	}
+	if len(rm.roles) != permitRoles {
+		t.Errorf("%d names kept", len(rm.roles))
+	}
+}

@@ -1,0 +1,225 @@
+package realm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"banyan/codec"
+)
+
+// large is longer than usualBounds.largeBytes.
+var large = strings.Repeat("large ", 60_000)
+
+// TestLargeKeepsOrder: what a session sends behind a large message waits for it, and other sessions do not.
+func TestLargeKeepsOrder(t *testing.T) {
+	for s := codec.JSON; s <= codec.CBOR; s++ {
+		b := newBed(t, 1, Config{})
+		publisher, same, other := b.join(0), b.joinAs(0, codec.MessagePack, 1<<24), b.joinAs(0, s, 1<<24)
+		bystander := b.join(0)
+		for _, p := range []*peer{same, other} {
+			p.subscribe(1, "t")
+		}
+		publisher.post(codec.Publish, 1, values{}, "t", []any{"small"})
+		publisher.post(codec.Publish, 2, values{"acknowledge": true}, "t", []any{large})
+		publisher.post(codec.Publish, 3, values{"acknowledge": true}, "t", []any{"behind"})
+		b.RunLoop(0)
+		if b.Async() != 1 || !publisher.Held() {
+			t.Fatalf("%d pieces of work in the pool, held %v", b.Async(), publisher.Held())
+		}
+		publisher.silent()
+		bystander.post(codec.Call, 1, values{}, "none")
+		b.RunLoop(0)
+		bystander.refused(codec.Call, 1, codec.ErrNoSuchProcedure)
+		b.Settle()
+		publisher.expect(codec.Published, 2, nil)
+		publisher.expect(codec.Published, 3, nil)
+		for _, p := range []*peer{same, other} {
+			for _, want := range []string{"small", large, "behind"} {
+				if m := p.hear(); m == nil || m[4].([]any)[0] != want {
+					t.Fatalf("serializer %d: an event is missing, out of order or changed", s)
+				}
+			}
+			p.silent()
+		}
+		if st := b.router.Stats(); st.Large != 1 || st.Chunked != 1 || publisher.Held() {
+			t.Errorf("%+v, held %v", st, publisher.Held())
+		}
+	}
+}
+
+// TestLargeCall: a large call and its large answer cross serializers, with the errors that short ones get.
+func TestLargeCall(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.joinAs(0, codec.JSON, 1<<24), b.joinAs(1, codec.CBOR, 1<<24)
+	callee.register(1, "p", "single")
+	caller.post(codec.Call, 1, values{}, "p", []any{large})
+	caller.post(codec.Call, 2, values{}, "p", []any{"behind"})
+	b.Settle()
+	callee.expect(codec.Invocation, 1, nil, values{}, []any{large})
+	callee.expect(codec.Invocation, 2, nil, values{}, []any{"behind"})
+	callee.post(codec.Yield, 1, values{}, []any{large, large})
+	callee.post(codec.Error, codec.Invocation, 2, values{}, "com.app.error", []any{large})
+	b.Settle()
+	caller.expect(codec.Result, 1, values{}, []any{large, large})
+	caller.expect(codec.Error, codec.Call, 2, values{}, "com.app.error", []any{large})
+	// A key that is a list has no form in JSON.
+	caller.say(codec.Call, 3, values{}, "p")
+	callee.expect(codec.Invocation, 3, nil, values{})
+	yield := []byte{0x84, 0x18, 70, 3, 0xA0, 0x82, 0xA1, 0x81, 1, 2, 0x7A, 0, 4, 0, 1} // [70, 3, {}, [{[1]: 2}, text of 0x40001 octets]]
+	callee.Send(append(yield, large[:0x40001]...))
+	b.Settle()
+	caller.refused(codec.Call, 3, codec.ErrInvalidArgument)
+	if s := b.router.Stats(); s.OpenCalls != 0 || s.Violations != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestLargeViolation: a large message that is malformed at its end ends its sender, and nothing of it took effect.
+func TestLargeViolation(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, other := b.join(0), b.join(0)
+	other.subscribe(1, "t")
+	msg := encodeMessage(t, codec.MessagePack, codec.Publish, []any{1, values{}, "t", []any{large}})
+	p.Send(append(msg, 0xC0))
+	p.post(codec.Publish, 2, values{}, "t")
+	b.Settle()
+	p.expect(codec.Abort, nil, codec.ErrProtocolViolation)
+	p.silent()
+	other.silent()
+}
+
+// TestPoolIsFull: a large message waits until the pool has room, and nothing is lost.
+func TestPoolIsFull(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.AsyncMax = 1
+	one, two, hears := b.join(0), b.join(0), b.joinAs(0, codec.MessagePack, 1<<24)
+	hears.subscribe(1, "t")
+	one.post(codec.Publish, 1, values{}, "t", []any{large})
+	two.post(codec.Publish, 1, values{}, "t", []any{large})
+	for range 10 {
+		b.Settle()
+		b.Advance(retryAfter)
+	}
+	b.Settle()
+	hears.expect(codec.Event, nil, nil, values{}, []any{large})
+	hears.expect(codec.Event, nil, nil, values{}, []any{large})
+	if b.router.Stats().PoolFull == 0 {
+		t.Error("the pool was never full")
+	}
+}
+
+// TestManyMatches: an event that matches many subscriptions goes out chunk by chunk: what is behind it keeps its place, others go on, and the
+// next chunk is encoded only when the last is delivered.
+func TestManyMatches(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	b.router.bounds = bounds{largeBytes: 1 << 18, matchesAtOnce: 8, searchAtOnce: 1024, farewellAtOnce: 64}
+	b.Budget, b.Chunk = 32, 16
+	publisher, subscriber, bystander := b.join(0), b.join(1), b.join(0)
+	const patterns = 1 << 7
+	for mask := range patterns {
+		parts := strings.Split("a.a.a.a.a.a.a", ".")
+		for i := range parts {
+			if mask&(1<<i) != 0 {
+				parts[i] = ""
+			}
+		}
+		subscriber.say(codec.Subscribe, 1, values{"match": "wildcard"}, strings.Join(parts, "."))
+		subscriber.expect(codec.Subscribed, 1, nil)
+	}
+	publisher.post(codec.Publish, 1, values{"acknowledge": true}, "a.a.a.a.a.a.a", []any{"first"})
+	publisher.post(codec.Publish, 2, values{"acknowledge": true}, "a.a.a.a.a.a.a", []any{"second"})
+	for range 4 {
+		b.StepLoop(0) // the other loop does not run: nothing is delivered
+	}
+	runs := 0
+	for _, mail := range b.Loops[1].Mail() {
+		if _, ok := mail.(*runJob); ok {
+			runs++
+		}
+	}
+	if runs == 0 || runs > 16 {
+		t.Errorf("%d runs are under way before the first is delivered", runs)
+	}
+	bystander.post(codec.Call, 1, values{}, "none")
+	b.RunLoop(0)
+	bystander.refused(codec.Call, 1, codec.ErrNoSuchProcedure)
+	b.Settle()
+	publisher.expect(codec.Published, 1, nil)
+	publisher.expect(codec.Published, 2, nil)
+	for _, want := range []string{"first", "second"} {
+		seen := map[any]bool{}
+		for range patterns {
+			m := subscriber.hear()
+			if m == nil || m[4].([]any)[0] != want || seen[m[1]] {
+				t.Fatalf("heard %v after %d events %q", m, len(seen), want)
+			}
+			seen[m[1]] = true
+		}
+	}
+	subscriber.silent()
+	if n := b.router.Stats().Chunked; n != 2 {
+		t.Errorf("%d publications in chunks", n)
+	}
+}
+
+// TestAcknowledgedIsDelivered: the publisher of a large event leaves when it was told PUBLISHED; everybody gets the event all the same.
+func TestAcknowledgedIsDelivered(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	publisher, hears := b.join(0), b.joinAs(0, codec.JSON, 1<<24)
+	hears.subscribe(1, "t")
+	publisher.post(codec.Publish, 1, values{"acknowledge": true}, "t", []any{large})
+	b.RunLoop(0)
+	b.StepAsync(0) // checked
+	b.RunLoop(0)   // accepted
+	publisher.expect(codec.Published, 1, nil)
+	hears.silent()
+	publisher.Shutdown()
+	b.Settle()
+	publisher.expect(codec.Goodbye, nil, codec.CloseSystemShutdown)
+	hears.expect(codec.Event, nil, nil, values{}, []any{large})
+}
+
+// TestFarewellIsBounded: a session that holds much leaves in pieces. Its GOODBYE is answered when nothing is left of it, it gets no event meanwhile,
+// its callers hear of its end, and the connection can be used again. SES-26.
+func TestFarewellIsBounded(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.Budget, b.Chunk = 8, 4
+	leaver, other := b.join(0), b.join(0)
+	for i := range 40 {
+		leaver.subscribe(i+1, fmt.Sprintf("t%d", i))
+		leaver.register(i+100, fmt.Sprintf("p%d", i), "single")
+		other.say(codec.Call, i+1, values{}, fmt.Sprintf("p%d", i))
+		leaver.expect(codec.Invocation, nil, nil, nil)
+		leaver.say(codec.Call, i+200, values{}, fmt.Sprintf("p%d", i))
+		leaver.expect(codec.Invocation, nil, nil, nil)
+	}
+	leaver.post(codec.Goodbye, values{}, codec.CloseCloseRealm)
+	leaver.post(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
+	b.StepLoop(0)
+	if m := leaver.hear(); m != nil {
+		t.Fatalf("%v while %+v", m, b.router.Stats())
+	}
+	other.post(codec.Publish, 1000, values{}, "t0")
+	turns := 0
+	for b.router.Stats().Sessions > 1 {
+		if turns++; turns > 1000 {
+			t.Fatal("the session never leaves")
+		}
+		b.StepLoop(0)
+	}
+	if turns < 5 {
+		t.Errorf("everything was given back in %d turns", turns)
+	}
+	b.Settle()
+	leaver.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	leaver.expect(codec.Welcome, nil, nil)
+	leaver.silent()
+	for range 40 {
+		if m := other.hear(); m == nil || m[4] != codec.ErrCanceled {
+			t.Fatalf("the caller heard %v", m)
+		}
+	}
+	other.silent()
+	nothingLeftOf(t, b, 2)
+}
