@@ -169,7 +169,7 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 
 // receiveYield passes a result on to the caller.
 func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
-	if s.answerLater(x, l, m, s.receiveYield) {
+	if s.waiting != nil && s.answerLater(x, l, m, s.receiveYield) {
 		return
 	}
 	progress := m.Options.Bool(codec.KeyProgress, false)
@@ -227,7 +227,7 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 		s.violation(x, "ERROR.REQUEST.Type "+strconv.Itoa(int(m.RequestType))+": a client's ERROR answers INVOCATION (68) only")
 		return
 	}
-	if s.answerLater(x, l, m, s.receiveError) {
+	if s.waiting != nil && s.answerLater(x, l, m, s.receiveError) {
 		return
 	}
 	c, issued := s.invocation(x, m.Request, true)

@@ -338,6 +338,67 @@ func TestLIM01(t *testing.T) {
 	p.expect(codec.Invocation, 2, id, values{})
 }
 
+// TestLIM01More: patterns, callees of one registration and list entries are limited on their own, each at n and n + 1, and what ended makes room.
+func TestLIM01More(t *testing.T) {
+	b := newBed(t, 1, Config{PatternsMax: 1, CalleesMax: 2, FilterEntriesMax: 3})
+	p := b.join(0)
+	for range 2 {
+		p.say(codec.Subscribe, 1, values{"match": "prefix"}, "a")
+		id := p.expect(codec.Subscribed, 1, nil)[2].(int64)
+		p.say(codec.Subscribe, 2, values{"match": "wildcard"}, "a..b")
+		p.refused(codec.Subscribe, 2, codec.ErrOptionNotAllowed)
+		exact := p.subscribe(3, "exact")
+		for _, id := range []int64{id, exact} {
+			p.say(codec.Unsubscribe, 4, id)
+			p.expect(codec.Unsubscribed, 4)
+		}
+	}
+	one, two, three := b.join(0), b.join(0), b.join(0)
+	for range 2 {
+		one.register(1, "p", "random")
+		id := two.register(1, "p", "random")
+		three.say(codec.Register, 1, values{"invoke": "random"}, "p")
+		three.refused(codec.Register, 1, codec.ErrOptionNotAllowed)
+		for _, p := range []*peer{one, two} {
+			p.say(codec.Unregister, 2, id)
+			p.expect(codec.Unregistered, 2)
+		}
+	}
+	lists := values{"acknowledge": true, "exclude": []any{int64(1)}, "eligible_authrole": []any{"a", "b"}}
+	p.say(codec.Publish, 5, lists, "t")
+	p.expect(codec.Published, 5, nil)
+	lists["exclude_authid"] = []any{"c"}
+	p.say(codec.Publish, 6, lists, "t")
+	p.refused(codec.Publish, 6, codec.ErrOptionNotAllowed)
+	delete(lists, "acknowledge")
+	p.say(codec.Publish, 7, lists, "t")
+	p.silent()
+}
+
+// TestMSG24Depth: nesting is limited by option, short messages and large ones alike.
+func TestMSG24Depth(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		b := newBed(t, 1, Config{DepthMax: 100})
+		for _, deep := range []int{99, 100} { // the message, its arguments, and deep - 1 lists in them
+			p := b.join(0)
+			arg := any("x")
+			for range deep - 1 {
+				arg = []any{arg}
+			}
+			args := []any{arg}
+			if long {
+				args = append(args, large)
+			}
+			p.say(codec.Publish, 1, values{"acknowledge": true}, "t", args)
+			if deep == 99 {
+				p.expect(codec.Published, 1, nil)
+			} else {
+				p.expect(codec.Abort, nil, codec.ErrProtocolViolation)
+			}
+		}
+	}
+}
+
 // TestAutoCreateLimit: realms made on demand are bounded.
 func TestAutoCreateLimit(t *testing.T) {
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1"}}, AutoCreate: true, RealmsMax: 3})
@@ -363,6 +424,9 @@ func TestConfig(t *testing.T) {
 		{Realms: []RealmConfig{{URI: "a"}}, Loops: 65},
 		{Realms: []RealmConfig{{URI: "a"}}, HelloTimeout: -1},
 		{Realms: []RealmConfig{{URI: "a"}}, CallsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, DepthMax: codec.DepthMaxMost + 1},
+		{Realms: []RealmConfig{{URI: "a"}}, FilterEntriesMax: codec.ListEntriesMax + 1},
+		{Realms: []RealmConfig{{URI: "a", Anonymous: AnonymousNone + 1}}},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)

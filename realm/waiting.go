@@ -153,12 +153,9 @@ func (f *form) transcode(m *codec.Message, to codec.Serializer) {
 	}
 }
 
-// answerLater reports whether the answer m has to be transcoded first, for the caller of the invocation it answers; then again is called
+// answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation it answers; then again is called
 // when that is done.
 func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message, again func(x port.Executor, l *perLoop, m *codec.Message)) bool {
-	if s.waiting == nil {
-		return false
-	}
 	x.Step("conn.lock")
 	s.conn.Lock()
 	c := s.invocations.get(m.Request)
