@@ -42,14 +42,15 @@ type localConn struct {
 }
 
 const (
-	// localVariant is what a local session's frames look like; the prefix tells their lengths.
-	localVariant = codec.Variant(uint8(codec.MessagePack-1) + 3*uint8(codec.RawSocket))
 	// localBacklogMax is how many octets a local session may leave unread. At the bound invocations are refused; an event, or a reply beyond
 	// a quarter more, ends the session.
 	localBacklogMax = 64 << 20
 	// localCredit is how many octets times members a local publisher may have in lanes before what it sends waits.
 	localCredit = 64 << 10
 )
+
+// localVariant is what a local session's frames look like; the prefix tells their lengths.
+var localVariant = codec.MakeVariant(codec.MessagePack, codec.RawSocket)
 
 // localLanes numbers the lanes of local sessions from the top: session ids end at 2^53.
 var localLanes atomic.Uint64

@@ -115,8 +115,7 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64, 
 	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
 		var msg []byte
 		tooLong := false
-		for framing := range codec.NumVariants / 3 {
-			v := codec.MakeVariant(serializer, codec.Framing(framing))
+		for _, v := range codec.VariantsOf(serializer) {
 			members := sub.census[v].Load()
 			if members <= 0 {
 				continue

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"banyan/realm"
 )
 
 // announce tells where to connect, who may, and what to try next.
@@ -29,6 +31,11 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 		}
 	}
 	fmt.Fprintf(w, "  realms     %s\n  anonymous  %s\n", strings.Join(c.realms, ", "), whoMayJoin[c.anonymous])
+	for _, text := range c.listen {
+		if l, _ := parseListen(text); l.anonymous != realm.AnonymousByRealm {
+			fmt.Fprintf(w, "             but at %s: %s\n", l.address, whoMayJoin[anonymousNames[l.anonymous]])
+		}
+	}
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
 	if c.realms[0] != defaultRealm {
 		flags += " --realm " + c.realms[0]
@@ -40,6 +47,7 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 var whoMayJoin = map[string]string{
 	"local":    "clients of this machine may do everything, and so may whoever a proxy here forwards without saying so in a header",
 	"anywhere": "ANYBODY who reaches the port may do everything",
+	"none":     "nobody may join without authentication",
 }
 
 // connectionsFew is how many connections are fewer than anybody expects of a router.

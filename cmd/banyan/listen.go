@@ -9,12 +9,24 @@ import (
 	"strings"
 
 	"banyan/engine"
+	"banyan/realm"
 )
 
 // A listenSpec is one value of --listen: ADDRESS[,KEY=VALUE…].
 type listenSpec struct {
-	address string
-	file    engine.UnixFile
+	address   string
+	anonymous realm.Anonymous // AnonymousByRealm: what --anonymous says
+	file      engine.UnixFile
+}
+
+// anonymousRules are the values of --anonymous and of anonymous= in --listen.
+var anonymousRules = map[string]realm.Anonymous{
+	"local": realm.AnonymousLocal, "anywhere": realm.AnonymousAnywhere, "none": realm.AnonymousNone,
+}
+
+// anonymousNames is anonymousRules, the other way round.
+var anonymousNames = map[realm.Anonymous]string{
+	realm.AnonymousLocal: "local", realm.AnonymousAnywhere: "anywhere", realm.AnonymousNone: "none",
 }
 
 // parseListen reads one value of --listen.
@@ -32,9 +44,16 @@ func parseListen(text string) (listenSpec, error) {
 		option, rest, some = strings.Cut(rest, ",")
 		key, value, _ := strings.Cut(option, "=")
 		switch key {
+		case "anonymous":
+			rule, known := anonymousRules[value]
+			if !known {
+				return s, fmt.Errorf("anonymous=%s: use local, anywhere or none", value)
+			}
+			s.anonymous = rule
+			continue
 		case "mode", "owner", "group":
 		default:
-			return s, fmt.Errorf("there is no option %q; behind the address, separated by commas, are possible: mode=, owner= and group=", key)
+			return s, fmt.Errorf("there is no option %q; behind the address, separated by commas, are possible: anonymous=, mode=, owner= and group=", key)
 		}
 		if !hasFile {
 			return s, fmt.Errorf("%s= is for the file of a Unix socket", key)

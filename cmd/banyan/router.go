@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -18,8 +16,6 @@ import (
 type router struct {
 	engine *engine.Engine
 	realms *realm.Router
-	log    *slog.Logger  // nil: nothing is logged
-	grace  time.Duration // how long a stop may take in all; 0 is stopTimeout
 }
 
 // stopTimeout is how long a stop takes at most unless a flag says otherwise. Process managers kill after 10 s.
@@ -40,13 +36,16 @@ func (c *serveConfig) start(log *slog.Logger, dedicated bool) (*router, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := realms.Attach(e); err != nil {
+		return nil, err
+	}
 	if dedicated {
 		runtime.GOMAXPROCS(ec.Loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
 	}
 	if err := e.Start(); err != nil {
 		return nil, err
 	}
-	return &router{engine: e, realms: realms, log: log, grace: c.shutdownTimeout}, nil
+	return &router{engine: e, realms: realms}, nil
 }
 
 // configs joins what the flags say.
@@ -61,8 +60,18 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	r.Agent = "Banyan " + version
 	e.CreditBytes = int64(c.creditBytes)
 	e.PingInterval = c.pingInterval
+	e.PingTimeout = c.pingTimeout
+	e.MessageTimeout = c.messageTimeout
+	e.BudgetBytes = int64(c.budgetBytes)
+	e.StopTimeout = c.shutdownTimeout
 	if c.pingInterval == 0 {
 		e.PingInterval = -1
+	}
+	if c.messageTimeout == 0 {
+		e.MessageTimeout = -1
+	}
+	if c.pingTimeout > 0 && c.pingTimeout < c.pingInterval {
+		return e, r, usagef("--ping-timeout %s is less than --ping-interval %s", c.pingTimeout, c.pingInterval)
 	}
 	if c.slowConsumer == "drop-newest" {
 		e.SlowConsumer = engine.DropNewest
@@ -78,6 +87,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		}
 		e.Listen = append(e.Listen, l.address)
 		e.UnixFiles[l.address] = l.file
+		r.Listeners = append(r.Listeners, l.anonymous)
 	}
 	for _, uri := range c.realms {
 		if len(uri) > r.URIBytesMax {
@@ -85,7 +95,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		}
 		rc := c.realm
 		rc.URI = uri
-		rc.AnonymousAnywhere = c.anonymous == "anywhere"
+		rc.Anonymous = anonymousRules[c.anonymous]
 		r.Realms = append(r.Realms, rc)
 	}
 	if len(r.Realms) > r.RealmsMax {
@@ -97,19 +107,6 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 // loopsMax is how many loops an engine may have.
 const loopsMax = 64
 
-// stop says goodbye to every session and ends the loops. Clients that do not read or do not answer are waited for until a sixteenth of the grace
-// is left, for everything else; then their connections are closed. That is no error: more cannot be done.
-func (r *router) stop() error {
-	grace := cmp.Or(r.grace, stopTimeout)
-	grace -= grace / 16
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	err := r.engine.Stop(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		if r.log != nil {
-			r.log.Warn("clients that did not say goodbye in time were cut off", "waited", grace)
-		}
-		return nil
-	}
-	return err
-}
+// stop says goodbye to every session and ends the loops, within --shutdown-timeout. The engine closes the connections of clients that do not
+// read or do not answer in time, and says so. That is no error: more cannot be done.
+func (r *router) stop() error { return r.engine.Stop(context.Background()) }

@@ -20,12 +20,15 @@ type serveConfig struct {
 	limits realm.Config
 	realm  realm.RealmConfig // what every realm has
 
-	listen       []string // as written: ADDRESS[,KEY=VALUE…]
-	realms       []string
-	anonymous    string
-	slowConsumer string
-	pingInterval time.Duration // 0: never
-	creditBytes  int
+	listen         []string // as written: ADDRESS[,KEY=VALUE…]
+	realms         []string
+	anonymous      string
+	slowConsumer   string
+	pingInterval   time.Duration // 0: never
+	pingTimeout    time.Duration
+	messageTimeout time.Duration // 0: for ever
+	budgetBytes    int           // 0: by default
+	creditBytes    int
 
 	logLevel        string
 	shutdownTimeout time.Duration
@@ -47,7 +50,7 @@ func (c *serveConfig) flags() []flagGroup {
 
 	reach := newFlagGroup("Where to listen:")
 	reach.list(&c.listen, "listen", "address", []string{"127.0.0.1:8080"},
-		"HOST:PORT or unix:PATH; behind a path, separated by commas, mode=0660, owner= and group= of the socket's file; repeatable", func(text string) error {
+		"HOST:PORT or unix:PATH; behind it, separated by commas, anonymous=local, anywhere or none for who comes this way, and for a path mode=0660, owner= and group= of the socket's file; repeatable", func(text string) error {
 			_, err := parseListen(text)
 			return err
 		})
@@ -62,7 +65,7 @@ func (c *serveConfig) flags() []flagGroup {
 	join.count(&r.RealmsMax, "realms-max", 10_000, 1, open, "realms at once, with those of --realm; more are not made")
 	join.choice(&c.anonymous, "anonymous", "local",
 		"who may join without authentication: local is this machine, and whoever a proxy on it lets in without forwarding headers "+
-			"(X-Forwarded-For, Forwarded, Via …); anywhere is everybody", "local", "anywhere")
+			"(X-Forwarded-For, Forwarded, Via …); anywhere is everybody; none is nobody", "local", "anywhere", "none")
 	join.duration(&r.HelloTimeout, "hello-timeout", 10*time.Second, "from the open connection to HELLO")
 	join.duration(&r.GoodbyeTimeout, "goodbye-timeout", 5*time.Second, "from the router's GOODBYE to the client's")
 
@@ -76,17 +79,26 @@ func (c *serveConfig) flags() []flagGroup {
 	sizes.bytes(&e.MessageBytesMax, "message-bytes-max", 16<<20, 512, 16<<20, "longest message accepted, 512B to 16MiB")
 	sizes.bytes(&e.PeerMessageBytesMin, "peer-message-bytes-min", 512, 512, 16<<20, "refuse RawSocket clients that accept no message of this size, 512B to 16MiB")
 	sizes.count(&r.URIBytesMax, "uri-bytes-max", 1024, 1, 16<<20, "longest URI in bytes; longer: invalid_uri")
+	sizes.count(&r.DepthMax, "depth-max", 64, 1, codec.DepthMaxMost, "how deep lists and dictionaries of a message may nest, up to 512; deeper: the session is ended")
 	sizes.count(&r.SubscriptionsMax, "subscriptions-max", 1_000_000, 1, open, "subscriptions of a session; more: option_not_allowed")
+	sizes.count(&r.PatternsMax, "patterns-max", 10_000, 1, open, "prefix and wildcard subscriptions of a session; more: option_not_allowed")
+	sizes.count(&r.FilterEntriesMax, "filter-entries-max", 8192, 1, codec.ListEntriesMax, "entries in the lists that choose the receivers of an event; more: option_not_allowed")
 	sizes.count(&r.RegistrationsMax, "registrations-max", 1_000_000, 1, open, "registrations of a session; more: option_not_allowed")
+	sizes.count(&r.CalleesMax, "callees-max", 10_000, 1, open, "callees of a shared registration; more: option_not_allowed")
 	sizes.count(&r.CallsMax, "calls-max", 1_000_000, 1, open, "open calls of a caller, and open invocations of a callee; more: option_not_allowed, network_failure")
 
 	slow := newFlagGroup("Clients that are slow or gone:")
 	slow.bytes(&e.BacklogBytesMax, "backlog-bytes-max", 64<<20, 64<<10, math.MaxInt64, "bytes that a connection may have unsent, at least 64KiB")
 	slow.choice(&c.slowConsumer, "slow-consumer", "disconnect", "what happens to events at that bound: disconnect the client, or drop-newest events", "disconnect", "drop-newest")
 	slow.bytes(&c.creditBytes, "credit-bytes", 64<<10, 1, math.MaxInt64, "bytes times receivers that a publisher may have on their way to other loops before it is no longer read from")
-	slow.durationOrNever(&c.pingInterval, "ping-interval", 25*time.Second, "how often WebSocket clients are pinged; one that stays silent for two of them is closed; 0 never")
+	slow.durationOrNever(&c.pingInterval, "ping-interval", 25*time.Second, "how often WebSocket clients are pinged; 0 never")
+
+	slow.durationOrNever(&c.pingTimeout, "ping-timeout", 0, "how long a client that is pinged may give no sign of life, at least one interval; 0 is two of them")
+	slow.BoolVar(&e.RawSocketPings, "rawsocket-pings", false, "ping RawSocket clients too; some cannot answer")
+	slow.durationOrNever(&c.messageTimeout, "message-timeout", 30*time.Second, "how long an unfinished message may go without another byte; 0 for ever")
 
 	process := newFlagGroup("The process:")
+	process.bytes(&c.budgetBytes, "budget-bytes", 0, 0, math.MaxInt64, "memory for messages under way and unsent bytes of all clients; the largest holders are closed first; 0 is a quarter of what the process may have")
 	process.count(&e.Loops, "loops", 0, 0, 64, "event loops, 1 to 64; 0 is one per CPU granted")
 	process.choice(&c.logLevel, "log-level", "info", "debug, info, warn or error", "debug", "info", "warn", "error")
 	process.duration(&c.shutdownTimeout, "shutdown-timeout", stopTimeout, "longest time that a stop may take in all")

@@ -469,7 +469,7 @@ func TestServeRefuses(t *testing.T) {
 		{"ping-interval", "-1s", "above 0"},
 		{"shutdown-timeout", "10", "such as 500ms"},
 		{"slow-consumer", "wait", "disconnect or drop-newest"},
-		{"anonymous", "nobody", "local or anywhere"},
+		{"anonymous", "nobody", "local, anywhere or none"},
 		{"log-level", "loud", "debug, info, warn or error"},
 		{"cpu-profile-rate", "501", "from 1 to 500"},
 	} {
@@ -481,6 +481,7 @@ func TestServeRefuses(t *testing.T) {
 		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":  "given twice",
 		"--listen unix:/x --listen unix:/x,mode=660": "given twice",
 		"--realm a --realm a":                        "given twice",
+		"--ping-interval 10s --ping-timeout 9s":      "less than --ping-interval",
 		"--realm abc --uri-bytes-max 2":              "longer than --uri-bytes-max",
 		"--realm a --realm b --realms-max 1":         "2 realms already",
 	} {
@@ -493,7 +494,7 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
-		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
+		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0,anonymous=none", "--listen=:1,anonymous=anywhere", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
 		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512", "--backlog-bytes-max=64KiB", "--ping-interval=0s",
 	} {
 		if _, err := parseServe(ok); err != nil {
