@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/bench/client"
@@ -53,6 +54,8 @@ type attacker struct {
 	*run
 	plan   *HostilePlan
 	others []*attacker // that reach the router over another transport
+
+	ended atomic.Int64 // connections that the router ended
 }
 
 // leave closes all connections without a goodbye.
@@ -88,7 +91,27 @@ func (a *attacker) session(ctx context.Context, s codec.Serializer) (*wamp, erro
 
 // discard reads and forgets all messages to w.
 func (a *attacker) discard(w *wamp) {
-	a.loops.Go(func() { w.Discard() })
+	a.loops.Go(func() {
+		w.Discard()
+		if !a.closing.Load() {
+			a.ended.Add(1)
+		}
+	})
+}
+
+// abandon ends one connection of the attacker, by its own will.
+func (a *attacker) abandon(w *wamp) error {
+	a.closing.Store(true)
+	return w.Abandon()
+}
+
+// endedByRouter counts the connections that the router ended, over every transport.
+func (a *attacker) endedByRouter() int64 {
+	n := a.ended.Load()
+	for _, b := range a.others {
+		n += b.endedByRouter()
+	}
+	return n
 }
 
 // over returns an attacker that reaches the same port over another transport of the router: rs, or ws with batches.
@@ -199,7 +222,7 @@ func (a *attacker) every(w *wamp, messages ...[]byte) func(ctx context.Context) 
 		defer tick.Stop()
 		// If the router no longer reads, the end of ctx must still end the wait.
 		first := w
-		stop := context.AfterFunc(ctx, func() { first.Abandon() })
+		stop := context.AfterFunc(ctx, func() { a.abandon(first) })
 		for i := 0; ; i++ {
 			w.Queue(messages[i%len(messages)])
 			if err := w.FlushAndWait(); err != nil && stop() {
@@ -208,7 +231,7 @@ func (a *attacker) every(w *wamp, messages ...[]byte) func(ctx context.Context) 
 					return err
 				}
 				w = next
-				stop = context.AfterFunc(ctx, func() { next.Abandon() })
+				stop = context.AfterFunc(ctx, func() { a.abandon(next) })
 			}
 			select {
 			case <-tick.C:
@@ -371,11 +394,11 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 		err = caller.FlushAndWait()
 		close(asked)
 		granted := <-invoked
-		act := callee.Abandon
+		leaves := callee
 		if callerLeaves {
-			act = caller.Abandon
+			leaves = caller
 		}
-		return later(act), fmt.Sprintf("%d open calls", granted), err
+		return later(func() error { return a.abandon(leaves) }), fmt.Sprintf("%d open calls", granted), err
 	}
 }
 

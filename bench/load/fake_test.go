@@ -37,6 +37,7 @@ type fake struct {
 	serve            sync.WaitGroup
 	refuseURI        string                 // answer every CALL with this error
 	subscriptionsMax int                    // of a session, more are refused; 0 for any number
+	bytesMax         int                    // of a message, longer ones end their connection; 0 for any length
 	slow             func(m *codec.Message) // called with each message, while nobody else is served
 }
 
@@ -127,6 +128,9 @@ func (s *fake) session(c *fakeConn) {
 			return
 		}
 		var m codec.Message
+		if s.bytesMax > 0 && len(b) > s.bytesMax {
+			return
+		}
 		if err := dec.Decode(c.serializer, b, &m); err != nil {
 			s.t.Errorf("the load sent an invalid message: %v", err)
 			return

@@ -35,7 +35,7 @@ const (
 // A Beside is what the tickers had beside one hostile load.
 type Beside struct {
 	Name string `json:"name"`
-	// Done tells how much of the load the router granted.
+	// Done tells how much of the load the router granted, and whether it ended hostile connections.
 	Done string `json:"done,omitempty"`
 	// Skipped tells why the load did not run.
 	Skipped string  `json:"skipped,omitempty"`
@@ -161,7 +161,9 @@ func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *
 		return nil, err
 	}
 	out.addVerified(a.name, with)
-	b.Done = done
+	if b.Done = done; k.endedByRouter() > 0 {
+		b.Done += fmt.Sprintf("; the router ended %d connections", k.endedByRouter())
+	}
 	b.P50, b.P99, b.P999, b.Max = with.Latency.P50, with.Latency.P99, with.Latency.P999, with.Latency.Max
 	b.Ratio = judge.Round3(max(b.P999, stallFloor) / max(b.Without, stallFloor))
 	b.OK = b.Ratio <= stallMax

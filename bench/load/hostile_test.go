@@ -13,7 +13,7 @@ import (
 // hostilePlan is small enough for the fake.
 func hostilePlan(s *fake, only string) HostilePlan {
 	o := quick(s, codec.MessagePack)
-	o.Warmup, o.Duration = 10*time.Millisecond, 60*time.Millisecond
+	o.Warmup, o.Duration, o.Stall = 10*time.Millisecond, 60*time.Millisecond, 300*time.Millisecond
 	return HostilePlan{Options: o, Tickers: 2, Many: 300, Bytes: 4 << 10, Only: only}
 }
 
@@ -75,6 +75,20 @@ func TestHostileGrants(t *testing.T) {
 	}
 	if len(r.Hostile) != 1 || r.Hostile[0].Done != "50 subscriptions" || !r.Verified.OK {
 		t.Errorf("%+v %+v", r.Hostile, r.Verified)
+	}
+}
+
+// TestHostileConnectionsEnd: a router that ends the connection of a client for its message does well, and the report says that it did.
+func TestHostileConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	s := newFake(t)
+	s.bytesMax = 1 << 10
+	r, err := Hostile(t.Context(), hostilePlan(s, "exclude"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "455 ids or names; the router ended 1 connections"; r.Hostile[0].Done != want || !r.Verified.OK {
+		t.Errorf("%q, want %q; %+v", r.Hostile[0].Done, want, r.Verified)
 	}
 }
 
