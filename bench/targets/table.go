@@ -114,14 +114,14 @@ func table(idleMax int) []row {
 			checks: []check{cost(floor, 1.25), dearer("nexus", 25), dearer("xconn", 25), dearer("nats", nats)},
 		}
 		if n <= 1000 { // Crossbar.io needs seconds for 5 000 sessions, and shows nothing new with them
-			r.checks = append(r.checks, dearer("crossbar", 60))
+			r.checks = append(r.checks, dearer("crossbar", 35))
 		}
 		all = append(all, r)
 	}
 	for _, n := range []int{10, 100, 1000} {
 		all = append(all, row{
 			Plan:   fan(fmt.Sprintf("fan-out to %d, 1 KiB", n), n, 32, 1024),
-			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5), dearer("crossbar", 40)},
+			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5), dearer("crossbar", 25)},
 		})
 	}
 	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
