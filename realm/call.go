@@ -224,4 +224,19 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 	return c, true
 }
 
+// answerCalls answers open calls of a caller that is about to be told GOODBYE, as many as may end at once; the others end without an answer.
+func (s *session) answerCalls(x port.Executor, l *perLoop, why *refusal) {
+	x.Step("conn.lock")
+	s.conn.Lock()
+	open := s.calls.list(s.realm.router.bounds.farewellAtOnce)
+	s.conn.Unlock()
+	for _, c := range open {
+		if c.fail(x, l, why) {
+			c.detach(x, l, true)
+		}
+	}
+}
+
+var refuseEnding = &refusal{codec.ErrCanceled, "the router ends the session of the caller"}
+
 var refuseCalleeLeft = &refusal{codec.ErrCanceled, "callee left"}

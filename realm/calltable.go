@@ -88,6 +88,24 @@ func (t *calls) remove(id uint64) {
 	}
 }
 
+// list returns up to n records: of those in slots, and of the others if they are few.
+func (t *calls) list(n int) (open []*call) {
+	for i := range t.slots {
+		if c := t.slots[i].c; c != nil && len(open) < n {
+			open = append(open, c)
+		}
+	}
+	if len(open) == n || len(t.more) > n {
+		return open
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.more)) {
+		if len(open) < n {
+			open = append(open, t.more[id])
+		}
+	}
+	return open
+}
+
 // take removes up to n records and gives each to f, which must not touch the table. at is where to go on; it begins at 0. It returns how many
 // records fewer than n there were.
 func (t *calls) take(at *int, n int, f func(c *call)) (left int) {

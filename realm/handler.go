@@ -113,10 +113,11 @@ func (h *handler) left(x port.Executor) {
 	h.conn.Resume(x)
 }
 
-// goodbye ends the session at our wish: it is disposed now, nothing follows GOODBYE, and the transport is closed with code after the
+// goodbye ends the session at our wish: its open calls are answered, it is disposed now, nothing follows GOODBYE, and the transport is closed with code after the
 // reply or the timer.
 func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
 	l := h.router.perLoop[x.Loop()]
+	h.session.answerCalls(x, l, refuseEnding)
 	h.dispose(x, l)
 	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), reason, message)
 	h.send(x, l.out)

@@ -36,6 +36,7 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	refuse := func(uri, message string) {
 		l.counters.refused.Add(1)
+		h.router.log.Debug("join refused", "peer", h.conn.Peer().Address, "reason", uri, "message", message)
 		h.abort(x, l, uri, message, port.CloseNormal)
 	}
 	if d.Roles == 0 {

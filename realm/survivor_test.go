@@ -232,3 +232,35 @@ func TestLastFallsBackwards(t *testing.T) {
 	middle.expect(codec.Invocation, 1, nil, values{})
 	first.silent()
 }
+
+// TestPendingCallsAreAnswered: the router's GOODBYE comes behind the answers to the caller's open calls; their callees are told.
+func TestPendingCallsAreAnswered(t *testing.T) {
+	for name, end := range map[string]func(b *bed, p *peer){
+		"stop":  func(_ *bed, p *peer) { p.Shutdown() },
+		"kill":  func(b *bed, p *peer) { _ = b.router.kill(p.id, "", "", func(bool) {}) },
+		"realm": func(b *bed, _ *peer) { _ = b.router.closeRealm("realm1", func() {}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 2, Config{})
+			caller, callee := b.join(0), b.join(1)
+			callee.register(1, "p", "single")
+			for i := range 3 {
+				caller.say(codec.Call, i+1, values{}, "p")
+				callee.expect(codec.Invocation, i+1, nil, values{})
+			}
+			end(b, caller)
+			b.RunLoop(0)
+			for range 3 {
+				caller.expect(codec.Error, codec.Call, nil, values{}, codec.ErrCanceled, nil)
+			}
+			caller.expect(codec.Goodbye, nil, nil)
+			caller.silent()
+			if name != "realm" {
+				for range 3 {
+					callee.expect(codec.Interrupt, nil, values{"mode": "killnowait"})
+				}
+			}
+			b.Settle()
+		})
+	}
+}
