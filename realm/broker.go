@@ -5,14 +5,14 @@ import (
 	"banyan/engine/port"
 )
 
-// The broker. What happens to whom, and on which loop:
+// The broker: which loop does what for each message:
 //
 //	SUBSCRIBE    subscriber's loop: find or make the record; under its queue lock SUBSCRIBED, then membership
 //	UNSUBSCRIBE  subscriber's loop: membership ends, then UNSUBSCRIBED; the record goes with the last member
 //	PUBLISH      publisher's loop: match, draw the id, PUBLISHED, events into the open run (run.go)
 //	EVENT        each subscriber's loop, walking its own members (run.go)
 //
-// Because membership changes and walks of a loop are the same goroutine's, no EVENT precedes SUBSCRIBED or follows UNSUBSCRIBED.
+// One goroutine changes the memberships of a loop and walks them, so no EVENT precedes SUBSCRIBED or follows UNSUBSCRIBED.
 
 var (
 	refuseFilter        = &refusal{codec.ErrOptionNotAllowed, "the lists that include and exclude receivers have more entries than the router allows"}
@@ -30,7 +30,7 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
-	// What this session holds cannot vanish from the index.
+	// A record that this session is a member of cannot leave the index.
 	x.Step("topics.find")
 	if sub := s.realm.topics.Find(m.URI, match); sub != nil && s.subscriptions[sub.id] != nil {
 		l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, sub.id)
@@ -53,12 +53,12 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	s.conn.Lock()
 	defer s.conn.Unlock()
 	// Reply and visibility are one section (R6): SUBSCRIBED cannot be sent before publishers see the loop in the mask. Where the
-	// connection takes no reply any more it is closing, and its disposal ends the membership.
+	// connection accepts no reply it is closing, and its disposal ends the membership.
 	s.append(x, l.out)
 	mb.sub.add(s.home, mb)
 }
 
-// hold notes a membership of the session, before it is visible.
+// hold adds a membership to the session, before publishers see it.
 func (s *session) hold(l *perLoop, mb *member) {
 	mb.sub.census[s.variant].Add(1)
 	if s.subscriptions == nil {
@@ -75,7 +75,7 @@ func (s *session) hold(l *perLoop, mb *member) {
 	l.counters.subscriptions.Add(1)
 }
 
-// endMembership ends a membership of the session and everything that notes it.
+// endMembership removes a membership from the session, its subscription and the counters.
 func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	sub := mb.sub
 	delete(s.subscriptions, sub.id)
@@ -96,7 +96,7 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	l.counters.subscriptions.Add(-1)
 }
 
-// enterSubscription returns the record of (uri, match) with one member more, made if need be.
+// enterSubscription returns the record of (uri, match) with one more member. It makes the record if there is none.
 func (rm *realm) enterSubscription(x port.Executor, uri []byte, match codec.Match) *subscription {
 	x.Step("topics.find")
 	if sub := rm.topics.Find(uri, match); sub != nil {
@@ -117,7 +117,7 @@ func (rm *realm) enterSubscription(x port.Executor, uri []byte, match codec.Matc
 	return sub
 }
 
-// leaveSubscription gives back what enterSubscription took.
+// leaveSubscription undoes enterSubscription.
 func (rm *realm) leaveSubscription(x port.Executor, sub *subscription) {
 	x.Step("topics.leave")
 	if sub.leaveUnlessLast() {
@@ -145,7 +145,7 @@ func (s *session) receiveUnsubscribe(x port.Executor, l *perLoop, m *codec.Messa
 
 var refuseNoSubscription = &refusal{codec.ErrNoSuchSubscription, "this session holds no subscription of that id"}
 
-// receivePublish passes an event on. What needs more than this turn may last goes on as a publishing.
+// receivePublish passes an event on. If that needs more than one turn, a publishing continues it.
 func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) {
 	acknowledge := m.Options.Bool(codec.KeyAcknowledge, false)
 	why := l.set.admit(Publish, m.URI, codec.Exact)

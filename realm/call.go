@@ -18,8 +18,8 @@ import (
 //	CANCEL        caller's loop only, so are caller-leaves and the timeout: out of the caller's table with the answer, then the callee's
 //	callee leaves callee's loop: takes its table whole, answers each caller
 //
-// Whoever appends the final message while the record is still in the caller's table, under the caller's lock, has won; everybody else
-// finds it gone. Records are compared by pointer and never reused, so a late step cannot touch a later call (R7). A record that has
+// The first to append a final message while the record is in the caller's table, under the caller's lock, wins; all others
+// find the record gone. Records are compared by pointer and never reused, so a late step cannot touch a later call (R7). A record that has
 // left the callee's table is forgotten: an id that was issued and is not there belongs to a late answer.
 type call struct {
 	// Fixed at CALL; any goroutine may read.
@@ -57,29 +57,29 @@ func (l *perLoop) newCall() *call {
 	return c
 }
 
-// A verdict is what became of an offered call.
-type verdict uint8
+// An offerResult is what became of an offered call.
+type offerResult uint8
 
 const (
-	accepted       verdict = iota
-	gone                   // the callee left, or left the registration
-	full                   // its queue is at the bound, or its transport is going
-	tooLong                // INVOCATION exceeds what the callee's transport takes
-	untranscodable         // the payload cannot be said in the callee's serializer
-	untranscoded           // the payload is large and not transcoded yet: see waiting
+	accepted       offerResult = iota
+	gone                       // the callee left, or left the registration
+	full                       // its queue is at the bound, or its transport is going
+	tooLong                    // INVOCATION exceeds what the callee's transport takes
+	untranscodable             // the payload cannot be said in the callee's serializer
+	untranscoded               // the payload is large and not transcoded yet: see waiting
 )
 
 // The outcomes of open.
-type opening uint8
+type openResult uint8
 
 const (
-	opened opening = iota
+	opened openResult = iota
 	openAlready
 	openTooMany
 )
 
 // open puts c into its caller's table.
-func (c *call) open(x port.Executor) opening {
+func (c *call) open(x port.Executor) openResult {
 	s := c.caller
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -95,7 +95,7 @@ func (c *call) open(x port.Executor) opening {
 }
 
 // offer gives c to a callee: liveness, limit, invocation id, record and bytes are one section of its queue (R4, R8).
-func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Payload) verdict {
+func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Payload) offerResult {
 	s := to.session
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -165,7 +165,7 @@ func (c *call) append(x port.Executor, l *perLoop, msg []byte, final bool) bool 
 	}
 	if final {
 		s.calls.remove(c.request)
-		l.tally(x).openCalls--
+		l.counts(x).openCalls--
 	}
 	s.append(x, msg)
 	return true
@@ -184,11 +184,11 @@ func (c *call) fail(x port.Executor, l *perLoop, why *refusal) bool {
 // detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee to stop. Caller's
 // loop, after the call was closed at the caller.
 func (c *call) detach(x port.Executor, l *perLoop, interrupt bool) {
-	c.tell(x, l, codec.KillNoWait, interrupt && !c.killing, true)
+	c.interrupt(x, l, codec.KillNoWait, interrupt && !c.killing, true)
 }
 
-// tell appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget the record goes.
-func (c *call) tell(x port.Executor, l *perLoop, mode codec.CancelMode, interrupt, forget bool) {
+// interrupt appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget the record goes.
+func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, interrupt, forget bool) {
 	s := c.callee
 	if s == nil {
 		return

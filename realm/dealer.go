@@ -8,7 +8,7 @@ import (
 	"banyan/engine/port"
 )
 
-// The dealer. What happens to whom, and on which loop; the sections it is made of are in call.go:
+// The dealer: which loop does what for each message. The critical sections are in call.go:
 //
 //	CALL        caller's loop: open the call; find the registration, check the right, pick a callee; offer it the invocation
 //	INVOCATION  appended by the caller's loop, in the section that draws its id and notes the call with the callee
@@ -16,7 +16,7 @@ import (
 //	ERROR       the same, with the callee's error
 //	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT only and wait for its answer
 //
-// What takes longer than a turn may last (a large payload for another serializer, a search of many patterns) is a waiting.
+// Work that takes longer than a turn may last (a large payload for another serializer, a search of many patterns) becomes a waiting.
 
 var (
 	refuseNoProcedure   = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
@@ -31,7 +31,7 @@ var (
 
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
 func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
-	l.tally(x).calls++
+	l.counts(x).calls++
 	if m.Options.Bool(codec.KeyProgress, false) {
 		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
 		return
@@ -40,7 +40,7 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	*c = call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
 	switch c.open(x) {
 	case opened:
-		l.fresh.openCalls++
+		l.batch.openCalls++
 	case openAlready:
 		s.violation(x, "CALL reuses the request id "+strconv.FormatUint(m.Request, 10)+" of an open call")
 		return
@@ -75,7 +75,8 @@ func (s *session) mayCall(l *perLoop, m *codec.Message) *refusal {
 	return nil
 }
 
-// dispatch brings c, which is open, to a callee, or answers the caller, or makes the session wait. reg is where to begin, nil to look for it.
+// dispatch offers the open call c to a callee; it may answer the caller with an error, or make the session wait. reg is the registration to try first,
+// or nil.
 func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) {
 	why, waits := s.choose(x, l, c, m, reg)
 	switch {
@@ -139,7 +140,7 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 }
 
 // offer prepares the details of the INVOCATION for one callee and offers it.
-func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) verdict {
+func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) offerResult {
 	d := &l.details
 	*d = codec.Details{Forward: &m.Options}
 	if to.reg.match != codec.Exact {
@@ -196,13 +197,13 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 	case progress:
 		l.counters.progress.Add(1)
 	default:
-		l.tally(x).results++
+		l.counts(x).results++
 	}
 	l.trim()
 }
 
-// failAnswer ends a call whose answer cannot be brought to the caller. After a progressive one the callee is still at work: it is told to
-// stop, and what it sends is discarded.
+// failAnswer ends a call whose answer the caller cannot accept. After a progressive answer the callee is still at work: it is told to
+// stop, and its later answers are discarded.
 func (s *session) failAnswer(x port.Executor, l *perLoop, c *call, invocation uint64, progress bool, why *refusal) {
 	c.fail(x, l, why)
 	if !progress {
@@ -282,7 +283,7 @@ func (s *session) receiveCancel(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	if mode == codec.Kill {
 		if !c.killing {
-			c.tell(x, l, codec.Kill, true, false)
+			c.interrupt(x, l, codec.Kill, true, false)
 			c.killing = true
 		}
 		return

@@ -3,8 +3,8 @@ package realm
 import "banyan/engine/port"
 
 // How a session leaves the router (PROTOCOL 4.1). Its last act in public is one section of its queue: from then on nobody appends anything
-// for it, so that the GOODBYE or ABORT that the handler appends next is the last thing the peer sees. What it still holds, up to millions of
-// subscriptions, registrations and calls, is given back in chunks, so that nobody has to wait for that.
+// for it, so that the GOODBYE or ABORT that the handler appends next is the last thing the peer sees. Its subscriptions, registrations and calls, up to millions
+// of them, are given back in chunks, so that nobody has to wait for that.
 //
 // Until then callers find a callee that is gone, and look for the next; walks over members pass it by.
 
@@ -70,7 +70,7 @@ func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 	n = f.calls.take(&f.atCall, n, func(c *call) {
 		c.ended(x)
 		c.detach(x, l, true)
-		l.tally(x).openCalls--
+		l.counts(x).openCalls--
 	})
 	n = f.invocations.take(&f.atInvocation, n, func(c *call) { c.fail(x, l, refuseCalleeLeft) })
 	for ; n > 0 && s.lastCallee != nil; n-- {

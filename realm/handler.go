@@ -86,12 +86,12 @@ func (h *handler) receiveOpen(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 }
 
-// receiveGoodbye ends the session at the peer's wish. Everything of the session is gone before the reply is appended (SES-26); then the
+// receiveGoodbye ends the session because the peer asks for it. Everything of the session is gone before the reply is appended (SES-26); then the
 // connection is ready for the next HELLO.
 func (h *handler) receiveGoodbye(x port.Executor, l *perLoop) {
 	s := h.session
 	h.session, h.state = nil, stateLeaving
-	h.conn.Resume(x) // whatever the session waited for
+	h.conn.Resume(x) // whatever the session waits for
 	if s.dispose(x, l, h.left) {
 		h.left(x)
 		return
@@ -113,8 +113,8 @@ func (h *handler) left(x port.Executor) {
 	h.conn.Resume(x)
 }
 
-// goodbye ends the session at our wish: its open calls are answered, it is disposed now, nothing follows GOODBYE, and the transport is closed with code after the
-// reply or the timer.
+// goodbye ends the session because the router decides so: it answers open calls, disposes the session and appends GOODBYE, which nothing follows.
+// The transport is closed with code after the reply, or when the timer fires.
 func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
 	l := h.router.perLoop[x.Loop()]
 	h.session.answerCalls(x, l, refuseEnding)
@@ -179,7 +179,7 @@ func (h *handler) finish(x port.Executor, code port.CloseCode, reason string) {
 func (h *handler) dispose(x port.Executor, l *perLoop) {
 	if s := h.session; s != nil {
 		h.session = nil
-		h.conn.Resume(x) // whatever the session waited for
+		h.conn.Resume(x) // whatever the session waits for
 		s.dispose(x, l, nil)
 	}
 }

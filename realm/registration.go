@@ -109,7 +109,7 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 	}
 }
 
-// enterRegistration adds a callee of s to the registration that REGISTER names, made if need be. With held, s was in it before.
+// enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held is returned if s is in it already.
 func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message) (c *callee, held *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
@@ -192,8 +192,7 @@ func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Messag
 		s.refuse(x, l, codec.Unregister, m.Request, refuseNoRegistration)
 		return
 	}
-	// Out of the index first: whoever hears of UNREGISTERED can register the procedure. An INVOCATION that still comes in between is
-	// legal.
+	// The index comes first: a client that hears of UNREGISTERED can register the procedure. An INVOCATION in between is legal.
 	s.endRegistration(x, l, c)
 	l.out = codec.AppendUnregistered(l.out[:0], s.serializer, m.Request)
 	x.Step("conn.lock")
@@ -203,7 +202,7 @@ func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Messag
 	s.append(x, l.out)
 }
 
-// enlist notes a registration of the session.
+// enlist adds a registration to the session.
 func (s *session) enlist(l *perLoop, c *callee) {
 	if s.registrations == nil {
 		s.registrations = make(map[uint64]*callee)
@@ -216,7 +215,7 @@ func (s *session) enlist(l *perLoop, c *callee) {
 	l.counters.registrations.Add(1)
 }
 
-// endRegistration ends a registration of the session and everything that notes it.
+// endRegistration removes a registration from the session, the index and the counters.
 func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 	delete(s.registrations, c.reg.id)
 	if c.older != nil {

@@ -43,7 +43,7 @@ type Router struct {
 // A perLoop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
 type perLoop struct {
 	counters counters
-	fresh    fresh
+	batch    batchCounts
 
 	decoder  codec.Decoder
 	message  codec.Message

@@ -9,7 +9,7 @@ import (
 	"banyan/engine/port"
 )
 
-// The way of an event, from PUBLISH to the subscribers' queues.
+// How an event gets from PUBLISH to the subscribers' queues.
 //
 //  1. extend (publisher's loop) encodes it, once per serializer that members use, into the session's open run. Consecutive
 //     events of one (subscription, exclusion) share a run: a receiver then costs one append, whatever the number of events.
@@ -20,7 +20,7 @@ import (
 //     On the publisher's own loop, and without an earlier job unfinished there, the first chunk is walked at once.
 //  4. The last job to finish gives the publisher its credit back.
 
-// A builder is an open run. Owned by loop, reused.
+// A builder is a run that is still open. Owned by loop, reused.
 type builder struct {
 	sub      *subscription
 	exclude  bool // the publisher gets nothing
@@ -46,7 +46,7 @@ type audience struct {
 	disclosed *codec.Identity // nil: nothing
 }
 
-// extend adds the event of m to the open run, sealing first what does not go with it. Filtered events go with nothing.
+// extend adds the event of m to the open run, and first seals a run that it cannot join. Filtered events join none.
 func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audience, publication uint64, m *codec.Message) {
 	b := s.building
 	if b != nil && (b.sub != sub || b.exclude != to.exclude || b.filter != nil || to.filter != nil) {
@@ -104,7 +104,7 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 }
 
 // encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine may read. It returns in
-// how many serializers the event could not be said.
+// how many serializers the event has no form.
 func (s *session) encodeRun(sub *subscription, to audience, publication uint64, m *codec.Message) (r *run, untranscodable int64) {
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
@@ -148,7 +148,7 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64, 
 // eventHeadBytes is about what an event needs beside its payload.
 const eventHeadBytes = 256
 
-// EndOfBatch seals what the batch left open.
+// EndOfBatch seals the run that the batch left open.
 func (s *session) EndOfBatch(x port.Executor) {
 	s.batched = false
 	s.seal(x, s.realm.router.perLoop[x.Loop()])
@@ -170,7 +170,7 @@ type run struct {
 	only [1]part      // room for parts in the usual case
 }
 
-// seal closes the open run, if there is one, and sends it on its way.
+// seal closes the open run, if there is one, and publishes it.
 func (s *session) seal(x port.Executor, l *perLoop) {
 	b := s.building
 	if b == nil {
@@ -227,7 +227,7 @@ func (s *session) publish(x port.Executor, l *perLoop, r *run, loops uint64) {
 	}
 }
 
-// walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for what is left.
+// walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for the others.
 func (s *session) walkOwn(x port.Executor, l *perLoop, r *run, members bool) *runJob {
 	list := r.sub.members[s.home]
 	if !members || list == nil || len(list.seats) == 0 {
@@ -364,7 +364,7 @@ func (l *perLoop) giveBuilder(b *builder) {
 	l.builders = append(l.builders, b)
 }
 
-// trim lets go of scratch that one large message has blown up.
+// trim drops a scratch buffer that a large message made large.
 func (l *perLoop) trim() {
 	if cap(l.out) > scratchBytesMax {
 		l.out = nil

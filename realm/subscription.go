@@ -9,8 +9,8 @@ import (
 // A subscription is what all subscribers of one (topic, match) share: its id, and per loop the list of its members.
 //
 // Its life (race R3): made with count 1 under the index's mutex; enter joins it without that mutex while count is above zero; the step
-// from one to zero happens under the mutex together with the removal from the index, and zero is final. Whoever found it too late
-// fails to enter and makes a new one.
+// from one to zero happens under the mutex together with the removal from the index, and zero is final. A session that found the record too late
+// fails to enter it and makes a new one.
 type subscription struct {
 	// Fixed at creation; any goroutine may read.
 	id    uint64

@@ -8,7 +8,7 @@ import (
 )
 
 // Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call from the caller's side.
-// Where another loop answers, it sends word: one job that stops or restarts the timer. Calls without a timeout pay nothing.
+// If another loop answers, it posts a job that stops or restarts the timer. Calls without a timeout cost nothing.
 
 var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within the timeout of the call"}
 

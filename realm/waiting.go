@@ -18,7 +18,7 @@ import (
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
 //
-// The session may be disposed while it waits. What comes back then finds that session.waiting is another one, and ends; but an event
+// The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its own, and ends. But an event
 // that was accepted, perhaps acknowledged, still goes to everybody.
 
 // A waiting is one such message. Owned by the session's loop, but for what is being worked on in the pool.
