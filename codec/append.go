@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// Append encodes any of the 25 messages from its fields; Dict (raw, in m.Format; nil is {}) and the payload are transcoded when m.Format
-// (Payload.Format) differs from s; a Format of 0 stands for s. The optional dictionary of UNSUBSCRIBE, UNREGISTER, revocations and
-// EVENT_RECEIVED is left out when Dict is nil. Clients and tests use it; the router's hot path uses the functions below. On error dst
-// is returned unchanged in length.
+// Append encodes any of the 25 messages from its fields. It transcodes Dict from m.Format, and the payload from
+// Payload.Format; a format of 0 stands for s. A nil Dict is {}, but the optional dictionary of UNSUBSCRIBE,
+// UNREGISTER, revocations and EVENT_RECEIVED is then left out. Clients and tests use Append; the router uses the
+// functions below. On error Append returns dst unchanged in length.
 func Append(dst []byte, s Serializer, m *Message) ([]byte, error) {
 	out, err := appendMessage(dst, s, m)
 	if err != nil {
@@ -87,7 +87,7 @@ func comma(dst []byte, s Serializer) []byte {
 	return dst
 }
 
-// appendRawDict appends the encoded dictionary dict, nil for an empty one. dst may become limit octets long.
+// appendRawDict appends the encoded dictionary dict, nil for an empty one. dst may grow to limit octets.
 func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer, limit int) ([]byte, error) {
 	if dict == nil {
 		return appendEmptyDict(dst, s), nil
@@ -98,7 +98,7 @@ func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer, limit
 	return Transcode(dst, dict, from, s, limit-len(dst))
 }
 
-// tailLen is the number of elements of the payload tail: empty trailing ones are left out, Arguments only if ArgumentsKw are too
+// tailLen returns the number of elements that the payload is written with. Absent ones at the end are left out
 // (PROTOCOL 1.1).
 func tailLen(p *Payload) int {
 	switch {
@@ -112,13 +112,13 @@ func tailLen(p *Payload) int {
 	return 0
 }
 
-// appendTail appends the payload tail, behind other elements. dst may become limit octets long.
+// appendTail appends the elements of the payload behind other elements. dst may grow to limit octets.
 func appendTail(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, err error) {
 	if p == nil || p.Args == nil && p.Kwargs == nil {
 		return dst, nil
 	}
 	dst = comma(dst, s)
-	same := p.Format == s || p.Format == 0 // a copy does not grow: the caller's look at the whole message is enough
+	same := p.Format == s || p.Format == 0 // a copy does not grow, so that the caller's check of the whole message is enough
 	switch {
 	case p.Args == nil:
 		dst = endMessage(appendListHead(dst, s, 0), s)
@@ -201,9 +201,9 @@ func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) 
 	return endMessage(w.end(), s)
 }
 
-// AppendEvent, AppendInvocation, AppendResult encode these messages; d and p may be nil. They fail with ErrTooLong when the message has more
-// than bytesMax octets, which is what the receiver accepts, and when the payload has no form in s (see Transcode); dst then comes back
-// unchanged in length. Any goroutine may call them.
+// AppendEvent encodes EVENT; d and p may be nil. bytesMax is the length in octets of the longest message that the
+// receiver accepts. AppendEvent fails with ErrTooLong if the message is longer, and with another error if the payload
+// has no form in s (see Transcode); it then returns dst unchanged in length. Any goroutine may call it.
 //
 // hot: BenchmarkAppendEvent, 0 allocs/op.
 func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
@@ -223,7 +223,7 @@ func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Paylo
 	return finish(dst, out, s, d, p, &resultNames, bytesMax)
 }
 
-// finish appends details and payload to out, which began at dst's end.
+// finish appends details and payload to out, which is dst with the beginning of the message.
 func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames, bytesMax int) ([]byte, error) {
 	out = appendDetails(comma(out, s), s, d, names)
 	out, err := appendTail(out, s, p, len(dst)+bytesMax)
@@ -233,7 +233,7 @@ func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identi
 	return within(dst, endMessage(out, s), bytesMax)
 }
 
-// within checks the length of the message that out has behind dst.
+// within checks the length of the message that out holds behind dst.
 func within(dst, out []byte, bytesMax int) ([]byte, error) {
 	if len(out)-len(dst) > bytesMax {
 		return dst, ErrTooLong
@@ -241,9 +241,11 @@ func within(dst, out []byte, bytesMax int) ([]byte, error) {
 	return out, nil
 }
 
-// AppendError encodes ERROR. details are those of the ERROR that is passed on: all of its dictionary but forward_for (PROTOCOL 1.5, 15); nil
-// is {}. p may be nil. It fails as AppendEvent does.
-func AppendError(dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload, bytesMax int) ([]byte, error) {
+// AppendError encodes ERROR. details are the options of the ERROR that is passed on: AppendError copies their whole
+// dictionary but forward_for (PROTOCOL 1.5, 15). details and p may be nil. It fails as AppendEvent does.
+func AppendError(
+	dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload, bytesMax int,
+) ([]byte, error) {
 	limit := len(dst) + bytesMax
 	out, err := details.appendOptions(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s, limit)
 	if err != nil {

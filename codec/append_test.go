@@ -279,7 +279,8 @@ func TestDetailsForward(t *testing.T) {
 	}
 }
 
-// PPT-15, PROTOCOL 15: forward_for of a callee's ERROR stays here, however often and whatever it holds; everything else is passed on.
+// PPT-15, PROTOCOL 15: forward_for of a callee's ERROR stays here, however often and whatever it holds; everything
+// else is passed on.
 func TestErrorForwardFor(t *testing.T) {
 	link := list{dict{"session": 5, "authid": "a", "authrole": "r"}}
 	for _, from := range serializers {

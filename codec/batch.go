@@ -2,15 +2,16 @@ package codec
 
 import "encoding/binary"
 
-// What ends a JSON message in a batch (PROTOCOL 13.2).
+// The octets that end a JSON message in a batch (PROTOCOL 13.2).
 const (
 	batchEnd    = 0x1e
 	batchEndOld = 0x18
 )
 
-// SplitBatch takes the next message off an incoming batch: a WebSocket message of a batched subprotocol (PROTOCOL 13.2). rest is what
-// follows, empty behind the last message; old reports that a JSON message ended in 0x18 instead of 0x1E. An empty batch, an empty
-// message, a missing terminator and a length beyond the batch are a *Violation.
+// SplitBatch cuts the next message off an incoming batch, which is a WebSocket message of a batched subprotocol
+// (PROTOCOL 13.2). rest holds the messages behind it and is empty after the last one. old reports that a JSON message
+// ended in 0x18 instead of 0x1E. An empty batch, an empty message, a missing terminator and a length beyond the batch
+// are a *Violation.
 func SplitBatch(s Serializer, b []byte) (msg, rest []byte, old bool, err error) {
 	if len(b) == 0 {
 		return nil, nil, false, &Violation{Reason: "batch: empty"}
@@ -32,7 +33,7 @@ func SplitBatch(s Serializer, b []byte) (msg, rest []byte, old bool, err error) 
 	return b[:n], b[n:], false, nil
 }
 
-// splitJSON looks at no octet behind the first terminator, or a long batch would cost its square.
+// splitJSON reads no further than the first terminator; otherwise a long batch would cost quadratic time.
 func splitJSON(b []byte) (msg, rest []byte, old bool, err error) {
 	for i, c := range b {
 		if c != batchEnd && c != batchEndOld {

@@ -30,7 +30,7 @@ func signed(neg bool, digits []byte) []byte {
 	return digits
 }
 
-// bigOf returns the value of an integer from CBOR: the magnitude in octets, or in t.u.
+// bigOf returns the value of an integer from CBOR. The magnitude is in tok.b, or in tok.u.
 func bigOf(tok *token) *big.Int {
 	v := new(big.Int)
 	if tok.kind == kindBig {
@@ -44,8 +44,8 @@ func bigOf(tok *token) *big.Int {
 	return v
 }
 
-// appendBig appends v: digits in JSON, the shortest integer or bignum in CBOR, and in MessagePack an integer, else a float64 if that is
-// exact, else its digits as text (PROTOCOL 14.4).
+// appendBig appends v: in JSON its digits, in CBOR the shortest integer or bignum, in MessagePack an integer, or a
+// float64 if that is exact, or its digits as text (PROTOCOL 14.4).
 func appendBig(dst []byte, to Serializer, v *big.Int) []byte {
 	switch {
 	case to == JSON:

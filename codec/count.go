@@ -2,10 +2,11 @@ package codec
 
 // countJSON fills counts with the items, or pairs, of every container in src.
 //
-// hot: BenchmarkTranscode/from=json/to=msgpack. It looks at brackets, commas and quotes only: 0.79 instead of 1.12 us through tokens.
+// hot: BenchmarkTranscode/from=json/to=msgpack. It reads only brackets, commas and quotes: 0.79 us, and 1.12 us
+// through tokens.
 func (t *transcoder) countJSON(src []byte) error {
 	t.counts = t.counts[:0]
-	open := &t.open // where the counts of the open containers are
+	open := &t.open // indexes in counts of the open containers
 	depth := 0
 	filled := false // the innermost open container has an item that no comma has counted
 	for i := 0; i < len(src); i++ {

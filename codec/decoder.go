@@ -2,19 +2,21 @@ package codec
 
 import "strconv"
 
-// A Decoder decodes messages. It belongs to one goroutine or loop and is reused; decoding allocates nothing (scratch aside).
-// The zero value is ready. Nothing is shared between Decoders: a large message can be decoded on any goroutine that has one of its own, and
-// the Message then be handed over together with that Decoder and the bytes, which it aliases.
+// A Decoder decodes messages. It belongs to one goroutine or loop and is reused. Decoding allocates nothing but
+// scratch. The zero value is ready.
 //
-// How a message is read, all in the caller's turn: the list's head → the type code → the generated chain of that type and
-// serializer (decode_json_gen.go, decode_counted_gen.go), each link one element → the end of the input. Every link checks before it moves.
+// Decoders share nothing. To decode a large message away from the loop, give the other goroutine a Decoder of its
+// own, and take over the Message together with that Decoder and the bytes: the Message aliases both.
+//
+// Decode reads in this order: the head of the list, the type code, the elements (generated, decode_*_gen.go), the end
+// of the input.
 type Decoder struct {
 	json    jsonReader
 	counted countedReader // MessagePack and CBOR
 }
 
-// SetDepthMax sets how deep containers may nest in one message, the message's own list and CBOR tags included; 0 means the default, 64, and
-// 512 is the most there is.
+// SetDepthMax sets how deep containers may nest in one message. The message's own list and CBOR tags count. 0 means
+// the default, 64; more than DepthMaxMost means DepthMaxMost.
 func (d *Decoder) SetDepthMax(n int) {
 	if n <= 0 {
 		n = depthMax
@@ -23,9 +25,9 @@ func (d *Decoder) SetDepthMax(n int) {
 	d.counted.st = d.json.st
 }
 
-// Decode reads one whole message from b into m, which is overwritten. It checks structure, element counts, types, ids, known option
-// keys, depth and payload well-formedness (PROTOCOL 1.3, 1.5, 14.3, 14.6), for messages of both directions. The error is a
-// *Violation. m aliases b and the Decoder's scratch until the next Decode.
+// Decode reads one whole message from b into m, which is overwritten. It checks structure, element counts, types,
+// ids, known option keys, depth and payload well-formedness (PROTOCOL 1.3, 1.5, 14.3, 14.6), for messages of both
+// directions. The error is a *Violation. m aliases b and the Decoder's scratch until the next Decode.
 //
 // hot: BenchmarkDecode, 0 allocs/op.
 func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
@@ -50,19 +52,19 @@ func (d *Decoder) Decode(s Serializer, b []byte, m *Message) error {
 	return nil
 }
 
-// An input is what the two readers share: the message being read, the cursor, and why reading stopped.
+// An input is the part that the two readers share: the message, the cursor, and the reason why reading stopped.
 type input struct {
 	b       []byte
 	i       int
-	left    int // MessagePack, CBOR: elements of the message not yet read
-	st      nesting
-	scratch []byte // unescaped text of this message; only appended to, so that earlier text stays where it is
+	left    int     // MessagePack, CBOR: elements of the message not yet read
+	st      nesting // scratch of skip
+	scratch []byte  // unescaped text of this message; it only grows, so that earlier text does not move
 
 	// Why reading failed.
 	element int    // position of the element, -1 for the message as a whole
 	key     string // the option concerned, "" if none
-	want    string // what was expected, if the element has the wrong type
-	why     string // what is wrong otherwise
+	want    string // the expected type, if the element has another one
+	why     string // any other fault
 }
 
 func (r *input) begin(b []byte) {
@@ -73,13 +75,13 @@ func (r *input) begin(b []byte) {
 	r.key, r.want, r.why = "", "", ""
 }
 
-// fail notes that element e is wrong. It returns false.
+// fail records that element e is wrong, and returns false.
 func (r *input) fail(e int, why string) bool {
 	r.element, r.why = e, why
 	return false
 }
 
-// expected notes that element e, at the cursor, is not what was wanted. It returns false.
+// expected records that element e, at the cursor, is not of the type want, and returns false.
 func (r *input) expected(e int, want string) bool {
 	r.element, r.want = e, want
 	return false
@@ -89,7 +91,7 @@ func (r *input) unknownType(t Type) bool {
 	return r.fail(0, "unknown message type "+strconv.Itoa(int(t)))
 }
 
-// violation puts the failure into words.
+// violation returns the recorded fault in words.
 func (r *input) violation(s Serializer, m *Message) *Violation {
 	where := "message"
 	switch {
@@ -110,7 +112,7 @@ func (r *input) violation(s Serializer, m *Message) *Violation {
 	return &Violation{Reason: where + ": expected " + r.want + ", got " + r.found(s)}
 }
 
-// found names what stands at the cursor.
+// found describes the value at the cursor.
 func (r *input) found(s Serializer) string {
 	i := r.i
 	if s == JSON {
@@ -142,7 +144,7 @@ func (r *input) found(s Serializer) string {
 	return t.kind.String()
 }
 
-// What elements have to be, and what else may be wrong with them, in words.
+// The expected types of elements, and the other faults, in words.
 const (
 	wantedList          = "a list"
 	whyEmptyList        = "an empty list"
@@ -179,7 +181,7 @@ func (r *input) revocable(e int, m *Message, dict bool) bool {
 	return true
 }
 
-// miscounted notes that the message has n elements.
+// miscounted records that the message has n elements, and returns false.
 func (r *input) miscounted(n, least, most int) bool {
 	need := strconv.Itoa(least)
 	if least != most {

@@ -79,7 +79,8 @@ var (
 	}
 )
 
-// The checklist's statements about what is a violation and what is not, as far as the codec decides them, in every serializer.
+// The checklist's statements about what is a violation and what is not, as far as the codec decides them, in every
+// serializer.
 func TestDecodeChecklist(t *testing.T) {
 	half := raw{"16.5", "\xcb\x40\x30\x80\x00\x00\x00\x00\x00", "\xf9\x4c\x20"}
 	badKey := raw{`{1:true}`, "\x81\x01\xc3", "\xa1\x01\xf5"}
@@ -304,7 +305,8 @@ func TestDecodeMalformed(t *testing.T) {
 	}
 }
 
-// MSG-40: a stranger's nesting costs its octets once and no stack; every prefix of every message is refused without harm.
+// MSG-40: a stranger's nesting costs its octets once and no stack; every prefix of every message is refused without
+// harm.
 func TestDecodeHostile(t *testing.T) {
 	const n = 100 << 10
 	for _, c := range []struct {
@@ -427,8 +429,8 @@ func TestDecodeDuplicates(t *testing.T) {
 	}
 }
 
-// wampy leaves options undefined, which its MessagePack library writes as an extension: absent, like null. Any other extension is of the
-// wrong type.
+// wampy leaves options undefined, which its MessagePack library writes as an extension: absent, like null. Any other
+// extension is of the wrong type.
 func TestDecodeUndefinedOption(t *testing.T) {
 	m, err := decode(MessagePack, []byte("\x94\x20\x01\x82\xa5match\xd4\x00\x00\xacget_retained\xd4\x00\x00\xa3a.b"))
 	if err != nil || m.Options.Has(KeyMatch) || m.Options.Match != Exact || m.Options.Has(KeyGetRetained) {

@@ -11,7 +11,8 @@ type Details struct {
 	Retained        bool
 	Timeout         uint64    // ms
 	Publisher       *Identity // EVENT: publisher*, INVOCATION: caller*
-	// Forward gives the options whose forwarded keys (ppt_*, enc_*, transaction_hash) are copied, in any serializer. May be nil.
+	// Forward holds options in any serializer; their forwarded keys (ppt_*, enc_*, transaction_hash) are copied. May
+	// be nil.
 	Forward *Options
 }
 
@@ -31,7 +32,7 @@ var (
 	resultNames     = identityNames{"callee", "callee_authid", "callee_authrole"}
 )
 
-// pairs counts the entries that d makes.
+// pairs returns the number of pairs that d is written with.
 func (d *Details) pairs() (n int) {
 	for _, present := range [...]bool{d.Topic != nil, d.Procedure != nil, d.Progress, d.ReceiveProgress, d.Retained, d.Timeout != 0} {
 		if present {
@@ -105,8 +106,8 @@ func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) [
 	return w.end()
 }
 
-// forward copies the forwarded keys of o. All of them are text, which Decode has checked, and stay text: the rules for payload, by which a
-// string may stand for binary, are not for options (PROTOCOL 1.5).
+// forward copies the forwarded keys of o. Decode has checked that their values are text, and they stay text: the
+// rules for payload, by which a string may stand for binary, do not apply to options (PROTOCOL 1.5).
 func (w *dictWriter) forward(o *Options) {
 	if o.has&forwardedKeys == 0 {
 		return
@@ -129,11 +130,11 @@ func (w *dictWriter) forward(o *Options) {
 	}
 }
 
-// notForwarded reports whether the key k of a callee's ERROR stays here (PROTOCOL 1.5, 15).
+// notForwarded reports whether the router keeps the key k of a callee's ERROR to itself (PROTOCOL 1.5, 15).
 func notForwarded(k []byte) bool { return string(k) == "forward_for" }
 
-// appendOptions appends the dictionary that o was read from, encoded in s, without the keys that are not forwarded. dst may become limit
-// octets long.
+// appendOptions appends the dictionary of o, encoded in s, without the keys that are not forwarded. dst may grow to
+// limit octets.
 func (o *Options) appendOptions(dst []byte, s Serializer, limit int) (_ []byte, err error) {
 	if o == nil || o.dict == nil {
 		return appendEmptyDict(dst, s), nil

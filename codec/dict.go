@@ -2,7 +2,8 @@ package codec
 
 import "unicode/utf8"
 
-// dictionary reads the dictionary at the cursor: known keys go to m.Options, checked, all others are skipped.
+// dictionary reads the dictionary at the cursor. It checks the known keys and puts them into m.Options, and skips all
+// others.
 func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 	start := r.i
 	w := dictWalk{s: s}
@@ -42,15 +43,15 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 	return true
 }
 
-// A dictWalk goes through the pairs of the dictionary at an input's cursor. The caller skips the values.
+// A dictWalk reads the keys of the dictionary at an input's cursor, one by one. The caller skips the values.
 type dictWalk struct {
 	s     Serializer
 	left  int  // pairs; unused if until
-	until bool // the dictionary ends with a mark instead of a count
+	until bool // a mark ends the dictionary, and no count is known
 	first bool // JSON: no comma comes before the next key
 }
 
-// open enters the dictionary, if it is one.
+// open enters the dictionary. It returns false if there is none.
 func (w *dictWalk) open(r *input) bool {
 	w.first = true
 	if r.i >= len(r.b) {
@@ -96,7 +97,7 @@ func (w *dictWalk) open(r *input) bool {
 	}
 }
 
-// key reads the next key and moves to its value; more is false behind the last pair.
+// key reads the next key and moves to its value. more is false after the last pair.
 func (w *dictWalk) key(r *input, e int) (k []byte, more, ok bool) {
 	if w.s == JSON {
 		return w.keyJSON(r, e)
@@ -142,7 +143,7 @@ func (w *dictWalk) keyJSON(r *input, e int) (k []byte, more, ok bool) {
 	return k, true, true
 }
 
-// textValue reads the text at the cursor. It aliases the message, or the scratch where escapes or chunks had to be undone.
+// textValue reads the text at the cursor. The text aliases the message, or the scratch if it had escapes or chunks.
 func (r *input) textValue(s Serializer) (text []byte, ok bool) {
 	if r.i >= len(r.b) {
 		return nil, false

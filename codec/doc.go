@@ -1,10 +1,14 @@
-// Package codec holds the words of WAMP v2: messages, ids, URIs, errors, and how they look in JSON, MessagePack and CBOR and in the
-// frames of a transport. It knows neither sockets nor realms.
+// Package codec reads and writes the messages of WAMP v2 in JSON, MessagePack and CBOR, and the frames of the
+// transports around them. It knows neither sockets nor realms.
 //
-// A message comes in through Decoder.Decode, which looks at the header only: type, ids, options and URI. The payload is checked to be
-// well-formed and stays a slice of the input. It goes out through the Append functions, which copy the payload when the receiver speaks
-// the same serializer and transcode it, streaming, when not.
+// Decoder.Decode reads a message: type, ids, options and URI. It checks that the payload is well-formed and leaves it
+// a slice of the input. The Append functions write a message: they copy the payload if the receiver speaks the same
+// serializer, and transcode it otherwise.
 //
-// What each message holds stands once, in internal/table. go generate makes of it the decoders (decode_*_gen.go), the beginnings of
-// the encoders (heads_gen.go), the known keys (keys_gen.go) and the table the slow paths use (shapes_gen.go).
+// internal/table says once what each message holds. go generate makes four kinds of files from it: the decoders
+// (decode_*_gen.go), the beginnings of the encoders (heads_gen.go), the known keys (keys_gen.go) and the table for
+// the slow paths (shapes_gen.go).
+//
+// A Decoder belongs to one goroutine. All functions may be called on any goroutine: they share no state but pools.
+// limits.go holds all limits.
 package codec

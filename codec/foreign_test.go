@@ -68,7 +68,8 @@ func leveled(v any) any {
 	return v
 }
 
-// difference describes how a and b differ, "" if they do not. cmp alone takes twice as long for every level of nesting.
+// difference describes how a and b differ, "" if they do not. cmp alone takes twice as long for every level of
+// nesting.
 func difference(a, b any) string {
 	if reflect.DeepEqual(a, b) {
 		return ""

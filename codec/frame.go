@@ -13,13 +13,14 @@ const (
 	WebSocketBatchOld                // as WebSocketBatch, but JSON ends in 0x18; for JSON only (PROTOCOL 13.2)
 )
 
-// A Variant is a serializer and a framing: what a connection wants its bytes to look like. It indexes arrays of NumVariants.
+// A Variant is the serializer and the framing of a connection. It indexes arrays of NumVariants.
 type Variant uint8
 
 // NumVariants is the number of Variants: three serializers in three framings, and JSON in WebSocketBatchOld.
 const NumVariants = 10
 
-// MakeVariant combines s and f. WebSocketBatchOld is WebSocketBatch for other serializers than JSON, whose batches have no terminators.
+// MakeVariant combines s and f. Only JSON has terminators: for other serializers WebSocketBatchOld means
+// WebSocketBatch.
 func MakeVariant(s Serializer, f Framing) Variant {
 	if f == WebSocketBatchOld && s != JSON {
 		f = WebSocketBatch
@@ -27,7 +28,7 @@ func MakeVariant(s Serializer, f Framing) Variant {
 	return Variant(uint8(s-1) + 3*uint8(f))
 }
 
-// VariantsOf returns all Variants of the serializer s. The result is shared and not to be changed.
+// VariantsOf returns all Variants of the serializer s. The caller must not change the result.
 func VariantsOf(s Serializer) []Variant { return variantsOf[s] }
 
 var variantsOf = [...][]Variant{JSON: {0, 3, 6, 9}, MessagePack: {1, 4, 7}, CBOR: {2, 5, 8}}
@@ -45,8 +46,8 @@ const (
 	rawSocketExact = 0x08 // the X bit of the RawSocket prefix: exactly 2^24 octets
 )
 
-// MessageBytesMax returns the length in octets of the longest message that a frame of v carries: 2^24 in RawSocket, whose prefix cannot
-// express more (PROTOCOL 13.3), otherwise MessageBytesMax.
+// MessageBytesMax returns the length in octets of the longest message that a frame of v can carry: 2^24 in RawSocket,
+// the most that its prefix expresses (PROTOCOL 13.3), and the constant MessageBytesMax in the other framings.
 func (v Variant) MessageBytesMax() int {
 	if v.Framing() == RawSocket {
 		return rawSocketBytesMax
@@ -54,7 +55,7 @@ func (v Variant) MessageBytesMax() int {
 	return MessageBytesMax
 }
 
-// batchOverhead returns the octets that batching puts before and behind a message (PROTOCOL 13.2).
+// batchOverhead returns how many octets batching puts before and behind a message (PROTOCOL 13.2).
 func (v Variant) batchOverhead() (before, behind int) {
 	if f := v.Framing(); f != WebSocketBatch && f != WebSocketBatchOld {
 		return 0, 0
@@ -65,7 +66,8 @@ func (v Variant) batchOverhead() (before, behind int) {
 	return 4, 0
 }
 
-// headerLen returns the length of the header of a message of n octets, the length of a batch entry included.
+// headerLen returns the length of the header of a message of n octets. The length of a batch entry is part of the
+// header.
 func (v Variant) headerLen(n int) int {
 	if v.Framing() == RawSocket {
 		return 4
@@ -80,7 +82,8 @@ func (v Variant) headerLen(n int) int {
 	return before + 10
 }
 
-// putHeader writes the header of a message of n octets, at most v.MessageBytesMax(), to h, which is as long as headerLen says.
+// putHeader writes the header of a message of n octets to h. len(h) is v.headerLen(n); n is at most
+// v.MessageBytesMax().
 func (v Variant) putHeader(h []byte, n int) {
 	if v.Framing() == RawSocket {
 		if n == rawSocketBytesMax {
@@ -121,8 +124,8 @@ func (v Variant) appendTerminator(dst []byte) []byte {
 	return append(dst, batchEnd)
 }
 
-// AppendFrame appends msg wrapped for v. If msg is longer than v.MessageBytesMax() there is no such frame: AppendFrame then returns dst as
-// it was, and false.
+// AppendFrame appends msg in a frame of v. If msg is longer than v.MessageBytesMax() no frame can carry it:
+// AppendFrame returns dst unchanged, and false.
 func AppendFrame(dst []byte, v Variant, msg []byte) (framed []byte, ok bool) {
 	if len(msg) > v.MessageBytesMax() {
 		return dst, false
@@ -136,14 +139,16 @@ func AppendFrame(dst []byte, v Variant, msg []byte) (framed []byte, ok bool) {
 
 var noHeader [14]byte
 
-// BeginFrame makes room for the header of a message of about estimate bytes that the caller appends next; EndFrame writes the header, moving
-// the message if the estimate chose another header length. start is len(dst) before BeginFrame.
+// BeginFrame makes room for the header of a message of about estimate octets. The caller appends the message and
+// calls EndFrame, which writes the header.
 func BeginFrame(dst []byte, v Variant, estimate int) []byte {
 	return append(dst, noHeader[:v.headerLen(estimate)]...)
 }
 
-// EndFrame completes the frame that BeginFrame began at start with the same estimate. If the message is longer than bytesMax, which is the
-// receiver's limit in octets, or than v.MessageBytesMax(), EndFrame takes the frame away again: it returns dst[:start] and false.
+// EndFrame completes the frame that BeginFrame began with the same estimate when dst had the length start. It moves
+// the message if the header needs another length than the estimate said. If the message is longer than bytesMax, the
+// receiver's limit in octets, or than v.MessageBytesMax(), EndFrame removes the frame: it returns dst[:start] and
+// false.
 func EndFrame(dst []byte, v Variant, start, estimate, bytesMax int) (framed []byte, ok bool) {
 	had := v.headerLen(estimate)
 	n := len(dst) - start - had
@@ -162,9 +167,9 @@ func EndFrame(dst []byte, v Variant, start, estimate, bytesMax int) (framed []by
 	return v.appendTerminator(dst), true
 }
 
-// CutFrame cuts the first frame off run, a sequence of frames of v that AppendFrame or EndFrame wrote. rest is what follows, and n is the
-// length in octets of the message in the frame. If run does not begin with a whole frame, ok is false and frame and rest are nil, so that
-// a walk which goes on while rest has octets ends.
+// CutFrame cuts the first frame off run, a sequence of frames of v that AppendFrame or EndFrame wrote. rest holds the
+// frames behind it; n is the length in octets of the message in the frame. If run does not begin with a whole frame,
+// ok is false and frame and rest are nil: a loop over the rest always ends.
 func CutFrame(v Variant, run []byte) (frame, rest []byte, n int, ok bool) {
 	header, payload, ok := v.readHeader(run)
 	before, behind := v.batchOverhead()
@@ -175,8 +180,9 @@ func CutFrame(v Variant, run []byte) (frame, rest []byte, n int, ok bool) {
 	return run[:end:end], run[end:], int(payload) - before - behind, true
 }
 
-// readHeader reads the header of the frame that b begins with: its length and the length of the payload behind it, which includes what
-// batching adds. ok is false if the header is cut short, or none that putHeader writes.
+// readHeader reads the header of the frame at the beginning of b. It returns the length of the header and of the
+// payload, which includes the octets of batching. ok is false if the header is cut short or putHeader does not write
+// such a header.
 func (v Variant) readHeader(b []byte) (header int, payload uint64, ok bool) {
 	if v.Framing() == RawSocket {
 		if len(b) < 4 {

@@ -71,7 +71,8 @@ func TestFrameBytes(t *testing.T) {
 	}
 }
 
-// TRN-27, PUB-57: a message that its framing cannot carry makes no frame, by either way, and leaves the bytes before it alone.
+// TRN-27, PUB-57: a message that its framing cannot carry makes no frame, by either way, and leaves the bytes before
+// it alone.
 func TestFrameLimits(t *testing.T) {
 	longest := make([]byte, MessageBytesMax+1)
 	for v := Variant(0); int(v) < NumVariants; v++ {

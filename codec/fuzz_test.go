@@ -123,7 +123,8 @@ func FuzzDecodeJSON(f *testing.F) {
 			}
 		}
 		theirs := err == nil
-		// jsontext refuses lone surrogates, which a payload may hold; encoding/json accepts them but also invalid UTF-8.
+		// jsontext refuses lone surrogates, which a payload may hold; encoding/json accepts them but also invalid
+		// UTF-8.
 		if !theirs && strings.Contains(err.Error(), "surrogate") {
 			theirs = json.Valid(b) && utf8.Valid(b)
 		}
@@ -279,7 +280,8 @@ func FuzzDecodeCBOR(f *testing.F) {
 		if ours != theirs {
 			st := make(nesting, depthMax)
 			_, why := skipCBOR(b, 0, 0, st)
-			// Announced counts and lengths beyond any input, and depth, are told apart differently; the verdicts have to agree otherwise.
+			// Announced counts and lengths beyond any input, and depth, are told apart differently; the verdicts have
+			// to agree otherwise.
 			if why != whyDeep && why != whyCount && !strings.Contains(err.Error(), "exceeded max") {
 				t.Fatalf("% x: ours %q, theirs %v", b, why, err)
 			}

@@ -25,7 +25,7 @@ const (
 	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | calleeCancelling
 )
 
-// HelloDetails are HELLO.Details as far as a router reads them (PROTOCOL 1.5).
+// HelloDetails are the parts of HELLO.Details that a router reads (PROTOCOL 1.5).
 type HelloDetails struct {
 	Roles       Roles
 	Agent       string
@@ -35,13 +35,14 @@ type HelloDetails struct {
 	AuthExtra   []byte // a raw dictionary in MessagePack, whatever the client speaks; nil if absent
 }
 
-// Anonymous reports whether the client asks for no authentication: it names no method, or "anonymous" among others (PROTOCOL 10.1).
+// Anonymous reports whether the client accepts to stay anonymous: it names no method, or "anonymous" among others
+// (PROTOCOL 10.1).
 func (h *HelloDetails) Anonymous() bool {
 	return len(h.AuthMethods) == 0 || slices.Contains(h.AuthMethods, "anonymous")
 }
 
-// ReadHello reads the details of a decoded HELLO. Roles or features that are not dictionaries are a *Violation; a feature that is not the
-// boolean true does not count. The result keeps nothing of m.
+// ReadHello reads the details of a decoded HELLO. Roles or features that are not dictionaries are a *Violation; a
+// feature that is not the boolean true does not count. The result keeps nothing of m.
 func ReadHello(m *Message) (HelloDetails, error) {
 	details := m.Dict
 	if m.Format != MessagePack {
@@ -63,7 +64,8 @@ func ReadHello(m *Message) (HelloDetails, error) {
 	}, nil
 }
 
-// badHello says what is wrong, in words of this package only: those of a library may hold keys that the client chose.
+// badHello returns the violation for err. It uses words of this package only: a library's error may quote keys of the
+// client.
 func badHello(err error) *Violation {
 	for _, known := range []error{errHelloRole, errHelloFeatures, errHelloKey} {
 		if errors.Is(err, known) {

@@ -8,15 +8,16 @@ import (
 
 //go:generate go tool msgp -file join_msgp.go -o join_msgp_gen.go -unexported -io=false -tests=false
 
-// The dictionaries of joining, read and written by the code that msgp generates from these structs. The other serializers go through
-// MessagePack: a session joins once.
+// msgp generates the code that reads HELLO.Details and writes WELCOME.Details from the structs of this file. JSON and
+// CBOR are transcoded from and to MessagePack: a session joins once.
 
 //msgp:ignore welcomeFeatures helloText helloTexts helloExtra helloRoles
 //msgp:marshal ignore helloDict
 //msgp:size ignore helloDict
 //msgp:unmarshal ignore welcomeRealm welcomeRoles welcomeRole welcomeIdentity
 
-// A helloDict is HELLO.Details on the wire. Decode has checked the types of its values; those of the roles are checked here.
+// A helloDict is HELLO.Details on the wire. Decode has checked the types of the values; helloRoles checks the inside
+// of the roles.
 type helloDict struct {
 	Agent       helloText  `msg:"agent"`
 	AuthID      helloText  `msg:"authid"`
@@ -26,7 +27,7 @@ type helloDict struct {
 	Roles       helloRoles `msg:"roles"`
 }
 
-// A welcomeRealm is what the WELCOMEs of a realm have in common.
+// A welcomeRealm is the part of WELCOME.Details that all sessions of a realm share.
 type welcomeRealm struct {
 	Roles welcomeRoles `msg:"roles"`
 	Realm string       `msg:"realm,omitempty"`
@@ -39,12 +40,12 @@ type welcomeRoles struct {
 	Dealer welcomeRole `msg:"dealer"`
 }
 
-// A welcomeRole always has its features, however few: clients insist on the dictionary.
+// A welcomeRole always has the dictionary of features, even an empty one: clients insist on it.
 type welcomeRole struct {
 	Features welcomeFeatures `msg:"features"`
 }
 
-// welcomeFeatures are the names of features, each of which is announced as true.
+// welcomeFeatures are names of features. Each is announced as true.
 type welcomeFeatures []string
 
 // MarshalMsg implements msgp.Marshaler.
@@ -59,7 +60,7 @@ func (f welcomeFeatures) MarshalMsg(b []byte) ([]byte, error) {
 // Msgsize implements msgp.Sizer.
 func (f welcomeFeatures) Msgsize() int { return msgp.MapHeaderSize }
 
-// A welcomeIdentity is what a WELCOME says of its session.
+// A welcomeIdentity is the part of WELCOME.Details that describes one session.
 type welcomeIdentity struct {
 	AuthID       string    `msg:"authid"`
 	AuthRole     string    `msg:"authrole"`
@@ -68,7 +69,7 @@ type welcomeIdentity struct {
 	AuthExtra    *msgp.Raw `msg:"authextra,omitempty"`
 }
 
-// A helloText is text. Anything else was found to count as absent and is "".
+// A helloText is text. Decode let nothing else pass but values that count as absent; they become "".
 type helloText string
 
 // UnmarshalMsg implements msgp.Unmarshaler.
@@ -122,10 +123,10 @@ var (
 // helloRoles are the announced roles and the features that the router acts upon.
 type helloRoles Roles
 
-// calleeCancelling is call_canceling as another chapter of the specification spells it (PROTOCOL 4.2); only while reading.
+// calleeCancelling is the other spelling of call_canceling (PROTOCOL 4.2). It is set only while reading.
 const calleeCancelling = 1 << 15
 
-// UnmarshalMsg implements msgp.Unmarshaler. Of a key that comes twice the last counts.
+// UnmarshalMsg implements msgp.Unmarshaler. The last of duplicate keys wins.
 func (r *helloRoles) UnmarshalMsg(b []byte) (rest []byte, err error) {
 	var all Roles
 	rest, err = helloPairs(b, nil, func(name, b []byte) ([]byte, error) {
@@ -163,8 +164,8 @@ func (r *helloRoles) UnmarshalMsg(b []byte) (rest []byte, err error) {
 	return rest, err
 }
 
-// helloPairs calls value for each pair of the dictionary that b begins with; value returns the octets behind the value. If b begins with
-// something else that is other, or nothing if other is nil.
+// helloPairs calls value for each pair of the dictionary at the beginning of b; value returns the octets behind the
+// value. If there is no dictionary, helloPairs returns the error other, or skips the value if other is nil.
 func helloPairs(b []byte, other error, value func(key, b []byte) ([]byte, error)) (rest []byte, err error) {
 	if msgp.NextType(b) != msgp.MapType {
 		if other != nil {

@@ -21,7 +21,8 @@ func nested(n int) (v any) {
 	return v
 }
 
-// SER-12, PROTOCOL 14.6: the depth that is set, and one more, in every serializer, at every place, and a Decoder that is set anew.
+// SER-12, PROTOCOL 14.6: the depth that is set, and one more, in every serializer, at every place, and a Decoder that
+// is set anew.
 func TestDepthMax(t *testing.T) {
 	var d Decoder
 	for _, c := range []struct{ set, want int }{{-1, 64}, {0, 64}, {100, 100}, {64, 64}, {65, 65}, {2, 2}, {512, 512}, {5000, 512}, {0, 64}} {
@@ -198,7 +199,8 @@ func TestPayloadIn(t *testing.T) {
 	}
 }
 
-// Decoders and encoders share nothing: messages can be checked and transcoded on any goroutine. The race detector watches.
+// Decoders and encoders share nothing: messages can be checked and transcoded on any goroutine. The race detector
+// watches.
 func TestGoroutinesAreIndependent(t *testing.T) {
 	var all sync.WaitGroup
 	for _, from := range serializers {

@@ -35,7 +35,7 @@ const (
 // A Serializer is one of the payload encodings; the value is its RawSocket id (PROTOCOL 14.1).
 type Serializer uint8
 
-// The serializers Banyan speaks.
+// The serializers of this package.
 const (
 	JSON        Serializer = 1
 	MessagePack Serializer = 2
@@ -70,8 +70,8 @@ type Message struct {
 	Payload Payload
 }
 
-// A Payload is the application payload of a message, raw in the encoding Format. Args and Kwargs are nil when absent; an
-// empty Kwargs, and an empty Args without Kwargs, count as absent (PROTOCOL 14.5).
+// A Payload is the application payload of a message, raw in the encoding Format. Args and Kwargs are nil when absent;
+// an empty Kwargs, and an empty Args without Kwargs, count as absent (PROTOCOL 14.5).
 type Payload struct {
 	Format Serializer
 	// Transparent says that Args is the single binary or text element of PROTOCOL 12.2 instead of a list.
@@ -80,9 +80,9 @@ type Payload struct {
 	Kwargs      []byte
 }
 
-// In returns p in the serializer s, in memory of its own unless p is in s already: an encoder for s then only copies it. It fails as
-// Transcode does, with ErrTooLong above bytesMax octets. Any goroutine may call it that owns what p aliases: large payloads are
-// transcoded away from the loop, once for all receivers.
+// In returns p in the serializer s, so that an encoder for s only copies it. The result has memory of its own, unless
+// p is in s already. In fails as Transcode does, with ErrTooLong above bytesMax octets. Any goroutine that owns the
+// bytes of p may call it: this is the way to transcode a large payload away from the loop, once for all receivers.
 func (p *Payload) In(s Serializer, bytesMax int) (Payload, error) {
 	q := *p
 	if p.Format == s || p.Format == 0 {
@@ -112,8 +112,8 @@ func (p *Payload) In(s Serializer, bytesMax int) (Payload, error) {
 	return q, nil
 }
 
-// A Violation is a breach of the protocol by the peer: the session gets ABORT wamp.error.protocol_violation with Reason as its
-// message (PROTOCOL 4.7).
+// A Violation is a breach of the protocol by the peer: the session gets ABORT wamp.error.protocol_violation with
+// Reason as its message (PROTOCOL 4.7).
 type Violation struct {
 	Reason string
 }

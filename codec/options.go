@@ -13,7 +13,8 @@ type keySet uint64
 // String returns k as it is spelled on the wire.
 func (k Key) String() string { return keyTable[k].name }
 
-// The keys that go with the payload from the sender to the receivers (PROTOCOL 12): neighbours in the table, first to last.
+// The forwarded keys accompany the payload from the sender to the receivers (PROTOCOL 12). They are neighbours in the
+// table.
 const (
 	forwardedFirst        = KeyPptScheme
 	forwardedLast         = KeyTransactionHash
@@ -21,11 +22,11 @@ const (
 		1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash
 )
 
-// Options are the known keys of one dictionary, checked against their types (PROTOCOL 1.5): null counts as absent, unknown keys are
-// skipped, the last of duplicate keys wins. The zero value is the empty dictionary.
+// Options are the known keys of one dictionary, checked against their types (PROTOCOL 1.5): null counts as absent,
+// unknown keys are skipped, the last of duplicate keys wins. The zero value is the empty dictionary.
 //
-// Strings and lists are not kept one by one: presence is a bit, and the few readers of such a value look it up in the dictionary again.
-// That keeps Options small; they are part of every Message and cleared for each.
+// Options hold no strings and lists, only a bit for each that is present: the few readers of such a value search the
+// dictionary again. This keeps Options small, and they are cleared for every Message.
 type Options struct {
 	has    keySet
 	truth  keySet // values of the booleans
@@ -43,8 +44,8 @@ type Options struct {
 // Has reports whether k was present and not null.
 func (o *Options) Has(k Key) bool { return o.has&(1<<k) != 0 }
 
-// ListEntries returns how many entries the lists of session ids, authids and authroles have together; see ListEntriesMax. The lists of
-// duplicate keys count as well: they cost the same.
+// ListEntries returns how many entries the lists of session ids, authids and authroles have together; see
+// ListEntriesMax. Lists under duplicate keys count too, since they cost the same.
 func (o *Options) ListEntries() int { return o.entries }
 
 // Bool returns the value of the boolean k, or def when it is absent.
@@ -62,7 +63,8 @@ func (o *Options) raw(k Key) []byte {
 	return raw[0]
 }
 
-// find puts the encoded values of the keys from first on into raws, nil where a key is absent. It goes through the dictionary once.
+// find stores the encoded values of the keys from first on in raws, nil for absent keys. It reads the dictionary
+// once.
 func (o *Options) find(raws [][]byte, first Key) {
 	among := (keySet(1)<<len(raws) - 1) << first & o.has
 	if among == 0 {
@@ -75,7 +77,7 @@ func (o *Options) find(raws [][]byte, first Key) {
 	}
 }
 
-// pairs begins a walk over all pairs of the dictionary, as they came.
+// pairs returns a reader of all pairs of the dictionary, in their order.
 func (o *Options) pairs() pairReader {
 	r := pairReader{x: lexer{s: o.format, b: o.dict}}
 	r.x.next(&r.dict)
@@ -83,7 +85,7 @@ func (o *Options) pairs() pairReader {
 	return r
 }
 
-// A pairReader walks over the pairs of a dictionary that Decode has checked.
+// A pairReader reads the pairs of a dictionary that Decode has checked.
 type pairReader struct {
 	x     lexer
 	dict  token
@@ -94,7 +96,7 @@ type pairReader struct {
 	value []byte // its encoded value, in the message
 }
 
-// next moves to the next pair, if there is one.
+// next reads the next pair. It returns false after the last one.
 func (r *pairReader) next() bool {
 	if !r.dict.open && r.left == 0 || len(r.x.b) == 0 {
 		return false
@@ -105,7 +107,7 @@ func (r *pairReader) next() bool {
 		return false
 	}
 	r.name = t.b
-	r.x.scratch, r.spare = r.spare, r.x.scratch // the name may be in there, and the value needs some too
+	r.x.scratch, r.spare = r.spare, r.x.scratch // the name may lie in the scratch, and reading the value overwrites it
 	r.value = r.x.skip()
 	return true
 }
@@ -156,7 +158,7 @@ func (o *Options) each(k Key, f func(x *lexer, t *token)) {
 	}
 }
 
-// A want is what the values of a key have to be.
+// A want is the type that the values of a key must have.
 type want uint8
 
 const (
@@ -175,7 +177,7 @@ const (
 	wantLinks
 )
 
-// wanted puts a want into words, for violations.
+// wanted describes each want, for violations.
 var wanted = [...]string{
 	wantBool:       "a boolean",
 	wantInteger:    "a non-negative integer",
@@ -192,7 +194,8 @@ var wanted = [...]string{
 	wantLinks:      "a list of {session: id, authid: text, authrole: text}",
 }
 
-// set takes over the value raw, well-formed in s, of the known key k. It returns what was expected if raw is not that, else "".
+// set stores the value raw of the known key k; raw is well-formed in s. If the value has the wrong type, set returns
+// the expected one.
 func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 	bit := keySet(1) << k
 	x := lexer{s: s, b: raw}
@@ -249,7 +252,7 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 	return ""
 }
 
-// reset undoes the scalar of a key that a later null made absent.
+// reset clears the scalar of a key after a later null made the key absent.
 func (o *Options) reset(k Key) {
 	switch k {
 	case KeyMatch:
@@ -263,7 +266,7 @@ func (o *Options) reset(k Key) {
 	}
 }
 
-// items checks the items of the list that t began, which takes up the rest of x, and counts them.
+// items checks and counts the items of the list whose head was just read. The list is the rest of x.
 func (x *lexer) items(list *token, w want) (count int, ok bool) {
 	if list.kind != kindList {
 		return 0, false
@@ -292,7 +295,7 @@ func (x *lexer) items(list *token, w want) (count int, ok bool) {
 	return count, true
 }
 
-// link checks one entry of forward_for, a dictionary that t began (PROTOCOL 15).
+// link checks one entry of forward_for, a dictionary whose head was just read (PROTOCOL 15).
 func (x *lexer) link(dict *token) bool {
 	for n := dict.n; dict.open || n > 0; n-- {
 		var t token
@@ -322,8 +325,9 @@ func (x *lexer) link(dict *token) bool {
 	return true
 }
 
-// isOption reports whether t is text that every receiver takes for text: valid UTF-8, and without the U+0000 in front that makes binary of
-// a JSON string (PROTOCOL 1.5, 14.2). Options are forwarded in any serializer, so the sender's own does not matter.
+// isOption reports whether every receiver reads t as text: it is valid UTF-8 and does not begin with U+0000, which
+// makes a JSON string binary (PROTOCOL 1.5, 14.2). The sender's serializer does not matter, since options are
+// forwarded in any.
 func (t *token) isOption() bool {
 	return t.kind == kindText && utf8.Valid(t.b) && (len(t.b) == 0 || t.b[0] != 0)
 }
@@ -346,7 +350,7 @@ func isPayloadSerializer(b []byte) bool {
 	return isExtension(b)
 }
 
-// isExtension reports whether b is a value of somebody's own: x_, alone or followed by [a-z][0-9a-z_]+ (PROTOCOL 1.5).
+// isExtension reports whether b is an extension value: x_, alone or followed by [a-z][0-9a-z_]+ (PROTOCOL 1.5).
 func isExtension(b []byte) bool {
 	if len(b) < 2 || b[0] != 'x' || b[1] != '_' {
 		return false

@@ -1,7 +1,7 @@
 package codec
 
-// kindAt returns the kind of the value that begins at b[i], by its head only, and whether it is a container without items. Past the
-// end it returns kindEnd.
+// kindAt returns the kind of the value at b[i] and whether it is an empty container. It reads the head only. At the
+// end of b it returns kindEnd.
 func kindAt(s Serializer, b []byte, i int) (k kind, empty bool) {
 	if i >= len(b) {
 		return kindEnd, false

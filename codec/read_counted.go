@@ -1,17 +1,17 @@
 package codec
 
-// A countedReader reads messages in MessagePack or CBOR, where the number of elements is known in advance. The two differ in the head of the
-// message and in these octets.
+// A countedReader reads messages in MessagePack and CBOR: their heads announce the number of elements. The two
+// serializers differ in the head of the message and in the octets of countedHeads.
 type countedReader struct {
 	input
 	s     Serializer
 	heads countedHeads
 }
 
-// countedHeads are the octets by which a serializer is read.
+// countedHeads are the octets in which the two serializers differ.
 type countedHeads struct {
-	smallEnd  byte // an octet below is an integer
-	uintHead  byte // the first of four octets behind which unsigned integers of 1, 2, 4 and 8 octets follow
+	smallEnd  byte // every octet below it is an integer
+	uintHead  byte // the head of an unsigned integer of 1 octet; the next three are for 2, 4 and 8 octets
 	null      byte
 	emptyDict byte
 }
@@ -54,7 +54,7 @@ func (r *countedReader) message(s Serializer, b []byte, m *Message) bool {
 	return true
 }
 
-// listMsgpack enters the list that the message is, and returns where its last element ends.
+// listMsgpack reads the head of the message and returns where its last element ends.
 func (r *countedReader) listMsgpack() (end int, ok bool) {
 	b := r.b
 	n := uint64(0)
@@ -68,11 +68,11 @@ func (r *countedReader) listMsgpack() (end int, ok bool) {
 	default:
 		return 0, r.expected(-1, wantedList)
 	}
-	r.left = int(min(n, uint64(len(b)))) // more elements than octets fail the count all the same
+	r.left = int(min(n, uint64(len(b)))) // a larger number fails count as well
 	return len(b), true
 }
 
-// listCBOR enters the list that the message is, and returns where its last element ends.
+// listCBOR reads the head of the message and returns where its last element ends.
 func (r *countedReader) listCBOR() (end int, ok bool) {
 	b := r.b
 	n, at, why := cborHead(b, 0)
@@ -82,7 +82,7 @@ func (r *countedReader) listCBOR() (end int, ok bool) {
 	r.i = at
 	end = len(b)
 	if b[0]&31 == cborIndefinite {
-		// Rare: count the elements, then read on as if the count had been announced.
+		// Rare: count the elements, then continue as if the head had announced them.
 		for n = 0; at < len(b) && b[at] != cborBreak; n++ {
 			if at, why = skipCBOR(b, at, 1, r.st); why != "" {
 				return 0, r.fail(-1, why)
@@ -96,11 +96,11 @@ func (r *countedReader) listCBOR() (end int, ok bool) {
 			return 0, r.fail(-1, whyTrailing)
 		}
 	}
-	r.left = int(min(n, uint64(len(b)))) // more elements than octets fail the count all the same
+	r.left = int(min(n, uint64(len(b)))) // a larger number fails count as well
 	return end, true
 }
 
-// integer reads a non-negative integer, or an integral float, and moves past it only if it is one.
+// integer reads a non-negative integer or an integral float. If there is neither, the cursor stays.
 func (r *countedReader) integer() (u uint64, ok bool) {
 	b, i := r.b, r.i
 	if i >= len(b) {
@@ -122,7 +122,7 @@ func (r *countedReader) integer() (u uint64, ok bool) {
 	return r.oddInteger()
 }
 
-// oddInteger is integer for floats, and for MessagePack's signed forms.
+// oddInteger is integer for floats and for the signed forms of MessagePack.
 func (r *countedReader) oddInteger() (u uint64, ok bool) {
 	if k, _ := kindAt(r.s, r.b, r.i); k != kindInt && k != kindFloat {
 		return 0, false
@@ -204,7 +204,7 @@ func (r *countedReader) textOrNull(e int, dst *[]byte) bool {
 	return r.text(e, dst)
 }
 
-// null moves past a null, in CBOR past undefined as well.
+// null skips a null; in CBOR also undefined.
 func (r *countedReader) null() bool {
 	if r.i >= len(r.b) {
 		return false

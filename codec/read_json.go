@@ -1,6 +1,6 @@
 package codec
 
-// A jsonReader reads messages in JSON. Unlike its siblings it learns the number of elements only by reaching the end.
+// A jsonReader reads messages in JSON. It learns the number of elements only at the end of the message.
 type jsonReader struct {
 	input
 	least, most int // elements that the message may have
@@ -43,7 +43,7 @@ func (r *jsonReader) message(b []byte, m *Message) bool {
 	return true
 }
 
-// count notes the number of elements the message may have, the type code included.
+// count stores how many elements the message may have, the type code included.
 func (r *jsonReader) count(least, most int) bool {
 	r.least, r.most = least, most
 	return true
@@ -63,7 +63,7 @@ func (r *jsonReader) more() bool {
 	return true
 }
 
-// next moves to element e, which has to be there.
+// next moves to element e. It fails if the message has no such element.
 func (r *jsonReader) next(e int) bool {
 	if r.more() {
 		return true
@@ -78,7 +78,7 @@ func (r *jsonReader) next(e int) bool {
 	return r.fail(-1, whyJSONComma)
 }
 
-// integer reads a non-negative integer, or an integral float, and moves past it only if it is one.
+// integer reads a non-negative integer or an integral float. If there is neither, the cursor stays.
 func (r *jsonReader) integer() (u uint64, ok bool) {
 	b, i := r.b, r.i
 	for ; i < len(b) && i < r.i+19; i++ { // 19 digits cannot overflow
@@ -171,7 +171,7 @@ func (r *jsonReader) textOrNull(e int, dst *[]byte) bool {
 	return r.next(e) && (r.null() || r.textHere(e, dst))
 }
 
-// null moves past a null.
+// null skips a null.
 func (r *jsonReader) null() bool {
 	end := skipWord(r.b, r.i, "null")
 	if end < 0 {

@@ -2,7 +2,7 @@ package codec
 
 import "strconv"
 
-// A shape is one row of the message table, as the slow paths need it; the decoders have it compiled in.
+// A shape is one row of the message table for the slow paths. The decoders contain theirs as code.
 type shape struct {
 	name     string
 	code     Type

@@ -8,8 +8,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// SER-21, MSG-41: strings are looked at eight octets at a time. Every octet that may not stand in one is found at every place, in short
-// strings and long ones, in keys and values.
+// SER-21, MSG-41: strings are looked at eight octets at a time. Every octet that may not stand in one is found at
+// every place, in short strings and long ones, in keys and values.
 func TestJSONStringOctets(t *testing.T) {
 	for _, length := range []int{1, 7, 8, 9, 15, 16, 17, 40} {
 		for at := range length {

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// arguments reads the payload tail's first element, Arguments, at the cursor (PROTOCOL 1.1, 12.2). empty says that it is an
+// arguments reads Arguments, the first element of the payload, at the cursor (PROTOCOL 1.1, 12.2). empty reports an
 // empty list, which counts as absent unless ArgumentsKw follow.
 func (r *input) arguments(s Serializer, e int, m *Message, transparent bool) (empty, ok bool) {
 	start := r.i
@@ -34,7 +34,7 @@ func (r *input) arguments(s Serializer, e int, m *Message, transparent bool) (em
 	return empty, true
 }
 
-// argumentsKw reads the last element of the payload tail, at the cursor.
+// argumentsKw reads ArgumentsKw, the last element of the payload, at the cursor.
 func (r *input) argumentsKw(s Serializer, e int, m *Message) bool {
 	start := r.i
 	k, empty := kindAt(s, r.b, start)
@@ -64,8 +64,8 @@ func (r *input) argumentsKw(s Serializer, e int, m *Message) bool {
 	return true
 }
 
-// keywords moves over ArgumentsKw in MessagePack or CBOR, whose keys have to be text: clients hang up on others (PROTOCOL 1.1, 1.5). The
-// values, dictionaries among them, may be anything (PROTOCOL 14.4).
+// keywords skips ArgumentsKw in MessagePack or CBOR and checks that the keys are text, because clients hang up on
+// other keys (PROTOCOL 1.1, 1.5). Keys of dictionaries inside the values may be anything (PROTOCOL 14.4).
 func (r *input) keywords(s Serializer, e int) bool {
 	w := dictWalk{s: s}
 	if !w.open(r) {
@@ -89,10 +89,12 @@ func (r *input) keywords(s Serializer, e int) bool {
 	}
 }
 
-// shortPairs moves over at most n pairs whose keys are ASCII of at most 8 octets and whose values are text of less than 256 octets, numbers or booleans, and
-// returns how many it found.
+// shortPairs skips at most n simple pairs and returns how many. The key of a simple pair is ASCII of at most 8
+// octets; the value is text of less than 256 octets, a number, a boolean or null. It stops at the first pair of
+// another kind.
 //
-// hot: BenchmarkDecode/ser=msgpack/msg=publish, 149 ns when every pair takes the general way, 110 with this.
+// hot: BenchmarkDecode/ser=msgpack/msg=publish takes 149 ns if every pair goes through dictWalk, and 115 ns with
+// this.
 func (r *input) shortPairs(s Serializer, n int) (pairs int) {
 	const keyMax = 8
 	textHead, text8Head, lengths := byte(cborText), byte(cborText|24), &shortLengths[1]
@@ -124,7 +126,8 @@ func (r *input) shortPairs(s Serializer, n int) (pairs int) {
 	return pairs
 }
 
-// shortLengths are the lengths of the values that begin with an octet, in MessagePack and in CBOR; 0 where more octets decide.
+// shortLengths[0] gives the length of a MessagePack value by its first octet, shortLengths[1] that of a CBOR value; 0
+// if more octets decide.
 var shortLengths = func() (lengths [2][256]uint8) {
 	for c := range 256 {
 		switch {

@@ -1,6 +1,6 @@
 package codec
 
-// A kind is what a value is, whatever the serializer.
+// A kind is the kind of a value, the same in all serializers.
 type kind uint8
 
 const (
@@ -25,7 +25,7 @@ func (k kind) String() string {
 	}[k]
 }
 
-// A token is one step through an encoded value.
+// A token is the head of a container or a whole scalar.
 type token struct {
 	kind   kind
 	neg    bool
@@ -38,7 +38,7 @@ type token struct {
 	b      []byte // aliases the input or the lexer's scratch; dies with the next token
 }
 
-// A lexer steps through one well-formed value. It trusts its input: only what skip has checked may come here.
+// A lexer reads the tokens of one value. It trusts its input: the caller has checked it with skip.
 type lexer struct {
 	s       Serializer
 	b       []byte
@@ -63,7 +63,7 @@ func (x *lexer) next(t *token) {
 	}
 }
 
-// skip moves over the next value and returns its octets. It recurses as deep as containers nest, which Decode has bounded.
+// skip skips the next value and returns its octets. It recurses once per level of nesting, which Decode has bounded.
 func (x *lexer) skip() []byte {
 	for x.s == JSON && (x.b[x.i] == ',' || x.b[x.i] == ':' || x.b[x.i] <= ' ') {
 		x.i++
@@ -73,7 +73,7 @@ func (x *lexer) skip() []byte {
 	return x.b[start:x.i:x.i]
 }
 
-// over moves over the next value, and reports true if there is none because a container ends.
+// over skips the next value. It returns true if a container ends instead.
 func (x *lexer) over() (end bool) {
 	var t token
 	x.next(&t)
@@ -96,7 +96,7 @@ func (x *lexer) over() (end bool) {
 	return false
 }
 
-// integer returns the value of t if it is an integer of at least 0 that fits, or an integral float.
+// integer returns the value of t if t is a non-negative integer of at most 64 bits or an integral float.
 func (x *lexer) integer(t *token) (u uint64, ok bool) {
 	switch t.kind {
 	case kindInt:
@@ -119,8 +119,8 @@ func integralFloat(f float64) (u uint64, ok bool) {
 	return u, float64(u) == f
 }
 
-// integralDecimal converts a JSON number with fraction or exponent if it is an integer from 0 to 2^64-1, exactly: through a float64,
-// 9007199254740993.0 would pass for 2^53.
+// integralDecimal converts a JSON number with fraction or exponent if it is an integer from 0 to 2^64-1. It does not
+// go through a float64, where 9007199254740993.0 would become 2^53.
 func integralDecimal(b []byte) (u uint64, ok bool) {
 	neg := len(b) > 0 && b[0] == '-'
 	if neg {
@@ -140,7 +140,7 @@ func integralDecimal(b []byte) (u uint64, ok bool) {
 				switch {
 				case c == '-':
 					sign = -1
-				case c != '+' && e < 1<<26: // no sum overflows 32 bits: a message has at most 2^24 digits
+				case c != '+' && e < 1<<26: // does not overflow 32 bits, together with the digits of a message
 					e = e*10 + int(c-'0')
 				}
 			}
@@ -188,7 +188,8 @@ func integralDecimal(b []byte) (u uint64, ok bool) {
 	return u, ok
 }
 
-// parseDigits converts decimal digits; ok is false if they exceed 64 bits. zero reports whether all of them are zeros.
+// parseDigits converts decimal digits. ok is false if they exceed 64 bits; zero reports whether all of them are
+// zeros.
 func parseDigits(b []byte) (u uint64, zero, ok bool) {
 	for _, c := range b {
 		d := uint64(c - '0')

@@ -62,7 +62,7 @@ func (x *lexer) chunks(t *token) {
 	t.b = x.scratch
 }
 
-// bignum makes an integer of tag 2 or 3 if a byte string follows; anything else is an ordinary tag.
+// bignum reads the integer behind tag 2 or 3. Without a byte string the tag is an ordinary one.
 func (x *lexer) bignum(t *token, negative bool) {
 	if x.b[x.i]&0xe0 != cborBytes {
 		return

@@ -10,7 +10,7 @@ import (
 )
 
 func (x *lexer) nextJSON(t *token) {
-	// Commas and colons carry nothing once the structure is known to be right.
+	// The structure has been checked: commas and colons say nothing more.
 	for x.i < len(x.b) && (x.b[x.i] == ',' || x.b[x.i] == ':' || x.b[x.i] <= ' ') {
 		x.i++
 	}
@@ -50,13 +50,13 @@ func (x *lexer) nextJSON(t *token) {
 	}
 }
 
-// lexNumber fills t from the JSON number b: an integer if it has neither fraction nor exponent.
+// lexNumber fills t from the JSON number b. A number without fraction and exponent is an integer.
 //
 // hot: BenchmarkTranscode. The unsafe string lives as long as the call; a copy would be an allocation per number.
 func lexNumber(t *token, b []byte) {
 	for _, c := range b {
 		if c == '.' || c|0x20 == 'e' {
-			// The only error left is a number beyond the range, and that one yields an infinity.
+			// The only possible error is a number beyond the range, which becomes an infinity.
 			t.f, _ = strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64)
 			t.kind, t.b = kindFloat, b
 			return
@@ -85,7 +85,8 @@ func isPlain(b []byte) bool {
 	return bytes.IndexByte(b, '\\') < 0
 }
 
-// appendUnescaped appends the text that the inside of a well-formed JSON string spells. A lone surrogate becomes U+FFFD.
+// appendUnescaped appends the text of a JSON string; b is the well-formed string without its quotes. A lone surrogate
+// becomes U+FFFD.
 func appendUnescaped(dst, b []byte) []byte {
 	for i := 0; i < len(b); {
 		c := b[i]
@@ -127,8 +128,8 @@ func appendUnescaped(dst, b []byte) []byte {
 	return dst
 }
 
-// decodeBinary appends to dst what text stands for, U+0000 and standard base64 with padding (PROTOCOL 14.2). If ok is false text is not
-// binary; what does not decode stays text.
+// decodeBinary appends the binary that text stands for to dst: U+0000, then standard base64 with padding (PROTOCOL
+// 14.2). If text has another form, ok is false and it is text.
 func decodeBinary(dst, text []byte) (bin []byte, ok bool) {
 	if len(text) == 0 || text[0] != 0 {
 		return dst, false

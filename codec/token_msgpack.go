@@ -92,6 +92,6 @@ func (t *token) signed(v int64) {
 	}
 }
 
-// undefined reports whether t is what JavaScript's msgpackr, and so wampy, writes for an option that was left undefined: an extension of
-// type 0 with one octet. As an option it counts as absent, like null.
+// undefined reports whether t is an extension of type 0 with one octet. JavaScript's msgpackr, and with it wampy,
+// writes that for undefined. As an option it counts as absent, like null.
 func (t *token) undefined() bool { return t.kind == kindExt && t.ext == 0 && len(t.b) == 1 }

@@ -14,16 +14,16 @@ var (
 	errDepth   = errors.New("codec: containers nest too deeply")
 )
 
-// ErrTooLong says that a message would be longer than its receiver accepts.
+// ErrTooLong means that a message is longer than its receiver accepts.
 var ErrTooLong = errors.New("codec: the message is longer than its receiver accepts")
 
-// Transcode appends the one value in src, which must be well-formed in from, to dst in the encoding to (PROTOCOL 14.4). It fails,
-// returning dst as it was, on a dictionary key that is a container and has to become JSON, beyond a depth of 512, and with ErrTooLong
-// where the value would have more than bytesMax octets: then it stops soon after so many were written.
-// It allocates nothing but growth of dst, unless an integer exceeds 64 bits. Any goroutine may call it.
+// Transcode converts the value src, well-formed in from, to the encoding to and appends it to dst (PROTOCOL 14.4). It
+// fails if a key of a dictionary is a container and to is JSON, beyond a depth of DepthMaxMost, and with ErrTooLong
+// if the result has more than bytesMax octets; it stops soon after it has written so many. On error it returns dst
+// unchanged. It allocates nothing but growth of dst, unless an integer exceeds 64 bits. Any goroutine may call it.
 //
-// hot: BenchmarkTranscode. Streaming, token by token; MessagePack and CBOR need the number of items in front of a container, JSON
-// knows it only behind, so that a first pass counts.
+// hot: BenchmarkTranscode. It works token by token. MessagePack and CBOR need the number of items in the head of a
+// container; where the source ends containers with a mark, a first pass counts.
 func Transcode(dst, src []byte, from, to Serializer, bytesMax int) ([]byte, error) {
 	if from == to {
 		if len(src) > bytesMax {
@@ -54,7 +54,7 @@ type transcoder struct {
 	levels [DepthMaxMost]level
 
 	counting [DepthMaxMost]level // while counting CBOR: the open containers
-	open     [DepthMaxMost]int   // while counting JSON: where the counts of the open containers are
+	open     [DepthMaxMost]int   // while counting JSON: the indexes in counts of the open containers
 }
 
 // A level is an open container.
@@ -64,10 +64,10 @@ type level struct {
 	value   bool // dict: the next token is a value, not a key
 	started bool // something was written
 	left    int  // tokens (dict: two per pair) until the end, unless until
-	index   int  // while counting: where its count goes
+	index   int  // while counting: its index in counts
 }
 
-// release gives t back, without the scratch of an unusually large value.
+// release puts t back into the pool, unless an unusually large value made its scratch grow.
 func (t *transcoder) release() {
 	if cap(t.lex.scratch) > scratchBytesMax || cap(t.bin) > scratchBytesMax || cap(t.counts) > countsMax {
 		return
@@ -85,7 +85,7 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 		var tok token
 		t.lex.next(&tok)
 		for tok.kind == kindTag {
-			// The content of a tag stands for itself, wherever it goes (tags 2 and 3 are integers to the lexer).
+			// Tags are dropped, their content stays. (The lexer makes integers of tags 2 and 3.)
 			t.lex.next(&tok)
 		}
 		if tok.kind == kindEnd && depth > 0 {
@@ -167,7 +167,7 @@ func (t *transcoder) close(l *level) {
 	}
 }
 
-// separate prepares l for its next token and reports whether that is a key.
+// separate writes the separator in front of the next token of l and reports whether that token is a key.
 func (t *transcoder) separate(l *level) (isKey bool) {
 	l.left--
 	if t.to == JSON {
@@ -187,7 +187,7 @@ func (t *transcoder) separate(l *level) (isKey bool) {
 	return isKey
 }
 
-// key writes a key. JSON renders scalars as text; between the others a key stays what it is.
+// key writes a key. In JSON a scalar becomes text; between MessagePack and CBOR a key keeps its kind.
 func (t *transcoder) key(tok *token) {
 	switch {
 	case tok.kind == kindText && (t.lex.s == JSON || utf8.Valid(tok.b)):
@@ -195,7 +195,7 @@ func (t *transcoder) key(tok *token) {
 	case t.to != JSON:
 		t.scalar(tok)
 	case tok.kind == kindText || tok.kind == kindBin || tok.kind == kindExt && tok.ext != -1:
-		// The U+0000 convention is not for keys (PROTOCOL 14.2), plain base64 is what is left.
+		// Keys have no U+0000 in front (PROTOCOL 14.2): plain base64.
 		start := len(t.dst)
 		t.dst = appendBin(t.dst, JSON, tok.b)
 		t.dst = append(t.dst[:start+1], t.dst[start+len(`"\u0000`):]...)
@@ -222,7 +222,7 @@ func (t *transcoder) scalar(tok *token) {
 		t.big(tok)
 	case kindFloat:
 		if t.lex.s == JSON && math.IsInf(tok.f, 0) {
-			// A number beyond the range of a float64: as with integers, its digits say more than an infinity.
+			// A number beyond the range of a float64: its digits say more than an infinity.
 			t.dst = appendText(t.dst, t.to, tok.b)
 			return
 		}
@@ -251,7 +251,8 @@ func (t *transcoder) integer(tok *token) {
 	}
 }
 
-// text writes text, or binary where JSON says so and where it is not valid UTF-8 (PROTOCOL 14.2, 14.4).
+// text writes text. It writes binary if a JSON string stands for binary, or if the text is not valid UTF-8 (PROTOCOL
+// 14.2, 14.4).
 func (t *transcoder) text(tok *token) {
 	if t.lex.s == JSON {
 		if bin, ok := decodeBinary(t.bin[:0], tok.b); ok {
@@ -266,7 +267,8 @@ func (t *transcoder) text(tok *token) {
 	t.plainText(tok.b)
 }
 
-// plainText writes text that is text. One text may become six times as long in JSON, so that the limit is looked at inside.
+// plainText writes text as text. One text may become six times as long in JSON, so appendJSONText checks the limit
+// while writing.
 func (t *transcoder) plainText(text []byte) {
 	if t.to == JSON {
 		t.dst = appendJSONText(t.dst, text, t.limit)

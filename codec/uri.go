@@ -48,9 +48,9 @@ const (
 	CloseLogout         = "wamp.close.logout" // accepted, never sent
 )
 
-// ValidURI checks u against PROTOCOL 3.1: the form depends on match (exact: no empty component; prefix: the last may be empty;
-// wildcard: any may be empty). It does not check the length. White space is what unicode.IsSpace says, and U+001C to U+001F. A URI cannot
-// begin with U+0000: JSON receivers would read binary (PROTOCOL 14.2).
+// ValidURI checks u against PROTOCOL 3.1: the form depends on match (exact: no empty component; prefix: the last may
+// be empty; wildcard: any may be empty). It does not check the length. White space is unicode.IsSpace and U+001C to
+// U+001F. A URI cannot begin with U+0000, because JSON receivers would read it as binary (PROTOCOL 14.2).
 func ValidURI(u []byte, match Match, strict bool) bool {
 	empty := true // the component so far
 	for i := 0; i < len(u); {

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// The expressions of PROTOCOL 3.1. `\s` is widened to Unicode white space and U+001C to U+001F, which is what the protocol means.
+// The expressions of PROTOCOL 3.1. `\s` is widened to Unicode white space and U+001C to U+001F, which is what the
+// protocol means.
 var uriForms = func() (forms [2][3]*regexp.Regexp) {
 	const loose, strict = `[^S\.#]`, `[0-9a-z_]`
 	for i, class := range []string{strings.Replace(loose, "S", `\t\n\v\f\r\x{1c}-\x{1f} \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`, 1), strict} {

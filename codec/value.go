@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64, map[string]any. Dictionaries
-// come out in order of their keys; what is not UTF-8 in a string is replaced. On error dst is returned unchanged in length. Cold
-// paths only.
+// AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64,
+// map[string]any. It sorts the keys of dictionaries and replaces invalid UTF-8 in strings. On error it returns dst
+// unchanged in length. Cold paths only.
 func AppendValue(dst []byte, s Serializer, v any) ([]byte, error) {
 	out, err := appendValue(dst, s, v, 0)
 	if err != nil {
@@ -110,10 +110,10 @@ func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte,
 	return dst, nil
 }
 
-// Value decodes one encoded value into the same Go types: integers are int64, or uint64 above its range; integers beyond 64 bits and
-// JSON numbers beyond float64 are their digits as string; JSON strings that stand for binary are []byte (PROTOCOL 14.2), as are
-// extensions; tags leave their content; keys that are no text are rendered as JSON. The error is a *Violation and says why raw is
-// malformed. Cold paths only.
+// Value decodes one encoded value into the same Go types: integers are int64, or uint64 above its range; integers
+// beyond 64 bits and JSON numbers beyond float64 are their digits as string; JSON strings that stand for binary are
+// []byte (PROTOCOL 14.2), as are extensions; tags leave their content; keys that are no text are rendered as JSON.
+// The error is a *Violation and says why raw is malformed. Cold paths only.
 func Value(s Serializer, raw []byte) (any, error) {
 	start := 0
 	if s == JSON {
@@ -134,7 +134,8 @@ func Value(s Serializer, raw []byte) (any, error) {
 	return v, err
 }
 
-// value builds the next value. Its recursion is bounded by skip's depth. end says that a container ended instead.
+// value builds the next value. skip has bounded the depth of its recursion. end reports that a container ended
+// instead.
 func (x *lexer) value() (v any, end bool, err error) {
 	var t token
 	x.next(&t)
@@ -201,9 +202,9 @@ func (x *lexer) value() (v any, end bool, err error) {
 	return m, false, nil
 }
 
-// keyText renders the key that began at x.b[at] and was just read as Transcode to JSON does.
+// keyText returns the key at x.b[at] as Transcode writes it in JSON.
 func (x *lexer) keyText(at int) (string, error) {
-	if x.s == JSON { // text that looks like binary: in a key it is text all the same
+	if x.s == JSON { // in a key, text that looks like binary is text
 		k := lexer{s: JSON, b: x.b, i: at}
 		var t token
 		k.next(&t)
@@ -224,7 +225,7 @@ func (x *lexer) keyText(at int) (string, error) {
 	return string(tok.b), nil
 }
 
-// goInteger returns the integer t as int64, uint64 or, beyond 64 bits, its digits.
+// goInteger returns the integer t as int64 or uint64, or its digits beyond 64 bits.
 func (x *lexer) goInteger(t *token) any {
 	switch {
 	case t.kind == kindInt && t.u <= 1<<63-1 && t.neg:

@@ -9,24 +9,24 @@ import (
 	"github.com/valyala/bytebufferpool"
 )
 
-// WelcomeDetails are the WELCOME.Details that all sessions of a realm share (PROTOCOL 4.3).
+// WelcomeDetails are the parts of WELCOME.Details that all sessions of a realm share (PROTOCOL 4.3).
 type WelcomeDetails struct {
 	Realm, Agent   string   // left out if empty
 	Broker, Dealer []string // feature names, announced as true
 }
 
-// A WelcomeIdentity is what WELCOME.Details say of one session (PROTOCOL 10.1).
+// A WelcomeIdentity is the part of WELCOME.Details that describes one session (PROTOCOL 10.1).
 type WelcomeIdentity struct {
 	AuthID, AuthRole, AuthMethod, AuthProvider string
-	// AuthExtra is a raw dictionary in MessagePack, nil for none. One that is malformed, nests too deeply or has no form in the session's
-	// serializer is left out.
+	// AuthExtra is a raw dictionary in MessagePack, nil for none. It is left out if it is malformed, nests too deeply
+	// or cannot be written in the session's serializer.
 	AuthExtra []byte
 }
 
 // A WelcomeForm writes the WELCOMEs of a realm in one serializer. Immutable; any goroutine.
 type WelcomeForm struct {
 	serializer Serializer
-	shared     [3]encodedPairs // the pairs that all sessions share: whole; without realm and agent; without features as well
+	shared     [3]encodedPairs // the pairs that all sessions share: all; without realm and agent; without features, too
 }
 
 // encodedPairs are pairs of a dictionary, encoded, without its head and end.
@@ -49,9 +49,9 @@ func NewWelcomeForm(s Serializer, d *WelcomeDetails) *WelcomeForm {
 	return f
 }
 
-// Append encodes the WELCOME of one session. If it is longer than bytesMax octets, which is what the client accepts, realm and agent are
-// left out, which clients know or need not know, then the names of the features; if it is still too long, ok is false and dst comes
-// back unchanged in length.
+// Append encodes the WELCOME of one session. bytesMax is the length in octets of the longest message that the client
+// accepts. If WELCOME is longer, Append leaves out realm and agent, then the names of the features. If it is still
+// too long, ok is false and dst is returned unchanged in length.
 func (f *WelcomeForm) Append(dst []byte, session uint64, identity *WelcomeIdentity, bytesMax int) (_ []byte, ok bool) {
 	buf, out := bytebufferpool.Get(), bytebufferpool.Get()
 	defer bytebufferpool.Put(buf)
@@ -81,7 +81,7 @@ func (f *WelcomeForm) Append(dst []byte, session uint64, identity *WelcomeIdenti
 	return dst, false
 }
 
-// AppendWelcome encodes the only WELCOME of its form; whoever writes many keeps the form.
+// AppendWelcome encodes one WELCOME. To write many, keep the form and use its Append.
 func AppendWelcome(dst []byte, s Serializer, session uint64, d *WelcomeDetails, identity *WelcomeIdentity) []byte {
 	dst, _ = NewWelcomeForm(s, d).Append(dst, session, identity, MessageBytesMax)
 	return dst
@@ -105,7 +105,8 @@ func (f *WelcomeForm) canSay(extra []byte) bool {
 	return err == nil
 }
 
-// cutPairs returns in s the pairs of the dictionary b, which is in MessagePack and has less than 16 of them. They alias b or the scratch.
+// cutPairs returns the pairs of the dictionary b in the serializer s. b is in MessagePack and has less than 16 pairs.
+// The result aliases b or the scratch.
 func cutPairs(b []byte, s Serializer, scratch *[]byte) encodedPairs {
 	n := int(b[0] & 15)
 	if s == MessagePack {
@@ -118,7 +119,7 @@ func cutPairs(b []byte, s Serializer, scratch *[]byte) encodedPairs {
 	return encodedPairs{n, (*scratch)[1:]}
 }
 
-// cleanText replaces what is not UTF-8.
+// cleanText replaces invalid UTF-8.
 func cleanText(text string) string {
 	if utf8.ValidString(text) {
 		return text

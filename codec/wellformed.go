@@ -1,6 +1,6 @@
 package codec
 
-// What makes a value malformed. Constants, so that a refusal on the hot path costs nothing.
+// The reasons why a value is malformed. They are constants, so that a refusal on the hot path costs nothing.
 const (
 	whyShort    = "the value ends early"
 	whyDeep     = "containers nest too deeply"
@@ -8,12 +8,12 @@ const (
 	whyCount    = "a container announces more items than there are octets"
 )
 
-// nesting is scratch for skipping: what is left in each open container. Its length is how deep containers may nest. It needs no clearing;
-// its owner lends it.
+// nesting is scratch for skip: the number of items that are left in each open container. Its length is how deep
+// containers may nest. It needs no clearing.
 type nesting []uint64
 
-// skip returns the end of the value that begins at b[i] inside depth open containers, and why it is malformed, "" if it is not. In
-// JSON, b[i] is the first octet of the value, not white space. It neither recurses nor allocates.
+// skip returns the end of the value at b[i], which lies inside depth open containers. If the value is malformed, why
+// is the reason, otherwise "". In JSON, b[i] must not be white space. skip neither recurses nor allocates.
 func skip(s Serializer, b []byte, i, depth int, st nesting) (end int, why string) {
 	switch s {
 	case JSON:

@@ -25,7 +25,8 @@ const (
 	whyCBORSimple = "a simple value below 32 in two octets"
 )
 
-// An open indefinite container counts downwards from one of the last two, so that a map's parity tells keys from values.
+// The count of an open indefinite container starts at cborOpenDict or cborOpenList and goes down. In a map its parity
+// tells keys from values.
 const (
 	cborOpen     = 1 << 62 // with at least this much left a container is indefinite
 	cborOpenHalf = 2 << 62 // below it is a map, from it on a list
@@ -33,7 +34,8 @@ const (
 	cborOpenList = 3 << 62
 )
 
-// cborHead reads the head at b[i]: its argument and the octet behind it. For indefinite heads and floats arg is what the octets say.
+// cborHead reads the head at b[i]. It returns the argument, 0 for an indefinite head, the bits of a float, and the
+// index behind the head.
 func cborHead(b []byte, i int) (arg uint64, end int, why string) {
 	if uint(i) >= uint(len(b)) {
 		return 0, i, whyShort
@@ -55,8 +57,8 @@ func cborHead(b []byte, i int) (arg uint64, end int, why string) {
 	return 0, i, whyReserved
 }
 
-// skipCBOR is skip for CBOR: lengths, reserved heads, breaks and chunks, not the UTF-8 inside strings. A tag counts as a level while
-// its content is open.
+// skipCBOR is skip for CBOR. It checks lengths, reserved heads, breaks and chunks, but not the UTF-8 in strings. A
+// tag counts as a level of nesting around its content.
 func skipCBOR(b []byte, i, depth int, st nesting) (end int, why string) {
 	left, open := uint64(1), 0
 	for {
@@ -136,7 +138,7 @@ func skipCBOR(b []byte, i, depth int, st nesting) (end int, why string) {
 	}
 }
 
-// skipChunks returns the end of the indefinite string of that major type whose first chunk begins at b[i].
+// skipChunks returns the end of an indefinite string of the given major type. Its first chunk begins at b[i].
 func skipChunks(b []byte, i int, major byte) (end int, why string) {
 	for {
 		if i >= len(b) {

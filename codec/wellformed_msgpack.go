@@ -2,8 +2,8 @@ package codec
 
 import "encoding/binary"
 
-// A msgpackHead says what follows the head octets 0xc0 to 0xdf: how many octets of length or value, and whether they are the length of
-// data (extra more octets than it says), of a list or of a dictionary.
+// A msgpackHead says what follows the head octets 0xc0 to 0xdf: how many octets of length or value, and whether they
+// are the length of data (extra more octets than it says), of a list or of a dictionary.
 type msgpackHead struct {
 	octets uint8
 	what   uint8 // one of the msgpackIs constants

@@ -9,8 +9,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// The writers of single values. What they write is always the shortest form of definite length (PROTOCOL 14.6). In JSON they write no
-// commas; who writes containers does.
+// The writers of single values. What they write is always the shortest form of definite length (PROTOCOL 14.6). In
+// JSON they write no commas; who writes containers does.
 
 // appendCBORHead appends a head of that major type with the shortest argument.
 func appendCBORHead(dst []byte, major byte, n uint64) []byte {
@@ -74,8 +74,8 @@ func appendNull(dst []byte, s Serializer) []byte {
 	return append(dst, cborSimple|22)
 }
 
-// appendFloat appends f, in 32 bits if it came in no more (narrow) and the serializer has such floats. JSON has no NaN and no
-// infinities and writes null for them (PROTOCOL 14.4).
+// appendFloat appends f, in 32 bits if it came in no more (narrow) and the serializer has such floats. JSON has no
+// NaN and no infinities and writes null for them (PROTOCOL 14.4).
 func appendFloat(dst []byte, s Serializer, f float64, narrow bool) []byte {
 	switch {
 	case s == JSON:
@@ -260,7 +260,7 @@ func (w *dictWriter) key(name string) {
 	w.dst = append(w.dst, name...)
 }
 
-// anyKey writes a key, any text.
+// anyKey writes any text as key.
 func (w *dictWriter) anyKey(name []byte) {
 	if w.s == JSON && !w.first {
 		w.dst = append(w.dst, ',')

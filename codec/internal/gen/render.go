@@ -169,7 +169,8 @@ func decodeFile(name, reader string) string {
 	return b.String()
 }
 
-// headsFile renders what the router's encoders begin with: the integers of a message up to its dictionary, in straight lines.
+// headsFile renders what the router's encoders begin with: the integers of a message up to its dictionary, in
+// straight lines.
 func headsFile() string {
 	var b bytes.Buffer
 	b.WriteString("import (\n\"strconv\"\n\n\"github.com/tinylib/msgp/msgp\"\n)\n\n")
@@ -230,8 +231,8 @@ func headsFile() string {
 	return b.String()
 }
 
-// head renders the list's head and the type code, in the shortest form: small is the largest code in one octet, one and two are the
-// heads of longer ones.
+// head renders the list's head and the type code, in the shortest form: small is the largest code in one octet, one
+// and two are the heads of longer ones.
 func head(b *bytes.Buffer, array string, code, small, one, two int, last bool) {
 	if last {
 		b.WriteString("return ")

@@ -1,5 +1,6 @@
-// Package table is the one place that says what each WAMP message holds and what each known option key means (PROTOCOL 1.2,
-// 1.3, 1.5). The generator beside it turns the table into the decoders, the encoders' heads and the key lookup of package codec.
+// Package table is the one place that says what each WAMP message holds and what each known option key means
+// (PROTOCOL 1.2, 1.3, 1.5). The generator beside it turns the table into the decoders, the encoders' heads and the
+// key lookup of package codec.
 package table
 
 // A Kind is the type of one element of a message and the field of codec.Message that receives it.
