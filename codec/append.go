@@ -29,7 +29,7 @@ func appendMessage(dst []byte, s Serializer, m *Message) (_ []byte, err error) {
 		}
 	}
 	if sh.payload {
-		n += tailLen(&m.Payload)
+		n += payloadLen(&m.Payload)
 	}
 	dst = appendListHead(dst, s, n)
 	dst = appendUint(dst, s, uint64(m.Type))
@@ -64,7 +64,7 @@ func appendMessage(dst []byte, s Serializer, m *Message) (_ []byte, err error) {
 		}
 	}
 	if sh.payload {
-		if dst, err = appendTail(dst, s, &m.Payload, math.MaxInt); err != nil {
+		if dst, err = appendPayload(dst, s, &m.Payload, math.MaxInt); err != nil {
 			return dst, err
 		}
 	}
@@ -98,9 +98,9 @@ func appendRawDict(dst []byte, s Serializer, dict []byte, from Serializer, limit
 	return Transcode(dst, dict, from, s, limit-len(dst))
 }
 
-// tailLen returns the number of elements that the payload is written with. Absent ones at the end are left out
+// payloadLen returns the number of elements that the payload is written with. Absent ones at the end are left out
 // (PROTOCOL 1.1).
-func tailLen(p *Payload) int {
+func payloadLen(p *Payload) int {
 	switch {
 	case p == nil:
 		return 0
@@ -112,8 +112,8 @@ func tailLen(p *Payload) int {
 	return 0
 }
 
-// appendTail appends the elements of the payload behind other elements. dst may grow to limit octets.
-func appendTail(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, err error) {
+// appendPayload appends the elements of the payload behind other elements. dst may grow to limit octets.
+func appendPayload(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, err error) {
 	if p == nil || p.Args == nil && p.Kwargs == nil {
 		return dst, nil
 	}
@@ -207,26 +207,26 @@ func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) 
 //
 // hot: BenchmarkAppendEvent, 0 allocs/op.
 func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
-	out := headEvent(dst, s, 4+tailLen(p), subscription, publication)
+	out := headEvent(dst, s, 4+payloadLen(p), subscription, publication)
 	return finish(dst, out, s, d, p, &eventNames, bytesMax)
 }
 
 // AppendInvocation encodes INVOCATION; see AppendEvent.
 func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
-	out := headInvocation(dst, s, 4+tailLen(p), request, registration)
+	out := headInvocation(dst, s, 4+payloadLen(p), request, registration)
 	return finish(dst, out, s, d, p, &invocationNames, bytesMax)
 }
 
 // AppendResult encodes RESULT; see AppendEvent.
 func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
-	out := headResult(dst, s, 3+tailLen(p), request)
+	out := headResult(dst, s, 3+payloadLen(p), request)
 	return finish(dst, out, s, d, p, &resultNames, bytesMax)
 }
 
 // finish appends details and payload to out, which is dst with the beginning of the message.
 func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames, bytesMax int) ([]byte, error) {
 	out = appendDetails(comma(out, s), s, d, names)
-	out, err := appendTail(out, s, p, len(dst)+bytesMax)
+	out, err := appendPayload(out, s, p, len(dst)+bytesMax)
 	if err != nil {
 		return dst, err
 	}
@@ -247,11 +247,11 @@ func AppendError(
 	dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload, bytesMax int,
 ) ([]byte, error) {
 	limit := len(dst) + bytesMax
-	out, err := details.appendOptions(comma(headError(dst, s, 5+tailLen(p), uint64(requestType), request), s), s, limit)
+	out, err := details.appendOptions(comma(headError(dst, s, 5+payloadLen(p), uint64(requestType), request), s), s, limit)
 	if err != nil {
 		return dst, err
 	}
-	if out, err = appendTail(appendText(comma(out, s), s, uri), s, p, limit); err != nil {
+	if out, err = appendPayload(appendText(comma(out, s), s, uri), s, p, limit); err != nil {
 		return dst, err
 	}
 	return within(dst, endMessage(out, s), bytesMax)

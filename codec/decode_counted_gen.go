@@ -10,7 +10,7 @@ func (r *countedReader) elements(m *Message) bool {
 	case Welcome: // [2, Session|id, Details|dict]
 		return r.count(3, 3) && r.id(1, &m.Request) && r.dict(2, m, keysWelcome)
 	case Abort: // [3, Details|dict, Reason|text, P]
-		return r.count(3, 5) && r.dict(1, m, 0) && r.text(2, &m.URI) && r.tail(3, m, false)
+		return r.count(3, 5) && r.dict(1, m, 0) && r.text(2, &m.URI) && r.payload(3, m, false)
 	case Challenge: // [4, AuthMethod|text, Extra|dict]
 		return r.count(3, 3) && r.text(1, &m.URI) && r.dict(2, m, 0)
 	case Authenticate: // [5, Signature|text, Extra|dict?]
@@ -18,9 +18,9 @@ func (r *countedReader) elements(m *Message) bool {
 	case Goodbye: // [6, Details|dict, Reason|text]
 		return r.count(3, 3) && r.dict(1, m, 0) && r.text(2, &m.URI)
 	case Error: // [8, REQUEST.Type|int, REQUEST.Request|id, Details|dict, Error|text, P]
-		return r.count(5, 7) && r.requestType(1, &m.RequestType) && r.id(2, &m.Request) && r.dict(3, m, keysError) && r.text(4, &m.URI) && r.tail(5, m, true)
+		return r.count(5, 7) && r.requestType(1, &m.RequestType) && r.id(2, &m.Request) && r.dict(3, m, keysError) && r.text(4, &m.URI) && r.payload(5, m, true)
 	case Publish: // [16, Request|id, Options|dict, Topic|text, P]
-		return r.count(4, 6) && r.id(1, &m.Request) && r.dict(2, m, keysPublish) && r.text(3, &m.URI) && r.tail(4, m, true)
+		return r.count(4, 6) && r.id(1, &m.Request) && r.dict(2, m, keysPublish) && r.text(3, &m.URI) && r.payload(4, m, true)
 	case Published: // [17, PUBLISH.Request|id, Publication|id]
 		return r.count(3, 3) && r.id(1, &m.Request) && r.id(2, &m.ID)
 	case Subscribe: // [32, Request|id, Options|dict, Topic|text]
@@ -32,13 +32,13 @@ func (r *countedReader) elements(m *Message) bool {
 	case Unsubscribed: // [35, UNSUBSCRIBE.Request|id, Details|dict?]
 		return r.count(2, 3) && r.idOrZero(1, &m.Request) && r.revocation(2, m, keysUnsubscribed)
 	case Event: // [36, Subscription|id, Publication|id, Details|dict, P]
-		return r.count(4, 6) && r.id(1, &m.ID) && r.id(2, &m.Publication) && r.dict(3, m, keysEvent) && r.tail(4, m, true)
+		return r.count(4, 6) && r.id(1, &m.ID) && r.id(2, &m.Publication) && r.dict(3, m, keysEvent) && r.payload(4, m, true)
 	case Call: // [48, Request|id, Options|dict, Procedure|text, P]
-		return r.count(4, 6) && r.id(1, &m.Request) && r.dict(2, m, keysCall) && r.text(3, &m.URI) && r.tail(4, m, true)
+		return r.count(4, 6) && r.id(1, &m.Request) && r.dict(2, m, keysCall) && r.text(3, &m.URI) && r.payload(4, m, true)
 	case Cancel: // [49, CALL.Request|id, Options|dict]
 		return r.count(3, 3) && r.id(1, &m.Request) && r.dict(2, m, keysCancel)
 	case Result: // [50, CALL.Request|id, Details|dict, P]
-		return r.count(3, 5) && r.id(1, &m.Request) && r.dict(2, m, keysResult) && r.tail(3, m, true)
+		return r.count(3, 5) && r.id(1, &m.Request) && r.dict(2, m, keysResult) && r.payload(3, m, true)
 	case Register: // [64, Request|id, Options|dict, Procedure|text]
 		return r.count(4, 4) && r.id(1, &m.Request) && r.dict(2, m, keysRegister) && r.text(3, &m.URI)
 	case Registered: // [65, REGISTER.Request|id, Registration|id]
@@ -48,11 +48,11 @@ func (r *countedReader) elements(m *Message) bool {
 	case Unregistered: // [67, UNREGISTER.Request|id, Details|dict?]
 		return r.count(2, 3) && r.idOrZero(1, &m.Request) && r.revocation(2, m, keysUnregistered)
 	case Invocation: // [68, Request|id, Registration|id, Details|dict, P]
-		return r.count(4, 6) && r.id(1, &m.Request) && r.id(2, &m.ID) && r.dict(3, m, keysInvocation) && r.tail(4, m, true)
+		return r.count(4, 6) && r.id(1, &m.Request) && r.id(2, &m.ID) && r.dict(3, m, keysInvocation) && r.payload(4, m, true)
 	case Interrupt: // [69, INVOCATION.Request|id, Options|dict]
 		return r.count(3, 3) && r.id(1, &m.Request) && r.dict(2, m, keysInterrupt)
 	case Yield: // [70, INVOCATION.Request|id, Options|dict, P]
-		return r.count(3, 5) && r.id(1, &m.Request) && r.dict(2, m, keysYield) && r.tail(3, m, true)
+		return r.count(3, 5) && r.id(1, &m.Request) && r.dict(2, m, keysYield) && r.payload(3, m, true)
 	case EventReceived: // [337, Publication|id, Details|dict?]
 		return r.count(2, 3) && r.id(1, &m.ID) && r.optionalDict(2, m, 0)
 	}

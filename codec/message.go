@@ -66,7 +66,7 @@ type Message struct {
 	Dict    []byte
 	Options Options
 
-	// Payload is the optional payload tail (PROTOCOL 1.1).
+	// Payload is the optional payload at the end (PROTOCOL 1.1).
 	Payload Payload
 }
 

@@ -4,7 +4,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Key names a known key of an options or details dictionary; keys_gen.go lists them.
+// A Key names a known key of an options or details dictionary; options_keys_gen.go lists them.
 type Key uint8
 
 // A keySet is a set of Keys.

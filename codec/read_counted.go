@@ -236,7 +236,7 @@ func (r *countedReader) revocation(e int, m *Message, known keySet) bool {
 	return r.revocable(e, m, r.more()) && (!r.more() || r.dict(e, m, known))
 }
 
-func (r *countedReader) tail(e int, m *Message, transparent bool) bool {
+func (r *countedReader) payload(e int, m *Message, transparent bool) bool {
 	if !r.more() {
 		return true
 	}

@@ -194,7 +194,7 @@ func (r *jsonReader) revocation(e int, m *Message, known keySet) bool {
 	return r.revocable(e, m, more) && (!more || r.dictionary(JSON, e, m, known))
 }
 
-func (r *jsonReader) tail(e int, m *Message, transparent bool) bool {
+func (r *jsonReader) payload(e int, m *Message, transparent bool) bool {
 	if !r.more() {
 		return true
 	}

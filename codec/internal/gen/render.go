@@ -13,9 +13,9 @@ import (
 func files() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for name, body := range map[string]string{
-		"keys_gen.go":           keysFile(),
-		"shapes_gen.go":         shapesFile(),
-		"heads_gen.go":          headsFile(),
+		"options_keys_gen.go":   keysFile(),
+		"message_table_gen.go":  shapesFile(),
+		"append_heads_gen.go":   headsFile(),
 		"decode_json_gen.go":    decodeFile("JSON", "jsonReader"),
 		"decode_counted_gen.go": decodeFile("MessagePack and CBOR", "countedReader"),
 	} {
@@ -159,9 +159,9 @@ func decodeFile(name, reader string) string {
 		}
 		switch m.Payload {
 		case table.Plain:
-			calls = append(calls, fmt.Sprintf("r.tail(%d, m, false)", len(m.Elements)+1))
+			calls = append(calls, fmt.Sprintf("r.payload(%d, m, false)", len(m.Elements)+1))
 		case table.Transparent:
-			calls = append(calls, fmt.Sprintf("r.tail(%d, m, true)", len(m.Elements)+1))
+			calls = append(calls, fmt.Sprintf("r.payload(%d, m, true)", len(m.Elements)+1))
 		}
 		fmt.Fprintf(&b, "case %s: // %s\nreturn %s\n", m.Go, layout(m), strings.Join(calls, " && "))
 	}

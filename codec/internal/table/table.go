@@ -32,10 +32,10 @@ func (e Element) Optional() bool {
 	return e.Kind == LooseDict || e.Kind == OptionalDict || e.Kind == Revocation
 }
 
-// A Payload says whether a message ends in the optional payload tail (PROTOCOL 1.1).
+// A Payload says whether a message ends in the optional payload at the end (PROTOCOL 1.1).
 type Payload uint8
 
-// Payload tails.
+// Forms of the payload at the end.
 const (
 	None        Payload = iota
 	Plain               // Arguments and ArgumentsKw
