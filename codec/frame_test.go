@@ -188,8 +188,8 @@ func TestFrameRun(t *testing.T) {
 		}
 		for _, n := range sizes {
 			frame, rest, message, ok := CutFrame(v, run)
-			if !ok || message != n {
-				t.Fatalf("variant %d: %d octets, want %d", v, message, n)
+			if !ok || message != n || cap(frame) != len(frame) {
+				t.Fatalf("variant %d: %d octets, want %d; room for %d behind a frame", v, message, n, cap(frame)-len(frame))
 			}
 			for cut := range min(len(frame), 20) {
 				if f, r, m, ok := CutFrame(v, run[:cut]); ok || f != nil || r != nil || m != 0 {

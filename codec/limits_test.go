@@ -237,6 +237,23 @@ func TestGoroutinesAreIndependent(t *testing.T) {
 	all.Wait()
 }
 
+// Scratch that one message made large does not stay.
+func TestScratchShrinks(t *testing.T) {
+	var d Decoder
+	var m Message
+	for _, n := range []int{scratchBytesMax / 2, 16 * scratchBytesMax} {
+		if err := d.Decode(JSON, []byte(`[16,1,{},"\u0061`+strings.Repeat("a", n)+`"]`), &m); err != nil || len(m.URI) != n+1 {
+			t.Fatalf("%d octets, %v", len(m.URI), err)
+		}
+		if err := d.Decode(JSON, []byte(`[16,1,{},"\u0061"]`), &m); err != nil || string(m.URI) != "a" {
+			t.Fatalf("%q, %v", m.URI, err)
+		}
+		if c := cap(d.json.scratch); c > scratchBytesMax || n <= scratchBytesMax/2 && c < n {
+			t.Errorf("%d octets of scratch stay after %d", c, n)
+		}
+	}
+}
+
 // REVIEW2 B7: the entries of the lists that choose receivers are counted, all together and of duplicates too.
 func TestListEntries(t *testing.T) {
 	for _, ser := range serializers {

@@ -23,6 +23,9 @@ func TestDecodeSparesReceivers(t *testing.T) {
 		{"MSG-42 UTF-8 among others", pub(dict{}, list{}, raw{
 			"{\"a\":1,\"b\xff\":2}", "\x83\xa1a\x01\xa2b\xff\x01\xa8abcdefgh\xa8abcdefgh", "\xa3\x61a\x01\x62b\xff\x01\x68abcdefgh\x68abcdefgh",
 		}), "PUBLISH.ArgumentsKw: a key"},
+		{"MSG-42 UTF-8 in a longer key", pub(dict{}, list{}, raw{
+			"{\"abcdefgh\xff\":1}", "\x82\xa9abcdefgh\xff\x01\xa8abcdefgh\xa8abcdefgh", "\xa2\x69abcdefgh\xff\x01\x68abcdefgh\x68abcdefgh",
+		}), "PUBLISH.ArgumentsKw: a key"},
 		{"MSG-42 all kinds of values", pub(dict{}, list{}, raw{
 			`{"":1,"abcdefgh":2}`,
 			"\x8c\xa0\x01\xa8abcdefgh\xff\xa9abcdefghi\xc2\xa2\xc3\xa9\xc3\xa1a\xca\x00\x00\x00\x00\xa1b\xcb\x00\x00\x00\x00\x00\x00\x00\x00\xa1c\xcd\x01\x00\xa1d\xd3\x00\x00\x00\x00\x00\x00\x00\x00\xa1e\xd9\x02ab\xa1f\xc0\xa1g\x90\xa1h\xa2\xff\xff",

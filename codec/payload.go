@@ -15,7 +15,6 @@ func (r *input) arguments(s Serializer, e int, m *Message, transparent bool) (em
 	case why != "":
 		return false, r.fail(e, why)
 	case k == kindNull:
-		empty = false
 	case k == kindList:
 		if !empty && transparent && m.Options.Has(KeyEncAlgo) {
 			return false, r.fail(e, whyAlgoList)

@@ -56,6 +56,7 @@ func TestTranscodeValues(t *testing.T) {
 		{"SER-07 0.1", CBOR, "\xfb\x3f\xb9\x99\x99\x99\x99\x99\x9a", raw{json: `0.1`, msgpack: "\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a"}},
 		{"SER-07 float32", MessagePack, "\xca\x3d\xcc\xcc\xcd", raw{json: `0.10000000149011612`, cbor: "\xfa\x3d\xcc\xcc\xcd"}},
 		{"SER-07 beyond float64", JSON, `1e400`, raw{msgpack: "\xa51e400", cbor: "\x651e400"}},
+		{"SER-07 beyond float64, negative", JSON, `-1e400`, raw{msgpack: "\xa6-1e400", cbor: "\x66-1e400"}},
 		{"SER-08", JSON, `[true,false,null,[null]]`, raw{msgpack: "\x94\xc3\xc2\xc0\x91\xc0", cbor: "\x84\xf5\xf4\xf6\x81\xf6"}},
 		{"SER-08 back", CBOR, "\x84\xf5\xf4\xf6\x81\xf7", raw{json: `[true,false,null,[null]]`, msgpack: "\x94\xc3\xc2\xc0\x91\xc0"}},
 		{"SER-08 simple values", CBOR, "\x82\xe0\xf8\xff", raw{json: `[null,null]`}},
@@ -251,6 +252,19 @@ func TestTranscodeHugeIntegers(t *testing.T) {
 	}
 	if v := mustValue(t, MessagePack, got); string(v.([]byte)) != octets {
 		t.Errorf("%T", v)
+	}
+	// The largest that is converted, and the next.
+	for n, converted := range map[int]bool{bignumBytesMax: true, bignumBytesMax + 1: false} {
+		got, err := Transcode(nil, append(appendCBORHead([]byte{cborTag | 2}, cborBytes, uint64(n)), octets[:n]...), CBOR, JSON, MessageBytesMax)
+		if err != nil || (got[0] != '"') != converted {
+			t.Errorf("%d octets: %.20q, %v", n, got, err)
+		}
+	}
+	for n, converted := range map[int]bool{bignumDigitsMax: true, bignumDigitsMax + 1: false} {
+		got, err := Transcode(nil, []byte(digits[:n]), JSON, CBOR, MessageBytesMax)
+		if err != nil || (got[0] == cborTag|2) != converted {
+			t.Errorf("%d digits: %.20q, %v", n, got, err)
+		}
 	}
 	digits = digits[:2000]
 	for _, s := range []Serializer{JSON, CBOR} {

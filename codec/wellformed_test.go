@@ -123,6 +123,8 @@ func TestCBORChunks(t *testing.T) {
 		{"\x7f\x62a\xff", false},
 		{"\x7f\x61a", false},
 		{"\x7f\x7c\x61a\xff", false},
+		{"\x7f\x7b\xff\xff\xff\xff\xff\xff\xff\xffa\xff", false},
+		{"\x7f\x7b\x80\x00\x00\x00\x00\x00\x00\x00a\xff", false},
 	} {
 		for _, form := range []string{
 			"\x85\x10\x01\xa0\x61a\x81%s", "\x84\x10\x01\xa1\x61x%s\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1\x61k%s", "\x9f\x10\x01\xa0\x61a\x81%s\xff",
@@ -164,6 +166,15 @@ func TestCBORIndefiniteDictionaries(t *testing.T) {
 			if _, err := decode(CBOR, fmt.Appendf(nil, form, c.value)); (err == nil) != c.ok {
 				t.Errorf("%q: %v", fmt.Sprintf(form, c.value), err)
 			}
+		}
+	}
+}
+
+// RFC 8949 3.3: simple values below 32 have one octet.
+func TestCBORSimpleValues(t *testing.T) {
+	for n := range 256 {
+		if _, err := decode(CBOR, []byte("\x85\x10\x01\xa0\x61a\x81\xf8"+string([]byte{byte(n)}))); (err == nil) != (n >= 32) {
+			t.Errorf("simple value %d in two octets: %v", n, err)
 		}
 	}
 }
