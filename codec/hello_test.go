@@ -72,7 +72,8 @@ func TestReadHello(t *testing.T) {
 
 // REVIEW2 B11: a violation speaks of what is wrong and repeats nothing of the client's, nor a library's error.
 func TestReadHelloViolations(t *testing.T) {
-	unclean := raw{`{"\ud800":1}`, "\x81\xa1\xff\x01", "\xa1\x61\xff\x01"}
+	unclean := raw{`{"\ud800":1}`, "\x81\xa1\xff\x80", "\xa1\x61\xff\xa0"}
+	binary := raw{`{"callee":1}`, "\x81\xc4\x06callee\x80", "\xa1\x46callee\xa0"}
 	for _, ser := range serializers {
 		for i, bad := range []dict{
 			{"roles": dict{"caller": 5}},
@@ -83,6 +84,7 @@ func TestReadHelloViolations(t *testing.T) {
 			{"roles": dict{strings.Repeat("x", 5000): 5}},
 			{"roles": dict{strings.Repeat("é", 500): 5}},
 			{"roles": unclean},
+			{"roles": binary},
 			{"roles": raw{`{"a":1}`, "\x81\x01\x80", "\xa1\x01\xa0"}},
 			{"roles": 1},
 			{"roles": dict{}, "authmethods": list{1}},

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -176,7 +177,7 @@ func helloPairs(b []byte, other error, value func(key, b []byte) ([]byte, error)
 	n, rest, err := msgp.ReadMapHeaderBytes(b)
 	for ; n > 0 && err == nil; n-- {
 		var key []byte
-		if key, rest, err = msgp.ReadMapKeyZC(rest); err != nil {
+		if key, rest, err = msgp.ReadStringZC(rest); err != nil || !utf8.Valid(key) {
 			return b, errHelloKey
 		}
 		rest, err = value(key, rest)
