@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// arrows says what each folder may import besides the standard library and itself: the houses of ARCHITECTURE.md. A path allows
+// arrows says what each folder may import besides the standard library and itself (ARCHITECTURE.md). A path allows
 // what is below it too, unless it is one of ours. Test files are not bound.
 var arrows = map[string][]string{
 	"banyan/bench/client":          {"banyan/codec", "github.com/gobwas/ws"},
@@ -33,14 +33,14 @@ var arrows = map[string][]string{
 	"banyan/realm/transcript":      {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
 }
 
-// neverReached says what must not be reached through others either.
+// neverReached lists what a folder must not import through others either.
 var neverReached = map[string][]string{
 	"banyan/codec":      {"net", "banyan/engine", "banyan/realm"},
 	"banyan/realm":      {"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
 	"banyan/bench/load": {"banyan/realm"},
 }
 
-// A listed package is what go list tells.
+// A listed is what go list tells about one package.
 type listed struct {
 	ImportPath string
 	Standard   bool
@@ -80,7 +80,7 @@ func within(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, folder+"/")
 }
 
-// TestImportArrows fails when a package imports what its house must not know.
+// TestImportArrows fails when a package imports something that it may not.
 func TestImportArrows(t *testing.T) {
 	packages := goList(t)
 	checked := map[string]bool{}

@@ -21,7 +21,7 @@ func newCall() *cobra.Command {
 		Use:   "call PROCEDURE [ARG…]",
 		Short: "Call a procedure and print its result",
 		Long: "Call a procedure and print its result: each argument on a line of its own as JSON, then keyword arguments as one object.\n" +
-			"Arguments that are JSON count as JSON, others as strings; 'text' in single quotes is always a string.",
+			"An argument that is valid JSON is sent as that value, any other as a string; 'text' in single quotes is always a string.",
 		Example: "  banyan call com.example.add 2 3\n  banyan call com.example.slow --progress --timeout 5s --json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {

@@ -20,7 +20,7 @@ func startProfile(file string, rate int) (end func() error, err error) {
 		return nil, err
 	}
 	if rate != profileRateDefault {
-		// The first to set the rate wins. The runtime complains on stderr when pprof sets its own next, and that is all it does.
+		// When pprof sets its own rate next, the runtime keeps this one and complains on standard error.
 		runtime.SetCPUProfileRate(rate)
 	}
 	if err := pprof.StartCPUProfile(f); err != nil {

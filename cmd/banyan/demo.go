@@ -107,14 +107,14 @@ func (d *demo) announce(a net.Addr) {
 
 // load runs both scenarios until ctx ends, and prints the summary.
 func (d *demo) load(ctx context.Context) error {
-	friend, err := d.befriend(ctx)
+	examples, err := d.openExamples(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // ended before it began
 		}
 		return err
 	}
-	defer friend.Close()
+	defer examples.Close()
 
 	common := load.Options{URL: d.url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: -1, Warmup: 200 * time.Millisecond}
 	var reports [2]*load.Report
@@ -141,8 +141,8 @@ func (d *demo) load(ctx context.Context) error {
 	return d.summary(reports)
 }
 
-// befriend opens the session that serves demo.add and publishes demo.ticks, for whoever tries the two commands.
-func (d *demo) befriend(ctx context.Context) (*client.Session, error) {
+// openExamples opens the session behind the two commands that the demo suggests: it serves demo.add and publishes demo.ticks.
+func (d *demo) openExamples(ctx context.Context) (*client.Session, error) {
 	dial, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	s, err := client.Dial(dial, d.url, client.Options{Realm: defaultRealm, Agent: "Banyan demo"})
@@ -193,7 +193,7 @@ func add(_ context.Context, call *client.Invocation) (client.Values, error) {
 	return client.Values{Args: []any{float}}, nil
 }
 
-// progress takes one scenario's second; the calls' one prints both.
+// progress notes the figures of one second of one scenario. With show, it prints those of both.
 func (d *demo) progress(of *load.Progress, p load.Progress, show bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

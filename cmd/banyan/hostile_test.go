@@ -111,7 +111,7 @@ func mutate(r *rand.Rand, c conversation) []byte {
 	parts := make([][]byte, len(c.parts))
 	copy(parts, c.parts)
 	var b []byte
-	// Mostly the handshake stays whole, or little else would be reached.
+	// Most mutants have a whole handshake: otherwise few would reach the parsers behind it.
 	first := 0
 	if r.IntN(8) != 0 {
 		first = 1
@@ -163,8 +163,8 @@ func mutate(r *rand.Rand, c conversation) []byte {
 // mutations is how many mutants TestLIM02Mutations sends; BANYAN_MUTATIONS overrides it (CI: 100000).
 const mutations = 4000
 
-// TestLIM02Mutations sends damaged copies of valid traffic to every listener. The router must go on serving others, recover from no
-// panic, and have nothing left of the mutants.
+// TestLIM02Mutations sends damaged copies of valid traffic to every listener. The router must go on serving others, must not
+// panic, and must keep nothing of the mutants.
 func TestLIM02Mutations(t *testing.T) {
 	n := mutations
 	if text := os.Getenv("BANYAN_MUTATIONS"); text != "" {
@@ -228,7 +228,7 @@ func (r *testRouter) attack(network string, b []byte) error {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Second))
-	// A router that has seen enough resets the connection: write errors are its good right.
+	// A router that has seen enough resets the connection: writing fails then, and that is no fault.
 	c.Write(b)
 	c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
 	io.Copy(io.Discard, c)

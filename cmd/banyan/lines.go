@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// linesBytesMax is how many bytes of lines wait for their reader; a line that does not fit any more is dropped and counted.
+	// linesBytesMax is how many bytes of lines may wait to be written. A line beyond it is dropped and counted.
 	linesBytesMax = 256 << 10
-	// linesTimeout is how long the end of the program waits for the reader of its last lines.
+	// linesTimeout is how long Close waits for the last lines to be written.
 	linesTimeout = 500 * time.Millisecond
 )
 
-// A lineQueue writes lines from a goroutine of its own, so that nobody who has something to say waits for the one who reads it: a pager
-// that is not at the end, a full pipe, a log collector that is gone. Lines that find no room, or whose write fails, are dropped and counted, and
-// the next line that can be written says how many.
+// A lineQueue writes lines on a goroutine of its own, so that no caller waits for the reader of the lines: a pager that stands still, a full
+// pipe, a log collector that is gone. Lines that find no room, or whose write fails, are dropped and counted; when writing works again, a line
+// says how many.
 type lineQueue struct {
 	// Fixed by newLineQueue.
 	to     io.Writer
@@ -106,7 +106,7 @@ func (w *lineQueue) write(batch []byte, dropped int) bool {
 	return false
 }
 
-// Close writes what waits, and gives up after linesTimeout. Nothing is written by it afterwards, except what is in a write just then.
+// Close writes what waits, and gives up after linesTimeout. After that only a write that has begun may still succeed.
 func (w *lineQueue) Close() {
 	w.mu.Lock()
 	w.closed = true

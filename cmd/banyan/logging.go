@@ -35,7 +35,7 @@ func logHandler(w io.Writer, terminal bool, level slog.Level) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 }
 
-// A console is what the router says: the banner on standard output, the log on standard error. Neither makes anybody wait.
+// A console is where the router writes: the banner to standard output, the log to standard error. Neither ever makes it wait.
 type console struct {
 	log      *slog.Logger
 	out      *lineQueue

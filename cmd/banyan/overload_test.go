@@ -41,7 +41,7 @@ func (r *testRouter) publishUntil(t *testing.T, topic, what string, condition fu
 	n := int64(0)
 	eventually(t, what, func() bool {
 		for range 16 {
-			// Acknowledged: no more than the router has taken is under way.
+			// Acknowledged, so that the client never has more under way than the router has read.
 			if _, err := p.Publish(t.Context(), topic, map[string]any{"acknowledge": true}, client.Values{Args: []any{n, load}}); err != nil {
 				t.Fatal(err)
 			}
@@ -76,14 +76,14 @@ func (r *testRouter) inOrder(t *testing.T, topic string, w wire) (seen func() in
 	}
 }
 
-// TestTRN48Disconnect: a subscriber that stops reading is closed at its bound; publisher and readers do not notice.
+// TestTRN48Disconnect: a subscriber that stops reading is closed at its bound; the publisher and other readers are not disturbed.
 func TestTRN48Disconnect(t *testing.T) {
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) { ec.BacklogBytesMax = 1 << 20 })
 	seen := r.inOrder(t, "com.slow", wire{"", "unix", client.Options{Serializer: codec.CBOR}})
 	deaf := r.deafReader(t, "com.slow")
 	n := r.publishUntil(t, "com.slow", "the deaf reader was closed", func() bool { return r.engine.Stats().SlowConsumersClosed == 1 })
 	eventually(t, "the other has everything", func() bool { return seen() == n })
-	// What it finds when it listens again: events in order, then the end.
+	// When it reads again, it gets events in order, and then the end.
 	for {
 		if _, err := deaf.Receive(); err != nil {
 			var closed *client.CloseError

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second one ends the process at
-// once: the signals have their default meaning again before anybody can learn of the first.
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second one kills the process:
+// the signals have their default meaning again before the context ends.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)

@@ -23,7 +23,7 @@ type socketPeer struct{ *client.Conn }
 
 func (p socketPeer) Send(msg []byte) error {
 	p.Queue(msg)
-	// What the router no longer reads shows in what it sent: the script says what that must be.
+	// The write may fail because the router has closed the connection; the script says what the router must have sent before.
 	if err := p.Flush(); err != nil && !hungUp(err) {
 		return err
 	}

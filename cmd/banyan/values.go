@@ -12,7 +12,7 @@ import (
 	"banyan/bench/client"
 )
 
-// parseArguments reads positional arguments: what is JSON counts as JSON, everything else is a string. 'text' in single quotes is
+// parseArguments reads positional arguments: a word that is valid JSON is that value, any other is a string. 'text' in single quotes is
 // always a string.
 func parseArguments(words []string) []any {
 	args := make([]any, 0, len(words))
@@ -95,7 +95,7 @@ func exact(v any) (any, error) {
 	return v, nil
 }
 
-// toJSON prints a received value on one line; binary as WAMP's JSON has it, what JSON cannot say as null.
+// toJSON returns a received value as one line of JSON. Binary is written as PROTOCOL 14.2 says; a number that JSON does not have is null.
 func toJSON(v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -133,7 +133,7 @@ func printable(v any) any {
 	return v
 }
 
-// payloadLine prints arguments and keyword arguments for people: ["hi", 2] {"k": 1}.
+// payloadLine returns arguments and keyword arguments for people: ["hi", 2] {"k": 1}.
 func payloadLine(v *client.Values) string {
 	args := v.Args
 	if args == nil {
