@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"banyan/realm"
 )
 
 // announce tells where to connect, who may, and what to try next.
@@ -32,8 +30,8 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 	}
 	fmt.Fprintf(w, "  realms     %s\n  anonymous  %s\n", strings.Join(c.realms, ", "), whoMayJoin[c.anonymous])
 	for _, text := range c.listen {
-		if l, _ := parseListen(text); l.anonymous != realm.AnonymousByRealm {
-			fmt.Fprintf(w, "             but at %s: %s\n", l.address, whoMayJoin[anonymousNames[l.anonymous]])
+		if l, _ := parseListen(text); l.anonymous != "" {
+			fmt.Fprintf(w, "             but at %s: %s\n", l.address, whoMayJoin[l.anonymous])
 		}
 	}
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,18 +16,16 @@ import (
 // A listenSpec is one value of --listen: ADDRESS[,KEY=VALUE…].
 type listenSpec struct {
 	address   string
-	anonymous realm.Anonymous // AnonymousByRealm: what --anonymous says
+	anonymous string // who may join without authentication here; "" is as --anonymous says
 	file      engine.UnixFile
 }
 
-// anonymousRules are the values of --anonymous and of anonymous= in --listen.
-var anonymousRules = map[string]realm.Anonymous{
-	"local": realm.AnonymousLocal, "anywhere": realm.AnonymousAnywhere, "none": realm.AnonymousNone,
-}
+// anonymousChoices are the values of --anonymous and of anonymous= in --listen.
+var anonymousChoices = []string{"local", "anywhere", "none"}
 
-// anonymousNames is anonymousRules, the other way round.
-var anonymousNames = map[realm.Anonymous]string{
-	realm.AnonymousLocal: "local", realm.AnonymousAnywhere: "anywhere", realm.AnonymousNone: "none",
+// anonymousRules are the realm's words for them, and for a --listen that does not say.
+var anonymousRules = map[string]realm.Anonymous{
+	"local": realm.AnonymousLocal, "anywhere": realm.AnonymousAnywhere, "none": realm.AnonymousNone, "": realm.AnonymousByRealm,
 }
 
 // parseListen reads one value of --listen.
@@ -45,11 +44,10 @@ func parseListen(text string) (listenSpec, error) {
 		key, value, _ := strings.Cut(option, "=")
 		switch key {
 		case "anonymous":
-			rule, known := anonymousRules[value]
-			if !known {
-				return s, fmt.Errorf("anonymous=%s: use local, anywhere or none", value)
+			if !slices.Contains(anonymousChoices, value) {
+				return s, fmt.Errorf("anonymous=%s: use %s", value, orList(anonymousChoices))
 			}
-			s.anonymous = rule
+			s.anonymous = value
 			continue
 		case "mode", "owner", "group":
 		default:

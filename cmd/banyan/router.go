@@ -58,20 +58,11 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	e.Log, r.Log = log, log
 	e.Page = page
 	r.Agent = "Banyan " + version
-	e.CreditBytes = int64(c.creditBytes)
-	e.PingInterval = c.pingInterval
-	e.PingTimeout = c.pingTimeout
-	e.MessageTimeout = c.messageTimeout
-	e.BudgetBytes = int64(c.budgetBytes)
+	e.CreditBytes, e.BudgetBytes = int64(c.creditBytes), int64(c.budgetBytes)
+	e.PingInterval, e.PingTimeout, e.MessageTimeout = orNever(c.pingInterval), c.pingTimeout, orNever(c.messageTimeout)
 	e.StopTimeout = c.shutdownTimeout
-	if c.pingInterval == 0 {
-		e.PingInterval = -1
-	}
-	if c.messageTimeout == 0 {
-		e.MessageTimeout = -1
-	}
 	if c.pingTimeout > 0 && c.pingTimeout < c.pingInterval {
-		return e, r, usagef("--ping-timeout %s is less than --ping-interval %s", c.pingTimeout, c.pingInterval)
+		return e, r, usagef("--ping-timeout %v is shorter than --ping-interval %v", c.pingTimeout, c.pingInterval)
 	}
 	if c.slowConsumer == "drop-newest" {
 		e.SlowConsumer = engine.DropNewest
@@ -87,7 +78,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		}
 		e.Listen = append(e.Listen, l.address)
 		e.UnixFiles[l.address] = l.file
-		r.Listeners = append(r.Listeners, l.anonymous)
+		r.Listeners = append(r.Listeners, anonymousRules[l.anonymous])
 	}
 	for _, uri := range c.realms {
 		if len(uri) > r.URIBytesMax {
@@ -102,6 +93,14 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		return e, r, usagef("--realms-max %d: there are %d realms already", r.RealmsMax, len(r.Realms))
 	}
 	return e, r, nil
+}
+
+// orNever is a time of the engine's configuration, where 0 stands for the default.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // loopsMax is how many loops an engine may have.

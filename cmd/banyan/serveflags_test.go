@@ -136,6 +136,21 @@ func TestServeRules(t *testing.T) {
 			[][2]string{{`[64,1,{},"com.a"]`, "[65,1,"}, {`[64,2,{},"com.b"]`, "[65,2,"}, {`[64,3,{},"com.c"]`, "[65,3,"}},
 		},
 		{
+			"--patterns-max=1",
+			[][2]string{{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"}, {`[32,2,{"match":"wildcard"},"com..a"]`, "wamp.error.option_not_allowed"}, {`[32,3,{},"com.a"]`, "[33,3,"}},
+			[][2]string{{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"}, {`[32,2,{"match":"wildcard"},"com..a"]`, "[33,2,"}},
+		},
+		{
+			"--filter-entries-max=2",
+			[][2]string{{`[16,1,{"acknowledge":true,"exclude":[1,2]},"com.a"]`, "[17,1,"}, {`[16,2,{"acknowledge":true,"exclude":[1,2,3]},"com.a"]`, "wamp.error.option_not_allowed"}},
+			[][2]string{{`[16,2,{"acknowledge":true,"exclude":[1,2,3]},"com.a"]`, "[17,2,"}},
+		},
+		{
+			"--depth-max=8", // the message, its arguments, six lists
+			[][2]string{{`[16,1,{"acknowledge":true},"com.a",[[[[[[[]]]]]]]]`, "[17,1,"}, {`[16,2,{"acknowledge":true},"com.a",[[[[[[[[]]]]]]]]]`, "wamp.error.protocol_violation"}},
+			[][2]string{{`[16,2,{"acknowledge":true},"com.a",[[[[[[[[]]]]]]]]]`, "[17,2,"}},
+		},
+		{
 			"--uri-bytes-max=12",
 			[][2]string{{`[32,1,{},"com.12345678"]`, "[33,1,"}, {`[32,2,{},"com.123456789"]`, "wamp.error.invalid_uri"}},
 			[][2]string{{`[32,2,{},"com.123456789"]`, "[33,2,"}},
@@ -168,6 +183,44 @@ func TestServeCallsMax(t *testing.T) {
 		callee.says(fmt.Sprintf(`[70,%d,{}]`, i+1), "[68,") // the answer precedes what it answers: the invocation is on its way
 		if answer, err := caller.Receive(); err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "[50,%d,", first)) {
 			t.Fatalf("%s, %v", answer, err)
+		}
+	}
+}
+
+// TestServeCalleesMax: one session more is not in a shared registration.
+func TestServeCalleesMax(t *testing.T) {
+	r := startFlags(t, "--callees-max", "2")
+	for _, want := range []string{"[65,", "[65,", "wamp.error.option_not_allowed"} {
+		r.talk(t).hello().says(`[64,1,{"invoke":"roundrobin"},"com.a"]`, want)
+	}
+}
+
+// TestServeAnonymous: who may join is told by --anonymous, and by the listener if that says something.
+func TestServeAnonymous(t *testing.T) {
+	const refused = "wamp.error.authentication_required"
+	for _, c := range []struct {
+		flag, option     string
+		local, forwarded string
+	}{
+		{"local", "", "[2,", refused},
+		{"anywhere", "", "[2,", "[2,"},
+		{"none", "", refused, refused},
+		{"anywhere", ",anonymous=none", refused, refused},
+		{"none", ",anonymous=local", "[2,", refused},
+		{"local", ",anonymous=anywhere", "[2,", "[2,"},
+	} {
+		path := filepath.Join(t.TempDir(), "s")
+		r := startFlags(t, "--anonymous", c.flag, "--listen", "unix:"+path+c.option)
+		r.unix = path
+		for i, want := range []string{c.local, c.forwarded} {
+			o := client.Options{Serializer: codec.JSON}
+			if i == 1 {
+				o.Header = map[string]string{"X-Forwarded-For": "192.0.2.1"}
+			}
+			(&talk{r.connect(t, wire{scheme: "ws+unix", options: o}), t}).says(`[1,"realm1",{"roles":{"caller":{}}}]`, want)
+		}
+		if c.option == ",anonymous=none" { // the other listeners are as the flag says
+			r.talk(t).hello()
 		}
 	}
 }
@@ -245,6 +298,39 @@ func TestServeTimeouts(t *testing.T) {
 			t.Errorf("without pings came something: %v", err)
 		}
 	})
+	t.Run("ping timeout", func(t *testing.T) {
+		r := startFlags(t, "--ping-interval", "30ms", "--ping-timeout", "150ms")
+		begin := time.Now()
+		dead := upgrade(t, r, "")
+		dead.join(t)
+		if _, err := io.Copy(io.Discard, dead); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < 150*time.Millisecond || r.engine.Stats().PingTimeouts != 1 {
+			t.Errorf("closed after %v, %d ping timeouts", took, r.engine.Stats().PingTimeouts)
+		}
+	})
+	t.Run("rawsocket pings", func(t *testing.T) {
+		for flag, want := range map[string]bool{"--rawsocket-pings": true, "--rawsocket-pings=false": false} {
+			r := startFlags(t, flag, "--ping-interval", "20ms")
+			nc := rawSocket(t, r)
+			nc.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			var b [4]byte
+			_, err := io.ReadFull(nc, b[:])
+			if got := err == nil && b[0] == 1; got != want {
+				t.Errorf("%s: %x, %v", flag, b, err)
+			}
+		}
+	})
+	t.Run("message", func(t *testing.T) {
+		r := startFlags(t, "--message-timeout", "50ms")
+		nc := rawSocket(t, r)
+		nc.Write([]byte{0, 0, 1, 0, '['})
+		nc.SetReadDeadline(time.Now().Add(patience / 4))
+		if _, err := io.Copy(io.Discard, nc); err != nil || r.engine.Stats().MessageTimeouts != 1 {
+			t.Errorf("%v, %d message timeouts", err, r.engine.Stats().MessageTimeouts)
+		}
+	})
 	t.Run("default", func(t *testing.T) {
 		if c := newServeConfig(); c.pingInterval != 25*time.Second || c.shutdownTimeout != 8*time.Second {
 			t.Errorf("pings every %v, a stop takes %v", c.pingInterval, c.shutdownTimeout)
@@ -282,6 +368,31 @@ func upgrade(t *testing.T, r *testRouter, origin string) *upgraded {
 	}
 	_, rest, _ := strings.Cut(string(head), " ")
 	return &upgraded{nc, rest[:3]}
+}
+
+// join says HELLO in a frame.
+func (u *upgraded) join(t *testing.T) {
+	t.Helper()
+	hello := `[1,"realm1",{"roles":{"caller":{}}}]`
+	if _, err := u.Write(append([]byte{0x81, 0x80 | byte(len(hello)), 0, 0, 0, 0}, hello...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rawSocket opens a RawSocket for JSON.
+func rawSocket(t *testing.T, r *testRouter) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", r.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(patience))
+	nc.Write([]byte{0x7F, 0xF1, 0, 0})
+	if _, err := io.ReadFull(nc, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	return nc
 }
 
 func (u *upgraded) expectPing(t *testing.T) {
@@ -368,8 +479,14 @@ func TestServeSlowConsumer(t *testing.T) {
 		"drop-newest": func(r *testRouter) int64 { return r.engine.Stats().EventsDropped },
 	} {
 		r := startFlags(t, "--slow-consumer", policy, "--backlog-bytes-max", "64KiB")
-		r.flood(t, func() bool { return seen(r) > 0 })
+		r.flood(t, 16<<20, func() bool { return seen(r) > 0 })
 	}
+}
+
+// TestServeBudget: beyond --budget-bytes of all connections together, the largest is closed.
+func TestServeBudget(t *testing.T) {
+	r := startFlags(t, "--budget-bytes", "16MiB")
+	r.flood(t, 32<<20, func() bool { return r.engine.Stats().BudgetClosed > 0 })
 }
 
 // TestServeCredit: with little credit a publisher waits for other loops, with much it never does.
@@ -391,8 +508,8 @@ func TestServeCredit(t *testing.T) {
 	}
 }
 
-// flood publishes to a subscriber that does not read until the condition holds, at most 16 MiB.
-func (r *testRouter) flood(t *testing.T, enough func() bool) {
+// flood publishes to a subscriber that does not read until the condition holds, at most that many bytes.
+func (r *testRouter) flood(t *testing.T, bytesMax int, enough func() bool) {
 	t.Helper()
 	deaf := &talk{r.connect(t, wire{scheme: "ws+unix", options: client.Options{Serializer: codec.JSON}}), t} // the system holds little of it
 	t.Cleanup(func() { deaf.Abandon() })
@@ -400,9 +517,9 @@ func (r *testRouter) flood(t *testing.T, enough func() bool) {
 	s := r.join(t, wire{scheme: "unix", options: client.Options{}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for n := 0; !enough(); n++ {
-		if n == 64 {
-			t.Fatal("16 MiB were not enough")
+	for n := 0; !enough(); n += 256 << 10 {
+		if n >= bytesMax {
+			t.Fatalf("%d bytes were not enough", n)
 		}
 		v := client.Values{Args: []any{strings.Repeat("x", 256<<10)}}
 		if _, err := s.Publish(ctx, "com.flood", map[string]any{"acknowledge": true}, v); err != nil {
@@ -470,6 +587,10 @@ func TestServeRefuses(t *testing.T) {
 		{"shutdown-timeout", "10", "such as 500ms"},
 		{"slow-consumer", "wait", "disconnect or drop-newest"},
 		{"anonymous", "nobody", "local, anywhere or none"},
+		{"listen", "127.0.0.1:0,anonymous=nobody", "local, anywhere or none"},
+		{"depth-max", "513", "from 8 to 512"},
+		{"budget-bytes", "1MiB", "at least 16MiB"},
+		{"ping-timeout", "-1s", "above 0"},
 		{"log-level", "loud", "debug, info, warn or error"},
 		{"cpu-profile-rate", "501", "from 1 to 500"},
 	} {
@@ -481,7 +602,7 @@ func TestServeRefuses(t *testing.T) {
 		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":  "given twice",
 		"--listen unix:/x --listen unix:/x,mode=660": "given twice",
 		"--realm a --realm a":                        "given twice",
-		"--ping-interval 10s --ping-timeout 9s":      "less than --ping-interval",
+		"--ping-interval 10s --ping-timeout 9s":      "shorter than --ping-interval",
 		"--realm abc --uri-bytes-max 2":              "longer than --uri-bytes-max",
 		"--realm a --realm b --realms-max 1":         "2 realms already",
 	} {
@@ -494,8 +615,8 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
-		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0,anonymous=none", "--listen=:1,anonymous=anywhere", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
-		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512", "--backlog-bytes-max=64KiB", "--ping-interval=0s",
+		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
+		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512", "--backlog-bytes-max=64KiB", "--ping-interval=0s", "--ping-timeout=0", "--message-timeout=0", "--budget-bytes=0", "--listen=127.0.0.1:1,anonymous=none",
 	} {
 		if _, err := parseServe(ok); err != nil {
 			t.Errorf("%s: %v", ok, err)

@@ -96,7 +96,11 @@ func (g flagGroup) bytes(p *int, name string, otherwise, least, most byteSize, u
 // duration is a flag for a time above 0, and not longer than a day: what is longer is a mistake.
 func (g flagGroup) duration(p *time.Duration, name string, otherwise time.Duration, usage string) {
 	*p = otherwise
-	g.Var(&setting{"duration", otherwise.String(), func(text string) error {
+	text := "0" // not shown in the help
+	if otherwise > 0 {
+		text = otherwise.String()
+	}
+	g.Var(&setting{"duration", text, func(text string) error {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 || d > 24*time.Hour {
 			return fmt.Errorf("must be a time such as 500ms, 10s or 2m, above 0 and at most 24h")
@@ -106,17 +110,28 @@ func (g flagGroup) duration(p *time.Duration, name string, otherwise time.Durati
 	}}, name, usage)
 }
 
-// durationOrNever is a flag for a time, or 0.
-func (g flagGroup) durationOrNever(p *time.Duration, name string, otherwise time.Duration, usage string) {
+// durationOrZero is a flag for a time, or 0.
+func (g flagGroup) durationOrZero(p *time.Duration, name string, otherwise time.Duration, usage string) {
 	g.duration(p, name, otherwise, usage)
+	g.allowZero(name, func() { *p = 0 })
+}
+
+// bytesOrZero is a flag for a size of at least least, or 0, which is the default.
+func (g flagGroup) bytesOrZero(p *int, name string, least byteSize, usage string) {
+	g.bytes(p, name, 0, least, math.MaxInt64, usage)
+	g.allowZero(name, func() { *p = 0 })
+}
+
+// allowZero makes 0 a value of a flag of this group.
+func (g flagGroup) allowZero(name string, set func()) {
 	s := g.Lookup(name).Value.(*setting)
-	above := s.parse
+	other := s.parse
 	s.parse = func(text string) error {
-		if d, err := time.ParseDuration(text); err == nil && d == 0 {
-			*p = 0
+		if strings.Trim(text, "0") == "" && text != "" || text == "0s" {
+			set()
 			return nil
 		}
-		return above(text)
+		return other(text)
 	}
 }
 

@@ -156,12 +156,12 @@ func TestStopBounded(t *testing.T) {
 		limit time.Duration
 	}{
 		"default": {nil, 8 * time.Second},
-		"flag":    {[]string{"--shutdown-timeout", "1s"}, time.Second},
+		"flag":    {[]string{"--shutdown-timeout", "2s"}, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := startServe(t, nil, c.flags...)
-			p.deafen()
+			p.deafen(8)
 			p.join() // does not answer GOODBYE
 			p.signal(syscall.SIGTERM)
 			p.ends(c.limit)
@@ -172,8 +172,8 @@ func TestStopBounded(t *testing.T) {
 	}
 }
 
-// deafen joins with a client that has subscribed and does not read, and publishes until the router holds some of it.
-func (p *serveProcess) deafen() {
+// deafen joins with a client that has subscribed and does not read, and publishes that many MiB to it.
+func (p *serveProcess) deafen(mib int) *client.Conn {
 	p.t.Helper()
 	deaf := p.join()
 	if err := deaf.QueueMessage(&codec.Message{Type: codec.Subscribe, Format: deaf.Serializer(), Request: 1, URI: []byte("com.flood")}); err != nil {
@@ -187,12 +187,13 @@ func (p *serveProcess) deafen() {
 		p.t.Fatal(err)
 	}
 	defer s.Close()
-	for range 8 {
+	for range mib {
 		v := client.Values{Args: []any{strings.Repeat("x", 1<<20)}}
 		if _, err := s.Publish(p.t.Context(), "com.flood", map[string]any{"acknowledge": true}, v); err != nil {
 			p.t.Fatal(err)
 		}
 	}
+	return deaf
 }
 
 // TestHangupSignal: SIGHUP without a terminal is a log line and nothing else, twice; the router goes on and stops later in good order.
