@@ -1,28 +1,114 @@
 package main
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
 
-// TestMemoryKeeper: memory is given back once, when many have left and the leaving is over.
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// TestMemoryKeeper: memory is given back when much of it is idle, nobody is leaving, and not too often.
 func TestMemoryKeeper(t *testing.T) {
-	var k memoryKeeper
+	const mib = 1 << 20
+	k := memoryKeeper{heap: 4 * mib}
 	for i, step := range []struct {
-		connections int64
-		want        bool
+		heap, use, after int64 // after: what the collection leaves, 0 if there must be none
 	}{
-		{0, false},
-		{10_000, false},
-		{6_000, false}, // leaving
-		{6_000, false}, // not half of them
-		{3_000, false}, // leaving
-		{100, false},   // leaving
-		{100, true},
-		{100, false},
-		{600, false},
-		{10, false},
-		{10, false}, // too few to matter
+		{4 * mib, 0, 0},
+		{30 * mib, 26 * mib, 0},       // grown for a reason
+		{30 * mib, 10 * mib, 0},       // leaving
+		{30 * mib, 9 * mib, 12 * mib}, // that is not leaving any more
+		{40 * mib, 9 * mib, 0},        // a burst between two looks, just after a collection
+		{40 * mib, 9 * mib, 0},
+		{40 * mib, 9 * mib, 0},
+		{40 * mib, 9 * mib, 12 * mib},
+		{12 * mib, 9 * mib, 0},
+		{12 * mib, 9 * mib, 0},
+		{12 * mib, 9 * mib, 0},
+		{20*mib - 1, 9 * mib, 0}, // too little
+		{20 * mib, 9 * mib, 12 * mib},
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 1000 * mib}, // the estimate was wrong: it is all in use
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 0},
+		{1000 * mib, 9 * mib, 0},
+		{1100 * mib, 9 * mib, 0}, // much, but a small part
+		{1340 * mib, 9 * mib, 1000 * mib},
 	} {
-		if got := k.look(step.connections); got != step.want {
-			t.Errorf("look %d, at %d connections: %v", i, step.connections, got)
+		got := k.look(step.heap, step.use)
+		if got != (step.after > 0) {
+			t.Errorf("look %d, %d bytes of heap, %d in use: %v", i, step.heap, step.use, got)
 		}
+		if got {
+			k.collected(step.after, step.use)
+		}
+	}
+}
+
+var residentKiB = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+
+// resident returns how much memory the process has, in MiB.
+func (p *serveProcess) resident() int {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	n, err := strconv.Atoi(string(residentKiB.FindSubmatch(status)[1]))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n >> 10
+}
+
+// TestMemoryComesBack: within 5 s after a burst the router has given its memory back, whatever it was that took it. F4.
+func TestMemoryComesBack(t *testing.T) {
+	const burst = 48 // MiB
+	for name, take := range map[string]func(*serveProcess) *client.Conn{
+		"backlog": func(p *serveProcess) *client.Conn { return p.deafen(burst) },
+		"records": func(p *serveProcess) *client.Conn {
+			c := p.join()
+			const n = 150_000
+			for i := range n {
+				if err := c.QueueMessage(&codec.Message{
+					Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(i + 1), URI: fmt.Appendf(nil, "com.example.topic.%d", i),
+				}); err != nil {
+					p.t.Fatal(err)
+				}
+				if i%1000 == 999 {
+					for range 1000 {
+						if _, err := c.Receive(); err != nil {
+							p.t.Fatal(err)
+						}
+					}
+				}
+			}
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startServe(t, nil)
+			p.join().Abandon()
+			before := p.resident()
+			c := take(p)
+			if during := p.resident(); during < before+burst/2 {
+				t.Errorf("the burst took %d MiB, fewer than expected", during-before)
+			}
+			c.Abandon()
+			gone := time.Now()
+			eventually(t, "memory comes back", func() bool { return p.resident() < before+burst/4 })
+			if took := time.Since(gone); took > 5*time.Second {
+				t.Errorf("after %v", took)
+			}
+		})
 	}
 }

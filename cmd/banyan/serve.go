@@ -19,11 +19,11 @@ func newServe() *cobra.Command {
 		Short: "Run the router",
 		Long: "Run the router: WebSocket (any path; / and /ws are customary), RawSocket and a small page on the same port.\n" +
 			"Without flags it listens on 127.0.0.1:8080 for realm1; anonymous clients of this machine may do everything. A proxy on this machine counts\n" +
-			"as this machine unless its upgrade requests say for whom it forwards.\n" +
+			"as this machine unless its upgrade requests say for whom it forwards: give it a --listen of its own, with anonymous=none.\n" +
 			"SIGINT, SIGTERM and the end of its terminal make it say goodbye to every session and stop; a second signal stops it at once.",
 		Example: "  banyan serve\n" +
 			"  banyan serve --listen 0.0.0.0:8080 --realm app --anonymous anywhere\n" +
-			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan/wamp.sock,mode=0660,group=www-data",
+			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan/wamp.sock,group=www-data,anonymous=none",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -54,7 +54,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	c.announce(say.out, r.engine.Addrs(), r.engine.ConnectionsMax())
 	c.warnOfFiles(say.log, r.engine.ConnectionsMax())
 	say.log.Info("started", "pid", os.Getpid(), "listen", r.engine.Addrs())
-	keepMemory(untilHangup(ctx, say.log).Done(), func() int64 { return r.engine.Stats().Connections })
+	keepMemory(untilHangup(ctx, say.log).Done(), r)
 	fmt.Fprintln(say.out, "stopping; once more to stop at once")
 	say.log.Info("stopping", "connections", r.engine.Stats().Connections)
 	if err := errors.Join(r.stop(), profiled()); err != nil {
