@@ -80,8 +80,7 @@ func (l *loop) sweepUnfinished(port.Executor) {
 		switch {
 		case c.phase == phaseClosed || c.closing || c.finished.Load() || len(c.in) == 0 && c.part == nil || limit < 0:
 			c.listed = false
-		case c.hold != 0 || c.deferred:
-			c.progress = now // the client is not asked
+		case c.hold != 0 || c.deferred: // the client has nothing to do; resume sets progress
 		case now-c.progress >= limit:
 			c.listed = false
 			l.engine.rare.messageTimeouts.Add(1)

@@ -51,36 +51,37 @@ type loop struct {
 	stats    counters
 
 	// Owned by loop.
-	live       *Live // the settings of this turn
-	conns      map[int]*conn
-	connsMost  int // most at one time since the map was made
-	listeners  map[int]*listener
-	wheel      *wheel.Wheel
-	random     *rand.ChaCha8
-	vectors    outq.Vectors
-	buffer     []byte // one read, with headroom for what an earlier one left
-	local      []note
-	touched    list[*conn] // to be flushed
-	tasks      []port.BatchTask
-	closing    list[*conn]
-	ending     list[*conn] // still to be told that the engine stops
-	deferred   []*conn     // to be handled in the next turn, in this order
-	deferring  []*conn     // scratch
-	lanes      lanes
-	sweep      port.Timer    // looks at unfinished
-	unfinished []*conn       // connections that may hold part of a message
-	lastPong   []byte        // payload of a ping that was not answered yet; valid during one read
-	pongs      int           // answered in this read
-	began      time.Duration // when this turn began
-	work       int           // until the next look at the clock
-	exhausted  bool          // the time for reading is over
-	members    int           // still to be walked in this turn
-	received   int64         // messages of this turn that are not in stats yet
-	appended   int           // runs appended in all, to see what a job cost
-	unbooked   int           // bytes of input buffers that the budget does not know of
-	again      bool          // the next turn must not wait
-	stopping   bool
-	killed     bool
+	live        *Live // the settings of this turn
+	conns       map[int]*conn
+	connsMost   int // most at one time since the map was made
+	listeners   map[int]*listener
+	wheel       *wheel.Wheel
+	random      *rand.ChaCha8
+	vectors     outq.Vectors
+	buffer      []byte // one read, with headroom for what an earlier one left
+	local       []note
+	touched     list[*conn] // to be flushed
+	tasks       []port.BatchTask
+	closing     list[*conn]
+	ending      list[*conn] // still to be told that the engine stops
+	deferred    []*conn     // to be handled in the next turn, in this order
+	deferring   []*conn     // scratch
+	lanes       lanes
+	sweep       port.Timer    // looks at unfinished
+	unfinished  []*conn       // connections that may hold part of a message
+	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
+	pongs       int           // answered in this read
+	began       time.Duration // when this turn began
+	work        int           // until the next look at the clock
+	workPerLook int           // work between two looks; less in the simulation
+	exhausted   bool          // the time for reading is over
+	members     int           // still to be walked in this turn
+	received    int64         // messages of this turn that are not in stats yet
+	appended    int           // runs appended in all, to see what a job cost
+	unbooked    int           // bytes of input buffers that the budget does not know of
+	again       bool          // the next turn must not wait
+	stopping    bool
+	killed      bool
 }
 
 // A poller is what a loop needs of poll.Poller; the simulation has another one.
@@ -100,7 +101,7 @@ func newLoop(e *Engine, index int, p poller) *loop {
 		engine: e, index: index, poller: p, yield: runtime.Gosched,
 		done: make(chan struct{}), empty: make(chan struct{}),
 		conns: map[int]*conn{}, listeners: map[int]*listener{},
-		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(),
+		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(), workPerLook: workPerLook,
 	}
 	l.sweep.Fire = l.sweepUnfinished
 	var seed [32]byte
@@ -130,7 +131,7 @@ func (l *loop) wait() []unix.EpollEvent {
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.began = l.poller.Now()
 	l.live = l.engine.live.Load()
-	l.exhausted, l.work = false, workPerLook
+	l.exhausted, l.work = false, l.workPerLook
 	l.members = turnMembers
 	l.handleDeferred()
 	l.handle(ready)
@@ -152,7 +153,7 @@ func (l *loop) handle(ready []unix.EpollEvent) {
 func (l *loop) worked(units int) {
 	l.work -= units
 	if l.work <= 0 {
-		l.work = workPerLook
+		l.work = l.workPerLook
 		l.exhausted = l.exhausted || l.poller.Now()-l.began > readTime
 	}
 }

@@ -1,0 +1,505 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+var (
+	simSeed  = flag.Int64("seed", -1, "run the simulation of this number only")
+	simSeeds = flag.Int("seeds", 300, "how many simulations to run")
+)
+
+// The engine's loops on scripted sockets and a scripted clock:
+//
+//	go test ./engine -run Simulate -seed=42      replays one run
+//	go test ./engine -run Simulate -seeds=100000 runs many
+//
+// Checked all the while: bytes arrive whole, in the order they were appended, and none is lost before a close; nobody uses a descriptor that is
+// not its own; every session is told exactly once that it is closed, and nothing after that; a held session hears nothing; timers fire in time. At the end:
+// everything was handled without help, loops are at rest, and every count is zero.
+func TestSimulate(t *testing.T) {
+	if *simSeed >= 0 {
+		simulate(t, uint64(*simSeed))
+		return
+	}
+	for seed := range uint64(*simSeeds) {
+		simulate(t, seed)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// A simRun is one simulation: its world, its clients and its sessions.
+type simRun struct {
+	*simWorld
+	t        *testing.T
+	seed     uint64
+	rnd      *rand.Rand // what clients and sessions do; the world draws its own
+	clients  []*simClient
+	sessions []*simSession // open, oldest first
+	timers   int           // that have not fired
+}
+
+// A simClient is the script of one client.
+type simClient struct {
+	socket  *simSocket
+	session *simSession // nil until the handshake is complete
+	out     []byte      // still to be sent
+	seen    int         // messages received, of session.log
+	greeted bool
+	lazy    bool // reads nothing until the end of the script
+	stuck   bool // stops within a message
+	silent  bool // never says anything
+	gone    bool // reset or ended by itself
+}
+
+// A simSession is the handler of one connection.
+type simSession struct {
+	run    *simRun
+	client *simClient
+	c      *conn
+	next   uint32   // number of the next message
+	log    []string // what was appended, in order
+	held   bool
+	over   bool // Finish was called
+	overAt time.Duration
+	closed bool
+}
+
+const (
+	simEcho = iota
+	simRelay
+	simFanout
+	simHold
+	simFinish
+	simAtEnd
+	simKeep
+	simSubmit
+	simAsync
+	simTimer
+	simPanic
+	simOps
+)
+
+// message is what a client sends: an operation, a parameter, a number, and padding.
+func (r *simRun) message(op byte, number uint32) []byte {
+	n := r.rnd.IntN(60)
+	switch r.rnd.IntN(30) {
+	case 0:
+		n = r.rnd.IntN(150_000)
+	case 1, 2:
+		n = r.rnd.IntN(5000)
+	}
+	b := binary.BigEndian.AppendUint32([]byte{op, byte(r.rnd.IntN(256))}, number)
+	return append(b, bytes.Repeat([]byte{byte(number)}, n)...)
+}
+
+func (r *simRun) newClient() {
+	c := &simClient{lazy: r.rnd.IntN(4) == 0, stuck: r.rnd.IntN(12) == 0, silent: r.rnd.IntN(12) == 0}
+	c.out = []byte{0x7F, 0xF3, 0, 0}
+	for n := range uint32(r.rnd.IntN(60)) {
+		op := byte(r.rnd.IntN(simOps))
+		if (op == simFinish || op == simPanic) && r.rnd.IntN(10) > 0 {
+			op = simEcho
+		}
+		c.out = append(c.out, rawFrameOf(r.message(op, n))...)
+	}
+	if c.stuck {
+		c.out = append(c.out, 0, 0, 100, 0, 'x')
+	}
+	if c.silent {
+		c.out = nil
+	}
+	c.socket = r.connect(c)
+	r.clients = append(r.clients, c)
+}
+
+// act lets c do something: send, read, or go away.
+func (r *simRun) act(c *simClient, willing bool) {
+	k := c.socket
+	if c.gone {
+		return
+	}
+	if k.closed || k.shut {
+		r.take(c, len(k.got))
+		k.reset = k.closed // the client sees the end and goes
+		k.ended = true
+		return
+	}
+	if n := len(c.out); n > 0 && (willing || r.rnd.IntN(2) == 0) {
+		n = 1 + r.rnd.IntN(n)
+		k.in = append(k.in, c.out[:n]...)
+		c.out = c.out[n:]
+	}
+	if willing || !c.lazy {
+		n := len(k.got)
+		if n > 0 && !willing {
+			n = r.rnd.IntN(n + 1)
+		}
+		r.take(c, n)
+		k.room += n
+		if k.room < 3000 {
+			k.room += r.rnd.IntN(3000)
+		}
+		if willing {
+			k.room = 1 << 20
+		}
+	}
+	if !willing {
+		switch r.rnd.IntN(600) {
+		case 0:
+			k.reset, c.gone = true, true
+		case 1:
+			k.ended, c.gone = true, true
+		}
+	}
+}
+
+// take looks at the next n bytes that the client received: whole messages have to be the next of the log.
+func (r *simRun) take(c *simClient, n int) {
+	k := c.socket
+	_ = n // what stays in got is looked at as soon as it is whole
+	if !c.greeted {
+		if len(k.got) < 4 {
+			return
+		}
+		if !bytes.Equal(k.got[:4], []byte{0x7F, 0xF3, 0, 0}) {
+			r.fail("client %d: handshake answered % x", k.id, k.got[:4])
+			return
+		}
+		c.greeted, k.got = true, k.got[4:]
+	}
+	for len(k.got) >= 4 {
+		length := int(binary.BigEndian.Uint32(k.got))
+		if len(k.got) < 4+length {
+			return
+		}
+		s := c.session
+		if c.seen >= len(s.log) {
+			r.fail("client %d: message %d was never sent", k.id, c.seen)
+			return
+		}
+		if string(k.got[4:4+length]) != s.log[c.seen] {
+			r.fail("client %d: message %d is %.30q, not %.30q", k.id, c.seen, k.got[4:4+length], s.log[c.seen])
+			return
+		}
+		c.seen++
+		k.got = k.got[4+length:]
+	}
+}
+
+func (r *simRun) open(_ port.Executor, pc port.Conn) port.Handler {
+	c := pc.(*conn)
+	s := &simSession{run: r, c: c, client: c.transport.(*simSocket).client}
+	s.client.session = s
+	c.SetJoined(true)
+	r.sessions = append(r.sessions, s)
+	return s
+}
+
+// send appends one message to s, from whatever loop x is.
+func (s *simSession) send(x port.Executor, class port.Class, msg []byte) {
+	s.c.Lock()
+	defer s.c.Unlock()
+	if buf, ok := s.c.Tail(class); ok {
+		s.c.Commit(x, append(buf, rawFrameOf(msg)...))
+		s.log = append(s.log, string(msg))
+	}
+}
+
+func (s *simSession) other() *simSession { return s.run.sessions[s.run.rnd.IntN(len(s.run.sessions))] }
+
+// Receive implements port.Handler.
+func (s *simSession) Receive(x port.Executor, b []byte) {
+	r := s.run
+	number := binary.BigEndian.Uint32(b[2:])
+	switch {
+	case s.closed || s.over:
+		r.fail("client %d: message after the end", s.client.socket.id)
+		return
+	case s.held:
+		r.fail("client %d: message while held", s.client.socket.id)
+		return
+	case number != s.next:
+		r.fail("client %d: message %d instead of %d", s.client.socket.id, number, s.next)
+		return
+	case len(b) > 6 && (b[6] != byte(number) || b[len(b)-1] != byte(number)):
+		r.fail("client %d: message %d is damaged", s.client.socket.id, number)
+		return
+	}
+	s.next++
+	switch b[0] {
+	case simEcho:
+		s.send(x, port.Reply, b)
+	case simRelay:
+		s.other().send(x, port.Class(b[1]%2), b)
+	case simFanout:
+		s.fanout(x, b)
+	case simHold:
+		s.hold(x, b[1])
+	case simFinish:
+		s.finish(x, []port.CloseCode{port.CloseNormal, port.ClosePolicy}[b[1]%2])
+	case simAtEnd:
+		x.AtBatchEnd(simTask{s, bytes.Clone(b)})
+	case simKeep:
+		kept, want := s.c.Keep(b), bytes.Clone(b)
+		r.timer(x, time.Duration(b[1])*time.Millisecond, func(x port.Executor) {
+			if !bytes.Equal(kept, want) {
+				r.fail("client %d: a kept message changed", s.client.socket.id)
+			}
+		})
+	case simSubmit:
+		b := bytes.Clone(b)
+		if !r.e.Submit(int(b[1])%x.Loops(), func(x port.Executor) { s.send(x, port.Reply, b) }) {
+			r.fail("a running loop takes no work")
+		}
+	case simAsync:
+		b, home := bytes.Clone(b), x.Loop()
+		if !x.Async(func(context.Context) {}, func(x port.Executor) {
+			if x.Loop() != home {
+				r.fail("done on loop %d instead of %d", x.Loop(), home)
+			}
+			s.send(x, port.Reply, b)
+		}) {
+			r.fail("the pool is full")
+		}
+	case simTimer:
+		for range 3 {
+			r.timer(x, time.Duration(r.rnd.IntN(1+16*int(b[1])))*time.Millisecond, func(port.Executor) {})
+		}
+	case simPanic:
+		s.over, s.overAt = true, r.now
+		panic("as told")
+	}
+}
+
+type simTask struct {
+	s *simSession
+	b []byte
+}
+
+func (t simTask) EndOfBatch(x port.Executor) { t.s.send(x, port.Reply, t.b) }
+
+// timer checks that f runs at its time.
+func (r *simRun) timer(x port.Executor, d time.Duration, f func(port.Executor)) {
+	due, home := r.now+d, x.Loop()
+	r.timers++
+	x.Start(&port.Timer{Fire: func(x port.Executor) {
+		r.timers--
+		if r.now < due || r.now > due+time.Second || x.Loop() != home {
+			r.fail("a timer of loop %d for %v fired on loop %d at %v", home, due, x.Loop(), r.now)
+		}
+		f(x)
+	}}, d)
+}
+
+func (s *simSession) hold(x port.Executor, how byte) {
+	r := s.run
+	s.c.Hold(x)
+	s.held = true
+	resume := func(x port.Executor) {
+		s.held = false
+		s.c.Resume(x)
+	}
+	switch how % 4 {
+	case 0:
+		r.timer(x, time.Duration(how)*time.Millisecond, resume)
+	case 1:
+		x.Async(func(context.Context) {}, resume)
+	case 2:
+		r.e.Submit(x.Loop(), resume)
+	case 3:
+		resume(x) // within the same Receive
+	}
+}
+
+func (s *simSession) finish(x port.Executor, code port.CloseCode) {
+	s.c.Lock()
+	s.c.Finish(x, code, "")
+	s.over, s.overAt = true, s.run.now
+	s.c.Unlock()
+}
+
+// fanout sends b as an event to every session, loop by loop, on credit.
+func (s *simSession) fanout(x port.Executor, b []byte) {
+	r := s.run
+	frame := rawFrameOf(b)
+	byLoop := make([][]*simSession, x.Loops())
+	for _, to := range r.sessions {
+		byLoop[to.c.loop.index] = append(byLoop[to.c.loop.index], to)
+	}
+	for i, members := range byLoop {
+		cost := int64(len(frame) * len(members))
+		s.c.Spend(cost)
+		x.Post(i, uint64(s.client.socket.id), &simWalk{s: s, members: members, frame: frame, msg: string(b), cost: cost})
+	}
+}
+
+// A simWalk is the part of a fan-out that one loop does.
+type simWalk struct {
+	s       *simSession
+	members []*simSession
+	frame   []byte
+	msg     string
+	cost    int64
+}
+
+func (w *simWalk) Run(x port.Executor, budget int) bool {
+	for ; budget > 0 && len(w.members) > 0; budget-- {
+		to := w.members[0]
+		w.members = w.members[1:]
+		to.c.q.Lock()
+		takes := to.c.q.Accepts()
+		to.c.q.Unlock()
+		to.c.AppendRun(x, w.frame, 1)
+		to.c.q.Lock()
+		takes = takes && to.c.q.Accepts() // a slow consumer is given up
+		to.c.q.Unlock()
+		if takes {
+			to.log = append(to.log, w.msg)
+		}
+	}
+	if len(w.members) > 0 {
+		return true
+	}
+	w.s.c.Refund(x, w.cost)
+	return false
+}
+
+// Violate implements port.Handler.
+func (s *simSession) Violate(port.Executor, *codec.Violation) { s.run.fail("violation") }
+
+// Shutdown implements port.Handler.
+func (s *simSession) Shutdown(x port.Executor) {
+	if s.closed {
+		s.run.fail("shutdown after the end")
+	}
+	s.send(x, port.Reply, []byte("goodbye"))
+	s.finish(x, port.CloseGoingAway)
+}
+
+// Closed implements port.Handler.
+func (s *simSession) Closed(port.Executor) {
+	if s.closed {
+		s.run.fail("client %d: closed twice", s.client.socket.id)
+	}
+	s.closed = true
+	for i, other := range s.run.sessions {
+		if other == s {
+			s.run.sessions = append(s.run.sessions[:i:i], s.run.sessions[i+1:]...)
+			break
+		}
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	r := &simRun{t: t, seed: seed, rnd: rnd}
+	live := Live{PingInterval: -1, HandshakeTimeout: 3 * time.Second, MessageTimeout: 5 * time.Second, BacklogBytesMax: 64 << 10, CreditBytes: 1 + rnd.Int64N(2000)}
+	if rnd.IntN(3) > 0 {
+		live.BacklogBytesMax = 16 << 20
+	}
+	r.simWorld = newSimWorld(seed, 1+rnd.IntN(3), Config{Live: live}, r.open)
+	if rnd.IntN(4) == 0 {
+		r.e.budget.bytesMax = 100_000 // so that it is exceeded
+	}
+	for range 1500 {
+		switch {
+		case len(r.clients) < 12 && rnd.IntN(60) == 0:
+			r.newClient()
+		case len(r.clients) > 0 && rnd.IntN(3) == 0:
+			r.act(r.clients[rnd.IntN(len(r.clients))], false)
+		case !r.step():
+			r.sleep(r.now + time.Duration(rnd.IntN(20))*time.Millisecond)
+		}
+		if r.failed != "" {
+			break
+		}
+	}
+	ended := r.now
+	r.settle(12*time.Second, "the script is over")
+	for _, c := range r.clients {
+		s := c.session
+		switch {
+		case c.silent && !c.socket.closed:
+			r.fail("client %d: a silent connection is waited for for ever", c.socket.id)
+		case r.failed != "" || c.gone || s == nil:
+		case c.stuck && !s.closed:
+			r.fail("client %d: an unfinished message is waited for for ever", c.socket.id)
+		case s.closed || s.over:
+		case len(c.socket.in) > 0 || s.held || c.seen != len(s.log):
+			r.fail("client %d is left waiting: %d bytes unread, held %v, %d messages of %d arrived; hold %b, deferred %v, watched %d", c.socket.id, len(c.socket.in),
+				s.held, c.seen, len(s.log), s.c.hold, s.c.deferred, s.c.polled)
+		}
+	}
+	if r.timers != 0 {
+		r.fail("%d timers never fired", r.timers)
+	}
+	for _, s := range r.loops {
+		s.l.post(note{kind: noteStop})
+	}
+	r.settle(8*time.Second, "the engine stops")
+	if n := r.e.open.Load(); n != 0 {
+		r.fail("%d connections outlive a stop", n)
+	}
+	for _, c := range r.clients {
+		// A client that read nothing for finishTimeout may have lost something.
+		if s := c.session; s != nil && s.over && s.overAt > ended-finishTimeout/2 && !c.gone && !c.stuck && c.seen != len(s.log) && live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
+			r.fail("client %d was sent %d messages before its end and got %d", c.socket.id, len(s.log), c.seen)
+		}
+	}
+	for _, s := range r.loops {
+		s.l.post(note{kind: noteKill})
+	}
+	r.settle(time.Second, "the engine ends")
+	for _, s := range r.loops {
+		if r.failed == "" && (!s.ended || s.l.homed.Load() != 0 || s.l.submits.Load() != 0 || len(s.l.conns) != 0) {
+			r.fail("loop %d is not at rest: %d connections", s.l.index, s.l.homed.Load())
+		}
+	}
+	if st := r.e.Stats(); st.HeldBytes != 0 || st.PartialBytes != 0 || st.AsyncWork != 0 || len(r.sockets) != 0 || r.e.budget.evicting.Load() || len(r.sessions) != 0 {
+		r.fail("left behind: %d bytes held, %d of partials, %d pieces of work, %d sockets, %d sessions", st.HeldBytes, st.PartialBytes, st.AsyncWork, len(r.sockets), len(r.sessions))
+	}
+	if r.failed != "" {
+		t.Errorf("seed %d, step %d, %v: %s", seed, r.steps, r.now, r.failed)
+	}
+}
+
+// settle lets clients do all they can and loops run until nothing happens for so long. Nothing helps a connection along.
+func (r *simRun) settle(most time.Duration, when string) {
+	until := r.now + most
+	for steps := 0; r.failed == ""; steps++ {
+		if steps > 300_000 {
+			r.fail("no rest after %d steps when %s", steps, when)
+			return
+		}
+		if steps%7 == 0 {
+			for _, c := range r.clients {
+				r.act(c, true)
+			}
+		}
+		if !r.step() && !r.sleep(until) {
+			idle := true
+			for _, c := range r.clients {
+				before := len(c.socket.in) + len(c.out) + c.seen
+				r.act(c, true)
+				idle = idle && before == len(c.socket.in)+len(c.out)+c.seen
+			}
+			if idle && !r.step() {
+				return
+			}
+		}
+	}
+}
