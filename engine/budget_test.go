@@ -1,0 +1,205 @@
+//go:build linux
+
+package engine
+
+import (
+	"runtime/debug"
+	"slices"
+	"testing"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// startUnjoined runs an engine whose sessions join when they say so.
+func startUnjoined(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	e := start(t, cfg, func(x port.Executor, c port.Conn) port.Handler {
+		c.SetJoined(false)
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			switch string(b) {
+			case "join":
+				c.SetJoined(true)
+			case "leave":
+				c.SetJoined(false)
+			}
+			reply(x, c, b)
+		}}
+	})
+	return e
+}
+
+// F4: until a session is joined, and after it has left, a message has 64 KiB at most; one octet more fails at its header, before its octets come.
+func TestF4MessagesBeforeJoining(t *testing.T) {
+	e := startUnjoined(t, Config{})
+	raw := func(length int) []byte { return rawFrameOf(make([]byte, length))[:4] }
+	web := func(length int) []byte { return masked(0x82, make([]byte, length))[:14] }
+	for _, steps := range [][]string{nil, {"join", "leave"}} {
+		p := dialRaw(t, e, codec.CBOR)
+		for _, s := range steps {
+			p.send(rawFrameOf([]byte(s)))
+			p.expect(rawFrameOf([]byte(s)))
+		}
+		exact := rawFrameOf(make([]byte, joinBytesMax))
+		p.send(exact)
+		p.expect(exact)
+		p.send(raw(joinBytesMax + 1))
+		p.expectEnd()
+
+		p = dialWS(t, e, "wamp.2.cbor")
+		for _, s := range steps {
+			p.send(binaryMsg([]byte(s)))
+			p.expect(serverBin([]byte(s)))
+		}
+		p.send(binaryMsg(exact[4:]))
+		p.expect(serverBin(exact[4:]))
+		p.send(masked(0x02, exact[4:]), masked(0x80, []byte("x"))[:2+4]) // in fragments
+		p.expectClose(1009)
+		p = dialWS(t, e, "wamp.2.cbor")
+		p.send(web(joinBytesMax + 1))
+		p.expectClose(1009)
+	}
+	p := dialRaw(t, e, codec.CBOR)
+	p.send(rawFrameOf([]byte("join")))
+	p.expect(rawFrameOf([]byte("join")))
+	long := rawFrameOf(make([]byte, 1<<20))
+	p.send(long)
+	p.expect(long)
+	if n := e.Stats().TooBig; n != 6 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+// F4: at the bound the largest holder of a message under way goes, the others stay, and it happens again when it is needed again.
+func TestF4BudgetClosesTheLargestPartials(t *testing.T) {
+	e := start(t, Config{BudgetBytes: budgetBytesMin}, echoes)
+	var peers []*peer
+	hold := func(bytes int) *peer {
+		p := dialRaw(t, e, codec.CBOR)
+		before := e.Stats().BytesIn
+		p.send(rawFrameOf(make([]byte, 16<<20))[:bytes])
+		eventually(t, "arrived", func() bool { return e.Stats().BytesIn >= before+int64(bytes) })
+		return p
+	}
+	for range 2 {
+		for range 6 {
+			peers = append(peers, hold(1<<20))
+		}
+		large := dialRaw(t, e, codec.CBOR)
+		_, _ = large.Write(rawFrameOf(make([]byte, 16<<20))[:12<<20]) // fails when it is closed
+		eventually(t, "closed", func() bool { return e.Stats().Connections == 6 })
+		eventually(t, "within the budget", func() bool { return e.Stats().HeldBytes <= budgetBytesMin })
+		large.expectEnd()
+		for _, p := range peers {
+			p.Close()
+		}
+		eventually(t, "all is given back", func() bool { return e.Stats().HeldBytes == 0 && e.Stats().Connections == 0 })
+		peers = nil
+	}
+	if n := e.Stats().BudgetClosed; n != 2 {
+		t.Errorf("%d closed", n)
+	}
+	now, peak := e.Held()
+	if now != 0 || peak < budgetBytesMin {
+		t.Errorf("held %d, at most %d", now, peak)
+	}
+	if _, peak = e.Held(); peak != 0 {
+		t.Errorf("the peak is not forgotten: %d", peak)
+	}
+}
+
+// F4: backlogs count too: private bytes of each, shared bytes once.
+func TestF4BudgetCountsBacklogs(t *testing.T) {
+	conns := make(chan port.Conn, 100)
+	e := start(t, Config{Loops: 1, BudgetBytes: budgetBytesMin, Live: Live{SlowConsumer: DropNewest}}, collect(conns))
+	const readers = 10
+	var all []port.Conn
+	for range readers {
+		dialRaw(t, e, codec.CBOR)
+		all = append(all, <-conns)
+	}
+	// An event of 12 MiB to each of ten is 12 MiB.
+	event := rawFrameOf(make([]byte, 12<<20))
+	on(e, 0, func(x port.Executor) {
+		for _, c := range all {
+			c.AppendRun(x, event, 1)
+		}
+	})
+	eventually(t, "blocked", func() bool { return e.Stats().HeldBytes >= 12<<20 })
+	on(e, 0, func(x port.Executor) {}) // another turn, which looks at the budget
+	if s := e.Stats(); s.HeldBytes > 13<<20 || s.BudgetClosed != 0 {
+		t.Fatalf("%d bytes held, %d closed", s.HeldBytes, s.BudgetClosed)
+	}
+	// An answer of 12 MiB to one of them is too much: it holds most.
+	on(e, 0, func(x port.Executor) { reply(x, all[3], make([]byte, 12<<20)) })
+	eventually(t, "one is closed", func() bool { return e.Stats().BudgetClosed == 1 })
+	if !all[3].(*conn).finished.Load() {
+		t.Error("not the largest")
+	}
+	eventually(t, "within the budget", func() bool { return e.Stats().HeldBytes <= 13<<20 && e.Stats().Connections == readers-1 })
+	if n := e.Stats().BudgetClosed; n != 1 {
+		t.Errorf("%d closed", n)
+	}
+}
+
+// The largest holders go first within a factor of two, on whichever loop they live.
+func TestBudgetOrder(t *testing.T) {
+	cfg := Config{Log: quiet(), Loops: 2, Listen: []string{"unix:none"}}
+	if err := cfg.check(); err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(cfg, echoes)
+	e.budget.bytesMax = 3 << 20
+	var conns []*conn
+	for i := range 2 {
+		e.loops = append(e.loops, newLoop(e, i, &stillPoller{}))
+	}
+	for i, kib := range []int{64, 1000, 63, 2000, 300, 900, 70, 500} {
+		l := e.loops[i%2]
+		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}, in: make([]byte, kib<<10)}
+		l.book(kib << 10)
+		l.conns[i] = c
+		conns = append(conns, c)
+	}
+	for turns := range 100 {
+		again := false
+		for _, l := range e.loops {
+			l.turn(nil)
+			again = again || l.again || !l.mail.sleep()
+		}
+		if !again {
+			break
+		}
+		if turns == 99 {
+			t.Fatal("no rest")
+		}
+	}
+	var gone []int
+	for i, c := range conns {
+		if c.phase == phaseClosed {
+			gone = append(gone, i)
+		}
+	}
+	if !slices.Equal(gone, []int{3}) || e.budget.evicting.Load() {
+		t.Fatalf("closed %v", gone)
+	}
+}
+
+// The default follows GOMEMLIMIT, and is at least 256 MiB.
+func TestBudgetDefault(t *testing.T) {
+	was := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(was)
+	for limit, want := range map[int64]int64{8 << 30: 2 << 30, 1 << 20: 256 << 20} {
+		debug.SetMemoryLimit(limit)
+		if got := defaultBudget(); got != want {
+			t.Errorf("limit %d: %d, want %d", limit, got, want)
+		}
+	}
+	debug.SetMemoryLimit(was)
+	if got := defaultBudget(); got < 256<<20 {
+		t.Errorf("%d", got)
+	}
+	if _, err := New(Config{BudgetBytes: budgetBytesMin - 1}, echoes); err == nil {
+		t.Error("accepted too little")
+	}
+}
