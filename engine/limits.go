@@ -102,6 +102,8 @@ const (
 	// into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with it, 244 without.
 	fewReady = 4
 
+	pieceLinked = 16 << 10 // pieces of a frame that are at least as long are linked into the queue instead of copied
+
 	readBytes = 64 << 10                 // one read of one connection
 	headroom  = wire.HeadBytesMax + 1024 // longest incomplete piece kept between two reads
 	// pongsPerRead is in websocket.go.

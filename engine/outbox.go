@@ -57,6 +57,26 @@ func (c *conn) Commit(x port.Executor, buf []byte) {
 	}
 }
 
+// AppendPieces implements port.Conn.
+func (c *conn) AppendPieces(x port.Executor, class port.Class, pieces [][]byte) bool {
+	buf, ok := c.Tail(class)
+	if !ok {
+		return false
+	}
+	for _, p := range pieces {
+		if len(p) < pieceLinked {
+			buf = append(buf, p...)
+			continue
+		}
+		c.q.Commit(buf)
+		c.q.Link(p, class == port.Reply)
+		buf = c.q.Lend(class == port.Reply)
+	}
+	c.q.Commit(buf)
+	x.(*loop).touchLocked(c)
+	return true
+}
+
 // Finish implements port.Conn.
 func (c *conn) Finish(x port.Executor, code port.CloseCode, reason string) {
 	c.finishLocked(x.(*loop), code, reason)

@@ -95,7 +95,9 @@ func (c *call) open(x port.Executor) openResult {
 }
 
 // offer gives c to a callee: liveness, limit, invocation id, record and bytes are one section of its queue (R4, R8).
-func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Payload) offerResult {
+//
+// The payload is linked instead of copied if it is kept.
+func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Payload, kept bool) offerResult {
 	s := to.session
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -120,6 +122,19 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 	if s.lastInvocation == codec.MaxID {
 		id = 1
 	}
+	if kept {
+		s.conn.Commit(x, tail)
+		head := codec.AppendInvocationHead(nil, s.serializer, id, to.reg.id, d, p)
+		frame, ok := codec.FramePieces(s.variant, codec.PayloadPieces([][]byte{head}, p), s.bytesMax)
+		if !ok {
+			return tooLong
+		}
+		if !s.conn.AppendPieces(x, port.Invocation, frame) {
+			return full
+		}
+		c.offered(s, id)
+		return accepted
+	}
 	estimate := len(p.Args) + len(p.Kwargs) + 48
 	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p, s.bytesMax)
 	if err != nil {
@@ -134,17 +149,27 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		s.conn.Commit(x, tail)
 		return tooLong
 	}
-	s.wrapped = s.wrapped || id < s.lastInvocation
-	s.lastInvocation = id
-	s.invocations.put(id, c)
-	c.callee, c.invocation = s, id
+	c.offered(s, id)
 	s.conn.Commit(x, buf)
 	return accepted
 }
 
+// offered notes the invocation with its callee. Its conn lock is held.
+func (c *call) offered(s *session, id uint64) {
+	s.wrapped = s.wrapped || id < s.lastInvocation
+	s.lastInvocation = id
+	s.invocations.put(id, c)
+	c.callee, c.invocation = s, id
+}
+
 // answer appends msg to the caller if the call is still open, and closes it if msg is final. It reports whether it did.
 func (c *call) answer(x port.Executor, l *perLoop, msg []byte, final bool) bool {
-	if !c.append(x, l, msg, final) {
+	return c.answerPieces(x, l, msg, nil, final)
+}
+
+// answerPieces is answer for a message, or for a frame in pieces.
+func (c *call) answerPieces(x port.Executor, l *perLoop, msg []byte, frame [][]byte, final bool) bool {
+	if !c.append(x, l, msg, frame, final) {
 		return false
 	}
 	if final {
@@ -155,7 +180,7 @@ func (c *call) answer(x port.Executor, l *perLoop, msg []byte, final bool) bool 
 	return true
 }
 
-func (c *call) append(x port.Executor, l *perLoop, msg []byte, final bool) bool {
+func (c *call) append(x port.Executor, l *perLoop, msg []byte, frame [][]byte, final bool) bool {
 	s := c.caller
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -167,7 +192,11 @@ func (c *call) append(x port.Executor, l *perLoop, msg []byte, final bool) bool 
 		s.calls.remove(c.request)
 		l.counts(x).openCalls--
 	}
-	s.append(x, msg)
+	if frame != nil {
+		s.appendPieces(x, frame)
+	} else {
+		s.append(x, msg)
+	}
 	return true
 }
 

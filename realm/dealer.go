@@ -160,12 +160,14 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	}
 	p, err := s.payload(m, to.session.serializer)
 	switch {
+	case errors.Is(err, codec.ErrTooLong):
+		return tooLong
 	case err != nil:
 		return untranscodable
 	case p == nil:
 		return untranscoded
 	}
-	return c.offer(x, to, d, p)
+	return c.offer(x, to, d, p, s.kept(m, p, to.session.serializer))
 }
 
 // receiveYield passes a result on to the caller.
@@ -183,8 +185,14 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 		return // the caller did not ask for it, the call stays open (RPC-30)
 	}
 	l.details = codec.Details{Progress: progress, Forward: &m.Options}
+	var frame [][]byte
 	p, err := s.payload(m, c.caller.serializer)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.kept(m, p, c.caller.serializer):
+		head := codec.AppendResultHead(nil, c.caller.serializer, c.request, &l.details, p)
+		frame, err = c.caller.frame(head, p)
+	default:
 		l.out, err = codec.AppendResult(l.out[:0], c.caller.serializer, c.request, &l.details, p, c.caller.bytesMax)
 	}
 	switch {
@@ -192,7 +200,7 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerLength)
 	case err != nil:
 		s.failAnswer(x, l, c, m.Request, progress, refuseAnswerPayload)
-	case !c.answer(x, l, l.out, !progress):
+	case !c.answerPieces(x, l, l.out, frame, !progress):
 		l.counters.answersLate.Add(1)
 	case progress:
 		l.counters.progress.Add(1)
@@ -200,6 +208,15 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 		l.counts(x).results++
 	}
 	l.trim()
+}
+
+// frame wraps a message for s whose head is encoded and whose payload is kept. It fails with codec.ErrTooLong.
+func (s *session) frame(head []byte, p *codec.Payload) ([][]byte, error) {
+	frame, ok := codec.FramePieces(s.variant, codec.PayloadPieces([][]byte{head}, p), s.bytesMax)
+	if !ok {
+		return nil, codec.ErrTooLong
+	}
+	return frame, nil
 }
 
 // failAnswer ends a call whose answer the caller cannot accept. After a progressive answer the callee is still at work: it is told to
@@ -240,8 +257,16 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	if len(uri) > l.set.limits.URIBytesMax || !codec.ValidURI(uri, codec.Exact, false) {
 		uri = errInvalidURI // URI-32: a malformed error URI would cost the caller its connection
 	}
+	var frame [][]byte
 	p, err := s.payload(m, c.caller.serializer)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.kept(m, p, c.caller.serializer):
+		var head []byte
+		if head, err = codec.AppendErrorHead(nil, c.caller.serializer, c.request, &m.Options, uri, p, c.caller.bytesMax); err == nil {
+			frame, err = c.caller.frame(head, p)
+		}
+	default:
 		l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, p, c.caller.bytesMax)
 	}
 	switch {
@@ -249,7 +274,7 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 		c.fail(x, l, refuseAnswerLength)
 	case err != nil:
 		c.fail(x, l, refuseAnswerPayload)
-	case !c.answer(x, l, l.out, true):
+	case !c.answerPieces(x, l, l.out, frame, true):
 		l.counters.answersLate.Add(1)
 	default:
 		l.counters.callErrors.Add(1)

@@ -22,6 +22,10 @@ const (
 	// timeoutMillisMax is the longest timeout of a call, 100 days; a longer one counts as this. The timers of the engine reach 124 days.
 	timeoutMillisMax = 100 * 24 * 3600 * 1000
 
+	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop, in places under a lock. Longer: the
+	// session is aborted. The payload is the place for data.
+	dictBytesMax = 256 << 10
+
 	// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
 	runBytesMax = 32 << 10
 	// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.

@@ -181,6 +181,19 @@ func (c *localConn) Commit(x port.Executor, buf []byte) {
 	}
 }
 
+// AppendPieces implements port.Conn.
+func (c *localConn) AppendPieces(x port.Executor, class port.Class, pieces [][]byte) bool {
+	buf, ok := c.Tail(class)
+	if !ok {
+		return false
+	}
+	for _, p := range pieces {
+		buf = append(buf, p...)
+	}
+	c.Commit(x, buf)
+	return true
+}
+
 // Finish implements port.Conn.
 func (c *localConn) Finish(x port.Executor, _ port.CloseCode, _ string) {
 	c.finishing = true

@@ -76,6 +76,10 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+strconv.FormatUint(s.lastRequest, 10))
 		return
 	}
+	if len(m.Dict) > dictBytesMax {
+		s.violation(x, "options or details of "+strconv.Itoa(len(m.Dict))+" octets: at most "+strconv.Itoa(dictBytesMax)+" are allowed")
+		return
+	}
 	if m.Options.Has(codec.KeyPptScheme) && passesPayload(m) {
 		s.violation(x, "ppt_scheme: this router does not announce payload_passthru_mode")
 		return
@@ -178,6 +182,13 @@ func (s *session) append(x port.Executor, msg []byte) bool {
 	buf, _ = codec.AppendFrame(buf, s.variant, msg) // bytesMax is at most what the framing carries
 	s.conn.Commit(x, buf)
 	return true
+}
+
+// appendPieces appends one whole frame, as append does. Conn lock held.
+func (s *session) appendPieces(x port.Executor, frame [][]byte) {
+	if s.live {
+		s.conn.AppendPieces(x, port.Reply, frame)
+	}
 }
 
 // refuse answers a request with ERROR.

@@ -264,3 +264,18 @@ func TestPendingCallsAreAnswered(t *testing.T) {
 		})
 	}
 }
+
+// TestMSG44Options: options of exactly the longest length are taken, one octet more ends the session; so it is with details of an ERROR.
+func TestMSG44Options(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	for _, over := range []int{0, 1} {
+		p := b.join(0)
+		const head = 1 + 4 + 5 // a dictionary of one, its key, and a text whose length has 32 bits
+		p.say(codec.Subscribe, 1, values{"x_a": strings.Repeat("x", dictBytesMax-head+over)}, "t")
+		if over == 0 {
+			p.expect(codec.Subscribed, 1, nil)
+		} else {
+			p.expect(codec.Abort, nil, codec.ErrProtocolViolation)
+		}
+	}
+}

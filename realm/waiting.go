@@ -114,6 +114,12 @@ func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload
 	return &m.Payload, nil
 }
 
+// kept reports whether m, whose payload p stands in s's serializer to, waits and is so large that p is linked into the receiver's queue instead
+// of copied. Nobody changes it any more.
+func (s *session) kept(m *codec.Message, p *codec.Payload, to codec.Serializer) bool {
+	return s.waiting != nil && m == &s.waiting.message && p.Format == to && len(p.Args)+len(p.Kwargs) > s.realm.router.bounds.largeBytes
+}
+
 // form returns what the pool has made of m, or nil.
 func (s *session) form(m *codec.Message, to codec.Serializer) *form {
 	if s.waiting == nil || m != &s.waiting.message {
@@ -131,26 +137,10 @@ func (s *session) needsForm(m *codec.Message, to codec.Serializer) bool {
 func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer, next func(x port.Executor, l *perLoop, m *codec.Message)) {
 	w := s.waiting
 	f := new(form)
-	w.async(x, func() { f.transcode(&w.message, to) }, func(x port.Executor) {
+	w.async(x, func() { f.payload, f.err = w.message.Payload.In(to, codec.MessageBytesMax) }, func(x port.Executor) {
 		w.forms[to] = f
 		w.handle(x, next)
 	})
-}
-
-// transcode fills f. In the pool.
-func (f *form) transcode(m *codec.Message, to codec.Serializer) {
-	f.payload = codec.Payload{Format: to, Transparent: m.Payload.Transparent}
-	for _, part := range []struct {
-		from []byte
-		to   *[]byte
-	}{{m.Payload.Args, &f.payload.Args}, {m.Payload.Kwargs, &f.payload.Kwargs}} {
-		if part.from == nil {
-			continue
-		}
-		if *part.to, f.err = codec.Transcode(nil, part.from, m.Format, to, codec.MessageBytesMax); f.err != nil {
-			return
-		}
-	}
 }
 
 // answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation it answers; then again is called

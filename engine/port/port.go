@@ -99,6 +99,9 @@ type Conn interface {
 	// Commit gives back the buffer of Tail, perhaps longer, and promises on x's behalf that the connection will be written at the end
 	// of x's batch. Giving it back unchanged withdraws. Lock held.
 	Commit(x Executor, buf []byte)
+	// AppendPieces appends one frame of Variant that is given in pieces, whole or not at all, and reports whether it did: it refuses what Tail refuses.
+	// The pieces are immutable from now on; long ones are linked instead of copied. Lock held.
+	AppendPieces(x Executor, c Class, pieces [][]byte) bool
 	// Finish refuses every later append, and closes the transport once what was appended before is written: with the WebSocket close
 	// code (RawSocket: just closed). Idempotent. Lock held.
 	Finish(x Executor, code CloseCode, reason string)

@@ -189,6 +189,16 @@ func (c *Conn) Commit(_ port.Executor, buf []byte) {
 	c.out = buf
 }
 
+// AppendPieces implements port.Conn.
+func (c *Conn) AppendPieces(x port.Executor, class port.Class, pieces [][]byte) bool {
+	buf, ok := c.Tail(class)
+	if !ok {
+		return false
+	}
+	c.Commit(x, append(buf, bytes.Join(pieces, nil)...))
+	return true
+}
+
 // Finish implements port.Conn.
 func (c *Conn) Finish(_ port.Executor, code port.CloseCode, _ string) {
 	if c.finished {

@@ -45,6 +45,9 @@ type World struct {
 	idle    chan struct{}
 	stop    sync.WaitGroup
 
+	ending sync.RWMutex
+	ended  bool // guarded by ending: nothing can be submitted any more
+
 	asyncMu sync.Mutex
 	async   []task // guarded by asyncMu: waits to be done; seeded mode
 }
@@ -59,6 +62,11 @@ func (w *World) Len() int { return len(w.Loops) }
 
 // Submit implements port.Loops.
 func (w *World) Submit(loop int, f func(x port.Executor)) bool {
+	w.ending.RLock()
+	defer w.ending.RUnlock()
+	if w.ended {
+		return false
+	}
 	w.Loops[loop].run(f)
 	return true
 }
@@ -195,6 +203,9 @@ func (w *World) Start() {
 
 // Stop ends the parallel mode once everything is done.
 func (w *World) Stop() {
+	w.ending.Lock()
+	w.ended = true
+	w.ending.Unlock()
 	w.Settle()
 	for _, l := range w.Loops {
 		close(l.wake)

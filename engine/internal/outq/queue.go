@@ -174,6 +174,21 @@ func (q *Queue) Share(b []byte, events int) {
 	}
 }
 
+// Link links bytes that nobody changes any more, of one message for this queue. reply says that they are an answer. Lock held.
+func (q *Queue) Link(b []byte, reply bool) {
+	s := newSharedSegment()
+	s.buf = b
+	if reply {
+		s.answer = int32(len(b))
+		q.answers += len(b)
+	}
+	q.link(s)
+	q.bytes += len(b)
+	if q.charging {
+		q.charge(s)
+	}
+}
+
 func (q *Queue) link(s *Segment) {
 	if q.tail == nil {
 		q.head = s

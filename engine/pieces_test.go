@@ -1,0 +1,69 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"testing"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// A frame in pieces arrives whole and in its place, whatever the lengths of its pieces, between frames that were copied. Linked answers count
+// like copied ones: they hold back reading until they are written. At the bound nothing of a frame is appended.
+func TestFramesInPieces(t *testing.T) {
+	frames := [][][]byte{
+		{{1}, make([]byte, pieceLinked-1), {2}},
+		{{3}, make([]byte, pieceLinked), {4}},
+		{make([]byte, pieceLinked+1)},
+		{make([]byte, 3<<20), make([]byte, 3<<20), {5}},
+		{{6}},
+	}
+	for i, f := range frames {
+		for _, p := range f {
+			for k := range p {
+				p[k] = byte(i*31 + k*7)
+			}
+		}
+	}
+	const limit = 8 << 20
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, _ *session, b []byte) {
+			q := &c.(*conn).q
+			for _, f := range frames {
+				if !reply(x, c, []byte("small")) {
+					t.Error("refused")
+				}
+				c.Lock()
+				if before := q.Bytes(); !c.AppendPieces(x, port.Invocation, f) || q.Bytes() != before+len(bytes.Join(f, nil)) {
+					t.Error("not appended, or not counted")
+				}
+				c.Unlock()
+			}
+			c.Lock()
+			if !c.AppendPieces(x, port.Reply, frames[3]) { // beyond the bound, within the reserve
+				t.Error("an answer was refused")
+			}
+			before := q.Bytes()
+			if before < limit || c.AppendPieces(x, port.Invocation, frames[1]) || q.Bytes() != before {
+				t.Errorf("%d bytes, then %d: an invocation was appended beyond the bound, or a part of it", before, q.Bytes())
+			}
+			c.Unlock()
+		}}
+	})
+	p := dialRaw(t, e, codec.CBOR)
+	for round := range 2 {
+		p.send(rawFrameOf([]byte("go")))
+		eventually(t, "answered", func() bool { return e.Stats().MessagesIn > int64(2*round) })
+		p.send(rawFrameOf([]byte("go")))
+		eventually(t, "held back by the linked answers", func() bool { return e.Stats().ReadPauses > int64(round) })
+		for range 2 {
+			for _, f := range frames {
+				p.expect(rawFrameOf([]byte("small")))
+				p.expect(bytes.Join(f, nil))
+			}
+			p.expect(bytes.Join(frames[3], nil))
+		}
+	}
+}
