@@ -52,7 +52,7 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	rm := h.router.realm(m.URI)
-	if rm == nil || rm.closed.Load() {
+	if rm == nil {
 		refuse(codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
 		return
 	}

@@ -15,7 +15,6 @@ type realm struct {
 	automatic bool // made by AutoCreate
 
 	// Any goroutine.
-	closed     atomic.Bool
 	settings   atomic.Pointer[settings] // replaced under Router.mu
 	topics     index.Index[subscription]
 	procedures index.Index[registration]

@@ -120,10 +120,9 @@ func (r *Router) addRealm(rm *realm) {
 	r.count.Add(1)
 }
 
-// dropRealm makes rm unknown and closes it. A join that saw it open is complete before its loop does anything else. mu is held.
+// dropRealm makes rm unknown. A join that found it before is complete when its loop says goodbye to the sessions of rm. mu is held.
 func (r *Router) dropRealm(rm *realm) {
 	delete(r.named, rm.uri)
 	r.realms.Remove(rm.uri, codec.Exact)
 	r.count.Add(-1)
-	rm.closed.Store(true)
 }

@@ -279,3 +279,65 @@ func TestMSG44Options(t *testing.T) {
 		}
 	}
 }
+
+// TestJoinedIsTold: the transport is told when a session is joined, and when it has left, so that the limit of messages before WELCOME holds again.
+func TestJoinedIsTold(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.connect(0, codec.MessagePack, 1<<20)
+	b.Settle()
+	for range 2 {
+		if p.Joined() {
+			t.Error("joined before HELLO")
+		}
+		p.hello("realm1")
+		if !p.Joined() {
+			t.Error("not joined after WELCOME")
+		}
+		p.say(codec.Goodbye, values{}, codec.CloseCloseRealm)
+		p.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	}
+}
+
+// drawn gives out the numbers that a test wants.
+type drawn struct {
+	port.Executor
+	numbers []uint64
+}
+
+func (d *drawn) Step(string) {}
+
+func (d *drawn) Rand() uint64 {
+	n := d.numbers[0]
+	d.numbers = d.numbers[1:]
+	return n
+}
+
+// TestID05Unique: an id that a session has, or is about to have, is drawn again; one that was given back can come again.
+func TestID05Unique(t *testing.T) {
+	var d directory
+	var ids idSource
+	draw := func(numbers ...uint64) uint64 { return d.draw(&drawn{numbers: numbers}, &ids) }
+	const seven, eight = 7 << 40, 8 << 40
+	first := draw(seven)
+	second := draw(seven, seven, eight)
+	if first == second || second != codec.ID(eight) {
+		t.Errorf("drew %d and %d", first, second)
+	}
+	d.release(&drawn{}, first)
+	if again := draw(seven); again != first {
+		t.Errorf("drew %d, want %d again", again, first)
+	}
+}
+
+// TestLocalCreditAtZero: a local publisher whose credit is used up to the last goes on when it comes back.
+func TestLocalCreditAtZero(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	hears, c := b.join(0), b.local(0)
+	hears.subscribe(1, "t")
+	b.Submit(0, func(x port.Executor) { c.Spend(localCredit) })
+	b.say(c, codec.Publish, 1, values{}, "t")
+	hears.silent()
+	b.Submit(0, func(x port.Executor) { c.Refund(x, localCredit) })
+	b.Settle()
+	hears.expect(codec.Event, nil, nil, values{})
+}
