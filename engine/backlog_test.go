@@ -132,20 +132,29 @@ func (s spendTask) EndOfBatch(port.Executor) { s.c.Spend(100) }
 
 func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 	sent := 0
+	var taken []int // the others were dropped
 	e, p := overload(t, Config{Live: Live{SlowConsumer: DropNewest}}, func(x port.Executor, c port.Conn) bool {
 		frame := rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(sent)))
+		dropped := &x.(*loop).stats.eventsDropped
+		before := dropped.Load()
 		c.AppendRun(x, frame, 1)
+		if dropped.Load() == before {
+			taken = append(taken, sent)
+		}
 		c.Lock()
 		defer c.Unlock()
 		if n := c.(*conn).q.Bytes(); n > 256<<10 {
 			t.Errorf("queue of %d bytes", n)
 		}
 		sent++
-		return x.(*loop).stats.eventsDropped.Load() < 10
+		return dropped.Load() < 10
 	})
 	eventually(t, "dropped", func() bool { return e.Stats().EventsDropped == 10 })
 	// What was queued before the drops arrives, whole and in order, as soon as the client reads.
-	for i := range sent - 10 {
+	if len(taken) != sent-10 {
+		t.Errorf("%d taken of %d", len(taken), sent)
+	}
+	for _, i := range taken {
 		p.expect(rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(i))))
 	}
 	p.send(rawFrameOf([]byte("still there")))

@@ -197,3 +197,80 @@ func TestKeep(t *testing.T) {
 		}
 	}
 }
+
+// A loop that was told to end takes the notes that wait before it does, because functions of Submit are among them.
+func TestLoopEndsWithoutWaitingNotes(t *testing.T) {
+	c, _ := newSilent(t, Live{}, phaseRawSocket)
+	l := c.loop
+	delete(l.conns, 0)
+	l.post(note{kind: noteStop})
+	l.post(note{kind: noteKill})
+	ran := false
+	if !l.engine.Submit(0, func(port.Executor) {
+		// Comes after this turn has taken its notes.
+		l.engine.Submit(0, func(port.Executor) { ran = true })
+	}) {
+		t.Fatal("refused")
+	}
+	if l.turn(nil) || ran {
+		t.Fatal("ended with a note waiting")
+	}
+	if !l.turn(nil) || !ran {
+		t.Fatal("did not end")
+	}
+	if l.engine.Submit(0, func(port.Executor) {}) {
+		t.Fatal("accepted after the end")
+	}
+}
+
+// Sessions that take their time to say goodbye do not keep others from being told.
+func TestEverybodyIsToldOfAStop(t *testing.T) {
+	first, p := newSilent(t, Live{}, phaseRawSocket)
+	l := first.loop
+	const conns = 1000
+	told := 0
+	for i := range conns {
+		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}}
+		c.handler = &session{c: c, shutdown: func(port.Executor, *session) { // and waits for the client
+			told++
+			p.now += 100 * time.Microsecond
+		}}
+		l.conns[i] = c
+	}
+	l.stop()
+	l.turn(nil)
+	if told == conns || told == 0 {
+		t.Fatalf("%d told in the first turn", told)
+	}
+	for l.again {
+		l.turn(nil)
+	}
+	if told != conns {
+		t.Fatalf("%d told", told)
+	}
+}
+
+// The end of one reason not to read is not the end of the others.
+func TestEveryReasonNotToReadHasToGo(t *testing.T) {
+	for _, c := range []struct {
+		hold   hold
+		credit int64
+	}{{holdSession | holdCredit, 0}, {holdBacklog | holdCredit, -5}, {holdSession, 1}} {
+		conn, _ := newSilent(t, Live{}, phaseRawSocket)
+		conn.hold = c.hold
+		conn.credit.Store(c.credit)
+		conn.resume()
+		if conn.hold == 0 || conn.deferred {
+			t.Errorf("%+v: reading goes on", c)
+		}
+		conn.Resume(nil)
+		if c.credit <= 0 && conn.hold != holdCredit {
+			t.Errorf("%+v: held by %b", c, conn.hold)
+		}
+		conn.Refund(conn.loop, 10)
+		conn.loop.takeNotes()
+		if c.credit <= 0 && (conn.hold != 0 || !conn.deferred) {
+			t.Errorf("%+v: not read after all reasons are gone", c)
+		}
+	}
+}

@@ -164,12 +164,8 @@ func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
 	p := dialWS(t, e, "wamp.2.cbor.batched")
 	p.send(binaryMsg(batch))
 	<-done
-	before := e.Stats()
-	if before.Batches < messages*2/3000 {
-		t.Errorf("%d turns for %d messages", before.Batches, messages)
-	}
-	if before.Turns[TurnBuckets-1] != 0 {
-		t.Errorf("turns of more than %v: %v", TurnBound(TurnBuckets-2), before.Turns)
+	if n := e.Stats().Batches; n < messages*2/3000 {
+		t.Errorf("%d turns for %d messages", n, messages)
 	}
 }
 
