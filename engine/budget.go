@@ -20,11 +20,11 @@ import (
 // The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections together. At the bound the
 // largest holders are closed:
 //
-//  1. the first loop to see the excess asks every loop to close its connections that hold at least a threshold
+//  1. the first loop that sees the excess asks every loop to close its connections that hold at least a threshold
 //  2. each loop closes them, largest first, until the excess is gone
-//  3. the last loop to have done so halves the threshold, and so on, until the excess is gone or nobody holds evictBytesMin
+//  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds evictBytesMin
 //
-// So the order is the largest first within a factor of two, without a list of all connections anywhere.
+// So the largest go first, within a factor of two, and there is no list of all connections.
 type budget struct {
 	// Fixed at New.
 	bytesMax int64
@@ -39,7 +39,7 @@ type budget struct {
 	pause     atomic.Int64 // Engine.now before which no eviction starts: the last one found nobody to close
 }
 
-// evictPause is how long to wait if there is an excess but nobody to close.
+// evictPause is how long to wait if there is an excess but no connection to close.
 const evictPause = 100 * time.Millisecond
 
 func (b *budget) bytes() int64   { return b.backlogs.Bytes() + b.input.Load() }

@@ -70,12 +70,12 @@ type Live struct {
 	MessageTimeout time.Duration
 	// PingInterval is how often a WebSocket client is pinged; default 25 s, because proxies cut silent connections after 30, negative: never.
 	PingInterval time.Duration
-	// PingTimeout is how long a client may give no sign of life at all, from the first unanswered ping on; default twice the PingInterval, at least one
-	// of it. Then it is closed with 1008: Stats.PingTimeouts. Any octet is a sign of life, and while the engine does not read because of
-	// the backlog, any octet that the client takes.
+	// PingTimeout is how long a client may give no sign of life at all, counted in whole ping intervals; default two, at least one. Then it is
+	// closed with 1008: Stats.PingTimeouts. Any octet from the client is a sign of life. While the engine does not read because of
+	// the backlog, any octet that the client takes is one instead.
 	PingTimeout time.Duration
-	// RawSocketPings says that RawSocket clients are pinged too. Off by default: PROTOCOL 13.3 tells which clients cannot answer. TCP looks after the others: a client
-	// that takes nothing, or whose machine does not answer, for two minutes is closed.
+	// RawSocketPings says that RawSocket clients are pinged too. Off by default, because some clients cannot answer (PROTOCOL 13.3). Without it
+	// TCP closes a connection whose client takes nothing, or whose machine does not answer, for two minutes.
 	RawSocketPings bool
 	// Origins lists what browsers may connect from besides pages of the same host name: host names ("app.example.org"), full
 	// origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is no browser and always allowed.

@@ -119,7 +119,7 @@ func (c *conn) onEvent(events uint32) {
 		}
 	}
 	if c.deferred || c.hold == 0 && c.loop.exhausted {
-		// Level-triggered, the poller would tell again; but then others might always come first.
+		// A level-triggered poller would report it again, but perhaps always behind others. So the connection gets a place in the loop's list.
 		c.events |= events &^ unix.EPOLLOUT
 		c.loop.deferConn(c)
 		return
@@ -135,11 +135,11 @@ func (c *conn) onReadable(events uint32) {
 		return
 	}
 	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		// Nobody reads, so nobody would ever see the end.
+		// The connection is not read, so a read will not notice that the client is gone.
 		c.loop.closeSoon(c)
 		return
 	}
-	c.watch() // Hold and windDown leave this to the first event: mostly none comes
+	c.watch() // Hold and windDown leave this to the first event; usually there is none
 }
 
 // goOn continues in a later turn: first with what was read, then with what the poller reported meanwhile.
@@ -205,7 +205,7 @@ func (c *conn) read() {
 	c.heard, c.missed = true, 0
 	data := l.buffer[headroom : headroom+n]
 	if kept := len(c.in) - int(c.inDone); kept > 0 {
-		// What an earlier read left is short: a long message is in c.part, and after a halt c.in is handled before reading.
+		// The rest of an earlier read is short: a long message is in c.part, and after a halt c.in is handled before reading.
 		data = l.buffer[headroom-kept : headroom+n]
 		copy(data, c.in[c.inDone:])
 		c.dropKept()
@@ -323,7 +323,7 @@ func (c *conn) resume() {
 // Hold implements port.Conn.
 func (c *conn) Hold(port.Executor) {
 	if c.hold&holdSession == 0 {
-		c.hold |= holdSession // the poller is told at the next event: mostly none comes
+		c.hold |= holdSession // the next event tells the poller; usually there is none
 		c.loop.stats.readPauses.Add(1)
 	}
 }

@@ -18,9 +18,9 @@ import (
 //  4. closeNow  the queue is shut, the session told, and the descriptor released
 //  5. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of the connection, later bytes
 //     are thrown away until the client has ended the other side, and then the descriptor is released. To release it at once would
-//     answer with a reset, which can overtake the words that say why
+//     cause a reset, which can overtake the close frame or the answer that says why
 //
-// A connection that broke, or takes too long, goes straight to 4 and does not linger.
+// A connection that is broken or takes too long goes straight to 4 and does not linger.
 
 // violate lets the session say why, then ends the connection.
 func (c *conn) violate(v *codec.Violation) {
@@ -43,7 +43,7 @@ func (c *conn) tooBig() {
 	e.warn(&e.warnings.tooBig, "a message is too big; its connection is closed", "limit", c.messageLimit(), "joined", c.joined, "peer", c.peer.Address)
 }
 
-// debug writes a line about this connection for those who look for a client's mistake.
+// debug logs a line about this connection for developers of clients.
 func (c *conn) debug(message string, args ...any) {
 	c.loop.engine.cfg.Log.Debug(message, append(args, "peer", c.peer.Address, "transport", c.peer.Transport)...)
 }
@@ -74,7 +74,7 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 	c.loop.post(note{kind: noteFinish, c: c})
 }
 
-// breakLocked gives the connection up without last words. The queue's lock is held.
+// breakLocked gives the connection up without a close frame. The queue's lock is held.
 func (c *conn) breakLocked() {
 	c.q.Break()
 	c.finished.Store(true)
@@ -196,7 +196,7 @@ func (c *conn) release() {
 	l.engine.departures.leave(l.engine.now(), c.born)
 }
 
-// lockSoon takes the queue's lock unless its holder is evidently gone.
+// lockSoon takes the queue's lock. It reports false if the holder does not let go of it, because its handler died.
 func (c *conn) lockSoon() bool {
 	for range 100_000 {
 		if c.q.TryLock() {

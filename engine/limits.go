@@ -11,7 +11,7 @@ import (
 // The limits of this package that nobody sets, each with its unit, the reason for its value, and the outcome when it is reached. Limits that an
 // operator sets are in Config and Live; the limits of a system call's scratch are beside that call in internal/outq and internal/poll.
 
-// What may exist.
+// How many there may be, and how large.
 const (
 	budgetBytesMin     = 16 << 20  // Config.BudgetBytes; less would close clients that do nothing unusual. Below: New fails
 	budgetBytesDefault = 256 << 20 // at least this, where the default is derived from the memory
@@ -25,7 +25,7 @@ const (
 
 	messageBytesMax = 16 << 20 // the longest message that WAMP's RawSocket can carry; Live.MessageBytesMax cannot be above
 	messageBytesMin = 512      // the shortest limit that a RawSocket handshake can announce; Live.MessageBytesMax cannot be below
-	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far less, and anybody may send it.
+	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far less, and any stranger can send it.
 	// Longer: as for MessageBytesMax, at the header.
 	joinBytesMax = 64 << 10
 
@@ -55,7 +55,7 @@ const (
 	lingerTimeout  = 2 * time.Second
 	lingerBytesMax = 2 * messageBytesMax
 	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes with a reset that
-	// could overtake the last words.
+	// could overtake the close frame.
 	discardReads = 16
 
 	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then the connection is closed.
@@ -77,7 +77,7 @@ const (
 	logEvery = time.Second
 )
 
-// What one turn of a loop does before others get theirs. The parts together stay below turnTimeMax, whatever clients send.
+// How much one turn of a loop does. The parts together stay below turnTimeMax, whatever clients send.
 const (
 	turnTimeMax = 10 * time.Millisecond // longer turns are counted as Stats.TurnsLong
 	readTime    = 2 * time.Millisecond  // handling what was read; the rest waits for the next turn, in its order
@@ -109,7 +109,7 @@ const (
 	// pongsPerRead is in websocket.go.
 )
 
-// What is kept for reuse after a burst. More goes to the collector.
+// How much is kept for reuse after a burst. More is left to the collector.
 const (
 	notesKept    = 4096 // notes of a mailbox, jobs of a lane
 	arrivalsKept = 1024

@@ -116,8 +116,8 @@ func (l *loop) run() {
 	}
 }
 
-// wait returns the descriptors that are ready once there are any. It returns nil without waiting if work is pending or notes were posted; turn looks
-// instead.
+// wait returns the descriptors that are ready once there are any. If work is pending or notes were posted it returns nil without waiting, and
+// turn looks instead.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.again || !l.mail.sleep() {
 		return nil
@@ -126,8 +126,8 @@ func (l *loop) wait() []unix.EpollEvent {
 	return l.poller.Wait(e.hidden && e.pool.busy.Load() == 0)
 }
 
-// turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from them. It reports whether the loop
-// has ended.
+// turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from them. It reports
+// whether the loop has ended.
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.began = l.poller.Now()
 	l.live = l.engine.live.Load()
@@ -204,7 +204,8 @@ func (l *loop) runBatch() {
 		}
 	}
 	l.checkBudget()
-	l.again = len(l.tasks) > 0 || !l.touched.empty() || !l.closing.empty() || !l.ending.empty() || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty()
+	l.again = len(l.tasks) > 0 || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty() ||
+		!l.touched.empty() || !l.closing.empty() || !l.ending.empty()
 	if err := l.poller.Arm(l.wheel.Next()); err != nil {
 		panic(fmt.Sprintf("engine: loop %d: %v", l.index, err))
 	}
@@ -478,7 +479,8 @@ func (l *loop) caught(c *conn) {
 		return
 	}
 	l.engine.rare.panics.Add(1)
-	l.engine.cfg.Log.Error("panic in a session; its connection is closed", "panic", fmt.Sprint(r), "peer", c.peer.Address, "stack", string(debug.Stack()))
+	l.engine.cfg.Log.Error("panic in a session; its connection is closed",
+		"panic", fmt.Sprint(r), "peer", c.peer.Address, "stack", string(debug.Stack()))
 	if !c.lockSoon() {
 		// The handler died with its own lock held: what the lock guards is half changed, and nobody could ever take it again.
 		panic(r)

@@ -43,10 +43,11 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 
 // slow gives up a connection that does not read. The queue's lock is held.
 func (c *conn) slow() {
-	c.breakLocked()
 	e := c.loop.engine
 	e.rare.slowConsumersClosed.Add(1)
-	e.warn(&e.warnings.slow, "a client does not read what it is sent; its connection is closed", "unsent", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
+	e.warn(&e.warnings.slow, "a client does not read what it is sent; its connection is closed",
+		"unsent", c.q.Bytes(), "limit", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
+	c.breakLocked()
 	c.loop.post(note{kind: noteClose, c: c})
 }
 

@@ -62,7 +62,7 @@ func (c *counters) turn(d time.Duration) {
 	}
 }
 
-// counters are written by one loop, read by anybody.
+// counters are written by one loop and read by any goroutine.
 type counters struct {
 	_ [64]byte // own cache lines
 

@@ -37,7 +37,7 @@ type Queue struct {
 	pushed   bool // a system call took bytes since Progress was asked
 
 	// Any goroutine.
-	charged atomic.Int64 // what the account holds against this queue; written by whoever has the segment
+	charged atomic.Int64 // what the account counts for this queue; the goroutine that has the segment writes it
 
 	// Fixed by Open; nil for none.
 	account *Account

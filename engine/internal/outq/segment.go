@@ -10,7 +10,7 @@ type Segment struct {
 	off     int   // bytes of buf that are already on the wire
 	events  int32 // events in a shared run
 	answer  int32 // bytes of class Reply in an own buffer
-	charged int32 // what the account holds against this segment; 0 for nothing
+	charged int32 // what the account counts for this segment; 0 for nothing
 	own     bool  // buf belongs to this segment and may be appended to under the queue's lock
 }
 
