@@ -161,16 +161,18 @@ func TestAsync(t *testing.T) {
 // While the pool has work, no loop hides its wait: a loop that waits hidden is woken when work comes.
 func TestPoolGetsAProcessor(t *testing.T) {
 	procs(t, 3)
-	e := start(t, Config{Loops: 2, Dedicated: true}, echoes)
-	waits := make(chan bool, 1000)
-	for i, l := range e.loops {
-		set := make(chan bool)
-		e.Submit(i, func(port.Executor) {
-			l.poller = &gatedPoller{poller: l.poller, waits: waits}
-			close(set)
-		})
-		<-set
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true, Log: quiet()}, echoes)
+	if err != nil {
+		t.Fatal(err)
 	}
+	waits := make(chan bool, 1000)
+	for _, l := range e.loops {
+		l.poller = &gatedPoller{poller: l.poller, waits: waits}
+	}
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Stop(context.Background()) })
 	for range 2 {
 		if hidden := <-waits; !hidden {
 			t.Fatal("an idle dedicated loop does not hide its wait")
