@@ -15,9 +15,11 @@ const (
 // Scenarios are the names of all canonical scenarios, in the order of recording.
 var Scenarios = []string{Fanout100, Fanout1000, RPC16x64, RPC1x64, Mixed}
 
-// budgets bound, per scenario, the share that each kind of work may have in the router's CPU time. They are the recorded shares and a
-// margin for noise and for other machines: half more, two points at least. Lower a bound with every change that allows it; raise one only in a
-// commit that says why. When one kind of work gets cheaper, the shares of the others grow: that too is a reason for new bounds. The kernel's share has a bound in calls only: in fan-out, writing to sockets is the work.
+// budgets bound, per scenario, the share that each kind of work may have in the router's CPU time. They are the
+// recorded shares and a margin for noise and for other machines: half more, two points at least. Lower a bound with
+// every change that allows it; raise one only in a commit that says why. When one kind of work gets cheaper, the
+// shares of the others grow: that too is a reason for new bounds. The kernel's share has a bound in calls only: in
+// fan-out, writing to sockets is the work.
 var budgets = map[string]map[Category]float64{
 	Fanout100:  {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.03, Engine: 0.05, Realm: 0.02, Other: 0.02},
 	Fanout1000: {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.02, Engine: 0.05, Realm: 0.03, Other: 0.02},
@@ -29,8 +31,9 @@ var budgets = map[string]map[Category]float64{
 // Bounds returns the budget of a scenario, nil for one that has none.
 func Bounds(scenario string) map[Category]float64 { return budgets[scenario] }
 
-// An absence is work that must not happen while a loop handles messages: functions whose name begins with prefix, and all functions they call, may
-// have at most max of the router's CPU time there. Opening, closing and joining do not count.
+// An absence is work that must not happen while a loop handles messages: functions whose name begins with prefix, and
+// all functions they call, may have at most max of the router's CPU time there. Opening, closing and joining do not
+// count.
 type absence struct {
 	prefix string
 	max    float64

@@ -77,14 +77,15 @@ type Breach struct {
 	Grew       []Growth // most first, at most five
 }
 
-// A Growth is a function that takes more than in the baseline, both as shares of all CPU time. In a breach of an absence it is the caller,
-// and Was is 0.
+// A Growth is a function that takes more than in the baseline, both as shares of all CPU time. In a breach of an
+// absence it is the caller, and Was is 0.
 type Growth struct {
 	Function   string
 	Share, Was float64
 }
 
-// Check holds a CPU profile of the router against the budget of a scenario. It returns a *TooFewSamplesError for a profile that is too short.
+// Check holds a CPU profile of the router against the budget of a scenario. It returns a *TooFewSamplesError for a
+// profile that is too short.
 func Check(p *profile.Profile, scenario string) (*Verdict, error) {
 	all, err := ReadBaselines()
 	if err != nil {
@@ -144,8 +145,8 @@ func most(all []Growth) []Growth {
 	return all[:min(growthMax, len(all))]
 }
 
-// present returns the share of functions that begin with prefix, callees included, in a loop's work on messages, and which of the router's
-// functions called them.
+// present returns the share of functions that begin with prefix, callees included, in a loop's work on messages, and
+// which of the router's functions called them.
 func present(p *profile.Profile, s *Shares, prefix string) (share float64, callers []Growth) {
 	by := map[string]int64{}
 	var sum int64
@@ -166,8 +167,8 @@ func present(p *profile.Profile, s *Shares, prefix string) (share float64, calle
 	return float64(sum) / float64(s.CPU), most(callers)
 }
 
-// calledIn reports whether a function that begins with prefix is on the stack while a loop handles messages, and the nearest of the router's
-// own functions above it.
+// calledIn reports whether a function that begins with prefix is on the stack while a loop handles messages, and the
+// nearest of the router's own functions above it.
 func calledIn(s *profile.Sample, prefix string) (caller string, found bool) {
 	inLoop := false
 	for _, l := range s.Location {

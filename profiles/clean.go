@@ -7,8 +7,9 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Clean removes from a profile everything about the machine and the binary it was recorded with: path and identity of the binary, addresses, mappings
-// of the kernel and of libraries, comments, times. Functions, files and lines stay, which readers, pprof's web page and the compiler need.
+// Clean removes from a profile everything about the machine and the binary it was recorded with: path and identity of
+// the binary, addresses, mappings of the kernel and of libraries, comments, times. Functions, files and lines stay,
+// which readers, pprof's web page and the compiler need.
 func Clean(p *profile.Profile) error {
 	// Merge locations that differ only in the address. They are most of the size.
 	if err := p.Aggregate(true, true, true, true, false, false); err != nil {
@@ -25,8 +26,8 @@ func Clean(p *profile.Profile) error {
 	return p.CheckValid()
 }
 
-// Foreign returns the first file name of a profile that is a path of some machine, "" if there is none: a binary built with -trimpath
-// names files by module or by package of the standard library.
+// Foreign returns the first file name of a profile that is a path of some machine, "" if there is none: a binary
+// built with -trimpath names files by module or by package of the standard library.
 func Foreign(p *profile.Profile) string {
 	for _, f := range p.Function {
 		if absolute(f.Filename) {

@@ -22,8 +22,8 @@ func readRecorded(t *testing.T, file string) *profile.Profile {
 	return p
 }
 
-// The recorded profiles keep the budgets. After a change that breaks one this fails as soon as the profiles are recorded anew, and names
-// the functions that grew.
+// The recorded profiles keep the budgets. After a change that breaks one this fails as soon as the profiles are
+// recorded anew, and names the functions that grew.
 func TestRecordedKeepBudgets(t *testing.T) {
 	for _, name := range Scenarios {
 		t.Run(name, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package profiles reads CPU profiles and says where the time went, by category. Shares survive a change of machine; nanoseconds do not.
-// The folder also keeps the recorded profiles that builds and checks read.
+// Package profiles reads CPU profiles and says where the time went, by category. Shares survive a change of machine;
+// nanoseconds do not. The folder also keeps the recorded profiles that builds and checks read.
 package profiles
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// A Category is a kind of work, judged by the function that was running: the leaf of the stack, innermost inlined call first. A function of
-// the runtime that no rule knows is judged by its caller.
+// A Category is a kind of work, judged by the function that was running: the leaf of the stack, innermost inlined
+// call first. A function of the runtime that no rule knows is judged by its caller.
 type Category int
 
 // Categories, in the order of a report.
@@ -258,7 +258,8 @@ func Sum(p *profile.Profile) (*Shares, error) {
 	return s, nil
 }
 
-// judge returns the function that was running, "" if it has no name, and the category of its work. Line[0] is the innermost inlined call.
+// judge returns the function that was running, "" if it has no name, and the category of its work. Line[0] is the
+// innermost inlined call.
 func judge(s *profile.Sample) (function string, c Category) {
 	first := true
 	for _, l := range s.Location {

@@ -11,8 +11,8 @@ import (
 	"banyan/engine/port"
 )
 
-// What an operator, or the program that embeds the router, does to it while it runs. Any goroutine may call these, loops excepted: those that
-// take a context wait for loops.
+// What an operator, or the program that embeds the router, does to it while it runs. Any goroutine may call these,
+// loops excepted: those that take a context wait for loops.
 
 var (
 	// ErrNoSuchRealm is returned for a realm that does not exist.
@@ -25,8 +25,8 @@ var (
 	ErrStopped = errors.New("realm: the router does not run")
 )
 
-// Attach tells the router how to reach the loops that call Open: once, before the first connection. It fails when they are not as
-// many as Config.Loops says.
+// Attach tells the router how to reach the loops that call Open: once, before the first connection. It fails when
+// they are not as many as Config.Loops says.
 func (r *Router) Attach(loops port.Loops) error {
 	if n := loops.Len(); n != len(r.perLoop) {
 		return fmt.Errorf("realm: configured for %d loops, but %d run", len(r.perLoop), n)
@@ -76,9 +76,10 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 	return false
 }
 
-// Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not are closed (which
-// goes on after Apply has returned), and the settings of all others are replaced, from the next message of each session on. A realm made by
-// AutoCreate stays if AutoCreate does. DepthMax, Loops and Log of cfg are ignored. On error nothing has changed.
+// Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not
+// are closed (which goes on after Apply has returned), and the settings of all others are replaced, from the next
+// message of each session on. A realm made by AutoCreate stays if AutoCreate does. DepthMax, Loops and Log of cfg are
+// ignored. On error nothing has changed.
 func (r *Router) Apply(cfg Config) error {
 	cfg.Realms = slices.Clone(cfg.Realms)
 	cfg.DepthMax, cfg.Loops, cfg.Log = r.depthMax, len(r.perLoop), r.log
@@ -133,8 +134,9 @@ func (r *Router) CreateRealm(rc RealmConfig) error {
 	return nil
 }
 
-// CloseRealm removes a realm: nobody can join it any more, and every session in it is told GOODBYE wamp.close.close_realm. It returns when
-// all have been told, or when ctx is done; the realm is closed then all the same.
+// CloseRealm removes a realm: nobody can join it any more, and every session in it is told GOODBYE
+// wamp.close.close_realm. It returns when all have been told, or when ctx is done; the realm is closed then all the
+// same.
 func (r *Router) CloseRealm(ctx context.Context, uri string) error {
 	done := make(chan struct{})
 	if err := r.closeRealm(uri, func() { close(done) }); err != nil {
@@ -177,8 +179,8 @@ func (r *Router) sayGoodbye(rm *realm, done func()) error {
 	}, done)
 }
 
-// Kill ends a session with GOODBYE, for a reason (a URI; default wamp.close.killed) and with a message for humans. It returns when the session has
-// been told. It fails with ErrNoSuchSession.
+// Kill ends a session with GOODBYE, for a reason (a URI; default wamp.close.killed) and with a message for humans. It
+// returns when the session has been told. It fails with ErrNoSuchSession.
 func (r *Router) Kill(ctx context.Context, session uint64, reason, message string) error {
 	done := make(chan struct{})
 	var found bool
@@ -224,8 +226,9 @@ type SessionInfo struct {
 	OpenCalls, OpenInvocations int
 }
 
-// Sessions returns the sessions of a realm, in no order: those that are there all the time, and perhaps some that join or leave meanwhile. The
-// loops are asked in chunks, so a realm of a million sessions keeps nobody waiting. It fails with ErrNoSuchRealm.
+// Sessions returns the sessions of a realm, in no order: those that are there all the time, and perhaps some that
+// join or leave meanwhile. The loops are asked in chunks, so a realm of a million sessions keeps nobody waiting. It
+// fails with ErrNoSuchRealm.
 func (r *Router) Sessions(ctx context.Context, uri string) ([]SessionInfo, error) {
 	rm := r.realms.Find([]byte(uri), codec.Exact)
 	if rm == nil {

@@ -116,7 +116,8 @@ func TestCloseRealmIsBounded(t *testing.T) {
 	}
 }
 
-// TestKill: META-free kill: one session is told GOODBYE with the reason, others are not; a session that is gone is an error.
+// TestKill: META-free kill: one session is told GOODBYE with the reason, others are not; a session that is gone is an
+// error.
 func TestKill(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	victim, other := b.join(1), b.join(0)
@@ -202,7 +203,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestApply: a new configuration creates, closes and changes realms; sessions in a realm that stays go on under its new rules.
+// TestApply: a new configuration creates, closes and changes realms; sessions in a realm that stays go on under its
+// new rules.
 func TestApply(t *testing.T) {
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "stays"}, {URI: "goes"}}})
 	stays, goes := b.connect(0, codec.JSON, 1<<20), b.connect(0, codec.JSON, 1<<20)

@@ -9,7 +9,8 @@ import (
 	"banyan/engine/port"
 )
 
-// quietBed joins n peers on one loop and takes the measuring rod out of the way: locks, queues and frames of the fake connections do nothing.
+// quietBed joins n peers on one loop and takes the measuring rod out of the way: locks, queues and frames of the fake
+// connections do nothing.
 func quietBed(tb *testing.T, n int) (port.Executor, []*session) {
 	tb.Helper()
 	b := newBed(tb, 1, Config{})

@@ -12,7 +12,8 @@ import (
 //	PUBLISH      publisher's loop: match, draw the id, PUBLISHED, events into the open run (run.go)
 //	EVENT        each subscriber's loop, walking its own members (run.go)
 //
-// One goroutine changes the memberships of a loop and walks them, so no EVENT precedes SUBSCRIBED or follows UNSUBSCRIBED.
+// One goroutine changes the memberships of a loop and walks them, so no EVENT precedes SUBSCRIBED or follows
+// UNSUBSCRIBED.
 
 var (
 	refuseFilter        = &refusal{codec.ErrOptionNotAllowed, "the lists that include and exclude receivers have more entries than the router allows"}
@@ -52,8 +53,8 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	x.Step("conn.lock")
 	s.conn.Lock()
 	defer s.conn.Unlock()
-	// Reply and visibility are one section (R6): SUBSCRIBED cannot be sent before publishers see the loop in the mask. Where the
-	// connection accepts no reply it is closing, and its disposal ends the membership.
+	// Reply and visibility are one section (R6): SUBSCRIBED cannot be sent before publishers see the loop in the
+	// mask. Where the connection accepts no reply it is closing, and its disposal ends the membership.
 	s.append(x, l.out)
 	mb.sub.add(s.home, mb)
 }

@@ -28,7 +28,8 @@ func TestPUB29(t *testing.T) {
 	}
 }
 
-// TestORD13: a fan-out that takes many turns; every subscriber sees event 1 before event 2, also the ones on the publisher's loop.
+// TestORD13: a fan-out that takes many turns; every subscriber sees event 1 before event 2, also the ones on the
+// publisher's loop.
 func TestORD13(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	b.Budget, b.Chunk = 700, 64
@@ -59,7 +60,8 @@ func TestORD13(t *testing.T) {
 	}
 }
 
-// TestMerge: consecutive events of one publisher and topic cost a receiver one append per batch; anything in between ends the run.
+// TestMerge: consecutive events of one publisher and topic cost a receiver one append per batch; anything in between
+// ends the run.
 func TestMerge(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher, near, far := b.join(0), b.join(0), b.join(1)
@@ -117,8 +119,8 @@ func TestSER27(t *testing.T) {
 	}
 }
 
-// TestPUB57 (TRN-27): an event that is too long for one receiver is dropped for it, counted, and delivered to the others; its neighbours in the
-// same run arrive.
+// TestPUB57 (TRN-27): an event that is too long for one receiver is dropped for it, counted, and delivered to the
+// others; its neighbours in the same run arrive.
 func TestPUB57(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher, small, large := b.join(0), b.joinAs(1, codec.MessagePack, 512), b.join(1)

@@ -10,17 +10,18 @@ import (
 
 // The dealer's open calls (PROTOCOL 8.15).
 //
-// One record per open call stands in two tables: the caller's, by request id, and the callee's, by invocation id. Each table is
-// guarded by its session's conn lock, and no step holds both:
+// One record per open call stands in two tables: the caller's, by request id, and the callee's, by invocation id.
+// Each table is guarded by its session's conn lock, and no step holds both:
 //
 //	CALL          caller's loop: into the caller's table (open), then id, record and INVOCATION in one section of the callee (offer)
 //	YIELD, ERROR  callee's loop: out of the callee's table, then the answer in one section of the caller (answer)
 //	CANCEL        caller's loop only, so are caller-leaves and the timeout: out of the caller's table with the answer, then the callee's
 //	callee leaves callee's loop: takes its table whole, answers each caller
 //
-// The first to append a final message while the record is in the caller's table, under the caller's lock, wins; all others
-// find the record gone. Records are compared by pointer and never reused, so a late step cannot touch a later call (R7). A record that has
-// left the callee's table is forgotten: an id that was issued and is not there belongs to a late answer.
+// The first to append a final message while the record is in the caller's table, under the caller's lock, wins; all
+// others find the record gone. Records are compared by pointer and never reused, so a late step cannot touch a later
+// call (R7). A record that has left the callee's table is forgotten: an id that was issued and is not there belongs
+// to a late answer.
 type call struct {
 	// Fixed at CALL; any goroutine may read.
 	caller   *session
@@ -43,8 +44,8 @@ type call struct {
 
 // callsPerSlab is how many records are allocated at once. An open call keeps those beside it from being freed.
 //
-// hot: bench rpc --callers 16 --inflight 64 costs 659-684 ns of router CPU per call with it and 682-706 with one record at a time (two loops,
-// four interleaved rounds).
+// hot: bench rpc --callers 16 --inflight 64 costs 659-684 ns of router CPU per call with it and 682-706 with one
+// record at a time (two loops, four interleaved rounds).
 const callsPerSlab = 8
 
 // newCall returns a record that was never used.
@@ -210,13 +211,14 @@ func (c *call) fail(x port.Executor, l *perLoop, why *refusal) bool {
 	return true
 }
 
-// detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee to stop. Caller's
-// loop, after the call was closed at the caller.
+// detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee
+// to stop. Caller's loop, after the call was closed at the caller.
 func (c *call) detach(x port.Executor, l *perLoop, interrupt bool) {
 	c.interrupt(x, l, codec.KillNoWait, interrupt && !c.killing, true)
 }
 
-// interrupt appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget the record goes.
+// interrupt appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget
+// the record goes.
 func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, interrupt, forget bool) {
 	s := c.callee
 	if s == nil {
@@ -237,8 +239,8 @@ func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, int
 	}
 }
 
-// invocation returns the open invocation of that id, removed if final. issued tells whether the id was ever given to this session: if not, using
-// it is a violation; if so, the answer is late (PROTOCOL 8.15).
+// invocation returns the open invocation of that id, removed if final. issued tells whether the id was ever given to
+// this session: if not, using it is a violation; if so, the answer is late (PROTOCOL 8.15).
 func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, issued bool) {
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -253,7 +255,8 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 	return c, true
 }
 
-// answerCalls answers open calls of a caller that is about to be told GOODBYE, as many as may end at once; the others end without an answer.
+// answerCalls answers open calls of a caller that is about to be told GOODBYE, as many as may end at once; the others
+// end without an answer.
 func (s *session) answerCalls(x port.Executor, l *perLoop, why *refusal) {
 	x.Step("conn.lock")
 	s.conn.Lock()

@@ -7,11 +7,12 @@ import (
 
 // calls is a table of open calls by id. Guarded by the conn lock of its session. The zero value is empty.
 //
-// Ids of both kinds come in sequence, request ids by the protocol and invocation ids because the router draws them, so ids that are open at one time
-// mostly differ in their low bits. The low bits index slots; a map holds the few records whose slot is taken.
+// Ids of both kinds come in sequence, request ids by the protocol and invocation ids because the router draws them,
+// so ids that are open at one time mostly differ in their low bits. The low bits index slots; a map holds the few
+// records whose slot is taken.
 //
-// hot: bench rpc --callers 16 --inflight 64 costs 505–545 ns of router CPU per call with it and 650–700 with a map alone (serve --loops 1,
-// three interleaved rounds).
+// hot: bench rpc --callers 16 --inflight 64 costs 505–545 ns of router CPU per call with it and 650–700 with a map
+// alone (serve --loops 1, three interleaved rounds).
 type calls struct {
 	slots []slot // a power of two, or none
 	used  int    // slots taken
@@ -106,8 +107,8 @@ func (t *calls) list(n int) (open []*call) {
 	return open
 }
 
-// take removes up to n records and gives each to f, which must not touch the table. at is where to go on; it begins at 0. It returns how many
-// records fewer than n there were.
+// take removes up to n records and gives each to f, which must not touch the table. at is where to go on; it begins
+// at 0. It returns how many records fewer than n there were.
 func (t *calls) take(at *int, n int, f func(c *call)) (left int) {
 	for ; n > 0 && t.used > 0; *at++ {
 		if s := &t.slots[*at]; s.c != nil {

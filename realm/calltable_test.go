@@ -7,8 +7,8 @@ import (
 	"banyan/codec"
 )
 
-// TestCallsAgainstModel feeds a table and a map the same operations, with ids in sequence, ids that collide in every slot, and ids from
-// anywhere.
+// TestCallsAgainstModel feeds a table and a map the same operations, with ids in sequence, ids that collide in every
+// slot, and ids from anywhere.
 func TestCallsAgainstModel(t *testing.T) {
 	for name, id := range map[string]func(r *rand.Rand, n int) uint64{
 		"sequence":  func(_ *rand.Rand, n int) uint64 { return uint64(n%3000) + 1 },

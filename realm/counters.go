@@ -6,8 +6,8 @@ import (
 	"banyan/engine/port"
 )
 
-// Stats are totals since the router was made, except where a line says "now". They are summed from counters of each loop that are read one
-// after the other, so a figure may lag another by what happened meanwhile.
+// Stats are totals since the router was made, except where a line says "now". They are summed from counters of each
+// loop that are read one after the other, so a figure may lag another by what happened meanwhile.
 type Stats struct {
 	Realms        int64 // now
 	Sessions      int64 // now
@@ -54,8 +54,8 @@ type counters struct {
 	_ [64]byte
 }
 
-// batchCounts are what a loop has counted in this batch and not yet added to its counters: one atomic addition per batch and figure instead of
-// several per call. Owned by loop.
+// batchCounts are what a loop has counted in this batch and not yet added to its counters: one atomic addition per
+// batch and figure instead of several per call. Owned by loop.
 //
 // hot: BenchmarkCall.
 type batchCounts struct {

@@ -16,7 +16,8 @@ import (
 //	ERROR       the same, with the callee's error
 //	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT only and wait for its answer
 //
-// Work that takes longer than a turn may last (a large payload for another serializer, a search of many patterns) becomes a waiting.
+// Work that takes longer than a turn may last (a large payload for another serializer, a search of many patterns)
+// becomes a waiting.
 
 var (
 	refuseNoProcedure   = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
@@ -56,8 +57,8 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	s.dispatch(x, l, c, m, l.exact)
 }
 
-// mayCall checks the form of the procedure and the right to call it, whether it is registered or not. It leaves the exact registration, if
-// there is one, in l.exact.
+// mayCall checks the form of the procedure and the right to call it, whether it is registered or not. It leaves the
+// exact registration, if there is one, in l.exact.
 func (s *session) mayCall(l *perLoop, m *codec.Message) *refusal {
 	l.exact = s.realm.procedures.Find(m.URI, codec.Exact)
 	var rights *permit
@@ -75,8 +76,8 @@ func (s *session) mayCall(l *perLoop, m *codec.Message) *refusal {
 	return nil
 }
 
-// dispatch offers the open call c to a callee; it may answer the caller with an error, or make the session wait. reg is the registration to try first,
-// or nil.
+// dispatch offers the open call c to a callee; it may answer the caller with an error, or make the session wait. reg
+// is the registration to try first, or nil.
 func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) {
 	why, waits := s.choose(x, l, c, m, reg)
 	switch {
@@ -89,7 +90,8 @@ func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Messag
 	}
 }
 
-// choose finds a callee for c and gives it the invocation. waits: the session waits for a part of that, and dispatch is called again.
+// choose finds a callee for c and gives it the invocation. waits: the session waits for a part of that, and dispatch
+// is called again.
 func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) (why *refusal, waits bool) {
 	// Between the look-up and the callee's lock every callee may have left and others may have come: look again.
 	for range searchesMax {
@@ -219,8 +221,8 @@ func (s *session) frame(head []byte, p *codec.Payload) ([][]byte, error) {
 	return frame, nil
 }
 
-// failAnswer ends a call whose answer the caller cannot accept. After a progressive answer the callee is still at work: it is told to
-// stop, and its later answers are discarded.
+// failAnswer ends a call whose answer the caller cannot accept. After a progressive answer the callee is still at
+// work: it is told to stop, and its later answers are discarded.
 func (s *session) failAnswer(x port.Executor, l *perLoop, c *call, invocation uint64, progress bool, why *refusal) {
 	c.fail(x, l, why)
 	if !progress {

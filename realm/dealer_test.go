@@ -167,7 +167,8 @@ func TestRPC53(t *testing.T) {
 	}
 }
 
-// TestRPC54: the unit is the millisecond. A call that is answered, whose caller leaves or that finds no callee leaves no timer behind.
+// TestRPC54: the unit is the millisecond. A call that is answered, whose caller leaves or that finds no callee leaves
+// no timer behind.
 func TestRPC54(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	caller, callee := b.join(0), b.join(1)

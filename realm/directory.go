@@ -6,8 +6,8 @@ import (
 	"banyan/engine/port"
 )
 
-// The directory finds the sessions of the router: by id from anywhere, and by realm and loop from that loop. Whatever walks sessions does so
-// loop by loop and in chunks.
+// The directory finds the sessions of the router: by id from anywhere, and by realm and loop from that loop. Whatever
+// walks sessions does so loop by loop and in chunks.
 type directory struct{ shards [16]shard }
 
 type shard struct {

@@ -6,8 +6,8 @@ import (
 	"banyan/codec"
 )
 
-// TestForbidDisclosure: a realm that forbids it refuses to disclose a publisher (PUB-24, PUB-25), a caller (RPC-76) and every caller of a
-// callee (RPC-78).
+// TestForbidDisclosure: a realm that forbids it refuses to disclose a publisher (PUB-24, PUB-25), a caller (RPC-76)
+// and every caller of a callee (RPC-78).
 func TestForbidDisclosure(t *testing.T) {
 	const forbidden = codec.ErrOptionDisallowedDiscloseMe
 	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", ForbidDisclosure: true}}})

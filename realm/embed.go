@@ -66,8 +66,8 @@ type Result struct {
 	Kwargs map[string]any
 }
 
-// A Handler answers an invocation, on a goroutine of its own. ctx ends when the caller has canceled or the session is over. An *Error goes to
-// the caller as it is; any other error becomes wamp.error.runtime_error with its text.
+// A Handler answers an invocation, on a goroutine of its own. ctx ends when the caller has canceled or the session is
+// over. An *Error goes to the caller as it is; any other error becomes wamp.error.runtime_error with its text.
 type Handler func(ctx context.Context, in Invocation) (Result, error)
 
 // An Error is an ERROR of the protocol.
@@ -87,7 +87,8 @@ func (e *Error) Error() string {
 // errRuntime is what an error of a Handler becomes.
 const errRuntime = "wamp.error.runtime_error"
 
-// ErrLeft is returned when the session is over: by Close, because its realm was closed, because it was killed, or because it left too much unread.
+// ErrLeft is returned when the session is over: by Close, because its realm was closed, because it was killed, or
+// because it left too much unread.
 var ErrLeft = errors.New("realm: the session is over")
 
 // A request waits for its answer.
@@ -155,8 +156,8 @@ func (l *Client) Close() error {
 
 func (l *Client) leave() error { return l.router.submit(l.conn.home, l.conn.hangUp) }
 
-// Publish publishes an event and returns its id when the router has accepted it. options are those of PUBLISH; nil for none. An *Error says
-// that the router refused.
+// Publish publishes an event and returns its id when the router has accepted it. options are those of PUBLISH; nil
+// for none. An *Error says that the router refused.
 func (l *Client) Publish(ctx context.Context, topic string, options map[string]any, args []any, kwargs map[string]any) (uint64, error) {
 	o := map[string]any{}
 	for k, v := range options {
@@ -170,8 +171,8 @@ func (l *Client) Publish(ctx context.Context, topic string, options map[string]a
 	return id(answer, 2), nil
 }
 
-// Call calls a procedure and returns its final result. options are those of CALL; nil for none. When ctx ends the call is canceled. An *Error is
-// the callee's, or the router's.
+// Call calls a procedure and returns its final result. options are those of CALL; nil for none. When ctx ends the
+// call is canceled. An *Error is the callee's, or the router's.
 func (l *Client) Call(ctx context.Context, procedure string, options map[string]any, args []any, kwargs map[string]any) (Result, error) {
 	if options == nil {
 		options = map[string]any{}
@@ -189,8 +190,9 @@ func (l *Client) Call(ctx context.Context, procedure string, options map[string]
 	return r, nil
 }
 
-// Subscribe calls f for every event of a topic, in their order, until the function that it returns is called. options are those of
-// SUBSCRIBE; nil for none. f must not block for long: while it does, the events behind wait, and too many of them end the session.
+// Subscribe calls f for every event of a topic, in their order, until the function that it returns is called. options
+// are those of SUBSCRIBE; nil for none. f must not block for long: while it does, the events behind wait, and too
+// many of them end the session.
 func (l *Client) Subscribe(ctx context.Context, topic string, options map[string]any, f func(Event)) (unsubscribe func(context.Context) error, err error) {
 	if options == nil {
 		options = map[string]any{}
@@ -210,7 +212,8 @@ func (l *Client) Subscribe(ctx context.Context, topic string, options map[string
 	}, nil
 }
 
-// Register answers the calls of a procedure with h until the function that it returns is called. options are those of REGISTER; nil for none.
+// Register answers the calls of a procedure with h until the function that it returns is called. options are those of
+// REGISTER; nil for none.
 func (l *Client) Register(ctx context.Context, procedure string, options map[string]any, h Handler) (unregister func(context.Context) error, err error) {
 	if options == nil {
 		options = map[string]any{}

@@ -151,8 +151,8 @@ func TestEmbedEnds(t *testing.T) {
 	}
 }
 
-// TestLocalBacklog: a local session that leaves too much unread gets no invocations, and loses its events together with its session, as any
-// other would.
+// TestLocalBacklog: a local session that leaves too much unread gets no invocations, and loses its events together
+// with its session, as any other would.
 func TestLocalBacklog(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	caller := b.join(0)

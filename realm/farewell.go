@@ -2,9 +2,10 @@ package realm
 
 import "banyan/engine/port"
 
-// How a session leaves the router (PROTOCOL 4.1). Its last act in public is one section of its queue: from then on nobody appends anything
-// for it, so that the GOODBYE or ABORT that the handler appends next is the last thing the peer sees. Its subscriptions, registrations and calls, up to millions
-// of them, are given back in chunks, so that nobody has to wait for that.
+// How a session leaves the router (PROTOCOL 4.1). Its last act in public is one section of its queue: from then on
+// nobody appends anything for it, so that the GOODBYE or ABORT that the handler appends next is the last thing the
+// peer sees. Its subscriptions, registrations and calls, up to millions of them, are given back in chunks, so that
+// nobody has to wait for that.
 //
 // Until then callers find a callee that is gone, and look for the next; walks over members pass it by.
 
@@ -16,7 +17,8 @@ type farewell struct {
 	done                 func(x port.Executor) // or nil
 }
 
-// dispose ends the session. It reports whether everything of it is gone; if not, done (which may be nil) is called when it is. Home loop.
+// dispose ends the session. It reports whether everything of it is gone; if not, done (which may be nil) is called
+// when it is. Home loop.
 func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor)) (gone bool) {
 	s.seal(x, l)
 	s.left, s.waiting = true, nil
@@ -63,8 +65,8 @@ func (f *farewell) end(x port.Executor, l *perLoop) {
 	l.counters.sessions.Add(-1)
 }
 
-// giveBack ends up to n calls, registrations and subscriptions and reports whether there are no more: calls of the caller that leaves
-// (PROTOCOL 8.3), then those of the callee (PROTOCOL 8.4), then the rest.
+// giveBack ends up to n calls, registrations and subscriptions and reports whether there are no more: calls of the
+// caller that leaves (PROTOCOL 8.3), then those of the callee (PROTOCOL 8.4), then the rest.
 func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 	s := f.session
 	n = f.calls.take(&f.atCall, n, func(c *call) {

@@ -86,8 +86,8 @@ func (h *handler) receiveOpen(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 }
 
-// receiveGoodbye ends the session because the peer asks for it. Everything of the session is gone before the reply is appended (SES-26); then the
-// connection is ready for the next HELLO.
+// receiveGoodbye ends the session because the peer asks for it. Everything of the session is gone before the reply is
+// appended (SES-26); then the connection is ready for the next HELLO.
 func (h *handler) receiveGoodbye(x port.Executor, l *perLoop) {
 	s := h.session
 	h.session, h.state = nil, stateLeaving
@@ -113,8 +113,8 @@ func (h *handler) left(x port.Executor) {
 	h.conn.Resume(x)
 }
 
-// goodbye ends the session because the router decides so: it answers open calls, disposes the session and appends GOODBYE, which nothing follows.
-// The transport is closed with code after the reply, or when the timer fires.
+// goodbye ends the session because the router decides so: it answers open calls, disposes the session and appends
+// GOODBYE, which nothing follows. The transport is closed with code after the reply, or when the timer fires.
 func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
 	l := h.router.perLoop[x.Loop()]
 	h.session.answerCalls(x, l, refuseEnding)
@@ -150,7 +150,8 @@ func (h *handler) abort(x port.Executor, l *perLoop, reason, message string, cod
 	h.finish(x, code, reason)
 }
 
-// send appends one message that belongs to no session, or nothing if it is longer than the peer accepts: the connection ends anyway.
+// send appends one message that belongs to no session, or nothing if it is longer than the peer accepts: the
+// connection ends anyway.
 func (h *handler) send(x port.Executor, msg []byte) {
 	if len(msg) > h.conn.MessageBytesMax() {
 		return

@@ -68,7 +68,8 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 	h.welcome(x, l, rm, set, d.Roles)
 }
 
-// drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the session (PROTOCOL 10.1).
+// drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the
+// session (PROTOCOL 10.1).
 func drawAuthID(x port.Executor) string {
 	var random [16]byte
 	binary.LittleEndian.PutUint64(random[:], x.Rand())
@@ -95,8 +96,8 @@ func (set *settings) refuseAnonymous(p *port.Peer) *refusal {
 	return nil
 }
 
-// welcomeForm returns what all WELCOMEs of the realm in that serializer have in common. Loops that need it first at the same time each
-// make one; they are equal.
+// welcomeForm returns what all WELCOMEs of the realm in that serializer have in common. Loops that need it first at
+// the same time each make one; they are equal.
 func (set *settings) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 	kept := &set.welcomes[s]
 	if f := kept.Load(); f != nil {
@@ -132,8 +133,8 @@ func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings,
 	h.begin(x, l, s, l.out)
 }
 
-// begin makes s the session of the connection. WELCOME, or nothing for a local session, is appended and the session live in one section, so
-// nothing can precede it (SES-02).
+// begin makes s the session of the connection. WELCOME, or nothing for a local session, is appended and the session
+// live in one section, so nothing can precede it (SES-02).
 func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte) {
 	x.Stop(&h.timer)
 	h.state, h.session = stateJoined, s

@@ -9,7 +9,8 @@ import (
 	"banyan/engine/port"
 )
 
-// TestLIM03: everything a client may send, in one go, has the same outcome as one by one; the second session on the transport included.
+// TestLIM03: everything a client may send, in one go, has the same outcome as one by one; the second session on the
+// transport included.
 func TestLIM03(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	p := b.connect(0, codec.JSON, 1<<20)
@@ -72,8 +73,8 @@ func hostileMessages(s codec.Serializer) (msgs [][]byte) {
 	return msgs
 }
 
-// TestMSG40: spoiled messages of every type, in every serializer, end their sender at worst. A bystander is served as before, and nothing
-// is left of the fallen.
+// TestMSG40: spoiled messages of every type, in every serializer, end their sender at worst. A bystander is served as
+// before, and nothing is left of the fallen.
 func TestMSG40(t *testing.T) {
 	rng := rand.New(rand.NewPCG(40, 40))
 	b := newBed(t, 2, Config{})
@@ -142,7 +143,8 @@ func spoil(rng *rand.Rand, msg []byte) []byte {
 	return msg
 }
 
-// FuzzReceive feeds two messages of a stranger to an established session. Whatever they are, another session is served afterwards.
+// FuzzReceive feeds two messages of a stranger to an established session. Whatever they are, another session is
+// served afterwards.
 func FuzzReceive(f *testing.F) {
 	for s := codec.JSON; s <= codec.CBOR; s++ {
 		msgs := hostileMessages(s)

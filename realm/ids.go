@@ -7,7 +7,8 @@ import (
 	"banyan/engine/port"
 )
 
-// An idSource draws every id that the router gives out, each kind in one place, so that ids can carry a node's part later (PROTOCOL 2).
+// An idSource draws every id that the router gives out, each kind in one place, so that ids can carry a node's part
+// later (PROTOCOL 2).
 type idSource struct {
 	subscriptions atomic.Uint64
 	registrations atomic.Uint64

@@ -26,7 +26,8 @@ func (p *peer) open() {
 	}
 }
 
-// TestSES24: a connection that says nothing is closed by the HELLO timer, without a message; so is one that says nothing after its GOODBYE.
+// TestSES24: a connection that says nothing is closed by the HELLO timer, without a message; so is one that says
+// nothing after its GOODBYE.
 func TestSES24(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	quiet, left := b.connect(0, codec.JSON, 1<<20), b.join(0)
@@ -146,7 +147,8 @@ func TestSES32(t *testing.T) {
 	in.finished(port.CloseNormal)
 }
 
-// TestSES36: ABORT has three elements and a message that says something; the WebSocket is closed as the protocol wants it (SES-35).
+// TestSES36: ABORT has three elements and a message that says something; the WebSocket is closed as the protocol
+// wants it (SES-35).
 func TestSES36(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	p := b.join(0)
@@ -281,7 +283,8 @@ func TestSES49(t *testing.T) {
 	}
 }
 
-// TestAnonymous: without authentication, only local peers come in unless the realm, or the listener, says otherwise; the message says what to do.
+// TestAnonymous: without authentication, only local peers come in unless the realm, or the listener, says otherwise;
+// the message says what to do.
 func TestAnonymous(t *testing.T) {
 	for _, test := range []struct {
 		realm, listener Anonymous
@@ -338,7 +341,8 @@ func TestLIM01(t *testing.T) {
 	p.expect(codec.Invocation, 2, id, values{})
 }
 
-// TestLIM01More: patterns, callees of one registration and list entries are limited on their own, each at n and n + 1, and what ended makes room.
+// TestLIM01More: patterns, callees of one registration and list entries are limited on their own, each at n and n +
+// 1, and what ended makes room.
 func TestLIM01More(t *testing.T) {
 	b := newBed(t, 1, Config{PatternsMax: 1, CalleesMax: 2, FilterEntriesMax: 3})
 	p := b.join(0)
@@ -502,7 +506,8 @@ func TestTRN55Smallest(t *testing.T) {
 	}
 }
 
-// TestTRN55: a transport that does not take WELCOME gets ABORT if that fits, is closed in any case, and leaves no session behind.
+// TestTRN55: a transport that does not take WELCOME gets ABORT if that fits, is closed in any case, and leaves no
+// session behind.
 func TestTRN55(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	hello := func(bytesMax int) *peer {

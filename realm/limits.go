@@ -2,9 +2,9 @@ package realm
 
 import "time"
 
-// The limits of the realm: each with its unit, its default, and what happens at it. Those that an operator sets are fields of Config and
-// live (Router.Apply); the constants are ours. Limits of one message (nesting, list lengths) stand in codec/limits.go, those of a
-// connection in engine/limits.go.
+// The limits of the realm: each with its unit, its default, and what happens at it. Those that an operator sets are
+// fields of Config and live (Router.Apply); the constants are ours. Limits of one message (nesting, list lengths)
+// stand in codec/limits.go, those of a connection in engine/limits.go.
 const (
 	defaultRealmsMax        = 10_000           // realms; more: a HELLO for an unknown realm is refused with no_such_realm
 	defaultHelloTimeout     = 10 * time.Second // then the connection is closed with 1008
@@ -17,13 +17,15 @@ const (
 	defaultFilterEntriesMax = 8_192            // in all lists of one PUBLISH, which are sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
 
-	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then: no_such_procedure.
+	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then:
+	// no_such_procedure.
 	searchesMax = 8
-	// timeoutMillisMax is the longest timeout of a call, 100 days; a longer one counts as this. The timers of the engine reach 124 days.
+	// timeoutMillisMax is the longest timeout of a call, 100 days; a longer one counts as this. The timers of the
+	// engine reach 124 days.
 	timeoutMillisMax = 100 * 24 * 3600 * 1000
 
-	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop, in places under a lock. Longer: the
-	// session is aborted. The payload is the place for data.
+	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
+	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10
 
 	// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
@@ -33,7 +35,8 @@ const (
 
 	// What a job may do in a turn.
 
-	// matchMembers is what one match of a PUBLISH costs of the budget of a turn, in members: it is encoded, copied and posted.
+	// matchMembers is what one match of a PUBLISH costs of the budget of a turn, in members: it is encoded, copied
+	// and posted.
 	matchMembers = 4
 	// searchSteps is how many nodes of the index a job visits per member of its budget.
 	searchSteps = 8
@@ -49,8 +52,8 @@ const (
 	idsKept         = 64      // how large an empty map may have been to be kept: maps never shrink
 )
 
-// bounds are how much is done at once in one turn (DESIGN 8.10); what exceeds them goes on in later turns, with the connection held. Fixed;
-// the simulation makes them small.
+// bounds are how much is done at once in one turn (DESIGN 8.10); what exceeds them goes on in later turns, with the
+// connection held. Fixed; the simulation makes them small.
 type bounds struct {
 	largeBytes     int // octets of a message from which on it is checked, transcoded and encoded in the pool
 	matchesAtOnce  int // subscriptions that one PUBLISH may match

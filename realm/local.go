@@ -9,9 +9,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A localConn is the connection of a session of this process: what the realm appends goes to a Go function on the home loop instead of a
-// socket, and what that function sends is received as if it came from one. Broker and dealer see no difference, so order, limits and rights
-// are those of every session (DESIGN 8.3).
+// A localConn is the connection of a session of this process: what the realm appends goes to a Go function on the
+// home loop instead of a socket, and what that function sends is received as if it came from one. Broker and dealer
+// see no difference, so order, limits and rights are those of every session (DESIGN 8.3).
 //
 //	realm ──Tail, AppendRun──▶ out ──drain, a job of the home loop──▶ hear
 //	realm ◀──Receive── waits (held, or without credit) ◀──send────────┘
@@ -42,8 +42,8 @@ type localConn struct {
 }
 
 const (
-	// localBacklogMax is how many octets a local session may leave unread. At the bound invocations are refused; an event, or a reply beyond
-	// a quarter more, ends the session.
+	// localBacklogMax is how many octets a local session may leave unread. At the bound invocations are refused; an
+	// event, or a reply beyond a quarter more, ends the session.
 	localBacklogMax = 64 << 20
 	// localCredit is how many octets times members a local publisher may have in lanes before what it sends waits.
 	localCredit = 64 << 10
@@ -80,8 +80,8 @@ func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear
 const localRoles = codec.RolePublisher | codec.RoleSubscriber | codec.RoleCaller | codec.RoleCallee |
 	codec.CalleeProgress | codec.CalleeCanceling | codec.CalleeTimeout
 
-// send gives the realm one message in MessagePack. Home loop, from a job or a submitted function: never within another message's handling. b is lent,
-// unless it has to wait.
+// send gives the realm one message in MessagePack. Home loop, from a job or a submitted function: never within
+// another message's handling. b is lent, unless it has to wait.
 func (c *localConn) send(x port.Executor, b []byte) {
 	if len(c.waits) > 0 || c.blocked() {
 		c.waits = append(c.waits, append([]byte(nil), b...))

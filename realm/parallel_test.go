@@ -8,8 +8,8 @@ import (
 	"banyan/realm/realmtest"
 )
 
-// TestParallel runs real goroutines through publish, call, cancel, subscribe and leave on three loops: for the race detector. What
-// must hold in any order is checked: SUB-18, ORD-02, RPC-71, RPC-88.
+// TestParallel runs real goroutines through publish, call, cancel, subscribe and leave on three loops: for the race
+// detector. What must hold in any order is checked: SUB-18, ORD-02, RPC-71, RPC-88.
 func TestParallel(t *testing.T) {
 	r, err := New(Config{Realms: []RealmConfig{{URI: "realm1"}}, Loops: 3})
 	if err != nil {
@@ -41,7 +41,8 @@ func TestParallel(t *testing.T) {
 	nothingLeft(t, r, w)
 }
 
-// drive sends rounds of traffic without waiting for any of it, answering the invocations that have come. It returns what it has read.
+// drive sends rounds of traffic without waiting for any of it, answering the invocations that have come. It returns
+// what it has read.
 func drive(t *testing.T, c *realmtest.Conn, number, rounds int) (heard [][]byte) {
 	send := func(v ...any) {
 		b, err := codec.AppendValue(nil, c.Variant().Serializer(), v)
@@ -88,7 +89,8 @@ func drive(t *testing.T, c *realmtest.Conn, number, rounds int) (heard [][]byte)
 	return heard
 }
 
-// checkStream reads what one client was sent: every publisher's events in order, one final answer at most per call, nothing after GOODBYE.
+// checkStream reads what one client was sent: every publisher's events in order, one final answer at most per call,
+// nothing after GOODBYE.
 func checkStream(t *testing.T, c *realmtest.Conn, number int, heard [][]byte) {
 	t.Helper()
 	for b := c.Next(); b != nil; b = c.Next() {

@@ -6,8 +6,9 @@ import (
 	"banyan/codec"
 )
 
-// Form is not permission. admit looks at the form of a URI and may be left out for what is registered already; authorize looks at the
-// rights of a session and stands on every path from a request to a record: publish, subscribe, register and call, exact and by pattern.
+// Form is not permission. admit looks at the form of a URI and may be left out for what is registered already;
+// authorize looks at the rights of a session and stands on every path from a request to a record: publish, subscribe,
+// register and call, exact and by pattern.
 
 // An Action is what a session wants to do with a URI.
 type Action uint8
@@ -20,10 +21,12 @@ const (
 	Call
 )
 
-// A Policy decides what the sessions of a role may do. Any goroutine may call it, often, while a loop waits: it must not block.
+// A Policy decides what the sessions of a role may do. Any goroutine may call it, often, while a loop waits: it must
+// not block.
 type Policy interface {
-	// Allow reports whether a session of role may do a with uri, which for Subscribe and Register may be a pattern of that match. uri is
-	// lent. The answer for a role and an exact topic or procedure is kept until the policy is replaced (Router.Apply).
+	// Allow reports whether a session of role may do a with uri, which for Subscribe and Register may be a pattern of
+	// that match. uri is lent. The answer for a role and an exact topic or procedure is kept until the policy is
+	// replaced (Router.Apply).
 	Allow(role string, a Action, uri []byte, match codec.Match) bool
 }
 
@@ -42,7 +45,8 @@ var (
 	refuseRight      = &refusal{codec.ErrNotAuthorized, "this session has no permission for that"}
 )
 
-// admit checks the form of uri before anything is looked up; nil says that it is good. Checks in the order of PROTOCOL 3.2, 3.3 and 8.2.
+// admit checks the form of uri before anything is looked up; nil says that it is good. Checks in the order of
+// PROTOCOL 3.2, 3.3 and 8.2.
 func (set *settings) admit(a Action, uri []byte, match codec.Match) *refusal {
 	if len(uri) > set.limits.URIBytesMax {
 		return refuseLength
@@ -59,8 +63,8 @@ func (set *settings) admit(a Action, uri []byte, match codec.Match) *refusal {
 	return nil
 }
 
-// authorize decides whether s may do a with uri; nil says yes. p is where the decision is kept, on the record of exactly that topic or
-// procedure; nil if there is none. PROTOCOL 11.
+// authorize decides whether s may do a with uri; nil says yes. p is where the decision is kept, on the record of
+// exactly that topic or procedure; nil if there is none. PROTOCOL 11.
 func (s *session) authorize(l *perLoop, a Action, uri []byte, match codec.Match, p *permit) *refusal {
 	set := l.set
 	if set.Policy == nil {
@@ -83,8 +87,8 @@ func (s *session) authorize(l *perLoop, a Action, uri []byte, match codec.Match,
 	return refuseRight
 }
 
-// A permit keeps what a policy decided for one record: two bits per role, decided and allowed, under the epoch of the policy. The roles of
-// a realm beyond permitRoles are asked for each time. Any goroutine.
+// A permit keeps what a policy decided for one record: two bits per role, decided and allowed, under the epoch of the
+// policy. The roles of a realm beyond permitRoles are asked for each time. Any goroutine.
 //
 //	63 … 40 epoch   39 … 20 decided   19 … 0 allowed
 type permit struct{ word atomic.Uint64 }

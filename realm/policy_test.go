@@ -19,8 +19,8 @@ func (r *rules) Allow(role string, a Action, uri []byte, match codec.Match) bool
 	return r.allow(role, a, string(uri), match)
 }
 
-// TestAUZNoWayAround walks every request on every path to a record, with a policy that refuses everything: none gets there. Somebody who may
-// do everything has made the records, so nothing is refused for want of one.
+// TestAUZNoWayAround walks every request on every path to a record, with a policy that refuses everything: none gets
+// there. Somebody who may do everything has made the records, so nothing is refused for want of one.
 func TestAUZNoWayAround(t *testing.T) {
 	policy := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role == "maker" }}
 	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", Policy: policy}}})
@@ -67,8 +67,8 @@ func TestAUZNoWayAround(t *testing.T) {
 	}
 }
 
-// TestAUZDecisionIsKept: the policy is asked once for a role and a record, and again after it was replaced. Other roles have answers of their
-// own.
+// TestAUZDecisionIsKept: the policy is asked once for a role and a record, and again after it was replaced. Other
+// roles have answers of their own.
 func TestAUZDecisionIsKept(t *testing.T) {
 	yes := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role != "bad" }}
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Policy: yes}}})

@@ -8,8 +8,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A registration is what all callees of one (procedure, match) share. It comes with the first callee and goes with the last, both under
-// the mutex of the index; a caller that still holds it afterwards finds no callee in it and looks the procedure up again.
+// A registration is what all callees of one (procedure, match) share. It comes with the first callee and goes with
+// the last, both under the mutex of the index; a caller that still holds it afterwards finds no callee in it and
+// looks the procedure up again.
 type registration struct {
 	// Fixed at creation; any goroutine may read.
 	id     uint64
@@ -17,12 +18,13 @@ type registration struct {
 	match  codec.Match
 	invoke codec.Invoke
 
-	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the index's mutex.
+	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the
+	// index's mutex.
 	callees atomic.Pointer[[]*callee]
 	// rights keeps who may call the procedure, if the registration is of exactly that procedure.
 	rights permit
-	// cursor is the index of the next callee of a round robin. Calls move it as they can; order is promised to a lone sequential
-	// caller only (PROTOCOL 8.12).
+	// cursor is the index of the next callee of a round robin. Calls move it as they can; order is promised to a lone
+	// sequential caller only (PROTOCOL 8.12).
 	cursor atomic.Int64
 }
 
@@ -109,7 +111,8 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 	}
 }
 
-// enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held is returned if s is in it already.
+// enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held
+// is returned if s is in it already.
 func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message) (c *callee, held *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
@@ -192,7 +195,8 @@ func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Messag
 		s.refuse(x, l, codec.Unregister, m.Request, refuseNoRegistration)
 		return
 	}
-	// The index comes first: a client that hears of UNREGISTERED can register the procedure. An INVOCATION in between is legal.
+	// The index comes first: a client that hears of UNREGISTERED can register the procedure. An INVOCATION in between
+	// is legal.
 	s.endRegistration(x, l, c)
 	l.out = codec.AppendUnregistered(l.out[:0], s.serializer, m.Request)
 	x.Step("conn.lock")

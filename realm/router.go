@@ -1,5 +1,5 @@
-// Package realm is the brain of the router: realms, sessions, broker and dealer. It knows neither sockets nor time; an engine hands
-// it whole messages through engine/port, loop by loop.
+// Package realm is the brain of the router: realms, sessions, broker and dealer. It knows neither sockets nor time;
+// an engine hands it whole messages through engine/port, loop by loop.
 //
 // Who owns what, in the four phrases used on every field:
 //
@@ -40,7 +40,8 @@ type Router struct {
 	named map[string]*realm // guarded by mu: the same realms
 }
 
-// A perLoop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for the counters.
+// A perLoop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for
+// the counters.
 type perLoop struct {
 	counters counters
 	batch    batchCounts
@@ -76,7 +77,8 @@ func New(cfg Config) (*Router, error) {
 	return r, nil
 }
 
-// Open makes the handler of a connection whose transport handshake is complete, and starts its HELLO timer. It is a port.Opener.
+// Open makes the handler of a connection whose transport handshake is complete, and starts its HELLO timer. It is a
+// port.Opener.
 func (r *Router) Open(x port.Executor, c port.Conn) port.Handler {
 	if x.Loops() != len(r.perLoop) {
 		panic("realm: Config.Loops differs from the number of loops that run")
@@ -120,7 +122,8 @@ func (r *Router) addRealm(rm *realm) {
 	r.count.Add(1)
 }
 
-// dropRealm makes rm unknown. A join that found it before is complete when its loop says goodbye to the sessions of rm. mu is held.
+// dropRealm makes rm unknown. A join that found it before is complete when its loop says goodbye to the sessions of
+// rm. mu is held.
 func (r *Router) dropRealm(rm *realm) {
 	delete(r.named, rm.uri)
 	r.realms.Remove(rm.uri, codec.Exact)

@@ -103,8 +103,8 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 	}
 }
 
-// encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine may read. It returns in
-// how many serializers the event has no form.
+// encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine
+// may read. It returns in how many serializers the event has no form.
 func (s *session) encodeRun(sub *subscription, to audience, publication uint64, m *codec.Message) (r *run, untranscodable int64) {
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
@@ -227,7 +227,8 @@ func (s *session) publish(x port.Executor, l *perLoop, r *run, loops uint64) {
 	}
 }
 
-// walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a job for the others.
+// walkOwn walks the members on the publisher's own loop, without a hop, as far as the turn grants it. It returns a
+// job for the others.
 func (s *session) walkOwn(x port.Executor, l *perLoop, r *run, members bool) *runJob {
 	list := r.sub.members[s.home]
 	if !members || list == nil || len(list.seats) == 0 {

@@ -6,8 +6,8 @@ import (
 	"banyan/codec"
 )
 
-// The races that the design has to rule out, each with its schedule forced; the numbers are those of the design's review. R9 concerns meta
-// events, which are not here yet; R2, R10, R11 and R13 are the engine's.
+// The races that the design has to rule out, each with its schedule forced; the numbers are those of the design's
+// review. R9 concerns meta events, which are not here yet; R2, R10, R11 and R13 are the engine's.
 
 // TestR3World: a session is about to join the record it found while another loop drops the last member.
 func TestR3World(t *testing.T) {
@@ -207,7 +207,8 @@ func TestR8Full(t *testing.T) {
 	}
 }
 
-// TestR12: a member with another serializer joins between the census a publish took and its job. It misses that event and nothing else.
+// TestR12: a member with another serializer joins between the census a publish took and its job. It misses that event
+// and nothing else.
 func TestR12(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher, present := b.join(0), b.join(1)

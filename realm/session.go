@@ -165,8 +165,8 @@ func (s *session) reply(x port.Executor, msg []byte) {
 	s.append(x, msg)
 }
 
-// append appends one whole message, if the session is live and the connection takes it. A message that is longer than the peer accepts and
-// has no substitute ends the connection (PROTOCOL 13.3). Conn lock held.
+// append appends one whole message, if the session is live and the connection takes it. A message that is longer than
+// the peer accepts and has no substitute ends the connection (PROTOCOL 13.3). Conn lock held.
 func (s *session) append(x port.Executor, msg []byte) bool {
 	if !s.live {
 		return false

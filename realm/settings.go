@@ -10,8 +10,8 @@ import (
 	"banyan/codec"
 )
 
-// Config is the router's configuration. Zero values mean the defaults; New and Apply check it. DepthMax, Loops and Log are fixed by New, everything
-// else is live.
+// Config is the router's configuration. Zero values mean the defaults; New and Apply check it. DepthMax, Loops and
+// Log are fixed by New, everything else is live.
 type Config struct {
 	Realms         []RealmConfig // at least one; URIs differ
 	AutoCreate     bool          // a HELLO for an unknown valid realm creates it, with the options of Realms[0]

@@ -17,11 +17,12 @@ var (
 	seedsFlag = flag.Int("seeds", 300, "how many seeds TestSimulate runs")
 )
 
-// TestSimulate lets clients at random subscribe, publish, register, call, cancel, answer and leave, while loops interleave between any
-// two accesses to shared state, and checks what every client sees against a slow model. Replay: go test ./realm -run Simulate -seed=42.
+// TestSimulate lets clients at random subscribe, publish, register, call, cancel, answer and leave, while loops
+// interleave between any two accesses to shared state, and checks what every client sees against a slow model.
+// Replay: go test ./realm -run Simulate -seed=42.
 //
-// SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, ID-11, ID-12; RPC-10, RPC-14, RPC-46, RPC-71, RPC-73, RPC-87,
-// RPC-88; ORD-01 … ORD-07, ORD-11.
+// SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, ID-11, ID-12; RPC-10, RPC-14, RPC-46,
+// RPC-71, RPC-73, RPC-87, RPC-88; ORD-01 … ORD-07, ORD-11.
 func TestSimulate(t *testing.T) {
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag)
@@ -179,7 +180,8 @@ func (s *sim) newClient(conn simConn, canceling bool) *simClient {
 	return c
 }
 
-// A listing is a walk over the sessions of the realm. Those that are there all the time have to be listed, and nobody twice.
+// A listing is a walk over the sessions of the realm. Those that are there all the time have to be listed, and nobody
+// twice.
 type listing struct {
 	before map[uint64]*simClient
 	seen   map[uint64]int

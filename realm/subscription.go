@@ -8,9 +8,9 @@ import (
 
 // A subscription is what all subscribers of one (topic, match) share: its id, and per loop the list of its members.
 //
-// Its life (race R3): made with count 1 under the index's mutex; enter joins it without that mutex while count is above zero; the step
-// from one to zero happens under the mutex together with the removal from the index, and zero is final. A session that found the record too late
-// fails to enter it and makes a new one.
+// Its life (race R3): made with count 1 under the index's mutex; enter joins it without that mutex while count is
+// above zero; the step from one to zero happens under the mutex together with the removal from the index, and zero is
+// final. A session that found the record too late fails to enter it and makes a new one.
 type subscription struct {
 	// Fixed at creation; any goroutine may read.
 	id    uint64
@@ -19,8 +19,8 @@ type subscription struct {
 
 	// Any goroutine.
 	count atomic.Int64 // members on all loops
-	// loops has bit i set while loop i has members. Set and cleared by loop i; set under the first member's queue lock, in the section that
-	// appends its SUBSCRIBED (R6).
+	// loops has bit i set while loop i has members. Set and cleared by loop i; set under the first member's queue
+	// lock, in the section that appends its SUBSCRIBED (R6).
 	loops atomic.Uint64
 	// nodes has bit i set while node i of a cluster has members. Nothing sets it yet: publish posts to loops only.
 	nodes atomic.Uint64
@@ -99,17 +99,20 @@ type seat struct {
 	member  *member // nil: left during a walk
 }
 
-// A memberList holds the members of one subscription on one loop, in order of joining as long as nobody leaves. Owned by that loop.
+// A memberList holds the members of one subscription on one loop, in order of joining as long as nobody leaves. Owned
+// by that loop.
 //
-// While walks are unfinished a leaving member only empties its seat, because the walks hold positions; otherwise the last member takes
-// the seat. Empty seats are squeezed out when the last walk ends, or when they are the majority: then the positions move along.
+// While walks are unfinished a leaving member only empties its seat, because the walks hold positions; otherwise the
+// last member takes the seat. Empty seats are squeezed out when the last walk ends, or when they are the majority:
+// then the positions move along.
 type memberList struct {
 	seats []seat
 	empty int
 	walks []*walk // unfinished
 }
 
-// A walk is a position in a list. It ends where the list ended when the walk began: who joined later does not get the event.
+// A walk is a position in a list. It ends where the list ended when the walk began: who joined later does not get the
+// event.
 type walk struct {
 	next, end int
 }

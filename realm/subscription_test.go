@@ -7,7 +7,8 @@ import (
 	"banyan/codec"
 )
 
-// TestMemberListModel joins, leaves and walks at random beside a slow twin that remembers, for every walk, who was there when it began.
+// TestMemberListModel joins, leaves and walks at random beside a slow twin that remembers, for every walk, who was
+// there when it began.
 func TestMemberListModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var list memberList
@@ -84,7 +85,8 @@ func TestMemberListModel(t *testing.T) {
 	}
 }
 
-// TestR3 forces the schedule of race R3 on the record itself: one loop is about to join the record it found while another drops its last member.
+// TestR3 forces the schedule of race R3 on the record itself: one loop is about to join the record it found while
+// another drops its last member.
 func TestR3(t *testing.T) {
 	sub := newSubscription(1, "a.b", codec.Exact, 2) // count 1
 	if sub.leaveUnlessLast() {

@@ -12,7 +12,8 @@ import (
 
 // Bounds at n and n + 1, and state that is used twice: each of these tests fails with a fault that the others let pass.
 
-// TestFirstMemberDuringWalk: all members of a loop have left while a walk holds their seats; the next to join is the first again.
+// TestFirstMemberDuringWalk: all members of a loop have left while a walk holds their seats; the next to join is the
+// first again.
 func TestFirstMemberDuringWalk(t *testing.T) {
 	sub := newSubscription(1, "t", codec.Exact, 2)
 	one, two := &member{session: new(session), sub: sub}, &member{session: new(session), sub: sub}
@@ -50,7 +51,8 @@ func TestWelcomeTooLongKeepsNoID(t *testing.T) {
 	}
 }
 
-// TestR13Gap: the last CBOR member leaves and another joins while a run is open. Whatever that one hears, nothing in the middle is missing.
+// TestR13Gap: the last CBOR member leaves and another joins while a run is open. Whatever that one hears, nothing in
+// the middle is missing.
 func TestR13Gap(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher, stays := b.join(0), b.join(1)
@@ -78,7 +80,8 @@ func TestR13Gap(t *testing.T) {
 	}
 }
 
-// TestPUB57Exactly: an event of exactly the receiver's limit arrives, alone and in a run with a longer one; one octet more is dropped.
+// TestPUB57Exactly: an event of exactly the receiver's limit arrives, alone and in a run with a longer one; one octet
+// more is dropped.
 func TestPUB57Exactly(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	publisher, wide := b.join(0), b.join(0)
@@ -174,8 +177,8 @@ func TestID10Each(t *testing.T) {
 	}
 }
 
-// TestFailedProgressIsForgotten: a progressive result that the caller cannot take ends the call for both; the callee is told once, whatever it
-// still sends.
+// TestFailedProgressIsForgotten: a progressive result that the caller cannot take ends the call for both; the callee
+// is told once, whatever it still sends.
 func TestFailedProgressIsForgotten(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	callee, caller := b.join(0), b.join(0)
@@ -233,7 +236,8 @@ func TestLastFallsBackwards(t *testing.T) {
 	first.silent()
 }
 
-// TestPendingCallsAreAnswered: the router's GOODBYE comes behind the answers to the caller's open calls; their callees are told.
+// TestPendingCallsAreAnswered: the router's GOODBYE comes behind the answers to the caller's open calls; their
+// callees are told.
 func TestPendingCallsAreAnswered(t *testing.T) {
 	for name, end := range map[string]func(b *bed, p *peer){
 		"stop":  func(_ *bed, p *peer) { p.Shutdown() },
@@ -265,7 +269,8 @@ func TestPendingCallsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestMSG44Options: options of exactly the longest length are taken, one octet more ends the session; so it is with details of an ERROR.
+// TestMSG44Options: options of exactly the longest length are taken, one octet more ends the session; so it is with
+// details of an ERROR.
 func TestMSG44Options(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	for _, over := range []int{0, 1} {
@@ -280,7 +285,8 @@ func TestMSG44Options(t *testing.T) {
 	}
 }
 
-// TestJoinedIsTold: the transport is told when a session is joined, and when it has left, so that the limit of messages before WELCOME holds again.
+// TestJoinedIsTold: the transport is told when a session is joined, and when it has left, so that the limit of
+// messages before WELCOME holds again.
 func TestJoinedIsTold(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	p := b.connect(0, codec.MessagePack, 1<<20)

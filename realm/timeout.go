@@ -7,8 +7,9 @@ import (
 	"banyan/engine/port"
 )
 
-// Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call from the caller's side.
-// If another loop answers, it posts a job that stops or restarts the timer. Calls without a timeout cost nothing.
+// Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call
+// from the caller's side. If another loop answers, it posts a job that stops or restarts the timer. Calls without a
+// timeout cost nothing.
 
 var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within the timeout of the call"}
 
@@ -43,15 +44,16 @@ func (c *call) ended(x port.Executor) {
 	}
 }
 
-// progressed starts the timer again after a progressive result. Any loop. One restart under way stands for all that come before it runs,
-// so a callee that floods the caller with progress does not flood its loop with jobs.
+// progressed starts the timer again after a progressive result. Any loop. One restart under way stands for all that
+// come before it runs, so a callee that floods the caller with progress does not flood its loop with jobs.
 func (c *call) progressed(x port.Executor) {
 	if c.timed && c.restarting.CompareAndSwap(false, true) {
 		c.toHome(x, &timerJob{c, true})
 	}
 }
 
-// toHome runs j on the loop of the caller. A restart cannot overtake the stop that follows it: they are one lane of one loop.
+// toHome runs j on the loop of the caller. A restart cannot overtake the stop that follows it: they are one lane of
+// one loop.
 func (c *call) toHome(x port.Executor, j *timerJob) {
 	if home := c.caller.home; x.Loop() != home {
 		x.Post(home, c.caller.id, j)

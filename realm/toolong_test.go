@@ -11,8 +11,8 @@ import (
 // sized is an argument list of one binary of n octets, n of at least 2^16, so that its head has always the same length.
 func sized(n int) []any { return []any{bytes.Repeat([]byte{1}, n)} }
 
-// TestPUB57Framing: an EVENT that RawSocket cannot carry is dropped for its receivers and counted, one octet less arrives; the other
-// framings and the session's later events go on. The message grows by its details alone.
+// TestPUB57Framing: an EVENT that RawSocket cannot carry is dropped for its receivers and counted, one octet less
+// arrives; the other framings and the session's later events go on. The message grows by its details alone.
 func TestPUB57Framing(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher, raw, far := b.join(0), b.joinAs(0, codec.MessagePack, 1<<24), b.joinAs(1, codec.MessagePack, 1<<24)
@@ -54,7 +54,8 @@ func TestPUB57Framing(t *testing.T) {
 	}
 }
 
-// TestPUB57Transcoded: text that is short in MessagePack and six times as long in JSON. RawSocket carries 2^24 octets of it, WebSocket 64 MiB.
+// TestPUB57Transcoded: text that is short in MessagePack and six times as long in JSON. RawSocket carries 2^24 octets
+// of it, WebSocket 64 MiB.
 func TestPUB57Transcoded(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	publisher, raw := b.join(0), b.joinAs(0, codec.JSON, 1<<24)
@@ -85,7 +86,8 @@ func TestPUB57Transcoded(t *testing.T) {
 	}
 }
 
-// TestRPC21Framing (RPC-20): INVOCATION and RESULT that no frame can carry take the way of those that the receiver does not accept.
+// TestRPC21Framing (RPC-20): INVOCATION and RESULT that no frame can carry take the way of those that the receiver
+// does not accept.
 func TestRPC21Framing(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	caller, callee := b.joinAs(0, codec.MessagePack, 1<<30), b.joinAs(1, codec.JSON, 1<<30)

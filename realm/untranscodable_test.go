@@ -9,8 +9,8 @@ import (
 // The payload [{[1]: 2}] in MessagePack: JSON has no form for a list as a key.
 const listAsKey = "\x91\x81\x91\x01\x02"
 
-// TestUntranscodableEvent: members whose serializer cannot carry an event do without it, the others get it; the events around it reach
-// all.
+// TestUntranscodableEvent: members whose serializer cannot carry an event do without it, the others get it; the
+// events around it reach all.
 func TestUntranscodableEvent(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	publisher := b.join(0)

@@ -9,8 +9,8 @@ import (
 	"banyan/realm/index"
 )
 
-// Messages that take longer than a turn may last (DESIGN 8.2, 8.10). The connection of their session is held meanwhile, so everything
-// behind them keeps its order; other sessions go on.
+// Messages that take longer than a turn may last (DESIGN 8.2, 8.10). The connection of their session is held
+// meanwhile, so everything behind them keeps its order; other sessions go on.
 //
 //	a large message                  is checked in the pool, and then handled on its loop
 //	… for another serializer         its payload is transcoded in the pool, and then its handling is tried again
@@ -18,8 +18,8 @@ import (
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
 //
-// The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its own, and ends. But an event
-// that was accepted, perhaps acknowledged, still goes to everybody.
+// The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its
+// own, and ends. But an event that was accepted, perhaps acknowledged, still goes to everybody.
 
 // A waiting is one such message. Owned by the session's loop, but for what is being worked on in the pool.
 type waiting struct {
@@ -101,8 +101,8 @@ func (s *session) receiveLarge(x port.Executor, b []byte) {
 	})
 }
 
-// payload returns m's payload as s would have it encoded: m's own when it is short or needs no transcoding, nil if it has to be transcoded
-// in the pool first. The error says that it has no form in that serializer.
+// payload returns m's payload as s would have it encoded: m's own when it is short or needs no transcoding, nil if it
+// has to be transcoded in the pool first. The error says that it has no form in that serializer.
 func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload, error) {
 	f := s.form(m, to)
 	switch {
@@ -114,8 +114,8 @@ func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload
 	return &m.Payload, nil
 }
 
-// kept reports whether m, whose payload p stands in s's serializer to, waits and is so large that p is linked into the receiver's queue instead
-// of copied. Nobody changes it any more.
+// kept reports whether m, whose payload p stands in s's serializer to, waits and is so large that p is linked into
+// the receiver's queue instead of copied. Nobody changes it any more.
 func (s *session) kept(m *codec.Message, p *codec.Payload, to codec.Serializer) bool {
 	return s.waiting != nil && m == &s.waiting.message && p.Format == to && len(p.Args)+len(p.Kwargs) > s.realm.router.bounds.largeBytes
 }
@@ -143,8 +143,8 @@ func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serialize
 	})
 }
 
-// answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation it answers; then again is called
-// when that is done.
+// answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation
+// it answers; then again is called when that is done.
 func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message, again func(x port.Executor, l *perLoop, m *codec.Message)) bool {
 	x.Step("conn.lock")
 	s.conn.Lock()

@@ -109,8 +109,8 @@ func TestPoolIsFull(t *testing.T) {
 	}
 }
 
-// TestManyMatches: an event that matches many subscriptions goes out chunk by chunk: what is behind it keeps its place, others go on, and the
-// next chunk is encoded only when the last is delivered.
+// TestManyMatches: an event that matches many subscriptions goes out chunk by chunk: what is behind it keeps its
+// place, others go on, and the next chunk is encoded only when the last is delivered.
 func TestManyMatches(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	b.router.bounds = bounds{largeBytes: 1 << 18, matchesAtOnce: 8, searchAtOnce: 1024, farewellAtOnce: 64}
@@ -163,7 +163,8 @@ func TestManyMatches(t *testing.T) {
 	}
 }
 
-// TestAcknowledgedIsDelivered: the publisher of a large event leaves when it was told PUBLISHED; everybody gets the event all the same.
+// TestAcknowledgedIsDelivered: the publisher of a large event leaves when it was told PUBLISHED; everybody gets the
+// event all the same.
 func TestAcknowledgedIsDelivered(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	publisher, hears := b.join(0), b.joinAs(0, codec.JSON, 1<<24)
@@ -180,8 +181,8 @@ func TestAcknowledgedIsDelivered(t *testing.T) {
 	hears.expect(codec.Event, nil, nil, values{}, []any{large})
 }
 
-// TestFarewellIsBounded: a session that holds much leaves in pieces. Its GOODBYE is answered when nothing is left of it, it gets no event meanwhile,
-// its callers hear of its end, and the connection can be used again. SES-26.
+// TestFarewellIsBounded: a session that holds much leaves in pieces. Its GOODBYE is answered when nothing is left of
+// it, it gets no event meanwhile, its callers hear of its end, and the connection can be used again. SES-26.
 func TestFarewellIsBounded(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	b.Budget, b.Chunk = 8, 4

@@ -20,7 +20,8 @@ type address struct {
 	upgrade   *url.URL // the URL of the WebSocket handshake; nil without
 }
 
-// Schemes lists the URL forms that Dial understands, for messages. Connect understands nats://HOST:PORT too, which loads can speak.
+// Schemes lists the URL forms that Dial understands, for messages. Connect understands nats://HOST:PORT too, which
+// loads can speak.
 const Schemes = "ws://HOST[:PORT]/PATH, wss://…, rs://HOST:PORT, rss://HOST:PORT, unix:PATH (RawSocket), ws+unix:PATH"
 
 func parseAddress(raw string) (*address, error) {

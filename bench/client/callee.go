@@ -7,8 +7,8 @@ import (
 	"banyan/codec"
 )
 
-// A Handler answers invocations, each on a goroutine of its own. ctx ends when the call is canceled or the session ends. An *Error goes
-// to the caller as it is, any other error as wamp.error.runtime_error with its text.
+// A Handler answers invocations, each on a goroutine of its own. ctx ends when the call is canceled or the session
+// ends. An *Error goes to the caller as it is, any other error as wamp.error.runtime_error with its text.
 type Handler func(ctx context.Context, call *Invocation) (Values, error)
 
 // An Invocation is a call to answer.

@@ -1,5 +1,5 @@
-// Package client is a WAMP client for loads, tests and the command line. It is not a public client library: it has what those three
-// need, and low-level access that a library would hide.
+// Package client is a WAMP client for loads, tests and the command line. It is not a public client library: it has
+// what those three need, and low-level access that a library would hide.
 //
 // A Conn carries encoded messages over any transport of Banyan:
 //
@@ -7,7 +7,8 @@
 //	Flush    writes the buffer; later frames go with the next write            any goroutine
 //	Receive  flushes, reads once into the inbound buffer, cuts messages out    one goroutine
 //
-// so that a loop of Receive and Queue answers a whole read with one write. A Session adds requests and handlers to a Conn.
+// so that a loop of Receive and Queue answers a whole read with one write. A Session adds requests and handlers to a
+// Conn.
 package client
 
 import (
@@ -29,17 +30,18 @@ type Options struct {
 	Realm string
 	// Batched asks for the .batched WebSocket subprotocol (PROTOCOL 13.2). Ignored on RawSocket.
 	Batched bool
-	// MessageBytesMax is the longest message to accept; default and limit 16 MiB. RawSocket announces it, rounded up to a power of two.
+	// MessageBytesMax is the longest message to accept; default and limit 16 MiB. RawSocket announces it, rounded up
+	// to a power of two.
 	MessageBytesMax int
-	// ReadBufferBytes is where the read buffer stops growing while messages are shorter; default 64 KiB. It starts at 2 KiB and
-	// doubles whenever a read fills it, so that thousands of quiet connections stay small.
+	// ReadBufferBytes is where the read buffer stops growing while messages are shorter; default 64 KiB. It starts at
+	// 2 KiB and doubles whenever a read fills it, so that thousands of quiet connections stay small.
 	ReadBufferBytes int
 	// TLS for wss and rss; nil verifies against the system's roots.
 	TLS *tls.Config
 	// Agent is HELLO.Details.agent; default "Banyan client".
 	Agent string
-	// From is the address to connect from, nil for the system's choice. A client that opens many connections from one machine to one address
-	// runs out of ports: loopback has a network full of addresses.
+	// From is the address to connect from, nil for the system's choice. A client that opens many connections from one
+	// machine to one address runs out of ports: loopback has a network full of addresses.
 	From net.IP
 	// Header is sent with the WebSocket handshake, for instance Origin.
 	Header map[string]string
@@ -139,7 +141,8 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// latePort makes the kernel choose the local port at connect, when it knows the remote address. Otherwise each port serves one connection only.
+// latePort makes the kernel choose the local port at connect, when it knows the remote address. Otherwise each port
+// serves one connection only.
 func latePort(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) }); cerr != nil {
@@ -187,13 +190,15 @@ func (c *Conn) LocalAddr() net.Addr { return c.net.LocalAddr() }
 // RemoteAddr is the router's end of the socket.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
-// SetReadDeadline bounds Receive. After a timeout (errors.Is os.ErrDeadlineExceeded) Receive may be called again and loses nothing.
+// SetReadDeadline bounds Receive. After a timeout (errors.Is os.ErrDeadlineExceeded) Receive may be called again and
+// loses nothing.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.net.SetReadDeadline(t) }
 
 // ReadAt is when the read that brought the last received message returned. Receiving goroutine only.
 func (c *Conn) ReadAt() time.Time { return c.readAt }
 
-// Close ends the connection: a WebSocket close frame if nothing is being written, then the socket. Any goroutine; idempotent.
+// Close ends the connection: a WebSocket close frame if nothing is being written, then the socket. Any goroutine;
+// idempotent.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.closed {

@@ -391,7 +391,8 @@ func TestDeadlineResumes(t *testing.T) {
 	}
 }
 
-// TestFlushNeverBlocks: a router that does not read must not stop the goroutine that receives; what it did not take follows.
+// TestFlushNeverBlocks: a router that does not read must not stop the goroutine that receives; what it did not take
+// follows.
 func TestFlushNeverBlocks(t *testing.T) {
 	c, s := pair(t, "rs", Options{})
 	const messages, size = 64, 1 << 20
@@ -516,8 +517,8 @@ func TestConnectErrors(t *testing.T) {
 	}
 }
 
-// TestReadyLooksPastPings: a ping behind the last message is no message. A load that waits for Receive because Ready said so would not account
-// for what it has until the next message comes, which may be waiting for just that.
+// TestReadyLooksPastPings: a ping behind the last message is no message. A load that waits for Receive because Ready
+// said so would not account for what it has until the next message comes, which may be waiting for just that.
 func TestReadyLooksPastPings(t *testing.T) {
 	for scheme, c := range map[string]struct{ message, ping []byte }{
 		"ws": {compiled(ws.NewBinaryFrame([]byte("m"))), compiled(ws.NewPingFrame([]byte("p")))},

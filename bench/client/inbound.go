@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// Receive returns the next message; it is lent until the next Receive or Ready. Before it waits for the router it flushes. One goroutine only.
+// Receive returns the next message; it is lent until the next Receive or Ready. Before it waits for the router it
+// flushes. One goroutine only.
 //
-// Errors: *CloseError after a close frame, io.EOF after the end of the stream, a deadline error (see SetReadDeadline), the network's.
+// Errors: *CloseError after a close frame, io.EOF after the end of the stream, a deadline error (see
+// SetReadDeadline), the network's.
 func (c *Conn) Receive() ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
@@ -37,8 +39,8 @@ func (c *Conn) Receive() ([]byte, error) {
 	}
 }
 
-// Ready reports whether Receive would return without waiting for the router: a message, or the end, is in what was read. Pings before it are
-// answered, in the next flush. Receiving goroutine only.
+// Ready reports whether Receive would return without waiting for the router: a message, or the end, is in what was
+// read. Pings before it are answered, in the next flush. Receiving goroutine only.
 func (c *Conn) Ready() bool {
 	if c.ahead == nil && c.err == nil {
 		c.ahead, c.err = c.next()
@@ -46,8 +48,8 @@ func (c *Conn) Ready() bool {
 	return c.ahead != nil || c.err != nil
 }
 
-// Discard reads and forgets everything until the connection ends or its read deadline passes: the error says why. Pings are not answered.
-// Receiving goroutine only; Receive must not be called afterwards.
+// Discard reads and forgets everything until the connection ends or its read deadline passes: the error says why.
+// Pings are not answered. Receiving goroutine only; Receive must not be called afterwards.
 func (c *Conn) Discard() error {
 	b := make([]byte, discardBytes)
 	for {
@@ -96,7 +98,8 @@ func (c *Conn) read() (int, error) {
 	return 0, err
 }
 
-// makeRoom moves the unread bytes to the front, or doubles the buffer. The buffer grows with received bytes, never with an announced length.
+// makeRoom moves the unread bytes to the front, or doubles the buffer. The buffer grows with received bytes, never
+// with an announced length.
 func (c *Conn) makeRoom() {
 	unread := c.tail - c.head
 	if c.in == nil {

@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// NATS' text protocol as far as a load needs it: this file cuts the stream into units, package load gives them a meaning. A unit is a control
-// line without its end, or for MSG the line, its end and the payload. It answers PING and drops INFO and +OK.
+// NATS' text protocol as far as a load needs it: this file cuts the stream into units, package load gives them a
+// meaning. A unit is a control line without its end, or for MSG the line, its end and the payload. It answers PING
+// and drops INFO and +OK.
 
 const (
 	natsLineMax = 4 << 10 // octets of a control line; the server's own limit for clients
@@ -22,7 +23,8 @@ var (
 	natsPong = []byte("PONG")
 )
 
-// IsNATS reports whether the connection speaks NATS' protocol: Queue then takes whole lines of it, Receive returns units, and Join fails.
+// IsNATS reports whether the connection speaks NATS' protocol: Queue then takes whole lines of it, Receive returns
+// units, and Join fails.
 func (c *Conn) IsNATS() bool { return c.nats }
 
 // openNATS says CONNECT and waits until the server has taken it.

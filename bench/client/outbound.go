@@ -7,8 +7,8 @@ import (
 	"banyan/codec"
 )
 
-// Queue frames one encoded message and appends it to the outbound buffer. It never blocks and never fails: after the end of
-// the connection it drops the message, and Receive or Flush tell why.
+// Queue frames one encoded message and appends it to the outbound buffer. It never blocks and never fails: after the
+// end of the connection it drops the message, and Receive or Flush tell why.
 func (c *Conn) Queue(msg []byte) {
 	c.mu.Lock()
 	c.appendFrame(msg)
@@ -25,7 +25,8 @@ func (c *Conn) QueueMessage(m *codec.Message) error {
 	return nil
 }
 
-// Send queues msg and flushes. It waits while much is queued already, so it must not be called by the receiving goroutine.
+// Send queues msg and flushes. It waits while much is queued already, so it must not be called by the receiving
+// goroutine.
 func (c *Conn) Send(msg []byte) error {
 	if err := c.tooLong(len(msg)); err != nil {
 		return err
@@ -56,8 +57,8 @@ func (c *Conn) tooLong(n int) error {
 	return nil
 }
 
-// Flush hands the outbound buffer to the socket. It does not block: a goroutine of its own writes what the socket does not take, and frames
-// queued meanwhile follow. The error is that of an earlier write.
+// Flush hands the outbound buffer to the socket. It does not block: a goroutine of its own writes what the socket
+// does not take, and frames queued meanwhile follow. The error is that of an earlier write.
 func (c *Conn) Flush() error {
 	c.mu.Lock()
 	if c.writing || len(c.out) == 0 || c.failed != nil {

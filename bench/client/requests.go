@@ -10,7 +10,8 @@ import (
 type pending struct {
 	kind     codec.Type    // the request's type
 	progress func(*Result) // CALL with receive_progress; receiving goroutine
-	// accept runs on the receiving goroutine before the next message is looked at: a handler is in place before its first EVENT.
+	// accept runs on the receiving goroutine before the next message is looked at: a handler is in place before its
+	// first EVENT.
 	accept func(*codec.Message)
 	reply  chan struct{}
 
@@ -70,8 +71,8 @@ func (s *Session) settle(m *codec.Message, kind codec.Type) error {
 	return nil
 }
 
-// begin draws a request id, makes p pending when it is not nil, and sends m. The id is drawn and the message queued in one
-// section: ids are sequential on the wire.
+// begin draws a request id, makes p pending when it is not nil, and sends m. The id is drawn and the message queued
+// in one section: ids are sequential on the wire.
 func (s *Session) begin(m *codec.Message, p *pending) (uint64, error) {
 	s.lock.Lock()
 	if s.err != nil || s.leaving {
@@ -143,8 +144,8 @@ func newEvent(m *codec.Message) (*Event, error) {
 	return &Event{Subscription: m.ID, Publication: m.Publication, Details: details, Values: v}, nil
 }
 
-// Subscribe subscribes and has handler called for every event, on the receiving goroutine: it must not wait for the session. It returns the
-// subscription's id.
+// Subscribe subscribes and has handler called for every event, on the receiving goroutine: it must not wait for the
+// session. It returns the subscription's id.
 func (s *Session) Subscribe(ctx context.Context, t Topic, options map[string]any, handler func(*Event)) (uint64, error) {
 	dict, err := encodeDict(s.serializer, withMatch(options, t.Match))
 	if err != nil {
@@ -168,7 +169,8 @@ func (s *Session) Unsubscribe(ctx context.Context, subscription uint64) error {
 	return err
 }
 
-// Publish publishes. With options["acknowledge"] true it waits for the router's answer and returns the publication id, else 0.
+// Publish publishes. With options["acknowledge"] true it waits for the router's answer and returns the publication
+// id, else 0.
 func (s *Session) Publish(ctx context.Context, topic string, options map[string]any, v Values) (uint64, error) {
 	dict, err := encodeDict(s.serializer, options)
 	if err != nil {
@@ -200,8 +202,8 @@ func (r *Result) read(m *codec.Message) (err error) {
 	return err
 }
 
-// Call calls a procedure. progress, when not nil, asks for progressive results and gets them on the receiving goroutine. When ctx ends
-// the call is canceled (mode killnowait) and ctx's error returned. An ERROR is an *Error.
+// Call calls a procedure. progress, when not nil, asks for progressive results and gets them on the receiving
+// goroutine. When ctx ends the call is canceled (mode killnowait) and ctx's error returned. An ERROR is an *Error.
 func (s *Session) Call(ctx context.Context, procedure string, options map[string]any, v Values, progress func(*Result)) (*Result, error) {
 	if progress != nil {
 		options = withOption(options, "receive_progress", true)

@@ -14,8 +14,8 @@ import (
 // closeTimeout bounds how long Close waits for the router's GOODBYE.
 const closeTimeout = 2 * time.Second
 
-// A Session is a joined Conn with requests and handlers. Any goroutine may use it. It receives on a goroutine of its own, so the
-// Conn's Receive must not be called.
+// A Session is a joined Conn with requests and handlers. Any goroutine may use it. It receives on a goroutine of its
+// own, so the Conn's Receive must not be called.
 type Session struct {
 	*Conn
 
@@ -152,14 +152,16 @@ func (c *Conn) Join(ctx context.Context, realm, agent string) (*Session, error) 
 // Done is closed when the session has ended; Err then says why.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err returns why the session ended: *AbortError, *GoodbyeError, *CloseError, the network's error, or ErrClosed after Close.
+// Err returns why the session ended: *AbortError, *GoodbyeError, *CloseError, the network's error, or ErrClosed after
+// Close.
 func (s *Session) Err() error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	return s.err
 }
 
-// Close says GOODBYE, waits briefly for the router's, and closes the transport. Running handlers are canceled and waited for.
+// Close says GOODBYE, waits briefly for the router's, and closes the transport. Running handlers are canceled and
+// waited for.
 func (s *Session) Close() error {
 	s.lock.Lock()
 	already := s.leaving

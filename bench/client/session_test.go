@@ -182,8 +182,8 @@ func TestCallAnswers(t *testing.T) {
 }
 
 // TestCallCanceled: the end of the context sends CANCEL, and the late answer harms nothing.
-// TestAnswersOfTheWrongKind: the answer to another kind of request with the same number settles nothing: the router broke the protocol, and the
-// request learns just that.
+// TestAnswersOfTheWrongKind: the answer to another kind of request with the same number settles nothing: the router
+// broke the protocol, and the request learns just that.
 func TestAnswersOfTheWrongKind(t *testing.T) {
 	for name, answer := range map[string]codec.Message{
 		"UNSUBSCRIBED":   {Type: codec.Unsubscribed, Request: 1},

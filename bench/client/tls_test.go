@@ -13,7 +13,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// TestTLS: wss and rss carry messages, more than a record's worth at once; an unknown certificate is refused unless asked otherwise.
+// TestTLS: wss and rss carry messages, more than a record's worth at once; an unknown certificate is refused unless
+// asked otherwise.
 func TestTLS(t *testing.T) {
 	srv := httptest.NewUnstartedServer(nil)
 	srv.StartTLS() // for its certificate

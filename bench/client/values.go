@@ -2,8 +2,8 @@ package client
 
 import "banyan/codec"
 
-// Values are application payload: positional and keyword arguments. Integers come as int64, or uint64 above its range, binary as
-// []byte, the rest as encoding/json has it.
+// Values are application payload: positional and keyword arguments. Integers come as int64, or uint64 above its
+// range, binary as []byte, the rest as encoding/json has it.
 type Values struct {
 	Args   []any
 	Kwargs map[string]any

@@ -117,8 +117,8 @@ func (c *Conn) appendWebSocket(first byte, a, b []byte) {
 	c.out = out
 }
 
-// SendFrame sends one WebSocket frame with the given first octet (FIN, RSV and opcode), masked: for tests of fragmentation, pings
-// and broken frames.
+// SendFrame sends one WebSocket frame with the given first octet (FIN, RSV and opcode), masked: for tests of
+// fragmentation, pings and broken frames.
 func (c *Conn) SendFrame(first byte, payload []byte) error {
 	c.mu.Lock()
 	if c.failed == nil {

@@ -1,4 +1,5 @@
-// Package compare runs routers in turn under the same load and says what differs, after a statistical test and not before.
+// Package compare runs routers in turn under the same load and says what differs, after a statistical test and not
+// before.
 //
 //  1. Each peer is prepared once: built from its pinned version, or found; a peer that cannot be prepared is skipped, and the report says why.
 //  2. Each plan is tried on each peer for a moment. A peer that loses messages gets fewer in flight, and the report says so.
@@ -33,7 +34,8 @@ const (
 	rateMax   = 1e9
 )
 
-// Run compares. The document holds the results even when some peers could not take part; Run returns an error when no peer could.
+// Run compares. The document holds the results even when some peers could not take part; Run returns an error when no
+// peer could.
 func Run(ctx context.Context, o Options) (*report.Document, error) {
 	if err := o.Setup.Check(); err != nil {
 		return nil, err

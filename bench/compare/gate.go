@@ -19,9 +19,10 @@ type Check struct {
 	Why     string
 }
 
-// Gate compares the costs of a router with those of a baseline: CPU time per message as a multiple of the floor's in the same round, and CPU
-// time per message itself if both were measured on the same kind of CPU. Worse by more than tolerance (0.1 is 10 %) fails if a
-// Mann-Whitney test tells it from chance. A plan of the baseline that was not run, or whose verification failed, fails too.
+// Gate compares the costs of a router with those of a baseline: CPU time per message as a multiple of the floor's in
+// the same round, and CPU time per message itself if both were measured on the same kind of CPU. Worse by more than
+// tolerance (0.1 is 10 %) fails if a Mann-Whitney test tells it from chance. A plan of the baseline that was not run,
+// or whose verification failed, fails too.
 func Gate(baseline, results *report.Document, peer string, tolerance float64) []Check {
 	old, now := costs(baseline, peer), costs(results, peer)
 	var checks []Check

@@ -1,9 +1,11 @@
-// Package floor is a yardstick, not a router: it moves the bytes of a load with the least possible work. It has one thread, one epoll, fixed
-// handshakes, no checks, no routing and hardly any limits. The cost of a router above the floor's is the price of routing.
+// Package floor is a yardstick, not a router: it moves the bytes of a load with the least possible work. It has one
+// thread, one epoll, fixed handshakes, no checks, no routing and hardly any limits. The cost of a router above the
+// floor's is the price of routing.
 //
-// It knows one topic and one procedure: every PUBLISH goes to every connection that has subscribed, every CALL to the callees in turn, whatever
-// the URIs, the realm and the options say. All connections of a run have to speak the same serializer and transport: payloads are copied,
-// never transcoded. PUBLISHED is never sent. It plays only the scenarios fanout, rpc, progressive, idle and storm.
+// It knows one topic and one procedure: every PUBLISH goes to every connection that has subscribed, every CALL to the
+// callees in turn, whatever the URIs, the realm and the options say. All connections of a run have to speak the same
+// serializer and transport: payloads are copied, never transcoded. PUBLISHED is never sent. It plays only the
+// scenarios fanout, rpc, progressive, idle and storm.
 //
 // The flow, per readable connection:
 //
@@ -11,7 +13,8 @@
 //  2. every whole frame in it: the EVENTs of a publisher into one buffer, INVOCATION and RESULT into the buffer of their receiver
 //  3. one write per subscriber, and one per other connection that got something
 //
-// It writes after each read. A router may gather the events of a whole poll in one write, so with many publishers it can be far below the floor.
+// It writes after each read. A router may gather the events of a whole poll in one write, so with many publishers it
+// can be far below the floor.
 package floor
 
 import (

@@ -42,8 +42,8 @@ func options(url string, ser codec.Serializer, payload int) load.Options {
 	return load.Options{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1, Duration: 40 * time.Millisecond}
 }
 
-// TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and serializer, with payloads
-// that fill a frame of each length, and with sessions that come and go on the same server.
+// TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and
+// serializer, with payloads that fill a frame of each length, and with sessions that come and go on the same server.
 func TestFloorMovesTheBytes(t *testing.T) {
 	t.Parallel()
 	tcp := start(t, "127.0.0.1:0")

@@ -6,8 +6,8 @@ import (
 	"banyan/codec"
 )
 
-// An input walks over the elements of one message. It assumes that the message is well formed and, in JSON, has no spaces, as the clients of this
-// module send it.
+// An input walks over the elements of one message. It assumes that the message is well formed and, in JSON, has no
+// spaces, as the clients of this module send it.
 type input struct {
 	s codec.Serializer
 	b []byte

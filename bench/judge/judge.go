@@ -1,7 +1,9 @@
-// Package judge says what the measurements of one figure mean: how they compare with another peer's, and whether they keep a limit.
+// Package judge says what the measurements of one figure mean: how they compare with another peer's, and whether they
+// keep a limit.
 //
-// All tables use its words. A comparison is better, worse, same or noisy: a Mann-Whitney test decides, and where it cannot, the verdict is
-// noisy. A figure that is held against a limit has met it or missed it; it failed when the run broke, and is not measured when no run told it.
+// All tables use its words. A comparison is better, worse, same or noisy: a Mann-Whitney test decides, and where it
+// cannot, the verdict is noisy. A figure that is held against a limit has met it or missed it; it failed when the run
+// broke, and is not measured when no run told it.
 package judge
 
 import (
@@ -128,8 +130,8 @@ func (d Difference) String() string {
 	return fmt.Sprintf("too noisy to tell (p=%.2f)", d.P)
 }
 
-// Grown holds a cost against an earlier one: met when its median grew by at most tolerance (0.1 is 10 %), missed when it grew by more and the
-// test tells that from chance, noisy when it may be chance.
+// Grown holds a cost against an earlier one: met when its median grew by at most tolerance (0.1 is 10 %), missed when
+// it grew by more and the test tells that from chance, noisy when it may be chance.
 func Grown(before, now Sample, tolerance float64) (Verdict, Difference) {
 	d := Compare(before, now, -1)
 	switch {
@@ -147,7 +149,8 @@ type Limit struct {
 	AtLeast bool    `json:"at_least,omitempty"` // Value or more; otherwise Value or less
 }
 
-// Judge holds the median of s against the limit. The doubt says that the rounds lie far apart on both sides of it; empty when they do not.
+// Judge holds the median of s against the limit. The doubt says that the rounds lie far apart on both sides of it;
+// empty when they do not.
 func (l Limit) Judge(s Sample) (v Verdict, doubt string) {
 	if len(s) == 0 {
 		return NotMeasured, ""

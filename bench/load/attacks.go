@@ -17,8 +17,9 @@ import (
 // An attack is something that one client, or a few, can send to make the other clients of a router wait.
 type attack struct {
 	name string
-	// prepare opens sessions and encodes messages before anything is measured. It returns the function that runs beside the tickers, and says how
-	// much of the load the router granted. The function should only send: the tickers must not wait for the attacker's own work.
+	// prepare opens sessions and encodes messages before anything is measured. It returns the function that runs
+	// beside the tickers, and says how much of the load the router granted. The function should only send: the
+	// tickers must not wait for the attacker's own work.
 	prepare func(ctx context.Context, a *attacker) (act func(ctx context.Context) error, done string, err error)
 }
 
@@ -215,7 +216,8 @@ func published(topic string, options map[string]any, args any) ([]byte, error) {
 	return codec.Append(nil, codec.MessagePack, &m)
 }
 
-// every sends the messages in turn, one per interval, until ctx ends. If the router ends the session, a new session goes on.
+// every sends the messages in turn, one per interval, until ctx ends. If the router ends the session, a new session
+// goes on.
 func (a *attacker) every(w *wamp, messages ...[]byte) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(attackEvery)
@@ -280,7 +282,8 @@ func largePublishes(ctx context.Context, a *attacker) (func(context.Context) err
 	return a.every(w, text, list), fmt.Sprintf("%d bytes of text, %d numbers, in turn", a.plan.Bytes, len(numbers)), err
 }
 
-// longEvent is short in MessagePack and longer in JSON than a RawSocket frame can be: U+0001 is one octet in one and six in the other.
+// longEvent is short in MessagePack and longer in JSON than a RawSocket frame can be: U+0001 is one octet in one and
+// six in the other.
 func longEvent(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	topic := unique("bench.hostile")
 	raw, err := a.over("rs")
@@ -402,7 +405,8 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 	}
 }
 
-// unfinished are RawSocket connections that send messages of the greatest length, all but the last octet, and nothing before them.
+// unfinished are RawSocket connections that send messages of the greatest length, all but the last octet, and nothing
+// before them.
 func unfinished(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	raw, err := a.over("rs")
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"banyan/codec"
 )
 
-// A ChurnPlan is a fan-out at a fixed rate, measured twice: without, and then with sessions that subscribe and unsubscribe all the time. It
-// tells what a cycle costs the router and what the churn does to the latency of the events.
+// A ChurnPlan is a fan-out at a fixed rate, measured twice: without, and then with sessions that subscribe and
+// unsubscribe all the time. It tells what a cycle costs the router and what the churn does to the latency of the
+// events.
 type ChurnPlan struct {
 	Options             // Rate is the publications per second, default 500; InFlight the cycles in a burst
 	Subscribers int     // default 100
@@ -21,9 +22,9 @@ type ChurnPlan struct {
 	Cycles      float64 // of all of them per second; default 20 000
 }
 
-// Churn runs plan and returns the report of the run with the churn; it returns errors as Fanout does. One of each churner's subscriptions is to the topic
-// that is published to, the others are to topics of its own. The router must answer every cycle; an event for a subscription that the churner does
-// not hold at that moment is a failure.
+// Churn runs plan and returns the report of the run with the churn; it returns errors as Fanout does. One of each
+// churner's subscriptions is to the topic that is published to, the others are to topics of its own. The router must
+// answer every cycle; an event for a subscription that the churner does not hold at that moment is a failure.
 func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 	defaultTo(&plan.Churners, 10)
 	if plan.Cycles == 0 {
@@ -137,7 +138,8 @@ func (c *churner) run(ctx context.Context, rate float64, offset time.Duration) {
 	c.failures.add("subscribe cycles without an answer", c.started.Load()-c.ended.Load())
 }
 
-// takeFree takes a free slot, or returns -1 when ctx has ended. It flushes before it waits: the queued cycles are what will free slots.
+// takeFree takes a free slot, or returns -1 when ctx has ended. It flushes before it waits: the queued cycles are
+// what will free slots.
 func (c *churner) takeFree(ctx context.Context) (int, error) {
 	select {
 	case s := <-c.free:

@@ -88,7 +88,8 @@ func (c CPUSet) Without(other CPUSet) CPUSet {
 	return c
 }
 
-// Pin restricts this process, and processes it starts meanwhile, to the CPUs, and GOMAXPROCS to their number, until undo is called.
+// Pin restricts this process, and processes it starts meanwhile, to the CPUs, and GOMAXPROCS to their number, until
+// undo is called.
 func (c CPUSet) Pin() (undo func() error, err error) {
 	before, err := GrantedCPUs()
 	if err != nil {
@@ -125,7 +126,8 @@ func (c CPUSet) moveThreads() error {
 	return nil
 }
 
-// Start calls start on a thread of these CPUs: a process that it starts runs on them. The thread then goes back to where it was.
+// Start calls start on a thread of these CPUs: a process that it starts runs on them. The thread then goes back to
+// where it was.
 func (c CPUSet) Start(start func() error) (err error) {
 	runtime.LockOSThread()
 	before, err := GrantedCPUs()

@@ -12,8 +12,8 @@ import (
 	"banyan/codec"
 )
 
-// A fake is the least router that the scenarios can run against, over RawSocket, with a place to break its promises: that a load
-// passes means something only if a broken router fails it.
+// A fake is the least router that the scenarios can run against, over RawSocket, with a place to break its promises:
+// that a load passes means something only if a broken router fails it.
 type fake struct {
 	t *testing.T
 	l net.Listener
@@ -21,7 +21,8 @@ type fake struct {
 	// fault, when set, replaces what is sent for the n-th event or result: nothing is loss, two are a duplicate.
 	fault func(n int, msg []byte) [][]byte
 
-	// enough, when set, is called at the 200th event or result: loads that run by count instead of by the clock end there.
+	// enough, when set, is called at the 200th event or result: loads that run by count instead of by the clock end
+	// there.
 	enough func()
 
 	mu               sync.Mutex

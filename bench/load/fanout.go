@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A FanoutPlan is Publishers sessions publishing to one topic with Subscribers sessions. Every event is verified: none missing, none twice,
-// none out of its publisher's order, each with the payload that was published.
+// A FanoutPlan is Publishers sessions publishing to one topic with Subscribers sessions. Every event is verified:
+// none missing, none twice, none out of its publisher's order, each with the payload that was published.
 type FanoutPlan struct {
 	Options
 	Publishers  int    // default 1; 3 when Mixed
@@ -17,8 +17,9 @@ type FanoutPlan struct {
 	Mixed bool
 }
 
-// Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError, *client.AbortError …); the report
-// holds the failures under load. The end of ctx ends the measuring, and Fanout still returns a report.
+// Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError,
+// *client.AbortError …); the report holds the failures under load. The end of ctx ends the measuring, and Fanout
+// still returns a report.
 func Fanout(ctx context.Context, plan FanoutPlan) (*Report, error) {
 	p, err := plan.prepare()
 	if err != nil {

@@ -46,8 +46,8 @@ func swapResults(t *testing.T) func(n int, msg []byte) [][]byte {
 	}
 }
 
-// TestSwappedResults: each of two calls gets the result of the other. All answers are there, once, whole and for open calls; only their payloads
-// tell.
+// TestSwappedResults: each of two calls gets the result of the other. All answers are there, once, whole and for open
+// calls; only their payloads tell.
 func TestSwappedResults(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
@@ -82,7 +82,8 @@ func TestResultOfAnotherCaller(t *testing.T) {
 	}
 }
 
-// TestLossIsCounted: losses are counted to the last event, below and above the number that is remembered one by one, in one gap or two.
+// TestLossIsCounted: losses are counted to the last event, below and above the number that is remembered one by one,
+// in one gap or two.
 func TestLossIsCounted(t *testing.T) {
 	for _, gaps := range [][]uint64{
 		{1},
@@ -117,7 +118,8 @@ func TestLossIsCounted(t *testing.T) {
 	}
 }
 
-// TestLateEvents: an event that comes behind later ones is late, not lost, as long as it is remembered; the same once more came twice.
+// TestLateEvents: an event that comes behind later ones is late, not lost, as long as it is remembered; the same once
+// more came twice.
 func TestLateEvents(t *testing.T) {
 	h := &subscription{from: make([]progress, 1)}
 	f := &pubsub{run: newRun(Options{}), publishers: []*publisher{{seqs: []uint64{missingMax + 1}}}}
@@ -135,7 +137,8 @@ func TestLateEvents(t *testing.T) {
 	}
 }
 
-// TestAnswersOfTheWrongKind: neither a request outside the load nor a cycle of a churner is settled by the answer to another kind of request.
+// TestAnswersOfTheWrongKind: neither a request outside the load nor a cycle of a churner is settled by the answer to
+// another kind of request.
 func TestAnswersOfTheWrongKind(t *testing.T) {
 	c := &churner{
 		slots: []slot{{topic: "a"}}, free: make(chan int, 1), pubsub: &pubsub{run: newRun(Options{})},

@@ -11,8 +11,9 @@ import (
 	"banyan/bench/judge"
 )
 
-// A HostilePlan measures clients that tick, first alone and then beside a hostile load, for each of attacks in turn. It tells how long one client can
-// make the others wait. A tick is an event that is published by the clock; its latency counts from the intended time.
+// A HostilePlan measures clients that tick, first alone and then beside a hostile load, for each of attacks in turn.
+// It tells how long one client can make the others wait. A tick is an event that is published by the clock; its
+// latency counts from the intended time.
 type HostilePlan struct {
 	Options        // Rate is the ticks per second of all tickers, default 1000 each; Duration that of each load; InFlight means nothing
 	Tickers int    // publishers and subscribers each, so that they are on several loops of the router; default 4
@@ -49,8 +50,8 @@ type Beside struct {
 	OK      bool    `json:"ok"` // the ratio is 3 at most
 }
 
-// Hostile runs plan; errors are as Fanout's. The report is that of the first run of the tickers alone, and its Hostile has a line for each load. A lost
-// tick is a failure.
+// Hostile runs plan; errors are as Fanout's. The report is that of the first run of the tickers alone, and its
+// Hostile has a line for each load. A lost tick is a failure.
 func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 	defaultTo(&plan.Tickers, 4)
 	defaultTo(&plan.Many, hostileMany)
@@ -137,8 +138,8 @@ func (plan *HostilePlan) tick(ctx context.Context, act func(ctx context.Context)
 	return runPubsub(ctx, plan.Options, p)
 }
 
-// beside measures the tickers beside one load. With again it measures them alone before that; otherwise out is the run without. It adds the failures of
-// the ticks to out. The error says that the tickers could not run at all.
+// beside measures the tickers beside one load. With again it measures them alone before that; otherwise out is the
+// run without. It adds the failures of the ticks to out. The error says that the tickers could not run at all.
 func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *Report) (*Beside, error) {
 	without := out
 	if again {

@@ -17,8 +17,8 @@ func hostilePlan(s *fake, only string) HostilePlan {
 	return HostilePlan{Options: o, Tickers: 2, Many: 300, Bytes: 4 << 10, Only: only}
 }
 
-// TestHostile runs every load against the fake, which stands for a router that takes all of it. The fake speaks no WebSocket: the load that needs it
-// is skipped, and says why.
+// TestHostile runs every load against the fake, which stands for a router that takes all of it. The fake speaks no
+// WebSocket: the load that needs it is skipped, and says why.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	r, err := Hostile(t.Context(), hostilePlan(newFake(t), ""))
@@ -78,7 +78,8 @@ func TestHostileGrants(t *testing.T) {
 	}
 }
 
-// TestHostileConnectionsEnd: a router that ends the connection of a client for its message does well, and the report says that it did.
+// TestHostileConnectionsEnd: a router that ends the connection of a client for its message does well, and the report
+// says that it did.
 func TestHostileConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
@@ -92,7 +93,8 @@ func TestHostileConnectionsEnd(t *testing.T) {
 	}
 }
 
-// TestHostileFindsStalls: a router that works 50 ms at one message of one client makes everybody wait, and one that loses ticks fails.
+// TestHostileFindsStalls: a router that works 50 ms at one message of one client makes everybody wait, and one that
+// loses ticks fails.
 func TestHostileFindsStalls(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)

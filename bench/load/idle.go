@@ -11,8 +11,9 @@ import (
 	"banyan/codec"
 )
 
-// An IdlePlan is sessions that do nothing. It measures their memory, and whether the router gives it back after they have left. In the end every
-// session says GOODBYE; the router must answer it, and a session lost before that is a failure.
+// An IdlePlan is sessions that do nothing. It measures their memory, and whether the router gives it back after they
+// have left. In the end every session says GOODBYE; the router must answer it, and a session lost before that is a
+// failure.
 type IdlePlan struct {
 	Options
 	Sessions int // default 10 000
@@ -24,7 +25,8 @@ const (
 	givenBackPart = 0.8              // of the sessions' memory: this much counts as given back, a runtime keeps some tables
 )
 
-// Idle runs plan; errors and reports are as Fanout's. Memory per session is the growth of the router, so the router should be fresh.
+// Idle runs plan; errors and reports are as Fanout's. Memory per session is the growth of the router, so the router
+// should be fresh.
 func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	defaultTo(&plan.Sessions, 10_000)
 	if plan.Sessions < 1 {
@@ -106,8 +108,8 @@ func givenBack(ctx context.Context, m *readings, before int64) []Figure {
 	}
 }
 
-// IdleMax returns how many idle sessions this process and a router that it starts can hold. Both have the same file limit, and both need some
-// descriptors for other things.
+// IdleMax returns how many idle sessions this process and a router that it starts can hold. Both have the same file
+// limit, and both need some descriptors for other things.
 func IdleMax() int { return max(filesMax()-4*filesReserve, 0) }
 
 // filesMax is how many descriptors this process may have.

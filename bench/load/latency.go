@@ -12,8 +12,8 @@ const (
 	latencyShards = 8
 )
 
-// A recorder collects latencies of many goroutines: those that count for the report, and all of the last interval for the live line.
-// Goroutines share a few shards and record once per batch of messages.
+// A recorder collects latencies of many goroutines: those that count for the report, and all of the last interval for
+// the live line. Goroutines share a few shards and record once per batch of messages.
 type recorder struct {
 	shards [latencyShards]struct {
 		mu       sync.Mutex

@@ -11,15 +11,16 @@ import (
 	"banyan/codec"
 )
 
-// A link is one client of the router under load. The scenarios speak WAMP's messages; a link puts them on the wire, or translates them for a
-// router that speaks something else. One goroutine receives (Next, Ready, ReadAt), one at a time sends; any may flush.
+// A link is one client of the router under load. The scenarios speak WAMP's messages; a link puts them on the wire,
+// or translates them for a router that speaks something else. One goroutine receives (Next, Ready, ReadAt), one at a
+// time sends; any may flush.
 type link interface {
 	// join opens the session.
 	join(ctx context.Context, realm string) error
 	// Send queues m, whose Format is Serializer's.
 	Send(m *codec.Message) error
-	// Next returns the next message, lent until Next or Ready is called. Before it waits it flushes. After errUndecodable it may be called
-	// again; every other error is the end.
+	// Next returns the next message, lent until Next or Ready is called. Before it waits it flushes. After
+	// errUndecodable it may be called again; every other error is the end.
 	Next() (*codec.Message, error)
 	// Ready reports whether Next would return without waiting.
 	Ready() bool
@@ -35,7 +36,8 @@ type link interface {
 
 var errUndecodable = errors.New("undecodable messages")
 
-// connect opens a transport. On loopback each connection comes from another address, because the ports of one address would run out.
+// connect opens a transport. On loopback each connection comes from another address, because the ports of one address
+// would run out.
 func (r *run) connect(ctx context.Context, s codec.Serializer) (link, error) {
 	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS}
 	if r.spread {
@@ -86,8 +88,8 @@ func (w *wamp) Next() (*codec.Message, error) {
 	return &w.msg, nil
 }
 
-// next is l.Next for the loops that read under load. It counts undecodable messages, and the end of the connection as one that who lost. It returns
-// false at the end.
+// next is l.Next for the loops that read under load. It counts undecodable messages, and the end of the connection as
+// one that who lost. It returns false at the end.
 func (r *run) next(l link, who string) (*codec.Message, bool) {
 	for {
 		m, err := l.Next()

@@ -8,9 +8,10 @@
 //	Soak                       publications, calls and sessions at once, for hours
 //	Against                    any of them on router and floor in turn; the floor is the least program that moves the same bytes
 //
-// A closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput. An open loop sends at a fixed
-// rate, whatever the router does, and measures from the intended time of sending: it finds the latency, and a stall counts against every message
-// that had to wait for it. Scenarios work on links (link.go), so that a router with another protocol gets the same loads.
+// A closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput.
+// An open loop sends at a fixed rate, whatever the router does, and measures from the intended time of sending: it
+// finds the latency, and a stall counts against every message that had to wait for it. Scenarios work on links
+// (link.go), so that a router with another protocol gets the same loads.
 package load
 
 import (
@@ -171,7 +172,8 @@ func (r *run) joinWith(ctx context.Context, n int, serializer func(i int) codec.
 	})
 }
 
-// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. That error also ends the context of the other calls.
+// each calls f for 0 to n-1, many at once, until one fails, and returns the first error. That error also ends the
+// context of the other calls.
 func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -339,8 +341,8 @@ func (f *failures) total() (n int64) {
 	return n
 }
 
-// Pace calls send(intended) at rate per second until ctx ends, and catches up after delays; it calls flush after each burst. The first message is due
-// offset from now. Intended times are on the clock of now.
+// Pace calls send(intended) at rate per second until ctx ends, and catches up after delays; it calls flush after each
+// burst. The first message is due offset from now. Intended times are on the clock of now.
 func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
 	interval := float64(time.Second) / rate
 	start := now() + offset

@@ -88,8 +88,9 @@ func parseStat(line string) (pid int, p processReading, ok bool) {
 	return pid, p, true
 }
 
-// others returns the CPU share of all programs but router and clients, and names the busiest. It takes the larger of two incomplete counts: the
-// total of the machine minus ours (which leaves interrupts out), and the sum over the processes seen (which misses short ones).
+// others returns the CPU share of all programs but router and clients, and names the busiest. It takes the larger of
+// two incomplete counts: the total of the machine minus ours (which leaves interrupts out), and the sum over the
+// processes seen (which misses short ones).
 func (m *readings) others(seconds float64) (share float64, who string) {
 	ours := (m.routerCPU[1] - m.routerCPU[0]) + (m.ownCPU[1] - m.ownCPU[0])
 	whole := m.machine[1].programs - m.machine[0].programs - ours

@@ -74,8 +74,8 @@ func (m *readings) rss(p process) int64 {
 // rssSessionsMin is how many sessions it takes for resident memory to say something about one of them.
 const rssSessionsMin = 100
 
-// sessionMemory computes memory per session from the router's growth since before the sessions joined. It is only right on a router that has not
-// had as many sessions before, because a router uses its memory again.
+// sessionMemory computes memory per session from the router's growth since before the sessions joined. It is only
+// right on a router that has not had as many sessions before, because a router uses its memory again.
 func (m *readings) sessionMemory(before int64, sessions int) {
 	if sessions < rssSessionsMin {
 		return

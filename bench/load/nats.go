@@ -20,8 +20,8 @@ import (
 //	CALL, INVOCATION, YIELD, RESULT    PUB with a subject of the caller's own to reply to, and the PUB to that subject
 //	GOODBYE                            a PING; its PONG is the answer
 //
-// The payload is the encoded Arguments: the same octets as in WAMP. NATS has nothing for progressive results, for HELLO and for events in
-// another serializer than their publisher's; Options.onlyWAMP refuses such loads.
+// The payload is the encoded Arguments: the same octets as in WAMP. NATS has nothing for progressive results, for
+// HELLO and for events in another serializer than their publisher's; Options.onlyWAMP refuses such loads.
 type nats struct {
 	*client.Conn
 	inbox string // subjects that answers come to begin with it; fixed at creation

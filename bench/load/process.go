@@ -20,8 +20,8 @@ import (
 // A process is a process of this machine whose CPU time and memory can be read.
 type process struct{ pid int }
 
-// cpu returns the CPU time the process has used so far, user and system, all threads, from the kernel's clock of that process: in
-// nanoseconds, where /proc/PID/stat counts in hundredths of a second.
+// cpu returns the CPU time the process has used so far, user and system, all threads, from the kernel's clock of that
+// process: in nanoseconds, where /proc/PID/stat counts in hundredths of a second.
 func (p process) cpu() (time.Duration, error) {
 	var ts unix.Timespec
 	const sched = 2 // CPUCLOCK_SCHED of the process, not of a thread

@@ -42,7 +42,8 @@ func (f *pubsub) newPublisher(i int, c link) (*publisher, error) {
 	return p, err
 }
 
-// stride is a step that visits each of n topics once in n steps, with neighbours far apart, so that topics are not in the CPU's caches.
+// stride is a step that visits each of n topics once in n steps, with neighbours far apart, so that topics are not in
+// the CPU's caches.
 func stride(n int) int {
 	coprime := func(a, b int) bool {
 		for b != 0 {
@@ -71,8 +72,8 @@ func (p *publisher) publish(ctx context.Context) {
 	}
 }
 
-// closedLoop keeps at most InFlight publications' events on their way. Publications are queued while the window has room and written
-// before waiting.
+// closedLoop keeps at most InFlight publications' events on their way. Publications are queued while the window has
+// room and written before waiting.
 func (p *publisher) closedLoop(ctx context.Context) error {
 	window := int64(p.InFlight) * int64(p.plan.deliveries)
 	each := int64(p.plan.deliveries)
@@ -125,7 +126,8 @@ func (p *publisher) one(sent time.Duration) error {
 	return nil
 }
 
-// flushOpen flushes and waits while the router does not read. The link bounds the queue, and intended times count the wait.
+// flushOpen flushes and waits while the router does not read. The link bounds the queue, and intended times count the
+// wait.
 func (p *publisher) flushOpen() error { return p.conn.FlushAndWait() }
 
 // arrived counts n events of this publisher and wakes it when its window has room again. Any goroutine.

@@ -43,7 +43,8 @@ type pubsub struct {
 	subscribers []*subscriber
 }
 
-// runPubsub runs plan. It returns an error when the load could not run at all; what went wrong under load stands in the report.
+// runPubsub runs plan. It returns an error when the load could not run at all; what went wrong under load stands in
+// the report.
 func runPubsub(ctx context.Context, load Options, plan pubsubPlan) (*Report, error) {
 	f := &pubsub{run: newRun(load), plan: plan}
 	defer f.hangUp()
@@ -200,7 +201,8 @@ func (f *pubsub) subscribe(i int, c link, wants []subscriptionPlan) (*subscriber
 	return s, nil
 }
 
-// verify compares the events of every subscriber with the publications of every publisher. Call it after the loops have ended.
+// verify compares the events of every subscriber with the publications of every publisher. Call it after the loops
+// have ended.
 func (f *pubsub) verify() {
 	for _, s := range f.subscribers {
 		for _, h := range s.subscriptions {

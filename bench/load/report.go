@@ -57,12 +57,14 @@ type Figure struct {
 	Unit  string  `json:"unit"` // for instance us/cycle
 }
 
-// A Versus compares the router with the floor, which moves the same bytes without routing: both in turn, a fresh process each.
+// A Versus compares the router with the floor, which moves the same bytes without routing: both in turn, a fresh
+// process each.
 type Versus struct {
 	Unit   string  `json:"unit"` // of Router and Floor in the rounds: "cpu-ns/received", "bytes/session"
 	Rounds []Round `json:"rounds"`
 	Median float64 `json:"median_ratio"` // of the rounds' ratios
-	// MedianP50 and MedianP99 are medians of the rounds' ratios of latency; they mean something at a fixed rate, or with one in flight. 0 without.
+	// MedianP50 and MedianP99 are medians of the rounds' ratios of latency; they mean something at a fixed rate, or
+	// with one in flight. 0 without.
 	MedianP50 float64 `json:"median_p50_ratio,omitempty"`
 	MedianP99 float64 `json:"median_p99_ratio,omitempty"`
 	Min       float64 `json:"min_ratio"`
@@ -107,8 +109,8 @@ type Plan struct {
 	Workers      int     `json:"workers,omitempty"` // sessions opened or churning side by side
 }
 
-// Latency is in microseconds, from the time of sending (closed loop) or the intended time of sending (open loop) to the return of the read
-// that brought the message.
+// Latency is in microseconds, from the time of sending (closed loop) or the intended time of sending (open loop) to
+// the return of the read that brought the message.
 type Latency struct {
 	From  string  `json:"from"`
 	Count int64   `json:"count"`
@@ -119,7 +121,8 @@ type Latency struct {
 	P99   float64 `json:"p99_us"`
 	P999  float64 `json:"p999_us"`
 	Max   float64 `json:"max_us"`
-	// HDR is the whole histogram, in nanoseconds: HdrHistogram's compressed V2 form in base64. Empty when nothing counted.
+	// HDR is the whole histogram, in nanoseconds: HdrHistogram's compressed V2 form in base64. Empty when nothing
+	// counted.
 	HDR string `json:"hdr_v2,omitempty"`
 }
 
@@ -133,7 +136,8 @@ type Process struct {
 	RSSBytes        int64   `json:"rss_bytes,omitempty"` // at the end of measuring
 	RSSPerSession   int64   `json:"rss_per_session_bytes,omitempty"`
 	SessionsCounted int     `json:"rss_sessions,omitempty"`
-	// SyscallsPerMessage is counted where Options.Syscalls asks for it and the machine can; NoSyscalls says why it could not.
+	// SyscallsPerMessage is counted where Options.Syscalls asks for it and the machine can; NoSyscalls says why it
+	// could not.
 	SyscallsPerMessage float64 `json:"syscalls_per_received,omitempty"`
 	NoSyscalls         string  `json:"no_syscalls,omitempty"`
 }

@@ -9,15 +9,16 @@ import (
 	"banyan/codec"
 )
 
-// An RPCPlan is Callers sessions calling one procedure, which Callees sessions serve by echoing. Every result is verified: one per call, with
-// the payload that was sent.
+// An RPCPlan is Callers sessions calling one procedure, which Callees sessions serve by echoing. Every result is
+// verified: one per call, with the payload that was sent.
 type RPCPlan struct {
 	Options
 	Callers   int    // default 1
 	Callees   int    // default 1; several share the registration in turn (roundrobin)
 	Procedure string // default one of its own
-	// Results per call: all but the last one are progressive (PROTOCOL 8.4). Default 1, the plain call. The scenario is called progressive
-	// when there are more, results are counted instead of calls, and their order is verified too.
+	// Results per call: all but the last one are progressive (PROTOCOL 8.4). Default 1, the plain call. The scenario
+	// is called progressive when there are more, results are counted instead of calls, and their order is verified
+	// too.
 	Results int
 }
 
@@ -274,7 +275,8 @@ func (k *caller) receive() {
 	}
 }
 
-// answer verifies one message and tells whether it is a result, or the ERROR in place of one, and whether it ended its call.
+// answer verifies one message and tells whether it is a result, or the ERROR in place of one, and whether it ended
+// its call.
 func (k *caller) answer(m *codec.Message) (result, last bool) {
 	isError := m.Type == codec.Error && m.RequestType == codec.Call
 	if m.Type != codec.Result && !isError {

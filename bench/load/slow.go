@@ -9,8 +9,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// A SlowPlan is a fan-out at a fixed rate, measured twice: without, and then with subscribers that never read. It tells what those do to the
-// others and to the router's memory.
+// A SlowPlan is a fan-out at a fixed rate, measured twice: without, and then with subscribers that never read. It
+// tells what those do to the others and to the router's memory.
 type SlowPlan struct {
 	Options         // Rate is the publications per second; default 500
 	Subscribers int // that read; default 100
@@ -20,8 +20,9 @@ type SlowPlan struct {
 // rateDefault is the rate of the scenarios that compare latencies.
 const rateDefault = 500
 
-// Slow runs plan and returns the report of the run with the stopped readers; errors are as Fanout's. Only the events of the others are counted
-// and verified. The router's policy decides about a stopped reader: the report tells its outcome and does not judge it.
+// Slow runs plan and returns the report of the run with the stopped readers; errors are as Fanout's. Only the events
+// of the others are counted and verified. The router's policy decides about a stopped reader: the report tells its
+// outcome and does not judge it.
 func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	defaultTo(&plan.Stopped, 1)
 	if plan.Stopped < 1 {

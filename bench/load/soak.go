@@ -10,8 +10,8 @@ import (
 	"banyan/bench/judge"
 )
 
-// A SoakPlan is publications, calls and sessions that come and go, all at once and at fixed rates, for Duration. It fails where the scenarios it is
-// made of fail, and when the router's memory grows.
+// A SoakPlan is publications, calls and sessions that come and go, all at once and at fixed rates, for Duration. It
+// fails where the scenarios it is made of fail, and when the router's memory grows.
 type SoakPlan struct {
 	Options         // Rate is of publications and of calls per second, each; default 200
 	Subscribers int // default 20
@@ -25,7 +25,8 @@ const (
 	growthBytes     = 8 << 20 // less growth is none
 )
 
-// Soak runs plan; errors as Fanout's. Its report counts events, results and sessions together; latency and series are those of the events.
+// Soak runs plan; errors as Fanout's. Its report counts events, results and sessions together; latency and series are
+// those of the events.
 func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 	defaultTo(&plan.Subscribers, 20)
 	defaultTo(&plan.Callers, 4)
@@ -94,8 +95,8 @@ func (r *Report) join(name string, other *Report) {
 	perMessage(&r.Client)
 }
 
-// judgeGrowth compares the router's memory in the second quarter of the run with the last one, by their medians: the first quarter is for
-// buffers to reach their size.
+// judgeGrowth compares the router's memory in the second quarter of the run with the last one, by their medians: the
+// first quarter is for buffers to reach their size.
 func (r *Report) judgeGrowth() {
 	n := len(r.Series) / 4
 	if r.Router == nil || n == 0 {

@@ -18,10 +18,12 @@ type stamp struct {
 	sent   time.Duration // since the run began: closed loop the time of sending, open loop the intended one
 }
 
-// A stamper writes and checks payloads: Arguments is one text of fixed length, a stamp and a filler that depends on the sequence number,
-// so that an event with the tail of another one is noticed. Text survives every pair of serializers unchanged.
+// A stamper writes and checks payloads: Arguments is one text of fixed length, a stamp and a filler that depends on
+// the sequence number, so that an event with the tail of another one is noticed. Text survives every pair of
+// serializers unchanged.
 //
-// The encoded arguments differ only inside the text, so writing is copying digits into a template. Owned by one goroutine.
+// The encoded arguments differ only inside the text, so writing is copying digits into a template. Owned by one
+// goroutine.
 type stamper struct {
 	serializer codec.Serializer
 	args       []byte // encoded Arguments; the text lies at offset

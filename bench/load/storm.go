@@ -10,8 +10,9 @@ import (
 	"banyan/codec"
 )
 
-// A StormPlan is sessions that come and go: connect, opening handshake, HELLO, WELCOME, GOODBYE, GOODBYE, close, as often as possible, or at
-// Rate per second. A session that does not get both answers is a failure, and so is a session id given twice.
+// A StormPlan is sessions that come and go: connect, opening handshake, HELLO, WELCOME, GOODBYE, GOODBYE, close, as
+// often as possible, or at Rate per second. A session that does not get both answers is a failure, and so is a
+// session id given twice.
 type StormPlan struct {
 	Options
 	Workers int // sessions at once; default 8
@@ -107,7 +108,8 @@ func (s *storm) work(ctx context.Context, index int) {
 // goodbye ends a session; links set its format.
 var goodbye = codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseCloseRealm)}
 
-// session is one session from connect to close. Its errors are short and without addresses: they are counted by their text.
+// session is one session from connect to close. Its errors are short and without addresses: they are counted by their
+// text.
 func (s *storm) session(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()

@@ -16,8 +16,9 @@ import (
 	"banyan/bench/judge"
 )
 
-// Values of Options.Syscalls: the tools that count a process's system calls. They run in a window of their own after the measured time, while the load
-// goes on, so they do not disturb the figures. strace slows the router down many times: its count is that of a slower load.
+// Values of Options.Syscalls: the tools that count a process's system calls. They run in a window of their own after
+// the measured time, while the load goes on, so they do not disturb the figures. strace slows the router down many
+// times: its count is that of a slower load.
 const (
 	SyscallsNone   = ""
 	SyscallsPerf   = "perf"

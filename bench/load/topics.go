@@ -13,7 +13,8 @@ const (
 	subscriptionsMax = 3_000_000
 )
 
-// A TopicsPlan is many topics with a few subscribers each, published to in a spread order. Every event is verified, by topic.
+// A TopicsPlan is many topics with a few subscribers each, published to in a spread order. Every event is verified,
+// by topic.
 type TopicsPlan struct {
 	Options
 	Publishers int // default 1
@@ -54,8 +55,8 @@ func Topics(ctx context.Context, plan TopicsPlan) (*Report, error) {
 	return runPubsub(ctx, plan.Options, p)
 }
 
-// A PatternsPlan is many subscriptions, exact, prefix and wildcard in equal parts, and publications that match one or three of them. Every
-// event is verified, by subscription.
+// A PatternsPlan is many subscriptions, exact, prefix and wildcard in equal parts, and publications that match one or
+// three of them. Every event is verified, by subscription.
 type PatternsPlan struct {
 	Options
 	Publishers int // default 1
@@ -118,7 +119,8 @@ func singleMatches(space string, n, sessions int) (topics []string, wants []subs
 	return topics, wants
 }
 
-// tripleMatches makes n topics, each matched by an exact, a prefix and a wildcard subscription of three sessions, if there are as many.
+// tripleMatches makes n topics, each matched by an exact, a prefix and a wildcard subscription of three sessions, if
+// there are as many.
 func tripleMatches(space string, n, sessions int) (topics []string, wants []subscriptionPlan) {
 	for i := range n {
 		topic := fmt.Sprintf("%s.some.n%d.leaf", space, i)

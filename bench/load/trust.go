@@ -14,7 +14,8 @@ type Trust struct {
 	OK     bool `json:"ok"`     // nothing was found against the figures
 	// Reasons are sentences, one for each thing that was found.
 	Reasons []string `json:"reasons,omitempty"`
-	// ClientsBusy: the clients were the bottleneck. Throughput and latency are as much theirs as the router's; CPU per message is not.
+	// ClientsBusy: the clients were the bottleneck. Throughput and latency are as much theirs as the router's; CPU
+	// per message is not.
 	ClientsBusy bool    `json:"clients_busy,omitempty"`
 	HalvesApart float64 `json:"halves_apart"`    // larger difference of the two halves, in throughput or CPU per message; 0.1 is 10 %
 	OtherCPU    float64 `json:"other_cpu_share"` // of one CPU, used by everybody but router and clients
@@ -75,7 +76,8 @@ func (m *readings) trust(r *Report, closed bool) Trust {
 	return t
 }
 
-// Disturbed reports whether something other than busy clients disturbed the run. Busy clients do not distort CPU per message.
+// Disturbed reports whether something other than busy clients disturbed the run. Busy clients do not distort CPU per
+// message.
 func (t *Trust) Disturbed() bool {
 	return t.HalvesApart > halvesApartMax || t.OtherCPU > otherCPUMax || t.StolenCPU > stolenCPUMax
 }

@@ -18,9 +18,10 @@ const (
 // sides are run in turn by Against.
 var sides = [2]string{"floor", "router"}
 
-// Against runs a scenario on floor and router in turn, F R F R …, for a number of rounds (0 is 3), and returns the router's report of the median
-// round with the comparison in Floor. run gets "floor" or "router" and should use a fresh process each time. told is called after each run and may
-// be nil. The report's Trust is that of the comparison: disturbances and rounds that disagree count against it, busy clients do not.
+// Against runs a scenario on floor and router in turn, F R F R …, for a number of rounds (0 is 3), and returns the
+// router's report of the median round with the comparison in Floor. run gets "floor" or "router" and should use a
+// fresh process each time. told is called after each run and may be nil. The report's Trust is that of the
+// comparison: disturbances and rounds that disagree count against it, busy clients do not.
 func Against(ctx context.Context, rounds int, run func(ctx context.Context, side string) (*Report, error), told func(round int, side string, r *Report)) (*Report, error) {
 	if rounds == 0 {
 		rounds = roundsDefault

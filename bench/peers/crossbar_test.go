@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestCrossbarOfTheMachine takes the `crossbar` on the path, asks for its version and gives it a configuration for each start.
+// TestCrossbarOfTheMachine takes the `crossbar` on the path, asks for its version and gives it a configuration for
+// each start.
 func TestCrossbarOfTheMachine(t *testing.T) {
 	bin := t.TempDir()
 	script := "#!/bin/sh\necho ' Crossbar.io                  : 99.1.2'\necho '   txaio                      : 1'\n"

@@ -38,8 +38,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// start starts the peer in a process group of its own, on the CPUs of the set unless it is empty, and waits until it accepts connections. Its output
-// goes to the file log.
+// start starts the peer in a process group of its own, on the CPUs of the set unless it is empty, and waits until it
+// accepts connections. Its output goes to the file log.
 func (p *Peer) start(ctx context.Context, transport string, on load.CPUSet, log string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -97,7 +97,8 @@ func (q *process) waitListening(ctx context.Context, address string) error {
 	}
 }
 
-// stop ends the whole group. The exit status of the peer says nothing about the load and is ignored; a peer that does not end is an error.
+// stop ends the whole group. The exit status of the peer says nothing about the load and is ignored; a peer that does
+// not end is an error.
 func (q *process) stop() error {
 	group := -q.cmd.Process.Pid
 	syscall.Kill(group, syscall.SIGTERM)

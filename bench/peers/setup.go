@@ -1,5 +1,6 @@
-// Package peers runs loads on other routers and on ours. It builds a router from its pinned version or finds it on the machine, starts it as a
-// process of its own on a free port, and stops it with all processes that it started. The folders below hold the programs, see README.md.
+// Package peers runs loads on other routers and on ours. It builds a router from its pinned version or finds it on
+// the machine, starts it as a process of its own on a free port, and stops it with all processes that it started. The
+// folders below hold the programs, see README.md.
 package peers
 
 import (
@@ -103,8 +104,8 @@ func (s *Setup) Conditions() []string {
 	return all
 }
 
-// SyscallsTool turns what a user asked for (auto, no, or a tool) into the Syscalls of runs of a duration: auto is perf where it is installed and
-// the runs are long enough to be judged.
+// SyscallsTool turns what a user asked for (auto, no, or a tool) into the Syscalls of runs of a duration: auto is
+// perf where it is installed and the runs are long enough to be judged.
 func SyscallsTool(asked string, duration time.Duration) (string, error) {
 	switch asked {
 	case "auto":
@@ -125,8 +126,9 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 
 const syscallsAutoMin = 2 * time.Second
 
-// Try finds out how many messages in flight the peer takes without losing any: the plan's number or fewer. It keeps that number for Once. A peer that
-// loses messages with every number plays with the plan's number, and its reports show the losses. The note tells about either.
+// Try finds out how many messages in flight the peer takes without losing any: the plan's number or fewer. It keeps
+// that number for Once. A peer that loses messages with every number plays with the plan's number, and its reports
+// show the losses. The note tells about either.
 func (s *Setup) Try(ctx context.Context, plan *Plan, p *Peer) (note string, err error) {
 	var lost string
 	for n := plan.InFlight; ; n = max(n/4, 1) {
@@ -173,8 +175,8 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 	})
 }
 
-// Using starts a fresh process of the peer, calls f with its URL over a transport (ws, rs) and its pid, and stops it. The pid is 0 where
-// another process than the one started listens: loads find it by its socket.
+// Using starts a fresh process of the peer, calls f with its URL over a transport (ws, rs) and its pid, and stops it.
+// The pid is 0 where another process than the one started listens: loads find it by its socket.
 func Using[T any](ctx context.Context, s *Setup, p *Peer, transport string, f func(ctx context.Context, url string, pid int) (T, error)) (t T, err error) {
 	process, err := p.start(ctx, cmp.Or(transport, "ws"), s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
 	if err != nil {

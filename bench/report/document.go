@@ -16,7 +16,8 @@ import (
 // Schema names the form of a Document in JSON.
 const Schema = "banyan-bench-set/1"
 
-// A Document is what one report shows and results.json holds: the runs of one or several plans against one or several routers.
+// A Document is what one report shows and results.json holds: the runs of one or several plans against one or several
+// routers.
 type Document struct {
 	Schema   string   `json:"schema"`
 	Created  string   `json:"created"` // RFC 3339

@@ -17,7 +17,8 @@ const (
 	FileHDR  = "latency.hgrm"
 )
 
-// Write makes the folder and writes the document into it in every form, replacing those of an earlier run. It returns the names.
+// Write makes the folder and writes the document into it in every form, replacing those of an earlier run. It returns
+// the names.
 func (d *Document) Write(folder string) ([]string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
@@ -49,8 +50,8 @@ func (d *Document) JSON(w io.Writer) error {
 	return e.Encode(d)
 }
 
-// Percentiles writes the latency of every peer and plan in milliseconds, as HdrHistogram's plotters read it. Rounds are merged. Of several
-// plans or peers each begins with a comment line.
+// Percentiles writes the latency of every peer and plan in milliseconds, as HdrHistogram's plotters read it. Rounds
+// are merged. Of several plans or peers each begins with a comment line.
 func (d *Document) Percentiles(w io.Writer) error {
 	for _, plan := range d.plans() {
 		for _, peer := range d.peersOf(plan) {

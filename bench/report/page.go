@@ -15,7 +15,8 @@ import (
 	"banyan/bench/load"
 )
 
-// The page is one file with its script and style, so that it opens anywhere and at any time. SHA-256 of the files that are not ours:
+// The page is one file with its script and style, so that it opens anywhere and at any time. SHA-256 of the files
+// that are not ours:
 //
 //	19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f  uplot/uPlot.iife.min.js
 //	df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04  uplot/uPlot.min.css

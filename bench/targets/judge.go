@@ -121,7 +121,8 @@ func (c *check) compareFloor(t *report.Target, floor, peer *side) {
 	}
 }
 
-// values returns the figure in the rounds that tell it, and the disturbances of each. why says what is missing in a round that does not tell it.
+// values returns the figure in the rounds that tell it, and the disturbances of each. why says what is missing in a
+// round that does not tell it.
 func (c *check) values(own, other *side) (values judge.Sample, doubts [][]string, why string) {
 	for i, a := range own.runs {
 		var v float64

@@ -20,8 +20,9 @@ type row struct {
 	skip       string // why it cannot be measured
 }
 
-// A check is one figure of a row. If with is empty, the figure is ours alone. If it names the floor or the row's base, the figure is ours as a multiple
-// of its figure in the same round. If it names a peer, the figure is the peer's as a multiple of ours.
+// A check is one figure of a row. If with is empty, the figure is ours alone. If it names the floor or the row's
+// base, the figure is ours as a multiple of its figure in the same round. If it names a peer, the figure is the
+// peer's as a multiple of ours.
 type check struct {
 	figure string
 	of     func(*load.Report) float64 // NaN when the report does not tell
@@ -82,7 +83,8 @@ const (
 	idleSessionsMax = 100_000
 )
 
-// table lists the targets of the project in the order in which they are measured. idleMax is how many idle sessions the file limit allows.
+// table lists the targets of the project in the order in which they are measured. idleMax is how many idle sessions
+// the file limit allows.
 func table(idleMax int) []row {
 	const floor = report.FloorName
 	fan := func(name string, subscribers, inFlight, payload int) peers.Plan {

@@ -113,7 +113,8 @@ type measurement struct {
 	absent map[string]error // peers that cannot take part, and why
 }
 
-// sides are the sides that play a row: ours first, then those that its checks compare with. Nil when no check can be made.
+// sides are the sides that play a row: ours first, then those that its checks compare with. Nil when no check can be
+// made.
 func (m *measurement) sides(r *row) []*side {
 	all := []*side{{name: ours, peer: ours, plan: &r.Plan}}
 	made := false
@@ -182,7 +183,8 @@ func (m *measurement) players() (all []string) {
 	return all
 }
 
-// measure plays the rounds of a row. A side that cannot play keeps the reason. measure returns an error only when ctx ends.
+// measure plays the rounds of a row. A side that cannot play keeps the reason. measure returns an error only when ctx
+// ends.
 func (m *measurement) measure(ctx context.Context, number int, r *row, sides []*side) (err error) {
 	if r.skip != "" {
 		return nil

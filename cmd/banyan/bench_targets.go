@@ -103,7 +103,8 @@ func printTargets(w io.Writer, d *report.Document, tally report.Tally, asJSON bo
 	return err
 }
 
-// A stepLine tells where a long measurement is: on a terminal in one line that is written over, else in a line for each round.
+// A stepLine tells where a long measurement is: on a terminal in one line that is written over, else in a line for
+// each round.
 type stepLine struct {
 	w     io.Writer
 	quiet bool

@@ -15,7 +15,8 @@ import (
 
 var msgpackWebSocket = wire{"ws/msgpack", "ws", client.Options{Serializer: codec.MessagePack}}
 
-// TestTRN54PipelinedCalls: 20 000 CALLs written before the first RESULT is looked at are all answered, each with its own argument.
+// TestTRN54PipelinedCalls: 20 000 CALLs written before the first RESULT is looked at are all answered, each with its
+// own argument.
 func TestTRN54PipelinedCalls(t *testing.T) {
 	r := startRouter(t, nil)
 	callee := r.join(t, msgpackWebSocket)
@@ -103,7 +104,8 @@ func TestManyCallsInFlight(t *testing.T) {
 	wg.Wait()
 }
 
-// TestTRN46EventBurst: 10 000 events in one go reach all of 100 subscribers that read, in order, over all transports and serializers.
+// TestTRN46EventBurst: 10 000 events in one go reach all of 100 subscribers that read, in order, over all transports
+// and serializers.
 func TestTRN46EventBurst(t *testing.T) {
 	r := startRouter(t, nil)
 	const events, subscribers = 10_000, 100

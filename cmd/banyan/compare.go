@@ -66,7 +66,8 @@ func (s *setupFlags) complete() (done func() error, err error) {
 	return s.completeOwn()
 }
 
-// completeOwn fills in the settings to run this program itself as router and floor. The caller calls done after the last run.
+// completeOwn fills in the settings to run this program itself as router and floor. The caller calls done after the
+// last run.
 func (s *setupFlags) completeOwn() (done func() error, err error) {
 	if s.Program, err = os.Executable(); err != nil {
 		return nil, err

@@ -141,7 +141,8 @@ func (d *demo) load(ctx context.Context) error {
 	return d.summary(reports)
 }
 
-// openExamples opens the session behind the two commands that the demo suggests: it serves demo.add and publishes demo.ticks.
+// openExamples opens the session behind the two commands that the demo suggests: it serves demo.add and publishes
+// demo.ticks.
 func (d *demo) openExamples(ctx context.Context) (*client.Session, error) {
 	dial, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()

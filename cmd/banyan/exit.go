@@ -57,7 +57,8 @@ type runningError struct{ error }
 
 func (e runningError) Unwrap() error { return e.error }
 
-// markRunning wraps every RunE, so that explain can tell the errors of a command's work from those that cobra finds in its flags.
+// markRunning wraps every RunE, so that explain can tell the errors of a command's work from those that cobra finds
+// in its flags.
 func markRunning(cmd *cobra.Command) {
 	if work := cmd.RunE; work != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

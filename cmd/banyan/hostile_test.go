@@ -163,8 +163,8 @@ func mutate(r *rand.Rand, c conversation) []byte {
 // mutations is how many mutants TestLIM02Mutations sends; BANYAN_MUTATIONS overrides it (CI: 100000).
 const mutations = 4000
 
-// TestLIM02Mutations sends damaged copies of valid traffic to every listener. The router must go on serving others, must not
-// panic, and must keep nothing of the mutants.
+// TestLIM02Mutations sends damaged copies of valid traffic to every listener. The router must go on serving others,
+// must not panic, and must keep nothing of the mutants.
 func TestLIM02Mutations(t *testing.T) {
 	n := mutations
 	if text := os.Getenv("BANYAN_MUTATIONS"); text != "" {

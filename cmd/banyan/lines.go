@@ -14,9 +14,9 @@ const (
 	linesTimeout = 500 * time.Millisecond
 )
 
-// A lineQueue writes lines on a goroutine of its own, so that no caller waits for the reader of the lines: a pager that stands still, a full
-// pipe, a log collector that is gone. Lines that find no room, or whose write fails, are dropped and counted; when writing works again, a line
-// says how many.
+// A lineQueue writes lines on a goroutine of its own, so that no caller waits for the reader of the lines: a pager
+// that stands still, a full pipe, a log collector that is gone. Lines that find no room, or whose write fails, are
+// dropped and counted; when writing works again, a line says how many.
 type lineQueue struct {
 	// Fixed by newLineQueue.
 	to     io.Writer
@@ -89,8 +89,8 @@ func (w *lineQueue) run() {
 	}
 }
 
-// write reports whether all of batch was written. If not, its lines count as dropped; the last of them is the report of dropped ones, if
-// there are any.
+// write reports whether all of batch was written. If not, its lines count as dropped; the last of them is the report
+// of dropped ones, if there are any.
 func (w *lineQueue) write(batch []byte, dropped int) bool {
 	n, err := w.to.Write(batch)
 	if err == nil {

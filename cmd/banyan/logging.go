@@ -35,7 +35,8 @@ func logHandler(w io.Writer, terminal bool, level slog.Level) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 }
 
-// A console is where the router writes: the banner to standard output, the log to standard error. Neither ever makes it wait.
+// A console is where the router writes: the banner to standard output, the log to standard error. Neither ever makes
+// it wait.
 type console struct {
 	log      *slog.Logger
 	out      *lineQueue

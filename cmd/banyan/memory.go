@@ -10,7 +10,8 @@ import (
 const (
 	// memoryInterval is how often memory is looked at.
 	memoryInterval = time.Second
-	// memoryRest is how many looks lie between two collections at least: where much comes and goes all the time, the runtime collects by itself.
+	// memoryRest is how many looks lie between two collections at least: where much comes and goes all the time, the
+	// runtime collects by itself.
 	memoryRest = 4
 	// idleBytesMin is how much memory without use is worth a collection, and one idleShare of all is, too.
 	idleBytesMin = 8 << 20
@@ -23,16 +24,18 @@ const (
 	recordBytes     = 400 // a subscription, a registration or an open call
 )
 
-// A memoryKeeper gives memory back to the system after a burst: of connections, of records, of messages. The runtime would do so only in the
-// course of later collections, and a router without traffic makes no garbage that would start one.
+// A memoryKeeper gives memory back to the system after a burst: of connections, of records, of messages. The runtime
+// would do so only in the course of later collections, and a router without traffic makes no garbage that would start
+// one.
 type memoryKeeper struct {
 	heap, use int64 // after the last collection, in bytes
 	before    int64 // use at the last look
 	rest      int   // looks to come before the next collection
 }
 
-// look is told how much of the heap the process holds, and how much is in use by estimate, in bytes. It reports whether it is time to collect:
-// the heap has grown by much more than the use since the last time, or shrunk by less, and nobody is leaving at the moment.
+// look is told how much of the heap the process holds, and how much is in use by estimate, in bytes. It reports
+// whether it is time to collect: the heap has grown by much more than the use since the last time, or shrunk by less,
+// and nobody is leaving at the moment.
 func (k *memoryKeeper) look(heap, use int64) bool {
 	calm := use >= k.before-leavingBytes
 	k.before = use

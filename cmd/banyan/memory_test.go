@@ -52,8 +52,8 @@ func TestMemoryKeeper(t *testing.T) {
 	}
 }
 
-// raceDetector is set in binaries with the race detector. It keeps several times the memory of the heap for itself, and never gives that back;
-// the heap is where it wants it.
+// raceDetector is set in binaries with the race detector. It keeps several times the memory of the heap for itself,
+// and never gives that back; the heap is where it wants it.
 var raceDetector bool
 
 const heapFirst, heapEnd = 0xc0_0000_0000, 0xe0_0000_0000

@@ -13,8 +13,9 @@ import (
 	"banyan/codec"
 )
 
-// TestORD01: 10 000 events alternate over 8 topics. Every subscriber of all of them, exactly and by pattern, sees each subscription's and the
-// overall sequence in the order of publishing: on every loop, on every wire, while four others publish to the same topics (ORD-02).
+// TestORD01: 10 000 events alternate over 8 topics. Every subscriber of all of them, exactly and by pattern, sees
+// each subscription's and the overall sequence in the order of publishing: on every loop, on every wire, while four
+// others publish to the same topics (ORD-02).
 func TestORD01(t *testing.T) {
 	r := startRouter(t, nil)
 	const events, topics = 10_000, 8
@@ -90,7 +91,8 @@ func TestORD01(t *testing.T) {
 	others.Wait()
 }
 
-// TestORD03: 10 000 calls over 8 procedures of one callee arrive as INVOCATIONs in the order of calling, with ids 1, 2, 3 …
+// TestORD03: 10 000 calls over 8 procedures of one callee arrive as INVOCATIONs in the order of calling, with ids 1,
+// 2, 3 …
 func TestORD03(t *testing.T) {
 	r := startRouter(t, nil)
 	const calls, procedures = 10_000, 8
@@ -168,7 +170,8 @@ func TestORD13(t *testing.T) {
 	}
 }
 
-// TestRPC88: calls under random disconnects of both sides leave no open call behind, and callers that stay get exactly one answer each.
+// TestRPC88: calls under random disconnects of both sides leave no open call behind, and callers that stay get
+// exactly one answer each.
 func TestRPC88(t *testing.T) {
 	r := startRouter(t, nil)
 	all := wires()

@@ -40,7 +40,8 @@ func provoke(t *testing.T, p *serveProcess, n int) {
 	}
 }
 
-// TestReadersGone: the router neither dies nor stops serving when the readers of its standard output and error are gone, and stops in good order.
+// TestReadersGone: the router neither dies nor stops serving when the readers of its standard output and error are
+// gone, and stops in good order.
 func TestReadersGone(t *testing.T) {
 	reader, writer := smallPipe(t)
 	p := startServe(t, func(c *exec.Cmd) { c.Stdout, c.Stderr = writer, writer }, "--log-level", "debug")

@@ -76,7 +76,8 @@ func (r *testRouter) inOrder(t *testing.T, topic string, w wire) (seen func() in
 	}
 }
 
-// TestTRN48Disconnect: a subscriber that stops reading is closed at its bound; the publisher and other readers are not disturbed.
+// TestTRN48Disconnect: a subscriber that stops reading is closed at its bound; the publisher and other readers are
+// not disturbed.
 func TestTRN48Disconnect(t *testing.T) {
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) { ec.BacklogBytesMax = 1 << 20 })
 	seen := r.inOrder(t, "com.slow", wire{"", "unix", client.Options{Serializer: codec.CBOR}})
@@ -95,7 +96,8 @@ func TestTRN48Disconnect(t *testing.T) {
 	}
 }
 
-// TestTRN48DropNewest: with the other policy it stays, loses events visibly, and keeps the order of those it gets (ORD-12).
+// TestTRN48DropNewest: with the other policy it stays, loses events visibly, and keeps the order of those it gets
+// (ORD-12).
 func TestTRN48DropNewest(t *testing.T) {
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) {
 		ec.BacklogBytesMax, ec.SlowConsumer = 1<<20, engine.DropNewest
@@ -165,7 +167,8 @@ func TestTRN48Caller(t *testing.T) {
 	}
 }
 
-// TestTRN54Defaults: without configuration one address may hold many silent connections and sessions, and send the longest messages.
+// TestTRN54Defaults: without configuration one address may hold many silent connections and sessions, and send the
+// longest messages.
 func TestTRN54Defaults(t *testing.T) {
 	r := startRouter(t, nil)
 	for i := range 1500 {

@@ -49,7 +49,8 @@ func newProfOpen() *cobra.Command {
 
 // serveProfile serves pprof's pages for p on l until ctx ends.
 func serveProfile(ctx context.Context, l net.Listener, p *profile.Profile, name string) error {
-	// pprof keeps settings and fetched profiles in the home folder. Nothing is worth keeping here: both go to a folder that is deleted.
+	// pprof keeps settings and fetched profiles in the home folder. Nothing is worth keeping here: both go to a
+	// folder that is deleted.
 	folder, err := os.MkdirTemp("", "banyan-prof-")
 	if err != nil {
 		return err
@@ -98,7 +99,8 @@ func servePages(ctx context.Context, l net.Listener, pages map[string]http.Handl
 	return nil
 }
 
-// loopbackOnly refuses requests whose Host is a name that merely resolves to this machine, so that no foreign web page can read the profile.
+// loopbackOnly refuses requests whose Host is a name that merely resolves to this machine, so that no foreign web
+// page can read the profile.
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -133,7 +135,8 @@ type symbolized struct{}
 
 func (symbolized) Symbolize(string, driver.MappingSources, *profile.Profile) error { return nil }
 
-// pprofFlags is a driver.FlagSet without a command line: values that differ from pprof's defaults, and under "" the argument.
+// pprofFlags is a driver.FlagSet without a command line: values that differ from pprof's defaults, and under "" the
+// argument.
 type pprofFlags map[string]any
 
 func (f pprofFlags) Bool(name string, def bool, _ string) *bool { return flagValue(f, name, def) }

@@ -84,8 +84,9 @@ type recording struct {
 }
 
 const (
-	// recordRate is the requested number of samples per second of CPU time. A kernel checks CPU timers once per tick, often every 4 ms. With a
-	// higher rate it gives one sample per tick, and the times in the profile are too small. The shares are right either way.
+	// recordRate is the requested number of samples per second of CPU time. A kernel checks CPU timers once per tick,
+	// often every 4 ms. With a higher rate it gives one sample per tick, and the times in the profile are too small.
+	// The shares are right either way.
 	recordRate   = 500
 	recordWarmup = time.Second
 	recordRuns   = 8 // of one scenario, to get enough samples
@@ -166,8 +167,8 @@ func (r *recorder) record(ctx context.Context, name string) (recording, error) {
 	return one, profiles.Clean(one.profile)
 }
 
-// once runs the router under the load of a scenario and returns its profile. Every message is verified: the profile of a router that loses
-// messages is worth nothing.
+// once runs the router under the load of a scenario and returns its profile. Every message is verified: the profile
+// of a router that loses messages is worth nothing.
 func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*load.Report, error) {
 	file := filepath.Join(r.temporary, name+".pb.gz")
 	setup := peers.Setup{

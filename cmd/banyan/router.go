@@ -106,6 +106,6 @@ func orNever(d time.Duration) time.Duration {
 // loopsMax is how many loops an engine may have.
 const loopsMax = 64
 
-// stop says goodbye to every session and ends the loops, within --shutdown-timeout. The engine closes the connections of clients that do not
-// read or do not answer in time, and says so. That is no error: more cannot be done.
+// stop says goodbye to every session and ends the loops, within --shutdown-timeout. The engine closes the connections
+// of clients that do not read or do not answer in time, and says so. That is no error: more cannot be done.
 func (r *router) stop() error { return r.engine.Stop(context.Background()) }

@@ -102,7 +102,8 @@ func (k *talk) closed() (code int) {
 	}
 }
 
-// TestServeRules: every rule and count that a flag sets is seen by a client, at the bound and one beyond, and is off without the flag.
+// TestServeRules: every rule and count that a flag sets is seen by a client, at the bound and one beyond, and is off
+// without the flag.
 func TestServeRules(t *testing.T) {
 	const forbidden = "wamp.error.option_disallowed.disclose_me"
 	for _, c := range []struct {

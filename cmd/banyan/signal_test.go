@@ -196,7 +196,8 @@ func (p *serveProcess) deafen(mib int) *client.Conn {
 	return deaf
 }
 
-// TestHangupSignal: SIGHUP without a terminal is a log line and nothing else, twice; the router goes on and stops later in good order.
+// TestHangupSignal: SIGHUP without a terminal is a log line and nothing else, twice; the router goes on and stops
+// later in good order.
 func TestHangupSignal(t *testing.T) {
 	reader, writer := smallPipe(t)
 	p := startServe(t, func(c *exec.Cmd) { c.Stderr = writer })

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second one kills the process:
-// the signals have their default meaning again before the context ends.
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that the work ends in good order. A second
+// one kills the process: the signals have their default meaning again before the context ends.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -27,8 +27,9 @@ func untilSignal() (ctx context.Context, stop func()) {
 	return ctx, cancel
 }
 
-// untilHangup returns a context that also ends when the controlling terminal of this process hangs up. Any other SIGHUP is a log line and
-// nothing else, until the program ends: services send it to ask for a reload. Under nohup it stays ignored.
+// untilHangup returns a context that also ends when the controlling terminal of this process hangs up. Any other
+// SIGHUP is a log line and nothing else, until the program ends: services send it to ask for a reload. Under nohup it
+// stays ignored.
 func untilHangup(ctx context.Context, log *slog.Logger) context.Context {
 	if signal.Ignored(syscall.SIGHUP) {
 		return ctx

@@ -93,7 +93,8 @@ func checkMatch(match string) error {
 	return usagef("--match %q: use exact, prefix or wildcard", match)
 }
 
-// waitFor waits for an interrupt, the duration (0 is for ever), enough, or the end of the session; only the end of the session is an error.
+// waitFor waits for an interrupt, the duration (0 is for ever), enough, or the end of the session; only the end of
+// the session is an error.
 func waitFor(ctx context.Context, s *client.Session, d time.Duration, enough <-chan struct{}) error {
 	var timeout <-chan time.Time
 	if d > 0 {

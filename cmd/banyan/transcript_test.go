@@ -23,7 +23,8 @@ type socketPeer struct{ *client.Conn }
 
 func (p socketPeer) Send(msg []byte) error {
 	p.Queue(msg)
-	// The write may fail because the router has closed the connection; the script says what the router must have sent before.
+	// The write may fail because the router has closed the connection; the script says what the router must have sent
+	// before.
 	if err := p.Flush(); err != nil && !hungUp(err) {
 		return err
 	}
@@ -75,8 +76,8 @@ func TestTranscripts(t *testing.T) {
 	wg.Wait()
 }
 
-// playAll plays all scripts, one after the other, on one router for each set of options; choose picks the wire of the n-th peer of a
-// script. Nothing of a script may be left when the next begins.
+// playAll plays all scripts, one after the other, on one router for each set of options; choose picks the wire of the
+// n-th peer of a script. Nothing of a script may be left when the next begins.
 func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire) {
 	routers := map[string]*testRouter{}
 	for _, s := range scripts {

@@ -12,8 +12,8 @@ import (
 	"banyan/bench/client"
 )
 
-// parseArguments reads positional arguments: a word that is valid JSON is that value, any other is a string. 'text' in single quotes is
-// always a string.
+// parseArguments reads positional arguments: a word that is valid JSON is that value, any other is a string. 'text'
+// in single quotes is always a string.
 func parseArguments(words []string) []any {
 	args := make([]any, 0, len(words))
 	for _, w := range words {
@@ -95,7 +95,8 @@ func exact(v any) (any, error) {
 	return v, nil
 }
 
-// toJSON returns a received value as one line of JSON. Binary is written as PROTOCOL 14.2 says; a number that JSON does not have is null.
+// toJSON returns a received value as one line of JSON. Binary is written as PROTOCOL 14.2 says; a number that JSON
+// does not have is null.
 func toJSON(v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)

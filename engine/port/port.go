@@ -1,14 +1,15 @@
-// Package port is the leaf that the engine and the realm share: the words in which a loop and a session speak to each other.
-// It has no behaviour. The engine implements Executor and Conn, the realm implements Handler and Job; tests and the
-// simulation implement whichever side they replace.
+// Package port is the leaf that the engine and the realm share: the words in which a loop and a session speak to each
+// other. It has no behaviour. The engine implements Executor and Conn, the realm implements Handler and Job; tests
+// and the simulation implement whichever side they replace.
 //
 // The two doors between loops (ARCHITECTURE.md):
 //
 //	events by lane   a publish posts one Job per loop with members; that loop walks its own members
 //	replies direct   INVOCATION, RESULT, ERROR are appended to the receiver's Conn by whichever loop has them
 //
-// The queue rule: the lock of a Conn is where the truth about the session behind it changes. Liveness, invocation records,
-// open calls and the bytes that tell the peer about them change in one critical section. Never hold two such locks.
+// The queue rule: the lock of a Conn is where the truth about the session behind it changes. Liveness, invocation
+// records, open calls and the bytes that tell the peer about them change in one critical section. Never hold two such
+// locks.
 package port
 
 import (
@@ -19,7 +20,8 @@ import (
 	"banyan/codec"
 )
 
-// An Executor is the loop that runs the caller. It is handed down with every call and never stored: what holds it is on that loop.
+// An Executor is the loop that runs the caller. It is handed down with every call and never stored: what holds it is
+// on that loop.
 type Executor interface {
 	// Loop is the index of this loop, 0 to Loops()-1.
 	Loop() int
@@ -27,34 +29,36 @@ type Executor interface {
 	Loops() int
 	// Rand returns 64 random bits from a generator seeded by the operating system (in a simulation: by the seed).
 	Rand() uint64
-	// Post hands j to loop dst, in the lane of that publisher. Jobs of one lane and one posting loop run in the order posted; different
-	// lanes take turns, chunk by chunk. A job posted to the own loop runs at the end of this batch at the earliest.
-	// Jobs are never dropped; the lane's Conn.Spend is what bounds them.
+	// Post hands j to loop dst, in the lane of that publisher. Jobs of one lane and one posting loop run in the order
+	// posted; different lanes take turns, chunk by chunk. A job posted to the own loop runs at the end of this batch
+	// at the earliest. Jobs are never dropped; the lane's Conn.Spend is what bounds them.
 	Post(dst int, lane uint64, j Job)
 	// Grant takes up to n members out of what this turn may still walk and returns how many were granted, perhaps 0.
 	Grant(n int) int
-	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written. Adding t again
-	// before that does nothing only if t itself remembers it was added: the executor does not look.
+	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written.
+	// Adding t again before that does nothing only if t itself remembers it was added: the executor does not look.
 	AtBatchEnd(t BatchTask)
 	// Start arms t to fire on this loop after d, to the resolution of the wheel (10 ms). An armed t is re-armed.
 	Start(t *Timer, d time.Duration)
 	// Stop disarms t. Disarming an unarmed timer does nothing. Only the loop that started t may stop it.
 	Stop(t *Timer)
-	// Async runs work on a goroutine of a bounded pool, and then done on this loop. It returns false, and runs neither, when
-	// the pool has no room: the caller answers that the router is busy. ctx ends when the engine stops; done still runs then, unless the
-	// loop has ended before. Two pieces of work may finish in any order.
+	// Async runs work on a goroutine of a bounded pool, and then done on this loop. It returns false, and runs
+	// neither, when the pool has no room: the caller answers that the router is busy. ctx ends when the engine stops;
+	// done still runs then, unless the loop has ended before. Two pieces of work may finish in any order.
 	Async(work func(ctx context.Context), done func(x Executor)) bool
-	// Step marks a place where shared state is about to be touched, or has just been. The product does nothing here; the simulation may
-	// run other loops meanwhile.
+	// Step marks a place where shared state is about to be touched, or has just been. The product does nothing here;
+	// the simulation may run other loops meanwhile.
 	Step(name string)
 }
 
-// Loops is the door through which anything outside the loops reaches one of them. The engine implements it. Any goroutine.
+// Loops is the door through which anything outside the loops reaches one of them. The engine implements it. Any
+// goroutine.
 type Loops interface {
 	// Len is the number of loops, 1 to 64.
 	Len() int
-	// Submit wakes loop and runs f on it once, in one of its next turns. Functions submitted to one loop by one goroutine run in that
-	// order. It returns false, and never runs f, when the loop has ended or too many functions wait for it already.
+	// Submit wakes loop and runs f on it once, in one of its next turns. Functions submitted to one loop by one
+	// goroutine run in that order. It returns false, and never runs f, when the loop has ended or too many functions
+	// wait for it already.
 	Submit(loop int, f func(x Executor)) bool
 }
 
@@ -69,8 +73,8 @@ type BatchTask interface {
 	EndOfBatch(x Executor)
 }
 
-// A Timer is one deadline on a loop's wheel. Owned by the loop that started it. Fire is set once, before the first Start; the other
-// fields belong to the executor.
+// A Timer is one deadline on a loop's wheel. Owned by the loop that started it. Fire is set once, before the first
+// Start; the other fields belong to the executor.
 type Timer struct {
 	Fire func(x Executor)
 
@@ -82,7 +86,8 @@ type Timer struct {
 type Class uint8
 
 const (
-	// Reply is every answer and acknowledgement. It is never dropped: where even the reserve is used up the connection is closed.
+	// Reply is every answer and acknowledgement. It is never dropped: where even the reserve is used up the
+	// connection is closed.
 	Reply Class = iota
 	// Invocation may be refused; the refusal is then told to the caller.
 	Invocation
@@ -93,40 +98,43 @@ type Conn interface {
 	// Lock and Unlock guard the queue and what the realm keeps under it.
 	sync.Locker
 
-	// Tail lends the buffer to which the caller appends whole frames of Variant. It returns false when nothing may be appended: the
-	// connection is closed or finishing, or (Class Invocation) its backlog is at the bound. Lock held, until Commit.
+	// Tail lends the buffer to which the caller appends whole frames of Variant. It returns false when nothing may be
+	// appended: the connection is closed or finishing, or (Class Invocation) its backlog is at the bound. Lock held,
+	// until Commit.
 	Tail(c Class) (buf []byte, ok bool)
-	// Commit gives back the buffer of Tail, perhaps longer, and promises on x's behalf that the connection will be written at the end
-	// of x's batch. Giving it back unchanged withdraws. Lock held.
+	// Commit gives back the buffer of Tail, perhaps longer, and promises on x's behalf that the connection will be
+	// written at the end of x's batch. Giving it back unchanged withdraws. Lock held.
 	Commit(x Executor, buf []byte)
-	// AppendPieces appends one frame of Variant that is given in pieces, whole or not at all, and reports whether it did: it refuses what Tail refuses.
-	// The pieces are immutable from now on; long ones are linked instead of copied. Lock held.
+	// AppendPieces appends one frame of Variant that is given in pieces, whole or not at all, and reports whether it
+	// did: it refuses what Tail refuses. The pieces are immutable from now on; long ones are linked instead of
+	// copied. Lock held.
 	AppendPieces(x Executor, c Class, pieces [][]byte) bool
-	// Finish refuses every later append, and closes the transport once what was appended before is written: with the WebSocket close
-	// code (RawSocket: just closed). Idempotent. Lock held.
+	// Finish refuses every later append, and closes the transport once what was appended before is written: with the
+	// WebSocket close code (RawSocket: just closed). Idempotent. Lock held.
 	Finish(x Executor, code CloseCode, reason string)
 
-	// AppendRun appends the frames of events, shared and immutable from now on. Home loop only; takes the lock itself. At the
-	// bound the slow-consumer policy decides, visibly.
+	// AppendRun appends the frames of events, shared and immutable from now on. Home loop only; takes the lock
+	// itself. At the bound the slow-consumer policy decides, visibly.
 	AppendRun(x Executor, frames []byte, events int)
 
-	// Spend takes n bytes-times-members of the connection's credit. When it is used up no further message of this connection is
-	// handled, nor its socket read, until Refund brings it back. Home loop only.
+	// Spend takes n bytes-times-members of the connection's credit. When it is used up no further message of this
+	// connection is handled, nor its socket read, until Refund brings it back. Home loop only.
 	Spend(n int64)
 	// Refund gives n back. Any loop.
 	Refund(x Executor, n int64)
 
-	// Hold stops the handling of messages, and the reading of the socket, until Resume: the session waits for something. What has arrived
-	// already stays in its order. Hold in Receive takes effect when Receive returns. Home loop only. A second Hold changes nothing. The caller
-	// bounds the wait with a timer of its own. The connection may close meanwhile.
+	// Hold stops the handling of messages, and the reading of the socket, until Resume: the session waits for
+	// something. What has arrived already stays in its order. Hold in Receive takes effect when Receive returns. Home
+	// loop only. A second Hold changes nothing. The caller bounds the wait with a timer of its own. The connection
+	// may close meanwhile.
 	Hold(x Executor)
 	// Resume ends a Hold; handling goes on in this loop's next turn. Home loop only. Without a Hold it does nothing.
 	Resume(x Executor)
 	// SetJoined tells whether a session is joined. Until it is, and after it has left, a message may have 64 KiB at most.
 	// Home loop only.
 	SetJoined(joined bool)
-	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid. It copies only
-	// if it has to. To be called in that Receive.
+	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid.
+	// It copies only if it has to. To be called in that Receive.
 	Keep(b []byte) []byte
 
 	// Variant is what this connection wants its frames to look like. Fixed from the first Receive on.
@@ -160,11 +168,11 @@ const (
 
 // A Handler is what the realm keeps behind one connection. All calls come on the connection's home loop.
 type Handler interface {
-	// Receive handles one whole message in the connection's serializer. b is lent until it returns. After a Finish, Receive is not
-	// called again.
+	// Receive handles one whole message in the connection's serializer. b is lent until it returns. After a Finish,
+	// Receive is not called again.
 	Receive(x Executor, b []byte)
-	// Violate tells that the transport carried something the protocol forbids (wrong frame type, empty message, broken batch): the
-	// peer gets its ABORT, the connection is finished.
+	// Violate tells that the transport carried something the protocol forbids (wrong frame type, empty message,
+	// broken batch): the peer gets its ABORT, the connection is finished.
 	Violate(x Executor, v *codec.Violation)
 	// Shutdown tells that the node stops: say goodbye, then finish.
 	Shutdown(x Executor)

@@ -1,4 +1,5 @@
-// Package index finds the records of topics and procedures (PROTOCOL 3.4). It holds neither sessions nor locks of theirs; readers take no lock.
+// Package index finds the records of topics and procedures (PROTOCOL 3.4). It holds neither sessions nor locks of
+// theirs; readers take no lock.
 package index
 
 import (
@@ -11,8 +12,9 @@ import (
 // indexShards spreads the writers of exact URIs, and bounds how long a growing table keeps them waiting.
 const indexShards = 16
 
-// An Index finds the records of (URI, match): subscriptions by topic, registrations by procedure (PROTOCOL 3.4). Readers take no lock.
-// Writers hold the mutex of the pair they change; a record's first and last member are decided under it.
+// An Index finds the records of (URI, match): subscriptions by topic, registrations by procedure (PROTOCOL 3.4).
+// Readers take no lock. Writers hold the mutex of the pair they change; a record's first and last member are decided
+// under it.
 type Index[V any] struct {
 	exact [indexShards]struct {
 		mu    sync.Mutex
@@ -67,8 +69,9 @@ func (ix *Index[V]) Remove(uri string, match codec.Match) {
 	ix.patternCount.Add(-1)
 }
 
-// Patterns appends every record whose pattern matches uri to dst; the record of exactly uri is found by Find. whole is false when that
-// takes more than steps visits to nodes and tails, about 0.1 us each: then dst is incomplete, and Search has to be used instead. Any goroutine.
+// Patterns appends every record whose pattern matches uri to dst; the record of exactly uri is found by Find. whole
+// is false when that takes more than steps visits to nodes and tails, about 0.1 us each: then dst is incomplete, and
+// Search has to be used instead. Any goroutine.
 //
 // hot: BenchmarkIndex, 0 allocs/op.
 func (ix *Index[V]) Patterns(dst []*V, uri []byte, steps int) (found []*V, whole bool) {
@@ -83,8 +86,8 @@ func (ix *Index[V]) Patterns(dst []*V, uri []byte, steps int) (found []*V, whole
 	return dst, whole
 }
 
-// Best returns the one record a call of uri goes to, or nil: exact, else the longest prefix, else the best wildcard. whole is false when
-// that takes more than steps visits: then Search has to be used instead. Any goroutine.
+// Best returns the one record a call of uri goes to, or nil: exact, else the longest prefix, else the best wildcard.
+// whole is false when that takes more than steps visits: then Search has to be used instead. Any goroutine.
 func (ix *Index[V]) Best(uri []byte, steps int) (best *V, whole bool) {
 	if v := ix.Find(uri, codec.Exact); v != nil {
 		return v, true
@@ -105,7 +108,8 @@ func (ix *Index[V]) Best(uri []byte, steps int) (best *V, whole bool) {
 	return best, whole
 }
 
-// A Search is a search that is done in several goes. What is added or removed between two goes may be found or not. Owned by the caller.
+// A Search is a search that is done in several goes. What is added or removed between two goes may be found or not.
+// Owned by the caller.
 type Search[V any] struct {
 	ix   *Index[V]
 	uri  []byte
@@ -118,7 +122,8 @@ func (ix *Index[V]) Search(uri []byte) *Search[V] {
 	return &Search[V]{ix: ix, uri: uri, walk: walk[V]{branch: branch[V]{n: &ix.patterns.root, rest: uri}}}
 }
 
-// All appends the next records that match to dst, after at most steps nodes and tails, and reports whether there are no more.
+// All appends the next records that match to dst, after at most steps nodes and tails, and reports whether there are
+// no more.
 func (s *Search[V]) All(dst []*V, steps int) (found []*V, ended bool) {
 	if !s.next {
 		s.next = true
@@ -133,7 +138,8 @@ func (s *Search[V]) All(dst []*V, steps int) (found []*V, ended bool) {
 	return dst, ended
 }
 
-// Best goes on for at most steps nodes and tails and reports whether the search has ended. best is its result then: see Index.Best.
+// Best goes on for at most steps nodes and tails and reports whether the search has ended. best is its result then:
+// see Index.Best.
 func (s *Search[V]) Best(steps int) (best *V, ended bool) {
 	if !s.next {
 		s.next = true
@@ -153,7 +159,8 @@ func (s *Search[V]) Best(steps int) (best *V, ended bool) {
 	return best, ended
 }
 
-// Empty reports whether the index holds nothing, and no node that only a removed pattern needed. No writer may be at work.
+// Empty reports whether the index holds nothing, and no node that only a removed pattern needed. No writer may be at
+// work.
 func (ix *Index[V]) Empty() bool {
 	for i := range ix.exact {
 		if ix.exact[i].table.live != 0 {

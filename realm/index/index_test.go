@@ -197,7 +197,8 @@ func TestTableModel(t *testing.T) {
 	}
 }
 
-// TestIndexConcurrent lets readers look for entries that never leave while writers churn around them. For the race detector.
+// TestIndexConcurrent lets readers look for entries that never leave while writers churn around them. For the race
+// detector.
 func TestIndexConcurrent(t *testing.T) {
 	var ix Index[pattern]
 	fixed := []pattern{{"a.b.c", codec.Exact}, {"a.b", codec.Prefix}, {"a..c", codec.Wildcard}, {"", codec.Prefix}}
@@ -341,8 +342,8 @@ func BenchmarkIndex(b *testing.B) {
 	}
 }
 
-// TestSearchIsBounded: a URI of 18 components against patterns that star every half of them is a search of 2^18 nodes; one go visits no
-// more than it may, and all goes together find everything.
+// TestSearchIsBounded: a URI of 18 components against patterns that star every half of them is a search of 2^18
+// nodes; one go visits no more than it may, and all goes together find everything.
 func TestSearchIsBounded(t *testing.T) {
 	const components = 12
 	var ix Index[pattern]

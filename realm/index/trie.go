@@ -9,11 +9,13 @@ import (
 	"banyan/codec"
 )
 
-// A trie finds the patterns that match a URI (PROTOCOL 3.4). Writers hold the lock of the index around it; readers hold nothing.
+// A trie finds the patterns that match a URI (PROTOCOL 3.4). Writers hold the lock of the index around it; readers
+// hold nothing.
 //
-// Each level of nodes is one component of the pattern. An empty component of a wildcard pattern is the star child. A prefix
-// pattern is a prefix of bytes, not of components: it hangs at the node of its whole components, and what follows its last dot is its
-// tail. The tails of one node are found by one probe per distinct length, so ten thousand siblings cost no more than one.
+// Each level of nodes is one component of the pattern. An empty component of a wildcard pattern is the star child. A
+// prefix pattern is a prefix of bytes, not of components: it hangs at the node of its whole components, and what
+// follows its last dot is its tail. The tails of one node are found by one probe per distinct length, so ten thousand
+// siblings cost no more than one.
 //
 // A node is reached by one path only, so a match visits each node at most once, however the patterns are laid out.
 type trie[V any] struct {
@@ -32,8 +34,8 @@ type node[V any] struct {
 	perLength map[int]int
 }
 
-// at returns the node of the whole components of pattern and the rest of it: the tail of a prefix, "" for a wildcard. Missing
-// nodes are made when create is set, otherwise the node is nil.
+// at returns the node of the whole components of pattern and the rest of it: the tail of a prefix, "" for a wildcard.
+// Missing nodes are made when create is set, otherwise the node is nil.
 func (t *trie[V]) at(pattern string, match codec.Match, create bool) (*node[V], string) {
 	n, rest := &t.root, pattern
 	for n != nil {
@@ -177,16 +179,17 @@ type branch[V any] struct {
 	done bool
 }
 
-// A walk is a search for the patterns that match one URI. It can be interrupted and continued: the number of nodes it visits can
-// grow as two to the power of the components of the URI. Owned by the caller.
+// A walk is a search for the patterns that match one URI. It can be interrupted and continued: the number of nodes it
+// visits can grow as two to the power of the components of the URI. Owned by the caller.
 type walk[V any] struct {
 	branch[V]             // the node to visit next; n is nil when the present path has ended
 	stack     []branch[V] // star children to try later, at most one per level
 }
 
-// run goes on for up to steps nodes and tails and calls yield for every pattern that matches, in the order of 3.4 among wildcards
-// (literal before star, with backing out of dead ends), until yield returns false. Prefix patterns come on the way, shorter ones not
-// necessarily first. It reports whether the walk has ended; if not, run continues it.
+// run goes on for up to steps nodes and tails and calls yield for every pattern that matches, in the order of 3.4
+// among wildcards (literal before star, with backing out of dead ends), until yield returns false. Prefix patterns
+// come on the way, shorter ones not necessarily first. It reports whether the walk has ended; if not, run continues
+// it.
 func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ended bool) {
 	// One star per level is pending at most. Deeper patterns than this grow the stack on the heap.
 	var room [24]branch[V]
@@ -227,8 +230,8 @@ func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ende
 	}
 }
 
-// eachTail yields the prefix patterns at n whose tail begins component. A tail holds no dot, so the rest of the URI does not matter. It
-// returns how many tails it looked for, and whether yield wants more.
+// eachTail yields the prefix patterns at n whose tail begins component. A tail holds no dot, so the rest of the URI
+// does not matter. It returns how many tails it looked for, and whether yield wants more.
 func (n *node[V]) eachTail(component []byte, yield func(v *V, match codec.Match) bool) (probes int, goOn bool) {
 	lengths := n.lengths.Load()
 	if lengths == nil {

@@ -9,7 +9,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A Conn is a fake connection: a port.Conn for the realm, and the client's end for the test. What the realm appends can be read at once.
+// A Conn is a fake connection: a port.Conn for the realm, and the client's end for the test. What the realm appends
+// can be read at once.
 type Conn struct {
 	// Fixed at Connect.
 	world    *World

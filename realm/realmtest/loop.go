@@ -70,7 +70,8 @@ func (l *Loop) Post(dst int, id uint64, j port.Job) {
 	d.kick()
 }
 
-// Async implements port.Executor. In the seeded mode the work is done in one step of the World's, whenever the seed says so.
+// Async implements port.Executor. In the seeded mode the work is done in one step of the World's, whenever the seed
+// says so.
 func (l *Loop) Async(work func(ctx context.Context), done func(x port.Executor)) bool {
 	w := l.world
 	w.asyncMu.Lock()

@@ -1,8 +1,8 @@
 // Package realmtest runs a realm without an engine: fake loops, fake connections, a virtual clock, and a scheduler.
 //
-// A World runs in one of two modes. In the seeded mode one loop runs at a time, and every port.Executor.Step, that is every place
-// before shared state is touched, is a place where another loop may go on; which one is drawn from the seed, so a failure replays
-// exactly. In the parallel mode (Start) the loops are goroutines, for the race detector.
+// A World runs in one of two modes. In the seeded mode one loop runs at a time, and every port.Executor.Step, that is
+// every place before shared state is touched, is a place where another loop may go on; which one is drawn from the
+// seed, so a failure replays exactly. In the parallel mode (Start) the loops are goroutines, for the race detector.
 package realmtest
 
 import (
@@ -103,8 +103,8 @@ func (w *World) Connect(loop int, v codec.Variant, bytesMax int, local bool) *Co
 	return c
 }
 
-// Step lets one loop go on: up to the next hand-over or the end of its turn. It reports false when no loop has anything to do. Seeded
-// mode.
+// Step lets one loop go on: up to the next hand-over or the end of its turn. It reports false when no loop has
+// anything to do. Seeded mode.
 func (w *World) Step() bool {
 	ready := make([]*Loop, 0, len(w.Loops))
 	for _, l := range w.Loops {
@@ -165,7 +165,8 @@ func (w *World) StepLoop(loop int) (paused bool) {
 	return true
 }
 
-// Settle steps until nothing is left to do: in the parallel mode, until the loops have nothing left. Timers that are not due do not count.
+// Settle steps until nothing is left to do: in the parallel mode, until the loops have nothing left. Timers that are
+// not due do not count.
 func (w *World) Settle() {
 	if !w.parallel {
 		for w.Step() {

@@ -16,7 +16,8 @@ type Peer interface {
 	Serializer() codec.Serializer
 	// Send sends one encoded message.
 	Send(msg []byte) error
-	// Receive returns the next message; nil and no error when none came within wait; io.EOF when the router closed the connection.
+	// Receive returns the next message; nil and no error when none came within wait; io.EOF when the router closed
+	// the connection.
 	Receive(wait time.Duration) ([]byte, error)
 	// Close drops the connection.
 	Close() error

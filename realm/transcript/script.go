@@ -1,4 +1,5 @@
-// Package transcript reads and runs exchanges of WAMP messages written so that a reader of the protocol checks them by eye.
+// Package transcript reads and runs exchanges of WAMP messages written so that a reader of the protocol checks them
+// by eye.
 //
 // A file is a txtar archive; each member is one script named after the checklist id it shows. Lines:
 //
@@ -12,8 +13,8 @@
 //	A closed                    the router has closed A's connection, and sent nothing more
 //	A closes                    A drops its connection
 //
-// Values are JSON, and besides: a bare word is a string, x"00ff" is binary, _ matches anything, "..." as the last entry of a
-// dictionary allows more entries, and $A, $A.authid, $A.authrole are what WELCOME told A.
+// Values are JSON, and besides: a bare word is a string, x"00ff" is binary, _ matches anything, "..." as the last
+// entry of a dictionary allows more entries, and $A, $A.authid, $A.authrole are what WELCOME told A.
 package transcript
 
 import (
