@@ -144,7 +144,7 @@ func (l *loop) evict() {
 
 // held is how many bytes of the budget c holds.
 func (c *conn) held() int64 {
-	n := c.q.Charged() + int64(cap(c.in))
+	n := c.q.Charged() + int64(cap(c.in)) + int64(c.keptBytes)
 	if c.part != nil {
 		n += int64(cap(c.part.buf))
 	}

@@ -200,3 +200,42 @@ func TestBudgetDefault(t *testing.T) {
 		t.Error("accepted too little")
 	}
 }
+
+// A message that a session keeps counts against the budget until the session resumes, or is gone: sessions that wait with large messages are closed,
+// the largest first, before they take more than there is.
+func TestF4BudgetCountsKeptMessages(t *testing.T) {
+	const message = 2 << 20 // in a buffer of up to twice that
+	held := make(chan port.Conn, 16)
+	e := start(t, Config{Loops: 1, BudgetBytes: budgetBytesMin}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, _ *session, b []byte) {
+			if len(b) == message {
+				c.Keep(b)
+				c.Hold(x)
+				held <- c
+				return
+			}
+			reply(x, c, b)
+		}}
+	})
+	var kept []port.Conn
+	for range 3 {
+		p := dialRaw(t, e, codec.CBOR)
+		p.send(rawFrameOf(make([]byte, message)))
+		kept = append(kept, <-held)
+	}
+	eventually(t, "counted", func() bool { return e.Stats().HeldBytes >= 3*message })
+	if n := e.Stats().BudgetClosed; n != 0 {
+		t.Fatalf("%d closed below the budget", n)
+	}
+	on(e, 0, func(x port.Executor) { kept[0].Resume(x) })
+	eventually(t, "given back", func() bool { return e.Stats().HeldBytes < 3*message })
+	for range 8 { // more than there is
+		p := dialRaw(t, e, codec.CBOR)
+		p.send(rawFrameOf(make([]byte, message)))
+		<-held
+	}
+	eventually(t, "one is closed", func() bool { return e.Stats().BudgetClosed > 0 && e.Stats().HeldBytes <= budgetBytesMin })
+	other := dialRaw(t, e, codec.CBOR)
+	other.send(rawFrameOf([]byte("still there")))
+	other.expect(rawFrameOf([]byte("still there")))
+}

@@ -52,6 +52,7 @@ type conn struct {
 	handler    port.Handler  // nil until the transport handshake is complete
 	in         []byte        // received, not handled yet: an incomplete head or header, or what a halt left
 	inDone     int32         // octets of in that are handled
+	keptBytes  int           // of messages that the session keeps until Resume
 	part       *partial      // a message under way, nil most of the time
 	delivering *partial      // the partial that Receive is being handed, nil most of the time
 	timer      port.Timer    // handshake, then pings, then the end
@@ -331,6 +332,7 @@ func (c *conn) Hold(port.Executor) {
 // Resume implements port.Conn.
 func (c *conn) Resume(port.Executor) {
 	c.hold &^= holdSession
+	c.dropMessages()
 	c.resume()
 }
 
@@ -339,10 +341,19 @@ func (c *conn) SetJoined(joined bool) { c.joined = joined }
 
 // Keep implements port.Conn.
 func (c *conn) Keep(b []byte) []byte {
-	if kept := c.takeMessage(b); kept != nil {
-		return kept
+	kept := c.takeMessage(b)
+	if kept == nil {
+		kept = bytes.Clone(b)
 	}
-	return bytes.Clone(b)
+	c.keptBytes += cap(kept)
+	c.loop.book(cap(kept))
+	return kept
+}
+
+// dropMessages notes that the session needs the messages that it kept no longer.
+func (c *conn) dropMessages() {
+	c.loop.book(-c.keptBytes)
+	c.keptBytes = 0
 }
 
 // messageLimit is the longest message that the client may send now, in octets.
@@ -371,6 +382,7 @@ func (c *conn) dropKept() {
 
 func (c *conn) dropInput() {
 	c.dropKept()
+	c.dropMessages()
 	if c.part != nil {
 		c.releasePartial(c.part)
 		c.part = nil

@@ -42,6 +42,9 @@ const (
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.
 	listChunk = 256
+	// poolAtOnce is how many messages of all sessions may be in the pool at a time. Others wait with their connections, where the budget of the
+	// process reaches them.
+	poolAtOnce = 16
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
 

@@ -35,6 +35,7 @@ type Router struct {
 	loops    atomic.Pointer[port.Loops] // any goroutine; set by Attach
 	realms   index.Index[realm]         // any goroutine reads; changed under mu
 	count    atomic.Int64               // realms
+	pooled   atomic.Int32               // messages in the pool
 
 	mu    sync.Mutex
 	named map[string]*realm // guarded by mu: the same realms

@@ -79,10 +79,15 @@ func (w *waiting) async(x port.Executor, work func(), next func(x port.Executor)
 // pool does work in the pool and then next on the loop. A pool without room is asked again later.
 func (w *waiting) pool(x port.Executor, work func(), next func(x port.Executor)) {
 	w.more = true
-	if x.Async(func(context.Context) { work() }, next) {
+	r := w.session.realm.router
+	if r.pooled.Add(1) <= poolAtOnce && x.Async(func(context.Context) {
+		defer r.pooled.Add(-1)
+		work()
+	}, next) {
 		return
 	}
-	w.session.realm.router.perLoop[x.Loop()].counters.poolFull.Add(1)
+	r.pooled.Add(-1)
+	r.perLoop[x.Loop()].counters.poolFull.Add(1)
 	w.timer.Fire = func(x port.Executor) { w.pool(x, work, next) }
 	x.Start(&w.timer, retryAfter)
 }
