@@ -146,12 +146,12 @@ func TestBudgetOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newEngine(cfg, echoes)
-	e.budget.bytesMax = 3 << 20
+	e.budget.bytesMax = 4 << 20
 	var conns []*conn
 	for i := range 2 {
 		e.loops = append(e.loops, newLoop(e, i, &stillPoller{}))
 	}
-	for i, kib := range []int{64, 1000, 63, 2000, 300, 900, 70, 500} {
+	for i, kib := range []int{64, 1900, 63, 2000, 300, 900, 70, 500} {
 		l := e.loops[i%2]
 		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}, in: make([]byte, kib<<10)}
 		l.book(kib << 10)

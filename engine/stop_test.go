@@ -223,6 +223,22 @@ func TestLoopEndsWithoutWaitingNotes(t *testing.T) {
 	}
 }
 
+// A connection that another loop accepted just before the stop is closed like those that say nothing.
+func TestArrivalDuringAStopIsClosed(t *testing.T) {
+	first, _ := newSilent(t, Live{}, phaseRawSocket)
+	l := first.loop
+	delete(l.conns, 0)
+	l.stop()
+	c := &conn{loop: l, fd: 7, transport: &scriptedTransport{}}
+	if err := l.hand(c); err != nil {
+		t.Fatal(err)
+	}
+	l.turn(nil)
+	if !c.released || len(l.conns) != 0 {
+		t.Fatal("it stays")
+	}
+}
+
 // Sessions that take their time to say goodbye do not keep others from being told.
 func TestEverybodyIsToldOfAStop(t *testing.T) {
 	first, p := newSilent(t, Live{}, phaseRawSocket)

@@ -57,6 +57,9 @@ func TestB8ReadsOfATurnAreBounded(t *testing.T) {
 		if k.reads > 1 {
 			t.Fatal("the next read came before what was read was handled")
 		}
+		if turns == 0 && ko.reads != 0 {
+			t.Error("a connection was read that had no time to be handled")
+		}
 		if turns == 2 && !bytes.Contains(order, []byte("bb")) {
 			t.Error("the other was not served after its neighbour had two turns")
 		}
