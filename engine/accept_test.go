@@ -165,8 +165,8 @@ func TestUnixSocketFileIsCleanedUp(t *testing.T) {
 	}
 }
 
-// ENGINE 9, trap 1: the process runs out of descriptors while clients come. In a process of its own, because the limit is the
-// process's.
+// ENGINE 9, trap 1: the process runs out of descriptors while clients come. In a process of its own, because the
+// limit is the process's.
 func TestOutOfDescriptors(t *testing.T) {
 	out, err := child(t, "descriptors")
 	if err != nil || !strings.Contains(out, "survived") {

@@ -10,15 +10,16 @@ import (
 	"banyan/engine/port"
 )
 
-// arrivals are connections that another loop accepted for this one. That loop puts the descriptor into this one's poller itself and wakes
-// nobody: this loop wakes when the client says something, finds a descriptor it does not know, and looks here. So a connection that
-// hops costs its loops one wake-up, as one that stays does.
+// arrivals are connections that another loop accepted for this one. That loop puts the descriptor into this one's
+// poller itself and wakes nobody: this loop wakes when the client says something, finds a descriptor it does not
+// know, and looks here. So a connection that hops costs its loops one wake-up, as one that stays does.
 //
 //  1. accepting loop   register in the home's poller and append, both under mu
 //  2. home             unknown descriptor, or any batch: adopt what is here. An event can come before the append; mu makes it wait
 //  3. accepting loop   after nudgeAfter, loops that still have arrivals are woken, so that the handshake timer of a silent client starts
 //
-// A descriptor in the list is never closed before its home has adopted it, so the number cannot be another connection's by then.
+// A descriptor in the list is never closed before its home has adopted it, so the number cannot be another
+// connection's by then.
 type arrivals struct {
 	waiting atomic.Bool // any goroutine: conns is not empty
 

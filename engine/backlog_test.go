@@ -14,7 +14,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A client that pipelines requests and never reads is not read from before its answers fill the queue; when it reads, all of it comes.
+// A client that pipelines requests and never reads is not read from before its answers fill the queue; when it reads,
+// all of it comes.
 func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
 	const limit = 1 << 20
 	var most atomic.Int64
@@ -220,8 +221,8 @@ func TestBlockedConnectionResumes(t *testing.T) {
 	}
 }
 
-// Paused and blocked at once: the poller is asked for writability only. What was queued is delivered, a client that goes away is noticed,
-// and reading goes on when the credit is back.
+// Paused and blocked at once: the poller is asked for writability only. What was queued is delivered, a client that
+// goes away is noticed, and reading goes on when the credit is back.
 func TestPausedAndBlocked(t *testing.T) {
 	const size = 1 << 20
 	conns := make(chan port.Conn, 2)

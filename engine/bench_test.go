@@ -103,8 +103,8 @@ func BenchmarkOpenClose(b *testing.B) {
 	}
 }
 
-// BenchmarkIdle reports the heap of one idle connection, the client's end in this process included, and what of it the transport
-// handshake left.
+// BenchmarkIdle reports the heap of one idle connection, the client's end in this process included, and what of it
+// the transport handshake left.
 func BenchmarkIdle(b *testing.B) {
 	const conns = 2000
 	e := start(b, Config{Loops: 2}, func(_ port.Executor, c port.Conn) port.Handler { return &session{c: c} })

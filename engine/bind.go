@@ -42,8 +42,9 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 const tryAnother = "choose another address with --listen"
 
-// ParseAddress splits an address of Config.Listen into what package net wants: the network ("tcp4" for an IPv4 literal, "tcp6" for one of IPv6,
-// "tcp" for a name and for all interfaces of both, "unix") and the address in it. A port or a path must be there. The error is a *ListenError.
+// ParseAddress splits an address of Config.Listen into what package net wants: the network ("tcp4" for an IPv4
+// literal, "tcp6" for one of IPv6, "tcp" for a name and for all interfaces of both, "unix") and the address in it. A
+// port or a path must be there. The error is a *ListenError.
 func ParseAddress(address string) (network, target string, err error) {
 	bad := func(reason string) (string, string, error) {
 		return "", "", &ListenError{Address: address, Reason: reason, Try: "write HOST:PORT or unix:PATH"}
@@ -132,7 +133,8 @@ func bind(address string, file UnixFile) (bound, error) {
 	return b, nil
 }
 
-// openListener makes a socket that listens. The file of a Unix socket lets nobody in but this user, until it has its owner and mode.
+// openListener makes a socket that listens. The file of a Unix socket lets nobody in but this user, until it has its
+// owner and mode.
 func openListener(network, target string) (net.Listener, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // kernels differ in what they let such a socket do, and nobody asked for it

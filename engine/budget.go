@@ -17,8 +17,8 @@ import (
 	"banyan/engine/internal/outq"
 )
 
-// The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections together. At the bound the
-// largest holders are closed:
+// The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections
+// together. At the bound the largest holders are closed:
 //
 //  1. the first loop that sees the excess asks every loop to close its connections that hold at least a threshold
 //  2. each loop closes them, largest first, until the excess is gone
@@ -45,8 +45,8 @@ const evictPause = 100 * time.Millisecond
 func (b *budget) bytes() int64   { return b.backlogs.Bytes() + b.input.Load() }
 func (b *budget) exceeded() bool { return b.bytes() > b.bytesMax }
 
-// Held returns how many bytes the messages under way and the backlogs of all connections occupy, and the most it has been since the last
-// call. What is given back lies in the heap until a collection. Any goroutine.
+// Held returns how many bytes the messages under way and the backlogs of all connections occupy, and the most it has
+// been since the last call. What is given back lies in the heap until a collection. Any goroutine.
 func (e *Engine) Held() (now, peak int64) {
 	now = e.budget.bytes()
 	return now, max(e.budget.peak.Swap(now), now)

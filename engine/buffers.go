@@ -42,8 +42,9 @@ func giveBuffer(b []byte) {
 	bufferPools[class].Put(&b)
 }
 
-// grow returns b with room for n more bytes and gives the old buffer back. The capacity follows the bytes that are there, never an
-// announcement: it is at most twice of them (1 KiB at least), and at most bytesMax unless the bytes themselves are more.
+// grow returns b with room for n more bytes and gives the old buffer back. The capacity follows the bytes that are
+// there, never an announcement: it is at most twice of them (1 KiB at least), and at most bytesMax unless the bytes
+// themselves are more.
 func grow(b []byte, n, bytesMax int) []byte {
 	need := len(b) + n
 	if cap(b) >= need {

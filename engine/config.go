@@ -23,29 +23,32 @@ const (
 	DropNewest
 )
 
-// A Config tells how an engine listens and what it allows. The zero value of each field means its default. New checks it once. The fields
-// of Live may be changed later with Apply, the others are fixed.
+// A Config tells how an engine listens and what it allows. The zero value of each field means its default. New checks
+// it once. The fields of Live may be changed later with Apply, the others are fixed.
 type Config struct {
 	Live
 
 	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock". Each
 	// speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most 64.
 	Listen []string
-	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and group of the process.
+	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and
+	// group of the process.
 	UnixFiles map[string]UnixFile
-	// Loops is the number of event loops; default GOMAXPROCS, at most 64. GOMAXPROCS itself is the caller's business; it should
-	// be the same number, one more if Dedicated.
+	// Loops is the number of event loops; default GOMAXPROCS, at most 64. GOMAXPROCS itself is the caller's business;
+	// it should be the same number, one more if Dedicated.
 	Loops int
-	// StopTimeout is how long Stop takes at most, in all; default 8 s, which is less than the 10 s that service managers and container runtimes give.
-	// Connections that have not said goodbye by then are closed.
+	// StopTimeout is how long Stop takes at most, in all; default 8 s, which is less than the 10 s that service
+	// managers and container runtimes give. Connections that have not said goodbye by then are closed.
 	StopTimeout time.Duration
-	// BudgetBytes is how much memory, in bytes, messages under way and unsent bytes of all connections together may take. Above it the
-	// largest holders are closed, one after the other, until it is kept: Stats.BudgetClosed. Loops may go beyond it by 64 KiB each, and by one read or
-	// one message each. Default: a quarter of GOMEMLIMIT, or else of what the control group or the machine has; at least 256 MiB.
+	// BudgetBytes is how much memory, in bytes, messages under way and unsent bytes of all connections together may
+	// take. Above it the largest holders are closed, one after the other, until it is kept: Stats.BudgetClosed. Loops
+	// may go beyond it by 64 KiB each, and by one read or one message each. Default: a quarter of GOMEMLIMIT, or else
+	// of what the control group or the machine has; at least 256 MiB.
 	BudgetBytes int64
-	// Dedicated says that the process does nothing beside this engine worth a CPU, and that GOMAXPROCS is above Loops. A loop without work
-	// then keeps its P for up to 10 ms, which spares the runtime much searching and waking. While the pool of Async has work, loops
-	// do not. Without effect where the runtime cannot interrupt threads, which Start finds out.
+	// Dedicated says that the process does nothing beside this engine worth a CPU, and that GOMAXPROCS is above
+	// Loops. A loop without work then keeps its P for up to 10 ms, which spares the runtime much searching and
+	// waking. While the pool of Async has work, loops do not. Without effect where the runtime cannot interrupt
+	// threads, which Start finds out.
 	Dedicated bool
 	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
 	// It is called on a loop and must not block.
@@ -56,42 +59,49 @@ type Config struct {
 
 // Live are the settings that Apply may change while the engine runs. Each is read once per message, turn or use.
 type Live struct {
-	// MessageBytesMax is the longest message accepted from a client, in bytes, without framing; default and most 16 MiB, at
-	// least 512. RawSocket announces it rounded down to a power of two; such a connection keeps what was announced. Before a session is
-	// joined it is 64 KiB at most. A longer message closes the connection: Stats.TooBig.
+	// MessageBytesMax is the longest message accepted from a client, in bytes, without framing; default and most 16
+	// MiB, at least 512. RawSocket announces it rounded down to a power of two; such a connection keeps what was
+	// announced. Before a session is joined it is 64 KiB at most. A longer message closes the connection:
+	// Stats.TooBig.
 	MessageBytesMax int
-	// PeerMessageBytesMin is the smallest message limit, in bytes, that a RawSocket client may announce; one that takes less is
-	// refused with error 2. Default 512, which every client can take; at most 16 MiB.
+	// PeerMessageBytesMin is the smallest message limit, in bytes, that a RawSocket client may announce; one that
+	// takes less is refused with error 2. Default 512, which every client can take; at most 16 MiB.
 	PeerMessageBytesMin int
 	// HandshakeTimeout bounds the whole opening handshake from accept on, not each octet; default 10 s.
 	HandshakeTimeout time.Duration
-	// MessageTimeout is how long an unfinished message may go without another octet; default 30 s, negative: for ever. Then the connection is closed
-	// with 1008: Stats.MessageTimeouts. The time in which the engine does not read does not count.
+	// MessageTimeout is how long an unfinished message may go without another octet; default 30 s, negative: for
+	// ever. Then the connection is closed with 1008: Stats.MessageTimeouts. The time in which the engine does not
+	// read does not count.
 	MessageTimeout time.Duration
-	// PingInterval is how often a WebSocket client is pinged; default 25 s, because proxies cut silent connections after 30, negative: never.
+	// PingInterval is how often a WebSocket client is pinged; default 25 s, because proxies cut silent connections
+	// after 30, negative: never.
 	PingInterval time.Duration
-	// PingTimeout is how long a client may give no sign of life at all, counted in whole ping intervals; default two, at least one. Then it is
-	// closed with 1008: Stats.PingTimeouts. Any octet from the client is a sign of life. While the engine does not read because of
-	// the backlog, any octet that the client takes is one instead.
+	// PingTimeout is how long a client may give no sign of life at all, counted in whole ping intervals; default two,
+	// at least one. Then it is closed with 1008: Stats.PingTimeouts. Any octet from the client is a sign of life.
+	// While the engine does not read because of the backlog, any octet that the client takes is one instead.
 	PingTimeout time.Duration
-	// RawSocketPings says that RawSocket clients are pinged too. Off by default, because some clients cannot answer (PROTOCOL 13.3). Without it
-	// TCP closes a connection whose client takes nothing, or whose machine does not answer, for two minutes.
+	// RawSocketPings says that RawSocket clients are pinged too. Off by default, because some clients cannot answer
+	// (PROTOCOL 13.3). Without it TCP closes a connection whose client takes nothing, or whose machine does not
+	// answer, for two minutes.
 	RawSocketPings bool
-	// Origins lists what browsers may connect from besides pages of the same host name: host names ("app.example.org"), full
-	// origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is no browser and always allowed.
+	// Origins lists what browsers may connect from besides pages of the same host name: host names
+	// ("app.example.org"), full origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is
+	// no browser and always allowed.
 	Origins []string
-	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations are refused at
-	// the bound, events follow SlowConsumer, replies have a quarter more and then the connection is closed. A client
-	// with more than a quarter of it unsent in answers to its own requests is not read from until it has taken half of that.
+	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations
+	// are refused at the bound, events follow SlowConsumer, replies have a quarter more and then the connection is
+	// closed. A client with more than a quarter of it unsent in answers to its own requests is not read from until it
+	// has taken half of that.
 	BacklogBytesMax int
 	// SlowConsumer is what happens to events at the bound; default Disconnect.
 	SlowConsumer SlowConsumer
-	// CreditBytes is how many bytes times receivers a connection may have waiting in event lanes before it is no longer read
-	// from; default 64 KiB. Clients that are connected keep what they have. What a publisher sends meanwhile waits in its socket and
-	// goes out together: with 32 MiB a fan-out to 5 000 cost three times as much.
+	// CreditBytes is how many bytes times receivers a connection may have waiting in event lanes before it is no
+	// longer read from; default 64 KiB. Clients that are connected keep what they have. What a publisher sends
+	// meanwhile waits in its socket and goes out together: with 32 MiB a fan-out to 5 000 cost three times as much.
 	CreditBytes int64
-	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows, minus a reserve. Further
-	// connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz is answered all the same.
+	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows,
+	// minus a reserve. Further connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz
+	// is answered all the same.
 	ConnectionsMax int
 }
 
@@ -99,8 +109,8 @@ type Live struct {
 type Page struct {
 	Status      int
 	ContentType string
-	// Header holds further header lines, "Name: value" each, without line ends. The engine adds its own: pages are not kept, not framed by
-	// other pages and not guessed at. A second Content-Security-Policy can only forbid more.
+	// Header holds further header lines, "Name: value" each, without line ends. The engine adds its own: pages are
+	// not kept, not framed by other pages and not guessed at. A second Content-Security-Policy can only forbid more.
 	Header []string
 	Body   []byte
 }
@@ -188,8 +198,9 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Apply changes the settings of a running engine. Loops see them from their next message, turn or use on; a connection that is being pinged
-// follows at its next ping. Zero fields mean their defaults. Nothing changes if it returns an error. Any goroutine.
+// Apply changes the settings of a running engine. Loops see them from their next message, turn or use on; a
+// connection that is being pinged follows at its next ping. Zero fields mean their defaults. Nothing changes if it
+// returns an error. Any goroutine.
 func (e *Engine) Apply(v Live) error {
 	if err := v.check(len(e.loops)); err != nil {
 		return err
@@ -210,7 +221,8 @@ func connectionsAllowed(loops int) (int, error) {
 // backlogReserve is how far replies may go beyond BacklogBytesMax.
 func (v *Live) backlogReserve() int { return v.BacklogBytesMax + v.BacklogBytesMax/4 }
 
-// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading goes on.
+// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading
+// goes on.
 func (v *Live) highWater() int { return v.BacklogBytesMax / 4 }
 func (v *Live) lowWater() int  { return v.BacklogBytesMax / 8 }
 

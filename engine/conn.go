@@ -17,8 +17,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A conn is one client connection: its reading side and its place in the loop. The writing side is the queue. What is read goes this way, all
-// of it on the home loop:
+// A conn is one client connection: its reading side and its place in the loop. The writing side is the queue. What is
+// read goes this way, all of it on the home loop:
 //
 //  1. onEvent   the socket is ready; not while the connection is held
 //  2. read      one buffer from the transport, behind what an earlier read left
@@ -120,7 +120,8 @@ func (c *conn) onEvent(events uint32) {
 		}
 	}
 	if c.deferred || c.hold == 0 && c.loop.exhausted {
-		// A level-triggered poller would report it again, but perhaps always behind others. So the connection gets a place in the loop's list.
+		// A level-triggered poller would report it again, but perhaps always behind others. So the connection gets a
+		// place in the loop's list.
 		c.events |= events &^ unix.EPOLLOUT
 		c.loop.deferConn(c)
 		return
@@ -177,8 +178,8 @@ func (c *conn) handleKept() {
 	}
 }
 
-// read takes one buffer from the socket and handles it. A read of 0 is the end of the connection: WAMP needs no half-open peers, and
-// unsent bytes are dropped.
+// read takes one buffer from the socket and handles it. A read of 0 is the end of the connection: WAMP needs no
+// half-open peers, and unsent bytes are dropped.
 func (c *conn) read() {
 	l := c.loop
 	if c.finished.Load() {
@@ -206,7 +207,8 @@ func (c *conn) read() {
 	c.heard, c.missed = true, 0
 	data := l.buffer[headroom : headroom+n]
 	if kept := len(c.in) - int(c.inDone); kept > 0 {
-		// The rest of an earlier read is short: a long message is in c.part, and after a halt c.in is handled before reading.
+		// The rest of an earlier read is short: a long message is in c.part, and after a halt c.in is handled before
+		// reading.
 		data = l.buffer[headroom-kept : headroom+n]
 		copy(data, c.in[c.inDone:])
 		c.dropKept()
@@ -289,12 +291,16 @@ func (c *conn) receive(b []byte) {
 	l.received++
 	l.worked(1 + len(b)>>workShift)
 	c.handler.Receive(l, b)
+	if c.keptBytes > 0 && c.hold&holdSession == 0 {
+		c.dropMessages() // kept, but not to wait: they are the session's business
+	}
 	if c.credit.Load() <= 0 {
 		c.pause(holdCredit)
 	}
 }
 
-// halted reports that no further message of this connection may be handled now: it is held, finished, or its time in this turn is over.
+// halted reports that no further message of this connection may be handled now: it is held, finished, or its time in
+// this turn is over.
 func (c *conn) halted() bool { return c.hold != 0 || c.finished.Load() || c.loop.exhausted }
 
 // pause stops reading for a reason; resume looks whether it is gone.
@@ -304,7 +310,8 @@ func (c *conn) pause(why hold) {
 	c.watch()
 }
 
-// resume looks which reasons to pause are gone. If all are, the next turn goes on with what the pause left, and then reading goes on.
+// resume looks which reasons to pause are gone. If all are, the next turn goes on with what the pause left, and then
+// reading goes on.
 func (c *conn) resume() {
 	if c.phase == phaseClosed || c.closing || c.ending {
 		return

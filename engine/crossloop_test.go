@@ -47,8 +47,8 @@ func (j *flipJob) Run(x port.Executor, _ int) bool {
 	return false
 }
 
-// Two loops that wake each other without end still read their sockets: the poller runs tasks until none is left, and the loop has to
-// step out of that by itself.
+// Two loops that wake each other without end still read their sockets: the poller runs tasks until none is left, and
+// the loop has to step out of that by itself.
 func TestForeignJobsDoNotStarveReads(t *testing.T) {
 	conns := make(chan port.Conn, 2)
 	e := start(t, Config{Loops: 2}, collect(conns))
@@ -137,7 +137,8 @@ func TestBusyLoopDelaysNobodysReply(t *testing.T) {
 	close(release)
 }
 
-// Several loops write to connections whose readers are slow: nothing stalls, nothing is lost, each writer's order is kept.
+// Several loops write to connections whose readers are slow: nothing stalls, nothing is lost, each writer's order is
+// kept.
 func TestR2ManyWritersSlowReaders(t *testing.T) {
 	const (
 		loops    = 4

@@ -129,8 +129,8 @@ func (c *conn) shutdown() (cost int) {
 	return 1
 }
 
-// closeNow ends the transport; for a connection that lingers, the rest of it. In the batch task only. Afterwards nobody will write to the descriptor:
-// see outq.Queue.Shut.
+// closeNow ends the transport; for a connection that lingers, the rest of it. In the batch task only. Afterwards
+// nobody will write to the descriptor: see outq.Queue.Shut.
 func (c *conn) closeNow() (cost int) {
 	c.closing = false
 	if c.phase == phaseClosed {

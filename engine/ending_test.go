@@ -80,7 +80,8 @@ func TestR10PanicInClosed(t *testing.T) {
 	p.expect(rawFrameOf([]byte("alive")))
 }
 
-// REVIEW R10: a handler that dies with its lock held ends the process, loudly, instead of leaving a loop that waits for ever.
+// REVIEW R10: a handler that dies with its lock held ends the process, loudly, instead of leaving a loop that waits
+// for ever.
 func TestR10PanicUnderLockEndsTheProcess(t *testing.T) {
 	out, err := child(t, "locked")
 	if err == nil || !strings.Contains(out, "panic: died with the lock") {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package engine moves bytes: event loops, connections, WebSocket and RawSocket on one port, outbound queues, lanes and timers. It knows
-// nothing of topics or procedures; what it reads goes to the port.Handler of a connection, and what that says goes out through
-// port.Conn. It runs on Linux (epoll, timerfd, eventfd, accept4).
+// Package engine moves bytes: event loops, connections, WebSocket and RawSocket on one port, outbound queues, lanes
+// and timers. It knows nothing of topics or procedures; what it reads goes to the port.Handler of a connection, and
+// what that says goes out through port.Conn. It runs on Linux (epoll, timerfd, eventfd, accept4).
 package engine
 
 import (
@@ -62,8 +62,8 @@ const (
 // ErrStarted is what Start returns when the engine runs already or has been stopped.
 var ErrStarted = errors.New("engine: already started")
 
-// New checks cfg and binds its listeners; clients can connect from then on and are served after Start. open makes the Handler of each
-// connection. The error says what to do, for instance which address is in use.
+// New checks cfg and binds its listeners; clients can connect from then on and are served after Start. open makes the
+// Handler of each connection. The error says what to do, for instance which address is in use.
 func New(cfg Config, open port.Opener) (*Engine, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -138,7 +138,8 @@ func (e *Engine) release() {
 	e.reserveMu.Unlock()
 }
 
-// Addrs returns the addresses the engine listens on, in the order of Config.Listen, with the port that was chosen for port 0.
+// Addrs returns the addresses the engine listens on, in the order of Config.Listen, with the port that was chosen for
+// port 0.
 func (e *Engine) Addrs() []net.Addr {
 	addrs := make([]net.Addr, len(e.listeners))
 	for i, ls := range e.listeners {
@@ -147,7 +148,8 @@ func (e *Engine) Addrs() []net.Addr {
 	return addrs
 }
 
-// ConnectionsMax returns how many connections may be open at once: Config.ConnectionsMax, or what the limit of open files allows.
+// ConnectionsMax returns how many connections may be open at once: Config.ConnectionsMax, or what the limit of open
+// files allows.
 func (e *Engine) ConnectionsMax() int { return e.cfg.ConnectionsMax }
 
 // Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
@@ -174,9 +176,10 @@ func (e *Engine) Start() error {
 	return nil
 }
 
-// Stop ends the engine: listeners first, then Handler.Shutdown on every connection. When all of them have said goodbye and are gone, or ctx is
-// done, or Config.StopTimeout is over, the other connections are closed and the loops end. No descriptor stays behind, and no goroutine but
-// work of the pool that ignores its context. It returns ctx.Err() if ctx was done first. Any goroutine; a second call waits for the first.
+// Stop ends the engine: listeners first, then Handler.Shutdown on every connection. When all of them have said
+// goodbye and are gone, or ctx is done, or Config.StopTimeout is over, the other connections are closed and the loops
+// end. No descriptor stays behind, and no goroutine but work of the pool that ignores its context. It returns
+// ctx.Err() if ctx was done first. Any goroutine; a second call waits for the first.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	was := e.state

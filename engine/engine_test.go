@@ -236,8 +236,8 @@ func (ps *pairs) open(x port.Executor, c port.Conn) port.Handler {
 	}
 }
 
-// ENGINE 9, trap 2: connections come and go, descriptors are reused at once, and messages are written by foreign loops all the while. No
-// byte may reach a connection it was not meant for.
+// ENGINE 9, trap 2: connections come and go, descriptors are reused at once, and messages are written by foreign
+// loops all the while. No byte may reach a connection it was not meant for.
 func TestReusedDescriptorsGetNobodysBytes(t *testing.T) {
 	ps := &pairs{all: map[uint32]port.Conn{}}
 	e := start(t, Config{Loops: 4}, ps.open)

@@ -14,8 +14,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A memoryConn is a connection without a socket: bytes go into its parser as reads would bring them, and what it handled and answered can
-// be looked at.
+// A memoryConn is a connection without a socket: bytes go into its parser as reads would bring them, and what it
+// handled and answered can be looked at.
 type memoryConn struct {
 	c        *conn
 	messages []string

@@ -17,7 +17,8 @@ func procs(t *testing.T, n int) {
 	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 }
 
-// Loops that wait hidden from the scheduler are out of nobody's way: collections happen, goroutines run, messages pass, the engine stops.
+// Loops that wait hidden from the scheduler are out of nobody's way: collections happen, goroutines run, messages
+// pass, the engine stops.
 func TestHiddenWaits(t *testing.T) {
 	procs(t, 3)
 	e := start(t, Config{Loops: 2, Dedicated: true}, echoes)
@@ -49,7 +50,8 @@ func TestHiddenWaits(t *testing.T) {
 	}
 }
 
-// F22: where the runtime cannot interrupt a thread, waits are visible, and a collection does not stop the process for ever.
+// F22: where the runtime cannot interrupt a thread, waits are visible, and a collection does not stop the process for
+// ever.
 func TestF22WaitsAreVisibleWithoutPreemption(t *testing.T) {
 	for _, value := range []string{"1", "2"} {
 		t.Setenv("GODEBUG", "asyncpreemptoff="+value)

@@ -25,8 +25,9 @@ func (v *Live) pingAfter() time.Duration {
 
 var rawPingFrame = wire.AppendRawFrame(nil, wire.RawPing, nil)
 
-// keepAlive judges what came since the last ping, and sends the next. Sign of life is any octet from the client. A connection that is not read
-// because of its backlog has to take octets instead; one that is not read for another reason, which is the router's, is not judged.
+// keepAlive judges what came since the last ping, and sends the next. Sign of life is any octet from the client. A
+// connection that is not read because of its backlog has to take octets instead; one that is not read for another
+// reason, which is the router's, is not judged.
 func (c *conn) keepAlive() {
 	l := c.loop
 	l.Start(&c.timer, l.live.pingAfter())

@@ -78,8 +78,8 @@ func (k *scriptedTransport) read(_ int, b []byte) (int, error) {
 func (k *scriptedTransport) shutdown(int) {}
 func (k *scriptedTransport) close(int)    {}
 
-// F10: while a client is not read because it does not take its answers, taking them is the sign of life; while the router has another
-// reason not to read, nothing is asked of the client.
+// F10: while a client is not read because it does not take its answers, taking them is the sign of life; while the
+// router has another reason not to read, nothing is asked of the client.
 func TestF10BacklogMissesPings(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -133,7 +133,8 @@ func TestRawSocketPings(t *testing.T) {
 	}
 }
 
-// F4: a message that makes no progress is not waited for; one that does is, however slow. Time in which the router does not read does not count.
+// F4: a message that makes no progress is not waited for; one that does is, however slow. Time in which the router
+// does not read does not count.
 func TestF4UnfinishedMessageHasADeadline(t *testing.T) {
 	const limit = 8 * time.Second
 	message := rawFrameOf(make([]byte, 100))
@@ -194,7 +195,8 @@ func TestF4UnfinishedMessageHasADeadline(t *testing.T) {
 	}
 }
 
-// A connection that another loop accepted and that says nothing gets its handshake timer, although nothing ever wakes its loop but the nudge.
+// A connection that another loop accepted and that says nothing gets its handshake timer, although nothing ever wakes
+// its loop but the nudge.
 func TestSilentArrivalHasAHandshakeTimer(t *testing.T) {
 	e := start(t, Config{Loops: 2, Live: Live{HandshakeTimeout: 200 * time.Millisecond}}, echoes)
 	dial(t, e).expectEnd() // dealt to loop 1; loop 0 accepts

@@ -18,8 +18,8 @@ type lane struct {
 	next *lane
 }
 
-// lanes let the jobs of different publishers alternate, chunk by chunk. Owned by loop. What waits here is bounded by the credit of
-// the publishers.
+// lanes let the jobs of different publishers alternate, chunk by chunk. Owned by loop. What waits here is bounded by
+// the credit of the publishers.
 type lanes struct {
 	byKey map[laneKey]*lane
 	last  *lane // circular list of lanes with jobs; last.next is first
@@ -57,7 +57,8 @@ func (ls *lanes) push(key laneKey, j port.Job) {
 
 func (ls *lanes) empty() bool { return ls.last == nil }
 
-// runNext gives the first lane of the circle one chunk and moves on to the next lane. It reports whether the chunk was too small for the job.
+// runNext gives the first lane of the circle one chunk and moves on to the next lane. It reports whether the chunk
+// was too small for the job.
 func (ls *lanes) runNext(x port.Executor, chunk int) (more bool) {
 	l := ls.last.next
 	if l.jobs[l.at].Run(x, chunk) {

@@ -92,8 +92,8 @@ func TestR11LanesTakeTurns(t *testing.T) {
 	}
 }
 
-// ENGINE 9, trap 5, counted in turns: a lane with 100 000 members leaves a message that is there to be read served within a few of its
-// about 25 turns.
+// ENGINE 9, trap 5, counted in turns: a lane with 100 000 members leaves a message that is there to be read served
+// within a few of its about 25 turns.
 func TestFairnessLaneLeavesReadsBetweenTurns(t *testing.T) {
 	const members = 100_000
 	var sinceReadable, served atomic.Int64

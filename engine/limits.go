@@ -8,8 +8,9 @@ import (
 	"banyan/engine/internal/wire"
 )
 
-// The limits of this package that nobody sets, each with its unit, the reason for its value, and the outcome when it is reached. Limits that an
-// operator sets are in Config and Live; the limits of a system call's scratch are beside that call in internal/outq and internal/poll.
+// The limits of this package that nobody sets, each with its unit, the reason for its value, and the outcome when it
+// is reached. Limits that an operator sets are in Config and Live; the limits of a system call's scratch are beside
+// that call in internal/outq and internal/poll.
 
 // How many there may be, and how large.
 const (
@@ -25,11 +26,12 @@ const (
 
 	messageBytesMax = 16 << 20 // the longest message that WAMP's RawSocket can carry; Live.MessageBytesMax cannot be above
 	messageBytesMin = 512      // the shortest limit that a RawSocket handshake can announce; Live.MessageBytesMax cannot be below
-	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far less, and any stranger can send it.
-	// Longer: as for MessageBytesMax, at the header.
+	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far
+	// less, and any stranger can send it. Longer: as for MessageBytesMax, at the header.
 	joinBytesMax = 64 << 10
 
-	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the embedder.
+	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the
+	// embedder.
 	filesReserve = 64
 	filesPerLoop = 4
 
@@ -37,28 +39,32 @@ const (
 	refusalsMax = 32
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
 	submitsMax = 4096
-	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told that the router is busy.
+	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told
+	// that the router is busy.
 	asyncMax = 1024
 )
 
 // How long things may take.
 const (
-	// finishTimeout is how long a finishing connection may take to get rid of its last bytes. While the engine stops it is at most
-	// half of Config.StopTimeout. Then it is closed.
+	// finishTimeout is how long a finishing connection may take to get rid of its last bytes. While the engine stops
+	// it is at most half of Config.StopTimeout. Then it is closed.
 	finishTimeout = 5 * time.Second
-	// stopReserve is the part of Config.StopTimeout, one in so many, that is kept for closing the connections that have not said goodbye.
+	// stopReserve is the part of Config.StopTimeout, one in so many, that is kept for closing the connections that
+	// have not said goodbye.
 	stopReserve = 8
 	// refusalTimeout is how long a refused connection may take to ask for what it is refused. Then it is closed.
 	refusalTimeout = time.Second
-	// lingerTimeout and lingerBytesMax bound how long a client may go on writing after it was told why it was closed; whichever comes first
-	// is the end. A message just over the limit can be written to its end, and then its writer reads. Counted as Stats.LingersCut.
+	// lingerTimeout and lingerBytesMax bound how long a client may go on writing after it was told why it was closed;
+	// whichever comes first is the end. A message just over the limit can be written to its end, and then its writer
+	// reads. Counted as Stats.LingersCut.
 	lingerTimeout  = 2 * time.Second
 	lingerBytesMax = 2 * messageBytesMax
-	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes with a reset that
-	// could overtake the close frame.
+	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes
+	// with a reset that could overtake the close frame.
 	discardReads = 16
 
-	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then the connection is closed.
+	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then
+	// the connection is closed.
 	pingsMissed = 2
 	// nudgeAfter is how long a silent connection may stay with the loop that accepted it before its own loop is woken.
 	nudgeAfter = 100 * time.Millisecond
@@ -88,7 +94,8 @@ const (
 	// workPerLook is how much work goes by between two looks at the clock: a message is 1, and 1 more for each KiB.
 	workPerLook = 64
 	workShift   = 10
-	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count as one more write.
+	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count
+	// as one more write.
 	costPerLook = 16
 	flushShift  = 14
 
@@ -98,8 +105,9 @@ const (
 	jobMembers     = 4    // what a job costs at least, so that many empty ones cannot hold the loop
 	// batchRounds is how often one batch task looks again at what its own closes and flushes caused.
 	batchRounds = 4
-	// fewReady is how many descriptors a wait has to find for the loop not to look once more before it writes: what has come meanwhile goes
-	// into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with it, 244 without.
+	// fewReady is how many descriptors a wait has to find for the loop not to look once more before it writes: what
+	// has come meanwhile goes into the same runs. bench fanout --subscribers 100: 226 ns of router CPU per event with
+	// it, 244 without.
 	fewReady = 4
 
 	pieceLinked = 16 << 10 // pieces of a frame that are at least as long are linked into the queue instead of copied

@@ -77,7 +77,8 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	}
 }
 
-// REVIEW R1: a publisher without credit is not read from; what it sent already waits, in bounds, and goes on when the credit comes back.
+// REVIEW R1: a publisher without credit is not read from; what it sent already waits, in bounds, and goes on when the
+// credit comes back.
 func TestR1CreditPausesReading(t *testing.T) {
 	for _, transport := range []string{"rawsocket", "websocket", "batch"} {
 		t.Run(transport, func(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly whatever the
-// kernel thinks (but see departures); the others find theirs among their arrivals. Owned by loop once the engine runs.
+// A listener accepts connections on one loop and deals them out to all loops in turn, so that they spread evenly
+// whatever the kernel thinks (but see departures); the others find theirs among their arrivals. Owned by loop once
+// the engine runs.
 type listener struct {
 	bound
 	engine *Engine
@@ -90,8 +91,8 @@ func (ls *listener) accept(l *loop) {
 	}
 }
 
-// acceptFrom accepts one connection and writes its address to from. The wrapper in unix asks the kernel for the protocol of every socket
-// and allocates the address; fd does not block, so the scheduler need not know.
+// acceptFrom accepts one connection and writes its address to from. The wrapper in unix asks the kernel for the
+// protocol of every socket and allocates the address; fd does not block, so the scheduler need not know.
 func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 	size := uint32(unix.SizeofSockaddrAny)
 	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)),
@@ -163,8 +164,8 @@ func networkOrder(port *uint16) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
 }
 
-// backOff stops accepting for a while: the process has no descriptor left. One waiting connection is told by closing it, with
-// the descriptor kept in reserve for that; the others wait in the kernel's queue.
+// backOff stops accepting for a while: the process has no descriptor left. One waiting connection is told by closing
+// it, with the descriptor kept in reserve for that; the others wait in the kernel's queue.
 func (ls *listener) backOff(l *loop, cause error) {
 	e := ls.engine
 	e.rare.acceptPauses.Add(1)

@@ -31,9 +31,10 @@ import (
 //  6. one flush of every connection that was touched
 //  7. closes
 //
-// Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well, so that reads and calls come in
-// between. Steps 3 to 7 are the batch task. The descriptor of a connection of this loop is closed there only, and the loop takes it out of the
-// poller before: a stale event of the same wait never meets a reused descriptor.
+// Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well,
+// so that reads and calls come in between. Steps 3 to 7 are the batch task. The descriptor of a connection of this
+// loop is closed there only, and the loop takes it out of the poller before: a stale event of the same wait never
+// meets a reused descriptor.
 type loop struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
@@ -116,8 +117,8 @@ func (l *loop) run() {
 	}
 }
 
-// wait returns the descriptors that are ready once there are any. If work is pending or notes were posted it returns nil without waiting, and
-// turn looks instead.
+// wait returns the descriptors that are ready once there are any. If work is pending or notes were posted it returns
+// nil without waiting, and turn looks instead.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.again || !l.mail.sleep() {
 		return nil
@@ -126,8 +127,8 @@ func (l *loop) wait() []unix.EpollEvent {
 	return l.poller.Wait(e.hidden && e.pool.busy.Load() == 0)
 }
 
-// turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from them. It reports
-// whether the loop has ended.
+// turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from
+// them. It reports whether the loop has ended.
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.began = l.poller.Now()
 	l.live = l.engine.live.Load()
@@ -347,8 +348,8 @@ func (l *loop) flushTouched() bool { return l.slice(&l.touched, flushTime, l.flu
 // closeSome closes connections until all are closed or the time for it is over, and reports whether all are.
 func (l *loop) closeSome() bool { return l.slice(&l.closing, closeTime, (*conn).closeNow) }
 
-// slice does the work of a list until all of it is done or the time for it is over, and reports whether all is. do returns what it cost, in units of
-// a few microseconds.
+// slice does the work of a list until all of it is done or the time for it is over, and reports whether all is. do
+// returns what it cost, in units of a few microseconds.
 func (l *loop) slice(conns *list[*conn], most time.Duration, do func(*conn) (cost int)) bool {
 	began, unlooked := time.Duration(0), 0
 	for {
@@ -463,7 +464,8 @@ func (l *loop) kill() {
 	}
 }
 
-// sorted returns the connections of l, in no particular order in the product; in a simulation the order is that of a replay.
+// sorted returns the connections of l, in no particular order in the product; in a simulation the order is that of a
+// replay.
 func (l *loop) sorted() []*conn {
 	conns := slices.Collect(maps.Values(l.conns))
 	if l.engine.replays {
@@ -482,7 +484,8 @@ func (l *loop) caught(c *conn) {
 	l.engine.cfg.Log.Error("panic in a session; its connection is closed",
 		"panic", fmt.Sprint(r), "peer", c.peer.Address, "stack", string(debug.Stack()))
 	if !c.lockSoon() {
-		// The handler died with its own lock held: what the lock guards is half changed, and nobody could ever take it again.
+		// The handler died with its own lock held: what the lock guards is half changed, and nobody could ever take
+		// it again.
 		panic(r)
 	}
 	c.finishLocked(l, port.CloseInternal, "internal error")

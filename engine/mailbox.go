@@ -33,8 +33,8 @@ const (
 	noteKill                    // the grace is over: close everything
 )
 
-// A mailbox carries notes to a loop, first in first out. The plain form, a mutex and two slices: one lock per note and one per
-// drain, while the work of a note costs microseconds.
+// A mailbox carries notes to a loop, first in first out. The plain form, a mutex and two slices: one lock per note
+// and one per drain, while the work of a note costs microseconds.
 type mailbox struct {
 	// Any goroutine; guarded by mu.
 	mu     sync.Mutex
@@ -70,8 +70,8 @@ func (m *mailbox) drain() []note {
 	return notes
 }
 
-// sleep is called before the loop waits for its descriptors: from here on it has to be woken. It reports false when there is something to
-// drain.
+// sleep is called before the loop waits for its descriptors: from here on it has to be woken. It reports false when
+// there is something to drain.
 func (m *mailbox) sleep() bool {
 	m.mu.Lock()
 	m.awake = len(m.notes) > 0

@@ -9,8 +9,8 @@ import (
 	"banyan/engine/internal/wire"
 )
 
-// A partial is a message that is not handled yet: one that arrives in pieces, or the rest of a batch after a pause. Owned by the loop of its
-// connection; most connections have none most of the time.
+// A partial is a message that is not handled yet: one that arrives in pieces, or the rest of a batch after a pause.
+// Owned by the loop of its connection; most connections have none most of the time.
 type partial struct {
 	buf     []byte       // what is there of the message, unmasked
 	frames  wire.Message // of a WebSocket message
@@ -25,7 +25,8 @@ var partials = sync.Pool{New: func() any { return new(partial) }}
 
 func newPartial() *partial { return partials.Get().(*partial) }
 
-// collect copies piece to the end of p and returns the copy. The caller has judged the announced length against messageLimit.
+// collect copies piece to the end of p and returns the copy. The caller has judged the announced length against
+// messageLimit.
 func (c *conn) collect(p *partial, piece []byte) []byte {
 	had := cap(p.buf)
 	p.buf = append(grow(p.buf, len(piece), c.messageLimit()), piece...)
@@ -33,7 +34,8 @@ func (c *conn) collect(p *partial, piece []byte) []byte {
 	return p.buf[len(p.buf)-len(piece):]
 }
 
-// deliver hands what p holds to the session. Afterwards p is gone, unless it holds the rest of a batch: then it is c.part.
+// deliver hands what p holds to the session. Afterwards p is gone, unless it holds the rest of a batch: then it is
+// c.part.
 func (c *conn) deliver(p *partial) {
 	c.part, c.delivering = nil, p
 	panicked := true
@@ -55,8 +57,8 @@ func (c *conn) deliver(p *partial) {
 	panicked = false
 }
 
-// keepBatch keeps the rest of a batch. Nothing is copied if it lies in a partial already, so a batch is copied once at most, however
-// often it pauses.
+// keepBatch keeps the rest of a batch. Nothing is copied if it lies in a partial already, so a batch is copied once
+// at most, however often it pauses.
 func (c *conn) keepBatch(rest []byte) {
 	p := c.delivering
 	if p == nil {
@@ -67,8 +69,8 @@ func (c *conn) keepBatch(rest []byte) {
 	c.part = p
 }
 
-// takeMessage gives the caller the buffer of b, a message that the session is being handed, if b is the whole of a partial: then nobody else
-// uses it from now on. Otherwise it returns nil, and the caller copies b.
+// takeMessage gives the caller the buffer of b, a message that the session is being handed, if b is the whole of a
+// partial: then nobody else uses it from now on. Otherwise it returns nil, and the caller copies b.
 func (c *conn) takeMessage(b []byte) []byte {
 	p := c.delivering
 	if p == nil || len(b) != len(p.buf) || unsafe.SliceData(b) != unsafe.SliceData(p.buf) {

@@ -19,8 +19,9 @@ type refundTask struct{ c port.Conn }
 
 func (t refundTask) EndOfBatch(x port.Executor) { t.c.Refund(x, 1) }
 
-// B6: a batch that pauses after each of its messages is copied once at most. Each message lies right behind the one before it, in the same
-// memory; only behind the first pause of a batch that lay in the read buffer there may be a new place.
+// B6: a batch that pauses after each of its messages is copied once at most. Each message lies right behind the one
+// before it, in the same memory; only behind the first pause of a batch that lay in the read buffer there may be a
+// new place.
 func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
 	const entry = 4 + 96 // length and message
 	for _, batch := range []struct{ messages, moves int }{
@@ -61,7 +62,8 @@ func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
 	}
 }
 
-// What a pause left is handled when the reason is gone, although the client sends nothing more. It moves once, out of the read buffer.
+// What a pause left is handled when the reason is gone, although the client sends nothing more. It moves once, out of
+// the read buffer.
 func TestPausedInputGoesOnByItself(t *testing.T) {
 	const messages = 300
 	for _, transport := range []string{"rawsocket", "websocket"} {
@@ -98,7 +100,8 @@ func TestPausedInputGoesOnByItself(t *testing.T) {
 	}
 }
 
-// A message that was collected can be kept without a copy, and nobody writes to it afterwards. Any other message has to be copied.
+// A message that was collected can be kept without a copy, and nobody writes to it afterwards. Any other message has
+// to be copied.
 func TestWholeMessageCanBeTaken(t *testing.T) {
 	type taken struct{ got, want []byte }
 	all := make(chan taken, 100)

@@ -10,8 +10,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A frame in pieces arrives whole and in its place, whatever the lengths of its pieces, between frames that were copied. Linked answers count
-// like copied ones: they hold back reading until they are written. At the bound nothing of a frame is appended.
+// A frame in pieces arrives whole and in its place, whatever the lengths of its pieces, between frames that were
+// copied. Linked answers count like copied ones: they hold back reading until they are written. At the bound nothing
+// of a frame is appended.
 func TestFramesInPieces(t *testing.T) {
 	frames := [][][]byte{
 		{{1}, make([]byte, pieceLinked-1), {2}},

@@ -13,8 +13,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. As many goroutines as there are Ps take
-// it in the order it came. While it has work, loops do not hide their waits, so that the goroutines find a P.
+// A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. As many goroutines
+// as there are Ps take it in the order it came. While it has work, loops do not hide their waits, so that the
+// goroutines find a P.
 type pool struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
@@ -49,8 +50,8 @@ func (p *pool) start() {
 	}
 }
 
-// do runs one piece of work and posts what follows it. A panic in the work is logged and counted; done runs all the same, so that nobody
-// waits for ever.
+// do runs one piece of work and posts what follows it. A panic in the work is logged and counted; done runs all the
+// same, so that nobody waits for ever.
 func (p *pool) do(w asyncWork) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -77,7 +78,8 @@ func (p *pool) submit(w asyncWork) bool {
 	}
 }
 
-// close lets the workers end once no loop runs any more. It waits for them until ctx is done; work that ignores its context goes on behind.
+// close lets the workers end once no loop runs any more. It waits for them until ctx is done; work that ignores its
+// context goes on behind.
 func (p *pool) close(ctx context.Context) {
 	p.cancel()
 	close(p.work)

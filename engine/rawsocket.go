@@ -81,8 +81,8 @@ func (c *conn) rawSocket(data []byte) (used int) {
 	return used
 }
 
-// rawLimit is the longest frame that may come now, in octets: what the handshake announced, whatever Apply has changed since, but no more than
-// may come before a session is joined.
+// rawLimit is the longest frame that may come now, in octets: what the handshake announced, whatever Apply has
+// changed since, but no more than may come before a session is joined.
 func (c *conn) rawLimit() int {
 	most := wire.RawBytesMin << c.announced
 	if !c.joined {

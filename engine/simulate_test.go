@@ -25,9 +25,10 @@ var (
 //	go test ./engine -run Simulate -seed=42      replays one run
 //	go test ./engine -run Simulate -seeds=100000 runs many
 //
-// Checked all the while: bytes arrive whole, in the order they were appended, and none is lost before a close; nobody uses a descriptor that is
-// not its own; every session is told exactly once that it is closed, and nothing after that; a held session hears nothing; timers fire in time. At the end:
-// everything was handled without help, loops are at rest, and every count is zero.
+// Checked all the while: bytes arrive whole, in the order they were appended, and none is lost before a close; nobody
+// uses a descriptor that is not its own; every session is told exactly once that it is closed, and nothing after
+// that; a held session hears nothing; timers fire in time. At the end: everything was handled without help, loops are
+// at rest, and every count is zero.
 func TestSimulate(t *testing.T) {
 	if *simSeed >= 0 {
 		simulate(t, uint64(*simSeed))

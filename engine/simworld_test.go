@@ -19,9 +19,9 @@ import (
 	"banyan/engine/port"
 )
 
-// A simWorld runs real loops on scripted sockets and a scripted clock. Each loop is a coroutine. A loop gives way to the others inside its
-// system calls and where it waits, and nowhere else, so one number decides everything that happens: which loop runs next, how many
-// bytes a call moves, when a client says something, how long a call takes.
+// A simWorld runs real loops on scripted sockets and a scripted clock. Each loop is a coroutine. A loop gives way to
+// the others inside its system calls and where it waits, and nowhere else, so one number decides everything that
+// happens: which loop runs next, how many bytes a call moves, when a client says something, how long a call takes.
 type simWorld struct {
 	rnd     *rand.Rand
 	now     time.Duration
@@ -325,11 +325,12 @@ func (w *simWorld) connect(c *simClient) *simSocket {
 	return k
 }
 
-// spinning is how many steps without any progress are too many: loops give way a few times in each turn, and look again a few times.
+// spinning is how many steps without any progress are too many: loops give way a few times in each turn, and look
+// again a few times.
 const spinning = 1000
 
-// step lets one loop run up to its next system call, or finishes a piece of work of the pool. It reports false when nothing can run: all loops are
-// asleep and no descriptor is ready.
+// step lets one loop run up to its next system call, or finishes a piece of work of the pool. It reports false when
+// nothing can run: all loops are asleep and no descriptor is ready.
 func (w *simWorld) step() bool {
 	w.steps++
 	if w.still++; w.still > spinning {

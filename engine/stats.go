@@ -48,7 +48,8 @@ type Stats struct {
 // TurnBuckets is how many classes of duration there are.
 const TurnBuckets = 10
 
-// TurnBound returns the longest duration that is counted in Stats.Turns[i]: 125 us, 250 us, 500 us … 32 ms. The last class has none.
+// TurnBound returns the longest duration that is counted in Stats.Turns[i]: 125 us, 250 us, 500 us … 32 ms. The last
+// class has none.
 func TurnBound(i int) time.Duration { return turnUnit << i }
 
 // turnUnit is the bound of the first class.

@@ -12,8 +12,8 @@ import (
 	"banyan/engine/port"
 )
 
-// F8: a stop takes StopTimeout in all, whatever clients do, and that is no error: a client that does not read its goodbye, one that does not
-// answer it, one that said nothing at all.
+// F8: a stop takes StopTimeout in all, whatever clients do, and that is no error: a client that does not read its
+// goodbye, one that does not answer it, one that said nothing at all.
 func TestF8StopTakesItsTimeAndIsNoError(t *testing.T) {
 	const limit = 800 * time.Millisecond
 	for name, shutdown := range map[string]func(x port.Executor, s *session){
@@ -46,7 +46,8 @@ func TestF8StopTakesItsTimeAndIsNoError(t *testing.T) {
 	}
 }
 
-// While the engine stops a finishing connection gets half of the time, so that it is closed before the rest is: two deadlines never coincide.
+// While the engine stops a finishing connection gets half of the time, so that it is closed before the rest is: two
+// deadlines never coincide.
 func TestF8FinishingEndsBeforeTheStop(t *testing.T) {
 	for _, c := range []struct {
 		stop, want time.Duration
@@ -85,8 +86,8 @@ func TestStopHeedsItsContext(t *testing.T) {
 	}
 }
 
-// Hold and Resume: what has arrived stays in its order, nothing is handled meanwhile, and handling goes on by itself; twice, and when the rest of
-// one read, the rest of a batch and unread octets wait.
+// Hold and Resume: what has arrived stays in its order, nothing is handled meanwhile, and handling goes on by itself;
+// twice, and when the rest of one read, the rest of a batch and unread octets wait.
 func TestHoldAndResume(t *testing.T) {
 	for _, protocol := range []string{"", "wamp.2.cbor", "wamp.2.cbor.batched"} {
 		conns := make(chan port.Conn, 1)

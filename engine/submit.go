@@ -4,7 +4,8 @@ package engine
 
 import "banyan/engine/port"
 
-// How work gets onto a loop from outside (port.Loops): the function becomes a note, and notes are taken in the order they were posted.
+// How work gets onto a loop from outside (port.Loops): the function becomes a note, and notes are taken in the order
+// they were posted.
 
 // submitted makes a function a job, without an allocation.
 type submitted func(x port.Executor)

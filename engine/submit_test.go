@@ -42,7 +42,8 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
-// Submit refuses the function after submitsMax, takes one again when one has run, and refuses all when the loop has ended.
+// Submit refuses the function after submitsMax, takes one again when one has run, and refuses all when the loop has
+// ended.
 func TestSubmitIsBounded(t *testing.T) {
 	e := start(t, Config{Loops: 1}, echoes)
 	busy, release := make(chan bool), make(chan bool)
@@ -104,8 +105,8 @@ func TestSubmitAgainstStop(t *testing.T) {
 	}
 }
 
-// Work of the pool runs off the loops, which go on meanwhile; what follows it runs on the loop that asked; the pool is bounded; a panic in the work keeps
-// nobody waiting; the context ends with the engine.
+// Work of the pool runs off the loops, which go on meanwhile; what follows it runs on the loop that asked; the pool
+// is bounded; a panic in the work keeps nobody waiting; the context ends with the engine.
 func TestAsync(t *testing.T) {
 	e := start(t, Config{Loops: 2}, echoes)
 	release, started := make(chan bool), make(chan context.Context, asyncMax)

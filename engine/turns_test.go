@@ -16,8 +16,8 @@ import (
 	"banyan/engine/port"
 )
 
-// B8: the time for reading in one turn is bounded. What one client sends at once is handled over several turns, in order, and others get theirs in between;
-// who had no time is first in the next turn.
+// B8: the time for reading in one turn is bounded. What one client sends at once is handled over several turns, in
+// order, and others get theirs in between; who had no time is first in the next turn.
 func TestB8ReadsOfATurnAreBounded(t *testing.T) {
 	c, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l := c.loop
@@ -138,7 +138,8 @@ func TestDeferredConnectionIsNotReadFirst(t *testing.T) {
 	}
 }
 
-// A batch of 160 000 messages in one WebSocket message is handled over several turns, in its order; others are served in between.
+// A batch of 160 000 messages in one WebSocket message is handled over several turns, in its order; others are served
+// in between.
 func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
 	const messages = 160_000
 	v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)
@@ -172,7 +173,8 @@ func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
 	}
 }
 
-// Writing, closing and saying goodbye are bounded in time too; the rest follows in the next turns without being asked for.
+// Writing, closing and saying goodbye are bounded in time too; the rest follows in the next turns without being asked
+// for.
 func TestB8FlushesAndClosesOfATurnAreBounded(t *testing.T) {
 	const conns = 2000
 	first, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)

@@ -27,8 +27,9 @@ var subprotocols = map[string]subprotocol{
 
 // upgrade makes the connection a WebSocket, or says why not.
 //
-// A request that a proxy passed on is not local, whatever the address of the proxy: strangers stand behind it. The same goes for Unix
-// sockets, where only a proxy can bring a browser, so its pages have to be of a name that nobody else can point here, too.
+// A request that a proxy passed on is not local, whatever the address of the proxy: strangers stand behind it. The
+// same goes for Unix sockets, where only a proxy can bring a browser, so its pages have to be of a name that nobody
+// else can point here, too.
 func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 	if h.Forwarded {
 		c.peer.Local = false

@@ -105,7 +105,8 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 	}
 }
 
-// F3, B1, TRN-56: a page whose name server answers 127.0.0.1 gets no session. Host and Origin agree, but the name is nobody's.
+// F3, B1, TRN-56: a page whose name server answers 127.0.0.1 gets no session. Host and Origin agree, but the name is
+// nobody's.
 func TestTRN56RebindingIsRefused(t *testing.T) {
 	tcp := start(t, Config{Live: Live{Origins: []string{"app.example.org"}}}, echoes)
 	six := start(t, Config{Listen: []string{"[::1]:0"}}, echoes)

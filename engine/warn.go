@@ -15,8 +15,8 @@ type warnings struct {
 	refused, slow, budget, tooBig warning
 }
 
-// warn writes one line of kind w unless one was written less than logEvery ago. Any goroutine. It allocates, so nothing that happens for every
-// message may call it.
+// warn writes one line of kind w unless one was written less than logEvery ago. Any goroutine. It allocates, so
+// nothing that happens for every message may call it.
 func (e *Engine) warn(w *warning, message string, args ...any) {
 	now := e.now() + 1
 	last := w.last.Load()

@@ -19,8 +19,8 @@ import (
 //
 // engine/internal/wire parses and judges; this file only does what follows from its answers.
 
-// pongsPerRead is how many pings of one read are answered each. If there are more, only the last of the others is answered (RFC 6455 5.5.3
-// allows that for all of them).
+// pongsPerRead is how many pings of one read are answered each. If there are more, only the last of the others is
+// answered (RFC 6455 5.5.3 allows that for all of them).
 const pongsPerRead = 64
 
 var pingFrame = wire.AppendControl(nil, wire.OpPing, nil)
@@ -176,8 +176,8 @@ func (c *conn) message(b []byte) {
 	}
 }
 
-// batch handles the messages of a batch in their order (PROTOCOL 13.2). A violation ends it; the messages before it took effect. If the
-// connection halts in between, the rest waits in c.part.
+// batch handles the messages of a batch in their order (PROTOCOL 13.2). A violation ends it; the messages before it
+// took effect. If the connection halts in between, the rest waits in c.part.
 func (c *conn) batch(b []byte) {
 	for {
 		msg, rest, old, err := codec.SplitBatch(c.variant.Serializer(), b)

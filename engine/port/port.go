@@ -134,8 +134,8 @@ type Conn interface {
 	// Home loop only.
 	SetJoined(joined bool)
 	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid.
-	// It copies only if it has to. The bytes count against the budget of the process until Resume. To be called in
-	// that Receive.
+	// It copies only if it has to. If the session holds, the bytes count against the budget of the process until
+	// Resume. To be called in that Receive.
 	Keep(b []byte) []byte
 
 	// Variant is what this connection wants its frames to look like. Fixed from the first Receive on.

@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// An Account counts the memory that backlogs occupy: what a socket did not take at once, and what was appended behind it. A queue that
-// drains in its flush, as nearly all do, costs the account nothing. Bytes shared by several queues count once. Any goroutine.
+// An Account counts the memory that backlogs occupy: what a socket did not take at once, and what was appended behind
+// it. A queue that drains in its flush, as nearly all do, costs the account nothing. Bytes shared by several queues
+// count once. Any goroutine.
 type Account struct {
 	bytes  atomic.Int64
 	shards [accountShards]accountShard
@@ -112,5 +113,6 @@ func (q *Queue) chargeBacklog() {
 	}
 }
 
-// Charged is how much memory the backlog of this queue occupies; shared bytes count whole. 0 while the socket takes everything at once. Any goroutine.
+// Charged is how much memory the backlog of this queue occupies; shared bytes count whole. 0 while the socket takes
+// everything at once. Any goroutine.
 func (q *Queue) Charged() int64 { return q.charged.Load() }

@@ -4,8 +4,8 @@ package outq
 
 import "testing"
 
-// Bytes behind a full socket are on the account, shared ones once, and come off it when they are written or dropped. A queue that drains costs
-// nothing, before and after.
+// Bytes behind a full socket are on the account, shared ones once, and come off it when they are written or dropped.
+// A queue that drains costs nothing, before and after.
 func TestAccount(t *testing.T) {
 	a := &Account{}
 	f := &fakeSocket{}

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// A Queue holds what a connection has still to send. Any goroutine appends under the lock; exactly one at a time writes, with the lock
-// released during the system call:
+// A Queue holds what a connection has still to send. Any goroutine appends under the lock; exactly one at a time
+// writes, with the lock released during the system call:
 //
 //  1. append    lend the tail buffer, or link a shared run; remember which loop promised to flush
 //  2. flush     the first loop to come takes the whole pending list and becomes the writer; others leave, the writer sees their bytes
@@ -21,7 +21,8 @@ import (
 //	open ──Finish──▶ finishing ──drained──▶ done        open, finishing ──error──▶ broken
 //	every state ──Shut──▶ shut (segments released, descriptor may be closed)
 //
-// "Lock held" in a comment means: to be called between Lock and Unlock. The zero value is an open queue without a descriptor.
+// "Lock held" in a comment means: to be called between Lock and Unlock. The zero value is an open queue without a
+// descriptor.
 type Queue struct {
 	// Any goroutine; guarded by mu.
 	mu       sync.Mutex
@@ -77,11 +78,13 @@ const (
 	SendsPerFlush = 16
 )
 
-// ErrAgain is what a Sender returns when the socket takes nothing now, and what a read returns when there is nothing to read.
+// ErrAgain is what a Sender returns when the socket takes nothing now, and what a read returns when there is nothing
+// to read.
 var ErrAgain = errors.New("engine: the socket would block")
 
-// A Sender puts the bytes of up to SegmentsPerSend segments on the wire with at most one system call, which does not block, and returns how many
-// bytes it took. v is the scratch of the calling loop. One loop at a time calls it for one connection.
+// A Sender puts the bytes of up to SegmentsPerSend segments on the wire with at most one system call, which does not
+// block, and returns how many bytes it took. v is the scratch of the calling loop. One loop at a time calls it for
+// one connection.
 type Sender interface {
 	Send(fd int, v *Vectors, first *Segment) (n int, err error)
 }
@@ -131,8 +134,8 @@ func (q *Queue) Progress() bool {
 // Lost is how many events were queued when the connection broke or closed. Final after Shut.
 func (q *Queue) Lost() int { return q.lost }
 
-// Lend returns the buffer the caller may append to: the own segment at the end of the list, or a fresh one. reply says that
-// the bytes answer the client's own request. Lock held until Commit.
+// Lend returns the buffer the caller may append to: the own segment at the end of the list, or a fresh one. reply
+// says that the bytes answer the client's own request. Lock held until Commit.
 func (q *Queue) Lend(reply bool) []byte {
 	q.reply = reply
 	if t := q.tail; t != nil && t.own && len(t.buf) < segmentFull {
@@ -142,7 +145,8 @@ func (q *Queue) Lend(reply bool) []byte {
 	return q.tail.buf
 }
 
-// Commit takes the lent buffer back and returns by how much it grew. A segment that is alone and empty is given up. Lock held.
+// Commit takes the lent buffer back and returns by how much it grew. A segment that is alone and empty is given up.
+// Lock held.
 func (q *Queue) Commit(buf []byte) int {
 	t := q.tail
 	n := len(buf) - len(t.buf)
@@ -174,7 +178,8 @@ func (q *Queue) Share(b []byte, events int) {
 	}
 }
 
-// Link links bytes that nobody changes any more, of one message for this queue. reply says that they are an answer. Lock held.
+// Link links bytes that nobody changes any more, of one message for this queue. reply says that they are an answer.
+// Lock held.
 func (q *Queue) Link(b []byte, reply bool) {
 	s := newSharedSegment()
 	s.buf = b
@@ -208,8 +213,8 @@ func (q *Queue) Promise(loop int) bool {
 	return true
 }
 
-// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed; lowWater is how many bytes of answers may be unsent
-// when a held-back reader goes on.
+// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed; lowWater is how many bytes of
+// answers may be unsent when a held-back reader goes on.
 func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -310,8 +315,9 @@ func (q *Queue) Break() {
 	q.bytes, q.answers = 0, 0
 }
 
-// Shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop only. After it
-// the descriptor may be closed. The wait lasts one system call that does not block; yield lets other goroutines run meanwhile.
+// Shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop
+// only. After it the descriptor may be closed. The wait lasts one system call that does not block; yield lets other
+// goroutines run meanwhile.
 func (q *Queue) Shut(yield func()) {
 	for {
 		q.mu.Lock()
@@ -327,9 +333,10 @@ func (q *Queue) Shut(yield func()) {
 	}
 }
 
-// HoldRead notes that the home loop stops reading because more than highWater bytes of answers are unsent; the flush that brings them
-// down tells. It reports whether it is so. Only answers count, what the client itself asked for: a callee whose invocations pile up may be
-// waiting for the router to take its results before it reads on, and not to read those would leave both waiting for ever.
+// HoldRead notes that the home loop stops reading because more than highWater bytes of answers are unsent; the flush
+// that brings them down tells. It reports whether it is so. Only answers count, what the client itself asked for: a
+// callee whose invocations pile up may be waiting for the router to take its results before it reads on, and not to
+// read those would leave both waiting for ever.
 func (q *Queue) HoldRead(highWater int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

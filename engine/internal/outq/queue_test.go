@@ -18,9 +18,9 @@ type socket struct{}
 
 func (socket) Send(fd int, v *Vectors, first *Segment) (int, error) { return SendSocket(fd, v, first) }
 
-// A fakeSocket takes bytes like a non-blocking socket: short writes, EAGAIN, and one edge after each EAGAIN once there is room. While a
-// system call is under way, which is where the queue's lock is not held, during runs: other loops append and flush, edges
-// arrive.
+// A fakeSocket takes bytes like a non-blocking socket: short writes, EAGAIN, and one edge after each EAGAIN once
+// there is room. While a system call is under way, which is where the queue's lock is not held, during runs: other
+// loops append and flush, edges arrive.
 type fakeSocket struct {
 	got    []byte
 	room   int
@@ -61,8 +61,9 @@ func (f *fakeSocket) Send(_ int, _ *Vectors, first *Segment) (int, error) {
 	return n, err
 }
 
-// The queue beside its model: whatever loops append, in the order they append it, comes out, once, with no flush but the promised ones and
-// no retry but on an edge. Schedules are drawn inside system calls, where chance would hardly ever put them.
+// The queue beside its model: whatever loops append, in the order they append it, comes out, once, with no flush but
+// the promised ones and no retry but on an edge. Schedules are drawn inside system calls, where chance would hardly
+// ever put them.
 func TestQueueAgainstModel(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 2))

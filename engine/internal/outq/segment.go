@@ -2,8 +2,8 @@ package outq
 
 import "sync"
 
-// A Segment is one stretch of outbound bytes: an own buffer that several messages were appended to, or a shared run of events.
-// It belongs to the queue it is linked into, or to that queue's writer while a system call is under way.
+// A Segment is one stretch of outbound bytes: an own buffer that several messages were appended to, or a shared run
+// of events. It belongs to the queue it is linked into, or to that queue's writer while a system call is under way.
 type Segment struct {
 	next    *Segment
 	buf     []byte
@@ -46,8 +46,8 @@ func (s *Segment) release() {
 	ownSegments.Put(s)
 }
 
-// advance takes n written bytes off the list that starts at s. It returns the rest of it, and how many bytes of answers were in the
-// segments that are done.
+// advance takes n written bytes off the list that starts at s. It returns the rest of it, and how many bytes of
+// answers were in the segments that are done.
 func (q *Queue) advance(s *Segment, n int) (rest *Segment, answers int) {
 	for s != nil {
 		left := len(s.buf) - s.off

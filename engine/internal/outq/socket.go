@@ -15,12 +15,13 @@ type Vectors struct {
 	message unix.Msghdr
 }
 
-// rawBytesMax is the size up to which a write is made without telling the scheduler: it is over before the scheduler could hand the
-// processor to another thread. Larger copies take long enough that other goroutines should run meanwhile.
+// rawBytesMax is the size up to which a write is made without telling the scheduler: it is over before the scheduler
+// could hand the processor to another thread. Larger copies take long enough that other goroutines should run
+// meanwhile.
 const rawBytesMax = 64 << 10
 
-// SendSocket writes up to SegmentsPerSend segments to a socket as they are: one segment with a plain send, several with one sendmsg. It is
-// the Send of a connection without encryption.
+// SendSocket writes up to SegmentsPerSend segments to a socket as they are: one segment with a plain send, several
+// with one sendmsg. It is the Send of a connection without encryption.
 //
 // hot: BenchmarkFanout and BenchmarkEcho; RawSyscall spares the scheduler two transitions per write.
 func SendSocket(fd int, v *Vectors, first *Segment) (int, error) {
@@ -86,7 +87,8 @@ func sendOutcome(n uintptr, errno unix.Errno) (int, error) {
 	}
 }
 
-// ReadSocket reads once from fd without blocking. n is 0 with a nil error at the end of the stream; ErrAgain says that nothing is there.
+// ReadSocket reads once from fd without blocking. n is 0 with a nil error at the end of the stream; ErrAgain says
+// that nothing is there.
 func ReadSocket(fd int, b []byte) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))

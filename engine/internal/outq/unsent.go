@@ -1,7 +1,7 @@
 package outq
 
-// Unsent appends the bytes of s and the segments behind it that are not on the wire yet to dst, up to max bytes. Transports that do not hand
-// segments to the kernel as they are read them with it.
+// Unsent appends the bytes of s and the segments behind it that are not on the wire yet to dst, up to max bytes.
+// Transports that do not hand segments to the kernel as they are read them with it.
 func (s *Segment) Unsent(dst []byte, max int) []byte {
 	for n := 0; s != nil && n < SegmentsPerSend && max > 0; s = s.next {
 		b := s.unsent()

@@ -1,7 +1,8 @@
 //go:build linux && !poll_opt
 
-// Package poll waits for descriptors. It is the only place that knows gnet's poller, raw epoll and timerfd, and the only one that hides
-// waits from Go's scheduler. Of gnet it uses the registry of descriptors: creating epoll, adding, changing and deleting.
+// Package poll waits for descriptors. It is the only place that knows gnet's poller, raw epoll and timerfd, and the
+// only one that hides waits from Go's scheduler. Of gnet it uses the registry of descriptors: creating epoll, adding,
+// changing and deleting.
 package poll
 
 import (
@@ -16,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Poller reports which descriptors of one loop are ready, level-triggered, and when the loop's timer is due. It waits with system calls of
-// its own: gnet's Polling yields to the scheduler before it blocks, which wakes a thread for nothing when a P is spare, and
-// takes an eventfd and two more waits to run what a batch has left to do. Owned by loop, but for Watch on a descriptor that the loop does not
-// know yet, and Wake.
+// A Poller reports which descriptors of one loop are ready, level-triggered, and when the loop's timer is due. It
+// waits with system calls of its own: gnet's Polling yields to the scheduler before it blocks, which wakes a thread
+// for nothing when a P is spare, and takes an eventfd and two more waits to run what a batch has left to do. Owned by
+// loop, but for Watch on a descriptor that the loop does not know yet, and Wake.
 type Poller struct {
 	registry *netpoll.Poller
 	fd       int // gnet's epoll
@@ -75,8 +76,8 @@ func (p *Poller) Close() {
 	}
 }
 
-// Watch changes what is reported about fd from was to want; 0 is nothing. A loop calls it for its own descriptors, any goroutine for one
-// that is not watched yet.
+// Watch changes what is reported about fd from was to want; 0 is nothing. A loop calls it for its own descriptors,
+// any goroutine for one that is not watched yet.
 func (p *Poller) Watch(fd int, was, want Interest) error {
 	a := netpoll.PollAttachment{FD: fd}
 	switch {
@@ -102,7 +103,8 @@ func (p *Poller) Watch(fd int, was, want Interest) error {
 	return p.registry.AddWrite(&a, false)
 }
 
-// Own reports whether fd is one of the poller's own descriptors: the bell or the timer. timer says that the timer is due; it is taken note of.
+// Own reports whether fd is one of the poller's own descriptors: the bell or the timer. timer says that the timer is
+// due; it is taken note of.
 func (p *Poller) Own(fd int) (own, timer bool) {
 	switch fd {
 	case p.bell:
@@ -131,16 +133,17 @@ func (p *Poller) Arm(at time.Duration) error { return p.timer.arm(at) }
 // Look returns the descriptors that are ready now.
 func (p *Poller) Look() []unix.EpollEvent { return p.raw(0) }
 
-// Wait returns the descriptors that are ready once there are any. It may return none spuriously. hidden asks for a hidden wait.
+// Wait returns the descriptors that are ready once there are any. It may return none spuriously. hidden asks for a
+// hidden wait.
 //
-// A hidden wait is one that the scheduler takes for a running goroutine. The loop keeps its P, no thread has to watch for it to come
-// back, and none is woken to find another P for it. Whenever the runtime wants the P, for a collection at once and otherwise after 10 ms,
-// it sends the thread a signal, as it does to a goroutine that computes for long. That ends the system call, and then follows a wait
-// that the scheduler sees: an idle loop holds no P. A signal that comes just before the system call is lost; the runtime repeats it.
-// Preemptible tells whether all this works here.
+// A hidden wait is one that the scheduler takes for a running goroutine. The loop keeps its P, no thread has to watch
+// for it to come back, and none is woken to find another P for it. Whenever the runtime wants the P, for a collection
+// at once and otherwise after 10 ms, it sends the thread a signal, as it does to a goroutine that computes for long.
+// That ends the system call, and then follows a wait that the scheduler sees: an idle loop holds no P. A signal that
+// comes just before the system call is lost; the runtime repeats it. Preemptible tells whether all this works here.
 //
-// hot: bench rpc --callers 1 --inflight 64 costs 745-800 ns of router CPU per call with it and 770-830 without, bench fanout
-// --subscribers 100 226-268 and 281-303 (two loops, three interleaved rounds).
+// hot: bench rpc --callers 1 --inflight 64 costs 745-800 ns of router CPU per call with it and 770-830 without, bench
+// fanout --subscribers 100 226-268 and 281-303 (two loops, three interleaved rounds).
 func (p *Poller) Wait(hidden bool) []unix.EpollEvent {
 	if hidden {
 		if ready := p.raw(-1); len(ready) > 0 {

@@ -17,8 +17,9 @@ const (
 	ticksMax = 1 << (6 * levels) // a deadline further away than this fires early, after 124 days
 )
 
-// A Wheel is a hierarchical timer wheel with 10 ms slots. Owned by loop. Level n has 64 slots of 64^n ticks; when the clock enters
-// a slot of a higher level, its timers move down. Arming and disarming are O(1). Times are durations since a moment that the owner chose.
+// A Wheel is a hierarchical timer wheel with 10 ms slots. Owned by loop. Level n has 64 slots of 64^n ticks; when the
+// clock enters a slot of a higher level, its timers move down. Arming and disarming are O(1). Times are durations
+// since a moment that the owner chose.
 type Wheel struct {
 	now   int64 // the last tick that was handled
 	slots [levels][slots]port.Timer
@@ -83,11 +84,12 @@ func (w *Wheel) place(t *port.Timer) {
 	w.used[level] |= 1 << slot
 }
 
-// Next returns when Advance is to be called next, or 0 when no timer is armed. It may be a time at which timers only move to a lower level.
+// Next returns when Advance is to be called next, or 0 when no timer is armed. It may be a time at which timers only
+// move to a lower level.
 func (w *Wheel) Next() time.Duration { return time.Duration(w.next()) * Tick }
 
-// next returns the next tick at which something has to be done, or 0 when no timer is armed. It may be a tick at which timers
-// only move to a lower level.
+// next returns the next tick at which something has to be done, or 0 when no timer is armed. It may be a tick at
+// which timers only move to a lower level.
 func (w *Wheel) next() int64 {
 	if w.armed == 0 {
 		return 0
@@ -108,7 +110,8 @@ func (w *Wheel) next() int64 {
 	return first
 }
 
-// Advance fires everything due up to now. Firing may arm and disarm any timer; a timer that is armed meanwhile fires at a later tick.
+// Advance fires everything due up to now. Firing may arm and disarm any timer; a timer that is armed meanwhile fires
+// at a later tick.
 func (w *Wheel) Advance(now time.Duration, x port.Executor) { w.advance(int64(now/Tick), x) }
 
 func (w *Wheel) advance(now int64, x port.Executor) (fired int) {

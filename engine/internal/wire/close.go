@@ -19,8 +19,8 @@ const (
 // reasonBytesMax is the longest reason of a close frame, in octets.
 const reasonBytesMax = ControlBytesMax - 2
 
-// JudgeClose returns the code to answer a close frame with: the client's own, 1000 if it gave none, or the code and the text of what is
-// wrong with the frame.
+// JudgeClose returns the code to answer a close frame with: the client's own, 1000 if it gave none, or the code and
+// the text of what is wrong with the frame.
 func JudgeClose(payload []byte) (code uint16, reason string) {
 	switch {
 	case len(payload) == 0:
@@ -40,8 +40,8 @@ func JudgeClose(payload []byte) (code uint16, reason string) {
 	return code, ""
 }
 
-// AppendClose appends a close frame. The reason may hold anything: octets that are no UTF-8 become U+FFFD, and a reason that is too
-// long is cut between two characters.
+// AppendClose appends a close frame. The reason may hold anything: octets that are no UTF-8 become U+FFFD, and a
+// reason that is too long is cut between two characters.
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	reason = strings.ToValidUTF8(reason, "\uFFFD")
 	if len(reason) > reasonBytesMax {

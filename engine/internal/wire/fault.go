@@ -1,16 +1,16 @@
-// Package wire parses what clients send, and writes what the transports themselves answer: the HTTP head of an opening, WebSocket
-// frames and RawSocket prefixes (PROTOCOL 13). A parser takes octets and returns values. It knows no connection and keeps no state but
-// that of one message, so each one is fuzzed alone.
+// Package wire parses what clients send, and writes what the transports themselves answer: the HTTP head of an
+// opening, WebSocket frames and RawSocket prefixes (PROTOCOL 13). A parser takes octets and returns values. It knows
+// no connection and keeps no state but that of one message, so each one is fuzzed alone.
 //
-// The parsers judge a fault at the first octet that shows it. The answer does not depend on the pieces in which the octets arrive:
-// a parser that needs more says so and is called again with the same octets and more behind them.
+// The parsers judge a fault at the first octet that shows it. The answer does not depend on the pieces in which the
+// octets arrive: a parser that needs more says so and is called again with the same octets and more behind them.
 package wire
 
 // A Fault is what is wrong with a frame. The zero value means that nothing is.
 type Fault uint8
 
-// The faults. WrongType is a violation of WAMP (the client gets an ABORT), TooBig has the close code 1009, InvalidText 1007; all others
-// are framing errors, 1002.
+// The faults. WrongType is a violation of WAMP (the client gets an ABORT), TooBig has the close code 1009,
+// InvalidText 1007; all others are framing errors, 1002.
 const (
 	NoFault Fault = iota
 	ReservedBits

@@ -46,7 +46,8 @@ type FrameRules struct {
 	BytesMax  int  // octets by which the message may still grow
 }
 
-// ReadFrame reads the header at the start of b, which holds at least one octet. whole is false while octets of the header are missing.
+// ReadFrame reads the header at the start of b, which holds at least one octet. whole is false while octets of the
+// header are missing.
 func ReadFrame(b []byte, r FrameRules) (f Frame, whole bool, fault Fault) {
 	f.Fin = b[0]&BitFin != 0
 	f.Opcode = b[0] & 0x0F
@@ -119,8 +120,9 @@ func judgeFirst(first byte, r FrameRules) Fault {
 	return NoFault
 }
 
-// UsualFrame recognizes the most frequent frame: a whole binary message of less than 64 KiB, and not above bytesMax, of which every octet is
-// in b. It returns the lengths of its header and of its payload. For any other frame head is 0, and ReadFrame says what it is.
+// UsualFrame recognizes the most frequent frame: a whole binary message of less than 64 KiB, and not above bytesMax,
+// of which every octet is in b. It returns the lengths of its header and of its payload. For any other frame head is
+// 0, and ReadFrame says what it is.
 //
 // hot: bench rpc --callers 16 --inflight 64.
 func UsualFrame(b []byte, bytesMax int) (head, length int) {
@@ -143,8 +145,8 @@ func UsualFrame(b []byte, bytesMax int) (head, length int) {
 // Unmask unmasks the payload of a whole frame in place.
 func Unmask(payload []byte, mask [4]byte) { ws.Cipher(payload, mask, 0) }
 
-// A Message is the state of a WebSocket message that arrives in several pieces, frames or parts of frames. The zero value is a message
-// before its first frame. The caller keeps the octets.
+// A Message is the state of a WebSocket message that arrives in several pieces, frames or parts of frames. The zero
+// value is a message before its first frame. The caller keeps the octets.
 type Message struct {
 	Opcode byte // of the first frame: OpText or OpBinary
 
@@ -166,8 +168,8 @@ func (m *Message) Begin(f Frame) {
 // Missing returns how many octets the present frame still lacks.
 func (m *Message) Missing() int { return m.missing }
 
-// Take takes the next octets of the present frame, at most Missing, and unmasks them in place. whole reports that the message ends with
-// them. A frame without payload is taken with an empty piece. The fault is InvalidText or none.
+// Take takes the next octets of the present frame, at most Missing, and unmasks them in place. whole reports that the
+// message ends with them. A frame without payload is taken with an empty piece. The fault is InvalidText or none.
 func (m *Message) Take(piece []byte) (whole bool, fault Fault) {
 	ws.Cipher(piece, m.mask, m.pos)
 	m.pos = (m.pos + len(piece)) % len(m.mask)

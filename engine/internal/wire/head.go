@@ -9,8 +9,8 @@ import (
 // The head of an HTTP request (RFC 9112, PROTOCOL 13.1).
 
 const (
-	// HeadBytesMax is the longest request head, in octets, and HeadLinesMax the most lines in it, the request line included and the
-	// empty line not. A longer head is answered with 431 before the rest is read.
+	// HeadBytesMax is the longest request head, in octets, and HeadLinesMax the most lines in it, the request line
+	// included and the empty line not. A longer head is answered with 431 before the rest is read.
 	HeadBytesMax = 16 << 10
 	HeadLinesMax = 100
 )
@@ -44,8 +44,9 @@ var headTooLarge = &Refusal{http.StatusRequestHeaderFieldsTooLarge, "", "request
 
 func badRequest(reason string) *Refusal { return &Refusal{http.StatusBadRequest, "", reason} }
 
-// ReadHead reads the request head at the start of b and returns its length. The length is 0 while the head is not complete. A refusal may
-// come before the head is complete; then, and whenever the head is malformed, of h only Method is set, and only if the request line is good.
+// ReadHead reads the request head at the start of b and returns its length. The length is 0 while the head is not
+// complete. A refusal may come before the head is complete; then, and whenever the head is malformed, of h only
+// Method is set, and only if the request line is good.
 func ReadHead(b []byte) (h Head, length int, refused *Refusal) {
 	first, length, lines, refused := findHeadEnd(b)
 	if first == 0 {
@@ -67,8 +68,8 @@ func ReadHead(b []byte) (h Head, length int, refused *Refusal) {
 	return h, length, nil
 }
 
-// findHeadEnd looks for the empty line. first is the length of the request line with its end, length that of the whole head; each is
-// 0 until it is there.
+// findHeadEnd looks for the empty line. first is the length of the request line with its end, length that of the
+// whole head; each is 0 until it is there.
 func findHeadEnd(b []byte) (first, length, lines int, refused *Refusal) {
 	for from := 0; ; {
 		n := bytes.IndexByte(b[from:], '\n')

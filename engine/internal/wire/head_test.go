@@ -58,7 +58,8 @@ func FuzzHead(f *testing.F) {
 	})
 }
 
-// checkHead compares the answer to the whole with the answers to pieces, and an accepted head with what net/http finds in it.
+// checkHead compares the answer to the whole with the answers to pieces, and an accepted head with what net/http
+// finds in it.
 func checkHead(t *testing.T, b []byte, step uint8) {
 	t.Helper()
 	whole, done := inPieces(b, func(int) int { return len(b) }, readHead)
@@ -293,7 +294,8 @@ func TestHeadFields(t *testing.T) {
 	}
 }
 
-// TRN-52, TRN-56: which origins may connect. On a local connection a name counts only if no name server decides where it leads.
+// TRN-52, TRN-56: which origins may connect. On a local connection a name counts only if no name server decides where
+// it leads.
 func TestOrigins(t *testing.T) {
 	configured := []string{"app.example.org", "https://other.example.org:8443", "third.example.org:81"}
 	for _, c := range []struct {

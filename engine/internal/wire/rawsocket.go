@@ -64,8 +64,8 @@ type RawHello struct {
 	BytesMax   int  // the longest message that the client accepts, in octets
 }
 
-// ReadRawHello reads the handshake at the start of b, whose first octet is RawMagic. whole is false while octets are missing. A client must
-// accept messages of bytesMin octets.
+// ReadRawHello reads the handshake at the start of b, whose first octet is RawMagic. whole is false while octets are
+// missing. A client must accept messages of bytesMin octets.
 func ReadRawHello(b []byte, bytesMin int) (h RawHello, whole bool, refused RawError) {
 	if len(b) < RawHelloBytes {
 		return h, false, 0
@@ -93,8 +93,8 @@ func AppendRawError(dst []byte, e RawError) []byte {
 	return append(dst, RawMagic, byte(e)<<4, 0, 0)
 }
 
-// ReadRawPrefix reads the prefix at the start of b, which holds at least one octet. whole is false while octets are missing. A frame of any
-// type may have bytesMax octets.
+// ReadRawPrefix reads the prefix at the start of b, which holds at least one octet. whole is false while octets are
+// missing. A frame of any type may have bytesMax octets.
 func ReadRawPrefix(b []byte, bytesMax int) (kind byte, length int, whole bool, fault Fault) {
 	kind = b[0] & rawTypeMask
 	if b[0]&rawReserved != 0 || kind > RawPong {

@@ -32,7 +32,8 @@ nginx needs these lines beside proxy_pass:
 // AsksWebSocket reports whether the client wants a WebSocket. It may do so wrongly, see JudgeUpgrade.
 func (h *Head) AsksWebSocket() bool { return h.Upgrade && h.Connection || h.Keys > 0 }
 
-// JudgeUpgrade says why a request that AsksWebSocket cannot become one. The subprotocol and the origin are judged apart from this.
+// JudgeUpgrade says why a request that AsksWebSocket cannot become one. The subprotocol and the origin are judged
+// apart from this.
 func (h *Head) JudgeUpgrade() *Refusal {
 	missing := ""
 	switch {
@@ -81,11 +82,13 @@ func AppendUpgrade(dst []byte, key, protocol string) []byte {
 	return append(dst, "\r\n\r\n"...)
 }
 
-// OriginAllowed reports whether a page of h's Origin may connect: if there is no Origin (the client is no browser), if the page has the
-// host name of the request itself on any port, or if allowed holds the host name, the host with its port, the whole origin, or "*".
+// OriginAllowed reports whether a page of h's Origin may connect: if there is no Origin (the client is no browser),
+// if the page has the host name of the request itself on any port, or if allowed holds the host name, the host with
+// its port, the whole origin, or "*".
 //
-// On a local connection the name of the request itself counts only if nobody can make it point here: an IP literal, localhost or
-// *.localhost. With any other name a page of a stranger, whose name server answers 127.0.0.1, would become a local client.
+// On a local connection the name of the request itself counts only if nobody can make it point here: an IP literal,
+// localhost or *.localhost. With any other name a page of a stranger, whose name server answers 127.0.0.1, would
+// become a local client.
 func (h *Head) OriginAllowed(allowed []string, local bool) bool {
 	if h.Origins != 1 {
 		return h.Origins == 0

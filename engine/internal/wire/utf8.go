@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// A UTF8 validates text that arrives in pieces. It fails at the first octet that no valid text can have there. The zero value is at the
-// start of a text.
+// A UTF8 validates text that arrives in pieces. It fails at the first octet that no valid text can have there. The
+// zero value is at the start of a text.
 type UTF8 struct {
 	need   uint8 // continuation bytes still to come
 	lo, hi uint8 // bounds of the next one

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// The incremental check beside the standard library, cut at every place: the verdict is the same, and it falls at the first byte after
-// which nothing valid can follow.
+// The incremental check beside the standard library, cut at every place: the verdict is the same, and it falls at the
+// first byte after which nothing valid can follow.
 func TestUTF8AgainstStandardLibrary(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	pieces := []string{"a", "plain ascii text longer than a word", "ä", "€", "\U0001F600", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xFF", "\xF0\x8F\xBF\xBF", "\xE2\x82"}

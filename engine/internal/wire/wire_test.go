@@ -61,7 +61,8 @@ func readFrame(r FrameRules) func(b []byte) (frameAnswer, bool) {
 	}
 }
 
-// slowFrame judges a header of which everything is there, rule by rule and not octet by octet. It returns every fault that it has.
+// slowFrame judges a header of which everything is there, rule by rule and not octet by octet. It returns every fault
+// that it has.
 func slowFrame(b []byte, r FrameRules) (faults []Fault, length uint64, bytes int) {
 	is := func(f Fault, bad bool) {
 		if bad {
@@ -206,8 +207,8 @@ func TestWebSocketFrameLimits(t *testing.T) {
 	}
 }
 
-// FuzzWebSocketMessage cuts a message into frames and those into pieces: what comes out is the message, and text is judged as the standard
-// library does.
+// FuzzWebSocketMessage cuts a message into frames and those into pieces: what comes out is the message, and text is
+// judged as the standard library does.
 func FuzzWebSocketMessage(f *testing.F) {
 	f.Add([]byte("a\xE2\x82\xACz"), true, uint64(1))
 	f.Add([]byte("\xF0\x9F\x98\x80"), true, uint64(2))
