@@ -58,6 +58,7 @@ func (c *conn) fail(code port.CloseCode, reason string) {
 // finishLocked is Finish for whichever loop l is.
 func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 	if !c.q.Accepts() {
+		c.finished.Store(true) // a flush may have broken the queue, whose loop only hears of it later
 		return
 	}
 	if c.closeFrame {
