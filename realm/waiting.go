@@ -2,6 +2,7 @@ package realm
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -31,6 +32,9 @@ type waiting struct {
 	more    bool                  // the handling of the message has not ended yet
 	timer   port.Timer            // until the pool is asked again
 }
+
+// errNoForm stands where the work of the pool came to nothing: it panicked, which the pool has logged.
+var errNoForm = errors.New("realm: the payload could not be transcoded")
 
 // A form is a payload in another serializer.
 type form struct {
@@ -96,7 +100,7 @@ func (w *waiting) pool(x port.Executor, work func(), next func(x port.Executor))
 func (s *session) receiveLarge(x port.Executor, b []byte) {
 	s.realm.router.perLoop[x.Loop()].counters.large.Add(1)
 	w := s.wait(x, b)
-	var err error
+	err := errNoForm
 	w.async(x, func() { err = w.decoder.Decode(s.serializer, w.raw, &w.message) }, func(x port.Executor) {
 		if err != nil {
 			s.handler.Violate(x, asViolation(err))
@@ -141,7 +145,7 @@ func (s *session) needsForm(m *codec.Message, to codec.Serializer) bool {
 // transcodeLater has the payload of the message that waits transcoded, and then goes on with next.
 func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer, next func(x port.Executor, l *perLoop, m *codec.Message)) {
 	w := s.waiting
-	f := new(form)
+	f := &form{err: errNoForm}
 	w.async(x, func() { f.payload, f.err = w.message.Payload.In(to, codec.MessageBytesMax) }, func(x port.Executor) {
 		w.forms[to] = f
 		w.handle(x, next)
@@ -281,7 +285,7 @@ func (p *publishing) publishLarge(x port.Executor) {
 		l := s.realm.router.perLoop[x.Loop()]
 		l.counters.eventsUntranscodable.Add(untranscodable)
 		x.Step("run.mask")
-		if loops := sub.loops.Load(); loops != 0 && len(r.parts) > 0 {
+		if loops := sub.loops.Load(); loops != 0 && r != nil && len(r.parts) > 0 {
 			r.chunk = p
 			s.publish(x, l, r, loops)
 		}
