@@ -347,3 +347,18 @@ func TestLocalCreditAtZero(t *testing.T) {
 	b.Settle()
 	hears.expect(codec.Event, nil, nil, values{})
 }
+
+// TestNodesAreNotLoops: bits of nodes stand in a mask of their own, so that none of them is taken for a loop.
+func TestNodesAreNotLoops(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	publisher, hears := b.join(0), b.join(1)
+	hears.subscribe(1, "t")
+	sub := b.router.named["realm1"].topics.Find([]byte("t"), codec.Exact)
+	sub.nodes.Store(1<<63 | 1<<1 | 1)
+	publisher.say(codec.Publish, 1, values{}, "t")
+	hears.expect(codec.Event, nil, nil, values{})
+	hears.silent()
+	if sub.loops.Load() != 1<<1 {
+		t.Errorf("loops %b", sub.loops.Load())
+	}
+}
