@@ -76,6 +76,9 @@ const (
 	SegmentsPerSend = 64
 	// SendsPerFlush is how many system calls one flush makes before other connections get their turn.
 	SendsPerFlush = 16
+	// FlushBytesMax is how many bytes one flush writes, give or take one system call, before other connections get their
+	// turn: about half a millisecond.
+	FlushBytesMax = 1 << 20
 )
 
 // ErrAgain is what a Sender returns when the socket takes nothing now, and what a read returns when there is nothing
@@ -228,7 +231,7 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 	}
 	q.flags &^= again
 	for q.head != nil {
-		if f.Sends == SendsPerFlush {
+		if f.Sends == SendsPerFlush || f.Sent >= FlushBytesMax {
 			f.Result = More
 			break
 		}

@@ -404,3 +404,52 @@ func TestQueueAllocatesNothing(t *testing.T) {
 		t.Fatalf("%v allocations", n)
 	}
 }
+
+// TestWritesAreBounded: one system call writes no more than it may, of one segment and of several, and one flush no more than its bound and
+// one call; the rest goes on from there, whole and in order.
+func TestWritesAreBounded(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	for _, fd := range fds {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 64<<20)
+	}
+	for _, cut := range []int{0, 1, sendBytesMax - 1, sendBytesMax, sendBytesMax + 1} {
+		data := make([]byte, 3<<20)
+		for i := range data {
+			data[i] = byte(i * 31)
+		}
+		q := &Queue{fd: int32(fds[0])}
+		q.Lock()
+		if cut > 0 {
+			q.Share(data[:cut], 1)
+		}
+		q.Share(data[cut:], 1)
+		q.Unlock()
+		var got []byte
+		buffer := make([]byte, 1<<20)
+		for rounds := 0; len(got) < len(data); rounds++ {
+			if rounds > 1000 {
+				t.Fatal("no end")
+			}
+			f := q.Flush(socket{}, new(Vectors), 0, 0)
+			if f.Sent > FlushBytesMax+sendBytesMax || f.Sends > 0 && f.Sent > f.Sends*sendBytesMax {
+				t.Errorf("%d bytes in %d calls of one flush", f.Sent, f.Sends)
+			}
+			for {
+				n, err := unix.Read(fds[1], buffer)
+				if n <= 0 || err != nil {
+					break
+				}
+				got = append(got, buffer[:n]...)
+			}
+			q.Writable()
+		}
+		if !bytes.Equal(got, data) {
+			t.Errorf("cut at %d: damaged", cut)
+		}
+	}
+}

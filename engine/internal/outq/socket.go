@@ -20,17 +20,23 @@ type Vectors struct {
 // meanwhile.
 const rawBytesMax = 64 << 10
 
+// sendBytesMax is the most that one system call writes: the kernel copies about 2 MiB in a millisecond, and a loop looks
+// at the clock between two writes only.
+const sendBytesMax = 512 << 10
+
 // SendSocket writes up to SegmentsPerSend segments to a socket as they are: one segment with a plain send, several
 // with one sendmsg. It is the Send of a connection without encryption.
 //
 // hot: BenchmarkFanout and BenchmarkEcho; RawSyscall spares the scheduler two transitions per write.
 func SendSocket(fd int, v *Vectors, first *Segment) (int, error) {
 	if first.next == nil {
-		return sendOne(fd, first.unsent())
+		b := first.unsent()
+		return sendOne(fd, b[:min(len(b), sendBytesMax)])
 	}
 	count, total := 0, 0
-	for s := first; s != nil && count < SegmentsPerSend; s = s.next {
+	for s := first; s != nil && count < SegmentsPerSend && total < sendBytesMax; s = s.next {
 		b := s.unsent()
+		b = b[:min(len(b), sendBytesMax-total)]
 		v.vectors[count].Base = unsafe.SliceData(b)
 		v.vectors[count].SetLen(len(b))
 		total += len(b)
