@@ -228,7 +228,11 @@ func (c *conn) discard() {
 		return
 	}
 	c.discarded += int32(n)
-	if c.discarded > lingerBytesMax {
+	most := int32(lingerBytesMax)
+	if !c.joined {
+		most = lingerStrangerMax
+	}
+	if c.discarded > most {
 		c.loop.engine.rare.lingersCut.Add(1)
 	} else if err == nil && n > 0 {
 		return

@@ -59,6 +59,9 @@ const (
 	// reads. Counted as Stats.LingersCut.
 	lingerTimeout  = 2 * time.Second
 	lingerBytesMax = 2 * messageBytesMax
+	// lingerStrangerMax is the same for a connection on which no session is joined: reading what strangers write is work
+	// that they decide on.
+	lingerStrangerMax = 16 * joinBytesMax
 	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes
 	// with a reset that could overtake the close frame.
 	discardReads = 16

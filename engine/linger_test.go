@@ -74,3 +74,18 @@ func TestLingeringIsBounded(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// A client that never joined may write less after its end: to read that is work that a stranger decides on.
+func TestStrangersLingerLess(t *testing.T) {
+	e := startUnjoined(t, Config{Loops: 1})
+	p := dialRaw(t, e, codec.CBOR)
+	p.send([]byte{0, 0xFF, 0xFF, 0xFF})
+	p.expectEnd()
+	if _, err := io.CopyN(p, zeros{}, 64*lingerStrangerMax); err == nil {
+		t.Error("everything was taken")
+	}
+	eventually(t, "the end of patience", func() bool { return e.Stats().Connections == 0 && e.Stats().LingersCut == 1 })
+	if n := e.Stats().BytesIn; n > lingerStrangerMax {
+		t.Errorf("%d bytes were read as input", n)
+	}
+}

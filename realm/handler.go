@@ -209,6 +209,7 @@ func (h *handler) expire(x port.Executor) {
 	switch h.state {
 	case stateOpen:
 		l.counters.timeouts.Add(1)
+		h.router.log.Debug("no HELLO in time", "peer", h.conn.Peer().Address)
 		h.finish(x, port.ClosePolicy, "no HELLO in time")
 	case stateClosing:
 		l.counters.timeouts.Add(1)

@@ -27,6 +27,10 @@ nginx needs these lines beside proxy_pass:
     proxy_http_version 1.1;
     proxy_set_header Upgrade $http_upgrade;
     proxy_set_header Connection "upgrade";
+    proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+
+Without the last one the router takes whoever the proxy lets in for a client of this machine.
 `
 
 // AsksWebSocket reports whether the client wants a WebSocket. It may do so wrongly, see JudgeUpgrade.
