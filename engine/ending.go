@@ -223,10 +223,14 @@ func (c *conn) linger() bool {
 
 // discard throws away what a lingering client wrote.
 func (c *conn) discard() {
+	if c.loop.exhausted {
+		return // the poller, which is level-triggered, reports it again
+	}
 	n, err := c.transport.read(int(c.fd), c.loop.buffer)
 	if err == outq.ErrAgain {
 		return
 	}
+	c.loop.worked(1 + n>>(workShift+1))
 	c.discarded += int32(n)
 	most := int32(lingerBytesMax)
 	if !c.joined {
