@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/internal/poll"
@@ -53,7 +54,8 @@ func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	if n := most.Load(); n > limit/4+readBytes*16 || n < limit/4 {
+	// Of answers a segment counts until it is written whole, so the queue may be shorter than the limit by a segment.
+	if n := most.Load(); n > limit/4+readBytes*16 || n < limit/4-64<<10 {
 		t.Fatalf("the queue grew to %d", n)
 	}
 	if e.Stats().SlowConsumersClosed != 0 {
@@ -134,6 +136,7 @@ func (s spendTask) EndOfBatch(port.Executor) { s.c.Spend(100) }
 func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 	sent := 0
 	var taken []int // the others were dropped
+	done := make(chan struct{})
 	e, p := overload(t, Config{Live: Live{SlowConsumer: DropNewest}}, func(x port.Executor, c port.Conn) bool {
 		frame := rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(sent)))
 		dropped := &x.(*loop).stats.eventsDropped
@@ -148,9 +151,20 @@ func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 			t.Errorf("queue of %d bytes", n)
 		}
 		sent++
-		return dropped.Load() < 10
+		if dropped.Load() < 10 {
+			return true
+		}
+		close(done) // the loop writes nothing of the test's any more
+		return false
 	})
-	eventually(t, "dropped", func() bool { return e.Stats().EventsDropped == 10 })
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("nothing was dropped")
+	}
+	if n := e.Stats().EventsDropped; n != 10 {
+		t.Errorf("%d dropped", n)
+	}
 	// What was queued before the drops arrives, whole and in order, as soon as the client reads.
 	if len(taken) != sent-10 {
 		t.Errorf("%d taken of %d", len(taken), sent)
