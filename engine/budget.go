@@ -146,7 +146,10 @@ func (l *loop) evict() {
 func (c *conn) held() int64 {
 	n := c.q.Charged() + int64(cap(c.in)) + int64(c.keptBytes)
 	if c.part != nil {
-		n += int64(cap(c.part.buf))
+		n += int64(c.part.held)
+		if c.part.join != nil {
+			n += int64(c.part.join.held)
+		}
 	}
 	return n
 }

@@ -99,6 +99,7 @@ const (
 	holdCredit  hold = 1 << iota // the credit is used up
 	holdBacklog                  // too much unsent
 	holdSession                  // the session waits for something: see Hold
+	holdJoin                     // the pool makes one buffer of a message's chunks
 	holdEnd                      // finishing
 )
 
@@ -348,13 +349,17 @@ func (c *conn) SetJoined(joined bool) { c.joined = joined }
 
 // Keep implements port.Conn.
 func (c *conn) Keep(b []byte) []byte {
-	kept := c.takeMessage(b)
-	if kept == nil {
-		kept = bytes.Clone(b)
-	}
-	c.keptBytes += cap(kept)
-	c.loop.book(cap(kept))
-	return kept
+	n := len(b)
+	if p := c.delivering; p == nil || cap(p.buf) <= 1<<bufferShiftMax {
+		kept := c.takeMessage(b)
+		if kept == nil {
+			kept = bytes.Clone(b)
+		}
+		b, n = kept, cap(kept)
+	} // else nobody writes to this buffer any more: it goes to no pool
+	c.keptBytes += n
+	c.loop.book(n)
+	return b
 }
 
 // dropMessages notes that the session needs the messages that it kept no longer.
@@ -372,11 +377,17 @@ func (c *conn) messageLimit() int {
 	return most
 }
 
-// countPartial notes that the octets allocated for partials became n more, or fewer. Every change of them passes here.
-func (c *conn) countPartial(n int) {
+// countPartial notes that the octets allocated for p became n more, or fewer. Every change of them passes here or in
+// countPartials.
+func (c *conn) countPartial(p *partial, n int) {
+	p.held += n
+	c.loop.countPartials(n)
+}
+
+func (l *loop) countPartials(n int) {
 	if n != 0 {
-		c.loop.stats.partialBytes.Add(int64(n))
-		c.loop.book(n)
+		l.stats.partialBytes.Add(int64(n))
+		l.book(n)
 	}
 }
 

@@ -24,15 +24,16 @@ import (
 // An Engine is a set of loops and the listeners that feed them.
 type Engine struct {
 	// Fixed at New.
-	cfg       Config // of Live only what New was given; see live
-	opener    port.Opener
-	loops     []*loop
-	listeners []*listener
-	epoch     time.Time
-	pool      *pool
-	replays   bool         // a simulation: the same seed makes the same run
-	hidden    bool         // loops hide their waits; fixed at Start
-	now       func() int64 // nanoseconds since epoch
+	cfg        Config // of Live only what New was given; see live
+	opener     port.Opener
+	loops      []*loop
+	listeners  []*listener
+	epoch      time.Time
+	pool       *pool
+	replays    bool         // a simulation: the same seed makes the same run
+	hidden     bool         // loops hide their waits; fixed at Start
+	chunkBytes int          // chunkBytes; less in the simulation
+	now        func() int64 // nanoseconds since epoch
 
 	// Any goroutine.
 	live       atomic.Pointer[Live] // immutable; Apply replaces it
@@ -83,7 +84,7 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 }
 
 func newEngine(cfg Config, open port.Opener) *Engine {
-	e := &Engine{cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}}
+	e := &Engine{cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}, chunkBytes: chunkBytes}
 	e.now = func() int64 { return int64(time.Since(e.epoch)) }
 	e.live.Store(&e.cfg.Live)
 	e.budget.bytesMax = cfg.BudgetBytes

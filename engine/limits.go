@@ -113,6 +113,11 @@ const (
 	// it, 244 without.
 	fewReady = 4
 
+	// chunkBytes is how much of a message is collected in one buffer, and joinsAtOnce how many messages of a loop may
+	// be joined at a time. More wait, held.
+	chunkBytes  = 1 << bufferShiftMax
+	joinsAtOnce = 2
+
 	pieceLinked = 16 << 10 // pieces of a frame that are at least as long are linked into the queue instead of copied
 
 	readBytes = 64 << 10                 // one read of one connection

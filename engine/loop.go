@@ -70,6 +70,8 @@ type loop struct {
 	lanes       lanes
 	sweep       port.Timer    // looks at unfinished
 	unfinished  []*conn       // connections that may hold part of a message
+	joins       []*join       // messages whose chunks wait to be joined
+	joining     int           // joins that the pool has
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
 	pongs       int           // answered in this read
 	began       time.Duration // when this turn began

@@ -12,13 +12,17 @@ import (
 // A partial is a message that is not handled yet: one that arrives in pieces, or the rest of a batch after a pause.
 // Owned by the loop of its connection; most connections have none most of the time.
 type partial struct {
-	buf     []byte       // what is there of the message, unmasked
+	full    [][]byte     // chunks of the message that are full; see join
+	buf     []byte       // what is there of the message, unmasked; its last chunk if there are full ones
+	bytes   int          // what is there in all
+	held    int          // bytes allocated for it
+	join    *join        // complete, and not in buf yet
 	frames  wire.Message // of a WebSocket message
 	kind    byte         // of a RawSocket frame
 	missing int          // octets that the RawSocket frame still lacks
 
-	batch bool // the messages of a batch in buf[at:] are still to be handled
-	at    int
+	ready bool // buf[at:] is still to be handled
+	at    int  // 0 but in a batch
 }
 
 var partials = sync.Pool{New: func() any { return new(partial) }}
@@ -28,9 +32,18 @@ func newPartial() *partial { return partials.Get().(*partial) }
 // collect copies piece to the end of p and returns the copy. The caller has judged the announced length against
 // messageLimit.
 func (c *conn) collect(p *partial, piece []byte) []byte {
+	limit, chunk := c.messageLimit(), c.loop.engine.chunkBytes
 	had := cap(p.buf)
-	p.buf = append(grow(p.buf, len(piece), c.messageLimit()), piece...)
-	c.countPartial(cap(p.buf) - had)
+	switch {
+	case len(p.buf)+len(piece) <= chunk || len(p.buf) == 0:
+		p.buf = grow(p.buf, len(piece), min(limit, chunk))
+	default:
+		p.full = append(p.full, p.buf)
+		p.buf, had = takeBuffer(max(len(piece), min(limit-p.bytes, chunk))), 0
+	}
+	p.buf = append(p.buf, piece...)
+	p.bytes += len(piece)
+	c.countPartial(p, cap(p.buf)-had)
 	return p.buf[len(p.buf)-len(piece):]
 }
 
@@ -65,7 +78,7 @@ func (c *conn) keepBatch(rest []byte) {
 		p = newPartial()
 		c.collect(p, rest)
 	}
-	p.batch, p.at = true, len(p.buf)-len(rest)
+	p.ready, p.at = true, len(p.buf)-len(rest)
 	c.part = p
 }
 
@@ -82,13 +95,16 @@ func (c *conn) takeMessage(b []byte) []byte {
 // takePartial takes the buffer out of p.
 func (c *conn) takePartial(p *partial) []byte {
 	b := p.buf
-	c.countPartial(-cap(b))
+	c.countPartial(p, -p.held)
 	p.buf = nil
 	return b
 }
 
 // releasePartial gives p and its buffer back. Nobody may use either any more.
 func (c *conn) releasePartial(p *partial) {
+	for _, b := range p.full {
+		giveBuffer(b)
+	}
 	giveBuffer(c.takePartial(p))
 	*p = partial{}
 	partials.Put(p)

@@ -46,6 +46,10 @@ func (c *conn) rawRefuse(reason wire.RawError) {
 func (c *conn) rawSocket(data []byte) (used int) {
 	for !c.halted() {
 		if p := c.part; p != nil {
+			if p.ready {
+				c.deliver(p)
+				continue
+			}
 			n := min(p.missing, len(data)-used)
 			if n == 0 {
 				return used
@@ -53,7 +57,7 @@ func (c *conn) rawSocket(data []byte) (used int) {
 			c.collect(p, data[used:used+n])
 			used += n
 			if p.missing -= n; p.missing == 0 {
-				c.deliver(p)
+				c.complete(p)
 			}
 			continue
 		}

@@ -85,6 +85,7 @@ func newSimWorld(seed uint64, loops int, cfg Config, open port.Opener) *simWorld
 	}
 	w.e = newEngine(cfg, open)
 	w.e.replays = true
+	w.e.chunkBytes = 1 << (6 + w.rnd.IntN(15))
 	w.e.now = func() int64 { return int64(w.now) }
 	w.ls = &listener{bound: bound{fd: -1, network: "unix"}, engine: w.e}
 	for i := range loops {

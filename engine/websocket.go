@@ -29,7 +29,7 @@ var pingFrame = wire.AppendControl(nil, wire.OpPing, nil)
 func (c *conn) webSocket(data []byte) (used int) {
 	for !c.halted() {
 		p := c.part
-		if p != nil && p.batch {
+		if p != nil && p.ready {
 			c.deliver(p)
 			continue
 		}
@@ -98,7 +98,7 @@ func (c *conn) frameRules() wire.FrameRules {
 	r := wire.FrameRules{Text: !c.binary, BytesMax: c.messageLimit()}
 	if c.part != nil {
 		r.InMessage = true
-		r.BytesMax -= len(c.part.buf)
+		r.BytesMax -= c.part.bytes
 	}
 	return r
 }
@@ -120,7 +120,7 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) {
 	case fault != wire.NoFault:
 		c.fault(fault)
 	case whole:
-		c.deliver(p)
+		c.complete(p)
 	}
 }
 

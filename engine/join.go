@@ -1,0 +1,78 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"banyan/engine/port"
+)
+
+// A long message is collected in chunks, so that no turn copies more than was read in it. When the message is
+// complete the pool makes one buffer of them, while the connection is held.
+
+// A join is one such message. Owned by the loop of its connection, but for the chunks that the pool reads.
+type join struct {
+	c      *conn
+	chunks [][]byte
+	held   int // bytes that are counted for the chunks and for the whole
+}
+
+// complete hands p, which has all its octets now, to the session: at once, or when it is joined.
+func (c *conn) complete(p *partial) {
+	if len(p.full) == 0 {
+		c.deliver(p)
+		return
+	}
+	l := c.loop
+	j := &join{c: c, chunks: append(p.full, p.buf), held: p.held + p.bytes}
+	l.countPartials(p.bytes)
+	p.full, p.buf, p.held, p.join = nil, nil, 0, j
+	l.joins = append(l.joins, j)
+	c.pause(holdJoin)
+	l.joinNext()
+}
+
+// joinNext gives the pool the joins that wait for it, but never more than joinsAtOnce: each needs its bytes twice.
+func (l *loop) joinNext() {
+	for l.joining < joinsAtOnce && len(l.joins) > 0 {
+		j := l.joins[0]
+		l.joins = slices.Delete(l.joins, 0, 1)
+		l.joining++
+		var whole []byte
+		work := asyncWork{
+			loop: l,
+			run:  func(context.Context) { whole = slices.Concat(j.chunks...) },
+			done: func(port.Executor) {
+				l.joined(j, whole)
+				l.joinNext()
+			},
+		}
+		if !j.wanted() || !l.engine.pool.submit(work) {
+			if j.wanted() {
+				work.run(nil) // the pool is full
+			}
+			l.joined(j, whole)
+		}
+	}
+}
+
+// joined lets the connection go on with the message, unless it has been closed meanwhile.
+func (l *loop) joined(j *join, whole []byte) {
+	l.joining--
+	if j.wanted() {
+		p := j.c.part
+		p.buf, p.join, p.ready = whole, nil, true
+		j.c.countPartial(p, cap(whole))
+		j.c.hold &^= holdJoin
+		j.c.resume()
+	}
+	for _, b := range j.chunks {
+		giveBuffer(b)
+	}
+	l.countPartials(-j.held)
+}
+
+// wanted reports whether the connection still waits for the message.
+func (j *join) wanted() bool { return j.c.part != nil && j.c.part.join == j }
