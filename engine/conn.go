@@ -263,7 +263,7 @@ func (c *conn) sniff(data []byte) {
 	switch first := data[0]; {
 	case first == wire.RawMagic:
 		c.phase = phaseRawHello
-	case first >= 'A' && first <= 'Z':
+	case wire.OpensHTTP(first):
 		c.phase = phaseHTTP
 	default:
 		c.loop.engine.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address, "looks_like", wire.LooksLike(data))

@@ -48,6 +48,17 @@ func TestPageAndHealth(t *testing.T) {
 		{e, "PROXY TCP4 192.0.2.1 192.0.2.2 5 8080\r\n", "malformed request line\n", 400},
 		{e, "PRI * HTTP/2.0\r\n", "this is an HTTP/1.1 server\n", 505},
 		{e, "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", "only GET and HEAD\n", 405},
+		{e, "get / HTTP/1.1\r\nHost: h\r\n\r\n", "only GET and HEAD\n", 405},
+		{e, "x-1! / HTTP/1.1\r\nHost: h\r\n\r\n", "only GET and HEAD\n", 405},
+		{e, "hello\r\n", "malformed request line\n", 400},
+		{e, "\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "ok", 200},
+		{e, strings.Repeat("\r\n", 5), "no request line\n", 400},
+		{e, "\r\n\r\n\x00\r\nQUIT\n!", "malformed request line\n", 400},
+		{e, "GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "ok", 200},
+		{
+			e, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+			"Content-Length is malformed, or the length of the body is given twice\n", 400,
+		},
 		{plain, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", builtinPage, 200},
 		{plain, "GET /other HTTP/1.1\r\nHost: h\r\n\r\n", "nothing here\n", 404},
 	} {

@@ -154,7 +154,12 @@ func TestTRN23TRN45SharedPort(t *testing.T) {
 		case first == 0x7F:
 			p.send([]byte{0x7F, 0xF1, 0, 0})
 			p.expect([]byte{0x7F, 0xF1, 0, 0})
-		case first >= 'A' && first <= 'Z':
+		case first == '\r':
+			p.send([]byte("\r\nX / HTTP/1.1\r\nHost: h\r\n\r\n"))
+			if status, _ := p.readHead(); status != 405 {
+				t.Errorf("an empty line first: %d", status)
+			}
+		case first >= 'A' && first <= 'Z', first >= 'a' && first <= 'z':
 			p.send([]byte{byte(first)}, []byte("X / HTTP/1.1\r\nHost: h\r\n\r\n"))
 			if status, _ := p.readHead(); status != 405 {
 				t.Errorf("%#x: %d", first, status)

@@ -45,6 +45,11 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-03 client order", swap("wamp.2.json", "x, wamp.2.cbor, wamp.2.json"), 101, "Sec-WebSocket-Protocol: wamp.2.cbor\r\n"},
 		{"TRN-50 two lines", swap(protocol, "Sec-WebSocket-Protocol: nope\r\nSec-WebSocket-Protocol: wamp.2.msgpack, wamp.2.json\r\n"), 101, "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"},
 		{"TRN-50 POST", swap("GET", "POST"), 405, ""},
+		{"TRN-50 lower case", swap("GET", "get"), 405, ""},
+		{"TRN-50 empty line first", "\r\n" + good, 101, ""},
+		{"TRN-50 body", swap("Host", "Content-Length: 5\r\nHost") + "hello", 400, ""},
+		{"TRN-50 body in chunks", swap("Host", "Transfer-Encoding: chunked\r\nHost") + "5\r\nhello\r\n0\r\n\r\n", 400, ""},
+		{"TRN-50 body of no octets", swap("Host", "Content-Length: 0\r\nHost"), 101, ""},
 		{"TRN-61 HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), 426, "Upgrade: websocket\r\n"},
 		{"TRN-50 HTTP/2.0", swap("HTTP/1.1", "HTTP/2.0"), 505, ""},
 		{"TRN-50 no Host", swap("Host: localhost\r\n", ""), 400, ""},
@@ -216,6 +221,7 @@ func TestRefusedOpeningsAreLogged(t *testing.T) {
 		{"SSH-2.0-OpenSSH_9.6\r\n", []string{"status=400", "looks_like=SSH"}},
 		{"PROXY TCP4 192.0.2.1 192.0.2.2 5 8080\r\n", []string{"status=400", `looks_like="PROXY protocol version 1"`}},
 		{"\x16\x03\x01", []string{"looks_like=TLS"}},
+		{"\r\n\r\n\x00\r\nQUIT\n!", []string{"status=400", `looks_like="PROXY protocol version 2"`}},
 		{"\x7F\xF0\x00\x00", []string{"RawSocket", "serializer unsupported"}},
 	} {
 		p := dial(t, e)

@@ -13,7 +13,15 @@ const (
 	// included and the empty line not. A longer head is answered with 431 before the rest is read.
 	HeadBytesMax = 16 << 10
 	HeadLinesMax = 100
+	// emptyLinesMax is how many empty lines before the request line are ignored (RFC 9112 2.2). More: 400.
+	emptyLinesMax = 4
 )
+
+// OpensHTTP reports whether the octet first may begin a request: a method of letters, in any case, or an empty line. A
+// client that begins so is answered, with an error if its request is not good.
+func OpensHTTP(first byte) bool {
+	return first >= 'A' && first <= 'Z' || first >= 'a' && first <= 'z' || first == '\r'
+}
 
 // A Head is a parsed request head. Its strings do not alias the octets it was read from.
 type Head struct {
@@ -29,8 +37,12 @@ type Head struct {
 	Upgrade        bool // Upgrade names websocket
 	Connection     bool // Connection names upgrade
 	Forwarded      bool // a header says that a proxy passed the request on
+	Body           bool // octets of the request follow the head: Content-Length is above 0, or Transfer-Encoding is there
 
-	hosts int
+	hosts     int
+	length    string // Content-Length without leading zeros; "" without such a header
+	badLength bool   // Content-Length is malformed, or two of them differ
+	coded     bool   // there is a Transfer-Encoding
 }
 
 // A Refusal is an HTTP answer that ends the connection.
@@ -44,10 +56,22 @@ var headTooLarge = &Refusal{http.StatusRequestHeaderFieldsTooLarge, "", "request
 
 func badRequest(reason string) *Refusal { return &Refusal{http.StatusBadRequest, "", reason} }
 
-// ReadHead reads the request head at the start of b and returns its length. The length is 0 while the head is not
-// complete. A refusal may come before the head is complete; then, and whenever the head is malformed, of h only
-// Method is set, and only if the request line is good.
+// ReadHead reads the request head at the start of b and returns its length, empty lines before it included. The
+// length is 0 while the head is not complete. A refusal may come before the head is complete; then, and whenever the
+// head is malformed, of h only Method is set, and only if the request line is good.
 func ReadHead(b []byte) (h Head, length int, refused *Refusal) {
+	empty := 0
+	for empty < emptyLinesMax*len("\r\n") && bytes.HasPrefix(b[empty:], []byte("\r\n")) {
+		empty += len("\r\n")
+	}
+	h, length, refused = readLines(b[empty:])
+	if length > 0 {
+		length += empty
+	}
+	return h, length, refused
+}
+
+func readLines(b []byte) (h Head, length int, refused *Refusal) {
 	first, length, lines, refused := findHeadEnd(b)
 	if first == 0 {
 		if bad := judgeUnfinishedLine(b[:min(len(b), HeadBytesMax)]); bad != nil {
@@ -145,6 +169,10 @@ func (h *Head) readFields(text string, lines int) *Refusal {
 	if h.hosts > 1 || h.hosts == 0 && h.Minor > 0 {
 		return badRequest("exactly one Host header is needed")
 	}
+	if h.badLength || h.coded && h.length != "" {
+		return badRequest("Content-Length is malformed, or the length of the body is given twice")
+	}
+	h.Body = h.coded || h.length != "" && h.length != "0"
 	if h.Target[0] != '/' && !strings.Contains(h.Target, "://") && (h.Method == http.MethodGet || h.Method == http.MethodHead) {
 		return badRequest("malformed request target")
 	}
@@ -178,9 +206,27 @@ func (h *Head) field(name, value string) {
 	case strings.EqualFold(name, "Origin"):
 		h.Origin = value
 		h.Origins++
-	case strings.EqualFold(name, "X-Forwarded-For"), strings.EqualFold(name, "X-Forwarded-Host"), strings.EqualFold(name, "X-Real-IP"),
-		strings.EqualFold(name, "Forwarded"), strings.EqualFold(name, "Via"):
+	case strings.EqualFold(name, "Content-Length"):
+		h.contentLength(value)
+	case strings.EqualFold(name, "Transfer-Encoding"):
+		h.coded = true
+	case strings.EqualFold(name, "X-Forwarded-For"), strings.EqualFold(name, "X-Forwarded-Host"),
+		strings.EqualFold(name, "X-Real-IP"), strings.EqualFold(name, "Forwarded"), strings.EqualFold(name, "Via"):
 		h.Forwarded = true
+	}
+}
+
+// contentLength takes one Content-Length. A proxy may have joined several to a list; equal ones are one (RFC 9112 6.3).
+func (h *Head) contentLength(value string) {
+	for item := range strings.SplitSeq(value, ",") {
+		item = trimBlanks(item)
+		digits := strings.TrimLeft(item, "0")
+		if digits == "" && item != "" {
+			digits = "0"
+		}
+		h.badLength = h.badLength || strings.Trim(item, "0123456789") != "" || digits == "" ||
+			h.length != "" && h.length != digits
+		h.length = digits
 	}
 }
 

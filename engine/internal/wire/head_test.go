@@ -23,6 +23,9 @@ func headSeeds() [][]byte {
 		[]byte("GET / HTTP/2\r\nHost: h\r\n\r\n"),
 		[]byte("POST / HTTP/1.1\r\nHost: h\r\nVia: p\r\nOrigin: a\r\nOrigin: b\r\n\r\n"),
 		[]byte("HEAD / HTTP/1.1\nHost: h\n\n"),
+		[]byte("\r\n\r\nget / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 01\r\n\r\nx"),
+		[]byte("\r\n\r\n\x00\r\nQUIT\n!\x11\x00\x0C"),
+		[]byte("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n"),
 	}
 }
 
@@ -79,12 +82,17 @@ func checkHead(t *testing.T, b []byte, step uint8) {
 	if refused := h.JudgeUpgrade(); refused == nil {
 		AppendUpgrade(nil, h.Key, "p")
 	}
-	if n > HeadBytesMax || !bytes.HasSuffix(b[:n], []byte("\r\n\r\n")) || bytes.Index(b, []byte("\r\n\r\n")) != n-4 || bytes.Count(b[:n], []byte("\n"))-1 > HeadLinesMax {
+	head := bytes.TrimLeft(b[:n], "\r\n")
+	if len(head) > HeadBytesMax || n-len(head) > 2*emptyLinesMax || bytes.Index(head, []byte("\r\n\r\n")) != len(head)-4 ||
+		bytes.Count(head, []byte("\n"))-1 > HeadLinesMax {
 		t.Fatalf("%q: a head of %d octets", b, n)
 	}
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b[:n])))
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
 		return // net/http also judges what we do not look at
+	}
+	if r.ContentLength != 0 && !h.Body {
+		t.Fatalf("%q: a body of %d octets is not seen", b, r.ContentLength)
 	}
 	if r.Method != h.Method || r.RequestURI != h.Target || r.ProtoMinor != h.Minor {
 		t.Fatalf("%q: %s %s %d", b, h.Method, h.Target, h.Minor)
@@ -234,6 +242,14 @@ func TestJudgeUpgrade(t *testing.T) {
 		{"no version", swap("Sec-WebSocket-Version: 13\r\n", ""), true, 426, "Sec-WebSocket-Version: 13"},
 		{"version 8", swap("Version: 13", "Version: 8"), true, 426, "Sec-WebSocket-Version: 13"},
 		{"two versions", swap("Version: 13\r\n", "Version: 13\r\nSec-WebSocket-Version: 8\r\n"), true, 426, "Sec-WebSocket-Version: 13"},
+		{"a body of no octets", swap(key, key+"Content-Length: 0\r\n"), true, 0, ""},
+		{"a body of no octets, twice", swap(key, key+"Content-Length: 00\r\ncontent-length: 0,0\r\n"), true, 0, ""},
+		{"a body of one octet", swap(key, key+"Content-Length: 1\r\n"), true, 400, "body"},
+		{"a body of ten octets", swap(key, key+"content-length: 10\r\n"), true, 400, "body"},
+		{"a huge body", swap(key, key+"Content-Length: 99999999999999999999\r\n"), true, 400, "body"},
+		{"a body in chunks", swap(key, key+"Transfer-Encoding: chunked\r\n"), true, 400, "body"},
+		{"a body in some coding", swap(key, key+"transfer-encoding:\r\n"), true, 400, "body"},
+		{"lower case", swap("GET", "get"), true, 405, "Allow: GET"},
 		{"neither Upgrade nor key", strings.Replace(swap("Upgrade: websocket\r\n", ""), key, "", 1), false, 0, ""},
 	} {
 		h, n, refused := ReadHead([]byte(c.request))
@@ -286,10 +302,42 @@ func TestHeadFields(t *testing.T) {
 		{"G@T / HTTP/1.1\r\n", "", 400},
 		{"GET / http/1.1\r\n", "", 400},
 		{"GET / HTTP/1.11\r\n", "GET", 505},
+		{"PUT / HTTP/1.0\r\nContent-Length:\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: +1\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: 0x1\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: 1,\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: 1, 2\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: 1\r\nContent-Length: 0\r\n\r\n", "PUT", 400},
+		{"PUT / HTTP/1.0\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", "PUT", 400},
 	} {
 		h, n, refused := ReadHead([]byte(c.request))
 		if n != 0 || refused == nil || refused.Status != c.status || h.Method != c.method {
 			t.Errorf("%q: %q, %d, %+v", c.request, h.Method, n, refused)
+		}
+	}
+}
+
+// Empty lines before the request line are ignored, at n and n + 1 of them (RFC 9112 2.2).
+func TestEmptyLinesBeforeTheRequest(t *testing.T) {
+	const head = "GET / HTTP/1.0\r\n\r\n"
+	for n := range emptyLinesMax + 2 {
+		b := []byte(strings.Repeat("\r\n", n) + head + "rest")
+		want := 2*n + len(head)
+		if n > emptyLinesMax {
+			want = 0
+		}
+		h, length, refused := ReadHead(b)
+		if length != want || (refused == nil) != (want > 0) || want > 0 && h.Method != "GET" {
+			t.Errorf("%d empty lines: %d octets, %+v, %+v", n, length, h, refused)
+		}
+		checkHead(t, b, 3)
+	}
+	for first, opens := range map[byte]bool{
+		'A': true, 'Z': true, 'a': true, 'z': true, '\r': true, '@': false, '[': false, '`': false, '{': false,
+		'\n': false, '*': false, RawMagic: false, 0x16: false, 0: false, 0xC1: false,
+	} {
+		if OpensHTTP(first) != opens {
+			t.Errorf("%q opens HTTP: %v", first, !opens)
 		}
 	}
 }
