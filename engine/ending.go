@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"slices"
+
 	"banyan/codec"
 	"banyan/engine/internal/outq"
 	"banyan/engine/internal/poll"
@@ -192,7 +194,12 @@ func (c *conn) release() {
 	c.polled = 0
 	c.transport.close(int(c.fd))
 	l.forget(int(c.fd))
-	l.engine.open.Add(-1)
+	if c.refused {
+		l.engine.refusing.Add(-1)
+		l.refusals = slices.DeleteFunc(l.refusals, func(other *conn) bool { return other == c })
+	} else {
+		l.engine.open.Add(-1)
+	}
 	l.homed.Add(-1)
 	l.engine.departures.leave(l.engine.now(), c.born)
 }

@@ -37,7 +37,8 @@ type Engine struct {
 
 	// Any goroutine.
 	live       atomic.Pointer[Live] // immutable; Apply replaces it
-	open       atomic.Int64         // connections
+	open       atomic.Int64         // connections within the limit
+	refusing   atomic.Int64         // connections over the limit that are still to be told so
 	dealt      atomic.Uint64        // connections dealt out to loops in turn
 	departures departures
 	budget     budget
@@ -149,9 +150,9 @@ func (e *Engine) Addrs() []net.Addr {
 	return addrs
 }
 
-// ConnectionsMax returns how many connections may be open at once: Config.ConnectionsMax, or what the limit of open
-// files allows.
-func (e *Engine) ConnectionsMax() int { return e.cfg.ConnectionsMax }
+// ConnectionsMax returns how many connections may be open at once: Live.ConnectionsMax as New or the last Apply set it,
+// or what the limit of open files allows. Any goroutine.
+func (e *Engine) ConnectionsMax() int { return e.live.Load().ConnectionsMax }
 
 // Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
 func (e *Engine) Start() error {

@@ -147,6 +147,29 @@ func TestHealthOverTheConnectionLimit(t *testing.T) {
 	first.expect(rawFrameOf([]byte("x")))
 }
 
+// Over the connection limit a health check is answered however many silent connections come.
+func TestHealthAmongSilentRefusals(t *testing.T) {
+	for loops := range 3 {
+		e := start(t, Config{Live: Live{ConnectionsMax: 1}, Loops: 1 + loops}, echoes)
+		first := dialRaw(t, e, codec.CBOR)
+		for range 4 {
+			for range 2 * refusalsMax {
+				dial(t, e)
+			}
+			p := dial(t, e)
+			p.send([]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
+			if status, head := p.readHead(); status != 200 {
+				t.Fatalf("%d loops: %q", e.Len(), head)
+			}
+		}
+		if s := e.Stats(); s.RefusalsCut < 4*refusalsMax || s.Connections > 1+2*refusalsMax {
+			t.Errorf("%d loops: %d cut, %d connections", e.Len(), s.RefusalsCut, s.Connections)
+		}
+		first.send(rawFrameOf([]byte("x")))
+		first.expect(rawFrameOf([]byte("x")))
+	}
+}
+
 func TestTRN49SlowLoris(t *testing.T) {
 	e := start(t, Config{Live: Live{HandshakeTimeout: 150 * time.Millisecond}}, echoes)
 	silent, raw, http := dial(t, e), dial(t, e), dial(t, e)

@@ -31,12 +31,15 @@ const (
 	joinBytesMax = 64 << 10
 
 	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the
-	// embedder.
+	// embedder, and connections that are refused.
 	filesReserve = 64
 	filesPerLoop = 4
 
-	// refusalsMax is how many connections over ConnectionsMax may wait to be told so. More are closed without a word.
-	refusalsMax = 32
+	// refusalsMax is how many connections over ConnectionsMax may wait to be told so, shared out among the loops that
+	// accept. If there are more, the next turn closes the oldest of those that have not asked for anything, counted as
+	// Stats.RefusalsCut. So a client that asks for /healthz is answered, however many are silent. At twice as many a
+	// loop accepts no more in this turn.
+	refusalsMax = 24
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
 	submitsMax = 4096
 	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told

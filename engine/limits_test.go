@@ -45,6 +45,79 @@ func TestTRN21LIM01ConnectionLimit(t *testing.T) {
 	}
 }
 
+// Of the connections over the limit the oldest silent ones make room, at n and n + 1; they take no place of others.
+func TestOldestRefusalsAreCut(t *testing.T) {
+	c, _ := newSilent(t, Live{ConnectionsMax: 1, PingInterval: -1}, phaseRawSocket)
+	l, e := c.loop, c.loop.engine
+	delete(l.conns, 0)
+	ls := &listener{bound: bound{fd: -1, network: "unix"}, engine: e}
+	ls.transport = func(int) transport { return &scriptedTransport{in: []byte("GET / HTTP/1.0\r\n\r\n")} }
+	fd := 0
+	welcome := func(n int) {
+		for range n {
+			var from unix.RawSockaddrAny
+			fd++
+			ls.welcome(l, fd, &from, 0)
+		}
+	}
+	check := func(oldest, cut int) {
+		t.Helper()
+		if l.conns[oldest] == nil || l.conns[oldest-1] != nil && oldest > 2 || e.Stats().RefusalsCut != int64(cut) {
+			t.Fatalf("%d is there: %v, %d: %v, %d cut", oldest-1, l.conns[oldest-1] != nil, oldest, l.conns[oldest] != nil,
+				e.Stats().RefusalsCut)
+		}
+	}
+	welcome(1 + refusalsMax)
+	l.turn(nil)
+	check(2, 0)
+	welcome(1)
+	l.cutRefusals(nil) // the turn that accepts: the poller could not report it yet
+	check(2, 0)
+	l.turn(nil)
+	check(3, 1)
+	welcome(1)
+	l.turn([]unix.EpollEvent{{Fd: 3, Events: unix.EPOLLIN}}) // answered, and so it makes room
+	check(4, 1)
+	welcome(1)
+	l.deferConn(l.conns[4])
+	l.exhausted = true
+	l.cutRefusals(l.refusals) // 4 has something to say
+	l.closeSome()
+	if l.conns[4] == nil || l.conns[5] != nil || e.Stats().RefusalsCut != 2 {
+		t.Fatal("a connection was cut before it was heard")
+	}
+	// A place within the limit is for the next to come, whatever waits to be refused.
+	l.closeSoon(l.conns[1])
+	l.closeSome()
+	welcome(1)
+	if l.conns[fd].refused || e.Stats().Connections != 1+int64(len(l.refusals)) {
+		t.Fatalf("refused: %v, %d connections", l.conns[fd].refused, e.Stats().Connections)
+	}
+}
+
+// What Apply sets is the limit that is in force, and that is told.
+func TestApplyChangesTheConnectionLimit(t *testing.T) {
+	e := start(t, Config{Live: Live{ConnectionsMax: 1}}, echoes)
+	for _, most := range []int{1, 3, 2} {
+		if err := e.Apply(Live{ConnectionsMax: most}); err != nil {
+			t.Fatal(err)
+		}
+		if n := e.ConnectionsMax(); n != most {
+			t.Errorf("the limit is %d, want %d", n, most)
+		}
+	}
+	for range 2 {
+		dialRaw(t, e, codec.CBOR)
+	}
+	p := dial(t, e)
+	p.send([]byte{0x7F, 0xF1, 0, 0})
+	p.expect([]byte{0x7F, 0x40, 0, 0})
+	allowed, err := connectionsAllowed(2)
+	if err != nil || e.Apply(Live{}) != nil || e.ConnectionsMax() != allowed {
+		t.Errorf("by default the limit is %d, want %d (%v)", e.ConnectionsMax(), allowed, err)
+	}
+}
+
 // ENGINE 9, trap 11: 16 MB that are announced but not sent cost next to nothing.
 func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	e := start(t, Config{}, echoes)
@@ -256,5 +329,43 @@ func TestAcceptedSocketsInheritOptions(t *testing.T) {
 	dialRaw(t, e, codec.CBOR)
 	if v := <-values; v[0] == 0 || v[1] == 0 {
 		t.Fatal(v)
+	}
+}
+
+// A loop that has too many connections to refuse leaves the others in the queue of the kernel until its next turn, at n
+// and n + 1, and all of them come in the end.
+func TestRefusalsOfATurnAreBounded(t *testing.T) {
+	c, _ := newSilent(t, Live{ConnectionsMax: 1, PingInterval: -1}, phaseRawSocket)
+	l, e := c.loop, c.loop.engine
+	delete(l.conns, 0)
+	ls, err := listen(e, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ls.close(nil)
+	ls.transport = newPlain
+	l.listeners[ls.fd] = ls
+	defer func() {
+		l.kill()
+		l.runBatch()
+	}()
+	const clients = 1 + 3*refusalsMax
+	for range clients {
+		nc, err := net.Dial("tcp", ls.addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+	}
+	for turn, want := range []struct{ accepted, open int }{
+		{1 + 2*refusalsMax, 2 * refusalsMax},
+		{1 + 2*refusalsMax, refusalsMax}, // the oldest go at the end of the turn
+		{clients, 2 * refusalsMax},
+		{clients, refusalsMax},
+	} {
+		l.turn([]unix.EpollEvent{{Fd: int32(ls.fd), Events: unix.EPOLLIN}})
+		if s := e.Stats(); s.Accepted != int64(want.accepted) || len(l.refusals) != want.open {
+			t.Errorf("after turn %d: %d accepted, %d wait to be refused", turn, s.Accepted, len(l.refusals))
+		}
 	}
 }

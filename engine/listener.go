@@ -71,6 +71,9 @@ func (ls *listener) close(l *loop) {
 // accept takes what waits, up to a bound.
 func (ls *listener) accept(l *loop) {
 	for i := range acceptsPerTurn {
+		if len(l.refusals) >= 2*ls.engine.refusalsPerLoop() {
+			return
+		}
 		var from unix.RawSockaddrAny
 		fd, errno := acceptFrom(ls.fd, &from)
 		switch errno {
@@ -103,25 +106,27 @@ func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 // welcome makes fd, the nth connection of this turn, one of some loop's.
 func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int) {
 	e := ls.engine
-	open := e.open.Add(1)
 	most := int64(l.live.ConnectionsMax)
-	if open > most {
+	refused := e.open.Add(1) > most
+	if refused {
+		e.open.Add(-1)
 		e.rare.refused.Add(1)
 		e.warn(&e.warnings.refused, "connections are refused: the limit is reached", "limit", most, "address", ls.addr)
-		if open > most+refusalsMax {
-			e.open.Add(-1)
-			ls.transport(fd).close(fd)
-			return
-		}
+		e.refusing.Add(1)
 	}
 	l.stats.accepted.Add(1)
-	now := e.now()
-	home := e.homeFor(l, now, nth)
-	c := &conn{loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: open > most}
+	now, home := e.now(), l
+	if !refused {
+		home = e.homeFor(l, now, nth)
+	}
+	c := &conn{loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: refused}
 	c.q.Open(fd, &e.budget.backlogs)
 	c.peer.Listener = ls.index
 	ls.describe(&c.peer, from)
 	home.homed.Add(1)
+	if refused {
+		l.refusals = append(l.refusals, c)
+	}
 	if home == l {
 		// Its descriptor is new to this loop's poller: no event of this batch can be about it.
 		l.adopt(c)
@@ -135,6 +140,30 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 		return
 	}
 	ls.handed(l, home)
+}
+
+// refusalsPerLoop is the part of refusalsMax that each accepting loop has.
+func (e *Engine) refusalsPerLoop() int {
+	return max(refusalsMax/min(len(e.cfg.Listen), len(e.loops)), 1)
+}
+
+// cutRefusals closes the oldest silent ones of the connections over the limit that are more than this loop's part.
+// refusals are those that the poller has had the chance to report in this turn.
+func (l *loop) cutRefusals(refusals []*conn) {
+	e := l.engine
+	excess := len(refusals) - e.refusalsPerLoop()
+	for _, c := range refusals {
+		switch {
+		case excess <= 0:
+			return
+		case c.deferred:
+			continue // what it said is handled in the next turn
+		case !c.closing && !c.finished.Load():
+			e.rare.refusalsCut.Add(1)
+			l.closeSoon(c)
+		}
+		excess--
+	}
 }
 
 // describe fills in what is known about the other end of an accepted connection.

@@ -56,6 +56,7 @@ type loop struct {
 	conns       map[int]*conn
 	connsMost   int // most at one time since the map was made
 	listeners   map[int]*listener
+	refusals    []*conn // connections over the limit that this loop accepted, the oldest first
 	wheel       *wheel.Wheel
 	random      *rand.ChaCha8
 	vectors     outq.Vectors
@@ -136,10 +137,14 @@ func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.live = l.engine.live.Load()
 	l.exhausted, l.work = false, l.workPerLook
 	l.members = turnMembers
+	refusals := len(l.refusals)
 	l.handleDeferred()
 	l.handle(ready)
 	if len(ready) < fewReady {
 		l.handle(l.poller.Look())
+	}
+	if refusals > 0 {
+		l.cutRefusals(l.refusals[:refusals])
 	}
 	l.runBatch()
 	l.stats.turn(l.poller.Now() - l.began)

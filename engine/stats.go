@@ -15,6 +15,7 @@ type Stats struct {
 
 	Accepted            int64 // connections accepted
 	Refused             int64 // over the connection limit or out of descriptors
+	RefusalsCut         int64 // of these, closed without an answer because too many were silent
 	HandshakesRefused   int64 // HTTP or RawSocket openings answered with an error
 	HandshakeTimeouts   int64
 	MessageTimeouts     int64 // connections closed because a message was not finished in time
@@ -83,15 +84,16 @@ type rareCounters struct {
 	slowConsumersClosed, pingTimeouts, violations        atomic.Int64
 	tooBig, acceptPauses, acceptErrors                   atomic.Int64
 	panics, messageTimeouts, budgetClosed                atomic.Int64
-	lingers, lingersCut                                  atomic.Int64
+	lingers, lingersCut, refusalsCut                     atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
 func (e *Engine) Stats() Stats {
 	r := &e.rare
 	s := Stats{
-		Connections:         e.open.Load(),
+		Connections:         e.open.Load() + e.refusing.Load(),
 		Refused:             r.refused.Load(),
+		RefusalsCut:         r.refusalsCut.Load(),
 		HandshakesRefused:   r.handshakesRefused.Load(),
 		HandshakeTimeouts:   r.handshakeTimeouts.Load(),
 		Pages:               r.pages.Load(),
