@@ -5,6 +5,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -176,6 +177,53 @@ func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 	p.expect(rawFrameOf([]byte("still there")))
 }
 
+// Drops have one line for each episode of each connection, and one when the connection ends.
+func TestDropsAreLogged(t *testing.T) {
+	var lines lineLog
+	c, p := newSilent(t, Live{BacklogBytesMax: 64 << 10, SlowConsumer: DropNewest, PingInterval: -1}, phaseRawSocket)
+	l := c.loop
+	l.engine.cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	l.engine.now = func() int64 { return int64(p.now) }
+	c.transport = &limitedTransport{}
+	c.peer.Address = "192.0.2.1:5"
+	event := make([]byte, 40<<10)
+	drop := func(after time.Duration, line ...string) {
+		t.Helper()
+		p.now += after
+		l.began = p.now
+		lines.clear()
+		c.AppendRun(l, event, 3)
+		if len(line) > 0 && !lines.has(append(line, "level=WARN", "peer=192.0.2.1:5", "limit=65536", "backlog-bytes-max")...) ||
+			len(line) == 0 && lines.has("level") {
+			t.Errorf("after %v: %q", after, lines.b.String())
+		}
+	}
+	drop(0) // taken
+	drop(time.Second, "dropped=3")
+	for range 5 {
+		drop(dropsPause - 1)
+	}
+	drop(dropsPause, "dropped=21")
+	if n := l.engine.Stats().EventsDropped; n != 21 {
+		t.Errorf("%d are counted", n)
+	}
+	p.now += time.Second
+	c.closeNow()
+	if !lines.has("level=WARN", "has ended", "events_dropped=21", "events_lost=3", "peer=192.0.2.1:5") {
+		t.Errorf("%q", lines.b.String())
+	}
+	// Without drops there is no such line.
+	c, _ = newSilent(t, Live{}, phaseRawSocket)
+	lines.clear()
+	c.loop.engine.cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	c.transport = &limitedTransport{}
+	c.AppendRun(c.loop, event, 3)
+	c.closeNow()
+	if lines.has("level") {
+		t.Errorf("%q", lines.b.String())
+	}
+}
+
 func TestInvocationsAreRefusedAndRepliesHaveAReserve(t *testing.T) {
 	message := make([]byte, 10_000)
 	var refusedAt, lastBytes int
@@ -269,7 +317,7 @@ func TestPausedAndBlocked(t *testing.T) {
 	for i := range 16 {
 		p.expect(rawFrameOf(bytes.Repeat([]byte{byte(i)}, size)))
 	}
-	eventually(t, "nothing is watched", func() bool { return polled(c) == 0 })
+	eventually(t, "only its end is watched", func() bool { return polled(c) == poll.Ends })
 	on(e, 0, func(x port.Executor) { c.Refund(x, 1) })
 	p.expect(rawFrameOf([]byte("after")))
 	eventually(t, "reading is watched", func() bool { return polled(c) == poll.Read })

@@ -134,7 +134,7 @@ func (l *loop) evict() {
 		e.warn(&e.warnings.budget, "memory for messages is used up; the connection that holds most is closed",
 			"holds", c.held(), "all", e.budget.bytes(), "budget", e.budget.bytesMax, "peer", c.peer.Address)
 		c.q.Lock()
-		c.breakLocked()
+		c.breakLocked(errBudget)
 		c.q.Unlock()
 		c.dropInput()
 		l.bookAll()

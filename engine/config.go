@@ -19,7 +19,8 @@ type SlowConsumer uint8
 const (
 	// Disconnect closes the receiver. Counted as Stats.SlowConsumersClosed.
 	Disconnect SlowConsumer = iota
-	// DropNewest drops the event for this receiver. Counted as Stats.EventsDropped.
+	// DropNewest drops the event for this receiver. Counted as Stats.EventsDropped; the log has a warning when it begins
+	// and the number when the connection ends.
 	DropNewest
 )
 

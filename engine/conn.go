@@ -45,8 +45,9 @@ type conn struct {
 	finished atomic.Bool // no further message is handled: the queue is finishing, or broken for a reason that the engine found
 
 	// Guarded by q's lock.
-	closeFrame bool // the transport ends with a WebSocket close frame; fixed from the first Receive on
-	lingers    bool // the client may still be writing when it is closed
+	closeFrame bool  // the transport ends with a WebSocket close frame; fixed from the first Receive on
+	lingers    bool  // the client may still be writing when it is closed
+	cause      error // why the connection ends without a goodbye; nil while it does not
 
 	// Owned by loop. variant and messageMax are fixed from the first Receive on, and then any goroutine may read them.
 	handler    port.Handler  // nil until the transport handshake is complete
@@ -58,6 +59,8 @@ type conn struct {
 	timer      port.Timer    // handshake, then pings, then the end
 	progress   time.Duration // when the last octet of an unfinished message came
 	messageMax int           // longest message the peer accepts
+	dropped    int64         // events that the client did not get because it does not read
+	droppedAt  time.Duration // when the last of them was dropped
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred
 	phase      phase
@@ -75,6 +78,7 @@ type conn struct {
 	refused    bool // over the connection limit: tell and close
 	deferred   bool // on the loop's list for the next turn
 	listed     bool // on the loop's list of unfinished messages
+	hungUp     bool // the poller reported the end while the connection was held, and is not asked again
 	closing    bool // on the loop's list of connections to close
 	ending     bool // windDown was called
 	peerDone   bool // a close frame came: the peer sends nothing any more
@@ -137,10 +141,19 @@ func (c *conn) onReadable(events uint32) {
 		}
 		return
 	}
-	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		// The connection is not read, so a read will not notice that the client is gone.
+	// The connection is not read, so a read will not notice that the client is gone. A reset ends it at once. After an
+	// orderly end of a Unix socket, which is a hang-up too, there may be messages to read first.
+	switch {
+	case events&unix.EPOLLERR != 0 || events&unix.EPOLLHUP != 0 && (c.ending || c.wantWrite):
+		cause := c.transport.failure(int(c.fd))
+		if cause == nil {
+			cause = errHungUp
+		}
+		c.lost(cause)
 		c.loop.closeSoon(c)
 		return
+	case events&unix.EPOLLHUP != 0:
+		c.hungUp = true
 	}
 	c.watch() // Hold and windDown leave this to the first event; usually there is none
 }
@@ -200,6 +213,10 @@ func (c *conn) read() {
 		return
 	}
 	if err != nil || n == 0 {
+		if err == nil {
+			err = errHungUp
+		}
+		c.lost(err)
 		l.closeSoon(c)
 		return
 	}
@@ -424,6 +441,9 @@ func (c *conn) watch() {
 	}
 	if c.wantWrite {
 		want |= poll.Write
+	}
+	if want == 0 && !c.hungUp {
+		want = poll.Ends // a reset is noticed all the same
 	}
 	if want == c.polled || c.phase == phaseClosed {
 		return

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 
 	"banyan/codec"
@@ -77,10 +78,44 @@ func (c *conn) finishLocked(l *loop, code port.CloseCode, reason string) {
 	c.loop.post(note{kind: noteFinish, c: c})
 }
 
+// Causes of an end that no system call returns.
+var (
+	errHungUp = errors.New("the client hung up")
+	errSlow   = errors.New("the client does not read what it is sent")
+	errBudget = errors.New("memory for messages is used up")
+)
+
 // breakLocked gives the connection up without a close frame. The queue's lock is held.
-func (c *conn) breakLocked() {
+func (c *conn) breakLocked(cause error) {
 	c.q.Break()
+	c.lostLocked(cause)
 	c.finished.Store(true)
+}
+
+// lost notes why the connection ends without a goodbye. The first cause stands. After a Finish there is none: the end
+// was announced. Any goroutine.
+func (c *conn) lost(cause error) {
+	c.q.Lock()
+	c.lostLocked(cause)
+	c.q.Unlock()
+}
+
+func (c *conn) lostLocked(cause error) {
+	if c.cause == nil && !c.finished.Load() {
+		c.cause = cause
+	}
+}
+
+// tellEnd logs the end of a session that nobody announced, and that a client which leaves has missed events.
+func (c *conn) tellEnd(cause error) {
+	e := c.loop.engine
+	if c.joined && cause != nil {
+		c.debug("connection lost", "cause", cause, "events_lost", c.q.Lost(), "events_dropped", c.dropped)
+	}
+	if c.dropped > 0 {
+		e.warn(&e.warnings.missed, "the connection of a client that does not read has ended", "events_dropped", c.dropped,
+			"events_lost", c.q.Lost(), "peer", c.peer.Address, "transport", c.peer.Transport)
+	}
 }
 
 // windDown stops reading, for good, and bounds how long the unsent bytes may take.
@@ -144,6 +179,7 @@ func (c *conn) closeNow() (cost int) {
 	c.q.Lock()
 	orderly := c.q.Complete()
 	lingers := orderly && c.lingers && !c.peerDone && !c.refused && !l.stopping
+	cause := c.cause
 	c.q.Unlock()
 	c.q.Shut(l.yield)
 	c.finished.Store(true)
@@ -161,6 +197,7 @@ func (c *conn) closeNow() (cost int) {
 		}
 	}
 	l.stats.eventsLost.Add(int64(c.q.Lost()))
+	c.tellEnd(cause)
 	if !lingers || !c.linger() {
 		c.release()
 	}

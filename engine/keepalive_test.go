@@ -75,8 +75,9 @@ func (k *scriptedTransport) read(_ int, b []byte) (int, error) {
 	k.in = k.in[n:]
 	return n, nil
 }
-func (k *scriptedTransport) shutdown(int) {}
-func (k *scriptedTransport) close(int)    {}
+func (k *scriptedTransport) failure(int) error { return nil }
+func (k *scriptedTransport) shutdown(int)      {}
+func (k *scriptedTransport) close(int)         {}
 
 // F10: while a client is not read because it does not take its answers, taking them is the sign of life; while the
 // router has another reason not to read, nothing is asked of the client.

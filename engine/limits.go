@@ -85,6 +85,8 @@ const (
 	keepAliveCount    = 4                 // unanswered questions that end the connection
 	userTimeout       = 120 * time.Second // bytes that TCP could not deliver for so long end the connection, too (TCP_USER_TIMEOUT)
 
+	// dropsPause is how long no event of a client may be dropped for the next drop to have a line in the log again.
+	dropsPause = 10 * time.Second
 	// logEvery is how often one kind of warning is written at most. The next one says how many were left out.
 	logEvery = time.Second
 )

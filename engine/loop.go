@@ -385,6 +385,9 @@ func (l *loop) flush(c *conn) (cost int) {
 		l.stats.writes.Add(int64(f.Sends))
 		l.stats.bytesOut.Add(int64(f.Sent))
 	}
+	if f.Result == outq.Broken {
+		c.lost(f.Err)
+	}
 	cost = 1 + f.Sent>>flushShift
 	if c.loop == l {
 		if c.phase == phaseClosed {

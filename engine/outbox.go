@@ -47,7 +47,7 @@ func (c *conn) slow() {
 	e.rare.slowConsumersClosed.Add(1)
 	e.warn(&e.warnings.slow, "a client does not read what it is sent; its connection is closed",
 		"unsent", c.q.Bytes(), "limit", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
-	c.breakLocked()
+	c.breakLocked(errSlow)
 	c.loop.post(note{kind: noteClose, c: c})
 }
 
@@ -94,7 +94,7 @@ func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
 	}
 	if unsent := c.q.Bytes(); unsent > 0 && unsent+len(frames) > l.live.BacklogBytesMax {
 		if l.live.SlowConsumer == DropNewest {
-			l.stats.eventsDropped.Add(int64(events))
+			c.drop(int64(events))
 			return
 		}
 		c.slow()
@@ -102,6 +102,21 @@ func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
 	}
 	c.q.Share(frames, events)
 	l.touchLocked(c)
+}
+
+// drop notes that events are dropped because the client does not read. The first of an episode has a line in the log.
+// Home loop only.
+func (c *conn) drop(events int64) {
+	l := c.loop
+	l.stats.eventsDropped.Add(events)
+	began := c.dropped == 0 || l.began-c.droppedAt >= dropsPause
+	c.dropped += events
+	c.droppedAt = l.began
+	if began {
+		l.engine.warn(&l.engine.warnings.drops, "a client does not read what it is sent; events for it are dropped",
+			"dropped", c.dropped, "limit", l.live.BacklogBytesMax, "peer", c.peer.Address, "transport", c.peer.Transport,
+			"try", "let the client read faster or subscribe to less, or raise --backlog-bytes-max")
+	}
 }
 
 // Spend implements port.Conn.

@@ -282,6 +282,13 @@ func (k *simSocket) read(fd int, b []byte) (int, error) {
 	return 0, outq.ErrAgain
 }
 
+func (k *simSocket) failure(fd int) error {
+	if k.check("failure", fd) && k.reset {
+		return unix.ECONNRESET
+	}
+	return nil
+}
+
 func (k *simSocket) shutdown(fd int) {
 	if k.check("shutdown", fd) {
 		k.shut = true

@@ -11,13 +11,15 @@ import (
 // A transport stands between a connection and its descriptor, and moves the bytes that the connection reads and
 // writes. A connection has one for life. plain is what there is for sockets as they are.
 //
-// read, shutdown and close are called on the home loop only; Send by one loop at a time, which may be another: the
+// read, failure, shutdown and close are called on the home loop only; Send by one loop at a time, which may be another: the
 // queue sees to that, and it waits for a Send in flight before the descriptor is closed.
 type transport interface {
 	outq.Sender
 	// read reads once without blocking. n is 0 with a nil error at the end of the stream; outq.ErrAgain says that
 	// nothing is there.
 	read(fd int, b []byte) (n int, err error)
+	// failure says why the connection is broken, once; nil if it is not.
+	failure(fd int) error
 	// shutdown ends this side of the connection; reading stays possible.
 	shutdown(fd int)
 	// close frees the descriptor, which is in no poller any more.
@@ -34,5 +36,14 @@ func (plain) Send(fd int, v *outq.Vectors, first *outq.Segment) (int, error) {
 }
 
 func (plain) read(fd int, b []byte) (int, error) { return outq.ReadSocket(fd, b) }
-func (plain) shutdown(fd int)                    { _ = unix.Shutdown(fd, unix.SHUT_WR) } // fails when the peer is gone already
-func (plain) close(fd int)                       { _ = unix.Close(fd) }
+
+func (plain) failure(fd int) error {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil || errno == 0 {
+		return err
+	}
+	return unix.Errno(errno)
+}
+
+func (plain) shutdown(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) } // fails when the peer is gone already
+func (plain) close(fd int)    { _ = unix.Close(fd) }

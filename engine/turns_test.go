@@ -112,6 +112,7 @@ func TestB8NobodyStarves(t *testing.T) {
 type endless struct{}
 
 func (endless) Send(int, *outq.Vectors, *outq.Segment) (int, error) { return 0, outq.ErrAgain }
+func (endless) failure(int) error                                   { return nil }
 func (endless) shutdown(int)                                        {}
 func (endless) close(int)                                           {}
 func (endless) read(_ int, b []byte) (int, error) {
@@ -242,6 +243,7 @@ func (k *slowTransport) Send(fd int, v *outq.Vectors, first *outq.Segment) (int,
 	return k.capture.Send(fd, v, first)
 }
 func (k *slowTransport) read(int, []byte) (int, error) { return 0, outq.ErrAgain }
+func (k *slowTransport) failure(int) error             { return nil }
 func (k *slowTransport) shutdown(int)                  {}
 func (k *slowTransport) close(int)                     {}
 

@@ -193,6 +193,12 @@ func (l *lineLog) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
+func (l *lineLog) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
 func (l *lineLog) has(parts ...string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ type warning struct {
 
 // The kinds of warnings.
 type warnings struct {
-	refused, slow, budget, tooBig warning
+	refused, slow, budget, tooBig, drops, missed warning
 }
 
 // warn writes one line of kind w unless one was written less than logEvery ago. Any goroutine. It allocates, so

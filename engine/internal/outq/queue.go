@@ -95,9 +95,10 @@ type Sender interface {
 // Flushed is what a flush did.
 type Flushed struct {
 	Result Result
-	Sends  int  // system calls
-	Sent   int  // bytes
-	Resume bool // the backlog fell so low that a reader held back because of it may go on
+	Sends  int   // system calls
+	Sent   int   // bytes
+	Resume bool  // the backlog fell so low that a reader held back because of it may go on
+	Err    error // why it is Broken
 }
 
 // Open makes the queue write to fd, and count its backlog in a, which may be nil. Before any other loop knows of it.
@@ -279,7 +280,7 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		}
 		if err != nil {
 			q.Break()
-			f.Result = Broken
+			f.Result, f.Err = Broken, err
 			return f
 		}
 	}

@@ -32,12 +32,13 @@ type Poller struct {
 // eventsMax is how many descriptors one wait returns; the others follow in the next.
 const eventsMax = 256
 
-// An Interest is a set of things to be told about a descriptor. Errors and hang-ups are reported with either of them.
+// An Interest is a set of things to be told about a descriptor. Errors and hang-ups are reported with any of them.
 type Interest uint8
 
 const (
 	Read Interest = 1 << iota
 	Write
+	Ends // errors and hang-ups only; not together with the others
 )
 
 // Open makes a poller. On error the returned poller, if it is not nil, must still be closed.
@@ -89,18 +90,22 @@ func (p *Poller) Watch(fd int, was, want Interest) error {
 		return p.registry.AddRead(&a, false)
 	case was == 0 && want == Write:
 		return p.registry.AddWrite(&a, false)
-	case was == 0:
+	case was == 0 && want == Read|Write:
 		return p.registry.AddReadWrite(&a, false)
 	case want == Read:
 		return p.registry.ModRead(&a, false)
 	case want == Read|Write:
 		return p.registry.ModReadWrite(&a, false)
 	}
-	// gnet knows no change to "write only".
-	if err := p.registry.Delete(fd); err != nil {
-		return err
+	// gnet knows no Ends and no change to Write.
+	op, event := unix.EPOLL_CTL_MOD, unix.EpollEvent{Fd: int32(fd)}
+	if was == 0 {
+		op = unix.EPOLL_CTL_ADD
 	}
-	return p.registry.AddWrite(&a, false)
+	if want == Write {
+		event.Events = unix.EPOLLOUT
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &event))
 }
 
 // Own reports whether fd is one of the poller's own descriptors: the bell or the timer. timer says that the timer is

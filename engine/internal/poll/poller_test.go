@@ -122,8 +122,8 @@ func TestWatch(t *testing.T) {
 	}
 	p := open(t)
 	was := Interest(0)
-	for from := range Interest(4) {
-		for to := range Interest(4) {
+	for from := range Ends + 1 {
+		for to := range Ends + 1 {
 			for _, want := range []Interest{from, to} {
 				if err := p.Watch(fds[0], was, want); err != nil {
 					t.Fatalf("%d to %d: %v", was, want, err)
@@ -139,9 +139,18 @@ func TestWatch(t *testing.T) {
 					got |= Write
 				}
 			}
-			if got != to {
+			if got != to&^Ends {
 				t.Errorf("%d to %d: %d is reported", from, to, got)
 			}
 		}
+	}
+	if err := p.Watch(fds[0], was, Ends); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Shutdown(fds[1], unix.SHUT_RDWR); err != nil {
+		t.Fatal(err)
+	}
+	if ready := p.Look(); len(ready) != 1 || ready[0].Fd != int32(fds[0]) || ready[0].Events != unix.EPOLLHUP {
+		t.Errorf("the end is reported as %+v", ready)
 	}
 }
