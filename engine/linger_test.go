@@ -5,6 +5,9 @@ package engine
 import (
 	"io"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -88,4 +91,46 @@ func TestStrangersLingerLess(t *testing.T) {
 	if n := e.Stats().BytesIn; n > lingerStrangerMax {
 		t.Errorf("%d bytes were read as input", n)
 	}
+}
+
+// What many lingering clients write is read within the time of a turn, and all of it in the end.
+func TestLingeringReadsOfATurnAreBounded(t *testing.T) {
+	const conns = 200
+	first, p := newSilent(t, Live{PingInterval: -1}, phaseClosed)
+	l := first.loop
+	l.workPerLook = workPerLook
+	delete(l.conns, 0)
+	reads := 0
+	var ready []unix.EpollEvent
+	for i := range conns {
+		l.conns[i] = &conn{loop: l, fd: int32(i), joined: true, phase: phaseClosed, transport: &slowReader{p: p, reads: &reads}}
+		ready = append(ready, unix.EpollEvent{Fd: int32(i), Events: unix.EPOLLIN})
+	}
+	turns := 0
+	for ; len(ready) > 0; turns++ {
+		began, had := p.now, reads
+		l.turn(ready)
+		if spent := p.now - began; spent > readTime+slowRead*(1+workPerLook>>(16-workShift-1)) || reads == had {
+			t.Fatalf("turn %d took %v for %d reads", turns, spent, reads-had)
+		}
+		ready = ready[reads-had:] // the poller is level-triggered
+	}
+	if reads != conns || turns < 3 {
+		t.Errorf("%d reads in %d turns", reads, turns)
+	}
+}
+
+// A slowReader needs slowRead for a full read.
+type slowReader struct {
+	scriptedTransport
+	p     *stillPoller
+	reads *int
+}
+
+const slowRead = 100 * time.Microsecond
+
+func (k *slowReader) read(_ int, b []byte) (int, error) {
+	k.p.now += slowRead
+	*k.reads++
+	return readBytes, nil
 }
