@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 
 	"banyan/codec"
@@ -175,20 +176,9 @@ var testMask = [4]byte{0x11, 0x92, 0x33, 0xF4}
 
 // masked is a client frame.
 func masked(first byte, payload []byte) []byte {
-	b := []byte{first}
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, 0x80|byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
-	}
-	b = append(b, testMask[:]...)
-	for i, c := range payload {
-		b = append(b, c^testMask[i%4])
-	}
-	return b
+	f := ws.MaskFrameWith(ws.NewFrame(ws.OpCode(first%16), first>>7 == 1, payload), testMask)
+	f.Header.Rsv = first >> 4 % 8
+	return ws.MustCompileFrame(f)
 }
 
 func text(s string) []byte       { return masked(0x81, []byte(s)) }

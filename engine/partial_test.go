@@ -19,84 +19,57 @@ type refundTask struct{ c port.Conn }
 
 func (t refundTask) EndOfBatch(x port.Executor) { t.c.Refund(x, 1) }
 
-// B6: a batch that pauses after each of its messages is copied once at most. Each message lies right behind the one
-// before it, in the same memory; only behind the first pause of a batch that lay in the read buffer there may be a
-// new place.
-func TestB6PausedBatchIsNotCopiedAgain(t *testing.T) {
-	const entry = 4 + 96 // length and message
-	for _, batch := range []struct{ messages, moves int }{
-		{10, 1},      // in one read: moved out of the read buffer at the first pause
-		{10_000, 0},  // 1 MB, collected in a partial before the first message is handled
-		{100_000, 0}, // ten times of that
+// B6: input that pauses after each of its messages is copied once at most, and goes on by itself although the client
+// sends nothing more. Each message lies right behind the one before it, in the same memory; only behind the first pause
+// of what lay in the read buffer there may be a new place.
+func TestB6PausedInputIsNotCopiedAgain(t *testing.T) {
+	rawSocket := func(t testing.TB, e *Engine) *peer { return dialRaw(t, e, codec.CBOR) }
+	webSocket := func(t testing.TB, e *Engine) *peer { return dialWS(t, e, "wamp.2.cbor") }
+	batched := func(t testing.TB, e *Engine) *peer { return dialWS(t, e, "wamp.2.cbor.batched") }
+	whole := func(all []byte) []byte { return all }
+	entry := batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch), bytes.Repeat([]byte("m"), 96))
+	for _, c := range []struct {
+		name     string
+		dial     func(testing.TB, *Engine) *peer
+		one      []byte // message
+		all      func([]byte) []byte
+		messages int
+		moves    int64
+	}{
+		{"RawSocket", rawSocket, rawFrameOf([]byte("m")), whole, 300, 1},
+		{"WebSocket", webSocket, binaryMsg([]byte("m")), whole, 300, 1},
+		{"batch in one read", batched, entry, binaryMsg, 10, 1}, // moved out of the read buffer at the first pause
+		{"batch of 1 MB", batched, entry, binaryMsg, 10_000, 0}, // collected in a partial before its first message is handled
+		{"batch of 10 MB", batched, entry, binaryMsg, 100_000, 0},
 	} {
-		t.Run(fmt.Sprint(batch.messages), func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var next uintptr
 			var moves, handled atomic.Int64
-			e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-					if c.(*conn).credit.Load() <= 0 {
+			e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(_ port.Executor, pc port.Conn) port.Handler {
+				return &session{c: pc, receive: func(x port.Executor, s *session, b []byte) {
+					if s.c.(*conn).credit.Load() <= 0 {
 						t.Error("a message was handled without credit")
 					}
 					at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 					if handled.Load() > 0 && at != next {
 						moves.Add(1)
 					}
-					next = at + entry
-					c.Spend(1)
-					x.AtBatchEnd(refundTask{c})
+					next = at + uintptr(len(c.one))
+					s.c.Spend(1)
+					x.AtBatchEnd(refundTask{s.c})
 					handled.Add(1)
 				}}
 			})
-			p := dialWS(t, e, "wamp.2.cbor.batched")
-			one := batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch), bytes.Repeat([]byte("m"), entry-4))
-			p.send(binaryMsg(bytes.Repeat(one, batch.messages)))
-			eventually(t, "all handled", func() bool { return handled.Load() == int64(batch.messages) })
-			if n := moves.Load(); n > int64(batch.moves) {
-				t.Errorf("the batch moved %d times in memory", n)
+			c.dial(t, e).send(c.all(bytes.Repeat(c.one, c.messages)))
+			eventually(t, "all handled", func() bool { return handled.Load() == int64(c.messages) })
+			if n := moves.Load(); n > c.moves {
+				t.Errorf("the input moved %d times in memory", n)
 			}
-			if n := e.Stats().ReadPauses; n < int64(batch.messages)-1 {
+			if n := e.Stats().ReadPauses; n < int64(c.messages)-1 {
 				t.Errorf("%d pauses", n)
 			}
 			eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 })
 		})
-	}
-}
-
-// What a pause left is handled when the reason is gone, although the client sends nothing more. It moves once, out of
-// the read buffer.
-func TestPausedInputGoesOnByItself(t *testing.T) {
-	const messages = 300
-	for _, transport := range []string{"rawsocket", "websocket"} {
-		var handled, moves atomic.Int64
-		stride := uintptr(len(rawFrameOf([]byte("m"))))
-		if transport == "websocket" {
-			stride = uintptr(len(binaryMsg([]byte("m"))))
-		}
-		var next uintptr
-		e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-				if c.(*conn).credit.Load() <= 0 {
-					t.Error("a message was handled without credit")
-				}
-				at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-				if handled.Load() > 0 && at != next {
-					moves.Add(1)
-				}
-				next = at + stride
-				c.Spend(1)
-				x.AtBatchEnd(refundTask{c})
-				handled.Add(1)
-			}}
-		})
-		p, one := dialRaw(t, e, codec.CBOR), rawFrameOf([]byte("m"))
-		if transport == "websocket" {
-			p, one = dialWS(t, e, "wamp.2.cbor"), binaryMsg([]byte("m"))
-		}
-		p.send(bytes.Repeat(one, messages))
-		eventually(t, "all handled over "+transport, func() bool { return handled.Load() == messages })
-		if n := moves.Load(); n > 1 {
-			t.Errorf("%s: the input moved %d times in memory", transport, n)
-		}
 	}
 }
 
