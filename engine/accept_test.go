@@ -78,7 +78,8 @@ func TestPortInUseSaysWhatToDo(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	address := e.Addrs()[0].String()
 	_, err := New(Config{Listen: []string{"127.0.0.1:0", address}}, echoes)
-	if err == nil || !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "--listen") {
+	if err == nil || !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), address) ||
+		!strings.Contains(err.Error(), "--listen") {
 		t.Fatal(err)
 	}
 }
@@ -108,8 +109,9 @@ func TestConfigIsChecked(t *testing.T) {
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second || cfg.PingInterval != 25*time.Second ||
-		cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 64<<10 || cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
+	if cfg.MessageBytesMax != 16<<20 || cfg.rawSocketExponent() != 15 || cfg.HandshakeTimeout != 10*time.Second ||
+		cfg.PingInterval != 25*time.Second || cfg.BacklogBytesMax != 64<<20 || cfg.CreditBytes != 64<<10 ||
+		cfg.ConnectionsMax < 1 || cfg.Listen[0] != "127.0.0.1:8080" {
 		t.Fatalf("%+v", cfg)
 	}
 }
@@ -192,7 +194,9 @@ func runChild(what string) {
 // collectIdle starts a dedicated engine whose loops are idle and stops the world, which must not take long.
 func collectIdle() {
 	runtime.GOMAXPROCS(3)
-	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}, echoes)
+	e, err := New(Config{
+		Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
+	}, echoes)
 	if err == nil {
 		err = e.Start()
 	}
@@ -212,12 +216,13 @@ func collectIdle() {
 }
 
 func dieLocked() {
-	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, receive: func(port.Executor, *session, []byte) {
-			c.Lock()
-			panic("died with the lock")
-		}}
-	})
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()},
+		func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(port.Executor, *session, []byte) {
+				c.Lock()
+				panic("died with the lock")
+			}}
+		})
 	if err == nil {
 		err = e.Start()
 	}
@@ -237,7 +242,8 @@ func outOfDescriptors() {
 		fmt.Printf(format+"\n", args...)
 		os.Exit(1)
 	}
-	e, err := New(Config{Live: Live{ConnectionsMax: 1 << 20}, Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()}, echoes)
+	e, err := New(Config{Live: Live{ConnectionsMax: 1 << 20}, Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()},
+		echoes)
 	if err != nil {
 		fail("%v", err)
 	}

@@ -15,8 +15,10 @@ import (
 // know, and looks here. So a connection that hops costs its loops one wake-up, as one that stays does.
 //
 //  1. accepting loop   register in the home's poller and append, both under mu
-//  2. home             unknown descriptor, or any batch: adopt what is here. An event can come before the append; mu makes it wait
-//  3. accepting loop   after nudgeAfter, loops that still have arrivals are woken, so that the handshake timer of a silent client starts
+//  2. home             unknown descriptor, or any batch: adopt what is here. An event can come before the append; mu
+//     makes it wait
+//  3. accepting loop   after nudgeAfter, loops that still have arrivals are woken, so that the handshake timer of a
+//     silent client starts
 //
 // A descriptor in the list is never closed before its home has adopted it, so the number cannot be another
 // connection's by then.
@@ -61,7 +63,8 @@ func (l *loop) takeArrivals() bool {
 	return true
 }
 
-// handed makes sure that home looks at its arrivals in time even if none of them says anything. On l, the accepting loop.
+// handed makes sure that home looks at its arrivals in time even if none of them says anything. On l, the accepting
+// loop.
 func (ls *listener) handed(l *loop, home *loop) {
 	ls.handedTo |= 1 << home.index
 	if ls.nudge.Due != 0 {

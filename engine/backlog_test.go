@@ -193,8 +193,8 @@ func TestDropsAreLogged(t *testing.T) {
 		l.began = p.now
 		lines.clear()
 		c.AppendRun(l, event, 3)
-		if len(line) > 0 && !lines.has(append(line, "level=WARN", "peer=192.0.2.1:5", "limit=65536", "backlog-bytes-max")...) ||
-			len(line) == 0 && lines.has("level") {
+		all := append(line, "level=WARN", "peer=192.0.2.1:5", "limit=65536", "backlog-bytes-max")
+		if lines.has(all...) != (len(line) > 0) || lines.has("level") != (len(line) > 0) {
 			t.Errorf("after %v: %q", after, lines.b.String())
 		}
 	}

@@ -113,7 +113,10 @@ func bind(address string, file UnixFile) (bound, error) {
 	if b.path != "" {
 		if err := b.own(file); err != nil {
 			_ = os.Remove(b.path)
-			return bound{}, &ListenError{address, "the socket's file cannot get this mode and owner: " + err.Error(), "check mode, owner and group in --listen", err}
+			return bound{}, &ListenError{
+				address, "the socket's file cannot get this mode and owner: " + err.Error(),
+				"check mode, owner and group in --listen", err,
+			}
 		}
 	}
 	raw, err := nl.(syscall.Conn).SyscallConn()
@@ -127,8 +130,10 @@ func bind(address string, file UnixFile) (bound, error) {
 	}
 	if b.network == "tcp" {
 		// Accepted sockets inherit these.
-		b.refused = errors.Join(socket.SetNoDelay(b.fd, 1), socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount),
-			os.NewSyscallError("TCP_USER_TIMEOUT", unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))))
+		err := unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		b.refused = errors.Join(socket.SetNoDelay(b.fd, 1),
+			socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount),
+			os.NewSyscallError("TCP_USER_TIMEOUT", err))
 	}
 	return b, nil
 }
@@ -191,18 +196,24 @@ func listenError(address string, err error) error {
 	case errors.Is(err, unix.EADDRINUSE):
 		return &ListenError{address, "it is in use by another program", "stop that program, or " + tryAnother, err}
 	case errors.Is(err, unix.EACCES):
-		return &ListenError{address, "this user may not", "choose a port above 1023, or a directory that this user may write to, with --listen", err}
+		return &ListenError{
+			address, "this user may not",
+			"choose a port above 1023, or a directory that this user may write to, with --listen", err,
+		}
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return &ListenError{address, "it is no address of this machine", tryAnother, err}
 	case errors.Is(err, unix.ENOENT):
 		return &ListenError{address, "the directory is not there", "make it, or " + tryAnother, err}
 	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL) && strings.HasPrefix(address, "unix:"):
-		return &ListenError{address, "the path is too long for a socket", "choose one of at most 107 bytes with --listen", err}
+		return &ListenError{
+			address, "the path is too long for a socket", "choose one of at most 107 bytes with --listen", err,
+		}
 	}
 	return &ListenError{address, err.Error(), tryAnother, err}
 }
 
-// removeStale removes the socket file of a program that is gone. Anything else at that path is left alone and an error.
+// removeStale removes the socket file of a program that is gone. Anything else at that path is left alone and an
+// error.
 func removeStale(address, path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -213,7 +224,9 @@ func removeStale(address, path string) error {
 		if info.IsDir() {
 			kind = "a directory"
 		}
-		return &ListenError{address, "there is " + kind + " at that path, and it is no socket", "remove it, or " + tryAnother, fs.ErrExist}
+		return &ListenError{
+			address, "there is " + kind + " at that path, and it is no socket", "remove it, or " + tryAnother, fs.ErrExist,
+		}
 	}
 	probe, err := net.Dial("unix", path)
 	if err == nil {
@@ -224,7 +237,9 @@ func removeStale(address, path string) error {
 		return nil
 	}
 	if err := os.Remove(path); err != nil {
-		return &ListenError{address, "the socket file of a program that is gone cannot be removed", "remove it, or " + tryAnother, err}
+		return &ListenError{
+			address, "the socket file of a program that is gone cannot be removed", "remove it, or " + tryAnother, err,
+		}
 	}
 	return nil
 }

@@ -34,11 +34,13 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 	for _, address := range []string{
-		"", ":", "127.0.0.1", "127.0.0.1:", "::1:", "[::1]", "localhost", "unix:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1:http",
+		"", ":", "127.0.0.1", "127.0.0.1:", "::1:", "[::1]", "localhost", "unix:", "127.0.0.1:65536", "127.0.0.1:-1",
+		"127.0.0.1:+1", "127.0.0.1:http",
 		"127.0.0.1:08", "tcp://127.0.0.1:1", "/run/b", "8080", "a b:1",
 	} {
 		var refused *ListenError
-		if _, _, err := ParseAddress(address); !errors.As(err, &refused) || !strings.Contains(err.Error(), "HOST:PORT or unix:PATH") {
+		if _, _, err := ParseAddress(address); !errors.As(err, &refused) ||
+			!strings.Contains(err.Error(), "HOST:PORT or unix:PATH") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -46,7 +48,9 @@ func TestParseAddress(t *testing.T) {
 
 // F15: an IPv4 literal opens no IPv6 port, and the other way round. F7: the socket is one of plain TCP.
 func TestFamilies(t *testing.T) {
-	for address, family := range map[string]int{"0.0.0.0:0": unix.AF_INET, "[::]:0": unix.AF_INET6, ":0": unix.AF_INET6} {
+	for address, family := range map[string]int{
+		"0.0.0.0:0": unix.AF_INET, "[::]:0": unix.AF_INET6, ":0": unix.AF_INET6,
+	} {
 		b, err := bind(address, UnixFile{})
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +80,9 @@ func TestFamilies(t *testing.T) {
 func TestUnixFileMode(t *testing.T) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
-	for want, asked := range map[fs.FileMode]UnixFile{0o660: {}, 0o606: {Mode: 0o606}, 0o600: {Mode: 0o600, User: os.Getuid(), Group: os.Getgid()}} {
+	for want, asked := range map[fs.FileMode]UnixFile{
+		0o660: {}, 0o606: {Mode: 0o606}, 0o600: {Mode: 0o600, User: os.Getuid(), Group: os.Getgid()},
+	} {
 		b, err := bind("unix:"+filepath.Join(t.TempDir(), "s"), asked)
 		if err != nil {
 			t.Fatal(err)

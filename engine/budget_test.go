@@ -135,7 +135,8 @@ func TestF4BudgetCountsBacklogs(t *testing.T) {
 	// An answer of 12 MiB to one of them is too much: it holds most.
 	on(e, 0, func(x port.Executor) { reply(x, all[3], make([]byte, 12<<20)) })
 	eventually(t, "one is closed", func() bool { return e.Stats().BudgetClosed == 1 })
-	eventually(t, "within the budget", func() bool { return e.Stats().HeldBytes <= 13<<20 && e.Stats().Connections == readers-1 })
+	eventually(t, "within the budget",
+		func() bool { return e.Stats().HeldBytes <= 13<<20 && e.Stats().Connections == readers-1 })
 	if n := e.Stats().BudgetClosed; n != 1 || !all[3].(*conn).finished.Load() {
 		t.Errorf("%d closed, the largest among them: %v", n, all[3].(*conn).finished.Load())
 	}
@@ -240,7 +241,8 @@ func TestF4BudgetCountsKeptMessages(t *testing.T) {
 			<-held
 		}
 	}
-	eventually(t, "one is closed", func() bool { return e.Stats().BudgetClosed > 0 && e.Stats().HeldBytes <= budgetBytesMin })
+	eventually(t, "one is closed",
+		func() bool { return e.Stats().BudgetClosed > 0 && e.Stats().HeldBytes <= budgetBytesMin })
 	other := dialRaw(t, e, codec.CBOR)
 	other.send(rawFrameOf([]byte("still there")))
 	other.expect(rawFrameOf([]byte("still there")))

@@ -29,8 +29,9 @@ const (
 type Config struct {
 	Live
 
-	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock". Each
-	// speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most 64.
+	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock".
+	// Each speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most
+	// 64.
 	Listen []string
 	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and
 	// group of the process.
@@ -51,8 +52,8 @@ type Config struct {
 	// waking. While the pool of Async has work, loops do not. Without effect where the runtime cannot interrupt
 	// threads, which Start finds out.
 	Dedicated bool
-	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200 "ok".
-	// It is called on a loop and must not block.
+	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200
+	// "ok". It is called on a loop and must not block.
 	Page func(path string) Page
 	// Log receives what an operator should know; default slog.Default().
 	Log *slog.Logger
@@ -151,11 +152,13 @@ func (cfg *Config) check() error {
 func (v *Live) check(loops int) error {
 	setDefault(&v.MessageBytesMax, messageBytesMax)
 	if v.MessageBytesMax < messageBytesMin || v.MessageBytesMax > messageBytesMax {
-		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", v.MessageBytesMax, messageBytesMin, messageBytesMax)
+		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", v.MessageBytesMax, messageBytesMin,
+			messageBytesMax)
 	}
 	setDefault(&v.PeerMessageBytesMin, messageBytesMin)
 	if v.PeerMessageBytesMin < 0 || v.PeerMessageBytesMin > messageBytesMax {
-		return fmt.Errorf("engine: smallest peer limit of %d bytes; up to %d is possible", v.PeerMessageBytesMin, messageBytesMax)
+		return fmt.Errorf("engine: smallest peer limit of %d bytes; up to %d is possible", v.PeerMessageBytesMin,
+			messageBytesMax)
 	}
 	setDefault(&v.HandshakeTimeout, 10*time.Second)
 	if v.HandshakeTimeout < 0 {
@@ -165,7 +168,8 @@ func (v *Live) check(loops int) error {
 	setDefault(&v.PingInterval, 25*time.Second)
 	setDefault(&v.PingTimeout, pingsMissed*v.PingInterval)
 	if v.PingInterval > 0 && v.PingTimeout < v.PingInterval {
-		return fmt.Errorf("engine: a ping timeout of %v is less than the ping interval of %v", v.PingTimeout, v.PingInterval)
+		return fmt.Errorf("engine: a ping timeout of %v is less than the ping interval of %v", v.PingTimeout,
+			v.PingInterval)
 	}
 	setDefault(&v.BacklogBytesMax, 64<<20)
 	if v.BacklogBytesMax < 64<<10 {

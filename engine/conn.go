@@ -42,7 +42,7 @@ type conn struct {
 
 	// Any goroutine.
 	credit   atomic.Int64
-	finished atomic.Bool // no further message is handled: the queue is finishing, or broken for a reason that the engine found
+	finished atomic.Bool // no further message is handled: the queue is finishing, or broken for the engine's own reason
 
 	// Guarded by q's lock.
 	closeFrame bool  // the transport ends with a WebSocket close frame; fixed from the first Receive on
@@ -283,7 +283,8 @@ func (c *conn) sniff(data []byte) {
 	case wire.OpensHTTP(first):
 		c.phase = phaseHTTP
 	default:
-		c.loop.engine.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address, "looks_like", wire.LooksLike(data))
+		c.loop.engine.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address,
+			"looks_like", wire.LooksLike(data))
 		c.loop.closeSoon(c)
 		c.finished.Store(true)
 	}

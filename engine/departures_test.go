@@ -54,7 +54,8 @@ func TestPlacesOfShortConnectionsAreFilledAtHome(t *testing.T) {
 	dealt(3*second+departureLife+1, 0, "that was long ago")
 }
 
-// A stream of short sessions ends up on the accepting loop, and every connection is counted out where it was counted in.
+// A stream of short sessions ends up on the accepting loop, and every connection is counted out where it was counted
+// in.
 func TestShortSessionsStayWithTheListener(t *testing.T) {
 	homes := make(chan int, 1)
 	e := start(t, Config{Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {

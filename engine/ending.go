@@ -19,9 +19,10 @@ import (
 //  2. windDown  the home loop stops reading and sets a deadline for the unsent bytes
 //  3. drained   some loop has written the last byte; the home loop closes at the end of its batch
 //  4. closeNow  the queue is shut, the session told, and the descriptor released
-//  5. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of the connection, later bytes
-//     are thrown away until the client has ended the other side, and then the descriptor is released. To release it at once would
-//     cause a reset, which can overtake the close frame or the answer that says why
+//  5. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of
+//     the connection, later bytes are thrown away until the client has ended the other side, and then the descriptor
+//     is released. To release it at once would cause a reset, which can overtake the close frame or the answer that
+//     says why
 //
 // A connection that is broken or takes too long goes straight to 4 and does not linger.
 
@@ -43,7 +44,8 @@ func (c *conn) breach(reason string) {
 func (c *conn) tooBig() {
 	e := c.loop.engine
 	e.rare.tooBig.Add(1)
-	e.warn(&e.warnings.tooBig, "a message is too big; its connection is closed", "limit", c.messageLimit(), "joined", c.joined, "peer", c.peer.Address)
+	e.warn(&e.warnings.tooBig, "a message is too big; its connection is closed", "limit", c.messageLimit(),
+		"joined", c.joined, "peer", c.peer.Address)
 }
 
 // debug logs a line about this connection for developers of clients.

@@ -104,8 +104,8 @@ func child(t *testing.T, what string) (string, error) {
 	return string(out), err
 }
 
-// A session that finishes a connection whose queue another loop's flush has just broken hears no further message of the same read. Found by the
-// simulation, seed 50781 of its day.
+// A session that finishes a connection whose queue another loop's flush has just broken hears no further message of
+// the same read. Found by the simulation, seed 50781 of its day.
 func TestFinishOfABrokenQueue(t *testing.T) {
 	messages := 0
 	e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {

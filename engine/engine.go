@@ -150,8 +150,8 @@ func (e *Engine) Addrs() []net.Addr {
 	return addrs
 }
 
-// ConnectionsMax returns how many connections may be open at once: Live.ConnectionsMax as New or the last Apply set it,
-// or what the limit of open files allows. Any goroutine.
+// ConnectionsMax returns how many connections may be open at once: Live.ConnectionsMax as New or the last Apply set
+// it, or what the limit of open files allows. Any goroutine.
 func (e *Engine) ConnectionsMax() int { return e.live.Load().ConnectionsMax }
 
 // Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
@@ -162,12 +162,14 @@ func (e *Engine) Start() error {
 		return ErrStarted
 	}
 	if procs := runtime.GOMAXPROCS(0); e.cfg.Dedicated && procs <= len(e.loops) {
-		return fmt.Errorf("engine: GOMAXPROCS is %d; a dedicated engine of %d loops needs one more than loops", procs, len(e.loops))
+		return fmt.Errorf("engine: GOMAXPROCS is %d; a dedicated engine of %d loops needs one more than loops", procs,
+			len(e.loops))
 	}
 	if e.cfg.Dedicated {
 		e.hidden = poll.Preemptible()
 		if !e.hidden {
-			e.cfg.Log.Warn("the runtime cannot interrupt threads here; loops wait where the scheduler sees them, which costs some CPU")
+			e.cfg.Log.Warn("the runtime cannot interrupt threads here; " +
+				"loops wait where the scheduler sees them, which costs some CPU")
 		}
 	}
 	e.state = stateRunning

@@ -87,8 +87,10 @@ func TestTRN47ResetAnywhere(t *testing.T) {
 		}
 	})
 	streams := [][]byte{
-		append(upgradeRequest("wamp.2.json"), append(append(masked(0x01, []byte("ab")), ping("p")...), masked(0x80, []byte("cd"))...)...),
-		append([]byte{0x7F, 0xF1, 0, 0}, append(rawFrameOf([]byte("abc")), wire.AppendRawFrame(nil, wire.RawPing, []byte("p"))...)...),
+		append(upgradeRequest("wamp.2.json"), append(append(masked(0x01, []byte("ab")), ping("p")...),
+			masked(0x80, []byte("cd"))...)...),
+		append([]byte{0x7F, 0xF1, 0, 0}, append(rawFrameOf([]byte("abc")),
+			wire.AppendRawFrame(nil, wire.RawPing, []byte("p"))...)...),
 	}
 	for _, stream := range streams {
 		for n := 0; n <= len(stream); n += 1 + n/40 {
@@ -312,14 +314,15 @@ func TestLIM04ChurnLeavesNothing(t *testing.T) {
 
 // LIM-05: a stop says goodbye to everybody, waits until it is delivered, and leaves nothing.
 func TestLIM05StopSaysGoodbye(t *testing.T) {
-	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 2, Log: quiet()}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, shutdown: func(x port.Executor, s *session) {
-			reply(x, c, []byte("goodbye"))
-			c.Lock()
-			c.Finish(x, port.CloseGoingAway, "node stops")
-			c.Unlock()
-		}}
-	})
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Loops: 2, Log: quiet()},
+		func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, shutdown: func(x port.Executor, s *session) {
+				reply(x, c, []byte("goodbye"))
+				c.Lock()
+				c.Finish(x, port.CloseGoingAway, "node stops")
+				c.Unlock()
+			}}
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,9 +362,12 @@ func TestLIM05StopSaysGoodbye(t *testing.T) {
 // A session that does not finish is ended when the grace is over.
 func TestStopIsBounded(t *testing.T) {
 	closed := make(chan bool, 1)
-	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: quiet()}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, shutdown: func(port.Executor, *session) {}, closed: func(port.Executor, *session) { closed <- true }}
-	})
+	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: quiet()},
+		func(x port.Executor, c port.Conn) port.Handler {
+			return &session{
+				c: c, shutdown: func(port.Executor, *session) {}, closed: func(port.Executor, *session) { closed <- true },
+			}
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

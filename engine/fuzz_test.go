@@ -23,7 +23,10 @@ type memoryConn struct {
 
 func newMemoryConn(limit int) *memoryConn {
 	m := &memoryConn{}
-	cfg := Config{Live: Live{MessageBytesMax: limit, ConnectionsMax: 1, PingInterval: -1}, Listen: []string{"-"}, Loops: 1, Log: quiet()}
+	cfg := Config{
+		Live: Live{MessageBytesMax: limit, ConnectionsMax: 1, PingInterval: -1}, Listen: []string{"-"}, Loops: 1,
+		Log: quiet(),
+	}
 	if err := cfg.check(); err != nil {
 		panic(err)
 	}
@@ -108,8 +111,10 @@ func rawSocketSeeds() [][]byte {
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	hello := []byte{0x7F, 0xF1, 0, 0}
 	return [][]byte{
-		join(hello, rawFrameOf([]byte("[1]")), wire.AppendRawFrame(nil, wire.RawPing, []byte("p")), rawFrameOf([]byte("[2]"))),
-		join(hello, wire.AppendRawFrame(nil, wire.RawPong, nil), rawFrameOf(bytes.Repeat([]byte("x"), 800)), []byte{0, 0, 0, 0}),
+		join(hello, rawFrameOf([]byte("[1]")), wire.AppendRawFrame(nil, wire.RawPing, []byte("p")),
+			rawFrameOf([]byte("[2]"))),
+		join(hello, wire.AppendRawFrame(nil, wire.RawPong, nil), rawFrameOf(bytes.Repeat([]byte("x"), 800)),
+			[]byte{0, 0, 0, 0}),
 		join(hello, rawFrameOf([]byte("[1]")), []byte{8, 0, 0, 0}, []byte("x")),
 		join(hello, []byte{3, 0, 0, 1, 'x'}),
 		{0x7F, 0xF9, 0, 0},

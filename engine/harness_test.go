@@ -158,7 +158,8 @@ func dialWS(t testing.TB, e *Engine, protocol string) *peer {
 	p := dial(t, e)
 	p.send(upgradeRequest(protocol))
 	status, head := p.readHead()
-	if status != 101 || !strings.Contains(head, "Sec-WebSocket-Protocol: "+protocol) || !strings.Contains(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
+	if status != 101 || !strings.Contains(head, "Sec-WebSocket-Protocol: "+protocol) ||
+		!strings.Contains(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
 		t.Fatalf("answer %q", head)
 	}
 	return p

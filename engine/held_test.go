@@ -16,8 +16,8 @@ import (
 	"banyan/engine/port"
 )
 
-// holding opens sessions that stop at "hold" for want of credit, at "wait" to wait for something with the message kept,
-// and echo the rest.
+// holding opens sessions that stop at "hold" for want of credit, at "wait" to wait for something with the message
+// kept, and echo the rest.
 func holding(conns chan<- *conn) port.Opener {
 	return func(x port.Executor, c port.Conn) port.Handler {
 		conns <- c.(*conn)
@@ -42,8 +42,8 @@ func ask[T any](e *Engine, f func(l *loop) T) T {
 	return <-found
 }
 
-// A reset of a connection that is held ends it at once, also when something has come since, and with it the memory that
-// it holds.
+// A reset of a connection that is held ends it at once, also when something has come since, and with it the memory
+// that it holds.
 func TestResetOfAHeldConnectionIsNoticed(t *testing.T) {
 	var lines lineLog
 	log := slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))

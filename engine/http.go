@@ -24,7 +24,8 @@ const builtinPage = "This is a WAMP router. Connect with WebSocket or RawSocket 
 
 const plainText = "text/plain; charset=utf-8"
 
-// httpHead answers the request at the start of data once its head is complete. It returns how many octets are done with.
+// httpHead answers the request at the start of data once its head is complete. It returns how many octets are done
+// with.
 func (c *conn) httpHead(data []byte) (used int) {
 	h, length, refused := wire.ReadHead(data)
 	isHealth := length > 0 && h.Path() == healthPath && !h.AsksWebSocket()
@@ -33,7 +34,9 @@ func (c *conn) httpHead(data []byte) (used int) {
 	case length == 0:
 		return 0
 	case c.refused && !isHealth:
-		refused = &wire.Refusal{Status: http.StatusServiceUnavailable, Header: "Retry-After: 5", Reason: "too many connections"}
+		refused = &wire.Refusal{
+			Status: http.StatusServiceUnavailable, Header: "Retry-After: 5", Reason: "too many connections",
+		}
 	case h.AsksWebSocket():
 		if refused = c.upgrade(&h); refused == nil {
 			return length
@@ -74,8 +77,8 @@ const allowPages = "Allow: GET, HEAD, OPTIONS"
 func (c *conn) httpRefuse(h *wire.Head, r *wire.Refusal, data []byte) {
 	e := c.loop.engine
 	e.rare.handshakesRefused.Add(1)
-	e.cfg.Log.Debug("HTTP request refused", "status", r.Status, "reason", r.Reason, "peer", c.peer.Address, "origin", h.Origin, "host", h.Host,
-		"looks_like", wire.LooksLike(data))
+	e.cfg.Log.Debug("HTTP request refused", "status", r.Status, "reason", r.Reason, "peer", c.peer.Address,
+		"origin", h.Origin, "host", h.Host, "looks_like", wire.LooksLike(data))
 	p := Page{Status: r.Status, ContentType: plainText, Body: []byte(r.Reason + "\n")}
 	if r.Header != "" {
 		p.Header = []string{r.Header}

@@ -14,7 +14,7 @@ import (
 
 // How many there may be, and how large.
 const (
-	budgetBytesMin     = 16 << 20  // Config.BudgetBytes; less would close clients that do nothing unusual. Below: New fails
+	budgetBytesMin     = 16 << 20  // Config.BudgetBytes; less would close clients of usual habits. Below: New fails
 	budgetBytesDefault = 256 << 20 // at least this, where the default is derived from the memory
 	// evictBytesMin is what a connection has to hold, in bytes, to be closed because of the budget.
 	evictBytesMin = 64 << 10
@@ -24,8 +24,10 @@ const (
 	loopsMax  = 64 // event loops; queues and subscriptions keep a bit per loop. More: New fails
 	listenMax = 64 // addresses; a listener keeps a bit per loop, and more is a mistake. More: New fails
 
-	messageBytesMax = 16 << 20 // the longest message that WAMP's RawSocket can carry; Live.MessageBytesMax cannot be above
-	messageBytesMin = 512      // the shortest limit that a RawSocket handshake can announce; Live.MessageBytesMax cannot be below
+	// Live.MessageBytesMax is between these: the longest message that WAMP's RawSocket can carry, and the shortest limit
+	// that its handshake can announce.
+	messageBytesMax = 16 << 20
+	messageBytesMin = 512
 	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far
 	// less, and any stranger can send it. Longer: as for MessageBytesMax, at the header.
 	joinBytesMax = 64 << 10
@@ -80,10 +82,11 @@ const (
 	acceptPauseMin = 10 * time.Millisecond // pause of a listener after the process ran out of descriptors, doubled up to
 	acceptPauseMax = time.Second
 
-	keepAliveIdle     = 60                // s without traffic before TCP asks
-	keepAliveInterval = 15                // s between questions
-	keepAliveCount    = 4                 // unanswered questions that end the connection
-	userTimeout       = 120 * time.Second // bytes that TCP could not deliver for so long end the connection, too (TCP_USER_TIMEOUT)
+	keepAliveIdle     = 60 // s without traffic before TCP asks
+	keepAliveInterval = 15 // s between questions
+	keepAliveCount    = 4  // unanswered questions that end the connection
+	// userTimeout is how long TCP tries to deliver bytes before it ends the connection (TCP_USER_TIMEOUT).
+	userTimeout = 120 * time.Second
 
 	// dropsPause is how long no event of a client may be dropped for the next drop to have a line in the log again.
 	dropsPause = 10 * time.Second

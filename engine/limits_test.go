@@ -142,7 +142,8 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 			a()
 		}
 	}
-	eventually(t, "all arrived", func() bool { return e.Stats().BytesIn-in >= 50*(4+7+int64(len(upgradeRequest("wamp.2.cbor")))+17) })
+	eventually(t, "all arrived",
+		func() bool { return e.Stats().BytesIn-in >= 50*(4+7+int64(len(upgradeRequest("wamp.2.cbor")))+17) })
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 100*100<<10 {
@@ -164,7 +165,9 @@ func TestR1CreditPausesReading(t *testing.T) {
 						// The refund comes from the other loop.
 						x.Post(1-x.Loop(), 1, &countJob{members: 1, end: func(x port.Executor) {
 							refund <- func() {
-								x.(*loop).post(note{kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) { c.Refund(x, 5000) }}})
+								x.(*loop).post(note{
+									kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) { c.Refund(x, 5000) }},
+								})
 							}
 						}})
 					}
@@ -271,7 +274,9 @@ func TestTimerNeverFiresEarly(t *testing.T) {
 	stopped := make(chan bool, 1)
 	e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-			for _, d := range []time.Duration{0, time.Nanosecond, 9 * time.Millisecond, 10 * time.Millisecond, 35 * time.Millisecond} {
+			for _, d := range []time.Duration{
+				0, time.Nanosecond, 9 * time.Millisecond, 10 * time.Millisecond, 35 * time.Millisecond,
+			} {
 				began := time.Now()
 				x.Start(&port.Timer{Fire: func(port.Executor) { results <- result{d, time.Since(began)} }}, d)
 			}
@@ -332,8 +337,8 @@ func TestAcceptedSocketsInheritOptions(t *testing.T) {
 	}
 }
 
-// A loop that has too many connections to refuse leaves the others in the queue of the kernel until its next turn, at n
-// and n + 1, and all of them come in the end.
+// A loop that has too many connections to refuse leaves the others in the queue of the kernel until its next turn, at
+// n and n + 1, and all of them come in the end.
 func TestRefusalsOfATurnAreBounded(t *testing.T) {
 	c, _ := newSilent(t, Live{ConnectionsMax: 1, PingInterval: -1}, phaseRawSocket)
 	l, e := c.loop, c.loop.engine

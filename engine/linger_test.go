@@ -103,7 +103,9 @@ func TestLingeringReadsOfATurnAreBounded(t *testing.T) {
 	reads := 0
 	var ready []unix.EpollEvent
 	for i := range conns {
-		l.conns[i] = &conn{loop: l, fd: int32(i), joined: true, phase: phaseClosed, transport: &slowReader{p: p, reads: &reads}}
+		l.conns[i] = &conn{
+			loop: l, fd: int32(i), joined: true, phase: phaseClosed, transport: &slowReader{p: p, reads: &reads},
+		}
 		ready = append(ready, unix.EpollEvent{Fd: int32(i), Events: unix.EPOLLIN})
 	}
 	turns := 0

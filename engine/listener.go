@@ -41,7 +41,8 @@ func listen(e *Engine, address string) (*listener, error) {
 		return nil, err
 	}
 	if b.refused != nil {
-		e.cfg.Log.Warn("the system refused a socket option; connections work without it", "address", b.addr, "cause", b.refused)
+		e.cfg.Log.Warn("the system refused a socket option; connections work without it", "address", b.addr,
+			"cause", b.refused)
 	}
 	return &listener{bound: b, engine: e}, nil
 }
@@ -98,8 +99,8 @@ func (ls *listener) accept(l *loop) {
 // protocol of every socket and allocates the address; fd does not block, so the scheduler need not know.
 func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 	size := uint32(unix.SizeofSockaddrAny)
-	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)),
-		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(from)),
+		uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 	return int(n), errno
 }
 
@@ -201,7 +202,8 @@ func (ls *listener) backOff(l *loop, cause error) {
 	ls.pause = min(max(2*ls.pause, acceptPauseMin), acceptPauseMax)
 	if now := time.Now(); now.Sub(ls.logged) >= time.Second {
 		ls.logged = now
-		e.cfg.Log.Error("cannot accept connections; waiting", "cause", cause, "address", ls.addr, "wait", ls.pause, "open", e.open.Load())
+		e.cfg.Log.Error("cannot accept connections; waiting", "cause", cause, "address", ls.addr, "wait", ls.pause,
+			"open", e.open.Load())
 	}
 	if e.shed(ls.fd) {
 		e.rare.refused.Add(1)
@@ -219,7 +221,8 @@ func (ls *listener) backOff(l *loop, cause error) {
 	l.Start(&ls.timer, ls.pause)
 }
 
-// A reserve is a descriptor kept free for the moment when there is no other. Guarded by mu; only accepting loops use it.
+// A reserve is a descriptor kept free for the moment when there is no other. Guarded by mu; only accepting loops use
+// it.
 type reserve struct{ fd int }
 
 func newReserve() (reserve, error) {

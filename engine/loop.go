@@ -24,7 +24,8 @@ import (
 // A loop runs its connections and the sessions on them. It is the Executor that their handlers see. One turn:
 //
 //  1. connections that an earlier turn had no time for, in their order
-//  2. the descriptors that are ready; one read of a connection, and its messages are handled. If few are ready the loop looks once more
+//  2. the descriptors that are ready; one read of a connection, and its messages are handled. If few are ready the
+//     loop looks once more
 //  3. arrivals and notes: connections, jobs and requests from other loops
 //  4. tasks that waited for the end of the batch
 //  5. lanes: events to members, chunk by chunk

@@ -20,8 +20,8 @@ type refundTask struct{ c port.Conn }
 func (t refundTask) EndOfBatch(x port.Executor) { t.c.Refund(x, 1) }
 
 // B6: input that pauses after each of its messages is copied once at most, and goes on by itself although the client
-// sends nothing more. Each message lies right behind the one before it, in the same memory; only behind the first pause
-// of what lay in the read buffer there may be a new place.
+// sends nothing more. Each message lies right behind the one before it, in the same memory; only behind the first
+// pause of what lay in the read buffer there may be a new place.
 func TestB6PausedInputIsNotCopiedAgain(t *testing.T) {
 	rawSocket := func(t testing.TB, e *Engine) *peer { return dialRaw(t, e, codec.CBOR) }
 	webSocket := func(t testing.TB, e *Engine) *peer { return dialWS(t, e, "wamp.2.cbor") }
@@ -39,7 +39,8 @@ func TestB6PausedInputIsNotCopiedAgain(t *testing.T) {
 		{"RawSocket", rawSocket, rawFrameOf([]byte("m")), whole, 300, 1},
 		{"WebSocket", webSocket, binaryMsg([]byte("m")), whole, 300, 1},
 		{"batch in one read", batched, entry, binaryMsg, 10, 1}, // moved out of the read buffer at the first pause
-		{"batch of 1 MB", batched, entry, binaryMsg, 10_000, 0}, // collected in a partial before its first message is handled
+		// collected in a partial before its first message is handled
+		{"batch of 1 MB", batched, entry, binaryMsg, 10_000, 0},
 		{"batch of 10 MB", batched, entry, binaryMsg, 100_000, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -221,7 +222,9 @@ func TestTRN08TRN26MessageLimits(t *testing.T) {
 			})
 		}
 	}
-	for _, c := range []struct{ limit, announced int }{{1000, 512}, {1024, 1024}, {1<<24 - 1, 1 << 23}, {1 << 24, 1 << 24}} {
+	for _, c := range []struct{ limit, announced int }{
+		{1000, 512}, {1024, 1024}, {1<<24 - 1, 1 << 23}, {1 << 24, 1 << 24},
+	} {
 		t.Run(fmt.Sprintf("RawSocket %d", c.limit), func(t *testing.T) {
 			e := start(t, Config{Live: Live{MessageBytesMax: c.limit}}, echoes)
 			p := dialRaw(t, e, codec.CBOR)

@@ -8,7 +8,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A RawSocket connection (PROTOCOL 13.3): a handshake each way, then frames. engine/internal/wire parses and judges them.
+// A RawSocket connection (PROTOCOL 13.3): a handshake each way, then frames. engine/internal/wire parses and judges
+// them.
 
 // rawHello answers the opening handshake. It returns how many octets are done with.
 func (c *conn) rawHello(data []byte) (used int) {

@@ -52,7 +52,8 @@ func TestTRN24RawSocketPing(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	p := dialRaw(t, e, codec.CBOR)
 	long := bytes.Repeat([]byte("p"), 200_000)
-	p.send(wire.AppendRawFrame(nil, wire.RawPing, []byte("payload")), wire.AppendRawFrame(nil, wire.RawPing, nil), rawFrameOf([]byte("m")),
+	p.send(wire.AppendRawFrame(nil, wire.RawPing, []byte("payload")), wire.AppendRawFrame(nil, wire.RawPing, nil),
+		rawFrameOf([]byte("m")),
 		wire.AppendRawFrame(nil, wire.RawPong, []byte("unsolicited")), wire.AppendRawFrame(nil, wire.RawPing, long))
 	p.expect(wire.AppendRawFrame(nil, wire.RawPong, []byte("payload")))
 	p.expect(wire.AppendRawFrame(nil, wire.RawPong, nil))
@@ -94,7 +95,9 @@ func TestTRN28LongestRawSocketMessage(t *testing.T) {
 
 func TestTRN30ZeroLengthMessage(t *testing.T) {
 	e := start(t, Config{}, func(_ port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, violate: func(x port.Executor, s *session, v *codec.Violation) { reply(x, s.c, []byte("abort")) }}
+		return &session{
+			c: c, violate: func(x port.Executor, s *session, v *codec.Violation) { reply(x, s.c, []byte("abort")) },
+		}
 	})
 	p := dialRaw(t, e, codec.JSON)
 	p.send([]byte{0, 0, 0, 0})
@@ -136,7 +139,8 @@ func TestTRN31RawSocketCutAnywhere(t *testing.T) {
 func TestTRN32RawSocketSerializers(t *testing.T) {
 	e := start(t, Config{}, func(_ port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, _ []byte) {
-			reply(x, s.c, fmt.Appendf(nil, "%d %d %s %s", s.c.Variant().Serializer(), s.c.MessageBytesMax(), s.c.Peer().Transport, s.c.Peer().Network))
+			reply(x, s.c, fmt.Appendf(nil, "%d %d %s %s", s.c.Variant().Serializer(), s.c.MessageBytesMax(),
+				s.c.Peer().Transport, s.c.Peer().Network))
 		}}
 	})
 	for _, s := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {

@@ -408,7 +408,10 @@ func (s *simSession) Closed(port.Executor) {
 func simulate(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	r := &simRun{t: t, seed: seed, rnd: rnd}
-	live := Live{PingInterval: -1, HandshakeTimeout: 3 * time.Second, MessageTimeout: 5 * time.Second, BacklogBytesMax: 64 << 10, CreditBytes: 1 + rnd.Int64N(2000)}
+	live := Live{
+		PingInterval: -1, HandshakeTimeout: 3 * time.Second, MessageTimeout: 5 * time.Second, BacklogBytesMax: 64 << 10,
+		CreditBytes: 1 + rnd.Int64N(2000),
+	}
 	if rnd.IntN(3) > 0 {
 		live.BacklogBytesMax = 16 << 20
 	}
@@ -441,8 +444,9 @@ func simulate(t *testing.T, seed uint64) {
 			r.fail("client %d: an unfinished message is waited for for ever", c.socket.id)
 		case s.closed || s.over:
 		case len(c.socket.in) > 0 || s.held || c.seen != len(s.log):
-			r.fail("client %d is left waiting: %d bytes unread, held %v, %d messages of %d arrived; hold %b, deferred %v, watched %d", c.socket.id, len(c.socket.in),
-				s.held, c.seen, len(s.log), s.c.hold, s.c.deferred, s.c.polled)
+			r.fail("client %d is left waiting: %d bytes unread, held %v, %d messages of %d arrived; "+
+				"hold %b, deferred %v, watched %d", c.socket.id, len(c.socket.in), s.held, c.seen, len(s.log),
+				s.c.hold, s.c.deferred, s.c.polled)
 		}
 	}
 	if r.timers != 0 {
@@ -457,7 +461,8 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	for _, c := range r.clients {
 		// A client that read nothing for finishTimeout may have lost something.
-		if s := c.session; s != nil && s.over && s.overAt > ended-finishTimeout/2 && !c.gone && !c.stuck && c.seen != len(s.log) && live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
+		if s := c.session; s != nil && s.over && s.overAt > ended-finishTimeout/2 && !c.gone && !c.stuck &&
+			c.seen != len(s.log) && live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
 			r.fail("client %d was sent %d messages before its end and got %d", c.socket.id, len(s.log), c.seen)
 		}
 	}
@@ -470,15 +475,18 @@ func simulate(t *testing.T, seed uint64) {
 			r.fail("loop %d is not at rest: %d connections", s.l.index, s.l.homed.Load())
 		}
 	}
-	if st := r.e.Stats(); st.HeldBytes != 0 || st.PartialBytes != 0 || st.AsyncWork != 0 || len(r.sockets) != 0 || r.e.budget.evicting.Load() || len(r.sessions) != 0 {
-		r.fail("left behind: %d bytes held, %d of partials, %d pieces of work, %d sockets, %d sessions", st.HeldBytes, st.PartialBytes, st.AsyncWork, len(r.sockets), len(r.sessions))
+	if st := r.e.Stats(); st.HeldBytes != 0 || st.PartialBytes != 0 || st.AsyncWork != 0 || len(r.sockets) != 0 ||
+		r.e.budget.evicting.Load() || len(r.sessions) != 0 {
+		r.fail("left behind: %d bytes held, %d of partials, %d pieces of work, %d sockets, %d sessions", st.HeldBytes,
+			st.PartialBytes, st.AsyncWork, len(r.sockets), len(r.sessions))
 	}
 	if r.failed != "" {
 		t.Errorf("seed %d, step %d, %v: %s", seed, r.steps, r.now, r.failed)
 	}
 }
 
-// settle lets clients do all they can and loops run until nothing happens for so long. Nothing helps a connection along.
+// settle lets clients do all they can and loops run until nothing happens for so long. Nothing helps a connection
+// along.
 func (r *simRun) settle(most time.Duration, when string) {
 	until := r.now + most
 	for steps := 0; r.failed == ""; steps++ {

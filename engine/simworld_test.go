@@ -203,7 +203,8 @@ func (s *simLoop) Watch(fd int, was, want poll.Interest) error {
 // Wake implements poller.
 func (s *simLoop) Wake() { s.bell = true }
 
-// Now implements poller. Every look at the clock finds it later; now and then much later, as if the thread had not run.
+// Now implements poller. Every look at the clock finds it later; now and then much later, as if the thread had not
+// run.
 func (s *simLoop) Now() time.Duration {
 	s.w.now += time.Duration(1 + s.w.rnd.IntN(5000))
 	if s.w.rnd.IntN(40) == 0 {

@@ -11,8 +11,8 @@ import (
 // A transport stands between a connection and its descriptor, and moves the bytes that the connection reads and
 // writes. A connection has one for life. plain is what there is for sockets as they are.
 //
-// read, failure, shutdown and close are called on the home loop only; Send by one loop at a time, which may be another: the
-// queue sees to that, and it waits for a Send in flight before the descriptor is closed.
+// read, failure, shutdown and close are called on the home loop only; Send by one loop at a time, which may be
+// another: the queue sees to that, and it waits for a Send in flight before the descriptor is closed.
 type transport interface {
 	outq.Sender
 	// read reads once without blocking. n is 0 with a nil error at the end of the stream; outq.ErrAgain says that

@@ -250,7 +250,10 @@ func (k *slowTransport) close(int)                     {}
 // Turns are counted by how long they took, at n and n + 1.
 func TestTurnsAreCounted(t *testing.T) {
 	var c counters
-	for _, d := range []time.Duration{0, turnUnit, turnUnit + 1, 2 * turnUnit, 2*turnUnit + 1, turnTimeMax, turnTimeMax + 1, TurnBound(TurnBuckets - 2), TurnBound(TurnBuckets-2) + 1, time.Hour} {
+	for _, d := range []time.Duration{
+		0, turnUnit, turnUnit + 1, 2 * turnUnit, 2*turnUnit + 1, turnTimeMax, turnTimeMax + 1, TurnBound(TurnBuckets - 2),
+		TurnBound(TurnBuckets-2) + 1, time.Hour,
+	} {
 		c.turn(d)
 	}
 	var got []int64
@@ -278,7 +281,10 @@ func TestForeignFlushTellsHome(t *testing.T) {
 	}{
 		{name: "all written", segments: 1, room: 100},
 		{name: "blocked", segments: 1, room: 0, want: []noteKind{noteBlocked}},
-		{name: "writes left", segments: outq.SendsPerFlush*outq.SegmentsPerSend + 1, room: 1 << 20, want: []noteKind{noteFlush}},
+		{
+			name: "writes left", segments: outq.SendsPerFlush*outq.SegmentsPerSend + 1, room: 1 << 20,
+			want: []noteKind{noteFlush},
+		},
 		{name: "drained", segments: 1, room: 100, finish: true, want: []noteKind{noteClose}},
 		{name: "gone", segments: 1, gone: true, want: []noteKind{noteClose}},
 		{name: "below low water", segments: 1, room: 100, held: true, want: []noteKind{noteResume}},

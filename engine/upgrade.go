@@ -59,5 +59,8 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		c.open()
 		return nil
 	}
-	return &wire.Refusal{Status: http.StatusBadRequest, Reason: "no subprotocol in common; offer wamp.2.json, wamp.2.msgpack or wamp.2.cbor"}
+	return &wire.Refusal{
+		Status: http.StatusBadRequest,
+		Reason: "no subprotocol in common; offer wamp.2.json, wamp.2.msgpack or wamp.2.cbor",
+	}
 }

@@ -42,8 +42,15 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-01 plain", good, 101, "Sec-WebSocket-Protocol: wamp.2.json\r\n"},
 		{"TRN-02 no subprotocol", swap(protocol, ""), 400, ""},
 		{"TRN-02 unknown subprotocol", swap("wamp.2.json", "wamp.1, chat"), 400, ""},
-		{"TRN-03 client order", swap("wamp.2.json", "x, wamp.2.cbor, wamp.2.json"), 101, "Sec-WebSocket-Protocol: wamp.2.cbor\r\n"},
-		{"TRN-50 two lines", swap(protocol, "Sec-WebSocket-Protocol: nope\r\nSec-WebSocket-Protocol: wamp.2.msgpack, wamp.2.json\r\n"), 101, "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"},
+		{
+			"TRN-03 client order", swap("wamp.2.json", "x, wamp.2.cbor, wamp.2.json"), 101,
+			"Sec-WebSocket-Protocol: wamp.2.cbor\r\n",
+		},
+		{
+			"TRN-50 two lines",
+			swap(protocol, "Sec-WebSocket-Protocol: nope\r\nSec-WebSocket-Protocol: wamp.2.msgpack, wamp.2.json\r\n"), 101,
+			"Sec-WebSocket-Protocol: wamp.2.msgpack\r\n",
+		},
 		{"TRN-50 POST", swap("GET", "POST"), 405, ""},
 		{"TRN-50 lower case", swap("GET", "get"), 405, ""},
 		{"TRN-50 empty line first", "\r\n" + good, 101, ""},
@@ -57,11 +64,23 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-61 no Upgrade", swap("Upgrade: websocket\r\n", ""), 426, "Upgrade: websocket\r\n"},
 		{"TRN-61 no Connection", swap("Connection: Upgrade\r\n", ""), 426, "Connection: close\r\n"},
 		{"TRN-61 other Upgrade", swap("Upgrade: websocket", "Upgrade: h2c"), 426, ""},
-		{"TRN-50 neither Upgrade nor key", strings.Replace(swap("Upgrade: websocket\r\n", ""), "Sec-WebSocket-Key", "X", 1), 200, ""},
-		{"TRN-58 Connection on two lines", swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), 101, ""},
+		{
+			"TRN-50 neither Upgrade nor key", strings.Replace(swap("Upgrade: websocket\r\n", ""), "Sec-WebSocket-Key", "X", 1),
+			200, "",
+		},
+		{
+			"TRN-58 Connection on two lines",
+			swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), 101, "",
+		},
 		{"TRN-58 Upgrade list", swap("Upgrade: websocket", "Upgrade: h2c, websocket"), 101, ""},
-		{"TRN-58 Connection on two lines, the other way", swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), 101, ""},
-		{"TRN-58 Upgrade on two lines, the other way", swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), 101, ""},
+		{
+			"TRN-58 Connection on two lines, the other way",
+			swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), 101, "",
+		},
+		{
+			"TRN-58 Upgrade on two lines, the other way",
+			swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), 101, "",
+		},
 		{"TRN-58 Upgrade on two lines", swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), 101, ""},
 		{"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "), 101, ""},
 		{"TRN-50 100 lines", swap("Host", strings.Repeat("X: y\r\n", 93)+"Host"), 101, ""},
@@ -79,7 +98,10 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		{"TRN-52 same host, other port", origin("http://localhost:3000"), 101, ""},
 		{"TRN-52 other host", origin("http://evil.example"), 403, ""},
 		{"TRN-52 two origins", origin("http://localhost\r\nOrigin: http://localhost"), 403, ""},
-		{"TRN-52 two origins, the last configured", origin("http://evil.example\r\nOrigin: https://other.example.org:8443"), 403, ""},
+		{
+			"TRN-52 two origins, the last configured", origin("http://evil.example\r\nOrigin: https://other.example.org:8443"),
+			403, "",
+		},
 		{"TRN-52 null", origin("null"), 403, ""},
 		{"TRN-52 configured host", origin("https://APP.example.org:9999"), 101, ""},
 		{"TRN-52 configured origin", origin("https://other.example.org:8443"), 101, ""},
@@ -96,7 +118,9 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		}
 		p.Close()
 	}
-	for o, want := range map[string]int{"http://evil.example": 101, "http://evil.example\r\nOrigin: http://evil.example": 403} {
+	for o, want := range map[string]int{
+		"http://evil.example": 101, "http://evil.example\r\nOrigin: http://evil.example": 403,
+	} {
 		p := dial(t, any)
 		p.send([]byte(origin(o)))
 		if status, _ := p.readHead(); status != want {
@@ -104,7 +128,8 @@ func TestTRN02TRN03TRN50TRN52OpeningHandshake(t *testing.T) {
 		}
 	}
 	p := dial(t, e)
-	p.send([]byte(swap("Upgrade: websocket", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-unknown\r\nUpgrade: websocket")))
+	p.send([]byte(swap("Upgrade: websocket",
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-unknown\r\nUpgrade: websocket")))
 	if status, head := p.readHead(); status != 101 || strings.Contains(strings.ToLower(head), "extensions") {
 		t.Errorf("unknown extension: %q", head)
 	}
@@ -138,7 +163,8 @@ func TestTRN56RebindingIsRefused(t *testing.T) {
 	} {
 		for _, scheme := range []string{"http://", "https://"} {
 			p := dial(t, c.e)
-			p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "Host: "+c.host+"\r\nOrigin: "+scheme+c.host, 1)))
+			p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost",
+				"Host: "+c.host+"\r\nOrigin: "+scheme+c.host, 1)))
 			if status, head := p.readHead(); status != c.status {
 				t.Errorf("%s%s: %q, want %d", scheme, c.host, head, c.status)
 			}
@@ -159,7 +185,8 @@ func TestTRN57ForwardedIsNotLocal(t *testing.T) {
 	for _, e := range []*Engine{tcp, unix} {
 		for header, local := range map[string]bool{
 			"": true, "X-Other: y\r\n": true,
-			"X-Forwarded-For: 192.0.2.1\r\n": false, "x-forwarded-for:\r\n": false, "X-Forwarded-Host: h\r\n": false, "X-Real-IP: 192.0.2.1\r\n": false,
+			"X-Forwarded-For: 192.0.2.1\r\n": false, "x-forwarded-for:\r\n": false, "X-Forwarded-Host: h\r\n": false,
+			"X-Real-IP: 192.0.2.1\r\n":     false,
 			"Forwarded: for=192.0.2.1\r\n": false, "Via: 1.1 proxy\r\n": false,
 		} {
 			p := dial(t, e)
@@ -175,7 +202,8 @@ func TestTRN57ForwardedIsNotLocal(t *testing.T) {
 	}
 	// Behind a proxy that says so, the name that strangers know counts, as on any network.
 	p := dial(t, tcp)
-	p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "X-Forwarded-For: 192.0.2.1\r\nHost: app.example\r\nOrigin: https://app.example", 1)))
+	p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost",
+		"X-Forwarded-For: 192.0.2.1\r\nHost: app.example\r\nOrigin: https://app.example", 1)))
 	if status, head := p.readHead(); status != 101 || <-seen {
 		t.Errorf("same host behind a proxy: %q", head)
 	}
@@ -217,12 +245,17 @@ func (l *lineLog) has(parts ...string) bool {
 // A refused opening has a line at debug level that says who, from where, and what it looked like.
 func TestRefusedOpeningsAreLogged(t *testing.T) {
 	var lines lineLog
-	e := start(t, Config{Log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))}, echoes)
+	e := start(t, Config{Log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))},
+		echoes)
 	for _, c := range []struct {
 		send string
 		line []string
 	}{
-		{strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost", "Host: h.example:1\r\nOrigin: http://evil.example", 1), []string{"level=DEBUG", "status=403", "origin=http://evil.example", "host=h.example:1"}},
+		{
+			strings.Replace(string(upgradeRequest("wamp.2.json")), "Host: localhost",
+				"Host: h.example:1\r\nOrigin: http://evil.example", 1),
+			[]string{"level=DEBUG", "status=403", "origin=http://evil.example", "host=h.example:1"},
+		},
 		{string(upgradeRequest("wamp.1")), []string{"status=400", "no subprotocol"}},
 		{"SSH-2.0-OpenSSH_9.6\r\n", []string{"status=400", "looks_like=SSH"}},
 		{"PROXY TCP4 192.0.2.1 192.0.2.2 5 8080\r\n", []string{"status=400", `looks_like="PROXY protocol version 1"`}},

@@ -77,7 +77,8 @@ func TestTRN04TRN05FrameTypeFollowsSerializer(t *testing.T) {
 func TestTRN06FragmentsWithInterleavedPing(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	p := dialWS(t, e, "wamp.2.json")
-	p.send(masked(0x01, []byte("ab")), ping("1"), masked(0x00, nil), masked(0x00, []byte("cd")), ping("2"), masked(0x80, []byte("ef")))
+	p.send(masked(0x01, []byte("ab")), ping("1"), masked(0x00, nil), masked(0x00, []byte("cd")), ping("2"),
+		masked(0x80, []byte("ef")))
 	p.expect(serverPong("1"))
 	p.expect(serverPong("2"))
 	p.expect(serverText("abcdef"))
@@ -170,7 +171,9 @@ func TestTRN10TRN53Close(t *testing.T) {
 		p.expectClose(want)
 		p.Close()
 	}
-	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
+	for _, code := range []int{
+		1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+	} {
 		check(fmt.Sprint(code), closing(code, "bye"), port.CloseCode(code))
 	}
 	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
@@ -200,7 +203,8 @@ func TestTRN11FramesInTheSegmentOfTheUpgrade(t *testing.T) {
 func TestTRN12OneByteAtATime(t *testing.T) {
 	e := start(t, Config{}, echoes)
 	p := dial(t, e)
-	for _, b := range append(upgradeRequest("wamp.2.json"), append(append(text("hällo"), ping("p")...), masked(0x81, []byte(strings.Repeat("y", 300)))...)...) {
+	for _, b := range append(upgradeRequest("wamp.2.json"), append(append(text("hällo"), ping("p")...),
+		masked(0x81, []byte(strings.Repeat("y", 300)))...)...) {
 		p.send([]byte{b})
 	}
 	if status, _ := p.readHead(); status != 101 {
@@ -289,7 +293,9 @@ func TestPingFloodIsCoalesced(t *testing.T) {
 	}
 	c := newStillConn(newEngine(cfg, nil))
 	c.phase = phaseWebSocket
-	for _, pings := range []int{1, pongsPerRead - 1, pongsPerRead, pongsPerRead + 1, pongsPerRead + 2, 500, pongsPerRead + 1, 1} {
+	for _, pings := range []int{
+		1, pongsPerRead - 1, pongsPerRead, pongsPerRead + 1, pongsPerRead + 2, 500, pongsPerRead + 1, 1,
+	} {
 		var flood []byte
 		for i := range pings {
 			flood = append(flood, ping(fmt.Sprintf("%03d", i))...)
@@ -330,7 +336,8 @@ func TestCloseReasonIsValidText(t *testing.T) {
 		p := dialWS(t, e, "wamp.2.json")
 		p.send(text("x"))
 		got, err := io.ReadAll(p.r)
-		if err != nil || len(got) < 4 || got[0] != 0x88 || int(got[1]) != len(got)-2 || got[1] > 125 || !utf8.Valid(got[4:]) {
+		if err != nil || len(got) < 4 || got[0] != 0x88 || int(got[1]) != len(got)-2 || got[1] > 125 ||
+			!utf8.Valid(got[4:]) {
 			t.Errorf("%q: %q %v", reason, got, err)
 		}
 	}

@@ -130,8 +130,8 @@ type Conn interface {
 	Hold(x Executor)
 	// Resume ends a Hold; handling goes on in this loop's next turn. Home loop only. Without a Hold it does nothing.
 	Resume(x Executor)
-	// SetJoined tells whether a session is joined. Until it is, and after it has left, a message may have 64 KiB at most.
-	// Home loop only.
+	// SetJoined tells whether a session is joined. Until it is, and after it has left, a message may have 64 KiB at
+	// most. Home loop only.
 	SetJoined(joined bool)
 	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid.
 	// It copies only if it has to. If the session holds, the bytes count against the budget of the process until

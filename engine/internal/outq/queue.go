@@ -11,7 +11,8 @@ import (
 // writes, with the lock released during the system call:
 //
 //  1. append    lend the tail buffer, or link a shared run; remember which loop promised to flush
-//  2. flush     the first loop to come takes the whole pending list and becomes the writer; others leave, the writer sees their bytes
+//  2. flush     the first loop to come takes the whole pending list and becomes the writer; others leave, the writer
+//     sees their bytes
 //  3. write     outside the lock; then the rest, if any, goes back in front of the bytes appended meanwhile
 //  4. EAGAIN    blocked is set, unless an edge arrived while the writer was out (again): then it tries once more
 //  5. writable  the home loop clears blocked and flushes
@@ -311,7 +312,8 @@ func (q *Queue) Writable() bool {
 	return q.flags&(broken|shut) == 0
 }
 
-// Break refuses every later append and drops what is queued. A writer in a system call releases its own list. Lock held.
+// Break refuses every later append and drops what is queued. A writer in a system call releases its own list. Lock
+// held.
 func (q *Queue) Break() {
 	q.flags |= broken
 	q.lost += q.releaseAll(q.head)

@@ -405,8 +405,8 @@ func TestQueueAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestWritesAreBounded: one system call writes no more than it may, of one segment and of several, and one flush no more than its bound and
-// one call; the rest goes on from there, whole and in order.
+// TestWritesAreBounded: one system call writes no more than it may, of one segment and of several, and one flush no
+// more than its bound and one call; the rest goes on from there, whole and in order.
 func TestWritesAreBounded(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

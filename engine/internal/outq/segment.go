@@ -17,7 +17,7 @@ type Segment struct {
 const (
 	segmentBytes    = 512      // first size of an own buffer
 	segmentFull     = 24 << 10 // an own buffer that holds this much gets a successor
-	segmentBytesMax = 64 << 10 // own buffers that grew beyond this are not kept; growing to segmentFull doubles past 32 KiB
+	segmentBytesMax = 64 << 10 // larger own buffers are not kept; growing to segmentFull doubles past 32 KiB
 )
 
 // Two pools, because an own segment keeps its buffer.

@@ -20,8 +20,8 @@ type Vectors struct {
 // meanwhile.
 const rawBytesMax = 64 << 10
 
-// sendBytesMax is the most that one system call writes: the kernel copies about 2 MiB in a millisecond, and a loop looks
-// at the clock between two writes only.
+// sendBytesMax is the most that one system call writes: the kernel copies about 2 MiB in a millisecond, and a loop
+// looks at the clock between two writes only.
 const sendBytesMax = 512 << 10
 
 // SendSocket writes up to SegmentsPerSend segments to a socket as they are: one segment with a plain send, several
@@ -48,9 +48,11 @@ func SendSocket(fd int, v *Vectors, first *Segment) (int, error) {
 	var errno unix.Errno
 	for {
 		if total <= rawBytesMax {
-			n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.message)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.message)),
+				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		} else {
-			n, _, errno = unix.Syscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.message)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			n, _, errno = unix.Syscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.message)),
+				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		}
 		if errno != unix.EINTR {
 			break
@@ -69,11 +71,11 @@ func sendOne(fd int, b []byte) (int, error) {
 	var errno unix.Errno
 	for {
 		if len(b) <= rawBytesMax {
-			n, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
-				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			n, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+				uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		} else {
-			n, _, errno = unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
-				unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			n, _, errno = unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+				uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		}
 		if errno != unix.EINTR {
 			break
@@ -97,7 +99,8 @@ func sendOutcome(n uintptr, errno unix.Errno) (int, error) {
 // that nothing is there.
 func ReadSocket(fd int, b []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+			uintptr(len(b)))
 		switch errno {
 		case 0:
 			return int(n), nil

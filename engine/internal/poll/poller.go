@@ -124,7 +124,8 @@ func (p *Poller) Own(fd int) (own, timer bool) {
 // Wake makes the wait return. Any goroutine.
 func (p *Poller) Wake() {
 	one := [8]byte{1}
-	if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(p.bell), uintptr(unsafe.Pointer(&one)), uintptr(len(one))); errno != 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(p.bell), uintptr(unsafe.Pointer(&one)),
+		uintptr(len(one))); errno != 0 {
 		panic(fmt.Sprintf("engine: %v", os.NewSyscallError("eventfd", errno)))
 	}
 }
@@ -155,7 +156,8 @@ func (p *Poller) Wait(hidden bool) []unix.EpollEvent {
 			return ready
 		}
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.ready)), eventsMax, ^uintptr(0), 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.ready)), eventsMax,
+		^uintptr(0), 0, 0)
 	return p.outcome(n, errno)
 }
 
@@ -166,8 +168,8 @@ func (p *Poller) raw(ms int) []unix.EpollEvent {
 }
 
 func hiddenWait(fd int, ready []unix.EpollEvent, ms int) (uintptr, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ready))), uintptr(len(ready)),
-		uintptr(ms), 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ready))),
+		uintptr(len(ready)), uintptr(ms), 0, 0)
 	return n, errno
 }
 

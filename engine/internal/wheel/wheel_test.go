@@ -81,7 +81,13 @@ func TestWheelRoundsUp(t *testing.T) {
 	for _, c := range []struct {
 		now, d time.Duration
 		want   int64
-	}{{0, 0, 0}, {0, 1, 1}, {9 * time.Millisecond, time.Millisecond, 1}, {9 * time.Millisecond, 2 * time.Millisecond, 2}, {15 * time.Millisecond, 10 * time.Millisecond, 3}} {
+	}{
+		{0, 0, 0},
+		{0, 1, 1},
+		{9 * time.Millisecond, time.Millisecond, 1},
+		{9 * time.Millisecond, 2 * time.Millisecond, 2},
+		{15 * time.Millisecond, 10 * time.Millisecond, 3},
+	} {
 		if got := dueTick(c.now, c.d); got != c.want {
 			t.Errorf("%v + %v: tick %d, want %d", c.now, c.d, got, c.want)
 		}

@@ -17,8 +17,8 @@ const (
 	emptyLinesMax = 4
 )
 
-// OpensHTTP reports whether the octet first may begin a request: a method of letters, in any case, or an empty line. A
-// client that begins so is answered, with an error if its request is not good.
+// OpensHTTP reports whether the octet first may begin a request: a method of letters, in any case, or an empty line.
+// A client that begins so is answered, with an error if its request is not good.
 func OpensHTTP(first byte) bool {
 	return first >= 'A' && first <= 'Z' || first >= 'a' && first <= 'z' || first == '\r'
 }
@@ -37,7 +37,7 @@ type Head struct {
 	Upgrade        bool // Upgrade names websocket
 	Connection     bool // Connection names upgrade
 	Forwarded      bool // a header says that a proxy passed the request on
-	Body           bool // octets of the request follow the head: Content-Length is above 0, or Transfer-Encoding is there
+	Body           bool // octets follow the head: Content-Length is above 0, or there is a Transfer-Encoding
 
 	hosts     int
 	length    string // Content-Length without leading zeros; "" without such a header
@@ -143,7 +143,8 @@ func (h *Head) readRequestLine(line string) *Refusal {
 		return badRequest("malformed request line")
 	}
 	switch {
-	case len(version) == len("HTTP/1.x") && strings.HasPrefix(version, "HTTP/1.") && version[7] >= '0' && version[7] <= '9':
+	case len(version) == len("HTTP/1.x") && strings.HasPrefix(version, "HTTP/1.") &&
+		version[7] >= '0' && version[7] <= '9':
 		h.Minor = int(version[7] - '0')
 	case strings.HasPrefix(version, "HTTP/") && isTarget(version):
 		h.Method = method
@@ -173,7 +174,8 @@ func (h *Head) readFields(text string, lines int) *Refusal {
 		return badRequest("Content-Length is malformed, or the length of the body is given twice")
 	}
 	h.Body = h.coded || h.length != "" && h.length != "0"
-	if h.Target[0] != '/' && !strings.Contains(h.Target, "://") && (h.Method == http.MethodGet || h.Method == http.MethodHead) {
+	if h.Target[0] != '/' && !strings.Contains(h.Target, "://") &&
+		(h.Method == http.MethodGet || h.Method == http.MethodHead) {
 		return badRequest("malformed request target")
 	}
 	return nil
@@ -216,7 +218,8 @@ func (h *Head) field(name, value string) {
 	}
 }
 
-// contentLength takes one Content-Length. A proxy may have joined several to a list; equal ones are one (RFC 9112 6.3).
+// contentLength takes one Content-Length. A proxy may have joined several to a list; equal ones are one (RFC
+// 9112 6.3).
 func (h *Head) contentLength(value string) {
 	for item := range strings.SplitSeq(value, ",") {
 		item = trimBlanks(item)

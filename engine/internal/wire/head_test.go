@@ -10,7 +10,8 @@ import (
 )
 
 const goodUpgrade = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: wamp.2.json\r\n\r\n"
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
+	"Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n"
 
 func headSeeds() [][]byte {
 	return [][]byte{
@@ -83,7 +84,8 @@ func checkHead(t *testing.T, b []byte, step uint8) {
 		AppendUpgrade(nil, h.Key, "p")
 	}
 	head := bytes.TrimLeft(b[:n], "\r\n")
-	if len(head) > HeadBytesMax || n-len(head) > 2*emptyLinesMax || bytes.Index(head, []byte("\r\n\r\n")) != len(head)-4 ||
+	if len(head) > HeadBytesMax || n-len(head) > 2*emptyLinesMax ||
+		bytes.Index(head, []byte("\r\n\r\n")) != len(head)-4 ||
 		bytes.Count(head, []byte("\n"))-1 > HeadLinesMax {
 		t.Fatalf("%q: a head of %d octets", b, n)
 	}
@@ -195,7 +197,8 @@ func TestFirstLineIsJudgedWhenItIsThere(t *testing.T) {
 		}
 	}
 	for b, looks := range map[string]string{
-		"\x16\x03\x01": "TLS", "\x10": "MQTT", "\r\n\r\n\x00\r\nQUIT\n\x21": "PROXY protocol version 2", "*1\r\n$4\r\nPING\r\n": "Redis", "x": "unknown", "": "unknown",
+		"\x16\x03\x01": "TLS", "\x10": "MQTT", "\r\n\r\n\x00\r\nQUIT\n\x21": "PROXY protocol version 2",
+		"*1\r\n$4\r\nPING\r\n": "Redis", "x": "unknown", "": "unknown",
 	} {
 		if got := LooksLike([]byte(b)); got != looks {
 			t.Errorf("%q looks like %s", b, got)
@@ -219,11 +222,23 @@ func TestJudgeUpgrade(t *testing.T) {
 		has           string // in the headers or the body of the refusal
 	}{
 		{"plain", goodUpgrade, true, 0, ""},
-		{"TRN-58 Connection on two lines", swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), true, 0, ""},
-		{"TRN-58 Connection on two lines, the other way", swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), true, 0, ""},
-		{"TRN-58 Upgrade on two lines, the other way", swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), true, 0, ""},
+		{
+			"TRN-58 Connection on two lines",
+			swap("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n"), true, 0, "",
+		},
+		{
+			"TRN-58 Connection on two lines, the other way",
+			swap("Connection: Upgrade\r\n", "Connection: Upgrade\r\nConnection: keep-alive\r\n"), true, 0, "",
+		},
+		{
+			"TRN-58 Upgrade on two lines, the other way",
+			swap("Upgrade: websocket\r\n", "Upgrade: websocket\r\nUpgrade: h2c\r\n"), true, 0, "",
+		},
 		{"TRN-58 Upgrade list", swap("Upgrade: websocket", "Upgrade: h2c, websocket"), true, 0, ""},
-		{"TRN-58 Upgrade on two lines", swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), true, 0, ""},
+		{
+			"TRN-58 Upgrade on two lines",
+			swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), true, 0, "",
+		},
 		{"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "), true, 0, ""},
 		{"TRN-58 empty list items", swap("Connection: Upgrade", "Connection: ,, upgrade,"), true, 0, ""},
 		{"token within another", swap("Connection: Upgrade", "Connection: upgrades"), true, 426, "Connection: Upgrade"},
@@ -231,8 +246,15 @@ func TestJudgeUpgrade(t *testing.T) {
 		{"TRN-61 HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), true, 426, "HTTP/1.1"},
 		{"TRN-61 no Upgrade", swap("Upgrade: websocket\r\n", ""), true, 426, "header Upgrade"},
 		{"TRN-61 no Connection", swap("Connection: Upgrade\r\n", "Connection: close\r\n"), true, 426, "header Connection"},
-		{"TRN-61 proxy lines", swap("Upgrade: websocket\r\n", ""), true, 426, "proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n"},
-		{"426 names the protocol", swap("Upgrade: websocket\r\n", ""), true, 426, "Upgrade: websocket\r\nConnection: Upgrade"},
+		{
+			"TRN-61 proxy lines", swap("Upgrade: websocket\r\n", ""), true, 426,
+			"proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n" +
+				"    proxy_set_header Connection \"upgrade\";\n",
+		},
+		{
+			"426 names the protocol", swap("Upgrade: websocket\r\n", ""), true, 426,
+			"Upgrade: websocket\r\nConnection: Upgrade",
+		},
 		{"no key", swap(key, ""), true, 400, ""},
 		{"two keys", swap(key, key+key), true, 400, ""},
 		{"15 octets of key", swap("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j"), true, 400, ""},
@@ -241,7 +263,10 @@ func TestJudgeUpgrade(t *testing.T) {
 		{"key is no base64", swap("dGhlIHNhbXBsZSBub25jZQ==", "!!!!!!!!!!!!!!!!!!!!!!=="), true, 400, ""},
 		{"no version", swap("Sec-WebSocket-Version: 13\r\n", ""), true, 426, "Sec-WebSocket-Version: 13"},
 		{"version 8", swap("Version: 13", "Version: 8"), true, 426, "Sec-WebSocket-Version: 13"},
-		{"two versions", swap("Version: 13\r\n", "Version: 13\r\nSec-WebSocket-Version: 8\r\n"), true, 426, "Sec-WebSocket-Version: 13"},
+		{
+			"two versions", swap("Version: 13\r\n", "Version: 13\r\nSec-WebSocket-Version: 8\r\n"), true, 426,
+			"Sec-WebSocket-Version: 13",
+		},
 		{"a body of no octets", swap(key, key+"Content-Length: 0\r\n"), true, 0, ""},
 		{"a body of no octets, twice", swap(key, key+"Content-Length: 00\r\ncontent-length: 0,0\r\n"), true, 0, ""},
 		{"a body of one octet", swap(key, key+"Content-Length: 1\r\n"), true, 400, "body"},
@@ -275,7 +300,8 @@ func TestJudgeUpgrade(t *testing.T) {
 }
 
 func TestHeadFields(t *testing.T) {
-	h, _, refused := ReadHead([]byte("GET http://h:1/p/q?r HTTP/1.1\r\nHOST: h:1\r\nSec-WebSocket-Protocol: a, b\r\nsec-websocket-protocol:\tc ,,d\r\n\r\n"))
+	h, _, refused := ReadHead([]byte("GET http://h:1/p/q?r HTTP/1.1\r\nHOST: h:1\r\n" +
+		"Sec-WebSocket-Protocol: a, b\r\nsec-websocket-protocol:\tc ,,d\r\n\r\n"))
 	if refused != nil || h.Host != "h:1" || h.Path() != "/p/q" || fmt.Sprint(h.Protocols) != "[a b c d]" || h.Forwarded {
 		t.Errorf("%+v %+v", h, refused)
 	}

@@ -32,7 +32,8 @@ const (
 	rawSerializerMax = 3 // CBOR
 )
 
-// A RawError is an error of the handshake: it stands in the upper half of the second octet. The zero value means none.
+// A RawError is an error of the handshake: it stands in the upper half of the second octet. The zero value means
+// none.
 type RawError byte
 
 // The errors of the handshake.

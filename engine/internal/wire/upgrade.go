@@ -58,7 +58,10 @@ func (h *Head) JudgeUpgrade() *Refusal {
 	case !h.validKey():
 		return badRequest("Sec-WebSocket-Key must be 16 octets in base64")
 	case h.Version != "13":
-		return &Refusal{http.StatusUpgradeRequired, upgradeHeaders + "\r\nSec-WebSocket-Version: 13", "this server speaks WebSocket version 13"}
+		return &Refusal{
+			http.StatusUpgradeRequired, upgradeHeaders + "\r\nSec-WebSocket-Version: 13",
+			"this server speaks WebSocket version 13",
+		}
 	}
 	return nil
 }
@@ -81,7 +84,8 @@ func AppendUpgrade(dst []byte, key, protocol string) []byte {
 	var joined [keyText + len(acceptKey)]byte
 	copy(joined[copy(joined[:], key):], acceptKey)
 	sum := sha1.Sum(joined[:])
-	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = append(dst,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
 	dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 	dst = append(dst, protocol...)

@@ -10,7 +10,10 @@ import (
 // first byte after which nothing valid can follow.
 func TestUTF8AgainstStandardLibrary(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
-	pieces := []string{"a", "plain ascii text longer than a word", "ä", "€", "\U0001F600", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xFF", "\xF0\x8F\xBF\xBF", "\xE2\x82"}
+	pieces := []string{
+		"a", "plain ascii text longer than a word", "ä", "€", "\U0001F600", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+		"\xE0\x80\xAF", "\x80", "\xFF", "\xF0\x8F\xBF\xBF", "\xE2\x82",
+	}
 	for range 20000 {
 		var text []byte
 		for range rnd.IntN(6) {
@@ -47,7 +50,9 @@ func completable(b []byte) bool {
 	if utf8.Valid(b) {
 		return true
 	}
-	for _, tail := range []string{"\x80", "\xA0", "\x90", "\x80\x80", "\xA0\x80", "\x90\x80", "\x80\x80\x80", "\x90\x80\x80"} {
+	for _, tail := range []string{
+		"\x80", "\xA0", "\x90", "\x80\x80", "\xA0\x80", "\x90\x80", "\x80\x80\x80", "\x90\x80\x80",
+	} {
 		if utf8.Valid(append(append([]byte{}, b...), tail...)) {
 			return true
 		}

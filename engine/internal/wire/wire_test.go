@@ -32,7 +32,7 @@ func masked(first byte, payload []byte) []byte {
 }
 
 // inPieces feeds a parser the prefixes of stream that end at the cuts, as a connection does, until it has an answer.
-func inPieces[T comparable](stream []byte, cut func(have int) int, parse func(b []byte) (answer T, done bool)) (T, bool) {
+func inPieces[T comparable](stream []byte, cut func(have int) int, parse func([]byte) (T, bool)) (T, bool) {
 	for have := 0; ; {
 		have = min(have+max(cut(have), 1), len(stream))
 		if answer, done := parse(stream[:have]); done || have == len(stream) {
@@ -131,7 +131,8 @@ func checkFrame(t *testing.T, b []byte, r FrameRules, step uint8) {
 	// The fast way agrees with the slow one.
 	if head, length := UsualFrame(b, r.BytesMax); head > 0 {
 		f, ok, fault := ReadFrame(b, FrameRules{BytesMax: r.BytesMax})
-		if !ok || fault != NoFault || f.Bytes != head || f.Length != length || f.Opcode != OpBinary || !f.Fin || head+length > len(b) || length > r.BytesMax {
+		if !ok || fault != NoFault || f.Bytes != head || f.Length != length || f.Opcode != OpBinary || !f.Fin ||
+			head+length > len(b) || length > r.BytesMax {
 			t.Fatalf("% x: usual %d and %d, in fact %+v %v %v", b, head, length, f, ok, fault)
 		}
 	}
@@ -174,13 +175,18 @@ func TestWebSocketFrameLimits(t *testing.T) {
 		{"at the limit, 16 bit", masked(0x82, make([]byte, 1000)), limit(1000), true, NoFault},
 		{"above it, 16 bit", masked(0x82, make([]byte, 1001))[:4], limit(1000), false, TooBig},
 		{"above it, first half of 16 bit", []byte{0x82, 0xFE, 0x04}, limit(1000), false, TooBig},
-		{"at the limit, 64 bit", append([]byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0}, testMask[:]...), limit(1 << 24), true, NoFault},
+		{
+			"at the limit, 64 bit", append([]byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0}, testMask[:]...), limit(1 << 24), true,
+			NoFault,
+		},
 		{"above it, 64 bit", []byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 1}, limit(1 << 24), false, TooBig},
 		{"beyond 32 bits (B14)", []byte{0x82, 0xFF, 0, 0, 0, 1}, limit(1 << 24), false, TooBig},
 		{"top bit", []byte{0x82, 0xFF, 0x80}, limit(1 << 24), false, LengthRange},
 		{"nothing left", masked(0x80, nil), FrameRules{InMessage: true, Text: true}, true, NoFault},
 		{"nothing left, one more", []byte{0x80, 0x81}, FrameRules{InMessage: true, Text: true}, false, TooBig},
-		{"less than nothing left", []byte{0x80, 0x81}, FrameRules{InMessage: true, Text: true, BytesMax: -1}, false, TooBig},
+		{
+			"less than nothing left", []byte{0x80, 0x81}, FrameRules{InMessage: true, Text: true, BytesMax: -1}, false, TooBig,
+		},
 	} {
 		_, whole, fault := ReadFrame(c.b, c.r)
 		if whole != c.whole || fault != c.fault {
@@ -307,7 +313,8 @@ func FuzzClose(f *testing.F) {
 		if code, text := JudgeClose(b[2:]); code != CloseProtocol || text != "" {
 			t.Fatalf("%q: %d %s", b, code, text)
 		}
-		if got := string(b[4:]); utf8.ValidString(reason) && (!strings.HasPrefix(reason, got) || len(reason) <= reasonBytesMax && got != reason) {
+		if got := string(b[4:]); utf8.ValidString(reason) && (!strings.HasPrefix(reason, got) ||
+			len(reason) <= reasonBytesMax && got != reason) {
 			t.Fatalf("%q became %q", reason, got)
 		}
 		JudgeClose([]byte(reason))
@@ -352,7 +359,8 @@ func TestRawHello(t *testing.T) {
 				t.Errorf("% x: judged after %d octets", c.hello, n)
 			}
 		}
-		if h, whole, refused := ReadRawHello(c.hello, c.min); h != c.h || !whole || refused != c.refused || (refused != 0) != (refused.String() != "") {
+		if h, whole, refused := ReadRawHello(c.hello, c.min); h != c.h || !whole || refused != c.refused ||
+			(refused != 0) != (refused.String() != "") {
 			t.Errorf("% x: %+v, %v, %q", c.hello, h, whole, refused)
 		}
 	}
@@ -491,11 +499,15 @@ func randomTraffic(rnd *rand.Rand, seeds [][]byte) []byte {
 // LIM-02 in small: the invariants of the fuzz targets hold for mutated traffic.
 func TestLIM02MutatedFramesAndHeads(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(8, 8))
-	frames := [][]byte{masked(0x81, []byte("text")), masked(0x02, make([]byte, 200)), masked(0x89, nil), {0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4}}
+	frames := [][]byte{
+		masked(0x81, []byte("text")), masked(0x02, make([]byte, 200)), masked(0x89, nil),
+		{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4},
+	}
 	for range 20000 {
 		r := FrameRules{InMessage: rnd.IntN(2) == 0, Text: rnd.IntN(2) == 0, BytesMax: rnd.IntN(1 << rnd.IntN(25))}
 		checkFrame(t, randomTraffic(rnd, frames), r, uint8(rnd.IntN(5)))
-		checkPrefix(t, randomTraffic(rnd, [][]byte{{0, 0, 0, 0}, {8, 0, 0, 0}, {1, 0xFF, 0xFF, 0xFF, 1}}), rnd.IntN(1<<24+1))
+		checkPrefix(t, randomTraffic(rnd, [][]byte{{0, 0, 0, 0}, {8, 0, 0, 0}, {1, 0xFF, 0xFF, 0xFF, 1}}),
+			rnd.IntN(1<<24+1))
 		checkHead(t, randomTraffic(rnd, headSeeds()), uint8(rnd.IntN(40)))
 	}
 }
