@@ -31,7 +31,7 @@ type ListenError struct {
 	Address string
 	Reason  string // for people
 	Try     string // what may help
-	Err     error  // of the system; may be nil
+	Err     error  // of the system; nil if the address can never be valid, on whatever machine
 }
 
 func (e *ListenError) Error() string {
@@ -42,36 +42,102 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 const tryAnother = "choose another address with --listen"
 
-// ParseAddress splits an address of Config.Listen into what package net wants: the network ("tcp4" for an IPv4
-// literal, "tcp6" for one of IPv6, "tcp" for a name and for all interfaces of both, "unix") and the address in it. A
-// port or a path must be there. The error is a *ListenError.
+// ParseAddress splits an address of Config.Listen into the network that package net wants and the address in it. The
+// network is "tcp4" for an IPv4 literal, also one mapped into IPv6, "tcp6" for one of IPv6, "tcp" for a name and for
+// all interfaces of both, or "unix". A port or a path must be there. The error is a *ListenError whose Err is nil.
 func ParseAddress(address string) (network, target string, err error) {
-	bad := func(reason string) (string, string, error) {
-		return "", "", &ListenError{Address: address, Reason: reason, Try: "write HOST:PORT or unix:PATH"}
+	bad := func(reason, try string) (string, string, error) {
+		return "", "", &ListenError{Address: address, Reason: reason, Try: try}
 	}
+	const try = "write HOST:PORT or unix:PATH"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		if path == "" {
-			return bad("the path is missing")
+		if reason := judgePath(path); reason != "" {
+			return bad(reason, try)
 		}
 		return "unix", path, nil
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return bad("this is no address with a port")
+		return bad("this is no address with a port", try)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return bad("the port must be a number from 0 to 65535, 0 for any that is free")
+		return bad("the port must be a number from 0 to 65535, 0 for any that is free", try)
+	}
+	if host == "" {
+		return "tcp", address, nil
 	}
 	ip, err := netip.ParseAddr(host)
-	switch {
-	case err != nil && strings.ContainsAny(host, "/ "):
-		return bad("this is no host name")
-	case err != nil:
+	if err != nil {
+		if reason := judgeName(host); reason != "" {
+			return bad(reason, try+"; all interfaces are 0.0.0.0:PORT (IPv4), [::]:PORT (IPv6) or :PORT (both)")
+		}
 		return "tcp", address, nil
-	case ip.Is4():
-		return "tcp4", address, nil
 	}
-	return "tcp6", address, nil
+	ofLink := ip.Is6() && ip.IsLinkLocalUnicast()
+	switch {
+	case ip.Zone() != "" && !ofLink:
+		return bad("only addresses that begin with fe80 have an interface behind %", "leave out %"+ip.Zone())
+	case ip.Zone() == "" && ofLink:
+		return bad("an address of one link needs its interface", "write ["+host+"%INTERFACE]:"+port)
+	}
+	ip = ip.Unmap()
+	if ip.IsMulticast() || ip == broadcast {
+		return bad("TCP has no multicast or broadcast", "write the address of one interface, or :PORT for all")
+	}
+	network = "tcp4"
+	if ip.Is6() {
+		network = "tcp6"
+	}
+	return network, net.JoinHostPort(ip.String(), port), nil
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// pathBytesMax is the longest path of a Unix socket: the system wants a zero octet behind it.
+const pathBytesMax = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// judgePath tells why path can never be one of a Unix socket, or returns "".
+func judgePath(path string) string {
+	switch {
+	case path == "":
+		return "the path is missing"
+	case path == "@":
+		return "the name behind @ is missing"
+	case len(path) > pathBytesMax:
+		return fmt.Sprintf("the path is too long for a socket: %d bytes, at most %d are possible", len(path), pathBytesMax)
+	case strings.HasSuffix(path, "/"):
+		return "the path ends with /: the name of the socket is missing"
+	case strings.IndexByte(path, 0) >= 0:
+		return "the path has a zero octet"
+	}
+	return ""
+}
+
+// judgeName tells why host, which is no IP literal, can never be the name of a host, or returns "".
+func judgeName(host string) string {
+	if strings.Contains(host, ":") {
+		return "this is no IPv6 address"
+	}
+	const nameBytesMax, labelBytesMax = 253, 63 // RFC 1035, 2.3.4
+	name := strings.TrimSuffix(host, ".")
+	numbers := strings.Contains(name, ".") // a name without a dot may be a number, such as the id of a container
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > labelBytesMax || strings.ContainsFunc(label, notInName) {
+			return "this is no host name"
+		}
+		numbers = numbers && strings.Trim(label, "0123456789") == ""
+	}
+	switch {
+	case numbers:
+		return "this is no IPv4 address, which is four numbers from 0 to 255"
+	case len(name) > nameBytesMax:
+		return "this is no host name"
+	}
+	return ""
+}
+
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
 // A bound is a socket that listens.
@@ -129,13 +195,29 @@ func bind(address string, file UnixFile) (bound, error) {
 		return bound{}, listenError(address, err)
 	}
 	if b.network == "tcp" {
+		b.addr = b.reach(network)
 		// Accepted sockets inherit these.
-		err := unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
-		b.refused = errors.Join(socket.SetNoDelay(b.fd, 1),
+		timeout := int(userTimeout.Milliseconds())
+		b.refused = errors.Join(
+			socket.SetNoDelay(b.fd, 1),
 			socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount),
-			os.NewSyscallError("TCP_USER_TIMEOUT", err))
+			os.NewSyscallError("TCP_USER_TIMEOUT", unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, timeout)),
+		)
 	}
 	return b, nil
+}
+
+// reach returns the address of a TCP socket, without IP if it takes connections of both families: the system calls
+// such a socket [::], as it does one for IPv6 only.
+func (b *bound) reach(network string) net.Addr {
+	t := b.addr.(*net.TCPAddr)
+	if network != "tcp" || !t.IP.Equal(net.IPv6unspecified) {
+		return t
+	}
+	if only, err := unix.GetsockoptInt(b.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY); err != nil || only != 0 {
+		return t
+	}
+	return &net.TCPAddr{Port: t.Port}
 }
 
 // openListener makes a socket that listens. The file of a Unix socket lets nobody in but this user, until it has its
@@ -204,10 +286,11 @@ func listenError(address string, err error) error {
 		return &ListenError{address, "it is no address of this machine", tryAnother, err}
 	case errors.Is(err, unix.ENOENT):
 		return &ListenError{address, "the directory is not there", "make it, or " + tryAnother, err}
-	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL) && strings.HasPrefix(address, "unix:"):
-		return &ListenError{
-			address, "the path is too long for a socket", "choose one of at most 107 bytes with --listen", err,
-		}
+	case errors.Is(err, unix.EINVAL) && strings.Contains(address, "%"):
+		return &ListenError{address, "there is no such interface", "ip link lists them; " + tryAnother, err}
+	}
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+		return &ListenError{address, "no address is known for this name", "write an address, or " + tryAnother, err}
 	}
 	return &ListenError{address, err.Error(), tryAnother, err}
 }

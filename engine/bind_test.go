@@ -16,32 +16,66 @@ import (
 )
 
 func TestParseAddress(t *testing.T) {
-	for _, c := range []struct{ address, network string }{
-		{"127.0.0.1:8080", "tcp4"},
-		{"0.0.0.0:0", "tcp4"},
-		{"[::1]:65535", "tcp6"},
-		{"[::]:1", "tcp6"},
-		{"[fe80::1%eth0]:1", "tcp6"},
-		{"localhost:1", "tcp"},
-		{":1", "tcp"}, // all interfaces of both
-		{"unix:/run/b", "unix"},
-		{"unix:b", "unix"},
-		{"unix:@b", "unix"},
+	for _, c := range []struct{ address, network, target string }{
+		{"127.0.0.1:8080", "tcp4", ""},
+		{"0.0.0.0:0", "tcp4", ""},
+		{"240.0.0.1:1", "tcp4", ""},
+		{"[::1]:65535", "tcp6", ""},
+		{"[::]:1", "tcp6", ""},
+		{"[0:0:0:0:0:0:0:0]:1", "tcp6", "[::]:1"},
+		{"[fe80::1%eth0]:1", "tcp6", ""},
+		{"[::ffff:127.0.0.1]:1", "tcp4", "127.0.0.1:1"},
+		{"[::ffff:7f00:1]:1", "tcp4", "127.0.0.1:1"},
+		{"[::FFFF:0.0.0.0]:1", "tcp4", "0.0.0.0:1"},
+		{"localhost:1", "tcp", ""},
+		{"a_b.c-d.example.:1", "tcp", ""},
+		{"300.1.1.example:1", "tcp", ""},
+		{"123456789012:1", "tcp", ""},
+		{strings.Repeat("a", 63) + ":1", "tcp", ""},
+		{strings.Repeat("a.", 126) + "a:1", "tcp", ""},
+		{":1", "tcp", ""}, // all interfaces of both
+		{"unix:/run/b", "unix", "/run/b"},
+		{"unix:b", "unix", "b"},
+		{"unix:@b", "unix", "@b"},
+		{"unix:/" + strings.Repeat("x", 106), "unix", "/" + strings.Repeat("x", 106)},
 	} {
+		if c.target == "" {
+			c.target = c.address
+		}
 		network, target, err := ParseAddress(c.address)
-		if want := strings.TrimPrefix(c.address, "unix:"); err != nil || network != c.network || target != want {
+		if err != nil || network != c.network || target != c.target {
 			t.Errorf("%q: %s %s, %v", c.address, network, target, err)
 		}
 	}
-	for _, address := range []string{
-		"", ":", "127.0.0.1", "127.0.0.1:", "::1:", "[::1]", "localhost", "unix:", "127.0.0.1:65536", "127.0.0.1:-1",
-		"127.0.0.1:+1", "127.0.0.1:http",
-		"127.0.0.1:08", "tcp://127.0.0.1:1", "/run/b", "8080", "a b:1",
+}
+
+// An address that can never be valid has no cause in the system, and the error says what to write.
+func TestParseAddressRefuses(t *testing.T) {
+	const try = "HOST:PORT or unix:PATH"
+	for address, want := range map[string]string{
+		"": try, ":": try, "127.0.0.1": try, "127.0.0.1:": try, "::1:": try, "[::1]": try, "localhost": try,
+		"unix:": try, "unix:@": try, "unix:/run/": try, "unix:/a\x00b": try, "unix:/" + strings.Repeat("x", 107): try,
+		"127.0.0.1:65536": try, "127.0.0.1:-1": try, "127.0.0.1:+1": try, "127.0.0.1:http": try, "127.0.0.1:08": try,
+		"tcp://127.0.0.1:1": try, "/run/b": try, "8080": try, "a b:1": try, "a..b:1": try, ".:1": try, "häuser:1": try,
+		strings.Repeat("a", 64) + ":1": try, strings.Repeat("a.", 126) + "ab:1": try,
+		"*:1":                     "[::]:PORT (IPv6) or :PORT (both)",
+		"300.1.1.1:1":             "four numbers from 0 to 255",
+		"1.2.3:1":                 "four numbers from 0 to 255",
+		"1.2.3.4.5:1":             "four numbers from 0 to 255",
+		"127.0.0.01:1":            "four numbers from 0 to 255",
+		"[::g]:1":                 "no IPv6 address",
+		"[fe80::1]:1":             "write [fe80::1%INTERFACE]:1",
+		"[::%lo]:1":               "leave out %lo", // the system listens on all interfaces
+		"[::ffff:127.0.0.1%lo]:1": "leave out %lo",
+		"[::ffff:224.0.0.1]:1":    "the address of one interface",
+		"224.0.0.1:1":             "the address of one interface",
+		"[ff02::1]:1":             "the address of one interface",
+		"255.255.255.255:1":       "the address of one interface",
 	} {
 		var refused *ListenError
-		if _, _, err := ParseAddress(address); !errors.As(err, &refused) ||
-			!strings.Contains(err.Error(), "HOST:PORT or unix:PATH") {
-			t.Errorf("%q: %v", address, err)
+		_, _, err := ParseAddress(address)
+		if !errors.As(err, &refused) || refused.Err != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", address, err, want)
 		}
 	}
 }
@@ -49,7 +83,7 @@ func TestParseAddress(t *testing.T) {
 // F15: an IPv4 literal opens no IPv6 port, and the other way round. F7: the socket is one of plain TCP.
 func TestFamilies(t *testing.T) {
 	for address, family := range map[string]int{
-		"0.0.0.0:0": unix.AF_INET, "[::]:0": unix.AF_INET6, ":0": unix.AF_INET6,
+		"0.0.0.0:0": unix.AF_INET, "[::ffff:127.0.0.1]:0": unix.AF_INET, "[::]:0": unix.AF_INET6, ":0": unix.AF_INET6,
 	} {
 		b, err := bind(address, UnixFile{})
 		if err != nil {
@@ -71,6 +105,9 @@ func TestFamilies(t *testing.T) {
 			only, err := unix.GetsockoptInt(b.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
 			if want := address != ":0"; err != nil || (only != 0) != want {
 				t.Errorf("%s: IPv6 only: %d, want %v (%v)", address, only, want, err)
+			}
+			if both := b.addr.(*net.TCPAddr).IP == nil; both != (address == ":0") {
+				t.Errorf("%s is told as %v", address, b.addr)
 			}
 		}
 	}
@@ -165,6 +202,7 @@ func TestListenErrors(t *testing.T) {
 		"unix:" + filepath.Join(dir, strings.Repeat("x", 108)): "too long",
 		port.addr.String(): "in use by another program",
 		"192.0.2.1:1":      "no address of this machine",
+		"[fe80::1%none]:1": "no such interface",
 	} {
 		_, err := bind(address, UnixFile{})
 		var refused *ListenError
