@@ -1,49 +1,61 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
-// announce tells where to connect, who may, and what to try next.
+// announce tells where to connect, who may, and what to try next: the commands lead to the first listener that lets
+// anonymous clients in.
 func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int) {
 	fmt.Fprintf(w, "banyan %s\n", buildName())
-	flags := ""
+	urls := make([]string, len(addrs))
 	for i, a := range addrs {
+		where := reachable(a)
 		if a.Network() == "unix" {
-			fmt.Fprintf(w, "  RawSocket  unix:%s\n  WebSocket  ws+unix:%s\n", a, a)
-			if i == 0 {
-				flags = " --url unix:" + a.String()
-			}
+			urls[i] = "unix:" + where
+			fmt.Fprintf(w, "  RawSocket  unix:%s\n  WebSocket  ws+unix:%s\n", where, where)
 			continue
 		}
-		host := reachable(a)
-		fmt.Fprintf(w, "  WebSocket  ws://%s/ws\n  RawSocket  rs://%s\n  page       http://%s/\n", host, host, host)
-		if i == 0 && "ws://"+host+"/ws" != defaultURL {
-			flags = " --url ws://" + host + "/ws"
-		}
+		urls[i] = "ws://" + where + "/ws"
+		fmt.Fprintf(w, "  WebSocket  %s\n  RawSocket  rs://%s\n  page       http://%s/\n", urls[i], where, where)
 	}
 	fmt.Fprintf(w, "  realms     %s\n  anonymous  %s\n", strings.Join(c.realms, ", "), whoMayJoin[c.anonymous])
+	open := slices.IndexFunc(c.listen, func(text string) bool {
+		l, _ := parseListen(text)
+		return cmp.Or(l.anonymous, c.anonymous) != "none"
+	})
 	for _, text := range c.listen {
 		if l, _ := parseListen(text); l.anonymous != "" {
 			fmt.Fprintf(w, "             but at %s: %s\n", l.address, whoMayJoin[l.anonymous])
 		}
 	}
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
-	if c.realms[0] != defaultRealm {
-		flags += " --realm " + c.realms[0]
+	flags := ""
+	if url := urls[max(open, 0)]; url != defaultURL {
+		flags = " --url " + shellWord(url)
 	}
-	fmt.Fprintf(w, "\n  next, in another terminal:\n    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n", flags, flags)
+	if c.realms[0] != defaultRealm {
+		flags += " --realm " + shellWord(c.realms[0])
+	}
+	fmt.Fprintf(w, "\n  next, in another terminal:\n    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n",
+		flags, flags)
 }
 
 // whoMayJoin says in words what the values of --anonymous mean.
 var whoMayJoin = map[string]string{
-	"local":    "clients of this machine may do everything, and so may whoever a proxy here forwards without saying so in a header",
+	"local": "clients of this machine may do everything, " +
+		"and so may whoever a proxy here forwards without saying so in a header",
 	"anywhere": "ANYBODY who reaches the port may do everything",
 	"none":     "nobody may join without authentication",
 }
@@ -60,15 +72,41 @@ func (c *serveConfig) warnOfFiles(log *slog.Logger, connectionsMax int) {
 	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && uint64(asked) > files.Cur {
-		log.Warn("--connections-max is more than the limit of open files allows", "connections-max", asked, "files", files.Cur, "try", try)
+		log.Warn("--connections-max is more than the limit of open files allows",
+			"connections-max", asked, "files", files.Cur, "try", try)
 	}
 }
 
-// reachable is the address to type: an unspecified one is reached by loopback.
+// reachable is what a client of this machine types to reach a: loopback of a family that the socket listens on if a
+// is unspecified, and a path that is right in every directory. An address without IP stands for both families.
 func reachable(a net.Addr) string {
-	t, ok := a.(*net.TCPAddr)
-	if !ok || !t.IP.IsUnspecified() {
-		return a.String()
+	t, tcp := a.(*net.TCPAddr)
+	if !tcp {
+		path := a.String()
+		if whole, err := filepath.Abs(path); err == nil && !strings.HasPrefix(path, "@") {
+			return whole
+		}
+		return path
 	}
-	return net.JoinHostPort("127.0.0.1", fmt.Sprint(t.Port))
+	host := t.IP.String()
+	switch {
+	case len(t.IP) == 0, t.IP.Equal(net.IPv4zero):
+		host = "127.0.0.1"
+	case t.IP.Equal(net.IPv6unspecified):
+		host = "::1"
+	case t.Zone != "":
+		host += "%25" + t.Zone // RFC 6874
+	}
+	return net.JoinHostPort(host, strconv.Itoa(t.Port))
+}
+
+// shellWord is text as a shell takes it for one word.
+func shellWord(text string) string {
+	special := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-+=:,./@%", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, special) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

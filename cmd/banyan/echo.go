@@ -17,9 +17,10 @@ func newBenchEcho() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "echo",
 		Short: "A WebSocket echo server on the router's engine, for conformance suites",
-		Long: "Echo every WebSocket message as it came: the router's loops and parser without a router behind them, so that WebSocket\n" +
-			"conformance suites can drive them. The subprotocol wamp.2.json takes text, wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to\n" +
-			"2^24 octets. Whatever is in them, nobody looks at it.",
+		Long: "Echo every WebSocket message as it came: the router's loops and parser without a router behind them,\n" +
+			"so that WebSocket conformance suites can drive them. The subprotocol wamp.2.json takes text,\n" +
+			"wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to 2^24 octets. Whatever is in them, nobody\n" +
+			"looks at it.",
 		Example: "  banyan bench echo --listen 127.0.0.1:9001",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +44,11 @@ func serveEcho(ctx context.Context, listen, logLevel string, out, errs io.Writer
 	if err := e.Start(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "echo on ws://%s/\n", e.Addrs()[0])
+	if a := e.Addrs()[0]; a.Network() == "unix" {
+		fmt.Fprintf(out, "echo on ws+unix:%s\n", reachable(a))
+	} else {
+		fmt.Fprintf(out, "echo on ws://%s/\n", reachable(a))
+	}
 	<-ctx.Done()
 	return (&router{engine: e}).stop()
 }

@@ -99,7 +99,13 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 	case errors.As(err, &connect):
 		return printError(w, explainConnect(connect))
 	case errors.As(err, &listen):
-		return printError(w, &hintedError{code: exitFailed, what: "cannot listen on " + listen.Address, why: errors.New(listen.Reason), try: listen.Try})
+		h := &hintedError{
+			code: exitFailed, what: "cannot listen on " + listen.Address, why: errors.New(listen.Reason), try: listen.Try,
+		}
+		if listen.Err == nil { // this can never be an address
+			h.code = exitUsage
+		}
+		return printError(w, h)
 	case errors.As(err, &abort):
 		return printError(w, &hintedError{code: exitFailed, what: "cannot join the realm", why: abort, try: abortHint(abort)})
 	case errors.As(err, &answer):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os/user"
 	"slices"
 	"strconv"
@@ -15,7 +16,9 @@ import (
 
 // A listenSpec is one value of --listen: ADDRESS[,KEY=VALUE…].
 type listenSpec struct {
-	address   string
+	address   string // as written
+	network   string // of package net; see engine.ParseAddress
+	target    string // the address in it
 	anonymous string // who may join without authentication here; "" is as --anonymous says
 	file      engine.UnixFile
 }
@@ -25,19 +28,23 @@ var anonymousChoices = []string{"local", "anywhere", "none"}
 
 // anonymousRules are the realm's words for them, and for a --listen that does not say.
 var anonymousRules = map[string]realm.Anonymous{
-	"local": realm.AnonymousLocal, "anywhere": realm.AnonymousAnywhere, "none": realm.AnonymousNone, "": realm.AnonymousByRealm,
+	"local":    realm.AnonymousLocal,
+	"anywhere": realm.AnonymousAnywhere,
+	"none":     realm.AnonymousNone,
+	"":         realm.AnonymousByRealm,
 }
 
 // parseListen reads one value of --listen.
 func parseListen(text string) (listenSpec, error) {
 	address, rest, some := strings.Cut(text, ",")
 	s := listenSpec{address: address}
-	network, target, err := engine.ParseAddress(address)
+	var err error
+	s.network, s.target, err = engine.ParseAddress(address)
 	var refused *engine.ListenError
 	if errors.As(err, &refused) {
 		return s, fmt.Errorf("%s; %s", refused.Reason, refused.Try)
 	}
-	hasFile := network == "unix" && !strings.HasPrefix(target, "@")
+	hasFile := s.network == "unix" && !strings.HasPrefix(s.target, "@")
 	for some {
 		var option string
 		option, rest, some = strings.Cut(rest, ",")
@@ -51,7 +58,8 @@ func parseListen(text string) (listenSpec, error) {
 			continue
 		case "mode", "owner", "group":
 		default:
-			return s, fmt.Errorf("there is no option %q; behind the address, separated by commas, are possible: anonymous=, mode=, owner= and group=", key)
+			return s, fmt.Errorf("there is no option %q; "+
+				"behind the address, separated by commas, are possible: anonymous=, mode=, owner= and group=", key)
 		}
 		if !hasFile {
 			return s, fmt.Errorf("%s= is for the file of a Unix socket", key)
@@ -61,6 +69,19 @@ func parseListen(text string) (listenSpec, error) {
 		}
 	}
 	return s, nil
+}
+
+// covers reports whether no other socket can listen on t while one listens on s.
+func (s *listenSpec) covers(t *listenSpec) bool {
+	if s.network == "unix" || t.network == "unix" {
+		return s.network == t.network && s.target == t.target
+	}
+	host, port, _ := net.SplitHostPort(s.target)
+	other, otherPort, _ := net.SplitHostPort(t.target)
+	if port == "0" || port != otherPort {
+		return false
+	}
+	return host == other || host == "" || host == "0.0.0.0" && t.network == "tcp4" || host == "::" && t.network == "tcp6"
 }
 
 func (s *listenSpec) setFile(key, value string) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"banyan/engine"
@@ -68,14 +66,21 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		e.SlowConsumer = engine.DropNewest
 	}
 	e.UnixFiles = map[string]engine.UnixFile{}
+	var listeners []listenSpec
 	for _, text := range c.listen {
 		l, err := parseListen(text)
 		if err != nil {
 			return e, r, usagef("--listen %s: %v", text, err)
 		}
-		if slices.Contains(e.Listen, l.address) && !strings.HasSuffix(l.address, ":0") {
-			return e, r, usagef("--listen %s is given twice", l.address)
+		for _, o := range listeners {
+			switch {
+			case o.network == l.network && o.target == l.target && o.covers(&l):
+				return e, r, usagef("--listen %s is given twice", l.address)
+			case o.covers(&l), l.covers(&o):
+				return e, r, usagef("--listen %s and --listen %s overlap: one of them is enough", o.address, l.address)
+			}
 		}
+		listeners = append(listeners, l)
 		e.Listen = append(e.Listen, l.address)
 		e.UnixFiles[l.address] = l.file
 		r.Listeners = append(r.Listeners, anonymousRules[l.anonymous])

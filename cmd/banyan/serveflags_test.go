@@ -605,12 +605,16 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for flags, want := range map[string]string{
-		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":  "given twice",
-		"--listen unix:/x --listen unix:/x,mode=660": "given twice",
-		"--realm a --realm a":                        "given twice",
-		"--ping-interval 10s --ping-timeout 9s":      "shorter than --ping-interval",
-		"--realm abc --uri-bytes-max 2":              "longer than --uri-bytes-max",
-		"--realm a --realm b --realms-max 1":         "2 realms already",
+		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":          "given twice",
+		"--listen unix:/x --listen unix:/x,mode=660":         "given twice",
+		"--listen [::ffff:127.0.0.1]:1 --listen 127.0.0.1:1": "given twice",
+		"--listen 0.0.0.0:1 --listen 127.0.0.1:1":            "overlap",
+		"--listen [::1]:1 --listen [::]:1":                   "overlap",
+		"--listen 127.0.0.1:1 --listen :1":                   "overlap",
+		"--realm a --realm a":                                "given twice",
+		"--ping-interval 10s --ping-timeout 9s":              "shorter than --ping-interval",
+		"--realm abc --uri-bytes-max 2":                      "longer than --uri-bytes-max",
+		"--realm a --realm b --realms-max 1":                 "2 realms already",
 	} {
 		c, err := parseServe(strings.Fields(flags)...)
 		if err == nil {
@@ -618,6 +622,18 @@ func TestServeRefuses(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", flags, err, want)
+		}
+	}
+	for _, ok := range []string{
+		"--listen 0.0.0.0:1 --listen [::]:1", "--listen 0.0.0.0:1 --listen 127.0.0.1:2", "--listen :0 --listen 127.0.0.1:0",
+		"--listen 127.0.0.1:1 --listen [::1]:1 --listen unix:/x --listen unix:/y",
+	} {
+		c, err := parseServe(strings.Fields(ok)...)
+		if err == nil {
+			_, _, err = c.configs(nil)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", ok, err)
 		}
 	}
 	for _, ok := range []string{
