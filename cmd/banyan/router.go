@@ -65,6 +65,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	if c.slowConsumer == "drop-newest" {
 		e.SlowConsumer = engine.DropNewest
 	}
+	e.Origins = engineOrigins(e.Origins)
 	e.UnixFiles = map[string]engine.UnixFile{}
 	var listeners []listenSpec
 	for _, text := range c.listen {
