@@ -24,7 +24,8 @@ func newServe() *cobra.Command {
 		Example: "  banyan serve\n" +
 			"  banyan serve --listen 0.0.0.0:8080 --realm app --anonymous anywhere\n" +
 			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan/wamp.sock,group=www-data,anonymous=none",
-		Args: cobra.NoArgs,
+		Version: buildName(),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

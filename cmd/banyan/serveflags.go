@@ -103,6 +103,7 @@ func (c *serveConfig) flags() []flagGroup {
 	process.duration(&c.shutdownTimeout, "shutdown-timeout", stopTimeout, "longest time that a stop may take in all")
 	process.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile of the whole run to this `file`; banyan prof reads it")
 	process.count(&c.profileRate, "cpu-profile-rate", profileRateDefault, 1, 500, "samples per second of CPU time; many kernels give no more than 250")
+	process.BoolP("version", "v", false, "print the version and end") // cobra acts on it
 	return []flagGroup{reach, join, rules, sizes, slow, process}
 }
 

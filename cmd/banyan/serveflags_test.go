@@ -657,7 +657,11 @@ func TestServeHelp(t *testing.T) {
 			t.Errorf("no title %q", g.title)
 		}
 		g.VisitAll(func(f *pflag.Flag) {
-			if strings.Count(text, "      --"+f.Name+" ") != 1 {
+			start := "      --" + f.Name + " "
+			if f.Shorthand != "" {
+				start = "  -" + f.Shorthand + ", --" + f.Name + " "
+			}
+			if strings.Count(text, start) != 1 {
 				t.Errorf("--%s is not in the help once", f.Name)
 			}
 		})
