@@ -59,8 +59,8 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	e.CreditBytes, e.BudgetBytes = int64(c.creditBytes), int64(c.budgetBytes)
 	e.PingInterval, e.PingTimeout, e.MessageTimeout = orNever(c.pingInterval), c.pingTimeout, orNever(c.messageTimeout)
 	e.StopTimeout = c.shutdownTimeout
-	if c.pingTimeout > 0 && c.pingTimeout < c.pingInterval {
-		return e, r, usagef("--ping-timeout %v is shorter than --ping-interval %v", c.pingTimeout, c.pingInterval)
+	if err := c.conflict(); err != nil {
+		return e, r, err
 	}
 	if c.slowConsumer == "drop-newest" {
 		e.SlowConsumer = engine.DropNewest
@@ -87,16 +87,10 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		r.Listeners = append(r.Listeners, anonymousRules[l.anonymous])
 	}
 	for _, uri := range c.realms {
-		if len(uri) > r.URIBytesMax {
-			return e, r, usagef("--realm %s is longer than --uri-bytes-max %d", uri, r.URIBytesMax)
-		}
 		rc := c.realm
 		rc.URI = uri
 		rc.Anonymous = anonymousRules[c.anonymous]
 		r.Realms = append(r.Realms, rc)
-	}
-	if len(r.Realms) > r.RealmsMax {
-		return e, r, usagef("--realms-max %d: there are %d realms already", r.RealmsMax, len(r.Realms))
 	}
 	return e, r, nil
 }

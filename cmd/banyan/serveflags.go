@@ -32,6 +32,8 @@ type serveConfig struct {
 	shutdownTimeout time.Duration
 	cpuProfile      string
 	profileRate     int
+
+	groups []flagGroup // all flags; they know which of them were given
 }
 
 // newServeConfig returns the configuration of a router without flags.
@@ -104,7 +106,8 @@ func (c *serveConfig) flags() []flagGroup {
 	process.StringVar(&c.cpuProfile, "cpu-profile", "", "write a CPU profile of the whole run to this `file`; banyan prof reads it")
 	process.count(&c.profileRate, "cpu-profile-rate", profileRateDefault, 1, 500, "samples per second of CPU time; many kernels give no more than 250")
 	process.BoolP("version", "v", false, "print the version and end") // cobra acts on it
-	return []flagGroup{reach, join, rules, sizes, slow, process}
+	c.groups = []flagGroup{reach, join, rules, sizes, slow, process}
+	return c.groups
 }
 
 // depthMin is what the messages of the protocol need.

@@ -1,0 +1,65 @@
+package main
+
+import "github.com/spf13/pflag"
+
+// conflict returns a usage error if two flags contradict each other: if a limit, or a time, that was asked for can never
+// be reached because another one comes first, or if a flag has no effect beside another. A default that another flag
+// makes unreachable is no contradiction.
+func (c *serveConfig) conflict() error {
+	e, r := &c.engine, &c.limits
+	for _, p := range []struct {
+		part  string
+		n     int64
+		whole string
+		most  int64 // 0: not known yet
+	}{
+		{"peer-message-bytes-min", int64(e.PeerMessageBytesMin), "message-bytes-max", int64(e.MessageBytesMax)},
+		{"uri-bytes-max", int64(r.URIBytesMax), "message-bytes-max", int64(e.MessageBytesMax)},
+		{"patterns-max", int64(r.PatternsMax), "subscriptions-max", int64(r.SubscriptionsMax)},
+		{"backlog-bytes-max", int64(e.BacklogBytesMax), "budget-bytes", int64(c.budgetBytes)},
+		{"credit-bytes", int64(c.creditBytes), "budget-bytes", int64(c.budgetBytes)},
+		{"goodbye-timeout", int64(r.GoodbyeTimeout), "shutdown-timeout", int64(c.shutdownTimeout)},
+	} {
+		if part := c.flag(p.part); part.Changed && p.most > 0 && p.n > p.most {
+			return usagef("--%s %s is more than --%s", p.part, part.Value, c.told(p.whole))
+		}
+	}
+	switch interval := c.told("ping-interval"); {
+	case c.pingTimeout > 0 && c.pingInterval == 0:
+		return usagef("--ping-timeout %v has no effect with --%s: nobody is pinged", c.pingTimeout, interval)
+	case c.pingTimeout > 0 && c.pingTimeout < c.pingInterval:
+		return usagef("--ping-timeout %v is shorter than --%s", c.pingTimeout, interval)
+	case e.RawSocketPings && c.pingInterval == 0:
+		return usagef("--rawsocket-pings has no effect with --%s: nobody is pinged", interval)
+	}
+	for _, uri := range c.realms {
+		if len(uri) > r.URIBytesMax {
+			return usagef("--realm %s is longer than --%s", uri, c.told("uri-bytes-max"))
+		}
+	}
+	switch most := c.told("realms-max"); {
+	case len(c.realms) > r.RealmsMax:
+		return usagef("--%s: there are %d realms already", most, len(c.realms))
+	case r.AutoCreate && len(c.realms) == r.RealmsMax:
+		return usagef("--auto-create-realms has no effect with --%s: there are as many realms already", most)
+	}
+	return nil
+}
+
+// flag returns a flag by its name.
+func (c *serveConfig) flag(name string) *pflag.Flag {
+	for _, g := range c.groups {
+		if f := g.Lookup(name); f != nil {
+			return f
+		}
+	}
+	panic("no flag " + name)
+}
+
+// told is a flag with its value, for messages.
+func (c *serveConfig) told(name string) string {
+	if f := c.flag(name); !f.Changed {
+		return name + ", which is " + f.Value.String() + " by default"
+	}
+	return name + " " + c.flag(name).Value.String()
+}
