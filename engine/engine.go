@@ -231,6 +231,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		<-l.done
 	}
 	e.pool.close(grace)
+	e.tellAllOmitted()
 	e.release()
 	close(e.stopped)
 	return ctx.Err()

@@ -2,12 +2,20 @@
 
 package engine
 
-import "sync/atomic"
+import (
+	"sync"
+	"time"
+)
 
-// A warning is one kind of line in the log that clients can cause. It is written once a second at most.
+// A warning is one kind of line in the log that clients can cause. It is written once a second at most. The lines that
+// are left out are counted, and the count is told: with the next line of the kind, or else after omittedAfter, or when
+// the engine stops.
 type warning struct {
-	last    atomic.Int64 // time of the last line, in nanoseconds since Engine.epoch; 0 for none
-	omitted atomic.Int64
+	mu      sync.Mutex
+	last    int64       // guarded by mu; time of the last line, in nanoseconds since Engine.epoch; 0 for none
+	omitted int64       // guarded by mu; lines left out since
+	message string      // guarded by mu; of these lines
+	later   *time.Timer // guarded by mu; tells omitted; nil if that is 0
 }
 
 // The kinds of warnings.
@@ -15,17 +23,55 @@ type warnings struct {
 	refused, slow, budget, tooBig, drops, missed warning
 }
 
+// omittedAfter is how long the count of lines that were left out waits for another line of its kind.
+const omittedAfter = 2 * logEvery
+
 // warn writes one line of kind w unless one was written less than logEvery ago. Any goroutine. It allocates, so
 // nothing that happens for every message may call it.
 func (e *Engine) warn(w *warning, message string, args ...any) {
 	now := e.now() + 1
-	last := w.last.Load()
-	if last != 0 && now-last < int64(logEvery) || !w.last.CompareAndSwap(last, now) {
-		w.omitted.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last != 0 && now-w.last < int64(logEvery) {
+		w.omitted++
+		w.message = message
+		if w.later == nil && !e.replays {
+			w.later = time.AfterFunc(omittedAfter, func() { e.tellOmitted(w) })
+		}
 		return
 	}
-	if n := w.omitted.Swap(0); n > 0 {
+	if n := w.take(); n > 0 {
 		args = append(args, "omitted", n)
 	}
+	w.last = now
 	e.cfg.Log.Warn(message, args...)
+}
+
+// take returns how many lines were left out, and forgets them. w.mu is held.
+func (w *warning) take() int64 {
+	n := w.omitted
+	w.omitted = 0
+	if w.later != nil {
+		w.later.Stop() // if it is too late, tellOmitted finds nothing
+		w.later = nil
+	}
+	return n
+}
+
+// tellOmitted writes a line about the lines of kind w that were left out, if there are any.
+func (e *Engine) tellOmitted(w *warning) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.take(); n > 0 {
+		w.last = e.now() + 1
+		e.cfg.Log.Warn("lines like one before were left out", "line", w.message, "omitted", n)
+	}
+}
+
+// tellAllOmitted is tellOmitted for every kind. No loop runs any more.
+func (e *Engine) tellAllOmitted() {
+	ws := &e.warnings
+	for _, w := range []*warning{&ws.refused, &ws.slow, &ws.budget, &ws.tooBig} {
+		e.tellOmitted(w)
+	}
 }
