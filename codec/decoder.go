@@ -1,6 +1,9 @@
 package codec
 
-import "strconv"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // A Decoder decodes messages. It belongs to one goroutine or loop and is reused. Decoding allocates nothing but
 // scratch. The zero value is ready.
@@ -125,13 +128,18 @@ func (r *input) found(s Serializer) string {
 	if why != "" {
 		return "something malformed (" + why + ")"
 	}
+	return describe(s, r.b[i:end], r.want)
+}
+
+// describe says what raw is, which is one value and not what was expected.
+func describe(s Serializer, raw []byte, expected string) string {
+	x := lexer{s: s, b: raw}
 	var t token
-	x := lexer{s: s, b: r.b[i:end]}
 	x.next(&t)
 	switch t.kind {
 	case kindInt, kindFloat:
-		if end-i <= 24 && s == JSON {
-			return string(r.b[i:end])
+		if len(raw) <= 24 && s == JSON {
+			return string(raw)
 		}
 		if t.kind == kindInt && !t.neg {
 			return strconv.FormatUint(t.u, 10)
@@ -140,8 +148,54 @@ func (r *input) found(s Serializer) string {
 			return "a negative integer"
 		}
 		return strconv.FormatFloat(t.f, 'g', -1, 64)
+	case kindText:
+		return describeText(t.b)
+	case kindList:
+		for _, w := range []want{wantIDs, wantTexts, wantLinks} {
+			if expected == wanted[w] {
+				return "a list that holds " + describeItem(s, raw, w)
+			}
+		}
 	}
 	return t.kind.String()
+}
+
+// describeText says what is wrong with a text, or begins to quote it.
+func describeText(text []byte) string {
+	const quotedRunes = 24
+	switch {
+	case !utf8.Valid(text):
+		return "text that is not valid UTF-8"
+	case len(text) > 0 && text[0] == 0:
+		return "text that begins with U+0000 (binary in JSON)"
+	}
+	short := string(text[:min(len(text), quotedRunes*utf8.UTFMax)])
+	if runes := []rune(short); len(runes) > quotedRunes {
+		short = string(runes[:quotedRunes])
+	}
+	quoted := "text " + strconv.Quote(short)
+	if len(short) < len(text) {
+		quoted += "…"
+	}
+	return quoted
+}
+
+// describeItem says what the first item is that a list of w cannot have.
+func describeItem(s Serializer, raw []byte, w want) string {
+	x := lexer{s: s, b: raw}
+	var list token
+	x.next(&list)
+	good, _ := x.items(&list, w)
+	x = lexer{s: s, b: raw}
+	x.next(&list)
+	for range good {
+		x.skip()
+	}
+	item := x.skip()
+	if k, _ := kindAt(s, item, 0); k == kindDict && w == wantLinks {
+		return "a dictionary with other values"
+	}
+	return describe(s, item, "")
 }
 
 // The expected types of elements, and the other faults, in words.

@@ -209,6 +209,53 @@ func TestDecodeChecklist(t *testing.T) {
 	}
 }
 
+// A violation says what was there instead, never the same words as what was expected.
+func TestDecodeSaysWhatWasThere(t *testing.T) {
+	pub := func(option string, value any) list { return list{16, 1, dict{option: value}, "a.b"} }
+	const n = 24 // runes of a text that are quoted
+	for _, c := range []struct {
+		message list
+		want    string
+	}{
+		{pub("transaction_hash", "\x00QUJD"), "expected text, got text that begins with U+0000 (binary in JSON)"},
+		{pub("transaction_hash", raw{`"\u0000QUJD"`, "\xa2\x00A", "\x62\x00A"}), "expected text, got text that begins with U+0000"},
+		{pub("exclude_authid", list{"a", "\x00QUJD"}), "a list of text, got a list that holds text that begins with U+0000"},
+		{pub("exclude_authid", list{"a", "b", 5}), "expected a list of text, got a list that holds 5"},
+		{pub("exclude", list{1, "x"}), `expected a list of ids, got a list that holds text "x"`},
+		{pub("exclude", list{0, "x"}), "expected a list of ids, got a list that holds 0"},
+		{pub("exclude", list{1, list{}}), "expected a list of ids, got a list that holds a list"},
+		{pub("exclude", list{1, dict{}}), "expected a list of ids, got a list that holds a dictionary"},
+		{pub("exclude", list{1, nil}), "expected a list of ids, got a list that holds null"},
+		{pub("exclude", dict{}), "expected a list of ids, got a dictionary"},
+		{pub("forward_for", list{dict{}, 5}), "got a list that holds 5"},
+		{pub("forward_for", list{dict{"authid": 5}}), "got a list that holds a dictionary with other values"},
+		{list{32, 1, dict{"match": "fuzzy"}, "a.b"}, `"exact", "prefix" or "wildcard", got text "fuzzy"`},
+		{pub("enc_algo", "bogus"), `got text "bogus"`},
+		{pub("acknowledge", strings.Repeat("ä", n)), `got text "` + strings.Repeat("ä", n) + `"`},
+		{pub("acknowledge", strings.Repeat("ä", n+1)), `got text "` + strings.Repeat("ä", n) + `"…`},
+		{pub("acknowledge", strings.Repeat("\U0001F333", n+1)), `got text "` + strings.Repeat("\U0001F333", n) + `"…`},
+		{pub("acknowledge", "a\nb"), `got text "a\nb"`},
+	} {
+		for _, ser := range serializers {
+			_, err := decode(ser.s, encode(t, ser.s, c.message...))
+			var v *Violation
+			if !errors.As(err, &v) || !strings.Contains(v.Reason, c.want) {
+				t.Errorf("%s: %v, want %q", ser.name, err, c.want)
+			}
+		}
+	}
+	notUTF8 := map[Serializer]string{
+		MessagePack: "\x94\x10\x01\x81\xb0transaction_hash\xa1\xff\xa1a",
+		CBOR:        "\x84\x10\x01\xa1\x70transaction_hash\x61\xff\x61a",
+	}
+	for s, message := range notUTF8 {
+		const want = "PUBLISH.Options.transaction_hash: expected text, got text that is not valid UTF-8"
+		if _, err := decode(s, []byte(message)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 // MSG-02, MSG-05, MSG-06, MSG-41, SER-21: octets that are no message.
 func TestDecodeMalformed(t *testing.T) {
 	for _, c := range []struct {
