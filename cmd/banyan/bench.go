@@ -20,13 +20,18 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Load a router and verify every message",
-		Long: "Load any WAMP router and verify every message that comes back.\n\n" +
-			"Without --rate a load is a closed loop: a fixed number of messages in flight, which finds the throughput. With --rate it is an open\n" +
-			"loop: messages leave by the clock, and latency counts from the time at which they should have left.\n" +
-			"The router's CPU time is read from the kernel when its process runs on this machine.\n\n" +
-			"Exit codes: 1 when a message was lost, came twice, out of order or changed; 8 when all arrived but the figures are not trustworthy:\n" +
-			"the clients were the bottleneck, the halves of the run differ by more than 10 %, or other programs used the machine.",
-		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n  banyan bench rpc --callers 16 --inflight 64 --json\n" +
+		Long: "Load any WAMP router and verify every message that comes back.\n" +
+			"\n" +
+			"Without --rate a load is a closed loop: a fixed number of messages in flight, which finds the\n" +
+			"throughput. With --rate it is an open loop: messages leave by the clock, and latency counts from the\n" +
+			"time at which they should have left.\n" +
+			"The router's CPU time is read from the kernel when its process runs on this machine.\n" +
+			"\n" +
+			"Exit codes: 1 when a message was lost, came twice, out of order or changed; 8 when all arrived but\n" +
+			"the figures are not trustworthy: the clients were the bottleneck, the halves of the run differ by\n" +
+			"more than 10 %, or other programs used the machine.",
+		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n" +
+			"  banyan bench rpc --callers 16 --inflight 64 --json\n" +
 			"  banyan bench fanout --url ws://other:8080/ws --rate 500",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -232,11 +237,12 @@ func newBenchFanout() *cobra.Command {
 	var l loadFlags
 	var plan load.FanoutPlan
 	cmd := &cobra.Command{
-		Use:     "fanout",
-		Short:   "Publishers to subscribers; every event verified",
-		Example: "  banyan bench fanout --subscribers 1000\n  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
-		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Options, load.Fanout),
+		Use:   "fanout",
+		Short: "Publishers to subscribers; every event verified",
+		Example: "  banyan bench fanout --subscribers 1000\n" +
+			"  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
+		Args: cobra.NoArgs,
+		RunE: of(&l, &plan, &plan.Options, load.Fanout),
 	}
 	l.flags(cmd, "publisher")
 	l.floorFlags(cmd)

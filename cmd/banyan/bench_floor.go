@@ -17,8 +17,9 @@ func newBenchFloor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "floor",
 		Short: "The yardstick: moves the bytes of a load without routing",
-		Long: "Serve the least program that can move the bytes of fanout, rpc, progressive, idle and storm: one thread, one epoll, canned handshakes,\n" +
-			"no checks, no routing. It is no router. What it costs is what the kernel costs; bench … --floor measures a router against it.",
+		Long: "Serve the least program that can move the bytes of fanout, rpc, progressive, idle and storm: one\n" +
+			"thread, one epoll, canned handshakes, no checks, no routing. It is no router. What it costs is what\n" +
+			"the kernel costs; bench … --floor measures a router against it.",
 		Example: "  banyan bench floor --listen 127.0.0.1:9002\n  banyan bench fanout --url ws://127.0.0.1:9002/ws",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

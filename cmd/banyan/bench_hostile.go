@@ -12,11 +12,14 @@ func newBenchHostile() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hostile",
 		Short: "One client against the others: how long it can make them wait",
-		Long: "Clients that publish and receive one event every millisecond each, first alone and then beside one hostile load after the other: very large\n" +
-			"publishes to mixed serializers, very many patterns, sessions that leave with a million subscriptions or open calls, unfinished messages, a\n" +
-			"batch of 16 MiB, long exclude lists, bursts of calls. The router is looked at from outside only. Takes --duration for each, and the time to\n" +
-			"set it up.\n\n" +
-			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1 ms at least), or an event was lost.",
+		Long: "Clients that publish and receive one event every millisecond each, first alone and then beside one\n" +
+			"hostile load after the other: very large publishes to mixed serializers, very many patterns,\n" +
+			"sessions that leave with a million subscriptions or open calls, unfinished messages, a batch of 16\n" +
+			"MiB, long exclude lists, bursts of calls. The router is looked at from outside only. Takes\n" +
+			"--duration for each, and the time to set it up.\n" +
+			"\n" +
+			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1\n" +
+			"ms at least), or an event was lost.",
 		Example: "  banyan bench hostile\n  banyan bench hostile --only patterns --duration 10s",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Hostile),

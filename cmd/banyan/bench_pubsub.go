@@ -50,8 +50,9 @@ func newBenchSlow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "slow",
 		Short: "Subscribers that never read: what they do to the others",
-		Long: "Fan-out at a fixed rate, first without and then with subscribers that never read: the p99 of the others in both, the router's memory, and\n" +
-			"whether the stopped readers were closed. Takes twice --duration.",
+		Long: "Fan-out at a fixed rate, first without and then with subscribers that never read: the p99 of the\n" +
+			"others in both, the router's memory, and whether the stopped readers were closed. Takes twice\n" +
+			"--duration.",
 		Example: "  banyan bench slow --stopped 10 --rate 1000",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Slow),
@@ -73,8 +74,8 @@ func newBenchChurn() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "churn",
 		Short: "Subscribe and unsubscribe while publishing: cost of a cycle, and what it does to the events",
-		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all the time: what a cycle costs the router,\n" +
-			"and the p99 of the events in both. Takes twice --duration.",
+		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all the\n" +
+			"time: what a cycle costs the router, and the p99 of the events in both. Takes twice --duration.",
 		Example: "  banyan bench churn --churners 20 --cycles 50000",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Churn),
@@ -95,8 +96,9 @@ func newBenchSoak() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "soak",
 		Short: "Publications, calls and sessions for hours; fails on loss and on growth",
-		Long: "Publications, calls and sessions that come and go, all at once and at fixed rates, for --duration. Fails when a message is lost, twice, out\n" +
-			"of order or changed, and when the router's memory grows by more than 10 % (at least 8 MiB) from the second to the last quarter.",
+		Long: "Publications, calls and sessions that come and go, all at once and at fixed rates, for --duration.\n" +
+			"Fails when a message is lost, twice, out of order or changed, and when the router's memory grows by\n" +
+			"more than 10 % (at least 8 MiB) from the second to the last quarter.",
 		Example: "  banyan bench soak --duration 8h --quiet",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Soak),
@@ -117,9 +119,10 @@ func newBenchMixed() *cobra.Command {
 	var l loadFlags
 	plan := load.FanoutPlan{Mixed: true}
 	cmd := &cobra.Command{
-		Use:     "mixed",
-		Short:   "Fan-out with MessagePack, JSON and CBOR at once; every event verified",
-		Long:    "Fan-out in which publishers and subscribers take MessagePack, JSON and CBOR in turn: two of three events change their serializer.",
+		Use:   "mixed",
+		Short: "Fan-out with MessagePack, JSON and CBOR at once; every event verified",
+		Long: "Fan-out in which publishers and subscribers take MessagePack, JSON and CBOR in turn: two of three\n" +
+			"events change their serializer.",
 		Example: "  banyan bench mixed --subscribers 99",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Fanout),

@@ -10,11 +10,13 @@ func newBenchRPC() *cobra.Command {
 	var l loadFlags
 	var plan load.RPCPlan
 	cmd := &cobra.Command{
-		Use:     "rpc",
-		Short:   "Callers to an echoing procedure; every result verified",
-		Example: "  banyan bench rpc --callers 16 --inflight 64\n  banyan bench rpc --callers 1 --inflight 1\n  taskset -c 0 banyan bench rpc --inflight 1 --floor",
-		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Options, load.RPC),
+		Use:   "rpc",
+		Short: "Callers to an echoing procedure; every result verified",
+		Example: "  banyan bench rpc --callers 16 --inflight 64\n" +
+			"  banyan bench rpc --callers 1 --inflight 1\n" +
+			"  taskset -c 0 banyan bench rpc --inflight 1 --floor",
+		Args: cobra.NoArgs,
+		RunE: of(&l, &plan, &plan.Options, load.RPC),
 	}
 	l.flags(cmd, "caller")
 	l.floorFlags(cmd)

@@ -25,14 +25,18 @@ func newBenchTargets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "targets",
 		Short: "Measure Banyan against its own speed targets",
-		Long: "Measure each of the project's speed targets, in turn and with fresh processes: the cost of the router as a multiple of the floor's, or of a\n" +
-			"simpler load's; memory; what churn and stopped readers do. With --peers also what other routers cost as a multiple of ours: see\n" +
-			"banyan bench compare for where they come from. Without, nothing but this program runs.\n" +
-			"The three rounds take about 16 minutes with all peers, 9 without. Exits with 1 when a target is missed; one that cannot be measured,\n" +
-			"because a router is not to be had or the machine does not allow it, is listed and not missed. A figure is called not trustworthy when\n" +
-			"most of its rounds were disturbed, or when they lie far apart on both sides of the target.",
-		Example: "  banyan bench targets\n  banyan bench targets --peers nexus,xconn,nats,crossbar --out table\n  banyan bench targets --only rpc --rounds 5",
-		Args:    cobra.NoArgs,
+		Long: "Measure each of the project's speed targets, in turn and with fresh processes: the cost of the\n" +
+			"router as a multiple of the floor's, or of a simpler load's; memory; what churn and stopped readers\n" +
+			"do. With --peers also what other routers cost as a multiple of ours: see banyan bench compare for\n" +
+			"where they come from. Without, nothing but this program runs.\n" +
+			"The three rounds take about 16 minutes with all peers, 9 without. Exits with 1 when a target is\n" +
+			"missed; one that cannot be measured, because a router is not to be had or the machine does not allow\n" +
+			"it, is listed and not missed. A figure is called not trustworthy when most of its rounds were\n" +
+			"disturbed, or when they lie far apart on both sides of the target.",
+		Example: "  banyan bench targets\n" +
+			"  banyan bench targets --peers nexus,xconn,nats,crossbar --out table\n" +
+			"  banyan bench targets --only rpc --rounds 5",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			done, err := setup.complete()
 			if err != nil {

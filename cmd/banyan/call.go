@@ -20,8 +20,9 @@ func newCall() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call PROCEDURE [ARG…]",
 		Short: "Call a procedure and print its result",
-		Long: "Call a procedure and print its result: each argument on a line of its own as JSON, then keyword arguments as one object.\n" +
-			"An argument that is valid JSON is sent as that value, any other as a string; 'text' in single quotes is always a string.",
+		Long: "Call a procedure and print its result: each argument on a line of its own as JSON, then keyword\n" +
+			"arguments as one object. An argument that is valid JSON is sent as that value, any other as a\n" +
+			"string; 'text' in single quotes is always a string.",
 		Example: "  banyan call com.example.add 2 3\n  banyan call com.example.slow --progress --timeout 5s --json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {

@@ -19,8 +19,8 @@ func newBenchEcho() *cobra.Command {
 		Short: "A WebSocket echo server on the router's engine, for conformance suites",
 		Long: "Echo every WebSocket message as it came: the router's loops and parser without a router behind them,\n" +
 			"so that WebSocket conformance suites can drive them. The subprotocol wamp.2.json takes text,\n" +
-			"wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to 2^24 octets. Whatever is in them, nobody\n" +
-			"looks at it.",
+			"wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to 2^24 octets. Whatever is in them,\n" +
+			"nobody looks at it.",
 		Example: "  banyan bench echo --listen 127.0.0.1:9001",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

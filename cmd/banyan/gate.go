@@ -23,12 +23,15 @@ func newBenchGate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gate",
 		Short: "Fail when the router's cost got worse than a baseline",
-		Long: "Compare two results.json of banyan bench compare, or of another benchmark with --floor --out, and fail when a cost got worse: CPU time per\n" +
-			"message as a multiple of the floor's in the same round, and CPU time per message itself if the machines are of one kind.\n" +
-			"Exit code 7 when something is worse by more than --max and a Mann-Whitney test tells it from chance, was not run, or failed its\n" +
-			"verification; 8 when it is worse by more than --max but may be chance: more rounds, at least 4, tell.",
-		Example: "  banyan bench compare --peers banyan,floor --rounds 5 --out now\n  banyan bench gate --baseline baseline.json --results now/results.json",
-		Args:    cobra.NoArgs,
+		Long: "Compare two results.json of banyan bench compare, or of another benchmark with --floor --out, and\n" +
+			"fail when a cost got worse: CPU time per message as a multiple of the floor's in the same round, and\n" +
+			"CPU time per message itself if the machines are of one kind.\n" +
+			"Exit code 7 when something is worse by more than --max and a Mann-Whitney test tells it from\n" +
+			"chance, was not run, or failed its verification; 8 when it is worse by more than --max but may be\n" +
+			"chance: more rounds, at least 4, tell.",
+		Example: "  banyan bench compare --peers banyan,floor --rounds 5 --out now\n" +
+			"  banyan bench gate --baseline baseline.json --results now/results.json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if percent < 0 || percent > toleranceMax {
 				return usagef("--max %g: must be 0 to %d percent", percent, toleranceMax)

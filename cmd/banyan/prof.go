@@ -16,10 +16,14 @@ func newProf() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prof FILE",
 		Short: "Sum a CPU profile by category, judge it, browse it, record the canonical ones",
-		Long: "Read a CPU profile in pprof's format and print where the time went: system calls, scheduler, garbage collection, allocation, memory,\n" +
-			"maps, codec, engine, realm and the rest, by the function that was running.",
-		Example: "  banyan serve --cpu-profile cpu.pb.gz\n  banyan prof cpu.pb.gz\n  banyan prof open cpu.pb.gz\n  banyan prof check cpu.pb.gz --scenario rpc-16x64",
-		Args:    cobra.ExactArgs(1),
+		Long: "Read a CPU profile in pprof's format and print where the time went: system calls, scheduler, garbage\n" +
+			"collection, allocation, memory, maps, codec, engine, realm and the rest, by the function that was\n" +
+			"running.",
+		Example: "  banyan serve --cpu-profile cpu.pb.gz\n" +
+			"  banyan prof cpu.pb.gz\n" +
+			"  banyan prof open cpu.pb.gz\n" +
+			"  banyan prof check cpu.pb.gz --scenario rpc-16x64",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readProfile(args[0])
 			if err != nil {

@@ -16,10 +16,12 @@ func newPub() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pub TOPIC [ARG…]",
 		Short: "Publish an event",
-		Long: "Publish an event. An argument that is valid JSON is sent as that value, any other as a string; 'text' in single quotes is always a string.\n" +
-			"--ack waits for the router's answer. Without it the router answers nothing, a refusal neither: WAMP has it so.",
-		Example: "  banyan pub com.example.hello hi 2 '{\"k\": [1, 2]}' --ack\n  banyan pub com.example.tick --count 10 --every 1s",
-		Args:    cobra.MinimumNArgs(1),
+		Long: "Publish an event. An argument that is valid JSON is sent as that value, any other as a string;\n" +
+			"'text' in single quotes is always a string. --ack waits for the router's answer. Without it the\n" +
+			"router answers nothing, a refusal neither: WAMP has it so.",
+		Example: "  banyan pub com.example.hello hi 2 '{\"k\": [1, 2]}' --ack\n" +
+			"  banyan pub com.example.tick --count 10 --every 1s",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if count < 1 {
 				return usagef("--count %d: must be at least 1", count)

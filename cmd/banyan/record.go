@@ -29,11 +29,13 @@ func newProfRecord() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Record CPU profiles of the router under the canonical scenarios, and the compiler's input",
-		Long: "Build the router from the source in the current folder, run it under each canonical scenario and write profiles/SCENARIO.pb.gz, the table in\n" +
-			"profiles/README.md and the merged profiles/banyan.pgo for go build -pgo. Run it in the root of the source, on a machine that\n" +
-			"does nothing else. With --baseline what was recorded becomes the state that a broken budget is compared with.",
-		Example: "  banyan prof record\n  banyan prof record --scenario rpc-16x64 --seconds 10 --out recorded --pgo ''",
-		Args:    cobra.NoArgs,
+		Long: "Build the router from the source in the current folder, run it under each canonical scenario and\n" +
+			"write profiles/SCENARIO.pb.gz, the table in profiles/README.md and the merged profiles/banyan.pgo\n" +
+			"for go build -pgo. Run it in the root of the source, on a machine that does nothing else. With\n" +
+			"--baseline what was recorded becomes the state that a broken budget is compared with.",
+		Example: "  banyan prof record\n" +
+			"  banyan prof record --scenario rpc-16x64 --seconds 10 --out recorded --pgo ''",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.log = cmd.ErrOrStderr()
 			r.command = "banyan prof record" + flagsGiven(cmd)

@@ -25,8 +25,9 @@ func newRegister() *cobra.Command {
 		Use:   "register PROCEDURE",
 		Short: "Serve a procedure: echo, a fixed value, or a command",
 		Long: "Register a procedure and answer its calls until Ctrl-C, --count or --for.\n" +
-			"--exec runs a command with the shell for every call: the command reads {\"procedure\": …, \"args\": […], \"kwargs\": {…}} from its standard input, and\n" +
-			"its standard output is the result (JSON, or else one string). A non-zero exit code is an error for the caller, with the standard error as its text.",
+			"--exec runs a command with the shell for every call: the command reads {\"procedure\": …, \"args\":\n" +
+			"[…], \"kwargs\": {…}} from its standard input, and its standard output is the result (JSON, or else\n" +
+			"one string). A non-zero exit code is an error for the caller, with the standard error as its text.",
 		Example: "  banyan register com.example.echo --echo\n  banyan register com.example.answer --value 42\n" +
 			"  banyan register com.example.now --exec date",
 		Args: cobra.ExactArgs(1),

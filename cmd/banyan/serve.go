@@ -17,13 +17,16 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the router",
-		Long: "Run the router: WebSocket (any path; / and /ws are customary), RawSocket and a small page on the same port.\n" +
-			"Without flags it listens on 127.0.0.1:8080 for realm1; anonymous clients of this machine may do everything. A proxy on this machine counts\n" +
-			"as this machine unless its upgrade requests say for whom it forwards: give it a --listen of its own, with anonymous=none.\n" +
-			"SIGINT, SIGTERM and the end of its terminal make it say goodbye to every session and stop; a second signal stops it at once.",
+		Long: "Run the router: WebSocket (any path; / and /ws are customary), RawSocket and a small page on the\n" +
+			"same port.\n" +
+			"Without flags it listens on 127.0.0.1:8080 for realm1; anonymous clients of this machine may do\n" +
+			"everything. A proxy on this machine counts as this machine unless its upgrade requests say for\n" +
+			"whom it forwards: give it a --listen of its own, with anonymous=none.\n" +
+			"SIGINT, SIGTERM and the end of its terminal make it say goodbye to every session and stop; a\n" +
+			"second signal stops it at once.",
 		Example: "  banyan serve\n" +
 			"  banyan serve --listen 0.0.0.0:8080 --realm app --anonymous anywhere\n" +
-			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan/wamp.sock,group=www-data,anonymous=none",
+			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan.sock,group=www-data,anonymous=none",
 		Version: buildName(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +43,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The end of a reader of the banner or the log is not the end of the router: writing to it fails, and that is all.
+	// The end of a reader of the banner or the log is not the end of the router: writing to it fails, that is all.
 	signal.Ignore(syscall.SIGPIPE)
 	say := newConsole(out, errs, level)
 	defer say.close()
