@@ -35,7 +35,8 @@ func parseServe(flags ...string) (*serveConfig, error) {
 func startFlags(t *testing.T, flags ...string) *testRouter {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.sock")
-	c, err := parseServe(append([]string{"--loops", "2", "--listen", "127.0.0.1:0", "--listen", "unix:" + path}, flags...)...)
+	all := append([]string{"--loops", "2", "--listen", "127.0.0.1:0", "--listen", "unix:" + path}, flags...)
+	c, err := parseServe(all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,8 @@ func (k *talk) says(message, want string) {
 	if err != nil {
 		k.t.Fatalf("%s: %v, want %s", message, err, want)
 	}
-	if strings.HasPrefix(want, "[") && !bytes.HasPrefix(answer, []byte(want)) || !bytes.Contains(answer, []byte(want)) {
+	if strings.HasPrefix(want, "[") && !bytes.HasPrefix(answer, []byte(want)) ||
+		!bytes.Contains(answer, []byte(want)) {
 		k.t.Errorf("%s: got %s, want %s", message, answer, want)
 	}
 }
@@ -113,7 +115,12 @@ func TestServeRules(t *testing.T) {
 	}{
 		{
 			"--strict-uris",
-			[][2]string{{`[32,1,{},"com.example_1"]`, "[33,1,"}, {`[32,2,{},"com.Example"]`, "wamp.error.invalid_uri"}, {`[16,3,{"acknowledge":true},"com.Example"]`, "wamp.error.invalid_uri"}, {`[64,4,{},"com.Example"]`, "wamp.error.invalid_uri"}},
+			[][2]string{
+				{`[32,1,{},"com.example_1"]`, "[33,1,"},
+				{`[32,2,{},"com.Example"]`, "wamp.error.invalid_uri"},
+				{`[16,3,{"acknowledge":true},"com.Example"]`, "wamp.error.invalid_uri"},
+				{`[64,4,{},"com.Example"]`, "wamp.error.invalid_uri"},
+			},
 			[][2]string{{`[32,1,{},"com.Example"]`, "[33,1,"}},
 		},
 		{
@@ -128,32 +135,64 @@ func TestServeRules(t *testing.T) {
 		},
 		{
 			"--subscriptions-max=2",
-			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,2,{},"com.b"]`, "[33,2,"}, {`[32,3,{},"com.c"]`, "wamp.error.option_not_allowed"}},
-			[][2]string{{`[32,1,{},"com.a"]`, "[33,1,"}, {`[32,2,{},"com.b"]`, "[33,2,"}, {`[32,3,{},"com.c"]`, "[33,3,"}},
+			[][2]string{
+				{`[32,1,{},"com.a"]`, "[33,1,"},
+				{`[32,2,{},"com.b"]`, "[33,2,"},
+				{`[32,3,{},"com.c"]`, "wamp.error.option_not_allowed"},
+			},
+			[][2]string{
+				{`[32,1,{},"com.a"]`, "[33,1,"},
+				{`[32,2,{},"com.b"]`, "[33,2,"},
+				{`[32,3,{},"com.c"]`, "[33,3,"},
+			},
 		},
 		{
 			"--registrations-max=2",
-			[][2]string{{`[64,1,{},"com.a"]`, "[65,1,"}, {`[64,2,{},"com.b"]`, "[65,2,"}, {`[64,3,{},"com.c"]`, "wamp.error.option_not_allowed"}},
-			[][2]string{{`[64,1,{},"com.a"]`, "[65,1,"}, {`[64,2,{},"com.b"]`, "[65,2,"}, {`[64,3,{},"com.c"]`, "[65,3,"}},
+			[][2]string{
+				{`[64,1,{},"com.a"]`, "[65,1,"},
+				{`[64,2,{},"com.b"]`, "[65,2,"},
+				{`[64,3,{},"com.c"]`, "wamp.error.option_not_allowed"},
+			},
+			[][2]string{
+				{`[64,1,{},"com.a"]`, "[65,1,"},
+				{`[64,2,{},"com.b"]`, "[65,2,"},
+				{`[64,3,{},"com.c"]`, "[65,3,"},
+			},
 		},
 		{
 			"--patterns-max=1",
-			[][2]string{{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"}, {`[32,2,{"match":"wildcard"},"com..a"]`, "wamp.error.option_not_allowed"}, {`[32,3,{},"com.a"]`, "[33,3,"}},
-			[][2]string{{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"}, {`[32,2,{"match":"wildcard"},"com..a"]`, "[33,2,"}},
+			[][2]string{
+				{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"},
+				{`[32,2,{"match":"wildcard"},"com..a"]`, "wamp.error.option_not_allowed"},
+				{`[32,3,{},"com.a"]`, "[33,3,"},
+			},
+			[][2]string{
+				{`[32,1,{"match":"prefix"},"com.a"]`, "[33,1,"},
+				{`[32,2,{"match":"wildcard"},"com..a"]`, "[33,2,"},
+			},
 		},
 		{
 			"--filter-entries-max=2",
-			[][2]string{{`[16,1,{"acknowledge":true,"exclude":[1,2]},"com.a"]`, "[17,1,"}, {`[16,2,{"acknowledge":true,"exclude":[1,2,3]},"com.a"]`, "wamp.error.option_not_allowed"}},
+			[][2]string{
+				{`[16,1,{"acknowledge":true,"exclude":[1,2]},"com.a"]`, "[17,1,"},
+				{`[16,2,{"acknowledge":true,"exclude":[1,2,3]},"com.a"]`, "wamp.error.option_not_allowed"},
+			},
 			[][2]string{{`[16,2,{"acknowledge":true,"exclude":[1,2,3]},"com.a"]`, "[17,2,"}},
 		},
 		{
 			"--depth-max=8", // the message, its arguments, six lists
-			[][2]string{{`[16,1,{"acknowledge":true},"com.a",[[[[[[[]]]]]]]]`, "[17,1,"}, {`[16,2,{"acknowledge":true},"com.a",[[[[[[[[]]]]]]]]]`, "wamp.error.protocol_violation"}},
+			[][2]string{
+				{`[16,1,{"acknowledge":true},"com.a",[[[[[[[]]]]]]]]`, "[17,1,"},
+				{`[16,2,{"acknowledge":true},"com.a",[[[[[[[[]]]]]]]]]`, "wamp.error.protocol_violation"},
+			},
 			[][2]string{{`[16,2,{"acknowledge":true},"com.a",[[[[[[[[]]]]]]]]]`, "[17,2,"}},
 		},
 		{
 			"--uri-bytes-max=12",
-			[][2]string{{`[32,1,{},"com.12345678"]`, "[33,1,"}, {`[32,2,{},"com.123456789"]`, "wamp.error.invalid_uri"}},
+			[][2]string{
+				{`[32,1,{},"com.12345678"]`, "[33,1,"},
+				{`[32,2,{},"com.123456789"]`, "wamp.error.invalid_uri"},
+			},
 			[][2]string{{`[32,2,{},"com.123456789"]`, "[33,2,"}},
 		},
 	} {
@@ -171,6 +210,18 @@ func TestServeRules(t *testing.T) {
 	}
 }
 
+// TestServeLongOptions: as the help of --filter-entries-max says, options of more than 256 KiB end the session.
+func TestServeLongOptions(t *testing.T) {
+	const most = 256 << 10
+	k := startFlags(t).talk(t).hello()
+	options := func(n int) string {
+		head, tail := `{"acknowledge":true,"exclude_authid":["`, `"]}`
+		return head + strings.Repeat("x", n-len(head)-len(tail)) + tail
+	}
+	k.says(`[16,1,`+options(most)+`,"com.a"]`, "[17,1,")
+	k.says(`[16,2,`+options(most+1)+`,"com.a"]`, "[3,")
+}
+
 // TestServeCallsMax: the second open call of a session is refused, and once more after the first was answered.
 func TestServeCallsMax(t *testing.T) {
 	r := startFlags(t, "--calls-max", "1")
@@ -181,8 +232,10 @@ func TestServeCallsMax(t *testing.T) {
 		first, second := 2*i+1, 2*i+2
 		caller.Queue(fmt.Appendf(nil, `[48,%d,{},"com.a"]`, first))
 		caller.says(fmt.Sprintf(`[48,%d,{},"com.a"]`, second), fmt.Sprintf("[8,48,%d,{", second))
-		callee.says(fmt.Sprintf(`[70,%d,{}]`, i+1), "[68,") // the answer precedes what it answers: the invocation is on its way
-		if answer, err := caller.Receive(); err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "[50,%d,", first)) {
+		// The answer precedes what it answers: the invocation is on its way.
+		callee.says(fmt.Sprintf(`[70,%d,{}]`, i+1), "[68,")
+		answer, err := caller.Receive()
+		if err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "[50,%d,", first)) {
 			t.Fatalf("%s, %v", answer, err)
 		}
 	}
@@ -218,7 +271,8 @@ func TestServeAnonymous(t *testing.T) {
 			if i == 1 {
 				o.Header = map[string]string{"X-Forwarded-For": "192.0.2.1"}
 			}
-			(&talk{r.connect(t, wire{scheme: "ws+unix", options: o}), t}).says(`[1,"realm1",{"roles":{"caller":{}}}]`, want)
+			k := &talk{r.connect(t, wire{scheme: "ws+unix", options: o}), t}
+			k.says(`[1,"realm1",{"roles":{"caller":{}}}]`, want)
 		}
 		if c.option == ",anonymous=none" { // the other listeners are as the flag says
 			r.talk(t).hello()
@@ -228,7 +282,10 @@ func TestServeAnonymous(t *testing.T) {
 
 // TestServeRoles: with --enforce-roles, who has not announced a role ends when acting in it.
 func TestServeRoles(t *testing.T) {
-	for flag, want := range map[string]string{"--enforce-roles": "wamp.error.protocol_violation", "--enforce-roles=false": "[17,1,"} {
+	for flag, want := range map[string]string{
+		"--enforce-roles":       "wamp.error.protocol_violation",
+		"--enforce-roles=false": "[17,1,",
+	} {
 		k := startFlags(t, flag).talk(t)
 		k.says(`[1,"realm1",{"roles":{"subscriber":{}}}]`, "[2,")
 		k.says(`[16,1,{"acknowledge":true},"com.a"]`, want)
@@ -357,8 +414,9 @@ func upgrade(t *testing.T, r *testRouter, origin string) *upgraded {
 	if origin != "" {
 		origin = "Origin: " + origin + "\r\n"
 	}
-	fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n%s\r\n", r.tcp, origin)
+	fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"+
+		"Sec-WebSocket-Protocol: wamp.2.json\r\n%s\r\n", r.tcp, origin)
 	var head []byte
 	one := make([]byte, 1)
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
@@ -478,7 +536,8 @@ func TestServeConnectionsMax(t *testing.T) {
 	}
 }
 
-// TestServeSlowConsumer: at --backlog-bytes-max a client that does not read is disconnected, or its events are dropped.
+// TestServeSlowConsumer: at --backlog-bytes-max a client that does not read is disconnected, or its events are
+// dropped.
 func TestServeSlowConsumer(t *testing.T) {
 	for policy, seen := range map[string]func(*testRouter) int64{
 		"disconnect":  func(r *testRouter) int64 { return r.engine.Stats().SlowConsumersClosed },
@@ -504,7 +563,8 @@ func TestServeCredit(t *testing.T) {
 			r.talk(t).hello().says(`[32,1,{},"com.a"]`, "[33,")
 			subscribers++
 		}
-		// Whether another loop is still at work when the publisher is read from next is a matter of luck, so there are many tries, in bursts.
+		// Whether another loop is still at work when the publisher is read from next is a matter of luck, so there
+		// are many tries, in bursts.
 		publisher := r.talk(t).hello()
 		message := []byte(`[16,1,{},"com.a",["` + strings.Repeat("x", 1000) + `"]]`)
 		for round := 0; round < 50 || wants && round < 5000 && r.engine.Stats().ReadPauses == 0; round++ {
@@ -522,7 +582,8 @@ func TestServeCredit(t *testing.T) {
 // flood publishes to a subscriber that does not read until the condition holds, at most that many bytes.
 func (r *testRouter) flood(t *testing.T, bytesMax int, enough func() bool) {
 	t.Helper()
-	deaf := &talk{r.connect(t, wire{scheme: "ws+unix", options: client.Options{Serializer: codec.JSON}}), t} // the system holds little of it
+	// Of a Unix socket's bytes the system holds little.
+	deaf := &talk{r.connect(t, wire{scheme: "ws+unix", options: client.Options{Serializer: codec.JSON}}), t}
 	t.Cleanup(func() { deaf.Abandon() })
 	deaf.hello().says(`[32,1,{},"com.flood"]`, "[33,")
 	s := r.join(t, wire{scheme: "unix", options: client.Options{}})
@@ -599,7 +660,8 @@ func TestServeRefuses(t *testing.T) {
 		{"log-level", "loud", "debug, info, warn or error"},
 		{"cpu-profile-rate", "501", "from 1 to 500"},
 	} {
-		if _, err := parseServe("--" + c.flag + "=" + c.value); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--"+c.flag) {
+		_, err := parseServe("--" + c.flag + "=" + c.value)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--"+c.flag) {
 			t.Errorf("--%s=%q: %v, want %q", c.flag, c.value, err, c.want)
 		}
 	}
@@ -621,7 +683,8 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
-		"--listen 0.0.0.0:1 --listen [::]:1", "--listen 0.0.0.0:1 --listen 127.0.0.1:2", "--listen :0 --listen 127.0.0.1:0",
+		"--listen 0.0.0.0:1 --listen [::]:1", "--listen 0.0.0.0:1 --listen 127.0.0.1:2",
+		"--listen :0 --listen 127.0.0.1:0",
 		"--listen 127.0.0.1:1 --listen [::1]:1 --listen unix:/x --listen unix:/y",
 	} {
 		c, err := parseServe(strings.Fields(ok)...)
@@ -633,8 +696,11 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
-		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
-		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512", "--backlog-bytes-max=64KiB", "--ping-interval=0s", "--ping-timeout=0", "--message-timeout=0", "--budget-bytes=0", "--listen=127.0.0.1:1,anonymous=none",
+		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0",
+		"--listen=127.0.0.1:1,anonymous=none", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
+		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512",
+		"--backlog-bytes-max=64KiB", "--ping-interval=0s", "--ping-timeout=0", "--message-timeout=0",
+		"--budget-bytes=0",
 	} {
 		if _, err := parseServe(ok); err != nil {
 			t.Errorf("%s: %v", ok, err)
@@ -654,9 +720,9 @@ func TestServeHelp(t *testing.T) {
 			t.Errorf("no title %q", g.title)
 		}
 		g.VisitAll(func(f *pflag.Flag) {
-			start := "      --" + f.Name + " "
+			start := "\n      --" + f.Name + " "
 			if f.Shorthand != "" {
-				start = "  -" + f.Shorthand + ", --" + f.Name + " "
+				start = "\n  -" + f.Shorthand + ", --" + f.Name + " "
 			}
 			if strings.Count(text, start) != 1 {
 				t.Errorf("--%s is not in the help once", f.Name)
@@ -664,8 +730,12 @@ func TestServeHelp(t *testing.T) {
 		})
 	}
 	for _, line := range strings.Split(text, "\n") {
-		if len([]rune(line)) > 145 {
+		if len([]rune(line)) > helpColumns {
 			t.Errorf("a line of %d columns: %s", len(line), line)
 		}
+	}
+	flat := strings.Join(strings.Fields(text), " ")
+	if !strings.Contains(flat, "options of more than 256KiB end the session with ABORT") {
+		t.Error("--filter-entries-max does not say that long options end the session")
 	}
 }
