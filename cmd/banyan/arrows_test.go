@@ -4,24 +4,44 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // arrows says what each folder may import besides the standard library and itself (ARCHITECTURE.md). A path allows
 // what is below it too, unless it is one of ours. Test files are not bound.
 var arrows = map[string][]string{
-	"banyan/bench/client":          {"banyan/codec", "github.com/gobwas/ws"},
-	"banyan/bench/compare":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report"},
-	"banyan/bench/floor":           {"golang.org/x/sys/unix", "banyan/codec"},
-	"banyan/bench/judge":           {"golang.org/x/perf/benchmath"},
-	"banyan/bench/load":            {"banyan/codec", "banyan/bench/judge", "banyan/bench/client", "github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix"},
-	"banyan/bench/peers":           {"banyan/bench/load", "banyan/bench/report", "banyan/codec"},
-	"banyan/bench/report":          {"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go"},
-	"banyan/bench/targets":         {"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report", "banyan/codec"},
-	"banyan/codec":                 {"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool", "github.com/go-json-experiment/json/jsontext"},
-	"banyan/engine":                {"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire", "github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix", "banyan/engine/internal/outq", "banyan/engine/internal/poll", "banyan/engine/internal/wheel"},
+	"banyan/bench/client": {"banyan/codec", "github.com/gobwas/ws"},
+	"banyan/bench/compare": {
+		"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report",
+	},
+	"banyan/bench/floor": {"golang.org/x/sys/unix", "banyan/codec"},
+	"banyan/bench/judge": {"golang.org/x/perf/benchmath"},
+	"banyan/bench/load": {
+		"banyan/codec", "banyan/bench/judge", "banyan/bench/client",
+		"github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix",
+	},
+	"banyan/bench/peers": {"banyan/bench/load", "banyan/bench/report", "banyan/codec"},
+	"banyan/bench/report": {
+		"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go",
+	},
+	"banyan/bench/targets": {
+		"banyan/bench/judge", "banyan/bench/load", "banyan/bench/peers", "banyan/bench/report",
+		"banyan/codec",
+	},
+	"banyan/codec": {
+		"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool",
+		"github.com/go-json-experiment/json/jsontext",
+	},
+	"banyan/engine": {
+		"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire",
+		"github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix", "banyan/engine/internal/outq",
+		"banyan/engine/internal/poll", "banyan/engine/internal/wheel",
+	},
 	"banyan/engine/internal/outq":  {"golang.org/x/sys/unix"},
 	"banyan/engine/internal/poll":  {"github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix"},
 	"banyan/engine/internal/wheel": {"banyan/codec", "banyan/engine/port"},
@@ -35,8 +55,11 @@ var arrows = map[string][]string{
 
 // neverReached lists what a folder must not import through others either.
 var neverReached = map[string][]string{
-	"banyan/codec":      {"net", "banyan/engine", "banyan/realm"},
-	"banyan/realm":      {"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws", "golang.org/x/sys/unix"},
+	"banyan/codec": {"net", "banyan/engine", "banyan/realm"},
+	"banyan/realm": {
+		"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws",
+		"golang.org/x/sys/unix",
+	},
 	"banyan/bench/load": {"banyan/realm"},
 }
 
@@ -50,7 +73,8 @@ type listed struct {
 
 func goList(t *testing.T) map[string]*listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-pgo=off", "-deps", "-json=ImportPath,Standard,Imports,Deps", "banyan/...").Output()
+	out, err := exec.Command("go", "list", "-pgo=off", "-deps",
+		"-json=ImportPath,Standard,Imports,Deps", "banyan/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -139,4 +163,24 @@ func allows(allowed []string, path string) bool {
 		}
 	}
 	return false
+}
+
+// TestLineWidth: lines of this folder fit beside each other on a screen.
+func TestLineWidth(t *testing.T) {
+	const columnsMax, tab = 118, "    "
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", tab)); n > columnsMax {
+				t.Errorf("%s:%d has %d columns, at most %d are wanted", file, i+1, n, columnsMax)
+			}
+		}
+	}
 }

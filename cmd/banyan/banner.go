@@ -48,8 +48,8 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 	if c.realms[0] != defaultRealm {
 		flags += " --realm " + shellWord(c.realms[0])
 	}
-	fmt.Fprintf(w, "\n  next, in another terminal:\n    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n",
-		flags, flags)
+	fmt.Fprintf(w, "\n  next, in another terminal:\n"+
+		"    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n", flags, flags)
 }
 
 // whoMayJoin says in words what the values of --anonymous mean.

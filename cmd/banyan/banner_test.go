@@ -13,8 +13,8 @@ import (
 	"banyan/bench/client"
 )
 
-// TestBannerReaches: every address that the start names leads to this router, and so do the commands that it proposes,
-// in a shell of another directory.
+// TestBannerReaches: every address that the start names leads to this router, and so do the commands that it
+// proposes, in a shell of another directory.
 func TestBannerReaches(t *testing.T) {
 	t.Chdir(t.TempDir())
 	addresses := regexp.MustCompile(`(?m)^  (?:RawSocket|WebSocket|page) +(\S+)$`)

@@ -36,10 +36,11 @@ func newBench() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchHostile(), newBenchSoak(), newBenchTargets(),
-		newBenchFloor(), newBenchEcho())
-	cmd.AddCommand(newBenchCompare(), newBenchGate())
+	cmd.AddCommand(
+		newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
+		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchHostile(), newBenchSoak(),
+		newBenchTargets(), newBenchCompare(), newBenchGate(), newBenchFloor(), newBenchEcho(),
+	)
 	return cmd
 }
 
@@ -66,14 +67,17 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	f := cmd.Flags()
 	f.IntVar(&l.common.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
 	f.IntVar(&l.common.InFlight, "inflight", 32, "closed loop: messages in flight per "+perSender)
-	f.Float64Var(&l.common.Rate, "rate", 0, "open loop: messages per second, all senders together; 0 is the closed loop")
+	f.Float64Var(&l.common.Rate, "rate", 0,
+		"open loop: messages per second, all senders together; 0 is the closed loop")
 	f.DurationVar(&l.common.Duration, "duration", 5*time.Second, "time of measuring; 0 until Ctrl-C")
 	f.DurationVar(&l.common.Warmup, "warmup", time.Second, "time before measuring")
-	f.IntVar(&l.common.PID, "pid", 0, "the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
+	f.IntVar(&l.common.PID, "pid", 0,
+		"the router's process, for CPU time and memory; 0 finds it by its socket, -1 does without")
 	f.BoolVar(&l.asJSON, "json", false, "print the report as JSON")
 	f.BoolVar(&l.quiet, "quiet", false, "no live line")
-	f.StringVar(&l.syscalls, "syscalls", "auto", "count the router's system calls for a second after measuring: no, perf, strace (slows the router\n"+
-		"down while it counts), or auto: perf for runs of 2 s or more")
+	f.StringVar(&l.syscalls, "syscalls", "auto",
+		"count the router's system calls for a second after measuring: no, perf, strace (slows the router\n"+
+			"down while it counts), or auto: perf for runs of 2 s or more")
 	f.BoolVar(&l.lenient, "lenient", false, "exit with 0 instead of 8 when the figures are not trustworthy")
 	l.out.flag(cmd, "")
 }
@@ -121,7 +125,9 @@ func (l *loadFlags) plan(cmd *cobra.Command) (load.Options, error) {
 type scenario func(ctx context.Context, o load.Options) (*load.Report, error)
 
 // of makes the RunE of a command from its plan, the options in the plan, and the function that runs it.
-func of[P any](l *loadFlags, plan *P, o *load.Options, run func(context.Context, P) (*load.Report, error)) func(*cobra.Command, []string) error {
+func of[P any](
+	l *loadFlags, plan *P, o *load.Options, run func(context.Context, P) (*load.Report, error),
+) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		return l.run(cmd, func(ctx context.Context, completed load.Options) (*load.Report, error) {
 			*o = completed
@@ -130,7 +136,8 @@ func of[P any](l *loadFlags, plan *P, o *load.Options, run func(context.Context,
 	}
 }
 
-// run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the report.
+// run runs s against the router at the URL, or in turn against a floor and a router of its own, and prints the
+// report.
 func (l *loadFlags) run(cmd *cobra.Command, s scenario) error {
 	for _, n := range l.unused {
 		if cmd.Flags().Changed(n) {
@@ -182,7 +189,8 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *load.Report, err error) error 
 		return fmt.Errorf("verification failed, see the report")
 	}
 	if stalled := r.Stalled(); len(stalled) > 0 {
-		return fmt.Errorf("the others waited too long beside %d of %d hostile loads: %s", len(stalled), len(r.Hostile), strings.Join(stalled, "; "))
+		return fmt.Errorf("the others waited too long beside %d of %d hostile loads: %s",
+			len(stalled), len(r.Hostile), strings.Join(stalled, "; "))
 	}
 	return l.doubt(r)
 }
@@ -193,8 +201,10 @@ func (l *loadFlags) doubt(r *load.Report) error {
 		return nil
 	}
 	return &hintedError{
-		code: exitDoubt, what: "the figures are not trustworthy", why: errors.New(strings.Join(r.Trust.Reasons, "; ")),
-		try: "a quiet machine, clients on CPUs or machines of their own, a longer --duration; --lenient exits with 0 all the same",
+		code: exitDoubt, what: "the figures are not trustworthy",
+		why: errors.New(strings.Join(r.Trust.Reasons, "; ")),
+		try: "a quiet machine, clients on CPUs or machines of their own, a longer --duration; " +
+			"--lenient exits with 0 all the same",
 	}
 }
 
@@ -209,7 +219,8 @@ func liveLine(w io.Writer) func(load.Progress) {
 		if p.Elapsed < 0 {
 			phase = "warm-up"
 		}
-		line := fmt.Sprintf("%s%s  %d sessions  %.0f/s  p50 %v  p99 %v", begin, phase, p.Sessions, p.PerSec, short(p.P50), short(p.P99))
+		line := fmt.Sprintf("%s%s  %d sessions  %.0f/s  p50 %v  p99 %v",
+			begin, phase, p.Sessions, p.PerSec, short(p.P50), short(p.P99))
 		if p.Failures > 0 {
 			line += fmt.Sprintf("  FAILURES %d", p.Failures)
 		}

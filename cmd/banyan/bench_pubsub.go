@@ -74,8 +74,8 @@ func newBenchChurn() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "churn",
 		Short: "Subscribe and unsubscribe while publishing: cost of a cycle, and what it does to the events",
-		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all the\n" +
-			"time: what a cycle costs the router, and the p99 of the events in both. Takes twice --duration.",
+		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all\n" +
+			"the time: what a cycle costs the router, and the p99 of the events in both. Takes twice --duration.",
 		Example: "  banyan bench churn --churners 20 --cycles 50000",
 		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Churn),

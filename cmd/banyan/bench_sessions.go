@@ -12,8 +12,8 @@ func newBenchIdle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Sessions that do nothing: their memory, and whether it is given back",
-		Long: "Open sessions, leave them alone for --duration, and tell what the router has grown by for each. Then\n" +
-			"all say goodbye, and the router's memory is watched for some seconds. Meant for a fresh router:\n" +
+		Long: "Open sessions, leave them alone for --duration, and tell what the router has grown by for each.\n" +
+			"Then all say goodbye, and the router's memory is watched for some seconds. Meant for a fresh router:\n" +
 			"memory once taken is used again.",
 		Example: "  banyan bench idle --sessions 10000\n  banyan bench idle --floor --rounds 1",
 		Args:    cobra.NoArgs,

@@ -16,10 +16,12 @@ import (
 // floorFlags are the flags of the scenarios that the floor can play.
 func (l *loadFlags) floorFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&l.floor, "floor", false, "start a floor (see banyan bench floor) and a router in turn, fresh each round, and tell the router's cost\n"+
-		"as a multiple of the floor's; of --url only the scheme counts: ws or rs")
+	f.BoolVar(&l.floor, "floor", false,
+		"start a floor (see banyan bench floor) and a router in turn, fresh each round, and tell the router's cost\n"+
+			"as a multiple of the floor's; of --url only the scheme counts: ws or rs")
 	f.IntVar(&l.rounds, "rounds", 3, "with --floor: rounds of one run each")
-	f.StringArrayVar(&l.serveFlags, "serve-flag", nil, "with --floor: flag for the router, for instance --serve-flag=--loops=1; repeatable")
+	f.StringArrayVar(&l.serveFlags, "serve-flag", nil,
+		"with --floor: flag for the router, for instance --serve-flag=--loops=1; repeatable")
 }
 
 // against runs s in turn against floor and router, both of this very binary.
@@ -43,10 +45,11 @@ func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (r *
 		if err != nil {
 			return nil, err
 		}
-		return peers.Using(ctx, &setup.Setup, p, scheme, func(ctx context.Context, url string, pid int) (*load.Report, error) {
-			o.URL, o.PID = url, pid
-			return s(ctx, o)
-		})
+		return peers.Using(ctx, &setup.Setup, p, scheme,
+			func(ctx context.Context, url string, pid int) (*load.Report, error) {
+				o.URL, o.PID = url, pid
+				return s(ctx, o)
+			})
 	}
 	return load.Against(cmd.Context(), l.rounds, run, func(round int, side string, r *load.Report) {
 		errs := cmd.ErrOrStderr()

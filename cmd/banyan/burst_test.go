@@ -20,9 +20,10 @@ var msgpackWebSocket = wire{"ws/msgpack", "ws", client.Options{Serializer: codec
 func TestTRN54PipelinedCalls(t *testing.T) {
 	r := startRouter(t, nil)
 	callee := r.join(t, msgpackWebSocket)
-	_, err := callee.Register(t.Context(), client.Topic{URI: "com.echo"}, nil, func(_ context.Context, call *client.Invocation) (client.Values, error) {
-		return call.Values, nil
-	})
+	_, err := callee.Register(t.Context(), client.Topic{URI: "com.echo"}, nil,
+		func(_ context.Context, call *client.Invocation) (client.Values, error) {
+			return call.Values, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,21 +71,23 @@ func TestTRN54PipelinedCalls(t *testing.T) {
 // TestManyCallsInFlight: 1 000 calls are open at one callee before it answers the first, in reverse.
 func TestManyCallsInFlight(t *testing.T) {
 	r := startRouter(t, nil)
-	callee, caller := r.join(t, msgpackWebSocket), r.join(t, wire{"unix/json", "unix", client.Options{Serializer: codec.JSON}})
+	callee := r.join(t, msgpackWebSocket)
+	caller := r.join(t, wire{"unix/json", "unix", client.Options{Serializer: codec.JSON}})
 	const calls = 1000
 	var arrived atomic.Int64
 	all := make(chan struct{})
-	_, err := callee.Register(t.Context(), client.Topic{URI: "com.wait"}, nil, func(ctx context.Context, call *client.Invocation) (client.Values, error) {
-		if arrived.Add(1) == calls {
-			close(all)
-		}
-		select {
-		case <-all:
-			return call.Values, nil
-		case <-ctx.Done():
-			return client.Values{}, ctx.Err()
-		}
-	})
+	_, err := callee.Register(t.Context(), client.Topic{URI: "com.wait"}, nil,
+		func(ctx context.Context, call *client.Invocation) (client.Values, error) {
+			if arrived.Add(1) == calls {
+				close(all)
+			}
+			select {
+			case <-all:
+				return call.Values, nil
+			case <-ctx.Done():
+				return client.Values{}, ctx.Err()
+			}
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,40 +196,44 @@ func TestTRN44LargePayload(t *testing.T) {
 	}
 }
 
-// TestORD07ProgressAndCancel goes through every wire: progressive results in order, an interrupt that reaches the callee.
+// TestORD07ProgressAndCancel goes through every wire: progressive results in order, an interrupt that reaches the
+// callee.
 func TestORD07ProgressAndCancel(t *testing.T) {
 	r := startRouter(t, nil)
 	all := wires()
 	for i, w := range all {
 		callee, caller := r.join(t, all[(i+4)%len(all)]), r.join(t, w)
 		interrupted := make(chan struct{})
-		_, err := callee.Register(t.Context(), client.Topic{URI: "com.count"}, nil, func(ctx context.Context, call *client.Invocation) (client.Values, error) {
-			for i := range 5 {
-				if err := call.Progress(client.Values{Args: []any{i}}); err != nil {
-					return client.Values{}, err
+		_, err := callee.Register(t.Context(), client.Topic{URI: "com.count"}, nil,
+			func(ctx context.Context, call *client.Invocation) (client.Values, error) {
+				for i := range 5 {
+					if err := call.Progress(client.Values{Args: []any{i}}); err != nil {
+						return client.Values{}, err
+					}
 				}
-			}
-			if call.Kwargs["wait"] == true {
-				<-ctx.Done()
-				close(interrupted)
-				return client.Values{}, &client.Error{URI: codec.ErrCanceled}
-			}
-			return client.Values{Args: []any{"done"}}, nil
-		})
+				if call.Kwargs["wait"] == true {
+					<-ctx.Done()
+					close(interrupted)
+					return client.Values{}, &client.Error{URI: codec.ErrCanceled}
+				}
+				return client.Values{Args: []any{"done"}}, nil
+			})
 		if err != nil {
 			t.Fatalf("%s: %v", w.name, err)
 		}
 		var seen []any
-		got, err := caller.Call(t.Context(), "com.count", nil, client.Values{}, func(r *client.Result) { seen = append(seen, r.Args...) })
+		got, err := caller.Call(t.Context(), "com.count", nil, client.Values{},
+			func(r *client.Result) { seen = append(seen, r.Args...) })
 		if err != nil || fmt.Sprint(seen) != "[0 1 2 3 4]" || fmt.Sprint(got.Args) != "[done]" {
 			t.Errorf("%s: %v, %v, %v", w.name, seen, got, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err = caller.Call(ctx, "com.count", nil, client.Values{Kwargs: map[string]any{"wait": true}}, func(r *client.Result) {
-			if fmt.Sprint(r.Args) == "[4]" {
-				cancel()
-			}
-		})
+		_, err = caller.Call(ctx, "com.count", nil, client.Values{Kwargs: map[string]any{"wait": true}},
+			func(r *client.Result) {
+				if fmt.Sprint(r.Args) == "[4]" {
+					cancel()
+				}
+			})
 		cancel()
 		if err == nil {
 			t.Errorf("%s: a canceled call returned", w.name)

@@ -48,7 +48,8 @@ func newCall() *cobra.Command {
 			}
 			r, err := s.Call(ctx, words[0], opts, v, onProgress)
 			if errors.Is(err, context.DeadlineExceeded) {
-				return &hintedError{code: exitFailed, what: fmt.Sprintf("no result within %v; the call was canceled", timeout), try: "a longer --timeout"}
+				what := fmt.Sprintf("no result within %v; the call was canceled", timeout)
+				return &hintedError{code: exitFailed, what: what, try: "a longer --timeout"}
 			}
 			var answer *client.Error
 			if asJSON && errors.As(err, &answer) {

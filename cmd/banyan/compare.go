@@ -32,9 +32,11 @@ func (s *setupFlags) flags(cmd *cobra.Command, duration time.Duration) {
 	f := cmd.Flags()
 	f.DurationVar(&s.Duration, "duration", duration, "time of measuring in a run")
 	f.DurationVar(&s.Warmup, "warmup", 500*time.Millisecond, "time before measuring in a run")
-	f.StringVar(&s.Source, "source", "", "checkout of Banyan that has bench/peers; default the one around the current folder")
+	f.StringVar(&s.Source, "source", "",
+		"checkout of Banyan that has bench/peers; default the one around the current folder")
 	f.StringVar(&s.Cache, "cache", "", "folder for built peers; default one of the user's cache folder")
-	f.StringArrayVar(&s.ServeFlags, "serve-flag", nil, "flag for banyan serve, for instance --serve-flag=--loops=1; repeatable")
+	f.StringArrayVar(&s.ServeFlags, "serve-flag", nil,
+		"flag for banyan serve, for instance --serve-flag=--loops=1; repeatable")
 	f.BoolVar(&s.quiet, "quiet", false, "no line about each step")
 }
 
@@ -90,10 +92,12 @@ func newBenchCompare() *cobra.Command {
 		Use:   "compare",
 		Short: "Routers in turn under the same load, with a statistical test",
 		Long: "Run routers in turn under the same load, a fresh process each time, and say what differs.\n\n" +
-			"Peers: banyan (this very program), floor (see banyan bench floor), nexus, xconn and nats (built from bench/peers at a pinned version),\n" +
-			"crossbar (the one on this machine, or installed into a virtual environment in the cache). NATS gets the same loads in its own protocol,\n" +
-			"whatever --transport says; it has nothing for progressive and storm.\n" +
-			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that the others are compared with.\n" +
+			"Peers: banyan (this very program), floor (see banyan bench floor), nexus, xconn and nats (built from\n" +
+			"bench/peers at a pinned version), crossbar (the one on this machine, or installed into a virtual\n" +
+			"environment in the cache). NATS gets the same loads in its own protocol, whatever --transport says;\n" +
+			"it has nothing for progressive and storm.\n" +
+			"A peer that cannot take part is skipped, and the report says why. The first peer is the one that\n" +
+			"the others are compared with.\n" +
 			"Plans: " + peers.PlanSyntax + ".\n" +
 			"The exit code is 1 when messages of the first peer were lost; losses of the others are a result.\n" +
 			"Nothing is called better or worse before a Mann-Whitney test at 5 %, which needs at least 4 rounds.",
@@ -119,16 +123,19 @@ func newBenchCompare() *cobra.Command {
 	}
 	setup.flags(cmd, 3*time.Second)
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Peers, "peers", []string{"banyan", "floor", "nexus", "xconn", "nats", "crossbar"}, "routers, the reference first")
+	f.StringSliceVar(&o.Peers, "peers", []string{"banyan", "floor", "nexus", "xconn", "nats", "crossbar"},
+		"routers, the reference first")
 	f.StringSliceVar(&o.Plans, "plans", []string{"fanout", "rpc"}, "loads")
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds of one run each")
-	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages per second, all senders together, latency from the intended time; 0 is the closed loop")
+	f.Float64Var(&o.Rate, "rate", 0,
+		"open loop: messages per second, all senders together, latency from the intended time; 0 is the closed loop")
 	f.StringVar(&serializer, "serializer", "msgpack", "json, msgpack or cbor")
 	f.StringVar(&setup.Transport, "transport", "ws", "ws (WebSocket) or rs (RawSocket)")
 	f.IntVar(&setup.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
 	f.StringVar(&setup.pin, "pin", "", "CPUs for the routers, for instance 0 or 0-3,8; the clients get the others")
-	f.StringVar(&setup.syscalls, "syscalls", "auto", "count the routers' system calls for a second behind each run: no, perf, strace (slows them down while it\n"+
-		"counts), or auto: perf if it is installed, for runs of 2 s or more")
+	f.StringVar(&setup.syscalls, "syscalls", "auto",
+		"count the routers' system calls for a second behind each run: no, perf, strace (slows them down while it\n"+
+			"counts), or auto: perf if it is installed, for runs of 2 s or more")
 	out.flag(cmd, "bench-out")
 	return cmd
 }

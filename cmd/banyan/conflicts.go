@@ -2,9 +2,9 @@ package main
 
 import "github.com/spf13/pflag"
 
-// conflict returns a usage error if two flags contradict each other: if a limit, or a time, that was asked for can never
-// be reached because another one comes first, or if a flag has no effect beside another. A default that another flag
-// makes unreachable is no contradiction.
+// conflict returns a usage error if two flags contradict each other: if a limit, or a time, that was asked for can
+// never be reached because another one comes first, or if a flag has no effect beside another. A default that another
+// flag makes unreachable is no contradiction.
 func (c *serveConfig) conflict() error {
 	e, r := &c.engine, &c.limits
 	for _, p := range []struct {

@@ -10,25 +10,43 @@ import (
 // neither does a default that cannot be reached.
 func TestServeConflicts(t *testing.T) {
 	for _, c := range []struct{ flags, want string }{
-		{"--peer-message-bytes-min 1025 --message-bytes-max 1KiB", "--peer-message-bytes-min 1025 is more than --message-bytes-max 1KiB"},
+		{
+			"--peer-message-bytes-min 1025 --message-bytes-max 1KiB",
+			"--peer-message-bytes-min 1025 is more than --message-bytes-max 1KiB",
+		},
 		{"--peer-message-bytes-min 1024 --message-bytes-max 1KiB", ""},
 		{"--message-bytes-max 512", ""}, // less than the default of --uri-bytes-max
-		{"--uri-bytes-max 1025 --message-bytes-max 1KiB", "--uri-bytes-max 1025 is more than --message-bytes-max 1KiB"},
+		{
+			"--uri-bytes-max 1025 --message-bytes-max 1KiB",
+			"--uri-bytes-max 1025 is more than --message-bytes-max 1KiB",
+		},
 		{"--uri-bytes-max 1024 --message-bytes-max 1KiB", ""},
 		{"--patterns-max 3 --subscriptions-max 2", "--patterns-max 3 is more than --subscriptions-max 2"},
 		{"--patterns-max 2 --subscriptions-max 2", ""},
 		{"--subscriptions-max 2", ""},
-		{"--patterns-max 1000001", "--patterns-max 1000001 is more than --subscriptions-max, which is 1000000 by default"},
+		{
+			"--patterns-max 1000001",
+			"--patterns-max 1000001 is more than --subscriptions-max, which is 1000000 by default",
+		},
 		{"--patterns-max 1000000", ""},
-		{"--backlog-bytes-max 33554433 --budget-bytes 32MiB", "--backlog-bytes-max 33554433 is more than --budget-bytes 32MiB"},
+		{
+			"--backlog-bytes-max 33554433 --budget-bytes 32MiB",
+			"--backlog-bytes-max 33554433 is more than --budget-bytes 32MiB",
+		},
 		{"--backlog-bytes-max 33554432 --budget-bytes 32MiB", ""},
 		{"--backlog-bytes-max 1024GiB --budget-bytes 0", ""},
 		{"--budget-bytes 16MiB", ""}, // less than the default of --backlog-bytes-max
 		{"--credit-bytes 33554433 --budget-bytes 32MiB", "--credit-bytes 33554433 is more than --budget-bytes 32MiB"},
 		{"--credit-bytes 33554432 --budget-bytes 32MiB", ""},
-		{"--goodbye-timeout 2001ms --shutdown-timeout 2s", "--goodbye-timeout 2001ms is more than --shutdown-timeout 2s"},
+		{
+			"--goodbye-timeout 2001ms --shutdown-timeout 2s",
+			"--goodbye-timeout 2001ms is more than --shutdown-timeout 2s",
+		},
 		{"--goodbye-timeout 2s --shutdown-timeout 2s", ""},
-		{"--goodbye-timeout 8001ms", "--goodbye-timeout 8001ms is more than --shutdown-timeout, which is 8s by default"},
+		{
+			"--goodbye-timeout 8001ms",
+			"--goodbye-timeout 8001ms is more than --shutdown-timeout, which is 8s by default",
+		},
 		{"--goodbye-timeout 8s", ""},
 		{"--shutdown-timeout 1s", ""},
 		{"--ping-interval 10s --ping-timeout 9999ms", "--ping-timeout 9.999s is shorter than --ping-interval 10s"},
@@ -42,7 +60,10 @@ func TestServeConflicts(t *testing.T) {
 		{"--realm abc --uri-bytes-max 3", ""},
 		{"--realm a --realm b --realms-max 1", "--realms-max 1: there are 2 realms already"},
 		{"--realm a --realm b --realms-max 2", ""},
-		{"--realm a --realm b --realms-max 2 --auto-create-realms", "--auto-create-realms has no effect with --realms-max 2"},
+		{
+			"--realm a --realm b --realms-max 2 --auto-create-realms",
+			"--auto-create-realms has no effect with --realms-max 2",
+		},
 		{"--realm a --realm b --realms-max 3 --auto-create-realms", ""},
 	} {
 		cfg, err := parseServe(strings.Fields(c.flags)...)

@@ -25,12 +25,14 @@ type connection struct {
 
 func (c *connection) flags(cmd *cobra.Command, serializer string) {
 	f := cmd.Flags()
-	f.StringVar(&c.url, "url", fromEnv("BANYAN_URL", defaultURL), "router to connect to ($BANYAN_URL): ws, wss, rs, rss, unix:PATH, ws+unix:PATH")
+	f.StringVar(&c.url, "url", fromEnv("BANYAN_URL", defaultURL),
+		"router to connect to ($BANYAN_URL): ws, wss, rs, rss, unix:PATH, ws+unix:PATH")
 	f.StringVar(&c.realm, "realm", fromEnv("BANYAN_REALM", defaultRealm), "realm to join ($BANYAN_REALM)")
 	f.StringVar(&c.serializer, "serializer", serializer, "json, msgpack or cbor")
 	f.BoolVar(&c.batched, "batched", false, "several messages per WebSocket message (the .batched subprotocol)")
 	f.BoolVar(&c.insecure, "insecure", false, "do not verify the router's certificate")
-	cmd.RegisterFlagCompletionFunc("serializer", cobra.FixedCompletions([]string{"json", "msgpack", "cbor"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("serializer",
+		cobra.FixedCompletions([]string{"json", "msgpack", "cbor"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func fromEnv(name, otherwise string) string {
@@ -48,7 +50,10 @@ func (c *connection) options() (client.Options, error) {
 	if _, _, err := client.Socket(c.url); err != nil {
 		return client.Options{}, usagef("--url: %v", err)
 	}
-	return client.Options{Serializer: s, Batched: c.batched, Realm: c.realm, TLS: c.tls(), Agent: "banyan " + version}, nil
+	return client.Options{
+		Serializer: s, Batched: c.batched, Realm: c.realm, TLS: c.tls(),
+		Agent: "banyan " + version,
+	}, nil
 }
 
 func (c *connection) tls() *tls.Config {

@@ -33,8 +33,9 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the router under visible load; nothing to set up",
-		Long: fmt.Sprintf("Run the router in this process and load it over real sockets: %d publishers with %d subscribers (%d events/s) and %d callers\n"+
-			"(%d calls/s), every message verified. A line a second shows what goes through. Ctrl-C, or --for, ends with a summary.",
+		Long: fmt.Sprintf("Run the router in this process and load it over real sockets: %d publishers with\n"+
+			"%d subscribers (%d events/s) and %d callers (%d calls/s), every message verified. A line a\n"+
+			"second shows what goes through. Ctrl-C, or --for, ends with a summary.",
 			demoPublishers, demoSubscribers, demoPublishRate*demoSubscribers, demoCallers, demoCallRate),
 		Example: "  banyan demo\n  banyan demo --for 20s",
 		Args:    cobra.NoArgs,
@@ -99,10 +100,13 @@ func (d *demo) announce(a net.Addr) {
 	if d.url != defaultURL {
 		flag = " --url " + d.url
 	}
-	fmt.Fprintf(d.out, "banyan %s\n  router     %s   rs://%s   realm %s\n  page       http://%s/\n", buildName(), d.url, a, defaultRealm, a)
-	fmt.Fprintf(d.out, "  load       %d publishers, %d subscribers, %d callers, over real sockets      stop: Ctrl-C\n\n",
+	fmt.Fprintf(d.out, "banyan %s\n  router     %s   rs://%s   realm %s\n  page       http://%s/\n",
+		buildName(), d.url, a, defaultRealm, a)
+	fmt.Fprintf(d.out,
+		"  load       %d publishers, %d subscribers, %d callers, over real sockets      stop: Ctrl-C\n\n",
 		demoPublishers, demoSubscribers, demoCallers)
-	fmt.Fprintf(d.out, "  from another terminal:\n    banyan sub  demo.ticks%s\n    banyan call demo.add 2 3%s\n\n", flag, flag)
+	fmt.Fprintf(d.out, "  from another terminal:\n    banyan sub  demo.ticks%s\n    banyan call demo.add 2 3%s\n\n",
+		flag, flag)
 }
 
 // load runs both scenarios until ctx ends, and prints the summary.
@@ -116,12 +120,18 @@ func (d *demo) load(ctx context.Context) error {
 	}
 	defer examples.Close()
 
-	common := load.Options{URL: d.url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: -1, Warmup: 200 * time.Millisecond}
+	common := load.Options{
+		URL: d.url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: -1,
+		Warmup: 200 * time.Millisecond,
+	}
 	var reports [2]*load.Report
 	var errs [2]error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		plan := load.FanoutPlan{Options: common, Publishers: demoPublishers, Subscribers: demoSubscribers, Topic: "demo.load"}
+		plan := load.FanoutPlan{
+			Options: common, Publishers: demoPublishers, Subscribers: demoSubscribers,
+			Topic: "demo.load",
+		}
 		plan.Rate = demoPublishRate
 		plan.Progress = func(p load.Progress) { d.progress(&d.events, p, false) }
 		reports[0], errs[0] = load.Fanout(ctx, plan)
@@ -163,7 +173,10 @@ func (d *demo) openExamples(ctx context.Context) (*client.Session, error) {
 				return
 			case <-tick.C:
 				d.mu.Lock()
-				v := client.Values{Args: []any{n}, Kwargs: map[string]any{"events_per_s": int64(d.events.PerSec), "calls_per_s": int64(d.calls.PerSec)}}
+				v := client.Values{Args: []any{n}, Kwargs: map[string]any{
+					"events_per_s": int64(d.events.PerSec),
+					"calls_per_s":  int64(d.calls.PerSec),
+				}}
 				d.mu.Unlock()
 				if _, err := s.Publish(ctx, "demo.ticks", nil, v); err != nil {
 					return
@@ -185,7 +198,10 @@ func add(_ context.Context, call *client.Invocation) (client.Values, error) {
 		case float64:
 			float += a
 		default:
-			return client.Values{}, &client.Error{URI: codec.ErrInvalidArgument, Values: client.Values{Args: []any{"demo.add adds numbers"}}}
+			return client.Values{}, &client.Error{
+				URI:    codec.ErrInvalidArgument,
+				Values: client.Values{Args: []any{"demo.add adds numbers"}},
+			}
 		}
 	}
 	if float == float64(whole) {
@@ -230,8 +246,10 @@ func (d *demo) draw() {
 	}
 	lines := []string{
 		fmt.Sprintf("%s   sessions %d%s", time.Now().Format(time.TimeOnly), d.sessions(), d.failures()),
-		fmt.Sprintf("events %9.0f/s  p50 %-9v p99 %-9v %s", d.events.PerSec, short(d.events.P50), short(d.events.P99), sparkline(d.eventHistory)),
-		fmt.Sprintf("calls  %9.0f/s  p50 %-9v p99 %-9v %s", d.calls.PerSec, short(d.calls.P50), short(d.calls.P99), sparkline(d.callHistory)),
+		fmt.Sprintf("events %9.0f/s  p50 %-9v p99 %-9v %s",
+			d.events.PerSec, short(d.events.P50), short(d.events.P99), sparkline(d.eventHistory)),
+		fmt.Sprintf("calls  %9.0f/s  p50 %-9v p99 %-9v %s",
+			d.calls.PerSec, short(d.calls.P50), short(d.calls.P99), sparkline(d.callHistory)),
 	}
 	for _, l := range lines {
 		fmt.Fprintf(&b, "\r\x1b[K  %s\n", l)

@@ -17,8 +17,8 @@ func newBenchEcho() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "echo",
 		Short: "A WebSocket echo server on the router's engine, for conformance suites",
-		Long: "Echo every WebSocket message as it came: the router's loops and parser without a router behind them,\n" +
-			"so that WebSocket conformance suites can drive them. The subprotocol wamp.2.json takes text,\n" +
+		Long: "Echo every WebSocket message as it came: the router's loops and parser without a router behind\n" +
+			"them, so that WebSocket conformance suites can drive them. The subprotocol wamp.2.json takes text,\n" +
 			"wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to 2^24 octets. Whatever is in them,\n" +
 			"nobody looks at it.",
 		Example: "  banyan bench echo --listen 127.0.0.1:9001",

@@ -33,8 +33,14 @@ func TestEcho(t *testing.T) {
 		t.Fatal(err)
 	}
 	for protocol, frames := range map[string][]ws.Frame{
-		"wamp.2.json":    {ws.NewTextFrame([]byte("no JSON at all")), ws.NewTextFrame(bytes.Repeat([]byte{'7'}, 1<<24))},
-		"wamp.2.msgpack": {ws.NewBinaryFrame([]byte{0, 0xFF, 0xC1}), ws.NewBinaryFrame(bytes.Repeat([]byte{7}, 1<<24))},
+		"wamp.2.json": {
+			ws.NewTextFrame([]byte("no JSON at all")),
+			ws.NewTextFrame(bytes.Repeat([]byte{'7'}, 1<<24)),
+		},
+		"wamp.2.msgpack": {
+			ws.NewBinaryFrame([]byte{0, 0xFF, 0xC1}),
+			ws.NewBinaryFrame(bytes.Repeat([]byte{7}, 1<<24)),
+		},
 	} {
 		c, _, _, err := ws.Dialer{Protocols: []string{protocol}}.Dial(ctx, url)
 		if err != nil {
@@ -46,7 +52,8 @@ func TestEcho(t *testing.T) {
 			go func() { sent <- ws.WriteFrame(c, ws.MaskFrame(want)) }()
 			op, got := readMessage(t, c)
 			if op != want.Header.OpCode || !bytes.Equal(got, want.Payload) {
-				t.Errorf("%s: %v of %d bytes came back as %v of %d", protocol, want.Header.OpCode, len(want.Payload), op, len(got))
+				t.Errorf("%s: %v of %d bytes came back as %v of %d",
+					protocol, want.Header.OpCode, len(want.Payload), op, len(got))
 			}
 			if err := <-sent; err != nil {
 				t.Fatal(err)

@@ -100,16 +100,19 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		return printError(w, explainConnect(connect))
 	case errors.As(err, &listen):
 		h := &hintedError{
-			code: exitFailed, what: "cannot listen on " + listen.Address, why: errors.New(listen.Reason), try: listen.Try,
+			code: exitFailed, what: "cannot listen on " + listen.Address,
+			why: errors.New(listen.Reason), try: listen.Try,
 		}
 		if listen.Err == nil { // this can never be an address
 			h.code = exitUsage
 		}
 		return printError(w, h)
 	case errors.As(err, &abort):
-		return printError(w, &hintedError{code: exitFailed, what: "cannot join the realm", why: abort, try: abortHint(abort)})
+		return printError(w,
+			&hintedError{code: exitFailed, what: "cannot join the realm", why: abort, try: abortHint(abort)})
 	case errors.As(err, &answer):
-		return printError(w, &hintedError{code: exitFailed, what: "the answer is an error", why: answer, try: answerHint(answer)})
+		return printError(w,
+			&hintedError{code: exitFailed, what: "the answer is an error", why: answer, try: answerHint(answer)})
 	case errors.Is(err, context.Canceled):
 		return printError(w, &hintedError{code: exitFailed, what: "interrupted"})
 	case errors.Is(err, context.DeadlineExceeded):

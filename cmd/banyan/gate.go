@@ -63,7 +63,10 @@ func newBenchGate() *cobra.Command {
 func readDocument(file, flag string) (*report.Document, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, &hintedError{code: exitUsage, what: flag + " cannot be read", why: err, try: "banyan bench compare --out FOLDER writes FOLDER/results.json"}
+		return nil, &hintedError{
+			code: exitUsage, what: flag + " cannot be read", why: err,
+			try: "banyan bench compare --out FOLDER writes FOLDER/results.json",
+		}
 	}
 	defer f.Close()
 	d, err := report.Read(f)
@@ -104,7 +107,10 @@ func gate(w io.Writer, checks []compare.Check, peer string) error {
 			try: "more --rounds on a quiet machine, for the baseline and the results",
 		}
 	case counts[judge.Met] == 0:
-		return &hintedError{code: exitDoubt, what: "nothing could be checked", try: "a baseline with the floor: banyan bench compare --peers banyan,floor"}
+		return &hintedError{
+			code: exitDoubt, what: "nothing could be checked",
+			try: "a baseline with the floor: banyan bench compare --peers banyan,floor",
+		}
 	}
 	return nil
 }

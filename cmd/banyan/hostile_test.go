@@ -21,7 +21,8 @@ import (
 	"banyan/realm"
 )
 
-// A recorded conversation is what a valid client writes, cut where its messages end: the opening handshake, then frames.
+// A recorded conversation is what a valid client writes, cut where its messages end: the opening handshake, then
+// frames.
 type conversation struct {
 	network string
 	parts   [][]byte
@@ -78,7 +79,9 @@ func validMessages(t *testing.T, s codec.Serializer) [][]byte {
 	}
 	payload := codec.Payload{
 		Format: s,
-		Args:   value([]any{"text", int64(-5), uint64(1 << 60), 1.5, true, nil, []byte{1, 2, 3}, map[string]any{"k": []any{}}}),
+		Args: value([]any{
+			"text", int64(-5), uint64(1 << 60), 1.5, true, nil, []byte{1, 2, 3}, map[string]any{"k": []any{}},
+		}),
 		Kwargs: value(map[string]any{"key": "value"}),
 	}
 	uri := []byte("com.example.mutant")
@@ -86,12 +89,21 @@ func validMessages(t *testing.T, s codec.Serializer) [][]byte {
 	for _, m := range []codec.Message{
 		{Type: codec.Hello, URI: []byte("realm1"), Dict: value(client.HelloDetails(""))},
 		{Type: codec.Subscribe, Request: 1, URI: uri, Dict: value(map[string]any{"match": "prefix"})},
-		{Type: codec.Publish, Request: 2, URI: uri, Dict: value(map[string]any{"acknowledge": true, "exclude_me": false}), Payload: payload},
+		{
+			Type: codec.Publish, Request: 2, URI: uri,
+			Dict: value(map[string]any{"acknowledge": true, "exclude_me": false}), Payload: payload,
+		},
 		{Type: codec.Register, Request: 3, URI: uri, Dict: value(map[string]any{"invoke": "roundrobin"})},
-		{Type: codec.Call, Request: 4, URI: uri, Dict: value(map[string]any{"receive_progress": true}), Payload: payload},
+		{
+			Type: codec.Call, Request: 4, URI: uri, Dict: value(map[string]any{"receive_progress": true}),
+			Payload: payload,
+		},
 		{Type: codec.Yield, Request: 1, Dict: value(map[string]any{"progress": true}), Payload: payload},
 		{Type: codec.Cancel, Request: 4, Dict: value(map[string]any{"mode": "kill"})},
-		{Type: codec.Error, RequestType: codec.Invocation, Request: 1, URI: []byte("com.example.error"), Payload: payload},
+		{
+			Type: codec.Error, RequestType: codec.Invocation, Request: 1, URI: []byte("com.example.error"),
+			Payload: payload,
+		},
 		{Type: codec.Unsubscribe, Request: 5, ID: 1},
 		{Type: codec.Unregister, Request: 6, ID: 1},
 		{Type: codec.Goodbye, URI: []byte(codec.CloseCloseRealm)},
@@ -178,9 +190,10 @@ func TestLIM02Mutations(t *testing.T) {
 		rc.HelloTimeout = 2 * time.Second
 	})
 	witness := r.join(t, msgpackWebSocket)
-	if _, err := witness.Register(t.Context(), client.Topic{URI: "com.witness"}, nil, func(_ context.Context, call *client.Invocation) (client.Values, error) {
-		return call.Values, nil
-	}); err != nil {
+	if _, err := witness.Register(t.Context(), client.Topic{URI: "com.witness"}, nil,
+		func(_ context.Context, call *client.Invocation) (client.Values, error) {
+			return call.Values, nil
+		}); err != nil {
 		t.Fatal(err)
 	}
 	friend := r.join(t, wire{"unix/cbor", "unix", client.Options{Serializer: codec.CBOR}})
@@ -276,7 +289,8 @@ func TestLIM04Churn(t *testing.T) {
 		}
 		wg.Wait()
 		eventually(t, "all connections are gone", func() bool {
-			return r.engine.Stats().Connections == 0 && r.realms.Stats().Sessions == 0 && r.realms.Stats().Subscriptions == 0
+			return r.engine.Stats().Connections == 0 && r.realms.Stats().Sessions == 0 &&
+				r.realms.Stats().Subscriptions == 0
 		})
 	}
 	round() // buffers, pools and pollers take what they keep

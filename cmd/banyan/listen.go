@@ -81,7 +81,8 @@ func (s *listenSpec) covers(t *listenSpec) bool {
 	if port == "0" || port != otherPort {
 		return false
 	}
-	return host == other || host == "" || host == "0.0.0.0" && t.network == "tcp4" || host == "::" && t.network == "tcp6"
+	return host == other || host == "" ||
+		host == "0.0.0.0" && t.network == "tcp4" || host == "::" && t.network == "tcp6"
 }
 
 func (s *listenSpec) setFile(key, value string) error {

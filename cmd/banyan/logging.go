@@ -51,8 +51,10 @@ func newConsole(out, errs io.Writer, level slog.Level) *console {
 		}),
 		logLines: newLineQueue(errs, func(dropped int) []byte {
 			var line bytes.Buffer
-			r := slog.NewRecord(time.Now(), slog.LevelWarn, fmt.Sprintf("%d lines were dropped: nobody read them", dropped), 0)
-			_ = logHandler(&line, terminal, slog.LevelWarn).Handle(context.Background(), r) // writing to memory cannot fail
+			r := slog.NewRecord(time.Now(), slog.LevelWarn,
+				fmt.Sprintf("%d lines were dropped: nobody read them", dropped), 0)
+			// Writing to memory cannot fail.
+			_ = logHandler(&line, terminal, slog.LevelWarn).Handle(context.Background(), r)
 			return line.Bytes()
 		}),
 	}

@@ -73,7 +73,8 @@ func keepMemory(done <-chan struct{}, r *router) {
 func (r *router) bytesInUse() int64 {
 	records := r.realms.Stats()
 	engine := r.engine.Stats()
-	return engine.HeldBytes + engine.Connections*connectionBytes + (records.Subscriptions+records.Registrations+records.OpenCalls)*recordBytes
+	return engine.HeldBytes + engine.Connections*connectionBytes +
+		(records.Subscriptions+records.Registrations+records.OpenCalls)*recordBytes
 }
 
 // heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back.

@@ -78,7 +78,8 @@ func (p *serveProcess) resident() (mib int) {
 	return kib >> 10
 }
 
-// TestMemoryComesBack: within 5 s after a burst the router has given its memory back, whatever it was that took it. F4.
+// TestMemoryComesBack: within 5 s after a burst the router has given its memory back, whatever it was that took it.
+// F4.
 func TestMemoryComesBack(t *testing.T) {
 	const burst = 48 // MiB
 	for name, take := range map[string]func(*serveProcess) *client.Conn{
@@ -88,7 +89,8 @@ func TestMemoryComesBack(t *testing.T) {
 			const n = 150_000
 			for i := range n {
 				if err := c.QueueMessage(&codec.Message{
-					Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(i + 1), URI: fmt.Appendf(nil, "com.example.topic.%d", i),
+					Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(i + 1),
+					URI: fmt.Appendf(nil, "com.example.topic.%d", i),
 				}); err != nil {
 					p.t.Fatal(err)
 				}

@@ -43,7 +43,8 @@ func TestORD01(t *testing.T) {
 			}
 		}
 		pattern := int64(-1)
-		if _, err := s.Subscribe(t.Context(), client.Topic{URI: "com.order.", Match: "prefix"}, nil, record(&pattern)); err != nil {
+		if _, err := s.Subscribe(t.Context(), client.Topic{URI: "com.order.", Match: "prefix"}, nil,
+			record(&pattern)); err != nil {
 			t.Fatal(err)
 		}
 		for k := range topics {
@@ -73,7 +74,8 @@ func TestORD01(t *testing.T) {
 					return
 				case <-time.After(100 * time.Microsecond):
 				}
-				if _, err := s.Publish(t.Context(), topic(n), nil, client.Values{Args: []any{"other", n}}); err != nil {
+				if _, err := s.Publish(t.Context(), topic(n), nil,
+					client.Values{Args: []any{"other", n}}); err != nil {
 					t.Errorf("another publisher: %v", err)
 					return
 				}
@@ -108,7 +110,9 @@ func TestORD03(t *testing.T) {
 	procedure := func(i uint64) []byte { return fmt.Appendf(nil, "com.order.p%d", i%procedures) }
 	next := reader(t, callee)
 	for i := range uint64(procedures) {
-		if err := callee.QueueMessage(&codec.Message{Type: codec.Register, Format: ser, Request: i + 1, URI: procedure(i)}); err != nil {
+		if err := callee.QueueMessage(&codec.Message{
+			Type: codec.Register, Format: ser, Request: i + 1, URI: procedure(i),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if m := next(); m.Type != codec.Registered {
@@ -121,7 +125,8 @@ func TestORD03(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = caller.QueueMessage(&codec.Message{
-			Type: codec.Call, Format: ser, Request: i + 1, URI: procedure(i), Payload: codec.Payload{Format: ser, Args: args},
+			Type: codec.Call, Format: ser, Request: i + 1, URI: procedure(i),
+			Payload: codec.Payload{Format: ser, Args: args},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -186,13 +191,17 @@ func TestRPC88(t *testing.T) {
 				default:
 				}
 				s := r.join(t, all[n%len(all)])
-				_, err := s.Register(t.Context(), client.Topic{URI: "com.unreliable"}, map[string]any{"invoke": "random"},
-					func(_ context.Context, call *client.Invocation) (client.Values, error) { return call.Values, nil })
+				_, err := s.Register(t.Context(), client.Topic{URI: "com.unreliable"},
+					map[string]any{"invoke": "random"},
+					func(_ context.Context, call *client.Invocation) (client.Values, error) {
+						return call.Values, nil
+					})
 				if err != nil {
 					t.Errorf("register: %v", err)
 					return
 				}
-				time.Sleep(time.Duration(1+n%5) * time.Millisecond) // how long this callee lives; not a wait for anything
+				// How long this callee lives; not a wait for anything.
+				time.Sleep(time.Duration(1+n%5) * time.Millisecond)
 				s.Abandon()
 				<-s.Done()
 			}

@@ -23,7 +23,9 @@ func (r *testRouter) deafReader(t *testing.T, topic string) *client.Conn {
 	if _, _, err := c.JoinRaw(t.Context(), "realm1", ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.QueueMessage(&codec.Message{Type: codec.Subscribe, Format: codec.MessagePack, Request: 1, URI: []byte(topic)}); err != nil {
+	if err := c.QueueMessage(&codec.Message{
+		Type: codec.Subscribe, Format: codec.MessagePack, Request: 1, URI: []byte(topic),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	c.SetReadDeadline(time.Now().Add(patience))
@@ -42,7 +44,8 @@ func (r *testRouter) publishUntil(t *testing.T, topic, what string, condition fu
 	eventually(t, what, func() bool {
 		for range 16 {
 			// Acknowledged, so that the client never has more under way than the router has read.
-			if _, err := p.Publish(t.Context(), topic, map[string]any{"acknowledge": true}, client.Values{Args: []any{n, load}}); err != nil {
+			if _, err := p.Publish(t.Context(), topic, map[string]any{"acknowledge": true},
+				client.Values{Args: []any{n, load}}); err != nil {
 				t.Fatal(err)
 			}
 			n++
@@ -82,7 +85,8 @@ func TestTRN48Disconnect(t *testing.T) {
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) { ec.BacklogBytesMax = 1 << 20 })
 	seen := r.inOrder(t, "com.slow", wire{"", "unix", client.Options{Serializer: codec.CBOR}})
 	deaf := r.deafReader(t, "com.slow")
-	n := r.publishUntil(t, "com.slow", "the deaf reader was closed", func() bool { return r.engine.Stats().SlowConsumersClosed == 1 })
+	n := r.publishUntil(t, "com.slow", "the deaf reader was closed",
+		func() bool { return r.engine.Stats().SlowConsumersClosed == 1 })
 	eventually(t, "the other has everything", func() bool { return seen() == n })
 	// When it reads again, it gets events in order, and then the end.
 	for {
@@ -104,7 +108,8 @@ func TestTRN48DropNewest(t *testing.T) {
 	})
 	seen := r.inOrder(t, "com.slow", wire{"", "rs", client.Options{Serializer: codec.JSON}})
 	deaf := r.deafReader(t, "com.slow")
-	n := r.publishUntil(t, "com.slow", "events were dropped", func() bool { return r.engine.Stats().EventsDropped > 10 })
+	n := r.publishUntil(t, "com.slow", "events were dropped",
+		func() bool { return r.engine.Stats().EventsDropped > 10 })
 	eventually(t, "the other has everything", func() bool { return seen() == n })
 	eventually(t, "the deaf reader's loop is through", func() bool { return r.realms.Stats().Events == 2*n })
 	dropped := r.engine.Stats().EventsDropped
@@ -132,14 +137,16 @@ func TestTRN48Caller(t *testing.T) {
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) { ec.BacklogBytesMax = 1 << 20 })
 	callee := r.join(t, msgpackWebSocket)
 	long := string(bytes.Repeat([]byte{'x'}, 64<<10))
-	if _, err := callee.Register(t.Context(), client.Topic{URI: "com.long"}, nil, func(context.Context, *client.Invocation) (client.Values, error) {
-		return client.Values{Args: []any{long}}, nil
-	}); err != nil {
+	if _, err := callee.Register(t.Context(), client.Topic{URI: "com.long"}, nil,
+		func(context.Context, *client.Invocation) (client.Values, error) {
+			return client.Values{Args: []any{long}}, nil
+		}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := callee.Register(t.Context(), client.Topic{URI: "com.echo"}, nil, func(_ context.Context, call *client.Invocation) (client.Values, error) {
-		return call.Values, nil
-	}); err != nil {
+	if _, err := callee.Register(t.Context(), client.Topic{URI: "com.echo"}, nil,
+		func(_ context.Context, call *client.Invocation) (client.Values, error) {
+			return call.Values, nil
+		}); err != nil {
 		t.Fatal(err)
 	}
 	deaf := r.connect(t, msgpackWebSocket)
@@ -147,7 +154,9 @@ func TestTRN48Caller(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range uint64(500) { // short calls, so that none is refused at the callee's bound, and 32 MiB of results
-		if err := deaf.QueueMessage(&codec.Message{Type: codec.Call, Format: codec.MessagePack, Request: i + 1, URI: []byte("com.long")}); err != nil {
+		if err := deaf.QueueMessage(&codec.Message{
+			Type: codec.Call, Format: codec.MessagePack, Request: i + 1, URI: []byte("com.long"),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -190,7 +199,8 @@ func TestTRN54Defaults(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.Publish(t.Context(), "com.long", map[string]any{"acknowledge": true}, client.Values{Args: []any{longest}}); err != nil {
+		if _, err := a.Publish(t.Context(), "com.long", map[string]any{"acknowledge": true},
+			client.Values{Args: []any{longest}}); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -223,9 +233,10 @@ func TestSER26(t *testing.T) {
 	}
 	for i, callee := range sessions {
 		uri := fmt.Sprintf("com.big.s%d", i)
-		if _, err := callee.Register(t.Context(), client.Topic{URI: uri}, nil, func(_ context.Context, call *client.Invocation) (client.Values, error) {
-			return call.Values, nil
-		}); err != nil {
+		if _, err := callee.Register(t.Context(), client.Topic{URI: uri}, nil,
+			func(_ context.Context, call *client.Invocation) (client.Values, error) {
+				return call.Values, nil
+			}); err != nil {
 			t.Fatal(err)
 		}
 		for k, caller := range sessions {

@@ -16,5 +16,8 @@ func page(path string) engine.Page {
 	case "/", "/index.html", "/ws":
 		return engine.Page{Status: http.StatusOK, ContentType: "text/html; charset=utf-8", Body: pageHTML}
 	}
-	return engine.Page{Status: http.StatusNotFound, ContentType: "text/plain; charset=utf-8", Body: []byte("not found; the page is at /\n")}
+	return engine.Page{
+		Status: http.StatusNotFound, ContentType: "text/plain; charset=utf-8",
+		Body: []byte("not found; the page is at /\n"),
+	}
 }

@@ -10,7 +10,9 @@ import (
 // TestPage: the page is served on the router's own port, whole and without anything from elsewhere.
 func TestPage(t *testing.T) {
 	r := startRouter(t, nil)
-	for path, want := range map[string]int{"/": http.StatusOK, "/ws": http.StatusOK, "/nothing": http.StatusNotFound, "/healthz": http.StatusOK} {
+	for path, want := range map[string]int{
+		"/": http.StatusOK, "/ws": http.StatusOK, "/nothing": http.StatusNotFound, "/healthz": http.StatusOK,
+	} {
 		resp, err := http.Get("http://" + r.tcp + path)
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +43,9 @@ func TestPage(t *testing.T) {
 		if strings.Contains(text, "\njoin(") {
 			t.Error("the page joins without being asked")
 		}
-		for _, foreign := range []string{"src=", "@import", "<link rel=\"stylesheet", "fetch(", "https://", "url(http"} {
+		for _, foreign := range []string{
+			"src=", "@import", "<link rel=\"stylesheet", "fetch(", "https://", "url(http",
+		} {
 			if strings.Contains(text, foreign) {
 				t.Errorf("the page contains %q", foreign)
 			}

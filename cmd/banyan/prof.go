@@ -16,9 +16,9 @@ func newProf() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prof FILE",
 		Short: "Sum a CPU profile by category, judge it, browse it, record the canonical ones",
-		Long: "Read a CPU profile in pprof's format and print where the time went: system calls, scheduler, garbage\n" +
-			"collection, allocation, memory, maps, codec, engine, realm and the rest, by the function that was\n" +
-			"running.",
+		Long: "Read a CPU profile in pprof's format and print where the time went: system calls, scheduler,\n" +
+			"garbage collection, allocation, memory, maps, codec, engine, realm and the rest, by the function\n" +
+			"that was running.",
 		Example: "  banyan serve --cpu-profile cpu.pb.gz\n" +
 			"  banyan prof cpu.pb.gz\n" +
 			"  banyan prof open cpu.pb.gz\n" +
@@ -60,9 +60,10 @@ func newProfCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE --scenario NAME",
 		Short: "Hold a CPU profile of the router against the budget of a scenario",
-		Long: fmt.Sprintf("Hold a CPU profile of the router, recorded under one of the canonical scenarios, against that scenario's budget: the share of the\n"+
-			"time that each kind of work may have, and functions that should not be there. A broken budget names the functions that grew since\n"+
-			"the budget was agreed on, and is exit code 1. A profile of fewer than %d samples is not judged.\n\nScenarios: %s.",
+		Long: fmt.Sprintf("Hold a CPU profile of the router, recorded under one of the canonical scenarios,\n"+
+			"against its budget: the share of the time that each kind of work may have, and functions that\n"+
+			"should not be there. A broken budget names the functions that grew since the budget was agreed on,\n"+
+			"and is exit code 1. A profile of fewer than %d samples is not judged.\n\nScenarios: %s.",
 			profiles.SamplesMin, strings.Join(profiles.Scenarios, ", ")),
 		Example: "  banyan prof check cpu.pb.gz --scenario fanout-1000",
 		Args:    cobra.ExactArgs(1),
@@ -77,7 +78,10 @@ func newProfCheck() *cobra.Command {
 			v, err := profiles.Check(p, scenario)
 			var few *profiles.TooFewSamplesError
 			if errors.As(err, &few) {
-				return &hintedError{code: exitDoubt, what: few.Error(), try: "banyan prof record, which goes on until there are enough"}
+				return &hintedError{
+					code: exitDoubt, what: few.Error(),
+					try: "banyan prof record, which goes on until there are enough",
+				}
 			}
 			if err != nil {
 				return err

@@ -158,7 +158,8 @@ func flagValue[T any](f pprofFlags, name string, def T) *T {
 	return &def
 }
 
-// quietPprof is a driver.UI without a terminal. It keeps pprof's last error message, in case pprof fails. Any goroutine.
+// quietPprof is a driver.UI without a terminal. It keeps pprof's last error message, in case pprof fails. Any
+// goroutine.
 type quietPprof struct {
 	mu   sync.Mutex
 	last string

@@ -62,7 +62,8 @@ func TestProfilePages(t *testing.T) {
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		if err != nil || answer.StatusCode != c.code || !strings.Contains(string(body), c.holds) {
-			t.Errorf("%s at %q: %d, %d bytes, %v; want %d with %q in it", c.path, c.host, answer.StatusCode, len(body), err, c.code, c.holds)
+			t.Errorf("%s at %q: %d, %d bytes, %v; want %d with %q in it",
+				c.path, c.host, answer.StatusCode, len(body), err, c.code, c.holds)
 		}
 	}
 	stop()

@@ -48,7 +48,8 @@ func newProfRecord() *cobra.Command {
 	f.StringVar(&r.out, "out", "profiles", "folder to write profiles to")
 	f.StringVar(&r.pgo, "pgo", "profiles/banyan.pgo", "file for the compiler; empty writes none")
 	f.BoolVar(&r.baseline, "baseline", false, "agree on what was recorded: rewrite baseline.json in the folder")
-	f.StringVar(&r.binary, "binary", "", "router to record instead of building one; it must have been built with -trimpath")
+	f.StringVar(&r.binary, "binary", "",
+		"router to record instead of building one; it must have been built with -trimpath")
 	return cmd
 }
 
@@ -130,7 +131,10 @@ func (r *recorder) build(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", r.binary, "./cmd/banyan")
 	cmd.Stderr = r.log
 	if err := cmd.Run(); err != nil {
-		return &hintedError{code: exitFailed, what: "cannot build the router", why: err, try: "run it in the root of the source, or give --binary"}
+		return &hintedError{
+			code: exitFailed, what: "cannot build the router", why: err,
+			try: "run it in the root of the source, or give --binary",
+		}
 	}
 	return nil
 }
@@ -182,9 +186,10 @@ func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*
 		return nil, nil, err
 	}
 	// The router writes its profile when it is stopped.
-	reports, err := peers.Using(ctx, &setup, router, "ws", func(ctx context.Context, url string, pid int) ([]*load.Report, error) {
-		return driveScenario(ctx, name, url, time.Duration(r.seconds)*time.Second, pid)
-	})
+	reports, err := peers.Using(ctx, &setup, router, "ws",
+		func(ctx context.Context, url string, pid int) ([]*load.Report, error) {
+			return driveScenario(ctx, name, url, time.Duration(r.seconds)*time.Second, pid)
+		})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -200,7 +205,10 @@ func (r *recorder) once(ctx context.Context, name string) (*profile.Profile, []*
 
 // driveScenario runs the load of a canonical scenario against url.
 func driveScenario(ctx context.Context, name, url string, d time.Duration, pid int) ([]*load.Report, error) {
-	o := load.Options{URL: url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: pid, PayloadBytes: 64, InFlight: 32, Warmup: recordWarmup, Duration: d}
+	o := load.Options{
+		URL: url, Realm: defaultRealm, Serializer: codec.MessagePack, PID: pid, PayloadBytes: 64,
+		InFlight: 32, Warmup: recordWarmup, Duration: d,
+	}
 	fanout := func(subscribers int) ([]*load.Report, error) {
 		report, err := load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: 1, Subscribers: subscribers})
 		return []*load.Report{report}, err
@@ -236,11 +244,13 @@ func driveMixed(ctx context.Context, o load.Options) ([]*load.Report, error) {
 		o.Serializer = s
 		wg.Go(func() {
 			topic := fmt.Sprintf("bench.mixed.s%d", s)
-			reports[2*i], errs[2*i] = load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: 1, Subscribers: 32, Topic: topic})
+			reports[2*i], errs[2*i] = load.Fanout(ctx,
+				load.FanoutPlan{Options: o, Publishers: 1, Subscribers: 32, Topic: topic})
 		})
 		wg.Go(func() {
 			procedure := fmt.Sprintf("bench.mixed.s%d", s)
-			reports[2*i+1], errs[2*i+1] = load.RPC(ctx, load.RPCPlan{Options: o, Callers: 1, Callees: 1, Procedure: procedure})
+			reports[2*i+1], errs[2*i+1] = load.RPC(ctx,
+				load.RPCPlan{Options: o, Callers: 1, Callees: 1, Procedure: procedure})
 		})
 	}
 	wg.Wait()
@@ -319,7 +329,8 @@ const (
 // writeTable replaces the table in file, or writes a file of the table alone.
 func (r *recorder) writeTable(file string) error {
 	var t strings.Builder
-	fmt.Fprintf(&t, "Recorded with `%s`: %s, %d CPUs, %s/%s, %s.\n\n", r.command, runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
+	fmt.Fprintf(&t, "Recorded with `%s`: %s, %d CPUs, %s/%s, %s.\n\n",
+		r.command, runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
 		time.Now().UTC().Format(time.DateOnly))
 	t.WriteString("| profile | load | router | samples | command |\n| --- | --- | --- | ---: | --- |\n")
 	for _, one := range r.recordings {

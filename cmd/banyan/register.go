@@ -55,10 +55,11 @@ func newRegister() *cobra.Command {
 			}
 			defer s.Close()
 			served := &serving{cmd: cmd, asJSON: asJSON, count: count, enough: make(chan struct{})}
-			_, err = s.Register(cmd.Context(), client.Topic{URI: args[0], Match: match}, opts, func(ctx context.Context, call *client.Invocation) (client.Values, error) {
-				served.note(args[0], call)
-				return work(ctx, call)
-			})
+			_, err = s.Register(cmd.Context(), client.Topic{URI: args[0], Match: match}, opts,
+				func(ctx context.Context, call *client.Invocation) (client.Values, error) {
+					served.note(args[0], call)
+					return work(ctx, call)
+				})
 			if err != nil {
 				return err
 			}
@@ -106,7 +107,8 @@ func (s *serving) note(procedure string, call *client.Invocation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asJSON {
-		fmt.Fprintln(s.cmd.OutOrStdout(), record{"procedure": procedure, "details": call.Details}.withPayload(&call.Values))
+		fmt.Fprintln(s.cmd.OutOrStdout(),
+			record{"procedure": procedure, "details": call.Details}.withPayload(&call.Values))
 	} else {
 		fmt.Fprintf(s.cmd.OutOrStdout(), "%s %s\n", procedure, payloadLine(&call.Values))
 	}
@@ -119,7 +121,9 @@ func (s *serving) note(procedure string, call *client.Invocation) {
 func chooseWork(cmd *cobra.Command, procedure string, echo bool, value, command string) (client.Handler, error) {
 	switch {
 	case echo:
-		return func(_ context.Context, call *client.Invocation) (client.Values, error) { return call.Values, nil }, nil
+		return func(_ context.Context, call *client.Invocation) (client.Values, error) {
+			return call.Values, nil
+		}, nil
 	case cmd.Flags().Changed("value"):
 		v := client.Values{Args: parseArguments([]string{value})}
 		return func(context.Context, *client.Invocation) (client.Values, error) { return v, nil }, nil

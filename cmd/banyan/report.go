@@ -15,7 +15,8 @@ import (
 type outFolder string
 
 func (o *outFolder) flag(cmd *cobra.Command, preset string) {
-	cmd.Flags().StringVar((*string)(o), "out", preset, "write report.html, results.json and latency.hgrm into this folder")
+	cmd.Flags().StringVar((*string)(o), "out", preset,
+		"write report.html, results.json and latency.hgrm into this folder")
 }
 
 // write writes the reports of one command, if a folder was named, and says so.

@@ -57,7 +57,8 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	e.Page = page
 	r.Agent = "Banyan " + version
 	e.CreditBytes, e.BudgetBytes = int64(c.creditBytes), int64(c.budgetBytes)
-	e.PingInterval, e.PingTimeout, e.MessageTimeout = orNever(c.pingInterval), c.pingTimeout, orNever(c.messageTimeout)
+	e.PingInterval, e.PingTimeout = orNever(c.pingInterval), c.pingTimeout
+	e.MessageTimeout = orNever(c.messageTimeout)
 	e.StopTimeout = c.shutdownTimeout
 	if err := c.conflict(); err != nil {
 		return e, r, err
@@ -78,7 +79,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 			case o.network == l.network && o.target == l.target && o.covers(&l):
 				return e, r, usagef("--listen %s is given twice", l.address)
 			case o.covers(&l), l.covers(&o):
-				return e, r, usagef("--listen %s and --listen %s overlap: one of them is enough", o.address, l.address)
+				return e, r, usagef("--listen %s and --listen %s overlap", o.address, l.address)
 			}
 		}
 		listeners = append(listeners, l)

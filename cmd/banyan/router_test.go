@@ -69,7 +69,8 @@ func wires() []wire {
 		for _, scheme := range []string{"ws", "rs", "ws+unix", "unix"} {
 			all = append(all, wire{scheme + "/" + client.SerializerName(s), scheme, client.Options{Serializer: s}})
 		}
-		all = append(all, wire{"ws/" + client.SerializerName(s) + ".batched", "ws", client.Options{Serializer: s, Batched: true}})
+		all = append(all,
+			wire{"ws/" + client.SerializerName(s) + ".batched", "ws", client.Options{Serializer: s, Batched: true}})
 	}
 	return all
 }

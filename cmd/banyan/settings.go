@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A setting is a flag whose value is checked when it is parsed, so that a wrong one is a usage error that names the flag.
+// A setting is a flag whose value is checked when it is parsed, so that a wrong one is a usage error that names the
+// flag.
 type setting struct {
 	kind  string // in the help, behind the name
 	text  string // the value as it was written
@@ -70,7 +71,8 @@ func (g flagGroup) count(p *int, name string, otherwise, least, most int, usage 
 	g.Var(&setting{"count", strconv.Itoa(otherwise), func(text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < least || n > most {
-			return fmt.Errorf("must be a number %s", between(strconv.Itoa(least), strconv.Itoa(most), most == math.MaxInt))
+			return fmt.Errorf("must be a number %s",
+				between(strconv.Itoa(least), strconv.Itoa(most), most == math.MaxInt))
 		}
 		*p = n
 		return nil

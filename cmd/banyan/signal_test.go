@@ -30,7 +30,8 @@ type serveProcess struct {
 func startServe(t *testing.T, edit func(*exec.Cmd), flags ...string) *serveProcess {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.sock")
-	cmd := exec.Command("banyan", append([]string{"serve", "--listen", "unix:" + path}, flags...)...) // in the path by testscript.Main
+	// testscript.Main has put it into the path.
+	cmd := exec.Command("banyan", append([]string{"serve", "--listen", "unix:" + path}, flags...)...)
 	cmd.Env = append(os.Environ(), "GORACE="+raceOptions)
 	if edit != nil {
 		edit(cmd)
@@ -110,7 +111,8 @@ func goodbye(t *testing.T, c *client.Conn) {
 	}
 	var d codec.Decoder
 	var m codec.Message
-	if err := d.Decode(c.Serializer(), b, &m); err != nil || m.Type != codec.Goodbye || string(m.URI) != codec.CloseSystemShutdown {
+	if err := d.Decode(c.Serializer(), b, &m); err != nil || m.Type != codec.Goodbye ||
+		string(m.URI) != codec.CloseSystemShutdown {
 		t.Fatalf("got message type %d %s, %v", m.Type, m.URI, err)
 	}
 }
@@ -121,7 +123,9 @@ func TestGracefulStop(t *testing.T) {
 	c := p.join()
 	p.signal(syscall.SIGTERM)
 	goodbye(t, c)
-	if err := c.QueueMessage(&codec.Message{Type: codec.Goodbye, Format: c.Serializer(), URI: []byte(codec.CloseGoodbyeAndOut)}); err != nil {
+	if err := c.QueueMessage(&codec.Message{
+		Type: codec.Goodbye, Format: c.Serializer(), URI: []byte(codec.CloseGoodbyeAndOut),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := c.Receive()
@@ -149,7 +153,8 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestStopBounded: clients that neither read nor answer make a stop neither longer than --shutdown-timeout nor a failure.
+// TestStopBounded: clients that neither read nor answer make a stop neither longer than --shutdown-timeout nor a
+// failure.
 func TestStopBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags []string
@@ -176,7 +181,9 @@ func TestStopBounded(t *testing.T) {
 func (p *serveProcess) deafen(mib int) *client.Conn {
 	p.t.Helper()
 	deaf := p.join()
-	if err := deaf.QueueMessage(&codec.Message{Type: codec.Subscribe, Format: deaf.Serializer(), Request: 1, URI: []byte("com.flood")}); err != nil {
+	if err := deaf.QueueMessage(&codec.Message{
+		Type: codec.Subscribe, Format: deaf.Serializer(), Request: 1, URI: []byte("com.flood"),
+	}); err != nil {
 		p.t.Fatal(err)
 	}
 	if _, err := deaf.Receive(); err != nil { // SUBSCRIBED

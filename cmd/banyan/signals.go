@@ -51,7 +51,8 @@ func untilHangup(ctx context.Context, log *slog.Logger) context.Context {
 	return ctx
 }
 
-// controllingTerminals returns which of standard input, output and error are the controlling terminal of this process.
+// controllingTerminals returns which of standard input, output and error are the controlling terminal of this
+// process.
 func controllingTerminals() (fds []int) {
 	session, err := unix.Getsid(0)
 	if err != nil {

@@ -51,7 +51,8 @@ func newSub() *cobra.Command {
 					}
 					if asJSON {
 						fmt.Fprintln(out, record{
-							"topic": at, "subscription": e.Subscription, "publication": e.Publication, "details": e.Details,
+							"topic": at, "subscription": e.Subscription, "publication": e.Publication,
+							"details": e.Details,
 						}.withPayload(&e.Values))
 					} else {
 						fmt.Fprintf(out, "%s %s\n", at, payloadLine(&e.Values))
@@ -81,7 +82,8 @@ func newSub() *cobra.Command {
 	f.IntVar(&count, "count", 0, "end after this many events; 0 never")
 	f.DurationVar(&duration, "for", 0, "end after this time; 0 never")
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")
-	cmd.RegisterFlagCompletionFunc("match", cobra.FixedCompletions([]string{"exact", "prefix", "wildcard"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("match",
+		cobra.FixedCompletions([]string{"exact", "prefix", "wildcard"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

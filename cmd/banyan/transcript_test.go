@@ -55,7 +55,8 @@ func hungUp(err error) bool {
 
 func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 
-// TestTranscripts plays the realm's transcripts over real sockets: every transport with every serializer, and mixed ones.
+// TestTranscripts plays the realm's transcripts over real sockets: every transport with every serializer, and mixed
+// ones.
 func TestTranscripts(t *testing.T) {
 	scripts, err := transcript.Load(os.DirFS("../../realm/testdata/transcripts"))
 	if err != nil {
@@ -94,7 +95,8 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 	t.Helper()
 	return startRouter(t, func(_ *engine.Config, rc *realm.Config) {
 		one := realm.RealmConfig{
-			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"), EnforceRoles: s.Needs("enforce_roles"),
+			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
+			EnforceRoles: s.Needs("enforce_roles"),
 		}
 		rc.AutoCreate, rc.URIBytesMax = s.Needs("auto_create"), s.Value("uri_bytes_max")
 		rc.Realms = nil

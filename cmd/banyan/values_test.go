@@ -61,7 +61,9 @@ func TestToJSON(t *testing.T) {
 }
 
 func TestByteSize(t *testing.T) {
-	for text, want := range map[string]byteSize{"1": 1, "65536": 65536, "64KiB": 65536, "1MiB": 1 << 20, "2GiB": 2 << 30, "512B": 512} {
+	for text, want := range map[string]byteSize{
+		"1": 1, "65536": 65536, "64KiB": 65536, "1MiB": 1 << 20, "2GiB": 2 << 30, "512B": 512,
+	} {
 		var b byteSize
 		if err := b.Set(text); err != nil || b != want {
 			t.Errorf("%s: got %d, %v", text, b, err)
