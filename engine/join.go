@@ -49,10 +49,8 @@ func (l *loop) joinNext() {
 				l.joinNext()
 			},
 		}
-		if !j.wanted() || !l.engine.pool.submit(work) {
-			if j.wanted() {
-				work.run(nil) // the pool is full
-			}
+		if !l.engine.pool.submit(work) { // full
+			work.run(nil)
 			l.joined(j, whole)
 		}
 	}
@@ -61,8 +59,7 @@ func (l *loop) joinNext() {
 // joined lets the connection go on with the message, unless it has been closed meanwhile.
 func (l *loop) joined(j *join, whole []byte) {
 	l.joining--
-	if j.wanted() {
-		p := j.c.part
+	if p := j.c.part; p != nil {
 		p.buf, p.join, p.ready = whole, nil, true
 		j.c.countPartial(p, cap(whole))
 		j.c.hold &^= holdJoin
@@ -73,6 +70,3 @@ func (l *loop) joined(j *join, whole []byte) {
 	}
 	l.countPartials(-j.held)
 }
-
-// wanted reports whether the connection still waits for the message.
-func (j *join) wanted() bool { return j.c.part != nil && j.c.part.join == j }

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"banyan/codec"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -65,6 +66,9 @@ func TestLongBatchIsJoined(t *testing.T) {
 			}
 			if n := c.(*conn).keptBytes; n != each {
 				t.Errorf("%d bytes are counted for it", n)
+			}
+			if n := x.(*loop).stats.partialBytes.Load(); n < messages*each {
+				t.Errorf("%d bytes are counted for the batch", n)
 			}
 			got = append(got, kept)
 			c.Hold(x)
@@ -121,6 +125,15 @@ func TestJoinsWaitForThePool(t *testing.T) {
 		if n := e.Stats().PartialBytes; n < int64(len(senders))*2*long {
 			t.Errorf("%d bytes are counted", n)
 		}
+		on(e, 0, func(x port.Executor) {
+			holders := int64(0)
+			for _, c := range x.(*loop).conns {
+				holders += c.held()
+			}
+			if n := e.Stats().PartialBytes; holders != n {
+				t.Errorf("connections hold %d bytes of %d", holders, n)
+			}
+		})
 		other := dialRaw(t, e, codec.CBOR)
 		other.send(rawFrameOf([]byte("others go on")))
 		other.expect(rawFrameOf([]byte("oth")))
@@ -144,5 +157,22 @@ func TestJoinsWaitForThePool(t *testing.T) {
 			s := e.Stats()
 			return s.PartialBytes == 0 && s.HeldBytes == 0 && s.AsyncWork == 0 && s.Connections == 0
 		})
+	}
+}
+
+// The limit of a message holds across its frames and chunks, at n and n + 1.
+func TestTRN08LimitOfChunks(t *testing.T) {
+	const limit = 3 * chunkBytes
+	e := start(t, Config{Live: Live{MessageBytesMax: limit}}, echoes)
+	for _, over := range []int{0, 1} {
+		p := dialWS(t, e, "wamp.2.cbor")
+		m := patterned(limit+over, 1)
+		p.send(masked(0x02, m[:limit/2]), masked(0x00, m[limit/2:limit-10]))
+		p.send(masked(0x80, m[limit-10:]))
+		if over > 0 {
+			p.expectClose(wire.CloseTooBig)
+		} else {
+			p.expect(frameFor(codec.MakeVariant(codec.CBOR, codec.WebSocket), m))
+		}
 	}
 }
