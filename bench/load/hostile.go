@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/exec"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +21,10 @@ type HostilePlan struct {
 	Many    int    // subscriptions, open calls and the like that a hostile client tries to get; default 1 000 000
 	Bytes   int    // of a hostile message; default 15 MiB
 	Only    string // run only the loads that have this text in their names
+
+	// Apart makes the command of a process that runs Attack with this plan and the name of a load. nil: the hostile
+	// clients are in this process, and in the way of the tickers.
+	Apart func(ctx context.Context, name string) *exec.Cmd
 }
 
 const (
@@ -53,26 +58,7 @@ type Beside struct {
 // Hostile runs plan; errors are as Fanout's. The report is that of the first run of the tickers alone, and its
 // Hostile has a line for each load. A lost tick is a failure.
 func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
-	defaultTo(&plan.Tickers, 4)
-	defaultTo(&plan.Many, hostileMany)
-	defaultTo(&plan.Bytes, hostileBytes)
-	if plan.Rate == 0 {
-		plan.Rate = float64(tickRate * plan.Tickers)
-	}
-	switch {
-	case plan.Tickers < 1 || plan.Tickers > sendersMax:
-		return nil, Usage("%d tickers: must be 1 to %d", plan.Tickers, sendersMax)
-	case plan.Many < 1 || plan.Many > 1<<30:
-		return nil, Usage("%d of each thing: must be 1 to 2^30", plan.Many)
-	case plan.Bytes < 1<<10 || plan.Bytes > hostileBytes:
-		return nil, Usage("hostile messages of %d bytes: must be %d to %d", plan.Bytes, 1<<10, hostileBytes)
-	case plan.Duration <= 0:
-		return nil, Usage("hostile loads without a duration: must be more than 0")
-	}
-	if err := plan.check(); err != nil {
-		return nil, err
-	}
-	if err := plan.onlyWAMP("hostile loads"); err != nil {
+	if err := plan.complete(); err != nil {
 		return nil, err
 	}
 	var chosen []attack
@@ -106,6 +92,43 @@ func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 	}
 	out.Figures = append(out.Figures, Figure{"worst ratio", worst, "x"})
 	return out, nil
+}
+
+// complete sets what has a default and checks the rest.
+func (plan *HostilePlan) complete() error {
+	defaultTo(&plan.Tickers, 4)
+	defaultTo(&plan.Many, hostileMany)
+	defaultTo(&plan.Bytes, hostileBytes)
+	if plan.Rate == 0 {
+		plan.Rate = float64(tickRate * plan.Tickers)
+	}
+	switch {
+	case plan.Tickers < 1 || plan.Tickers > sendersMax:
+		return Usage("%d tickers: must be 1 to %d", plan.Tickers, sendersMax)
+	case plan.Many < 1 || plan.Many > 1<<30:
+		return Usage("%d of each thing: must be 1 to 2^30", plan.Many)
+	case plan.Bytes < 1<<10 || plan.Bytes > hostileBytes:
+		return Usage("hostile messages of %d bytes: must be %d to %d", plan.Bytes, 1<<10, hostileBytes)
+	case plan.Duration <= 0:
+		return Usage("hostile loads without a duration: must be more than 0")
+	}
+	if err := plan.check(); err != nil {
+		return err
+	}
+	return plan.onlyWAMP("hostile loads")
+}
+
+// here makes the hostile clients of a in this process.
+func (plan *HostilePlan) here(a attack) *here {
+	return &here{attack: a, attacker: attacker{run: newRun(plan.Options), plan: plan}}
+}
+
+// side makes the hostile clients of a.
+func (plan *HostilePlan) side(ctx context.Context, a attack) side {
+	if plan.Apart == nil {
+		return plan.here(a)
+	}
+	return &apart{cmd: plan.Apart(ctx, a.name)}
 }
 
 // tick measures the tickers. The attack, if there is one, begins with the measured time and ends with the load.
@@ -150,20 +173,21 @@ func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *
 		out.addVerified(a.name+", before", without)
 	}
 	b := &Beside{Name: a.name, OK: true, Without: without.Latency.P999}
-	k := &attacker{run: newRun(plan.Options), plan: plan}
-	defer k.leave()
-	act, done, err := a.prepare(ctx, k)
+	hostile := plan.side(ctx, a)
+	done, err := hostile.prepare(ctx)
 	if err != nil {
+		hostile.leave()
 		b.Skipped = unwrapConnect(err).Error()
 		return b, nil
 	}
-	with, err := plan.tick(ctx, act)
+	with, err := plan.tick(ctx, hostile.act)
+	ended := hostile.leave()
 	if err != nil {
 		return nil, err
 	}
 	out.addVerified(a.name, with)
-	if b.Done = done; k.endedByRouter() > 0 {
-		b.Done += fmt.Sprintf("; the router ended %d connections", k.endedByRouter())
+	if b.Done = done; ended > 0 {
+		b.Done += fmt.Sprintf("; the router ended %d connections", ended)
 	}
 	b.P50, b.P99, b.P999, b.Max = with.Latency.P50, with.Latency.P99, with.Latency.P999, with.Latency.Max
 	b.Ratio = judge.Round3(max(b.P999, stallFloor) / max(b.Without, stallFloor))

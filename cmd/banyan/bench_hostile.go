@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"banyan/bench/load"
@@ -9,20 +14,39 @@ import (
 func newBenchHostile() *cobra.Command {
 	var l loadFlags
 	var plan load.HostilePlan
+	var attack string
 	cmd := &cobra.Command{
 		Use:   "hostile",
 		Short: "One client against the others: how long it can make them wait",
 		Long: "Clients that publish and receive one event every millisecond each, first alone and then beside one\n" +
 			"hostile load after the other: very large publishes to mixed serializers, very many patterns,\n" +
 			"sessions that leave with a million subscriptions or open calls, unfinished messages, a batch of 16\n" +
-			"MiB, long exclude lists, bursts of calls. The router is looked at from outside only. Takes\n" +
-			"--duration for each, and the time to set it up.\n" +
+			"MiB, long exclude lists, bursts of calls. The hostile clients are a process of the lowest priority,\n" +
+			"so that it is the router who makes the others wait, and not the machine. Takes --duration for\n" +
+			"each, and the time to set it up.\n" +
 			"\n" +
 			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1\n" +
 			"ms at least), or an event was lost.",
 		Example: "  banyan bench hostile\n  banyan bench hostile --only patterns --duration 10s",
 		Args:    cobra.NoArgs,
-		RunE:    of(&l, &plan, &plan.Options, load.Hostile),
+	}
+	measure := of(&l, &plan, &plan.Options, load.Hostile)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if attack != "" {
+			var err error
+			if plan.Options, err = l.plan(cmd); err != nil {
+				return err
+			}
+			return load.Attack(cmd.Context(), plan, attack, cmd.InOrStdin(), cmd.OutOrStdout())
+		}
+		program, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		plan.Apart = func(ctx context.Context, name string) *exec.Cmd {
+			return exec.CommandContext(ctx, program, append(slices.Clone(os.Args[1:]), "--attack", name)...)
+		}
+		return measure(cmd, args)
 	}
 	l.flags(cmd, "sender")
 	l.without(cmd, "inflight", "syscalls")
@@ -34,5 +58,7 @@ func newBenchHostile() *cobra.Command {
 	f.IntVar(&plan.Many, "many", 1_000_000, "subscriptions or open calls that a hostile client tries to get")
 	f.IntVar(&plan.Bytes, "bytes", 15<<20, "bytes of a hostile message")
 	f.StringVar(&plan.Only, "only", "", "run only the loads that have this text in their names")
+	f.StringVar(&attack, "attack", "", "be the hostile clients of this load")
+	_ = f.MarkHidden("attack") // what one process of this command tells another
 	return cmd
 }
