@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -43,7 +44,8 @@ func (l *loop) joinNext() {
 		var whole []byte
 		work := asyncWork{
 			loop: l,
-			run:  func(context.Context) { whole = slices.Concat(j.chunks...) },
+			// Join neither clears nor moves all of it in one step, which would keep a collection and so all loops waiting.
+			run: func(context.Context) { whole = bytes.Join(j.chunks, nil) },
 			done: func(port.Executor) {
 				l.joined(j, whole)
 				l.joinNext()
