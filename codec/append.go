@@ -123,7 +123,7 @@ func appendPayload(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, e
 	case p.Args == nil:
 		dst = endMessage(appendListHead(dst, s, 0), s)
 	case same:
-		dst = append(dst, p.Args...)
+		dst = appendLong(dst, p.Args)
 	default:
 		if dst, err = Transcode(dst, p.Args, p.Format, s, limit-len(dst)); err != nil {
 			return dst, err
@@ -134,7 +134,7 @@ func appendPayload(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, e
 	}
 	dst = comma(dst, s)
 	if same {
-		return append(dst, p.Kwargs...), nil
+		return appendLong(dst, p.Kwargs), nil
 	}
 	return Transcode(dst, p.Kwargs, p.Format, s, limit-len(dst))
 }

@@ -131,7 +131,7 @@ func appendText[T string | []byte](dst []byte, s Serializer, text T) []byte {
 	default:
 		dst = appendCBORHead(dst, cborText, uint64(n))
 	}
-	return append(dst, text...)
+	return appendLong(dst, text)
 }
 
 const hexDigits = "0123456789abcdef"
@@ -153,7 +153,10 @@ func appendJSONText[T string | []byte](dst []byte, text T, limit int) []byte {
 				continue
 			}
 		}
-		dst = append(dst, text[plain:i]...)
+		dst = appendLong(dst, text[plain:i])
+		if isTight(dst) {
+			dst = growLong(dst, growRoom)
+		}
 		if len(dst) > limit {
 			return dst
 		}
@@ -174,7 +177,7 @@ func appendJSONText[T string | []byte](dst []byte, text T, limit int) []byte {
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	dst = append(dst, text[plain:]...)
+	dst = appendLong(dst, text[plain:])
 	return append(dst, '"')
 }
 
@@ -183,13 +186,20 @@ func appendBin(dst []byte, s Serializer, b []byte) []byte {
 	switch s {
 	case JSON:
 		dst = append(dst, `"\u0000`...)
+		if len(b) > stepBytes {
+			dst = growLong(dst, base64.StdEncoding.EncodedLen(len(b)))
+		}
 		dst = base64.StdEncoding.AppendEncode(dst, b)
 		return append(dst, '"')
 	case MessagePack:
+		if len(b) > stepBytes {
+			dst = growLong(dst, growRoom+len(b))
+			return appendLong(msgp.AppendBytesHeader(dst, uint32(len(b))), b)
+		}
 		return msgp.AppendBytes(dst, b)
 	default:
 		dst = appendCBORHead(dst, cborBytes, uint64(len(b)))
-		return append(dst, b...)
+		return appendLong(dst, b)
 	}
 }
 

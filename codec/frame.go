@@ -133,7 +133,7 @@ func AppendFrame(dst []byte, v Variant, msg []byte) (framed []byte, ok bool) {
 	start := len(dst)
 	dst = append(dst, noHeader[:v.headerLen(len(msg))]...)
 	v.putHeader(dst[start:], len(msg))
-	dst = append(dst, msg...)
+	dst = appendLong(dst, msg)
 	return v.appendTerminator(dst), true
 }
 

@@ -41,7 +41,10 @@ func (x *lexer) nextJSON(t *token) {
 		t.kind = kindText
 		t.b = x.b[start+1 : x.i-1]
 		if !isPlain(t.b) {
-			x.scratch = appendUnescaped(x.scratch[:0], t.b)
+			if x.scratch = x.scratch[:0]; len(t.b) > stepBytes {
+				x.scratch = growLong(x.scratch, len(t.b))
+			}
+			x.scratch = appendUnescaped(x.scratch, t.b)
 			t.b = x.scratch
 		}
 	default:
@@ -138,6 +141,9 @@ func decodeBinary(dst, text []byte) (bin []byte, ok bool) {
 		if c == '\n' || c == '\r' { // the decoder would skip them, and the text could not be restored
 			return dst, false
 		}
+	}
+	if len(text) > stepBytes {
+		dst = growLong(dst, base64.StdEncoding.DecodedLen(len(text)))
 	}
 	bin, err := base64.StdEncoding.AppendDecode(dst, text[1:])
 	return bin, err == nil

@@ -29,7 +29,7 @@ func Transcode(dst, src []byte, from, to Serializer, bytesMax int) ([]byte, erro
 		if len(src) > bytesMax {
 			return dst, ErrTooLong
 		}
-		return append(dst, src...), nil
+		return appendLong(dst, src), nil
 	}
 	t := transcoders.Get().(*transcoder)
 	t.limit = len(dst) + min(bytesMax, math.MaxInt-len(dst))
@@ -132,6 +132,9 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 		}
 		if len(t.dst) > t.limit {
 			return dst, ErrTooLong
+		}
+		if isTight(t.dst) {
+			t.dst = growLong(t.dst, growRoom)
 		}
 		if depth == 0 {
 			return t.dst, nil

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -44,8 +43,7 @@ func (l *loop) joinNext() {
 		var whole []byte
 		work := asyncWork{
 			loop: l,
-			// Join neither clears nor moves all of it in one step, which would keep a collection and so all loops waiting.
-			run: func(context.Context) { whole = bytes.Join(j.chunks, nil) },
+			run:  func(context.Context) { whole = j.whole() },
 			done: func(port.Executor) {
 				l.joined(j, whole)
 				l.joinNext()
@@ -56,6 +54,23 @@ func (l *loop) joinNext() {
 			l.joined(j, whole)
 		}
 	}
+}
+
+// whole copies the chunks into one buffer, in steps: see codec's long.go.
+func (j *join) whole() []byte {
+	n := 0
+	for _, b := range j.chunks {
+		n += len(b)
+	}
+	whole := make([]byte, n)
+	rest := whole
+	for _, b := range j.chunks {
+		for len(b) > 0 {
+			n := copy(rest, b[:min(len(b), joinStep)])
+			rest, b = rest[n:], b[n:]
+		}
+	}
+	return whole
 }
 
 // joined lets the connection go on with the message, unless it has been closed meanwhile.

@@ -125,6 +125,7 @@ const (
 	// be joined at a time. More wait, held.
 	chunkBytes  = 1 << bufferShiftMax
 	joinsAtOnce = 2
+	joinStep    = 256 << 10 // copied at a time
 
 	pieceLinked = 16 << 10 // pieces of a frame that are at least as long are linked into the queue instead of copied
 
