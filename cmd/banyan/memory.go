@@ -18,6 +18,9 @@ const (
 	idleShare    = 4
 	// leavingBytes is how much less use between two looks means that clients are leaving.
 	leavingBytes = 1 << 20
+	// busyBytes is how much allocated between two looks means that the runtime collects by itself, and that what is
+	// given back would be asked for again at once.
+	busyBytes = 16 << 20
 
 	// What is counted occupies about so much.
 	connectionBytes = 2 << 10
@@ -30,15 +33,16 @@ const (
 type memoryKeeper struct {
 	heap, use int64 // after the last collection, in bytes
 	before    int64 // use at the last look
+	allocated int64 // in all until the last look
 	rest      int   // looks to come before the next collection
 }
 
-// look is told how much of the heap the process holds, and how much is in use by estimate, in bytes. It reports
-// whether it is time to collect: the heap has grown by much more than the use since the last time, or shrunk by less,
-// and nobody is leaving at the moment.
-func (k *memoryKeeper) look(heap, use int64) bool {
-	calm := use >= k.before-leavingBytes
-	k.before = use
+// look is told how much of the heap the process holds, how much has been allocated since the start, and how much is in
+// use by estimate, in bytes. It reports whether it is time to collect: the heap has grown by much more than the use
+// since the last time, or shrunk by less, and at the moment nobody is leaving or sending much.
+func (k *memoryKeeper) look(heap, allocated, use int64) bool {
+	calm := use >= k.before-leavingBytes && allocated-k.allocated <= busyBytes
+	k.before, k.allocated = use, allocated
 	k.rest = max(0, k.rest-1)
 	idle := (heap - k.heap) - (use - k.use)
 	return calm && k.rest == 0 && idle >= idleBytesMin && idle >= heap/idleShare
@@ -53,17 +57,19 @@ func (k *memoryKeeper) collected(heap, use int64) {
 func keepMemory(done <-chan struct{}, r *router) {
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
-	k := memoryKeeper{heap: heapBytes()}
+	heap, allocated := heapBytes()
+	k := memoryKeeper{heap: heap, allocated: allocated}
 	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
 			use := r.bytesInUse()
-			if k.look(heapBytes(), use) {
+			if heap, allocated := heapBytes(); k.look(heap, allocated, use) {
 				runtime.GC() // pools let go of what they hold at the second collection, which the next line makes
 				debug.FreeOSMemory()
-				k.collected(heapBytes(), use)
+				heap, _ = heapBytes()
+				k.collected(heap, use)
 			}
 		}
 	}
@@ -77,16 +83,18 @@ func (r *router) bytesInUse() int64 {
 		(records.Subscriptions+records.Registrations+records.OpenCalls)*recordBytes
 }
 
-// heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back.
-func heapBytes() (sum int64) {
+// heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back. The
+// second number is how much has been allocated since the start.
+func heapBytes() (sum, allocated int64) {
 	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/unused:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
-	for _, s := range samples {
+	for _, s := range samples[1:] {
 		sum += int64(s.Value.Uint64())
 	}
-	return sum
+	return sum, int64(samples[0].Value.Uint64())
 }

@@ -15,34 +15,38 @@ import (
 func TestMemoryKeeper(t *testing.T) {
 	const mib = 1 << 20
 	k := memoryKeeper{heap: 4 * mib}
+	allocated := int64(0)
 	for i, step := range []struct {
 		heap, use, after int64 // after: what the collection leaves, 0 if there must be none
+		allocated        int64 // since the last look
 	}{
-		{4 * mib, 0, 0},
-		{30 * mib, 26 * mib, 0},       // grown for a reason
-		{30 * mib, 10 * mib, 0},       // leaving
-		{30 * mib, 9 * mib, 12 * mib}, // that is not leaving any more
-		{40 * mib, 9 * mib, 0},        // a burst between two looks, just after a collection
-		{40 * mib, 9 * mib, 0},
-		{40 * mib, 9 * mib, 0},
-		{40 * mib, 9 * mib, 12 * mib},
-		{12 * mib, 9 * mib, 0},
-		{12 * mib, 9 * mib, 0},
-		{12 * mib, 9 * mib, 0},
-		{20*mib - 1, 9 * mib, 0}, // too little
-		{20 * mib, 9 * mib, 12 * mib},
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 1000 * mib}, // the estimate was wrong: it is all in use
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 0},
-		{1000 * mib, 9 * mib, 0},
-		{1100 * mib, 9 * mib, 0}, // much, but a small part
-		{1340 * mib, 9 * mib, 1000 * mib},
+		{4 * mib, 0, 0, 0},
+		{30 * mib, 26 * mib, 0, 0},       // grown for a reason
+		{30 * mib, 10 * mib, 0, 0},       // leaving
+		{30 * mib, 9 * mib, 12 * mib, 0}, // that is not leaving any more
+		{40 * mib, 9 * mib, 0, 0},        // a burst between two looks, just after a collection
+		{40 * mib, 9 * mib, 0, 0},
+		{40 * mib, 9 * mib, 0, 0},
+		{40 * mib, 9 * mib, 12 * mib, 0},
+		{12 * mib, 9 * mib, 0, 0},
+		{12 * mib, 9 * mib, 0, 0},
+		{12 * mib, 9 * mib, 0, 0},
+		{20*mib - 1, 9 * mib, 0, 0}, // too little
+		{20 * mib, 9 * mib, 12 * mib, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 1000 * mib, 0}, // the estimate was wrong: it is all in use
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1000 * mib, 9 * mib, 0, 0},
+		{1100 * mib, 9 * mib, 0, 0},          // much, but a small part
+		{1340 * mib, 9 * mib, 0, 16*mib + 1}, // much comes and goes
+		{1340 * mib, 9 * mib, 1000 * mib, 16 * mib},
 	} {
-		got := k.look(step.heap, step.use)
+		allocated += step.allocated
+		got := k.look(step.heap, allocated, step.use)
 		if got != (step.after > 0) {
 			t.Errorf("look %d, %d bytes of heap, %d in use: %v", i, step.heap, step.use, got)
 		}
