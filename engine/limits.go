@@ -97,10 +97,10 @@ const (
 // How much one turn of a loop does. The parts together stay below turnTimeMax, whatever clients send.
 const (
 	turnTimeMax = 10 * time.Millisecond // longer turns are counted as Stats.TurnsLong
-	readTime    = 2 * time.Millisecond  // handling what was read; the rest waits for the next turn, in its order
-	walkTime    = 2 * time.Millisecond  // lanes, beyond one chunk
-	flushTime   = 3 * time.Millisecond  // writing
-	closeTime   = 2 * time.Millisecond  // closing, and saying goodbye when the engine stops
+	readTime    = 1 * time.Millisecond  // handling what was read; the rest waits for the next turn, in its order
+	walkTime    = 1 * time.Millisecond  // lanes, beyond one chunk
+	flushTime   = 1 * time.Millisecond  // writing
+	closeTime   = 1 * time.Millisecond  // closing, and saying goodbye when the engine stops
 
 	// workPerLook is how much work goes by between two looks at the clock: a message is 1, and 1 more for each KiB.
 	workPerLook = 64

@@ -10,7 +10,7 @@ import (
 )
 
 // indexShards spreads the writers of exact URIs, and bounds how long a growing table keeps them waiting.
-const indexShards = 16
+const indexShards = 64
 
 // An Index finds the records of (URI, match): subscriptions by topic, registrations by procedure (PROTOCOL 3.4).
 // Readers take no lock. Writers hold the mutex of the pair they change; a record's first and last member are decided
