@@ -131,7 +131,7 @@ func (l *loop) evict() {
 			return
 		}
 		e.rare.budgetClosed.Add(1)
-		e.warn(&e.warnings.budget, "memory for messages is used up; the connection that holds most is closed",
+		e.warn("memory for messages is used up; the connection that holds most is closed",
 			"holds", c.held(), "all", e.budget.bytes(), "budget", e.budget.bytesMax, "peer", c.peer.Address)
 		c.q.Lock()
 		c.breakLocked(errBudget)

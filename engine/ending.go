@@ -44,7 +44,7 @@ func (c *conn) breach(reason string) {
 func (c *conn) tooBig() {
 	e := c.loop.engine
 	e.rare.tooBig.Add(1)
-	e.warn(&e.warnings.tooBig, "a message is too big; its connection is closed", "limit", c.messageLimit(),
+	e.warn("a message is too big; its connection is closed", "limit", c.messageLimit(),
 		"joined", c.joined, "peer", c.peer.Address)
 }
 
@@ -115,7 +115,7 @@ func (c *conn) tellEnd(cause error) {
 		c.debug("connection lost", "cause", cause, "events_lost", c.q.Lost(), "events_dropped", c.dropped)
 	}
 	if c.dropped > 0 {
-		e.warn(&e.warnings.missed, "the connection of a client that does not read has ended", "events_dropped", c.dropped,
+		e.warn("the connection of a client that does not read has ended", "events_dropped", c.dropped,
 			"events_lost", c.q.Lost(), "peer", c.peer.Address, "transport", c.peer.Transport)
 	}
 }

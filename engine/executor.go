@@ -50,5 +50,8 @@ func (l *loop) Async(work func(ctx context.Context), done func(x port.Executor))
 	return l.engine.pool.submit(asyncWork{work, done, l})
 }
 
+// Warn implements port.Executor.
+func (l *loop) Warn(message string, args ...any) { l.engine.warn(message, args...) }
+
 // Step implements port.Executor; the product has nothing to do here.
 func (l *loop) Step(string) {}

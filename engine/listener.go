@@ -112,7 +112,7 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 	if refused {
 		e.open.Add(-1)
 		e.rare.refused.Add(1)
-		e.warn(&e.warnings.refused, "connections are refused: the limit is reached", "limit", most, "address", ls.addr)
+		e.warn("connections are refused: the limit is reached", "limit", most, "address", ls.addr)
 		e.refusing.Add(1)
 	}
 	l.stats.accepted.Add(1)

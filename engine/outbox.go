@@ -45,7 +45,7 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 func (c *conn) slow() {
 	e := c.loop.engine
 	e.rare.slowConsumersClosed.Add(1)
-	e.warn(&e.warnings.slow, "a client does not read what it is sent; its connection is closed",
+	e.warn("a client does not read what it is sent; its connection is closed",
 		"unsent", c.q.Bytes(), "limit", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
 	c.breakLocked(errSlow)
 	c.loop.post(note{kind: noteClose, c: c})
@@ -113,7 +113,7 @@ func (c *conn) drop(events int64) {
 	c.dropped += events
 	c.droppedAt = l.began
 	if began {
-		l.engine.warn(&l.engine.warnings.drops, "a client does not read what it is sent; events for it are dropped",
+		l.engine.warn("a client does not read what it is sent; events for it are dropped",
 			"dropped", c.dropped, "limit", l.live.BacklogBytesMax, "peer", c.peer.Address, "transport", c.peer.Transport,
 			"try", "let the client read faster or subscribe to less, or raise --backlog-bytes-max")
 	}

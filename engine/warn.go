@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,30 +13,57 @@ import (
 // are left out are counted, and the count is told: with the next line of the kind, or else after omittedAfter, or when
 // the engine stops.
 type warning struct {
+	message string // fixed
+
 	mu      sync.Mutex
 	last    int64       // guarded by mu; time of the last line, in nanoseconds since Engine.epoch; 0 for none
 	omitted int64       // guarded by mu; lines left out since
-	message string      // guarded by mu; of these lines
 	later   *time.Timer // guarded by mu; tells omitted; nil if that is 0
 }
 
-// The kinds of warnings.
+// warnings holds the kinds by message. Any goroutine.
 type warnings struct {
-	refused, slow, budget, tooBig, drops, missed warning
+	mu    sync.Mutex
+	kinds map[string]*warning // guarded by mu
+}
+
+// kind returns the warning with that message.
+func (ws *warnings) kind(message string) *warning {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.kinds[message]
+	if w == nil {
+		w = &warning{message: message}
+		if ws.kinds == nil {
+			ws.kinds = map[string]*warning{}
+		}
+		ws.kinds[message] = w
+	}
+	return w
+}
+
+// all returns every kind, by message.
+func (ws *warnings) all() (kinds []*warning) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, message := range slices.Sorted(maps.Keys(ws.kinds)) {
+		kinds = append(kinds, ws.kinds[message])
+	}
+	return kinds
 }
 
 // omittedAfter is how long the count of lines that were left out waits for another line of its kind.
 const omittedAfter = 2 * logEvery
 
-// warn writes one line of kind w unless one was written less than logEvery ago. Any goroutine. It allocates, so
-// nothing that happens for every message may call it.
-func (e *Engine) warn(w *warning, message string, args ...any) {
+// warn writes one line, unless one with the same message was written less than logEvery ago. The message is a
+// constant: each one is kept. Any goroutine. It allocates, so nothing that happens for every message may call it.
+func (e *Engine) warn(message string, args ...any) {
+	w := e.warnings.kind(message)
 	now := e.now() + 1
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.last != 0 && now-w.last < int64(logEvery) {
 		w.omitted++
-		w.message = message
 		if w.later == nil && !e.replays {
 			w.later = time.AfterFunc(omittedAfter, func() { e.tellOmitted(w) })
 		}
@@ -70,8 +99,7 @@ func (e *Engine) tellOmitted(w *warning) {
 
 // tellAllOmitted is tellOmitted for every kind. No loop runs any more.
 func (e *Engine) tellAllOmitted() {
-	ws := &e.warnings
-	for _, w := range []*warning{&ws.refused, &ws.slow, &ws.budget, &ws.tooBig} {
+	for _, w := range e.warnings.all() {
 		e.tellOmitted(w)
 	}
 }

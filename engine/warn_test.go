@@ -26,7 +26,6 @@ func TestOmittedWarningsAreTold(t *testing.T) {
 		var lines lineLog
 		e := newEngine(Config{Log: slog.New(slog.NewTextHandler(&lines, nil))}, nil)
 		defer e.pool.cancel()
-		w := &e.warnings.tooBig
 		// expect wants the lines since the last call.
 		expect := func(want ...string) {
 			t.Helper()
@@ -41,26 +40,26 @@ func TestOmittedWarningsAreTold(t *testing.T) {
 				}
 			}
 		}
-		e.warn(w, "big", "peer", 1)
+		e.warn("big", "peer", 1)
 		expect("msg=big peer=1")
-		e.warn(w, "big", "peer", 2)
-		e.warn(w, "big", "peer", 3)
+		e.warn("big", "peer", 2)
+		e.warn("big", "peer", 3)
 		expect()
 		time.Sleep(logEvery - 1)
-		e.warn(w, "big", "peer", 4)
+		e.warn("big", "peer", 4)
 		expect()
 		time.Sleep(1)
-		e.warn(w, "big", "peer", 5)
+		e.warn("big", "peer", 5)
 		expect("msg=big peer=5 omitted=3")
 		time.Sleep(time.Hour)
 		expect() // nothing was left out
 
-		e.warn(w, "big", "peer", 6)
-		e.warn(w, "big", "peer", 7)
+		e.warn("big", "peer", 6)
+		e.warn("big", "peer", 7)
 		expect("msg=big peer=6")
 		time.Sleep(omittedAfter)
 		expect("line=big omitted=1")
-		e.warn(w, "big", "peer", 8) // that was a line of its kind: one a second
+		e.warn("big", "peer", 8) // that was a line of its kind: one a second
 		expect()
 		time.Sleep(omittedAfter)
 		expect("line=big omitted=1")
@@ -73,20 +72,19 @@ func TestOmittedWarningsAreTold(t *testing.T) {
 func TestStopTellsOmittedWarnings(t *testing.T) {
 	var lines lineLog
 	e := start(t, Config{Log: slog.New(slog.NewTextHandler(&lines, nil))}, echoes)
-	ws := &e.warnings
-	kinds := map[string]*warning{"refused": &ws.refused, "slow": &ws.slow, "budget": &ws.budget, "big": &ws.tooBig}
-	for name, w := range kinds {
+	kinds := []string{"one", "other"}
+	for _, message := range kinds {
 		for range 3 {
-			e.warn(w, name)
+			e.loops[0].Warn(message)
 		}
 	}
 	if err := e.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(lines.take(), "\n")
-	for name, w := range kinds {
-		if !strings.Contains(all, "line="+name+" omitted=2") || w.later != nil {
-			t.Errorf("%s is not told: %s", name, all)
+	for _, message := range kinds {
+		if !strings.Contains(all, "line="+message+" omitted=2") || e.warnings.kind(message).later != nil {
+			t.Errorf("%s is not told: %s", message, all)
 		}
 	}
 }

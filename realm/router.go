@@ -44,8 +44,9 @@ type Router struct {
 // A perLoop is what the realm keeps for one executor: the reused parts of message handling. Owned by loop, except for
 // the counters.
 type perLoop struct {
-	counters counters
-	batch    batchCounts
+	counters   counters
+	batch      batchCounts
+	longEvents longEvents
 
 	decoder  codec.Decoder
 	message  codec.Message

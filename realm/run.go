@@ -36,6 +36,7 @@ type part struct {
 	events  int
 	longest int // message without framing, bytes
 	tooLong int // events that the variant's framing cannot carry; not among events
+	over    int // the longest of those, bytes; more than MessageBytesMax are not counted
 	frames  []byte
 }
 
@@ -87,6 +88,7 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 			}
 			if !ok {
 				p.tooLong++
+				p.over = max(p.over, overBytes(l.out, tooLong))
 				continue
 			}
 			p.events++
@@ -135,7 +137,7 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64, 
 				frame, ok = codec.AppendFrame(make([]byte, 0, len(msg)+eventHeadBytes), v, msg)
 			}
 			if !ok {
-				r.parts = append(r.parts, part{variant: v, tooLong: 1})
+				r.parts = append(r.parts, part{variant: v, tooLong: 1, over: overBytes(msg, tooLong)})
 				continue
 			}
 			r.parts = append(r.parts, part{variant: v, events: 1, longest: len(msg), frames: frame})
@@ -143,6 +145,15 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64, 
 		}
 	}
 	return r, untranscodable
+}
+
+// overBytes is the length of an event that a framing cannot carry, which was not encoded to its end if it has more
+// than MessageBytesMax.
+func overBytes(msg []byte, more bool) int {
+	if more {
+		return codec.MessageBytesMax + 1
+	}
+	return len(msg)
 }
 
 // eventHeadBytes is about what an event needs beside its payload.
@@ -195,7 +206,7 @@ func (b *builder) finish(s *session) *run {
 			continue
 		}
 		frames := append(make([]byte, 0, len(p.frames)), p.frames...)
-		r.parts = append(r.parts, part{codec.Variant(v), p.events, p.longest, p.tooLong, frames})
+		r.parts = append(r.parts, part{codec.Variant(v), p.events, p.longest, p.tooLong, p.over, frames})
 		r.cost += int64(len(frames)) * int64(b.sub.census[v].Load())
 	}
 	return r
@@ -313,19 +324,19 @@ func (r *run) deliver(x port.Executor, l *perLoop, to *session) int {
 			continue
 		}
 		if p.tooLong > 0 {
-			l.counters.eventsTooLong.Add(int64(p.tooLong))
+			l.dropTooLong(x, r.sub, to, p.tooLong, p.over)
 		}
 		if p.events > 0 && p.longest <= to.bytesMax {
 			to.conn.AppendRun(x, p.frames, p.events)
 			return p.events
 		}
-		return p.deliverFitting(x, l, to)
+		return p.deliverFitting(x, l, r.sub, to)
 	}
 	return 0 // joined after these events were built (R12), or its serializer cannot carry them
 }
 
 // deliverFitting appends the frames that to accepts one by one; the others are dropped for it (PUB-57).
-func (p *part) deliverFitting(x port.Executor, l *perLoop, to *session) (events int) {
+func (p *part) deliverFitting(x port.Executor, l *perLoop, sub *subscription, to *session) (events int) {
 	for rest := p.frames; len(rest) > 0; {
 		frame, after, message, ok := codec.CutFrame(p.variant, rest)
 		if !ok {
@@ -335,7 +346,7 @@ func (p *part) deliverFitting(x port.Executor, l *perLoop, to *session) (events 
 			to.conn.AppendRun(x, frame, 1)
 			events++
 		} else {
-			l.counters.eventsTooLong.Add(1)
+			l.dropTooLong(x, sub, to, 1, message)
 		}
 	}
 	return events

@@ -2,6 +2,8 @@ package realm
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,49 @@ import (
 
 // sized is an argument list of one binary of n octets, n of at least 2^16, so that its head has always the same length.
 func sized(n int) []any { return []any{bytes.Repeat([]byte{1}, n)} }
+
+// warned returns a function that returns what the loops have warned of since its last call.
+func (b *bed) warned() func() []string {
+	var lines []string
+	b.Warned = func(message string, args ...any) { lines = append(lines, fmt.Sprint(append(args, message)...)) }
+	return func() []string {
+		defer func() { lines = nil }()
+		return lines
+	}
+}
+
+// tooLongLine is the warning of events that were dropped for to.
+func tooLongLine(topic string, to *peer, octets, limit, dropped int) string {
+	return fmt.Sprint("topic", topic, "session", to.id, "octets", octets, "limit", limit, "dropped", dropped,
+		"events are too long for a receiver; they are dropped for it")
+}
+
+// TestPUB57Told: a loop writes one line for all events that it drops in a batch because they are too long: how many,
+// and what the first was.
+func TestPUB57Told(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	warned := b.warned()
+	publisher, wide := b.join(0), b.join(1)
+	wide.subscribe(1, "t")
+	const first = 1 << 16
+	publisher.say(codec.Publish, 1, values{}, "t", sized(first))
+	longest := len(wide.Next())
+	var narrow []*peer
+	for range 3 {
+		narrow = append(narrow, b.joinAs(1, codec.MessagePack, longest))
+	}
+	for _, p := range narrow {
+		p.subscribe(1, "t")
+	}
+	for n, want := range [][]string{nil, {tooLongLine("t", narrow[0], longest+1, longest, 3)}} {
+		for range 2 { // a line says nothing of earlier batches
+			publisher.say(codec.Publish, 2, values{}, "t", sized(first+n))
+			if got := warned(); !slices.Equal(got, want) {
+				t.Errorf("%d octets more than fit: warned of %q, want %q", n, got, want)
+			}
+		}
+	}
+}
 
 // TestPUB57Framing: an EVENT that RawSocket cannot carry is dropped for its receivers and counted, one octet less
 // arrives; the other framings and the session's later events go on. The message grows by its details alone.
@@ -24,6 +69,7 @@ func TestPUB57Framing(t *testing.T) {
 	publish := func(n int) {
 		publisher.say(codec.Publish, 1, values{"disclose_me": true}, "t", sized(n))
 	}
+	warned := b.warned()
 	const first = 1 << 16
 	publish(first)
 	overhead := len(raw.Next()) - first
@@ -31,6 +77,7 @@ func TestPUB57Framing(t *testing.T) {
 	web.Next()
 	for i, n := range []int{1<<24 - 1, 1 << 24, 1<<24 + 1} {
 		publish(n - overhead)
+		lines := warned()
 		for _, p := range []*peer{raw, far, web} {
 			want := n
 			if n > 1<<24 && p != web {
@@ -38,6 +85,9 @@ func TestPUB57Framing(t *testing.T) {
 			}
 			if got := len(p.Next()); got != want {
 				t.Errorf("EVENT %d of %d octets arrived with %d", i, n, got)
+			}
+			if line := tooLongLine("t", p, n, 1<<24, 1); slices.Contains(lines, line) != (want == 0) {
+				t.Errorf("EVENT %d of %d octets: warned of %q", i, n, lines)
 			}
 		}
 	}
@@ -58,6 +108,7 @@ func TestPUB57Framing(t *testing.T) {
 // of it, WebSocket 64 MiB.
 func TestPUB57Transcoded(t *testing.T) {
 	b := newBed(t, 1, Config{})
+	warned := b.warned()
 	publisher, raw := b.join(0), b.joinAs(0, codec.JSON, 1<<24)
 	web := &peer{Conn: b.Connect(0, codec.MakeVariant(codec.JSON, codec.WebSocket), 1<<30, true), bed: b}
 	web.hello("realm1")
@@ -74,6 +125,10 @@ func TestPUB57Transcoded(t *testing.T) {
 		{1 << 20, true, true, 3, 0},
 	} {
 		publisher.say(codec.Publish, 1, values{}, "t", []any{strings.Repeat("\x01", c.text)})
+		more := tooLongLine("t", raw, codec.MessageBytesMax+1, 1<<24, 2)
+		if lines := warned(); slices.Contains(lines, more) == (c.raw || c.web) || c.raw != (lines == nil) {
+			t.Errorf("%d octets of text: warned of %q", c.text, lines)
+		}
 		if got := len(raw.Next()) > 0; got != c.raw {
 			t.Errorf("%d octets of text to RawSocket: arrived %t", c.text, got)
 		}

@@ -155,6 +155,13 @@ func (l *Loop) ArmedWithin(d time.Duration) bool {
 	return false
 }
 
+// Warn implements port.Executor.
+func (l *Loop) Warn(message string, args ...any) {
+	if f := l.world.Warned; f != nil {
+		f(message, args...)
+	}
+}
+
 // Step implements port.Executor.
 func (l *Loop) Step(name string) {
 	w := l.world

@@ -31,6 +31,9 @@ type World struct {
 	// AsyncMax is how much asynchronous work may wait at a time before Async refuses; 0: no bound.
 	AsyncMax int
 
+	// Warned, when set, is given what loops warn of. Any goroutine.
+	Warned func(message string, args ...any)
+
 	// Forced, when set, is asked at every Step of a loop instead of the seed whether to hand over. Seeded mode.
 	Forced func(loop int, step string) bool
 
