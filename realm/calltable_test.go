@@ -2,7 +2,9 @@ package realm
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"testing"
+	"weak"
 
 	"banyan/codec"
 )
@@ -80,4 +82,60 @@ func TestCallsGiveMemoryBack(t *testing.T) {
 	if table.slots == nil {
 		t.Error("the table of one call is made anew for each")
 	}
+}
+
+// TestOpenCallsKeepTheirSlabs: whatever number of calls come and go, a call that stays open keeps one slab of records
+// at most, and no longer than it is open. All records of a slab are used before the next slab is made.
+func TestOpenCallsKeepTheirSlabs(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, callee := b.join(0), b.join(0)
+	callee.register(1, "p", "single")
+	l := b.router.perLoop[0]
+	calls := 0
+	var slabs []weak.Pointer[call]
+	call := func() (invocation any) {
+		unused := len(l.slab)
+		calls++
+		caller.say(codec.Call, calls, values{}, "p")
+		if unused == 0 {
+			slabs = append(slabs, weak.Make(&l.slab[0]))
+		}
+		return callee.expect(codec.Invocation, nil, nil, values{})[1]
+	}
+	answer := func(invocation any) {
+		callee.say(codec.Yield, invocation, values{})
+		caller.expect(codec.Result, nil, values{})
+	}
+	held := func() (n int) {
+		runtime.GC()
+		for _, s := range slabs {
+			if s.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	const long = 20
+	var open []any
+	for range long {
+		open = append(open, call())
+		for range 3*callsPerSlab - 1 { // so no two of open are in one slab
+			answer(call())
+		}
+	}
+	if want := 3 * long; len(slabs) != want {
+		t.Errorf("%d slabs of %d records for %d calls, want %d", len(slabs), callsPerSlab, calls, want)
+	}
+	for len(open) > 0 {
+		answer(call())
+		if n := held(); n != len(open)+1 { // one more for the next calls
+			t.Errorf("%d open calls keep %d slabs", len(open), n-1)
+		}
+		answer(open[0])
+		open = open[1:]
+	}
+	if n := held(); n != 1 {
+		t.Errorf("no open call keeps %d slabs", n-1)
+	}
+	runtime.KeepAlive(b)
 }
