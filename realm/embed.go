@@ -268,7 +268,6 @@ func (l *Client) ask(ctx context.Context, t codec.Type, elements, args []any, kw
 	l.mu.Lock()
 	switch waits := l.pending[q.id] == q; {
 	case !waits || q.abandon == nil:
-		delete(l.pending, q.id)
 		l.mu.Unlock()
 	case q.note != nil: // the answer will be undone
 		q.abandon()
@@ -284,9 +283,6 @@ func (l *Client) ask(ctx context.Context, t codec.Type, elements, args []any, kw
 func withPayload(msg, args []any, kwargs map[string]any) []any {
 	switch {
 	case len(kwargs) > 0:
-		if args == nil {
-			args = []any{}
-		}
 		return append(msg, args, kwargs)
 	case len(args) > 0:
 		return append(msg, args)

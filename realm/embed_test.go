@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/port"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -171,4 +173,194 @@ func TestLocalBacklog(t *testing.T) {
 	}
 	caller.refused(codec.Call, 2, codec.ErrCanceled)
 	nothingLeftOf(t, b, 1)
+}
+
+// TestLocalBound: the bound of a local session's backlog is exact, for events and for replies.
+func TestLocalBound(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	frame, _ := codec.AppendFrame(nil, localVariant, encodeMessage(t, codec.MessagePack, codec.Event, []any{1, 2, values{}}))
+	repliesMax := int64(localBacklogMax + localBacklogMax/4)
+	event := func(x port.Executor, c *localConn) { c.AppendRun(x, frame, 1) }
+	reply := func(x port.Executor, c *localConn) {
+		c.Lock()
+		defer c.Unlock()
+		if buf, ok := c.Tail(port.Reply); ok {
+			c.Commit(x, append(buf, frame...))
+		}
+	}
+	for i, test := range []struct {
+		f      func(x port.Executor, c *localConn)
+		unread int64
+		taken  bool
+	}{
+		{event, localBacklogMax - int64(len(frame)), true},
+		{event, localBacklogMax - int64(len(frame)) + 1, false},
+		{reply, repliesMax - 1, true},
+		{reply, repliesMax, false},
+	} {
+		c := b.local(0)
+		c.unread.Store(test.unread)
+		b.Submit(0, func(x port.Executor) { test.f(x, c) })
+		b.Settle()
+		b.Submit(0, func(x port.Executor) { event(x, c) }) // the connection looks at its end when it is used again
+		if taken := len(b.heard[c]) == 1; taken != test.taken || c.finishing == test.taken {
+			t.Errorf("%d: taken %v, ending %v", i, taken, c.finishing)
+		}
+	}
+}
+
+// TestLocalEnds: a local session that ends hears nothing more, and gets its end also while what it sent waits.
+func TestLocalEnds(t *testing.T) {
+	b := newBed(t, 1, Config{GoodbyeTimeout: time.Second})
+	waits := b.local(0)
+	b.Submit(0, func(x port.Executor) { waits.Spend(localCredit) })
+	b.say(waits, codec.Publish, 1, values{}, "t")
+	if err := b.router.kill(waits.handler.session.id, "", "", func(bool) {}); err != nil {
+		t.Fatal(err)
+	}
+	b.Settle()
+	b.Advance(2 * time.Second)
+	b.Settle()
+	if !waits.over {
+		t.Error("the session does not end: it has no credit")
+	}
+
+	var c *localConn
+	heard := 0
+	b.Submit(0, func(x port.Executor) {
+		c, _ = b.router.openLocal(x, "realm1", codec.Identity{}, func(x port.Executor, _ []byte) {
+			heard++
+			c.hangUp(x)
+		}, func(port.Executor) {})
+		for range 2 {
+			c.send(x, encodeMessage(t, codec.MessagePack, codec.Call, []any{heard + 1, values{}, "none"}))
+		}
+	})
+	b.Settle()
+	if heard != 1 {
+		t.Errorf("%d messages heard, want 1", heard)
+	}
+}
+
+// TestLocalKeeps: the bytes of a message that has to wait are the session's, not the sender's.
+func TestLocalKeeps(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	c, hears := b.local(0), b.joinAs(0, codec.MessagePack, 1<<24)
+	hears.subscribe(1, "t")
+	msg := encodeMessage(t, codec.MessagePack, codec.Publish, []any{1, values{}, "t", []any{large}})
+	b.Submit(0, func(x port.Executor) {
+		c.send(x, msg)
+		clear(msg)
+	})
+	b.Settle()
+	hears.expect(codec.Event, nil, nil, values{}, []any{large})
+}
+
+// TestEmbedLeavesNothing: requests, subscriptions, registrations and invocations that have ended are forgotten, and
+// whatever was heard is no backlog any more.
+func TestEmbedLeavesNothing(t *testing.T) {
+	r, _ := running(t, 2, Config{})
+	c := embed(t, r)
+	heard := make(chan Event)
+	var unread int64
+	unsubscribe, err := c.Subscribe(t.Context(), "t", nil, func(e Event) {
+		unread = c.conn.unread.Load()
+		heard <- e
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Publish(t.Context(), "t", values{"exclude_me": false}, nil, values{"only": "kwargs"}); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-heard; e.Kwargs["only"] != "kwargs" || unread == 0 {
+		t.Errorf("%+v, with %d octets unread", e, unread)
+	}
+	unregister, err := c.Register(t.Context(), "p", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	if _, err := c.Call(t.Context(), "p", nil, nil, nil); !errors.As(err, &e) || e.URI != codec.ErrNoSuchProcedure {
+		t.Errorf("no handler: %v", err)
+	}
+	if _, err := c.Publish(t.Context(), "t", nil, []any{make(chan int)}, nil); err == nil {
+		t.Error("a channel was published")
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, end := range []func(context.Context) error{unsubscribe, unregister} {
+		if err := end(over); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Call(t.Context(), "p", nil, nil, nil); err == nil { // its answer comes behind the others
+		t.Error("p is registered still")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	left := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.pending) + len(c.events) + len(c.handlers) + len(c.calls) + int(c.conn.unread.Load())
+	}
+	for deadline := time.Now().Add(5 * time.Second); left() != 0; runtime.Gosched() { // an invocation may be ending still
+		if time.Now().After(deadline) {
+			t.Fatalf("left: %v %v %v %v, %d octets", c.pending, c.events, c.handlers, c.calls, c.conn.unread.Load())
+		}
+	}
+}
+
+// TestEmbedContexts: the contexts of a callee's handlers end with its session.
+func TestEmbedContexts(t *testing.T) {
+	r, _ := running(t, 1, Config{})
+	one, two := embed(t, r), embed(t, r)
+	started, ended := make(chan struct{}), make(chan struct{})
+	if _, err := two.Register(t.Context(), "p", nil, func(ctx context.Context, _ Invocation) (Result, error) {
+		close(started)
+		<-ctx.Done()
+		close(ended)
+		return Result{}, ctx.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	go func() { <-started; _ = two.Close() }()
+	var e *Error
+	if _, err := one.Call(t.Context(), "p", nil, nil, nil); !errors.As(err, &e) || e.URI != codec.ErrCanceled {
+		t.Errorf("the callee left: %v", err)
+	}
+	<-ended
+}
+
+// TestEmbedJoinGivenUp: a session that nobody waits for any more ends.
+func TestEmbedJoinGivenUp(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.router.Join(over, ClientConfig{Realm: "realm1"}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("joined: %v", err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		b.Settle()
+		if s := b.router.Stats(); s.Joined == 1 && s.Sessions == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", b.router.Stats())
+		}
+		runtime.Gosched()
+	}
+}
+
+// TestErrorText: an Error says its URI, and the first of its arguments.
+func TestErrorText(t *testing.T) {
+	for want, e := range map[string]*Error{
+		"com.error":      {URI: "com.error", Kwargs: values{"k": 1}},
+		"com.error: one": {URI: "com.error", Args: []any{"one", "two"}},
+	} {
+		if e.Error() != want {
+			t.Errorf("%q, want %q", e.Error(), want)
+		}
+	}
 }

@@ -427,7 +427,14 @@ func TestConfig(t *testing.T) {
 		{Realms: []RealmConfig{{URI: "a"}, {URI: "a"}}},
 		{Realms: []RealmConfig{{URI: "a"}}, Loops: 65},
 		{Realms: []RealmConfig{{URI: "a"}}, HelloTimeout: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, GoodbyeTimeout: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, RealmsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, SubscriptionsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, PatternsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, RegistrationsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, CalleesMax: -1},
 		{Realms: []RealmConfig{{URI: "a"}}, CallsMax: -1},
+		{Realms: []RealmConfig{{URI: "a"}}, FilterEntriesMax: -1},
 		{Realms: []RealmConfig{{URI: "a"}}, DepthMax: codec.DepthMaxMost + 1},
 		{Realms: []RealmConfig{{URI: "a"}}, FilterEntriesMax: codec.ListEntriesMax + 1},
 		{Realms: []RealmConfig{{URI: "a", Anonymous: AnonymousNone + 1}}},
@@ -435,6 +442,12 @@ func TestConfig(t *testing.T) {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}
+	}
+	most := Config{
+		Realms: []RealmConfig{{URI: "a"}}, Loops: 64, DepthMax: codec.DepthMaxMost, FilterEntriesMax: codec.ListEntriesMax,
+	}
+	if _, err := New(most); err != nil {
+		t.Errorf("%+v was refused: %v", most, err)
 	}
 }
 

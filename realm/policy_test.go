@@ -154,3 +154,15 @@ func TestRoles(t *testing.T) {
 		t.Errorf("%d names kept", len(rm.roles))
 	}
 }
+
+// TestReservedPatterns: patterns of reserved URIs can be registered, but get no calls (PROTOCOL 3.3).
+func TestReservedPatterns(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.join(0)
+	for i, match := range []string{"prefix", "wildcard"} {
+		p.say(codec.Register, i+1, values{"match": match}, "wamp.a.b")
+		p.expect(codec.Registered, i+1, nil)
+	}
+	p.say(codec.Call, 3, values{}, "wamp.a.b")
+	p.refused(codec.Call, 3, codec.ErrNoSuchProcedure)
+}

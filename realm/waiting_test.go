@@ -224,3 +224,73 @@ func TestFarewellIsBounded(t *testing.T) {
 	other.silent()
 	nothingLeftOf(t, b, 2)
 }
+
+// TestPoolAtOnce: so many large messages are in the pool at a time and no more.
+func TestPoolAtOnce(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	var peers []*peer
+	for range poolAtOnce + 1 {
+		peers = append(peers, b.join(0))
+	}
+	for _, p := range peers {
+		p.post(codec.Publish, 1, values{}, "t", []any{large})
+	}
+	b.RunLoop(0)
+	if n, full := b.Async(), b.router.Stats().PoolFull; n != poolAtOnce || full != 1 {
+		t.Errorf("%d messages are in the pool, %d wait for it", n, full)
+	}
+}
+
+// TestLargeKwargs: it is the payload that makes a message large, in args or in kwargs.
+func TestLargeKwargs(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, callee := b.joinAs(0, codec.JSON, 1<<24), b.joinAs(0, codec.CBOR, 1<<24)
+	callee.register(1, "p", "single")
+	caller.post(codec.Call, 1, values{}, "p", []any{}, values{"k": large})
+	b.RunLoop(0)
+	b.StepAsync(0) // checked
+	b.RunLoop(0)
+	if b.Async() != 1 {
+		t.Error("kwargs are not transcoded in the pool")
+	}
+	b.Settle()
+	callee.expect(codec.Invocation, 1, nil, values{}, []any{}, values{"k": large})
+}
+
+// TestSearchEndsWithItsSession: nobody is invoked for a caller that leaves while its procedure is searched for.
+func TestSearchEndsWithItsSession(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.router.bounds.searchAtOnce = 1
+	caller, callee := b.join(0), b.join(0)
+	for mask := range 1 << 6 {
+		parts := strings.Split("a.a.a.a.a.a.x", ".")
+		for i := range 6 {
+			if mask&(1<<i) != 0 {
+				parts[i] = ""
+			}
+		}
+		callee.say(codec.Register, 1, values{"match": "wildcard"}, strings.Join(parts, "."))
+		callee.expect(codec.Registered, 1, nil)
+	}
+	callee.say(codec.Register, 1, values{"match": "wildcard"}, "......y")
+	callee.expect(codec.Registered, 1, nil)
+	b.Budget, b.Chunk = 1, 1
+	for _, leaves := range []bool{false, true} {
+		caller.post(codec.Call, 1, values{}, "a.a.a.a.a.a.y")
+		b.StepLoop(0)
+		if !caller.Held() {
+			t.Fatal("the search is over already")
+		}
+		if leaves {
+			if err := b.router.kill(caller.id, "", "", func(bool) {}); err != nil {
+				t.Fatal(err)
+			}
+			b.Settle()
+			callee.silent()
+			return
+		}
+		b.Settle()
+		callee.expect(codec.Invocation, 1, nil, nil)
+		callee.say(codec.Yield, 1, values{})
+	}
+}
