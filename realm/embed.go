@@ -262,12 +262,21 @@ func (l *Client) ask(ctx context.Context, t codec.Type, elements, args []any, kw
 	case answer := <-q.answer:
 		return answer, asError(answer)
 	case <-l.done:
-		return nil, ErrLeft
+		select {
+		case answer := <-q.answer: // it came before the end
+			return answer, asError(answer)
+		default:
+			return nil, ErrLeft
+		}
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
 	switch waits := l.pending[q.id] == q; {
-	case !waits || q.abandon == nil:
+	case !waits: // serve has the answer
+		l.mu.Unlock()
+		answer := <-q.answer
+		return answer, asError(answer)
+	case q.abandon == nil:
 		l.mu.Unlock()
 	case q.note != nil: // the answer will be undone
 		q.abandon()

@@ -364,3 +364,42 @@ func TestErrorText(t *testing.T) {
 		}
 	}
 }
+
+// submits is a port.Loops of one loop that runs nothing.
+type submits func()
+
+func (submits) Len() int { return 1 }
+
+func (f submits) Submit(int, func(x port.Executor)) bool {
+	f()
+	return true
+}
+
+// TestEmbedAnswerFirst: an answer that came before the end of the session, or of the context, is the answer: what it
+// says has happened.
+func TestEmbedAnswerFirst(t *testing.T) {
+	for range 100 { // a select that has two cases chooses
+		r, err := New(Config{Realms: []RealmConfig{{URI: "realm1"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Client{router: r, conn: &localConn{}, done: make(chan struct{}), pending: map[uint64]*request{}}
+		answer := func() { c.receive([]any{int64(codec.Subscribed), int64(c.last), int64(7)}) }
+		ended, cancel := context.WithCancel(t.Context())
+		for name, f := range map[string]submits{
+			"context": func() { answer(); cancel() },
+			"session": func() { answer(); close(c.done) },
+		} {
+			if err := r.Attach(f); err != nil {
+				t.Fatal(err)
+			}
+			ctx := t.Context()
+			if name == "context" {
+				ctx = ended
+			}
+			if got, err := c.ask(ctx, codec.Subscribe, nil, nil, nil, &request{}); err != nil || id(got, 2) != 7 {
+				t.Fatalf("end of the %s: %v, %v", name, got, err)
+			}
+		}
+	}
+}
