@@ -62,8 +62,8 @@ func (e *TooFewSamplesError) Error() string {
 	return fmt.Sprintf("too few samples: %d, a verdict needs %d; record for longer", e.Samples, SamplesMin)
 }
 
-// A Verdict is the result of Check.
-type Verdict struct {
+// A Report is the result of Check.
+type Report struct {
 	Scenario string
 	Shares   *Shares
 	Breaches []Breach
@@ -86,7 +86,7 @@ type Growth struct {
 
 // Check holds a CPU profile of the router against the budget of a scenario. It returns a *TooFewSamplesError for a
 // profile that is too short.
-func Check(p *profile.Profile, scenario string) (*Verdict, error) {
+func Check(p *profile.Profile, scenario string) (*Report, error) {
 	all, err := ReadBaselines()
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func Check(p *profile.Profile, scenario string) (*Verdict, error) {
 	return check(p, scenario, all[scenario])
 }
 
-func check(p *profile.Profile, scenario string, was Baseline) (*Verdict, error) {
+func check(p *profile.Profile, scenario string, was Baseline) (*Report, error) {
 	bounds := Bounds(scenario)
 	if bounds == nil {
 		return nil, fmt.Errorf("no budget for %q; there are %s", scenario, strings.Join(Scenarios, ", "))
@@ -106,20 +106,20 @@ func check(p *profile.Profile, scenario string, was Baseline) (*Verdict, error) 
 	if s.Samples < SamplesMin {
 		return nil, &TooFewSamplesError{s.Samples}
 	}
-	v := &Verdict{Scenario: scenario, Shares: s}
+	r := &Report{Scenario: scenario, Shares: s}
 	for c := range categories {
 		limit, bounded := bounds[c]
 		if share := s.Share(c); bounded && share > limit {
-			v.Breaches = append(v.Breaches, Breach{What: c.String(), Share: share, Max: limit, Grew: growth(s, c, was)})
+			r.Breaches = append(r.Breaches, Breach{What: c.String(), Share: share, Max: limit, Grew: growth(s, c, was)})
 		}
 	}
 	for _, a := range absences {
 		share, callers := present(p, s, a.prefix)
 		if share > a.max {
-			v.Breaches = append(v.Breaches, Breach{What: a.prefix, Why: a.why, Share: share, Max: a.max, Grew: callers})
+			r.Breaches = append(r.Breaches, Breach{What: a.prefix, Why: a.why, Share: share, Max: a.max, Grew: callers})
 		}
 	}
-	return v, nil
+	return r, nil
 }
 
 // growthMax is how many functions a breach names.
@@ -193,27 +193,27 @@ func calledIn(s *profile.Sample, prefix string) (caller string, found bool) {
 }
 
 // OK reports whether every budget holds.
-func (v *Verdict) OK() bool { return len(v.Breaches) == 0 }
+func (r *Report) OK() bool { return len(r.Breaches) == 0 }
 
 // Print writes the table of shares and bounds, and what is broken.
-func (v *Verdict) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d samples, %.2f s of CPU\n", v.Scenario, v.Shares.Samples, float64(v.Shares.CPU)/1e9)
-	bounds := Bounds(v.Scenario)
+func (r *Report) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %d samples, %.2f s of CPU\n", r.Scenario, r.Shares.Samples, float64(r.Shares.CPU)/1e9)
+	bounds := Bounds(r.Scenario)
 	for c := range categories {
 		limit := "   -  "
 		if b, ok := bounds[c]; ok {
 			limit = fmt.Sprintf("%4.0f %%", 100*b)
 		}
 		mark := ""
-		if b, ok := bounds[c]; ok && v.Shares.Share(c) > b {
+		if b, ok := bounds[c]; ok && r.Shares.Share(c) > b {
 			mark = "  OVER"
 		}
-		fmt.Fprintf(w, "%-10s %5.1f %%  of at most %s%s\n", c, 100*v.Shares.Share(c), limit, mark)
+		fmt.Fprintf(w, "%-10s %5.1f %%  of at most %s%s\n", c, 100*r.Shares.Share(c), limit, mark)
 	}
-	for _, b := range v.Breaches {
+	for _, b := range r.Breaches {
 		fmt.Fprintf(w, "\nbudget broken: %s", b)
 	}
-	if v.OK() {
+	if r.OK() {
 		fmt.Fprintln(w, "all budgets hold")
 	}
 }
