@@ -194,41 +194,36 @@ func (l *Client) Call(ctx context.Context, procedure string, options map[string]
 // are those of SUBSCRIBE; nil for none. f must not block for long: while it does, the events behind wait, and too
 // many of them end the session.
 func (l *Client) Subscribe(ctx context.Context, topic string, options map[string]any, f func(Event)) (unsubscribe func(context.Context) error, err error) {
-	if options == nil {
-		options = map[string]any{}
-	}
-	q := &request{note: func(answer []any) { l.events[id(answer, 2)] = f }}
-	q.abandon = func() {
-		q.note = func(answer []any) { go l.send([]any{int64(codec.Unsubscribe), int64(l.next()), int64(id(answer, 2))}) }
-	}
-	answer, err := l.ask(ctx, codec.Subscribe, []any{options, topic}, nil, nil, q)
-	if err != nil {
-		return nil, err
-	}
-	subscription := id(answer, 2)
-	return func(ctx context.Context) error {
-		_, err := l.ask(ctx, codec.Unsubscribe, []any{int64(subscription)}, nil, nil, &request{note: func([]any) { delete(l.events, subscription) }})
-		return err
-	}, nil
+	return hold(ctx, l, codec.Subscribe, codec.Unsubscribe, topic, options, l.events, f)
 }
 
 // Register answers the calls of a procedure with h until the function that it returns is called. options are those of
 // REGISTER; nil for none.
 func (l *Client) Register(ctx context.Context, procedure string, options map[string]any, h Handler) (unregister func(context.Context) error, err error) {
+	return hold(ctx, l, codec.Register, codec.Unregister, procedure, options, l.handlers, h)
+}
+
+// hold subscribes or registers, and keeps f in table, which mu guards, until the function that it returns is called.
+func hold[F any](ctx context.Context, l *Client, begin, end codec.Type, uri string, options map[string]any,
+	table map[uint64]F, f F,
+) (func(context.Context) error, error) {
 	if options == nil {
 		options = map[string]any{}
 	}
-	q := &request{note: func(answer []any) { l.handlers[id(answer, 2)] = h }}
+	q := &request{note: func(answer []any) { table[id(answer, 2)] = f }}
 	q.abandon = func() {
-		q.note = func(answer []any) { go l.send([]any{int64(codec.Unregister), int64(l.next()), int64(id(answer, 2))}) }
+		q.note = func(answer []any) {
+			held := int64(id(answer, 2))
+			go func() { _ = l.send([]any{int64(end), int64(l.next()), held}) }() // next takes mu
+		}
 	}
-	answer, err := l.ask(ctx, codec.Register, []any{options, procedure}, nil, nil, q)
+	answer, err := l.ask(ctx, begin, []any{options, uri}, nil, nil, q)
 	if err != nil {
 		return nil, err
 	}
-	registration := id(answer, 2)
+	held := id(answer, 2)
 	return func(ctx context.Context) error {
-		_, err := l.ask(ctx, codec.Unregister, []any{int64(registration)}, nil, nil, &request{note: func([]any) { delete(l.handlers, registration) }})
+		_, err := l.ask(ctx, end, []any{int64(held)}, nil, nil, &request{note: func([]any) { delete(table, held) }})
 		return err
 	}, nil
 }

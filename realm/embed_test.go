@@ -403,3 +403,35 @@ func TestEmbedAnswerFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestEmbedGivenUp: a subscription or registration whose context has ended before its answer came is undone when it
+// comes.
+func TestEmbedGivenUp(t *testing.T) {
+	r, _ := running(t, 1, Config{})
+	c := embed(t, r)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	goOn := make(chan struct{})
+	if err := r.submit(0, func(port.Executor) { <-goOn }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Subscribe(over, "t", nil, func(Event) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("subscribed: %v", err)
+	}
+	if _, err := c.Register(over, "p", nil, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("registered: %v", err)
+	}
+	close(goOn)
+	if _, err := c.Publish(t.Context(), "t", nil, nil, nil); err != nil { // its answer comes behind the others
+		t.Error(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		s := r.Stats()
+		if s.Subscriptions+s.Registrations == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left: %+v", s)
+		}
+	}
+}
