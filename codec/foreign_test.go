@@ -46,26 +46,8 @@ func leveled(v any) any {
 		return fmt.Sprintf("float %x", math.Float64bits(v))
 	case []byte:
 		return fmt.Sprintf("bin %x", v)
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = leveled(v[i])
-		}
-		return out
-	case map[string]any:
-		out := map[string]any{}
-		for k := range v {
-			out[k] = leveled(v[k])
-		}
-		return out
-	case map[any]any:
-		out := map[string]any{}
-		for k := range v {
-			out[fmt.Sprint(k)] = leveled(v[k])
-		}
-		return out
 	}
-	return v
+	return mapped(v, leveled)
 }
 
 // difference describes how a and b differ, "" if they do not. cmp alone takes twice as long for every level of

@@ -182,20 +182,8 @@ func leveledJSON(v any) any {
 			return leveled(bin)
 		}
 		return v
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = leveledJSON(v[i])
-		}
-		return out
-	case map[string]any:
-		out := map[string]any{}
-		for k := range v {
-			out[k] = leveledJSON(v[k])
-		}
-		return out
 	}
-	return v
+	return mapped(v, leveledJSON)
 }
 
 func FuzzDecodeMsgpack(f *testing.F) {

@@ -86,20 +86,8 @@ func goValue(v any) any {
 			panic(err)
 		}
 		return i
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = goValue(v[i])
-		}
-		return out
-	case map[string]any:
-		out := map[string]any{}
-		for k := range v {
-			out[k] = goValue(v[k])
-		}
-		return out
 	}
-	return v
+	return mapped(v, goValue)
 }
 
 // mustValue decodes raw; nil stands for an absent value.
@@ -213,22 +201,29 @@ func plain(v any) any {
 		return int64(v)
 	case int:
 		return int64(v)
+	}
+	return mapped(v, plain)
+}
+
+// mapped returns v with f applied to the elements of a list or the values of a dictionary, whose keys become text.
+func mapped(v any, f func(any) any) any {
+	switch v := v.(type) {
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = plain(v[i])
+			out[i] = f(v[i])
 		}
 		return out
 	case map[string]any:
 		out := map[string]any{}
 		for k := range v {
-			out[k] = plain(v[k])
+			out[k] = f(v[k])
 		}
 		return out
 	case map[any]any:
 		out := map[string]any{}
 		for k := range v {
-			out[fmt.Sprint(k)] = plain(v[k])
+			out[fmt.Sprint(k)] = f(v[k])
 		}
 		return out
 	}

@@ -31,26 +31,12 @@ func (i *Invocation) Progress(v Values) error {
 
 // Register registers a procedure and has handler answer its calls. It returns the registration's id.
 func (s *Session) Register(ctx context.Context, t Topic, options map[string]any, handler Handler) (uint64, error) {
-	dict, err := encodeDict(s.serializer, withMatch(options, t.Match))
-	if err != nil {
-		return 0, err
-	}
-	p := &pending{accept: func(m *codec.Message) {
-		s.lock.Lock()
-		s.registrations[m.ID] = handler
-		s.lock.Unlock()
-	}}
-	return s.roundTrip(ctx, &codec.Message{Type: codec.Register, URI: []byte(t.URI), Dict: dict}, p)
+	return enter(ctx, s, codec.Register, t, options, s.registrations, handler)
 }
 
 // Unregister ends a registration; invocations under way are still answered.
 func (s *Session) Unregister(ctx context.Context, registration uint64) error {
-	_, err := s.roundTrip(ctx, &codec.Message{Type: codec.Unregister, ID: registration}, &pending{accept: func(*codec.Message) {
-		s.lock.Lock()
-		delete(s.registrations, registration)
-		s.lock.Unlock()
-	}})
-	return err
+	return leave(ctx, s, codec.Unregister, registration, s.registrations)
 }
 
 // invoke starts the handler of one INVOCATION. Receiving goroutine only.

@@ -147,25 +147,41 @@ func newEvent(m *codec.Message) (*Event, error) {
 // Subscribe subscribes and has handler called for every event, on the receiving goroutine: it must not wait for the
 // session. It returns the subscription's id.
 func (s *Session) Subscribe(ctx context.Context, t Topic, options map[string]any, handler func(*Event)) (uint64, error) {
-	dict, err := encodeDict(s.serializer, withMatch(options, t.Match))
-	if err != nil {
-		return 0, err
-	}
-	p := &pending{accept: func(m *codec.Message) {
-		s.lock.Lock()
-		s.subscriptions[m.ID] = handler
-		s.lock.Unlock()
-	}}
-	return s.roundTrip(ctx, &codec.Message{Type: codec.Subscribe, URI: []byte(t.URI), Dict: dict}, p)
+	return enter(ctx, s, codec.Subscribe, t, options, s.subscriptions, handler)
 }
 
 // Unsubscribe ends a subscription. Events that cross the request still reach the handler.
 func (s *Session) Unsubscribe(ctx context.Context, subscription uint64) error {
-	_, err := s.roundTrip(ctx, &codec.Message{Type: codec.Unsubscribe, ID: subscription}, &pending{accept: func(*codec.Message) {
-		s.lock.Lock()
-		delete(s.subscriptions, subscription)
-		s.lock.Unlock()
-	}})
+	return leave(ctx, s, codec.Unsubscribe, subscription, s.subscriptions)
+}
+
+// enter subscribes or registers, and puts the handler into handlers under the id that the router answers with, which
+// it returns. The receiving goroutine reads handlers under the session's lock.
+func enter[H any](ctx context.Context, s *Session, request codec.Type, t Topic, options map[string]any,
+	handlers map[uint64]H, handler H,
+) (uint64, error) {
+	dict, err := encodeDict(s.serializer, withMatch(options, t.Match))
+	if err != nil {
+		return 0, err
+	}
+	return s.roundTrip(ctx, &codec.Message{Type: request, URI: []byte(t.URI), Dict: dict}, &pending{
+		accept: func(m *codec.Message) {
+			s.lock.Lock()
+			handlers[m.ID] = handler
+			s.lock.Unlock()
+		},
+	})
+}
+
+// leave undoes enter.
+func leave[H any](ctx context.Context, s *Session, request codec.Type, id uint64, handlers map[uint64]H) error {
+	_, err := s.roundTrip(ctx, &codec.Message{Type: request, ID: id}, &pending{
+		accept: func(*codec.Message) {
+			s.lock.Lock()
+			delete(handlers, id)
+			s.lock.Unlock()
+		},
+	})
 	return err
 }
 
