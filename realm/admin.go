@@ -236,7 +236,8 @@ func (r *Router) Sessions(ctx context.Context, uri string) ([]SessionInfo, error
 	}
 	done := make(chan struct{})
 	parts := make([][]SessionInfo, len(r.perLoop))
-	if err := r.listSessions(rm, func(loop int, s SessionInfo) { parts[loop] = append(parts[loop], s) }, func() { close(done) }); err != nil {
+	if err := r.listSessions(rm, func(loop int, s SessionInfo) { parts[loop] = append(parts[loop], s) },
+		func() { close(done) }); err != nil {
 		return nil, err
 	}
 	if err := wait(ctx, done); err != nil {

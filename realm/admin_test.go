@@ -126,7 +126,8 @@ func TestKill(t *testing.T) {
 	}
 	var found []bool
 	for range 2 { // the second comes too late
-		if err := b.router.kill(victim.id, "com.app.bye", "you are done", func(ok bool) { found = append(found, ok) }); err != nil {
+		if err := b.router.kill(victim.id, "com.app.bye", "you are done",
+			func(ok bool) { found = append(found, ok) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +182,10 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%d sessions are not listed", len(want))
 	}
 	two, err := r.Sessions(t.Context(), "realm2")
-	wanted := SessionInfo{Session: somebody.ID(), AuthID: "carol", AuthRole: "admin", Transport: "local", Subscriptions: 1, Registrations: 1}
+	wanted := SessionInfo{
+		Session: somebody.ID(), AuthID: "carol", AuthRole: "admin", Transport: "local",
+		Subscriptions: 1, Registrations: 1,
+	}
 	if err != nil || len(two) != 1 || two[0] != wanted {
 		t.Errorf("%+v, %v; want %+v", two, err, wanted)
 	}

@@ -16,9 +16,12 @@ import (
 // UNSUBSCRIBED.
 
 var (
-	refuseFilter        = &refusal{codec.ErrOptionNotAllowed, "the lists that include and exclude receivers have more entries than the router allows"}
-	refuseSubscriptions = &refusal{codec.ErrOptionNotAllowed, "this session holds as many subscriptions as the router allows"}
-	refusePatterns      = &refusal{codec.ErrOptionNotAllowed, "this session holds as many prefix and wildcard subscriptions as the router allows"}
+	refuseFilter = &refusal{codec.ErrOptionNotAllowed, "the lists that include and exclude receivers have " +
+		"more entries than the router allows"}
+	refuseSubscriptions = &refusal{codec.ErrOptionNotAllowed, "this session holds as many subscriptions as the " +
+		"router allows"}
+	refusePatterns = &refusal{codec.ErrOptionNotAllowed, "this session holds as many prefix and wildcard " +
+		"subscriptions as the router allows"}
 )
 
 func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message) {

@@ -225,7 +225,8 @@ func TestDeliveryAllocs(t *testing.T) {
 		}
 		b.join(0)
 		s := b.router.named["realm1"].sessions[0].head // the last to join
-		msg, err := codec.AppendValue(nil, codec.MessagePack, []any{int64(16), int64(1), values{}, "t", []any{strings.Repeat("x", 200)}})
+		msg, err := codec.AppendValue(nil, codec.MessagePack,
+			[]any{int64(16), int64(1), values{}, "t", []any{strings.Repeat("x", 200)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,9 +13,11 @@ import (
 // One record per open call stands in two tables: the caller's, by request id, and the callee's, by invocation id.
 // Each table is guarded by its session's conn lock, and no step holds both:
 //
-//	CALL          caller's loop: into the caller's table (open), then id, record and INVOCATION in one section of the callee (offer)
+//	CALL          caller's loop: into the caller's table (open), then id, record and INVOCATION in one section of
+//	              the callee (offer)
 //	YIELD, ERROR  callee's loop: out of the callee's table, then the answer in one section of the caller (answer)
-//	CANCEL        caller's loop only, so are caller-leaves and the timeout: out of the caller's table with the answer, then the callee's
+//	CANCEL        caller's loop only, so are caller-leaves and the timeout: out of the caller's table with the
+//	              answer, then the callee's
 //	callee leaves callee's loop: takes its table whole, answers each caller
 //
 // The first to append a final message while the record is in the caller's table, under the caller's lock, wins; all
@@ -42,8 +44,8 @@ type call struct {
 	timer      *port.Timer
 }
 
-// callsPerSlab is how many records are allocated at once. An open call keeps the seven beside it from being freed, and
-// through them the sessions of their callers and callees, as long as it is open.
+// callsPerSlab is how many records are allocated at once. An open call keeps the seven beside it from being freed,
+// and through them the sessions of their callers and callees, as long as it is open.
 //
 // hot: bench rpc --callers 16 --inflight 64 costs 659-684 ns of router CPU per call with it and 682-706 with one
 // record at a time (two loops, four interleaved rounds).
@@ -109,7 +111,8 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 	}
 	tail, ok := s.conn.Tail(port.Invocation)
 	if !ok {
-		// Refused because the queue is at the bound, or because the connection is going: then a reply is refused as well.
+		// Refused because the queue is at the bound, or because the connection is going:
+		// then a reply is refused as well.
 		if tail, ok := s.conn.Tail(port.Reply); ok {
 			s.conn.Commit(x, tail)
 			return full
@@ -138,7 +141,8 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		return accepted
 	}
 	estimate := len(p.Args) + len(p.Kwargs) + 48
-	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p, s.bytesMax)
+	buf, err := codec.AppendInvocation(codec.BeginFrame(tail, s.variant, estimate), s.serializer, id, to.reg.id, d, p,
+		s.bytesMax)
 	if err != nil {
 		s.conn.Commit(x, tail)
 		if errors.Is(err, codec.ErrTooLong) {
@@ -164,7 +168,8 @@ func (c *call) offered(s *session, id uint64) {
 	c.callee, c.invocation = s, id
 }
 
-// answer appends msg to the caller if the call is still open, and closes it if msg is final. It reports whether it did.
+// answer appends msg to the caller if the call is still open, and closes it if msg is
+// final. It reports whether it did.
 func (c *call) answer(x port.Executor, l *perLoop, msg []byte, final bool) bool {
 	return c.answerPieces(x, l, msg, nil, final)
 }

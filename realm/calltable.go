@@ -49,7 +49,8 @@ func (t *calls) get(id uint64) *call {
 // put adds c under an id that is not in the table.
 func (t *calls) put(id uint64, c *call) {
 	for len(t.slots) == 0 || t.slot(id).c != nil {
-		// Slots are doubled only if a quarter of them is taken: ids that are far apart would collide in more slots too.
+		// Slots are doubled only if a quarter of them is taken: ids that are far apart
+		// would collide in more slots too.
 		if len(t.slots) == slotsMax || t.used*4 < len(t.slots) {
 			if t.more == nil {
 				t.more = make(map[uint64]*call)

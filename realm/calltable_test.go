@@ -51,7 +51,8 @@ func TestCallsAgainstModel(t *testing.T) {
 					taken++
 				})
 				if taken != min(n, size) || left != n-taken || table.len() != size-taken {
-					t.Fatalf("asked for %d of %d: %d taken, %d left to take, %d still there", n, size, taken, left, table.len())
+					t.Fatalf("asked for %d of %d: %d taken, %d left to take, %d still there",
+						n, size, taken, left, table.len())
 				}
 			}
 			at := 0

@@ -10,24 +10,28 @@ import (
 
 // The dealer: which loop does what for each message. The critical sections are in call.go:
 //
-//	CALL        caller's loop: open the call; find the registration, check the right, pick a callee; offer it the invocation
+//	CALL        caller's loop: open the call; find the registration, check the right; offer it to a callee
 //	INVOCATION  appended by the caller's loop, in the section that draws its id and notes the call with the callee
-//	YIELD       callee's loop: look the invocation up; encode RESULT for the caller; append it if the call is still open
+//	YIELD       callee's loop: look the invocation up; encode RESULT; append it if the call is still open
 //	ERROR       the same, with the callee's error
-//	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT only and wait for its answer
+//	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT and wait for its answer
 //
 // Work that takes longer than a turn may last (a large payload for another serializer, a search of many patterns)
 // becomes a waiting.
 
 var (
-	refuseNoProcedure   = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
-	refuseCalls         = &refusal{codec.ErrOptionNotAllowed, "this session has as many open calls as the router allows"}
-	refuseFull          = &refusal{codec.ErrNetworkFailure, "the callee does not keep up: its queue is full"}
-	refuseCallLength    = &refusal{codec.ErrPayloadSizeExceeded, "the invocation is longer than the callee's transport accepts"}
-	refuseCallPayload   = &refusal{codec.ErrInvalidArgument, "the payload cannot be expressed in the callee's serializer"}
+	refuseNoProcedure = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
+	refuseCalls       = &refusal{codec.ErrOptionNotAllowed, "this session has as many open calls as the router " +
+		"allows"}
+	refuseFull       = &refusal{codec.ErrNetworkFailure, "the callee does not keep up: its queue is full"}
+	refuseCallLength = &refusal{codec.ErrPayloadSizeExceeded, "the invocation is longer than the callee's " +
+		"transport accepts"}
+	refuseCallPayload = &refusal{codec.ErrInvalidArgument, "the payload cannot be expressed in the callee's " +
+		"serializer"}
 	refuseAnswerLength  = &refusal{codec.ErrPayloadSizeExceeded, "the answer is longer than your transport accepts"}
-	refuseAnswerPayload = &refusal{codec.ErrInvalidArgument, "the payload of the answer cannot be expressed in your serializer"}
-	refuseCanceled      = &refusal{codec.ErrCanceled, "call canceled"}
+	refuseAnswerPayload = &refusal{codec.ErrInvalidArgument, "the payload of the answer cannot be expressed in " +
+		"your serializer"}
+	refuseCanceled = &refusal{codec.ErrCanceled, "call canceled"}
 )
 
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
@@ -38,7 +42,10 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	c := l.newCall()
-	*c = call{caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false), timeout: m.Options.Timeout}
+	*c = call{
+		caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false),
+		timeout: m.Options.Timeout,
+	}
 	switch c.open(x) {
 	case opened:
 		l.batch.openCalls++
@@ -92,7 +99,9 @@ func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Messag
 
 // choose finds a callee for c and gives it the invocation. waits: the session waits for a part of that, and dispatch
 // is called again.
-func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) (why *refusal, waits bool) {
+func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
+	reg *registration,
+) (why *refusal, waits bool) {
 	// Between the look-up and the callee's lock every callee may have left and others may have come: look again.
 	for range searchesMax {
 		if reg == nil {
@@ -148,7 +157,8 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	if to.reg.match != codec.Exact {
 		d.Procedure = m.URI
 	}
-	d.ReceiveProgress = c.progress && to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
+	d.ReceiveProgress = c.progress &&
+		to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
 	if to.discloseCaller || m.Options.Bool(codec.KeyDiscloseMe, false) {
 		d.Publisher = &s.identity
 	}
@@ -244,7 +254,8 @@ func (s *session) failAnswer(x port.Executor, l *perLoop, c *call, invocation ui
 // receiveError passes a callee's error on to the caller, details and payload unchanged.
 func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	if m.RequestType != codec.Invocation {
-		s.violation(x, "ERROR.REQUEST.Type "+strconv.Itoa(int(m.RequestType))+": a client's ERROR answers INVOCATION (68) only")
+		s.violation(x, "ERROR.REQUEST.Type "+strconv.Itoa(int(m.RequestType))+
+			": a client's ERROR answers INVOCATION (68) only")
 		return
 	}
 	if s.waiting != nil && s.answerLater(x, l, m, s.receiveError) {
@@ -265,11 +276,13 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	case err != nil:
 	case s.kept(m, p, c.caller.serializer):
 		var head []byte
-		if head, err = codec.AppendErrorHead(nil, c.caller.serializer, c.request, &m.Options, uri, p, c.caller.bytesMax); err == nil {
+		if head, err = codec.AppendErrorHead(nil, c.caller.serializer, c.request, &m.Options, uri, p,
+			c.caller.bytesMax); err == nil {
 			frame, err = c.caller.frame(head, p)
 		}
 	default:
-		l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, p, c.caller.bytesMax)
+		l.out, err = codec.AppendError(l.out[:0], c.caller.serializer, codec.Call, c.request, &m.Options, uri, p,
+			c.caller.bytesMax)
 	}
 	switch {
 	case errors.Is(err, codec.ErrTooLong):

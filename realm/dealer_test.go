@@ -141,7 +141,8 @@ func TestRPC71(t *testing.T) {
 	}
 }
 
-// TestRPC53: every progressive result starts the timeout again, from whichever loop it comes; silence then ends the call.
+// TestRPC53: every progressive result starts the timeout again, from whichever loop it
+// comes; silence then ends the call.
 func TestRPC53(t *testing.T) {
 	for _, loop := range []int{0, 1} { // the callee's
 		b := newBed(t, 2, Config{})
@@ -228,7 +229,8 @@ func TestCallAllocs(t *testing.T) {
 	x, sessions := quietBed(t, 2)
 	caller, callee := sessions[0], sessions[1]
 	callee.handler.Receive(x, encode(t, int64(64), int64(1), values{}, "p"))
-	call, yield := encode(t, int64(48), int64(1), values{}, "p", []any{"x"}), encode(t, int64(70), int64(1), values{}, []any{"x"})
+	call, yield := encode(t, int64(48), int64(1), values{}, "p", []any{"x"}),
+		encode(t, int64(70), int64(1), values{}, []any{"x"})
 	if n := testing.AllocsPerRun(1000, func() {
 		callee.lastInvocation = 0
 		caller.handler.Receive(x, call)

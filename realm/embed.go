@@ -13,9 +13,10 @@ import (
 
 // The router as a part of a Go program: a Client is a session of that program, without a socket.
 //
-//	Client's methods   any goroutine   encode the request, note who waits for the answer, submit it to the session's loop
+//	Client's methods  any goroutine   encode the request, note who waits for the answer, submit it to the home loop
 //	the home loop                     receives it like any other; what is appended for the session goes to its inbox
-//	Client.serve      one goroutine   decodes the inbox, answers those who wait, calls handlers of events; each invocation gets a goroutine
+//	Client.serve      one goroutine   decodes the inbox, answers those who wait, calls handlers of events; each
+//	                                  invocation gets a goroutine
 
 // ClientConfig says who a local session is.
 type ClientConfig struct {
@@ -115,7 +116,8 @@ func (r *Router) Join(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	home := int(localHomes.Add(1) % uint64(len(r.perLoop)))
 	if err := r.submit(home, func(x port.Executor) {
 		defer close(joined)
-		l.conn, failed = r.openLocal(x, cfg.Realm, codec.Identity{AuthID: cfg.AuthID, AuthRole: cfg.AuthRole}, l.hear, l.ended)
+		l.conn, failed = r.openLocal(x, cfg.Realm, codec.Identity{AuthID: cfg.AuthID, AuthRole: cfg.AuthRole}, l.hear,
+			l.ended)
 		if failed == nil {
 			l.id = l.conn.handler.session.id
 		}
@@ -158,7 +160,9 @@ func (l *Client) leave() error { return l.router.submit(l.conn.home, l.conn.hang
 
 // Publish publishes an event and returns its id when the router has accepted it. options are those of PUBLISH; nil
 // for none. An *Error says that the router refused.
-func (l *Client) Publish(ctx context.Context, topic string, options map[string]any, args []any, kwargs map[string]any) (uint64, error) {
+func (l *Client) Publish(ctx context.Context, topic string, options map[string]any, args []any,
+	kwargs map[string]any,
+) (uint64, error) {
 	o := map[string]any{}
 	for k, v := range options {
 		o[k] = v
@@ -173,7 +177,9 @@ func (l *Client) Publish(ctx context.Context, topic string, options map[string]a
 
 // Call calls a procedure and returns its final result. options are those of CALL; nil for none. When ctx ends the
 // call is canceled. An *Error is the callee's, or the router's.
-func (l *Client) Call(ctx context.Context, procedure string, options map[string]any, args []any, kwargs map[string]any) (Result, error) {
+func (l *Client) Call(ctx context.Context, procedure string, options map[string]any, args []any,
+	kwargs map[string]any,
+) (Result, error) {
 	if options == nil {
 		options = map[string]any{}
 	}
@@ -193,13 +199,17 @@ func (l *Client) Call(ctx context.Context, procedure string, options map[string]
 // Subscribe calls f for every event of a topic, in their order, until the function that it returns is called. options
 // are those of SUBSCRIBE; nil for none. f must not block for long: while it does, the events behind wait, and too
 // many of them end the session.
-func (l *Client) Subscribe(ctx context.Context, topic string, options map[string]any, f func(Event)) (unsubscribe func(context.Context) error, err error) {
+func (l *Client) Subscribe(ctx context.Context, topic string, options map[string]any,
+	f func(Event),
+) (unsubscribe func(context.Context) error, err error) {
 	return hold(ctx, l, codec.Subscribe, codec.Unsubscribe, topic, options, l.events, f)
 }
 
 // Register answers the calls of a procedure with h until the function that it returns is called. options are those of
 // REGISTER; nil for none.
-func (l *Client) Register(ctx context.Context, procedure string, options map[string]any, h Handler) (unregister func(context.Context) error, err error) {
+func (l *Client) Register(ctx context.Context, procedure string, options map[string]any,
+	h Handler,
+) (unregister func(context.Context) error, err error) {
 	return hold(ctx, l, codec.Register, codec.Unregister, procedure, options, l.handlers, h)
 }
 
@@ -237,7 +247,9 @@ func (l *Client) next() uint64 {
 }
 
 // ask sends a request of type t and waits for its answer.
-func (l *Client) ask(ctx context.Context, t codec.Type, elements, args []any, kwargs map[string]any, q *request) ([]any, error) {
+func (l *Client) ask(ctx context.Context, t codec.Type, elements, args []any, kwargs map[string]any,
+	q *request,
+) ([]any, error) {
 	q.id, q.answer = l.next(), make(chan []any, 1)
 	msg := append([]any{int64(t), int64(q.id)}, elements...)
 	l.mu.Lock()
@@ -410,7 +422,8 @@ func (l *Client) receive(msg []any) {
 		}
 	case codec.Goodbye: // the router's: nothing follows it
 		_ = l.leave()
-	case codec.Error, codec.Result, codec.Published, codec.Subscribed, codec.Unsubscribed, codec.Registered, codec.Unregistered:
+	case codec.Error, codec.Result, codec.Published, codec.Subscribed, codec.Unsubscribed, codec.Registered,
+		codec.Unregistered:
 		at := 1
 		if t == codec.Error {
 			at = 2
@@ -460,13 +473,18 @@ func (l *Client) invoke(msg []any) {
 		if h != nil {
 			var err error
 			if result, err = h(ctx, in); err == nil {
-				_ = l.send(withPayload([]any{int64(codec.Yield), int64(invocation), map[string]any{}}, result.Args, result.Kwargs))
+				_ = l.send(withPayload([]any{int64(codec.Yield), int64(invocation), map[string]any{}}, result.Args,
+					result.Kwargs))
 				return
 			}
 			if !errors.As(err, &failed) {
 				failed = &Error{URI: errRuntime, Args: []any{err.Error()}}
 			}
 		}
-		_ = l.send(withPayload([]any{int64(codec.Error), int64(codec.Invocation), int64(invocation), map[string]any{}, failed.URI}, failed.Args, failed.Kwargs))
+		_ = l.send(withPayload([]any{
+			int64(codec.Error), int64(codec.Invocation), int64(invocation),
+			map[string]any{},
+			failed.URI,
+		}, failed.Args, failed.Kwargs))
 	}()
 }

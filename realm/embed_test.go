@@ -44,15 +44,16 @@ func TestEmbed(t *testing.T) {
 	if err := unsubscribe(t.Context()); err != nil {
 		t.Error(err)
 	}
-	unregister, err := two.Register(t.Context(), "com.add", nil, func(_ context.Context, in Invocation) (Result, error) {
-		switch len(in.Args) {
-		case 0:
-			return Result{}, errors.New("nothing to add")
-		case 1:
-			return Result{}, &Error{URI: "com.app.lonely", Args: in.Args}
-		}
-		return Result{Args: []any{in.Args[0].(int64) + in.Args[1].(int64)}}, nil
-	})
+	unregister, err := two.Register(t.Context(), "com.add", nil,
+		func(_ context.Context, in Invocation) (Result, error) {
+			switch len(in.Args) {
+			case 0:
+				return Result{}, errors.New("nothing to add")
+			case 1:
+				return Result{}, &Error{URI: "com.app.lonely", Args: in.Args}
+			}
+			return Result{Args: []any{in.Args[0].(int64) + in.Args[1].(int64)}}, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +74,12 @@ func TestEmbed(t *testing.T) {
 		t.Error(err)
 	}
 	var e *Error
-	if _, err := one.Call(t.Context(), "com.add", nil, nil, nil); !errors.As(err, &e) || e.URI != codec.ErrNoSuchProcedure {
+	if _, err := one.Call(t.Context(), "com.add", nil, nil, nil); !errors.As(err, &e) ||
+		e.URI != codec.ErrNoSuchProcedure {
 		t.Errorf("unregistered: %v", err)
 	}
-	if _, err := one.Publish(t.Context(), "wamp.reserved", nil, nil, nil); !errors.As(err, &e) || e.URI != codec.ErrInvalidURI {
+	if _, err := one.Publish(t.Context(), "wamp.reserved", nil, nil, nil); !errors.As(err, &e) ||
+		e.URI != codec.ErrInvalidURI {
 		t.Errorf("reserved topic: %v", err)
 	}
 	select {
@@ -142,7 +145,8 @@ func TestEmbedEnds(t *testing.T) {
 			}
 			w.Advance(time.Second)
 			var e *Error // the router's GOODBYE comes behind the answers to open calls
-			if err := <-failed; name == "close" && !errors.Is(err, ErrLeft) || name != "close" && (!errors.As(err, &e) || e.URI != codec.ErrCanceled) {
+			if err := <-failed; name == "close" && !errors.Is(err, ErrLeft) ||
+				name != "close" && (!errors.As(err, &e) || e.URI != codec.ErrCanceled) {
 				t.Errorf("the call: %v", err)
 			}
 			<-one.Done()
@@ -178,7 +182,8 @@ func TestLocalBacklog(t *testing.T) {
 // TestLocalBound: the bound of a local session's backlog is exact, for events and for replies.
 func TestLocalBound(t *testing.T) {
 	b := newBed(t, 1, Config{})
-	frame, _ := codec.AppendFrame(nil, localVariant, encodeMessage(t, codec.MessagePack, codec.Event, []any{1, 2, values{}}))
+	frame, _ := codec.AppendFrame(nil, localVariant, encodeMessage(t, codec.MessagePack, codec.Event,
+		[]any{1, 2, values{}}))
 	repliesMax := int64(localBacklogMax + localBacklogMax/4)
 	event := func(x port.Executor, c *localConn) { c.AppendRun(x, frame, 1) }
 	reply := func(x port.Executor, c *localConn) {
@@ -305,7 +310,8 @@ func TestEmbedLeavesNothing(t *testing.T) {
 		defer c.mu.Unlock()
 		return len(c.pending) + len(c.events) + len(c.handlers) + len(c.calls) + int(c.conn.unread.Load())
 	}
-	for deadline := time.Now().Add(5 * time.Second); left() != 0; runtime.Gosched() { // an invocation may be ending still
+	// an invocation may be ending still
+	for deadline := time.Now().Add(5 * time.Second); left() != 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("left: %v %v %v %v, %d octets", c.pending, c.events, c.handlers, c.calls, c.conn.unread.Load())
 		}

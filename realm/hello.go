@@ -80,7 +80,8 @@ func drawAuthID(x port.Executor) string {
 var (
 	refuseStrangers = &refusal{
 		codec.ErrAuthenticationRequired,
-		"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join from anywhere (serve --anonymous anywhere)",
+		"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join " +
+			"from anywhere (serve --anonymous anywhere)",
 	}
 	refuseAnonymous = &refusal{codec.ErrAuthenticationRequired, "anonymous sessions are not allowed here"}
 )
@@ -127,7 +128,8 @@ func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings,
 	if !ok {
 		h.router.directory.release(x, id)
 		l.counters.refused.Add(1)
-		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME is longer than the "+strconv.Itoa(s.bytesMax)+" octets that your transport accepts", port.ClosePolicy)
+		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME is longer than the "+strconv.Itoa(s.bytesMax)+
+			" octets that your transport accepts", port.ClosePolicy)
 		return
 	}
 	h.begin(x, l, s, l.out)

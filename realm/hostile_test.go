@@ -14,7 +14,10 @@ import (
 func TestLIM03(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	p := b.connect(0, codec.JSON, 1<<20)
-	roles := values{"roles": values{"publisher": values{}, "subscriber": values{}, "caller": values{}, "callee": values{}}}
+	roles := values{"roles": values{
+		"publisher": values{}, "subscriber": values{}, "caller": values{},
+		"callee": values{},
+	}}
 	p.post(codec.Hello, "realm1", roles)
 	p.post(codec.Subscribe, 1, values{}, "t")
 	p.post(codec.Register, 2, values{}, "p")
@@ -51,7 +54,10 @@ func hostileMessages(s codec.Serializer) (msgs [][]byte) {
 	for _, m := range [][]any{
 		{int64(32), int64(1), values{"match": "prefix"}, "com.t"},
 		{int64(34), int64(2), int64(1)},
-		{int64(16), int64(3), values{"acknowledge": true, "exclude": []any{int64(5)}, "eligible_authid": []any{"x"}, "disclose_me": true}, "com.t", []any{"a", 1.5, nil}, values{"k": []any{true}}},
+		{int64(16), int64(3), values{
+			"acknowledge": true, "exclude": []any{int64(5)}, "eligible_authid": []any{"x"},
+			"disclose_me": true,
+		}, "com.t", []any{"a", 1.5, nil}, values{"k": []any{true}}},
 		{int64(64), int64(4), values{"invoke": "roundrobin", "match": "wildcard"}, "com..p"},
 		{int64(66), int64(5), int64(1)},
 		{int64(48), int64(6), values{"receive_progress": true, "timeout": int64(50)}, "com.a.p", []any{[]byte{1, 2}}},

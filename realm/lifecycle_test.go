@@ -444,7 +444,8 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	most := Config{
-		Realms: []RealmConfig{{URI: "a"}}, Loops: 64, DepthMax: codec.DepthMaxMost, FilterEntriesMax: codec.ListEntriesMax,
+		Realms: []RealmConfig{{URI: "a"}}, Loops: 64, DepthMax: codec.DepthMaxMost,
+		FilterEntriesMax: codec.ListEntriesMax,
 	}
 	if _, err := New(most); err != nil {
 		t.Errorf("%+v was refused: %v", most, err)
@@ -502,9 +503,11 @@ func nothingLeft(t *testing.T, r *Router, w *realmtest.World) {
 // TestTRN55Smallest: the smallest client there is, RawSocket with 512 octets and JSON, joins.
 func TestTRN55Smallest(t *testing.T) {
 	for _, s := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "com.example.a.realm.with.a.long.name.in.a.long.deployment"}}})
+		b := newBed(t, 1,
+			Config{Realms: []RealmConfig{{URI: "com.example.a.realm.with.a.long.name.in.a.long.deployment"}}})
 		p := b.connect(0, s, 512)
-		p.say(codec.Hello, "com.example.a.realm.with.a.long.name.in.a.long.deployment", values{"roles": values{"caller": values{}}})
+		p.say(codec.Hello, "com.example.a.realm.with.a.long.name.in.a.long.deployment",
+			values{"roles": values{"caller": values{}}})
 		welcome := p.expect(codec.Welcome, nil, nil)
 		details := welcome[2].(values)
 		for _, role := range []string{"broker", "dealer"} {

@@ -6,15 +6,15 @@ import "time"
 // fields of Config and live (Router.Apply); the constants are ours. Limits of one message (nesting, list lengths)
 // stand in codec/limits.go, those of a connection in engine/limits.go.
 const (
-	defaultRealmsMax        = 10_000           // realms; more: a HELLO for an unknown realm is refused with no_such_realm
+	defaultRealmsMax        = 10_000           // realms; more: no_such_realm for a HELLO to an unknown one
 	defaultHelloTimeout     = 10 * time.Second // then the connection is closed with 1008
 	defaultGoodbyeTimeout   = 5 * time.Second  // then the connection is closed
 	defaultSubscriptionsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
-	defaultPatternsMax      = 10_000           // prefix and wildcard subscriptions per session; more: option_not_allowed
+	defaultPatternsMax      = 10_000           // prefixes and wildcards per session; more: option_not_allowed
 	defaultRegistrationsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
-	defaultCallsMax         = 1_000_000        // open calls of a caller: option_not_allowed; open invocations of a callee: network_failure
-	defaultCalleesMax       = 10_000           // callees of one registration, which are copied at each change; more: option_not_allowed
-	defaultFilterEntriesMax = 8_192            // in all lists of one PUBLISH, which are sorted on the loop; more: option_not_allowed
+	defaultCallsMax         = 1_000_000        // of a caller: option_not_allowed; of a callee: network_failure
+	defaultCalleesMax       = 10_000           // of a registration, copied at each change; more: option_not_allowed
+	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
 
 	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then:
@@ -42,8 +42,8 @@ const (
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.
 	listChunk = 256
-	// poolAtOnce is how many messages of all sessions may be in the pool at a time. Others wait with their connections, where the budget of the
-	// process reaches them.
+	// poolAtOnce is how many messages of all sessions may be in the pool at a time. Others wait with their
+	// connections, where the budget of the process reaches them.
 	poolAtOnce = 16
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond

@@ -56,7 +56,9 @@ var localVariant = codec.MakeVariant(codec.MessagePack, codec.RawSocket)
 var localLanes atomic.Uint64
 
 // openLocal joins a session of this process to a realm, as somebody. On its home loop.
-func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear func(x port.Executor, msg []byte), ended func(x port.Executor)) (*localConn, error) {
+func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear func(x port.Executor, msg []byte),
+	ended func(x port.Executor),
+) (*localConn, error) {
 	rm := r.realms.Find([]byte(uri), codec.Exact)
 	if rm == nil {
 		return nil, ErrNoSuchRealm

@@ -30,7 +30,10 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{World: realmtest.NewWorld(1, loops), t: t, router: r, pause: map[int]string{}, skip: map[int]int{}, heard: map[*localConn][][]any{}}
+	b := &bed{
+		World: realmtest.NewWorld(1, loops), t: t, router: r, pause: map[int]string{}, skip: map[int]int{},
+		heard: map[*localConn][][]any{},
+	}
 	b.Open = r.Open
 	if err := r.Attach(b.World); err != nil {
 		t.Fatal(err)
@@ -132,7 +135,10 @@ func (p *peer) hello(realm string) {
 	none := map[string]any{}
 	p.say(codec.Hello, realm, map[string]any{"roles": map[string]any{
 		"publisher": none, "subscriber": none, "caller": none,
-		"callee": map[string]any{"features": map[string]any{"progressive_call_results": true, "call_canceling": true, "call_timeout": true}},
+		"callee": map[string]any{"features": map[string]any{
+			"progressive_call_results": true, "call_canceling": true,
+			"call_timeout": true,
+		}},
 	}})
 	welcome := p.hear()
 	if len(welcome) != 3 || welcome[0] != int64(codec.Welcome) {

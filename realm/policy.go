@@ -37,12 +37,15 @@ type refusal struct {
 }
 
 var (
-	refuseURI        = &refusal{codec.ErrInvalidURI, "malformed URI: components are separated by dots, without white space or #"}
-	refuseStrict     = &refusal{codec.ErrInvalidURI, "malformed URI: this realm allows only the characters a-z, 0-9 and _ in components"}
+	refuseURI = &refusal{codec.ErrInvalidURI, "malformed URI: components are separated by dots, without " +
+		"white space or #"}
+	refuseStrict = &refusal{codec.ErrInvalidURI, "malformed URI: this realm allows only the characters a-z, " +
+		"0-9 and _ in components"}
 	refuseLength     = &refusal{codec.ErrInvalidURI, "the URI is longer than this router allows"}
-	refuseDisclosure = &refusal{codec.ErrOptionDisallowedDiscloseMe, "this realm does not let sessions disclose who they are"}
-	refuseReserved   = &refusal{codec.ErrInvalidURI, "URIs that start with wamp. are reserved for the protocol"}
-	refuseRight      = &refusal{codec.ErrNotAuthorized, "this session has no permission for that"}
+	refuseDisclosure = &refusal{codec.ErrOptionDisallowedDiscloseMe, "this realm does not let sessions disclose " +
+		"who they are"}
+	refuseReserved = &refusal{codec.ErrInvalidURI, "URIs that start with wamp. are reserved for the protocol"}
+	refuseRight    = &refusal{codec.ErrNotAuthorized, "this session has no permission for that"}
 )
 
 // admit checks the form of uri before anything is looked up; nil says that it is good. Checks in the order of

@@ -34,7 +34,8 @@ func TestAUZNoWayAround(t *testing.T) {
 	}
 	made := len(b.heard[maker])
 	p := b.join(1)
-	for _, uri := range []string{"a.b", "a.x", "a.b.c", "none"} { // by the exact record, the prefix, both patterns, and none
+	// by the exact record, the prefix, both patterns, and none
+	for _, uri := range []string{"a.b", "a.x", "a.b.c", "none"} {
 		p.say(codec.Publish, 1, values{"acknowledge": true}, uri)
 		p.refused(codec.Publish, 1, codec.ErrNotAuthorized)
 		p.say(codec.Publish, 2, values{}, uri)

@@ -27,7 +27,10 @@ type realm struct {
 
 // newRealm makes a realm. Router.mu is held, or the router is new.
 func newRealm(r *Router, cfg *Config, rc RealmConfig) *realm {
-	rm := &realm{uri: rc.URI, router: r, sessions: make([]sessionList, len(r.perLoop)), roles: map[string]uint16{anonymousRole: 0}}
+	rm := &realm{
+		uri: rc.URI, router: r, sessions: make([]sessionList, len(r.perLoop)),
+		roles: map[string]uint16{anonymousRole: 0},
+	}
 	rm.settings.Store(&settings{RealmConfig: rc, limits: cfg})
 	return rm
 }

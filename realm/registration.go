@@ -95,10 +95,13 @@ func (reg *registration) drop(c *callee) int {
 }
 
 var (
-	refuseExists         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered already"}
-	refusePolicy         = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered with another invocation policy"}
-	refuseCallees        = &refusal{codec.ErrOptionNotAllowed, "the registration has as many callees as the router allows"}
-	refuseRegistrations  = &refusal{codec.ErrOptionNotAllowed, "this session holds as many registrations as the router allows"}
+	refuseExists = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered already"}
+	refusePolicy = &refusal{codec.ErrProcedureAlreadyExists, "the procedure is registered with another " +
+		"invocation policy"}
+	refuseCallees = &refusal{codec.ErrOptionNotAllowed, "the registration has as many callees as the router " +
+		"allows"}
+	refuseRegistrations = &refusal{codec.ErrOptionNotAllowed, "this session holds as many registrations as the " +
+		"router allows"}
 	refuseNoRegistration = &refusal{codec.ErrNoSuchRegistration, "this session holds no registration of that id"}
 )
 
@@ -113,7 +116,9 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 
 // enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held
 // is returned if s is in it already.
-func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message) (c *callee, held *registration, why *refusal) {
+func (rm *realm) enterRegistration(x port.Executor, s *session,
+	m *codec.Message,
+) (c *callee, held *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
 	mu := rm.procedures.Mutex(uri, match)

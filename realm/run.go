@@ -11,13 +11,15 @@ import (
 
 // How an event gets from PUBLISH to the subscribers' queues.
 //
-//  1. extend (publisher's loop) encodes it, once per serializer that members use, into the session's open run. Consecutive
-//     events of one (subscription, exclusion) share a run: a receiver then costs one append, whatever the number of events.
-//  2. seal (publisher's loop) copies the run to memory of its own, never changed again, and posts one job per loop with members. It
-//     happens when the next event does not fit the run, when the session does anything else, and at the end of the poll batch: two
-//     events of a publisher can never overtake each other (O1).
-//  3. runJob.Run (each loop) appends the bytes to its own members, chunk by chunk, behind earlier jobs of that publisher.
-//     On the publisher's own loop, and without an earlier job unfinished there, the first chunk is walked at once.
+//  1. extend (publisher's loop) encodes it, once per serializer that members use, into the session's open run.
+//     Consecutive events of one (subscription, exclusion) share a run: a receiver then costs one append, whatever the
+//     number of events.
+//  2. seal (publisher's loop) copies the run to memory of its own, never changed again, and posts one job per loop
+//     with members. It happens when the next event does not fit the run, when the session does anything else, and at
+//     the end of the poll batch: two events of a publisher can never overtake each other (O1).
+//  3. runJob.Run (each loop) appends the bytes to its own members, chunk by chunk, behind earlier jobs of that
+//     publisher. On the publisher's own loop, and without an earlier job unfinished there, the first chunk is walked
+//     at once.
 //  4. The last job to finish gives the publisher its credit back.
 
 // A builder is a run that is still open. Owned by loop, reused.
@@ -48,7 +50,9 @@ type audience struct {
 }
 
 // extend adds the event of m to the open run, and first seals a run that it cannot join. Filtered events join none.
-func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audience, publication uint64, m *codec.Message) {
+func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audience, publication uint64,
+	m *codec.Message,
+) {
 	b := s.building
 	if b != nil && (b.sub != sub || b.exclude != to.exclude || b.filter != nil || to.filter != nil) {
 		s.seal(x, l)
@@ -73,7 +77,8 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 			}
 			if !encoded {
 				var err error
-				l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload, codec.MessageBytesMax)
+				l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload,
+					codec.MessageBytesMax)
 				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
 					l.counters.eventsUntranscodable.Add(1)
 					break
@@ -107,7 +112,9 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 
 // encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine
 // may read. It returns in how many serializers the event has no form.
-func (s *session) encodeRun(sub *subscription, to audience, publication uint64, m *codec.Message) (r *run, untranscodable int64) {
+func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
+	m *codec.Message,
+) (r *run, untranscodable int64) {
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
 	d := codec.Details{Publisher: to.disclosed, Forward: &m.Options}
@@ -125,7 +132,8 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64, 
 			if msg == nil && !tooLong {
 				var err error
 				room := make([]byte, 0, len(m.Payload.Args)+len(m.Payload.Kwargs)+eventHeadBytes)
-				msg, err = codec.AppendEvent(room, serializer, sub.id, publication, &d, &m.Payload, codec.MessageBytesMax)
+				msg, err = codec.AppendEvent(room, serializer, sub.id, publication, &d, &m.Payload,
+					codec.MessageBytesMax)
 				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
 					untranscodable++
 					break

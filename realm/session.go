@@ -73,11 +73,13 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	if l.set.StrictRequestIDs && !s.sequential(m) {
-		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+strconv.FormatUint(s.lastRequest, 10))
+		s.violation(x, "request id "+strconv.FormatUint(m.Request, 10)+" is not the successor of "+
+			strconv.FormatUint(s.lastRequest, 10))
 		return
 	}
 	if len(m.Dict) > dictBytesMax {
-		s.violation(x, "options or details of "+strconv.Itoa(len(m.Dict))+" octets: at most "+strconv.Itoa(dictBytesMax)+" are allowed")
+		s.violation(x, "options or details of "+strconv.Itoa(len(m.Dict))+" octets: at most "+
+			strconv.Itoa(dictBytesMax)+" are allowed")
 		return
 	}
 	if m.Options.Has(codec.KeyPptScheme) && passesPayload(m) {

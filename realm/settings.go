@@ -17,19 +17,21 @@ type Config struct {
 	AutoCreate     bool          // a HELLO for an unknown valid realm creates it, with the options of Realms[0]
 	RealmsMax      int           // realms AutoCreate may reach, configured ones included; default 10 000
 	Agent          string        // WELCOME.Details.agent; default "Banyan"
-	HelloTimeout   time.Duration // from the open connection, or the end of the last session on it, to HELLO; default 10 s
+	HelloTimeout   time.Duration // to HELLO, from the connection or the end of its last session; default 10 s
 	GoodbyeTimeout time.Duration // from our GOODBYE to the peer's; default 5 s
-	Listeners      []Anonymous   // by port.Peer.Listener: overrides RealmConfig.Anonymous for who comes this way; missing: AnonymousByRealm
+	Listeners      []Anonymous   // by port.Peer.Listener: overrides RealmConfig.Anonymous; default AnonymousByRealm
 
-	SubscriptionsMax int // per session, patterns included; default 1 000 000; more: ERROR option_not_allowed
-	PatternsMax      int // prefix and wildcard subscriptions per session; default 10 000; more: ERROR option_not_allowed
-	RegistrationsMax int // per session; default 1 000 000; more: ERROR option_not_allowed
-	CalleesMax       int // sessions in one shared registration; default 10 000; more: ERROR option_not_allowed
-	CallsMax         int // open calls per caller, and open invocations per callee; default 1 000 000; more: ERROR option_not_allowed, network_failure
-	FilterEntriesMax int // entries in all black and white lists of one PUBLISH; default 8 192, at most 65 536; more: ERROR option_not_allowed
+	// A request beyond these is answered with ERROR option_not_allowed, unless a line says otherwise.
+
+	SubscriptionsMax int // per session, patterns included; default 1 000 000
+	PatternsMax      int // prefix and wildcard subscriptions per session; default 10 000
+	RegistrationsMax int // per session; default 1 000 000
+	CalleesMax       int // sessions in one shared registration; default 10 000
+	CallsMax         int // open per caller, and per callee: network_failure for the latter; default 1 000 000
+	FilterEntriesMax int // in all black and white lists of one PUBLISH; default 8 192, at most 65 536
 	URIBytesMax      int // topics, procedures and realms, octets; default 1024; longer: invalid_uri
 
-	DepthMax int          // nesting of one message, its own list included; default 64, at most 512; more: the session is aborted
+	DepthMax int          // nesting of a message, its own list included; default 64, at most 512; more: ABORT
 	Loops    int          // number of executors that will call Open, 1 to 64; default 1
 	Log      *slog.Logger // default: nothing is logged
 }
@@ -90,12 +92,14 @@ func (cfg *Config) check() error {
 	case cfg.Loops < 1 || cfg.Loops > 64:
 		return fmt.Errorf("realm: %d loops: must be 1 to 64", cfg.Loops)
 	case cfg.FilterEntriesMax > codec.ListEntriesMax:
-		return fmt.Errorf("realm: %d filter entries: at most %d are possible", cfg.FilterEntriesMax, codec.ListEntriesMax)
+		return fmt.Errorf("realm: %d filter entries: at most %d are possible",
+			cfg.FilterEntriesMax, codec.ListEntriesMax)
 	case cfg.DepthMax < 0 || cfg.DepthMax > codec.DepthMaxMost:
 		return fmt.Errorf("realm: depth of %d: at most %d is possible", cfg.DepthMax, codec.DepthMaxMost)
 	case cfg.HelloTimeout < 0 || cfg.GoodbyeTimeout < 0:
 		return errors.New("realm: a timeout is negative")
-	case min(cfg.RealmsMax, cfg.SubscriptionsMax, cfg.PatternsMax, cfg.RegistrationsMax, cfg.CalleesMax, cfg.CallsMax, cfg.FilterEntriesMax, cfg.URIBytesMax) < 0:
+	case min(cfg.RealmsMax, cfg.SubscriptionsMax, cfg.PatternsMax, cfg.RegistrationsMax, cfg.CalleesMax, cfg.CallsMax,
+		cfg.FilterEntriesMax, cfg.URIBytesMax) < 0:
 		return errors.New("realm: a limit is negative")
 	}
 	seen := map[string]bool{}

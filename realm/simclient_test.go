@@ -130,7 +130,10 @@ func (c *simClient) act() {
 	case n < 12:
 		p := simPatterns[rand(len(simPatterns))]
 		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match})
-		c.send(&codec.Message{Type: codec.Subscribe, Request: id, URI: []byte(p.uri), Dict: c.value(map[string]any{"match": matchName(p.match)})})
+		c.send(&codec.Message{
+			Type: codec.Subscribe, Request: id, URI: []byte(p.uri),
+			Dict: c.value(map[string]any{"match": matchName(p.match)}),
+		})
 	case n < 18:
 		for _, id := range slices.Sorted(maps.Keys(c.subs)) {
 			if sub := c.subs[id]; !sub.leaving {
@@ -153,7 +156,10 @@ func (c *simClient) act() {
 		p := simPatterns[rand(len(simPatterns))]
 		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match})
 		invoke := []string{"single", "roundrobin", "roundrobin", "first", "last", "random"}[rand(6)]
-		c.send(&codec.Message{Type: codec.Register, Request: id, URI: []byte(p.uri), Dict: c.value(map[string]any{"match": matchName(p.match), "invoke": invoke})})
+		c.send(&codec.Message{
+			Type: codec.Register, Request: id, URI: []byte(p.uri),
+			Dict: c.value(map[string]any{"match": matchName(p.match), "invoke": invoke}),
+		})
 	case n < 60:
 		for _, id := range slices.Sorted(maps.Keys(c.regs)) {
 			if reg := c.regs[id]; !reg.leaving {
@@ -325,7 +331,8 @@ func (c *simClient) read(b []byte) {
 				c.conn.HangUp()
 				s.connect(nil)
 			}
-		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown, c.state == simKilled && string(m.URI) == codec.CloseKilled:
+		case c.state == simShutdown && string(m.URI) == codec.CloseSystemShutdown,
+			c.state == simKilled && string(m.URI) == codec.CloseKilled:
 			c.send(&codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseGoodbyeAndOut)})
 			c.replace()
 		case c.state != simKicked || string(m.URI) != codec.CloseCloseRealm:
@@ -466,7 +473,8 @@ func (c *simClient) result(m *codec.Message) {
 		return
 	}
 	if n := c.numbers(m); int(n[0]) != c.number || uint64(n[1]) != m.Request {
-		s.fail("client %d: RESULT of call %d brings the answer to call %d of client %d", c.number, m.Request, n[1], n[0])
+		s.fail("client %d: RESULT of call %d brings the answer to call %d of client %d",
+			c.number, m.Request, n[1], n[0])
 	}
 	if !progress {
 		delete(c.calls, m.Request)

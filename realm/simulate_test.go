@@ -82,7 +82,10 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	if w.Rand(2) == 0 { // nearly everything takes more than one turn
 		w.AsyncMax = w.Rand(3)
-		r.bounds = bounds{largeBytes: 1 + w.Rand(80), matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), farewellAtOnce: w.Rand(4)}
+		r.bounds = bounds{
+			largeBytes: 1 + w.Rand(80), matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20),
+			farewellAtOnce: w.Rand(4),
+		}
 	}
 	s := &sim{t: t, seed: seed, w: w, router: r}
 	for range 4 + w.Rand(5) {
@@ -160,7 +163,8 @@ func (s *sim) join() {
 	c := s.newClient(l, true)
 	s.w.Submit(l.home, func(x port.Executor) {
 		var err error
-		l.conn, err = s.router.openLocal(x, "realm1", codec.Identity{AuthRole: "local"}, func(_ port.Executor, b []byte) { l.heard = append(l.heard, b) }, func(port.Executor) {})
+		l.conn, err = s.router.openLocal(x, "realm1", codec.Identity{AuthRole: "local"},
+			func(_ port.Executor, b []byte) { l.heard = append(l.heard, b) }, func(port.Executor) {})
 		if err != nil {
 			s.fail("%v", err)
 			return
@@ -173,7 +177,8 @@ func (s *sim) newClient(conn simConn, canceling bool) *simClient {
 	s.born++
 	c := &simClient{
 		sim: s, number: s.born, conn: conn, serializer: conn.Variant().Serializer(), canceling: canceling,
-		pending: map[uint64]simRequest{}, subs: map[uint64]*simSub{}, regs: map[uint64]*simReg{}, calls: map[uint64]*simCall{},
+		pending: map[uint64]simRequest{}, subs: map[uint64]*simSub{}, regs: map[uint64]*simReg{},
+		calls:     map[uint64]*simCall{},
 		lastEvent: map[*simClient]int{}, lastCall: map[*simClient]uint64{},
 	}
 	s.clients = append(s.clients, c)
@@ -196,7 +201,8 @@ func (s *sim) list() {
 		}
 	}
 	s.listings = append(s.listings, l)
-	if err := s.router.listSessions(s.router.named["realm1"], func(_ int, i SessionInfo) { l.seen[i.Session]++ }, func() { l.ended = true }); err != nil {
+	if err := s.router.listSessions(s.router.named["realm1"], func(_ int, i SessionInfo) { l.seen[i.Session]++ },
+		func() { l.ended = true }); err != nil {
 		s.fail("%v", err)
 	}
 }
@@ -227,7 +233,8 @@ func (s *sim) connect(conn *realmtest.Conn) {
 		return
 	}
 	if conn == nil {
-		v := codec.MakeVariant(codec.Serializer(1+s.w.Rand(3)), []codec.Framing{codec.WebSocket, codec.RawSocket}[s.w.Rand(2)])
+		v := codec.MakeVariant(codec.Serializer(1+s.w.Rand(3)),
+			[]codec.Framing{codec.WebSocket, codec.RawSocket}[s.w.Rand(2)])
 		conn = s.w.Connect(s.w.Rand(len(s.w.Loops)), v, 1<<20, true)
 	}
 	c := s.newClient(conn, s.w.Rand(4) > 0)
@@ -314,9 +321,11 @@ func (s *sim) checkpoint() {
 		for id, sub := range c.subs {
 			for i := sub.since; i < len(s.published); i++ {
 				p := s.published[i]
-				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) && p.not != c.session
+				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) &&
+					p.not != c.session
 				if owed && !p.maybe && !sub.got[i] {
-					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come", c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
+					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come",
+						c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
 			}
 		}
@@ -349,7 +358,8 @@ func (s *sim) farewell() {
 // leftBehind looks for what a router without sessions still holds.
 func (s *sim) leftBehind() {
 	s.t.Helper()
-	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 || left.OpenCalls != 0 || left.Violations != s.violations {
+	if left := s.router.Stats(); left.Sessions != 0 || left.Subscriptions != 0 || left.Registrations != 0 ||
+		left.OpenCalls != 0 || left.Violations != s.violations {
 		s.fail("left behind: %+v", left)
 	}
 	for _, rm := range s.router.named {

@@ -26,8 +26,8 @@ type subscription struct {
 	nodes atomic.Uint64
 	// rights keeps who may publish to the topic, in the record of exactly that topic.
 	rights permit
-	// census counts the members per variant. It is raised before a member becomes visible and lowered after it is gone
-	// (R12), so a publisher that reads zero owes nothing to any member it could reach.
+	// census counts the members per variant. It is raised before a member becomes visible and lowered after it is
+	// gone (R12), so a publisher that reads zero owes nothing to any member it could reach.
 	census [codec.NumVariants]atomic.Int32
 
 	// members[i] is owned by loop i.

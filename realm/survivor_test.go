@@ -10,7 +10,8 @@ import (
 	"banyan/engine/port"
 )
 
-// Bounds at n and n + 1, and state that is used twice: each of these tests fails with a fault that the others let pass.
+// Bounds at n and n + 1, and state that is used twice: each of these tests fails with a
+// fault that the others let pass.
 
 // TestFirstMemberDuringWalk: all members of a loop have left while a walk holds their seats; the next to join is the
 // first again.
@@ -318,7 +319,8 @@ func (d *drawn) Rand() uint64 {
 	return n
 }
 
-// TestID05Unique: an id that a session has, or is about to have, is drawn again; one that was given back can come again.
+// TestID05Unique: an id that a session has, or is about to have, is drawn again; one that
+// was given back can come again.
 func TestID05Unique(t *testing.T) {
 	var d directory
 	var ids idSource

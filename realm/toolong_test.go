@@ -10,7 +10,8 @@ import (
 	"banyan/codec"
 )
 
-// sized is an argument list of one binary of n octets, n of at least 2^16, so that its head has always the same length.
+// sized is an argument list of one binary of n octets, n of at least 2^16, so that its
+// head has always the same length.
 func sized(n int) []any { return []any{bytes.Repeat([]byte{1}, n)} }
 
 // warned returns a function that returns what the loops have warned of since its last call.
@@ -136,7 +137,8 @@ func TestPUB57Transcoded(t *testing.T) {
 			t.Errorf("%d octets of text to WebSocket: arrived %t", c.text, got)
 		}
 		if s := b.router.Stats(); s.EventsTooLong != c.tooLong || s.EventsUntranscodable != c.bad {
-			t.Errorf("%d octets of text: %d too long, %d untranscodable", c.text, s.EventsTooLong, s.EventsUntranscodable)
+			t.Errorf("%d octets of text: %d too long, %d untranscodable",
+				c.text, s.EventsTooLong, s.EventsUntranscodable)
 		}
 	}
 }

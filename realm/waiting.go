@@ -126,7 +126,8 @@ func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload
 // kept reports whether m, whose payload p stands in s's serializer to, waits and is so large that p is linked into
 // the receiver's queue instead of copied. Nobody changes it any more.
 func (s *session) kept(m *codec.Message, p *codec.Payload, to codec.Serializer) bool {
-	return s.waiting != nil && m == &s.waiting.message && p.Format == to && len(p.Args)+len(p.Kwargs) > s.realm.router.bounds.largeBytes
+	return s.waiting != nil && m == &s.waiting.message && p.Format == to &&
+		len(p.Args)+len(p.Kwargs) > s.realm.router.bounds.largeBytes
 }
 
 // form returns what the pool has made of m, or nil.
@@ -143,7 +144,9 @@ func (s *session) needsForm(m *codec.Message, to codec.Serializer) bool {
 }
 
 // transcodeLater has the payload of the message that waits transcoded, and then goes on with next.
-func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer, next func(x port.Executor, l *perLoop, m *codec.Message)) {
+func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer,
+	next func(x port.Executor, l *perLoop, m *codec.Message),
+) {
 	w := s.waiting
 	f := &form{err: errNoForm}
 	w.async(x, func() { f.payload, f.err = w.message.Payload.In(to, codec.MessageBytesMax) }, func(x port.Executor) {
@@ -154,7 +157,9 @@ func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serialize
 
 // answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation
 // it answers; then again is called when that is done.
-func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message, again func(x port.Executor, l *perLoop, m *codec.Message)) bool {
+func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message,
+	again func(x port.Executor, l *perLoop, m *codec.Message),
+) bool {
 	x.Step("conn.lock")
 	s.conn.Lock()
 	c := s.invocations.get(m.Request)
@@ -216,7 +221,8 @@ func (j *searching) Run(x port.Executor, budget int) (more bool) {
 // A publishing brings an event to subscriptions in chunks.
 //
 //  1. search   the next subscriptions that match
-//  2. encode   a run for each: on the loop, as many as the budget of the turn allows; if the event is large, in the pool, one at a time
+//  2. encode   a run for each: on the loop, as many as the budget of the turn allows; a large event in the pool, one
+//     run at a time
 //  3. publish  each run
 //  4. wait     until the runs of this chunk are delivered on all loops, so that their memory is bounded; then 1
 type publishing struct {
@@ -235,7 +241,10 @@ type publishing struct {
 func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to audience, publication uint64) {
 	large := s.waiting != nil
 	w := s.later(x, l)
-	p := &publishing{waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI), large: large}
+	p := &publishing{
+		waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI),
+		large: large,
+	}
 	l.counters.chunked.Add(1)
 	x.Post(s.home, s.id, p)
 }
@@ -281,16 +290,17 @@ func (p *publishing) publishLarge(x port.Executor) {
 	s := w.session
 	var r *run
 	var untranscodable int64
-	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) }, func(x port.Executor) {
-		l := s.realm.router.perLoop[x.Loop()]
-		l.counters.eventsUntranscodable.Add(untranscodable)
-		x.Step("run.mask")
-		if loops := sub.loops.Load(); loops != 0 && r != nil && len(r.parts) > 0 {
-			r.chunk = p
-			s.publish(x, l, r, loops)
-		}
-		p.delivered(x)
-	})
+	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) },
+		func(x port.Executor) {
+			l := s.realm.router.perLoop[x.Loop()]
+			l.counters.eventsUntranscodable.Add(untranscodable)
+			x.Step("run.mask")
+			if loops := sub.loops.Load(); loops != 0 && r != nil && len(r.parts) > 0 {
+				r.chunk = p
+				s.publish(x, l, r, loops)
+			}
+			p.delivered(x)
+		})
 }
 
 // delivered takes note that a run of the chunk is delivered on all loops, or that the chunk is published. Any loop.

@@ -66,7 +66,8 @@ func TestLargeCall(t *testing.T) {
 	// A key that is a list has no form in JSON.
 	caller.say(codec.Call, 3, values{}, "p")
 	callee.expect(codec.Invocation, 3, nil, values{})
-	yield := []byte{0x84, 0x18, 70, 3, 0xA0, 0x82, 0xA1, 0x81, 1, 2, 0x7A, 0, 4, 0, 1} // [70, 3, {}, [{[1]: 2}, text of 0x40001 octets]]
+	// [70, 3, {}, [{[1]: 2}, text of 0x40001 octets]]
+	yield := []byte{0x84, 0x18, 70, 3, 0xA0, 0x82, 0xA1, 0x81, 1, 2, 0x7A, 0, 4, 0, 1}
 	callee.Send(append(yield, large[:0x40001]...))
 	b.Settle()
 	caller.refused(codec.Call, 3, codec.ErrInvalidArgument)

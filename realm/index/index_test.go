@@ -303,7 +303,12 @@ func TestURI20(t *testing.T) {
 // TestIndexAllocs: looking up allocates nothing, patterns or not.
 func TestIndexAllocs(t *testing.T) {
 	var ix Index[pattern]
-	for _, p := range []pattern{{"a.b.c", codec.Exact}, {"a.", codec.Prefix}, {"a..c", codec.Wildcard}, {".b.", codec.Wildcard}} {
+	for _, p := range []pattern{
+		{"a.b.c", codec.Exact},
+		{"a.", codec.Prefix},
+		{"a..c", codec.Wildcard},
+		{".b.", codec.Wildcard},
+	} {
 		ix.Put(p.uri, p.match, &p)
 	}
 	uri := []byte("a.b.c")

@@ -5,7 +5,7 @@
 //
 //	# text                      a comment
 //	options strict_uris …       what the router under test needs (Script.Options)
-//	A opens                     A connects and sends nothing; otherwise A joins realm1 with every feature on its first line
+//	A opens                     A connects and sends nothing; otherwise its first line joins realm1, all features
 //	A > SUBSCRIBE 1 {} com.x    A sends; a number may stand for the message name
 //	A < SUBSCRIBED 1 $sub       the next message to A; $sub binds once and must match from then on
 //	A raw json [1,              bytes as they are, for peers of that serializer (msgpack, cbor: hex)
