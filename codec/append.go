@@ -118,7 +118,7 @@ func appendPayload(dst []byte, s Serializer, p *Payload, limit int) (_ []byte, e
 		return dst, nil
 	}
 	dst = comma(dst, s)
-	same := p.Format == s || p.Format == 0 // a copy does not grow, so that the caller's check of the whole message is enough
+	same := p.Format == s || p.Format == 0 // a copy does not grow: the caller checks the whole
 	switch {
 	case p.Args == nil:
 		dst = endMessage(appendListHead(dst, s, 0), s)
@@ -206,13 +206,17 @@ func AppendInterrupt(dst []byte, s Serializer, request uint64, mode CancelMode) 
 // has no form in s (see Transcode); it then returns dst unchanged in length. Any goroutine may call it.
 //
 // hot: BenchmarkAppendEvent, 0 allocs/op.
-func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
+func AppendEvent(dst []byte, s Serializer, subscription, publication uint64, d *Details, p *Payload,
+	bytesMax int,
+) ([]byte, error) {
 	out := headEvent(dst, s, 4+payloadLen(p), subscription, publication)
 	return finish(dst, out, s, d, p, &eventNames, bytesMax)
 }
 
 // AppendInvocation encodes INVOCATION; see AppendEvent.
-func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload, bytesMax int) ([]byte, error) {
+func AppendInvocation(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload,
+	bytesMax int,
+) ([]byte, error) {
 	out := headInvocation(dst, s, 4+payloadLen(p), request, registration)
 	return finish(dst, out, s, d, p, &invocationNames, bytesMax)
 }
@@ -224,7 +228,9 @@ func AppendResult(dst []byte, s Serializer, request uint64, d *Details, p *Paylo
 }
 
 // finish appends details and payload to out, which is dst with the beginning of the message.
-func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames, bytesMax int) ([]byte, error) {
+func finish(dst, out []byte, s Serializer, d *Details, p *Payload, names *identityNames,
+	bytesMax int,
+) ([]byte, error) {
 	out = appendDetails(comma(out, s), s, d, names)
 	out, err := appendPayload(out, s, p, len(dst)+bytesMax)
 	if err != nil {
@@ -244,10 +250,12 @@ func within(dst, out []byte, bytesMax int) ([]byte, error) {
 // AppendError encodes ERROR. details are the options of the ERROR that is passed on: AppendError copies their whole
 // dictionary but forward_for (PROTOCOL 1.5, 15). details and p may be nil. It fails as AppendEvent does.
 func AppendError(
-	dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload, bytesMax int,
+	dst []byte, s Serializer, requestType Type, request uint64, details *Options, uri []byte, p *Payload,
+	bytesMax int,
 ) ([]byte, error) {
 	limit := len(dst) + bytesMax
-	out, err := details.appendOptions(comma(headError(dst, s, 5+payloadLen(p), uint64(requestType), request), s), s, limit)
+	out, err := details.appendOptions(comma(headError(dst, s, 5+payloadLen(p), uint64(requestType), request), s), s,
+		limit)
 	if err != nil {
 		return dst, err
 	}

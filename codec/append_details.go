@@ -34,7 +34,10 @@ var (
 
 // pairs returns the number of pairs that d is written with.
 func (d *Details) pairs() (n int) {
-	for _, present := range [...]bool{d.Topic != nil, d.Procedure != nil, d.Progress, d.ReceiveProgress, d.Retained, d.Timeout != 0} {
+	for _, present := range [...]bool{
+		d.Topic != nil, d.Procedure != nil, d.Progress, d.ReceiveProgress, d.Retained,
+		d.Timeout != 0,
+	} {
 		if present {
 			n++
 		}

@@ -24,7 +24,8 @@ func appendCBORHead(dst []byte, major byte, n uint64) []byte {
 	case n < 1<<32:
 		return append(dst, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
-	return append(dst, major|27, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	return append(dst, major|27, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16),
+		byte(n>>8), byte(n))
 }
 
 func appendUint(dst []byte, s Serializer, u uint64) []byte {
@@ -89,7 +90,8 @@ func appendFloat(dst []byte, s Serializer, f float64, narrow bool) []byte {
 		return append(dst, cborSimple|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
 	n := math.Float64bits(f)
-	return append(dst, cborSimple|27, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	return append(dst, cborSimple|27, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16),
+		byte(n>>8), byte(n))
 }
 
 // appendJSONFloat always writes a fraction or an exponent, so that a float stays one.

@@ -73,7 +73,10 @@ func TestAppendEveryMessage(t *testing.T) {
 	if b, err := Append([]byte("x"), JSON, &Message{Type: 7}); err == nil || string(b) != "x" {
 		t.Errorf("an unknown type: %q, %v", b, err)
 	}
-	bad := &Message{Type: Publish, Request: 1, URI: []byte("a"), Payload: Payload{Format: MessagePack, Args: []byte("\x91\x81\x90\xc0")}}
+	bad := &Message{
+		Type: Publish, Request: 1, URI: []byte("a"),
+		Payload: Payload{Format: MessagePack, Args: []byte("\x91\x81\x90\xc0")},
+	}
 	if b, err := Append([]byte("x"), JSON, bad); err == nil || string(b) != "x" {
 		t.Errorf("a key without form: %q, %v", b, err)
 	}
@@ -143,41 +146,89 @@ func TestRouterEncoders(t *testing.T) {
 			{AppendRegistered(nil, s, 1, 2), Message{Type: Registered, Request: 1, ID: 2}},
 			{AppendUnregistered(nil, s, 1<<32), Message{Type: Unregistered, Request: 1 << 32}},
 			{AppendAbort(nil, s, ErrNoSuchRealm, ""), Message{Type: Abort, URI: []byte(ErrNoSuchRealm)}},
-			{AppendAbort(nil, s, ErrNoSuchRealm, "why"), Message{Type: Abort, URI: []byte(ErrNoSuchRealm), Dict: splice(t, nil, s, dict{"message": "why"})}},
-			{AppendGoodbye(nil, s, CloseKilled, "why"), Message{Type: Goodbye, URI: []byte(CloseKilled), Dict: splice(t, nil, s, dict{"message": "why"})}},
-			{AppendInterrupt(nil, s, 5, Kill), Message{Type: Interrupt, Request: 5, Dict: splice(t, nil, s, dict{"mode": "kill"})}},
-			{AppendInterrupt(nil, s, 5, KillNoWait), Message{Type: Interrupt, Request: 5, Dict: splice(t, nil, s, dict{"mode": "killnowait"})}},
+			{AppendAbort(nil, s, ErrNoSuchRealm, "why"), Message{
+				Type: Abort, URI: []byte(ErrNoSuchRealm),
+				Dict: splice(t, nil, s, dict{"message": "why"}),
+			}},
+			{AppendGoodbye(nil, s, CloseKilled, "why"), Message{
+				Type: Goodbye, URI: []byte(CloseKilled),
+				Dict: splice(t, nil, s, dict{"message": "why"}),
+			}},
+			{AppendInterrupt(nil, s, 5, Kill), Message{
+				Type: Interrupt, Request: 5,
+				Dict: splice(t, nil, s, dict{"mode": "kill"}),
+			}},
+			{AppendInterrupt(nil, s, 5, KillNoWait), Message{
+				Type: Interrupt, Request: 5,
+				Dict: splice(t, nil, s, dict{"mode": "killnowait"}),
+			}},
 			{AppendChallenge(nil, s, "ticket", nil), Message{Type: Challenge, URI: []byte("ticket")}},
-			{AppendChallenge(nil, s, "wampcra", splice(t, nil, s, dict{"challenge": "x"})), Message{Type: Challenge, URI: []byte("wampcra"), Dict: splice(t, nil, s, dict{"challenge": "x"})}},
-			{AppendRefusal(nil, s, Call, 5, ErrCanceled, ""), Message{Type: Error, RequestType: Call, Request: 5, URI: []byte(ErrCanceled)}},
+			{
+				AppendChallenge(nil, s, "wampcra", splice(t, nil, s, dict{"challenge": "x"})),
+				Message{Type: Challenge, URI: []byte("wampcra"), Dict: splice(t, nil, s, dict{"challenge": "x"})},
+			},
+			{
+				AppendRefusal(nil, s, Call, 5, ErrCanceled, ""),
+				Message{Type: Error, RequestType: Call, Request: 5, URI: []byte(ErrCanceled)},
+			},
 			{
 				AppendRefusal(nil, s, Call, 5, ErrCanceled, "why"),
-				Message{Type: Error, RequestType: Call, Request: 5, URI: []byte(ErrCanceled), Payload: Payload{Args: splice(t, nil, s, list{"why"})}},
+				Message{
+					Type: Error, RequestType: Call, Request: 5, URI: []byte(ErrCanceled),
+					Payload: Payload{Args: splice(t, nil, s, list{"why"})},
+				},
 			},
 			{must(AppendEvent(nil, s, 1, 2, nil, nil, MessageBytesMax)), Message{Type: Event, ID: 1, Publication: 2}},
-			{must(AppendEvent(nil, s, 1, 2, &Details{}, &payload, MessageBytesMax)), Message{Type: Event, ID: 1, Publication: 2, Payload: payload}},
 			{
-				must(AppendEvent(nil, s, 1, 2, &Details{Topic: []byte("a.b"), Retained: true, Publisher: &Identity{Session: 7, AuthID: "joe", AuthRole: "user"}}, nil, MessageBytesMax)),
+				must(AppendEvent(nil, s, 1, 2, &Details{}, &payload, MessageBytesMax)),
+				Message{Type: Event, ID: 1, Publication: 2, Payload: payload},
+			},
+			{
+				must(AppendEvent(nil, s, 1, 2, &Details{
+					Topic: []byte("a.b"), Retained: true,
+					Publisher: &Identity{Session: 7, AuthID: "joe", AuthRole: "user"},
+				}, nil, MessageBytesMax)),
 				Message{Type: Event, ID: 1, Publication: 2, Dict: []byte(raw{
-					json:    `{"publisher":7,"publisher_authid":"joe","publisher_authrole":"user","topic":"a.b","retained":true}`,
-					msgpack: "\x85\xa9publisher\x07\xb0publisher_authid\xa3joe\xb2publisher_authrole\xa4user\xa5topic\xa3a.b\xa8retained\xc3",
-					cbor:    "\xa5\x69publisher\x07\x70publisher_authid\x63joe\x72publisher_authrole\x64user\x65topic\x63a.b\x68retained\xf5",
+					json: `{"publisher":7,"publisher_authid":"joe","publisher_authrole":"user","topic":"a.b",` +
+						`"retained":true}`,
+					msgpack: "\x85\xa9publisher\x07\xb0publisher_authid\xa3joe\xb2publisher_authrole\xa4user" +
+						"\xa5topic\xa3a.b\xa8retained\xc3",
+					cbor: "\xa5\x69publisher\x07\x70publisher_authid\x63joe\x72publisher_authrole\x64user" +
+						"\x65topic\x63a.b\x68retained\xf5",
 				}.in(s))},
 			},
 			{
-				must(AppendInvocation(nil, s, 1, 2, &Details{Procedure: []byte("a"), Progress: true, ReceiveProgress: true, Timeout: 300, Publisher: &Identity{Session: 7}}, nil, MessageBytesMax)),
+				must(AppendInvocation(nil, s, 1, 2, &Details{
+					Procedure: []byte("a"), Progress: true,
+					ReceiveProgress: true, Timeout: 300, Publisher: &Identity{Session: 7},
+				}, nil, MessageBytesMax)),
 				Message{Type: Invocation, Request: 1, ID: 2, Dict: []byte(raw{
-					json:    `{"caller":7,"procedure":"a","progress":true,"receive_progress":true,"timeout":300}`,
-					msgpack: "\x85\xa6caller\x07\xa9procedure\xa1a\xa8progress\xc3\xb0receive_progress\xc3\xa7timeout\xcd\x01\x2c",
-					cbor:    "\xa5\x66caller\x07\x69procedure\x61a\x68progress\xf5\x70receive_progress\xf5\x67timeout\x19\x01\x2c",
+					json: `{"caller":7,"procedure":"a","progress":true,"receive_progress":true,"timeout":300}`,
+					msgpack: "\x85\xa6caller\x07\xa9procedure\xa1a\xa8progress\xc3\xb0receive_progress\xc3" +
+						"\xa7timeout\xcd\x01\x2c",
+					cbor: "\xa5\x66caller\x07\x69procedure\x61a\x68progress\xf5\x70receive_progress\xf5" +
+						"\x67timeout\x19\x01\x2c",
 				}.in(s))},
 			},
-			{must(AppendResult(nil, s, 1, nil, &Payload{Format: s, Kwargs: kwargs}, MessageBytesMax)), Message{Type: Result, Request: 1, Payload: Payload{Kwargs: kwargs}}},
-			{must(AppendResult(nil, s, 1, &Details{Progress: true}, &Payload{}, MessageBytesMax)), Message{Type: Result, Request: 1, Dict: splice(t, nil, s, dict{"progress": true})}},
-			{must(AppendError(nil, s, Call, 1, nil, []byte("a.b"), nil, MessageBytesMax)), Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b")}},
 			{
-				must(AppendError(nil, s, Call, 1, &Options{format: s, dict: kwargs}, []byte("a.b"), &payload, MessageBytesMax)),
-				Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b"), Dict: kwargs, Payload: payload},
+				must(AppendResult(nil, s, 1, nil, &Payload{Format: s, Kwargs: kwargs}, MessageBytesMax)),
+				Message{Type: Result, Request: 1, Payload: Payload{Kwargs: kwargs}},
+			},
+			{
+				must(AppendResult(nil, s, 1, &Details{Progress: true}, &Payload{}, MessageBytesMax)),
+				Message{Type: Result, Request: 1, Dict: splice(t, nil, s, dict{"progress": true})},
+			},
+			{
+				must(AppendError(nil, s, Call, 1, nil, []byte("a.b"), nil, MessageBytesMax)),
+				Message{Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b")},
+			},
+			{
+				must(AppendError(nil, s, Call, 1, &Options{format: s, dict: kwargs}, []byte("a.b"), &payload,
+					MessageBytesMax)),
+				Message{
+					Type: Error, RequestType: Call, Request: 1, URI: []byte("a.b"), Dict: kwargs,
+					Payload: payload,
+				},
 			},
 		} {
 			want := must(Append(nil, s, &c.want))
@@ -203,12 +254,22 @@ func TestAppendCanonical(t *testing.T) {
 	}{
 		{`[16,5.0,{},"a"]`, raw{`[16,5,{},"a"]`, "\x94\x10\x05\x80\xa1a", "\x84\x10\x05\xa0\x61a"}},
 		{`[16,5,{},"a",[],{}]`, raw{`[16,5,{},"a"]`, "\x94\x10\x05\x80\xa1a", "\x84\x10\x05\xa0\x61a"}},
-		{`[16,5,{},"a",null,{"b":1}]`, raw{`[16,5,{},"a",[],{"b":1}]`, "\x96\x10\x05\x80\xa1a\x90\x81\xa1b\x01", "\x86\x10\x05\xa0\x61a\x80\xa1\x61b\x01"}},
-		{`[48,9007199254740992,{},"a"]`, raw{`[48,9007199254740992,{},"a"]`, "\x94\x30\xcf\x00\x20\x00\x00\x00\x00\x00\x00\x80\xa1a", "\x84\x18\x30\x1b\x00\x20\x00\x00\x00\x00\x00\x00\xa0\x61a"}},
+		{`[16,5,{},"a",null,{"b":1}]`, raw{
+			`[16,5,{},"a",[],{"b":1}]`, "\x96\x10\x05\x80\xa1a\x90\x81\xa1b\x01",
+			"\x86\x10\x05\xa0\x61a\x80\xa1\x61b\x01",
+		}},
+		{`[48,9007199254740992,{},"a"]`, raw{
+			`[48,9007199254740992,{},"a"]`,
+			"\x94\x30\xcf\x00\x20\x00\x00\x00\x00\x00\x00\x80\xa1a",
+			"\x84\x18\x30\x1b\x00\x20\x00\x00\x00\x00\x00\x00\xa0\x61a",
+		}},
 		{`[337,1e3]`, raw{`[337,1000]`, "\x92\xcd\x01\x51\xcd\x03\xe8", "\x82\x19\x01\x51\x19\x03\xe8"}},
 		{`[5,"s"]`, raw{`[5,"s",{}]`, "\x93\x05\xa1s\x80", "\x83\x05\x61s\xa0"}},
 		{`[1,null,{}]`, raw{`[1,null,{}]`, "\x93\x01\xc0\x80", "\x83\x01\xf6\xa0"}},
-		{`[35,0,{"subscription":5}]`, raw{`[35,0,{"subscription":5}]`, "\x93\x23\x00\x81\xacsubscription\x05", "\x83\x18\x23\x00\xa1\x6csubscription\x05"}},
+		{`[35,0,{"subscription":5}]`, raw{
+			`[35,0,{"subscription":5}]`, "\x93\x23\x00\x81\xacsubscription\x05",
+			"\x83\x18\x23\x00\xa1\x6csubscription\x05",
+		}},
 	} {
 		for _, ser := range serializers {
 			m, err := decode(JSON, []byte(c.in))
@@ -246,15 +307,22 @@ func TestAppendCopiesPayload(t *testing.T) {
 
 // Forwarded keys reach the receiver in every serializer, the last of duplicates once.
 func TestDetailsForward(t *testing.T) {
-	options := dict{"ppt_scheme": "x_é", "ppt_keyid": "k", "enc_algo": "cryptobox", "enc_key": "e", "transaction_hash": "h", "acknowledge": true, "x_y": 1}
-	want := dict{"ppt_scheme": "x_é", "ppt_keyid": "k", "enc_algo": "cryptobox", "enc_key": "e", "transaction_hash": "h", "progress": true}
+	options := dict{
+		"ppt_scheme": "x_é", "ppt_keyid": "k", "enc_algo": "cryptobox", "enc_key": "e",
+		"transaction_hash": "h", "acknowledge": true, "x_y": 1,
+	}
+	want := dict{
+		"ppt_scheme": "x_é", "ppt_keyid": "k", "enc_algo": "cryptobox", "enc_key": "e",
+		"transaction_hash": "h", "progress": true,
+	}
 	for _, from := range serializers {
 		m, err := decode(from.s, encode(t, from.s, pub(options, []byte{1, 2})...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, to := range serializers {
-			b, err := AppendResult(nil, to.s, 1, &Details{Progress: true, Forward: &m.Options}, &m.Payload, MessageBytesMax)
+			b, err := AppendResult(nil, to.s, 1, &Details{Progress: true, Forward: &m.Options}, &m.Payload,
+				MessageBytesMax)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +333,8 @@ func TestDetailsForward(t *testing.T) {
 			if diff := cmp.Diff(any(want), mustValue(t, to.s, got.Dict)); diff != "" {
 				t.Errorf("%s-%s:\n%s", from.name, to.name, diff)
 			}
-			if v := mustValue(t, to.s, got.Payload.Args); !got.Payload.Transparent || !bytes.Equal(v.([]byte), []byte{1, 2}) {
+			if v := mustValue(t, to.s, got.Payload.Args); !got.Payload.Transparent ||
+				!bytes.Equal(v.([]byte), []byte{1, 2}) {
 				t.Errorf("%s-%s: payload %v", from.name, to.name, v)
 			}
 		}
@@ -274,7 +343,8 @@ func TestDetailsForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := AppendEvent(nil, JSON, 1, 2, &Details{Forward: &m.Options}, nil, MessageBytesMax); err != nil || string(b) != `[36,1,2,{"ppt_scheme":"b"}]` {
+	if b, err := AppendEvent(nil, JSON, 1, 2, &Details{Forward: &m.Options}, nil, MessageBytesMax); err != nil ||
+		string(b) != `[36,1,2,{"ppt_scheme":"b"}]` {
 		t.Errorf("%s, %v", b, err)
 	}
 }
@@ -288,7 +358,10 @@ func TestErrorForwardFor(t *testing.T) {
 			{dict{}, dict{}},
 			{dict{"forward_for": link}, dict{}},
 			{dict{"forward_for": nil, "why": "x"}, dict{"why": "x"}},
-			{dict{"a": 1, "forward_for": list{}, "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"}, dict{"a": int64(1), "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"}},
+			{
+				dict{"a": 1, "forward_for": list{}, "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"},
+				dict{"a": int64(1), "why é": dict{"forward_for": "nested"}, "\x00QUJD": "t"},
+			},
 			{dict{"why": list{nil}}, dict{"why": list{nil}}},
 			{dict{"enc_algo": "mqtt", "forward_for": link}, dict{"enc_algo": "mqtt"}},
 		} {
@@ -311,18 +384,21 @@ func TestErrorForwardFor(t *testing.T) {
 			}
 		}
 	}
-	tagged, err := decode(CBOR, []byte("\x85\x08\x18\x44\x01\xbf\x61a\xc1\xc1\x05\x6bforward_for\x9f\xff\x61b\x5f\x41x\xff\xff\x61u"))
+	tagged, err := decode(CBOR,
+		[]byte("\x85\x08\x18\x44\x01\xbf\x61a\xc1\xc1\x05\x6bforward_for\x9f\xff\x61b\x5f\x41x\xff\xff\x61u"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := AppendError(nil, JSON, Call, 1, &tagged.Options, tagged.URI, nil, 1000); err != nil || string(b) != `[8,48,1,{"a":5,"b":"\u0000eA=="},"u"]` {
+	if b, err := AppendError(nil, JSON, Call, 1, &tagged.Options, tagged.URI, nil, 1000); err != nil ||
+		string(b) != `[8,48,1,{"a":5,"b":"\u0000eA=="},"u"]` {
 		t.Errorf("%s, %v", b, err)
 	}
 	m, err := decode(JSON, []byte(`[8,68,1,{"forward_for":[], "a" : 1,"forward\u005ffor":[],"b":2,"a":3},"u"]`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := AppendError(nil, JSON, Call, 1, &m.Options, m.URI, nil, MessageBytesMax); err != nil || string(b) != `[8,48,1,{"a":1,"b":2,"a":3},"u"]` {
+	if b, err := AppendError(nil, JSON, Call, 1, &m.Options, m.URI, nil, MessageBytesMax); err != nil ||
+		string(b) != `[8,48,1,{"a":1,"b":2,"a":3},"u"]` {
 		t.Errorf("%s, %v", b, err)
 	}
 }
@@ -336,10 +412,12 @@ func TestAppendFailureLeavesDst(t *testing.T) {
 		func() ([]byte, error) { return AppendResult(dst, JSON, 1, nil, bad, MessageBytesMax) },
 		func() ([]byte, error) { return AppendError(dst, JSON, Call, 1, nil, []byte("a"), bad, MessageBytesMax) },
 		func() ([]byte, error) {
-			return AppendError(dst, JSON, Call, 1, &Options{format: MessagePack, dict: bad.Args[1:]}, []byte("a"), nil, MessageBytesMax)
+			return AppendError(dst, JSON, Call, 1, &Options{format: MessagePack, dict: bad.Args[1:]}, []byte("a"),
+				nil, MessageBytesMax)
 		},
 		func() ([]byte, error) {
-			return AppendResult(dst, JSON, 1, nil, &Payload{Format: MessagePack, Kwargs: bad.Args[1:]}, MessageBytesMax)
+			return AppendResult(dst, JSON, 1, nil, &Payload{Format: MessagePack, Kwargs: bad.Args[1:]},
+				MessageBytesMax)
 		},
 		func() ([]byte, error) { return AppendValue(dst, JSON, []any{struct{}{}}) },
 		func() ([]byte, error) { return AppendValue(dst, JSON, map[string]any{"a": make(chan int)}) },
@@ -359,18 +437,29 @@ func TestAppendAllocates(t *testing.T) {
 		if err := d.Decode(from.s, publish319(t, from.s), &m); err != nil {
 			t.Fatal(err)
 		}
-		details := &Details{Topic: []byte("a.b"), Publisher: &Identity{Session: 5, AuthID: "a", AuthRole: "b"}, Progress: true}
+		details := &Details{
+			Topic: []byte("a.b"), Publisher: &Identity{Session: 5, AuthID: "a", AuthRole: "b"},
+			Progress: true,
+		}
 		for _, to := range serializers {
 			if raceEnabled && from.s != to.s {
 				continue
 			}
 			for name, f := range map[string]func(){
-				"event":      func() { buf, _ = AppendEvent(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax) },
-				"invocation": func() { buf, _ = AppendInvocation(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax) },
-				"result":     func() { buf, _ = AppendResult(buf[:0], to.s, 5, details, &m.Payload, MessageBytesMax) },
-				"error":      func() { buf, _ = AppendError(buf[:0], to.s, Call, 5, nil, m.URI, &m.Payload, MessageBytesMax) },
-				"refusal":    func() { buf = AppendRefusal(buf[:0], to.s, Call, 5, ErrCanceled, "why") },
-				"published":  func() { buf = AppendPublished(buf[:0], to.s, 5, 6) },
+				"event": func() {
+					buf, _ = AppendEvent(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax)
+				},
+				"invocation": func() {
+					buf, _ = AppendInvocation(buf[:0], to.s, 5, 6, details, &m.Payload, MessageBytesMax)
+				},
+				"result": func() {
+					buf, _ = AppendResult(buf[:0], to.s, 5, details, &m.Payload, MessageBytesMax)
+				},
+				"error": func() {
+					buf, _ = AppendError(buf[:0], to.s, Call, 5, nil, m.URI, &m.Payload, MessageBytesMax)
+				},
+				"refusal":   func() { buf = AppendRefusal(buf[:0], to.s, Call, 5, ErrCanceled, "why") },
+				"published": func() { buf = AppendPublished(buf[:0], to.s, 5, 6) },
 			} {
 				if n := testing.AllocsPerRun(50, f); n != 0 {
 					t.Errorf("%s %s-%s: %v allocations", name, from.name, to.name, n)

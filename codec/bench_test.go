@@ -45,14 +45,16 @@ func payload256() ([]any, map[string]any) {
 
 func publish319(t testing.TB, s Serializer) []byte {
 	args, kwargs := payload256()
-	return sample(t, s, Message{Type: Publish, Request: 239714735, URI: []byte("com.example.site.sensor.reading")}, nil, args, kwargs)
+	return sample(t, s, Message{Type: Publish, Request: 239714735, URI: []byte("com.example.site.sensor.reading")},
+		nil, args, kwargs)
 }
 
 func benchMessages(t testing.TB, s Serializer) map[string][]byte {
 	return map[string][]byte{
 		"publish": publish319(t, s),
-		"call":    sample(t, s, Message{Type: Call, Request: 7814135, URI: []byte("com.example.add2")}, nil, []any{23, 7}, nil),
-		"yield":   sample(t, s, Message{Type: Yield, Request: 6131533}, nil, []any{30}, nil),
+		"call": sample(t, s, Message{Type: Call, Request: 7814135, URI: []byte("com.example.add2")}, nil,
+			[]any{23, 7}, nil),
+		"yield": sample(t, s, Message{Type: Yield, Request: 6131533}, nil, []any{30}, nil),
 		"options": sample(t, s, Message{Type: Publish, Request: 5, URI: []byte("com.example.topic")},
 			map[string]any{"acknowledge": true, "exclude_me": false}, []any{"x"}, nil),
 	}
@@ -90,7 +92,8 @@ func BenchmarkAppendEvent(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					var err error
-					if buf, err = AppendEvent(buf[:0], to.s, 5512315355, 4429313566, nil, &m.Payload, MessageBytesMax); err != nil {
+					if buf, err = AppendEvent(buf[:0], to.s, 5512315355, 4429313566, nil, &m.Payload,
+						MessageBytesMax); err != nil {
 						b.Fatal(err)
 					}
 				}

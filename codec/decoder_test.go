@@ -126,12 +126,18 @@ func TestDecodeChecklist(t *testing.T) {
 		{"MSG-26 item", pub(dict{"forward_for": list{5}}), "forward_for"},
 		{"MSG-26 session", pub(dict{"forward_for": list{dict{"session": "x"}}}), "forward_for"},
 		{"MSG-26 session zero", pub(dict{"forward_for": list{dict{"session": 0}}}), "forward_for"},
-		{"MSG-26 session too large", pub(dict{"forward_for": list{dict{"session": uint64(MaxID + 1)}}}), "forward_for"},
+		{
+			"MSG-26 session too large", pub(dict{"forward_for": list{dict{"session": uint64(MaxID + 1)}}}),
+			"forward_for",
+		},
 		{"ID-02 revocation", list{35, uint64(MaxID + 1)}, "UNSUBSCRIBED"},
 		{"ID-02 reply", list{35, uint64(MaxID)}, ""},
 		{"MSG-26 authid", pub(dict{"forward_for": list{dict{"authid": 5}}}), "forward_for"},
 		{"MSG-26 empty", pub(dict{"forward_for": list{}}), ""},
-		{"MSG-26 fine", pub(dict{"forward_for": list{dict{"session": 5, "authid": "a", "authrole": nil, "x": list{1}}, dict{}}}), ""},
+		{"MSG-26 fine", pub(dict{"forward_for": list{
+			dict{"session": 5, "authid": "a", "authrole": nil, "x": list{1}},
+			dict{},
+		}}), ""},
 		{"MSG-27 integer", pub(dict{"transaction_hash": 5}), "transaction_hash"},
 		{"MSG-27 text", pub(dict{"transaction_hash": "ab"}), ""},
 		{"MSG-33", list{337, 5}, ""},
@@ -170,7 +176,11 @@ func TestDecodeChecklist(t *testing.T) {
 		{"binary topic", list{16, 1, dict{}, raw{"5", "\xc4\x01a", "\x41a"}}, "PUBLISH.Topic"},
 		{"no extra", list{5, "sig"}, ""},
 		{"null extra", list{5, "sig", nil}, ""},
-		{"timeout negative", list{48, 1, dict{"timeout": -1}, "a.b"}, "CALL.Options.timeout: expected a non-negative integer"},
+		{
+			"timeout negative",
+			list{48, 1, dict{"timeout": -1}, "a.b"},
+			"CALL.Options.timeout: expected a non-negative integer",
+		},
 		{"timeout fraction", list{48, 1, dict{"timeout": 1.5}, "a.b"}, "timeout"},
 		{"timeout text", list{48, 1, dict{"timeout": "1"}, "a.b"}, "timeout"},
 		{"roles no dictionary", list{1, "r", dict{"roles": list{}}}, "HELLO.Details.roles"},
@@ -179,7 +189,10 @@ func TestDecodeChecklist(t *testing.T) {
 		{"transparent text", pub(dict{"enc_algo": "mqtt"}, "ab"), ""},
 		{"transparent absent", pub(dict{"enc_algo": "xbr"}), ""},
 		{"transparent empty list", pub(dict{"enc_algo": "xbr"}, list{}), ""},
-		{"transparent without algorithm", pub(dict{}, []byte("ab")), "PUBLISH.Arguments: a transparent payload needs the option enc_algo"},
+		{
+			"transparent without algorithm", pub(dict{}, []byte("ab")),
+			"PUBLISH.Arguments: a transparent payload needs the option enc_algo",
+		},
 		{"transparent null algorithm", pub(dict{"enc_algo": nil}, []byte("ab")), "enc_algo"},
 		{"transparent list", pub(dict{"enc_algo": "cryptobox"}, list{1}), "enc_algo"},
 		{"transparent keywords", pub(dict{"enc_algo": "cryptobox"}, list{}, dict{"a": 1}), "enc_algo"},
@@ -218,8 +231,14 @@ func TestDecodeSaysWhatWasThere(t *testing.T) {
 		want    string
 	}{
 		{pub("transaction_hash", "\x00QUJD"), "expected text, got text that begins with U+0000 (binary in JSON)"},
-		{pub("transaction_hash", raw{`"\u0000QUJD"`, "\xa2\x00A", "\x62\x00A"}), "expected text, got text that begins with U+0000"},
-		{pub("exclude_authid", list{"a", "\x00QUJD"}), "a list of text, got a list that holds text that begins with U+0000"},
+		{
+			pub("transaction_hash", raw{`"\u0000QUJD"`, "\xa2\x00A", "\x62\x00A"}),
+			"expected text, got text that begins with U+0000",
+		},
+		{pub("exclude_authid", list{
+			"a",
+			"\x00QUJD",
+		}), "a list of text, got a list that holds text that begins with U+0000"},
 		{pub("exclude_authid", list{"a", "b", 5}), "expected a list of text, got a list that holds 5"},
 		{pub("exclude", list{1, "x"}), `expected a list of ids, got a list that holds text "x"`},
 		{pub("exclude", list{0, "x"}), "expected a list of ids, got a list that holds 0"},
@@ -233,7 +252,10 @@ func TestDecodeSaysWhatWasThere(t *testing.T) {
 		{pub("enc_algo", "bogus"), `got text "bogus"`},
 		{pub("acknowledge", strings.Repeat("ä", n)), `got text "` + strings.Repeat("ä", n) + `"`},
 		{pub("acknowledge", strings.Repeat("ä", n+1)), `got text "` + strings.Repeat("ä", n) + `"…`},
-		{pub("acknowledge", strings.Repeat("\U0001F333", n+1)), `got text "` + strings.Repeat("\U0001F333", n) + `"…`},
+		{
+			pub("acknowledge", strings.Repeat("\U0001F333", n+1)),
+			`got text "` + strings.Repeat("\U0001F333", n) + `"…`,
+		},
 		{pub("acknowledge", "a\nb"), `got text "a\nb"`},
 	} {
 		for _, ser := range serializers {
@@ -458,12 +480,15 @@ func TestDecodeTail(t *testing.T) {
 
 // SER-18, MSG-18: the last of duplicate keys wins, also when it is null.
 func TestDecodeDuplicates(t *testing.T) {
-	m, err := decode(JSON, []byte(`[48,1,{"disclose_me":false,"timeout":5,"disclose_me":true,"receive_progress":true,"receive_progress":false,"timeout":7,"progress":true,"progress":null,"rkey":"a","rkey":"b"},"a"]`))
+	m, err := decode(JSON,
+		[]byte(`[48,1,{"disclose_me":false,"timeout":5,"disclose_me":true,"receive_progress":true,`+
+			`"receive_progress":false,"timeout":7,"progress":true,"progress":null,"rkey":"a","rkey":"b"},"a"]`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &m.Options
-	if !o.Bool(KeyDiscloseMe, false) || o.Bool(KeyReceiveProgress, true) || o.Timeout != 7 || o.Has(KeyProgress) || !o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.raw(KeyRkey)) != `"b"` {
+	if !o.Bool(KeyDiscloseMe, false) || o.Bool(KeyReceiveProgress, true) || o.Timeout != 7 || o.Has(KeyProgress) ||
+		!o.Bool(KeyProgress, true) || o.Text(KeyRkey) != "b" || string(o.raw(KeyRkey)) != `"b"` {
 		t.Errorf("%+v", o)
 	}
 	m, err = decode(JSON, []byte(`[64,1,{"match":"prefix","match":null,"invoke":"last","invoke":null},"a"]`))
@@ -495,14 +520,17 @@ func TestDecodeUndefinedOption(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for _, ser := range serializers {
 		m, err := decode(ser.s, encode(t, ser.s, pub(dict{
-			"acknowledge": true, "exclude_me": false, "exclude": list{5, 7.0}, "eligible_authid": list{"a", "é"}, "ppt_scheme": "wamp",
+			"acknowledge": true, "exclude_me": false, "exclude": list{5, 7.0}, "eligible_authid": list{"a", "é"},
+			"ppt_scheme": "wamp",
 		})...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := &m.Options
-		got := fmt.Sprintln(o.Bool(KeyAcknowledge, false), o.Bool(KeyExcludeMe, true), o.Bool(KeyRetain, true), o.Has(KeyExclude), o.Has(KeyEligible),
-			o.IDs(nil, KeyExclude), o.IDs(nil, KeyEligible), o.Texts(nil, KeyEligibleAuthid), o.Text(KeyPptScheme), o.Text(KeyRkey), o.raw(KeyRkey) == nil)
+		got := fmt.Sprintln(o.Bool(KeyAcknowledge, false), o.Bool(KeyExcludeMe, true), o.Bool(KeyRetain, true),
+			o.Has(KeyExclude), o.Has(KeyEligible),
+			o.IDs(nil, KeyExclude), o.IDs(nil, KeyEligible), o.Texts(nil, KeyEligibleAuthid), o.Text(KeyPptScheme),
+			o.Text(KeyRkey), o.raw(KeyRkey) == nil)
 		if want := "true false true true false [5 7] [] [a é] wamp  true\n"; got != want {
 			t.Errorf("%s: got %s, want %s", ser.name, got, want)
 		}
@@ -514,14 +542,20 @@ func TestOptions(t *testing.T) {
 		message list
 		check   func(o *Options) bool
 	}{
-		{list{32, 1, dict{"match": "exact"}, "a"}, func(o *Options) bool { return o.Match == Exact && o.Has(KeyMatch) }},
+		{list{32, 1, dict{"match": "exact"}, "a"}, func(o *Options) bool {
+			return o.Match == Exact &&
+				o.Has(KeyMatch)
+		}},
 		{list{32, 1, dict{"match": "prefix"}, "a"}, func(o *Options) bool { return o.Match == Prefix }},
 		{list{64, 1, dict{"match": "wildcard"}, "a"}, func(o *Options) bool { return o.Match == Wildcard }},
 		{list{64, 1, dict{"invoke": "single"}, "a"}, func(o *Options) bool { return o.Invoke == Single }},
 		{list{64, 1, dict{"invoke": "roundrobin"}, "a"}, func(o *Options) bool { return o.Invoke == RoundRobin }},
 		{list{64, 1, dict{"invoke": "random"}, "a"}, func(o *Options) bool { return o.Invoke == Random }},
 		{list{64, 1, dict{"invoke": "first"}, "a"}, func(o *Options) bool { return o.Invoke == First }},
-		{list{64, 1, dict{"invoke": "last", "concurrency": 4.0}, "a"}, func(o *Options) bool { return o.Invoke == Last && o.Has(KeyConcurrency) }},
+		{
+			list{64, 1, dict{"invoke": "last", "concurrency": 4.0}, "a"},
+			func(o *Options) bool { return o.Invoke == Last && o.Has(KeyConcurrency) },
+		},
 		{list{49, 1, dict{"mode": "skip"}}, func(o *Options) bool { return o.Mode == Skip }},
 		{list{49, 1, dict{"mode": "kill"}}, func(o *Options) bool { return o.Mode == Kill }},
 		{list{49, 1, dict{"mode": "killnowait"}}, func(o *Options) bool { return o.Mode == KillNoWait }},
@@ -573,7 +607,8 @@ func TestIntegralNumbers(t *testing.T) {
 		if (err == nil) != c.ok || c.ok && m.Request != c.want {
 			t.Errorf("%s: %d, %v", c.text, m.Request, err)
 		}
-		if m, err := decode(JSON, []byte(`[48, `+c.text+` ,{},"a"]`)); (err == nil) != c.ok || c.ok && m.Request != c.want {
+		if m, err := decode(JSON, []byte(`[48, `+c.text+` ,{},"a"]`)); (err == nil) != c.ok ||
+			c.ok && m.Request != c.want {
 			t.Errorf("%s with space: %d, %v", c.text, m.Request, err)
 		}
 	}
@@ -602,9 +637,16 @@ func TestIntegralNumbers(t *testing.T) {
 		b    string
 		want uint64
 	}{
-		{"\x18\x05", 5}, {"\x1b\x00\x00\x00\x00\x00\x00\x00\x05", 5}, {"\xf9\x45\x00", 5}, {"\xfa\x40\xa0\x00\x00", 5}, {"\x20", 0}, {"\xf9\x7e\x00", 0}, {"\xf9\x3e\x00", 0},
+		{"\x18\x05", 5},
+		{"\x1b\x00\x00\x00\x00\x00\x00\x00\x05", 5},
+		{"\xf9\x45\x00", 5},
+		{"\xfa\x40\xa0\x00\x00", 5},
+		{"\x20", 0},
+		{"\xf9\x7e\x00", 0},
+		{"\xf9\x3e\x00", 0},
 	} {
-		if m, err := decode(CBOR, []byte("\x84\x18\x30"+c.b+"\xa0\x61a")); (err == nil) != (c.want > 0) || m.Request != c.want {
+		if m, err := decode(CBOR, []byte("\x84\x18\x30"+c.b+"\xa0\x61a")); (err == nil) != (c.want > 0) ||
+			m.Request != c.want {
 			t.Errorf("cbor % x: %d, %v", c.b, m.Request, err)
 		}
 	}
@@ -612,11 +654,14 @@ func TestIntegralNumbers(t *testing.T) {
 
 // SER-20: escapes in the header are undone, and survive until the next message.
 func TestDecodeEscapes(t *testing.T) {
-	m, err := decode(JSON, []byte(" [ 48 ,\t1,\r\n{\"time\\u006fut\" : 5 , \"runmod\\u0065\":\"\\u00e9\\ud83d\\ude00\\ud83d\"} , \"a\\u002eb\\/\\u00e9\" , [ \"\\u0041\" ] ] \n"))
+	m, err := decode(JSON,
+		[]byte(" [ 48 ,\t1,\r\n{\"time\\u006fut\" : 5 , \"runmod\\u0065\":\"\\u00e9\\ud83d\\ude00\\ud83d\"} , "+
+			"\"a\\u002eb\\/\\u00e9\" , [ \"\\u0041\" ] ] \n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(m.URI) != "a.b/é" || m.Options.Timeout != 5 || m.Options.Text(KeyRunmode) != "é😀\uFFFD" || string(m.Payload.Args) != `[ "\u0041" ]` {
+	if string(m.URI) != "a.b/é" || m.Options.Timeout != 5 || m.Options.Text(KeyRunmode) != "é😀\uFFFD" ||
+		string(m.Payload.Args) != `[ "\u0041" ]` {
 		t.Errorf("%q %+v %q", m.URI, m.Options, m.Payload.Args)
 	}
 	m, err = decode(CBOR, []byte("\x84\x18\x30\x01\xbf\x7f\x63tim\x64eout\xff\x05\xff\x7f\x62a.\x61b\xff"))

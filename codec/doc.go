@@ -6,8 +6,8 @@
 // serializer, and transcode it otherwise.
 //
 // internal/table says once what each message holds. go generate makes four kinds of files from it: the decoders
-// (decode_*_gen.go), the beginnings of the encoders (append_heads_gen.go), the known keys (options_keys_gen.go) and the table for
-// the slow paths (message_table_gen.go).
+// (decode_*_gen.go), the beginnings of the encoders (append_heads_gen.go), the known keys (options_keys_gen.go) and
+// the table for the slow paths (message_table_gen.go).
 //
 // A Decoder belongs to one goroutine. All functions may be called on any goroutine: they share no state but pools.
 // limits.go holds all limits.

@@ -85,14 +85,17 @@ func TestFrameLimits(t *testing.T) {
 			fits := n <= limit
 			framed, ok := AppendFrame(append(buf, "x"...), v, longest[:n])
 			frame, rest, length, whole := CutFrame(v, framed[1:])
-			if ok != fits || whole != fits || !fits && string(framed) != "x" || fits && (length != n || len(rest) != 0 || len(frame) != len(framed)-1) {
-				t.Fatalf("variant %d, %d octets: %t, %d octets, cut %t, %d, %d", v, n, ok, len(framed), whole, length, len(rest))
+			if ok != fits || whole != fits || !fits && string(framed) != "x" ||
+				fits && (length != n || len(rest) != 0 || len(frame) != len(framed)-1) {
+				t.Fatalf("variant %d, %d octets: %t, %d octets, cut %t, %d, %d",
+					v, n, ok, len(framed), whole, length, len(rest))
 			}
 			for _, estimate := range []int{0, n} {
 				dst := append(BeginFrame(append(buf, "x"...), v, estimate), longest[:n]...)
 				framed, ok := EndFrame(dst, v, 1, estimate, 1<<30)
 				if ok != fits || !fits && string(framed) != "x" {
-					t.Fatalf("variant %d, %d octets, estimate %d: EndFrame %t, %d octets", v, n, estimate, ok, len(framed))
+					t.Fatalf("variant %d, %d octets, estimate %d: EndFrame %t, %d octets",
+						v, n, estimate, ok, len(framed))
 				}
 			}
 		}
@@ -189,7 +192,8 @@ func TestFrameRun(t *testing.T) {
 		for _, n := range sizes {
 			frame, rest, message, ok := CutFrame(v, run)
 			if !ok || message != n || cap(frame) != len(frame) {
-				t.Fatalf("variant %d: %d octets, want %d; room for %d behind a frame", v, message, n, cap(frame)-len(frame))
+				t.Fatalf("variant %d: %d octets, want %d; room for %d behind a frame",
+					v, message, n, cap(frame)-len(frame))
 			}
 			for cut := range min(len(frame), 20) {
 				if f, r, m, ok := CutFrame(v, run[:cut]); ok || f != nil || r != nil || m != 0 {
@@ -244,7 +248,8 @@ func TestSplitBatch(t *testing.T) {
 			}
 		}
 		var v *Violation
-		if (err == nil) != c.ok || err != nil && !errors.As(err, &v) || err == nil && old != c.old || len(got) != len(c.want) {
+		if (err == nil) != c.ok || err != nil && !errors.As(err, &v) || err == nil && old != c.old ||
+			len(got) != len(c.want) {
 			t.Errorf("%q: %q, %t, %v", c.in, got, old, err)
 			continue
 		}
@@ -263,7 +268,8 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x05hello"), uint8(8), 1)
 	f.Fuzz(func(t *testing.T, b []byte, variant uint8, estimate int) {
 		v := Variant(int(variant) % NumVariants)
-		if frame, rest, n, ok := CutFrame(v, b); ok && (len(frame) == 0 || n < 0 || n > len(frame) || len(frame)+len(rest) != len(b)) || !ok && rest != nil {
+		if frame, rest, n, ok := CutFrame(v, b); ok && (len(frame) == 0 || n < 0 || n > len(frame) ||
+			len(frame)+len(rest) != len(b)) || !ok && rest != nil {
 			t.Fatalf("CutFrame(%d, % x) = %d, %d, %d, %t", v, b, len(frame), len(rest), n, ok)
 		}
 		estimate &= 1<<17 - 1
@@ -273,7 +279,8 @@ func FuzzFrame(f *testing.F) {
 			t.Fatalf("%d octets in %d: %d, %d", len(b), len(framed), message, len(frame))
 		}
 		_, _, _, _ = SplitBatch(v.Serializer(), b)
-		if f := v.Framing(); f != WebSocketBatch && f != WebSocketBatchOld || len(b) == 0 || bytes.ContainsAny(b, "\x1e\x18") {
+		if f := v.Framing(); f != WebSocketBatch && f != WebSocketBatchOld || len(b) == 0 ||
+			bytes.ContainsAny(b, "\x1e\x18") {
 			return
 		}
 		header := 2
@@ -284,7 +291,8 @@ func FuzzFrame(f *testing.F) {
 			header = 10
 		}
 		msg, rest, old, err := SplitBatch(v.Serializer(), framed[header:])
-		if err != nil || !bytes.Equal(msg, b) || len(rest) != 0 || old != (v.Serializer() == JSON && v.Framing() == WebSocketBatchOld) {
+		if err != nil || !bytes.Equal(msg, b) || len(rest) != 0 ||
+			old != (v.Serializer() == JSON && v.Framing() == WebSocketBatchOld) {
 			t.Fatalf("%q: %q, %q, %t, %v", framed, msg, rest, old, err)
 		}
 	})

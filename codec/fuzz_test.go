@@ -107,13 +107,17 @@ func checkMessage(t *testing.T, s Serializer, b []byte) {
 
 func FuzzDecodeJSON(f *testing.F) {
 	seeds(f, JSON, "json")
-	for _, s := range []string{`[1e5,-0,0.5e-3,"\ud800\udc00\ud800"]`, "[\"\xff\"]", `{"a":{"b":[[],{}]}}`, `[16,1,{"a":1,"a":2},"x",[],{}]`, "\"\u0000\""} {
+	for _, s := range []string{
+		`[1e5,-0,0.5e-3,"\ud800\udc00\ud800"]`, "[\"\xff\"]", `{"a":{"b":[[],{}]}}`,
+		`[16,1,{"a":1,"a":2},"x",[],{}]`, "\"\u0000\"",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		checkMessage(t, JSON, b)
 		ours := wellFormed(JSON, b)
-		d := jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false))
+		d := jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowDuplicateNames(true),
+			jsontext.AllowInvalidUTF8(false))
 		_, err := d.ReadValue()
 		if err == nil {
 			if _, err = d.ReadToken(); err == nil {
@@ -188,7 +192,11 @@ func leveledJSON(v any) any {
 
 func FuzzDecodeMsgpack(f *testing.F) {
 	seeds(f, MessagePack, "msgpack")
-	for _, s := range []string{"\xc1", "\xdd\x00\x00\x00\x01\xc0", "\xdf\x00\x00\x00\x01\xa1a\xd6\xff\x00\x00\x00\x01", "\xc7\x0c\xff" + strings.Repeat("\x00", 12), "\xd8\x05" + strings.Repeat("a", 16)} {
+	for _, s := range []string{
+		"\xc1", "\xdd\x00\x00\x00\x01\xc0",
+		"\xdf\x00\x00\x00\x01\xa1a\xd6\xff\x00\x00\x00\x01", "\xc7\x0c\xff" + strings.Repeat("\x00", 12),
+		"\xd8\x05" + strings.Repeat("a", 16),
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -210,7 +218,8 @@ func FuzzDecodeMsgpack(f *testing.F) {
 		}
 		want, _, err := msgp.ReadIntfBytes(b)
 		if err != nil || hasExtension(b) || hasBinaryKey(&lexer{s: MessagePack, b: b}) {
-			return // msgp has no form for other keys than text, takes binary ones as text, and has its own for extensions
+			// msgp has no form for other keys than text, takes binary ones as text, and has its own for extensions
+			return
 		}
 		if got, err := Value(MessagePack, b); err != nil || !reflect.DeepEqual(leveled(want), leveled(got)) {
 			t.Fatalf("% x: ours %v (%v), theirs %v", b, got, err, want)
@@ -249,7 +258,11 @@ func hasBinaryKey(x *lexer) (has bool) {
 
 func FuzzDecodeCBOR(f *testing.F) {
 	seeds(f, CBOR, "cbor")
-	for _, s := range []string{"\x9f\xff", "\xbf\x61a\x01\xff", "\x5f\x41a\x42bc\xff", "\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00", "\xf8\x20", "\xf9\x3c\x00", "\xd9\xd9\xf7\x01", "\xc1\xc1\xc1\x01", "\x7f\xff"} {
+	for _, s := range []string{
+		"\x9f\xff", "\xbf\x61a\x01\xff", "\x5f\x41a\x42bc\xff",
+		"\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00", "\xf8\x20", "\xf9\x3c\x00", "\xd9\xd9\xf7\x01",
+		"\xc1\xc1\xc1\x01", "\x7f\xff",
+	} {
 		f.Add([]byte(s))
 	}
 	mode, err := cbor.DecOptions{

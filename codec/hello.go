@@ -59,8 +59,8 @@ func ReadHello(m *Message) (HelloDetails, error) {
 		return HelloDetails{}, badHello(err)
 	}
 	return HelloDetails{
-		Roles: Roles(d.Roles), Agent: string(d.Agent), AuthID: string(d.AuthID), AuthRole: string(d.AuthRole), AuthMethods: d.AuthMethods,
-		AuthExtra: d.AuthExtra,
+		Roles: Roles(d.Roles), Agent: string(d.Agent), AuthID: string(d.AuthID), AuthRole: string(d.AuthRole),
+		AuthMethods: d.AuthMethods, AuthExtra: d.AuthExtra,
 	}, nil
 }
 

@@ -9,11 +9,16 @@ import (
 )
 
 var helloPlain = dict{
-	"agent": "x/1", "authid": "", "authmethods": list{}, "authrole": nil, "authextra": dict{"pubkey": "ab"}, "x_y": list{1, dict{}},
+	"agent": "x/1", "authid": "", "authmethods": list{}, "authrole": nil, "authextra": dict{"pubkey": "ab"},
+	"x_y": list{1, dict{}},
 	"roles": dict{
 		"caller": dict{"features": dict{"call_canceling": true, "call_timeout": true}},
-		"callee": dict{"features": dict{"call_cancelling": true, "call_timeout": false, "x": 1, "progressive_call_results": true}},
-		"x_role": dict{"features": dict{"call_timeout": true}, "features_too": dict{}}, "publisher": dict{"features": nil, "other": 5},
+		"callee": dict{"features": dict{
+			"call_cancelling": true, "call_timeout": false, "x": 1,
+			"progressive_call_results": true,
+		}},
+		"x_role":    dict{"features": dict{"call_timeout": true}, "features_too": dict{}},
+		"publisher": dict{"features": nil, "other": 5},
 	},
 }
 
@@ -28,22 +33,53 @@ func TestReadHello(t *testing.T) {
 			anonymous bool
 		}{
 			{helloPlain, HelloDetails{
-				Roles: RoleCaller | RoleCallee | RolePublisher | CalleeCanceling | CalleeProgress, Agent: "x/1", AuthExtra: extra,
+				Roles: RoleCaller | RoleCallee | RolePublisher | CalleeCanceling | CalleeProgress, Agent: "x/1",
+				AuthExtra: extra,
 			}, true},
 			{dict{"roles": roles}, HelloDetails{Roles: RoleSubscriber}, true},
 			{dict{"roles": nil}, HelloDetails{}, true},
 			{dict{}, HelloDetails{}, true},
-			{dict{"roles": roles, "authmethods": nil, "authextra": nil, "agent": nil, "authid": nil}, HelloDetails{Roles: RoleSubscriber}, true},
 			{
-				dict{"roles": roles, "authmethods": list{"ticket", "anonymous"}, "authid": "joé", "authrole": "user"},
-				HelloDetails{Roles: RoleSubscriber, AuthMethods: []string{"ticket", "anonymous"}, AuthID: "joé", AuthRole: "user"},
+				dict{"roles": roles, "authmethods": nil, "authextra": nil, "agent": nil, "authid": nil},
+				HelloDetails{Roles: RoleSubscriber},
 				true,
 			},
-			{dict{"roles": roles, "authmethods": list{"ticket"}}, HelloDetails{Roles: RoleSubscriber, AuthMethods: []string{"ticket"}}, false},
-			{dict{"roles": roles, "authextra": dict{}}, HelloDetails{Roles: RoleSubscriber, AuthExtra: []byte{0x80}}, true},
-			{dict{"roles": dict{"callee": dict{"features": dict{"call_canceling": false, "call_cancelling": true}}}}, HelloDetails{Roles: RoleCallee | CalleeCanceling}, true},
-			{dict{"roles": dict{"callee": dict{"features": dict{"call_canceling": true, "call_cancelling": false}}}}, HelloDetails{Roles: RoleCallee | CalleeCanceling}, true},
-			{dict{"roles": dict{"callee": dict{"features": dict{"call_timeout": 1, "progressive_call_results": list{true}}}}}, HelloDetails{Roles: RoleCallee}, true},
+			{
+				dict{"roles": roles, "authmethods": list{"ticket", "anonymous"}, "authid": "joé", "authrole": "user"},
+				HelloDetails{
+					Roles: RoleSubscriber, AuthMethods: []string{"ticket", "anonymous"}, AuthID: "joé",
+					AuthRole: "user",
+				},
+				true,
+			},
+			{
+				dict{"roles": roles, "authmethods": list{"ticket"}},
+				HelloDetails{Roles: RoleSubscriber, AuthMethods: []string{"ticket"}},
+				false,
+			},
+			{
+				dict{"roles": roles, "authextra": dict{}},
+				HelloDetails{Roles: RoleSubscriber, AuthExtra: []byte{0x80}},
+				true,
+			},
+			{
+				dict{"roles": dict{"callee": dict{"features": dict{
+					"call_canceling": false, "call_cancelling": true,
+				}}}},
+				HelloDetails{Roles: RoleCallee | CalleeCanceling},
+				true,
+			},
+			{
+				dict{"roles": dict{"callee": dict{"features": dict{
+					"call_canceling": true, "call_cancelling": false,
+				}}}},
+				HelloDetails{Roles: RoleCallee | CalleeCanceling},
+				true,
+			},
+			{dict{"roles": dict{"callee": dict{"features": dict{
+				"call_timeout":             1,
+				"progressive_call_results": list{true},
+			}}}}, HelloDetails{Roles: RoleCallee}, true},
 		} {
 			b := encode(t, ser.s, 1, "realm1", c.details)
 			m, err := decode(ser.s, b)
@@ -61,7 +97,8 @@ func TestReadHello(t *testing.T) {
 		}
 	}
 	// wampy writes what it left undefined as an extension.
-	m, err := decode(MessagePack, []byte("\x93\x01\xa1r\x83\xa5roles\x81\xa6callee\x80\xa6authid\xd4\x00\x00\xa9authextra\xd4\x00\x00"))
+	m, err := decode(MessagePack,
+		[]byte("\x93\x01\xa1r\x83\xa5roles\x81\xa6callee\x80\xa6authid\xd4\x00\x00\xa9authextra\xd4\x00\x00"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +138,8 @@ func TestReadHelloViolations(t *testing.T) {
 				}
 			}
 			why := err.Error()
-			if len(why) > 150 || !utf8.ValidString(why) || strings.Contains(why, "msgp") || strings.Contains(why, "codec") || strings.Contains(why, "xx") {
+			if len(why) > 150 || !utf8.ValidString(why) || strings.Contains(why, "msgp") ||
+				strings.Contains(why, "codec") || strings.Contains(why, "xx") {
 				t.Errorf("%s %d: %q", ser.name, i, why)
 			}
 			if !strings.HasPrefix(why, "protocol violation: HELLO.Details") {
@@ -120,7 +158,10 @@ func TestReadHelloDuplicates(t *testing.T) {
 		{`{"callee":{"features":{"call_timeout":true,"call_timeout":false}}}`, RoleCallee},
 		{`{"callee":{"features":{"call_timeout":false,"call_timeout":true}}}`, RoleCallee | CalleeTimeout},
 		{`{"callee":{"features":{"call_timeout":true}},"callee":{}}`, RoleCallee},
-		{`{"callee":{"features":{"call_timeout":true},"features":{"call_canceling":true}}}`, RoleCallee | CalleeCanceling},
+		{
+			`{"callee":{"features":{"call_timeout":true},"features":{"call_canceling":true}}}`,
+			RoleCallee | CalleeCanceling,
+		},
 		{`{"callee":{"features":{"call_timeout":true},"features":null}}`, RoleCallee},
 		{`{"callee":{"features":{"call_timeout":true}}},"roles":{"caller":{}}`, RoleCaller},
 		{`{"callee":{}},"roles":null`, 0},
@@ -151,8 +192,11 @@ func FuzzReadHello(f *testing.F) {
 	for _, ser := range serializers {
 		f.Add(byte(ser.s), encode(f, ser.s, 1, "realm1", helloPlain))
 	}
-	f.Add(byte(JSON), []byte(`[1, "r", { "roles" : {"callee": {"features": {"call_\u0074imeout" : true}}}, "agent" : "\u0000YQ==" }]`))
-	f.Add(byte(CBOR), []byte("\x83\x01\x61r\xa1\x65roles\xbf\x66callee\xbf\x68features\xa1\x6ccall_timeout\xc1\xf5\xff\xff"))
+	f.Add(byte(JSON),
+		[]byte(`[1, "r", { "roles" : {"callee": {"features": {"call_\u0074imeout" : true}}},`+
+			` "agent" : "\u0000YQ==" }]`))
+	f.Add(byte(CBOR),
+		[]byte("\x83\x01\x61r\xa1\x65roles\xbf\x66callee\xbf\x68features\xa1\x6ccall_timeout\xc1\xf5\xff\xff"))
 	f.Add(byte(CBOR), []byte("\x83\x01\x61r\xa1\x65roles\xa1\x61\xc1\xa0"))
 	f.Fuzz(func(t *testing.T, s byte, b []byte) {
 		m, err := decode(Serializer(s), b)
@@ -199,7 +243,10 @@ func BenchmarkJoin(b *testing.B) {
 			}
 		})
 		form, dst := NewWelcomeForm(ser.s, &WelcomeDetails{Realm: "realm1"}), []byte(nil)
-		identity := &WelcomeIdentity{AuthID: "7GQJZ2P6M5K4RSTUVWXYABCD", AuthRole: "anonymous", AuthMethod: "anonymous", AuthProvider: "static"}
+		identity := &WelcomeIdentity{
+			AuthID: "7GQJZ2P6M5K4RSTUVWXYABCD", AuthRole: "anonymous",
+			AuthMethod: "anonymous", AuthProvider: "static",
+		}
 		b.Run("welcome/ser="+ser.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -25,7 +25,17 @@ func nested(n int) (v any) {
 // is set anew.
 func TestDepthMax(t *testing.T) {
 	var d Decoder
-	for _, c := range []struct{ set, want int }{{-1, 64}, {0, 64}, {100, 100}, {64, 64}, {65, 65}, {2, 2}, {512, 512}, {5000, 512}, {0, 64}} {
+	for _, c := range []struct{ set, want int }{
+		{-1, 64},
+		{0, 64},
+		{100, 100},
+		{64, 64},
+		{65, 65},
+		{2, 2},
+		{512, 512},
+		{5000, 512},
+		{0, 64},
+	} {
 		d.SetDepthMax(c.set)
 		for _, ser := range serializers {
 			// The message is one container, its dictionary, Arguments or ArgumentsKw another.
@@ -68,7 +78,8 @@ func TestDepthMax(t *testing.T) {
 	d.SetDepthMax(100)
 	for n, fits := range map[int]bool{97: true, 98: true, 99: false} {
 		var m Message
-		if err := d.Decode(CBOR, []byte("\x85\x10\x01\xa0\x61a\x81"+strings.Repeat("\xc1", n)+"\x00"), &m); (err == nil) != fits {
+		if err := d.Decode(CBOR, []byte("\x85\x10\x01\xa0\x61a\x81"+strings.Repeat("\xc1", n)+"\x00"),
+			&m); (err == nil) != fits {
 			t.Errorf("%d tags: %v", n, err)
 		}
 	}
@@ -113,14 +124,27 @@ func TestDepthBracketsMatch(t *testing.T) {
 // What an encoder writes ends at the receiver's limit, in every message that carries payload: n-1, n, n+1.
 func TestBytesMax(t *testing.T) {
 	for _, from := range serializers {
-		args, kwargs := splice(t, nil, from.s, list{strings.Repeat("\x01é", 50), 1, []byte{1, 2}}), splice(t, nil, from.s, dict{"k": nil, "l": list{1.5}})
-		for _, tail := range []*Payload{nil, {Format: from.s, Args: args}, {Format: from.s, Kwargs: kwargs}, {Format: from.s, Args: args, Kwargs: kwargs}} {
-			options := &Options{format: from.s, dict: splice(t, nil, from.s, dict{"why": "because", "forward_for": list{}})}
+		args, kwargs := splice(t, nil, from.s, list{strings.Repeat("\x01é", 50), 1, []byte{1, 2}}),
+			splice(t, nil, from.s, dict{"k": nil, "l": list{1.5}})
+		for _, tail := range []*Payload{
+			nil,
+			{Format: from.s, Args: args},
+			{Format: from.s, Kwargs: kwargs},
+			{Format: from.s, Args: args, Kwargs: kwargs},
+		} {
+			options := &Options{format: from.s, dict: splice(t, nil, from.s,
+				dict{"why": "because", "forward_for": list{}})}
 			for _, to := range serializers {
 				for name, f := range map[string]func(bytesMax int) ([]byte, error){
-					"event":      func(n int) ([]byte, error) { return AppendEvent([]byte("x"), to.s, 1, 2, nil, tail, n) },
-					"invocation": func(n int) ([]byte, error) { return AppendInvocation([]byte("x"), to.s, 1, 2, nil, tail, n) },
-					"result":     func(n int) ([]byte, error) { return AppendResult([]byte("x"), to.s, 1, nil, tail, n) },
+					"event": func(n int) ([]byte, error) {
+						return AppendEvent([]byte("x"), to.s, 1, 2, nil, tail, n)
+					},
+					"invocation": func(n int) ([]byte, error) {
+						return AppendInvocation([]byte("x"), to.s, 1, 2, nil, tail, n)
+					},
+					"result": func(n int) ([]byte, error) {
+						return AppendResult([]byte("x"), to.s, 1, nil, tail, n)
+					},
 					"error": func(n int) ([]byte, error) {
 						return AppendError([]byte("x"), to.s, Call, 1, options, []byte("a"), tail, n)
 					},
@@ -132,8 +156,10 @@ func TestBytesMax(t *testing.T) {
 					n := len(whole) - 1
 					for bytesMax := range n + 2 {
 						got, err := f(bytesMax)
-						if bytesMax >= n && (err != nil || !bytes.Equal(got, whole)) || bytesMax < n && (!errors.Is(err, ErrTooLong) || string(got) != "x") {
-							t.Fatalf("%s %s-%s: %d octets within %d: %q, %v", name, from.name, to.name, n, bytesMax, got, err)
+						if bytesMax >= n && (err != nil || !bytes.Equal(got, whole)) ||
+							bytesMax < n && (!errors.Is(err, ErrTooLong) || string(got) != "x") {
+							t.Fatalf("%s %s-%s: %d octets within %d: %q, %v",
+								name, from.name, to.name, n, bytesMax, got, err)
 						}
 					}
 				}
@@ -150,7 +176,8 @@ func TestTranscodeStopsEarly(t *testing.T) {
 		texts[i] = "\x01\x02\x03\x04"
 	}
 	for name, v := range map[string]any{
-		"one text": strings.Repeat("\x01", 4<<20), "many": texts, "a key": dict{strings.Repeat("\x01", 4<<20): 1}, "replaced": strings.Repeat("\u2028", 1<<20),
+		"one text": strings.Repeat("\x01", 4<<20), "many": texts, "a key": dict{strings.Repeat("\x01", 4<<20): 1},
+		"replaced": strings.Repeat("\u2028", 1<<20),
 	} {
 		src, err := AppendValue(nil, MessagePack, v)
 		if err != nil {
@@ -162,7 +189,8 @@ func TestTranscodeStopsEarly(t *testing.T) {
 		}
 		tr := new(transcoder)
 		tr.limit = limit
-		if _, err := tr.run(dst, src, MessagePack, JSON); err == nil || name != "replaced" && len(tr.dst) > limit+100 || cap(tr.dst) > 8*limit {
+		if _, err := tr.run(dst, src, MessagePack, JSON); err == nil ||
+			name != "replaced" && len(tr.dst) > limit+100 || cap(tr.dst) > 8*limit {
 			t.Errorf("%s: %d octets were written before the end: %v", name, len(tr.dst), err)
 		}
 	}
@@ -172,7 +200,11 @@ func TestPayloadIn(t *testing.T) {
 	for _, from := range serializers {
 		args, kwargs := splice(t, nil, from.s, list{"é", 1}), splice(t, nil, from.s, dict{"k": []byte{1}})
 		for _, p := range []Payload{
-			{}, {Args: args}, {Kwargs: kwargs}, {Args: args, Kwargs: kwargs}, {Transparent: true, Args: splice(t, nil, from.s, []byte("x"))},
+			{},
+			{Args: args},
+			{Kwargs: kwargs},
+			{Args: args, Kwargs: kwargs},
+			{Transparent: true, Args: splice(t, nil, from.s, []byte("x"))},
 		} {
 			p.Format = from.s
 			for _, to := range serializers {
@@ -242,7 +274,8 @@ func TestScratchShrinks(t *testing.T) {
 	var d Decoder
 	var m Message
 	for _, n := range []int{scratchBytesMax / 2, 16 * scratchBytesMax} {
-		if err := d.Decode(JSON, []byte(`[16,1,{},"\u0061`+strings.Repeat("a", n)+`"]`), &m); err != nil || len(m.URI) != n+1 {
+		if err := d.Decode(JSON, []byte(`[16,1,{},"\u0061`+strings.Repeat("a", n)+`"]`), &m); err != nil ||
+			len(m.URI) != n+1 {
 			t.Fatalf("%d octets, %v", len(m.URI), err)
 		}
 		if err := d.Decode(JSON, []byte(`[16,1,{},"\u0061"]`), &m); err != nil || string(m.URI) != "a" {
@@ -258,7 +291,8 @@ func TestScratchShrinks(t *testing.T) {
 func TestListEntries(t *testing.T) {
 	for _, ser := range serializers {
 		m, err := decode(ser.s, encode(t, ser.s, pub(dict{
-			"exclude": list{1, 2, 3}, "eligible": list{4}, "exclude_authid": list{"a"}, "eligible_authid": list{}, "exclude_authrole": list{"a", "b"},
+			"exclude": list{1, 2, 3}, "eligible": list{4}, "exclude_authid": list{"a"}, "eligible_authid": list{},
+			"exclude_authrole":  list{"a", "b"},
 			"eligible_authrole": nil, "forward_for": list{dict{}, dict{}}, "x": list{1, 2, 3},
 		})...))
 		if err != nil || m.Options.ListEntries() != 7 {

@@ -107,7 +107,7 @@ func (r *pairReader) next() bool {
 		return false
 	}
 	r.name = t.b
-	r.x.scratch, r.spare = r.spare, r.x.scratch // the name may lie in the scratch, and reading the value overwrites it
+	r.x.scratch, r.spare = r.spare, r.x.scratch // the name may lie in it, and the value overwrites it
 	r.value = r.x.skip()
 	return true
 }

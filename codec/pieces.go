@@ -1,11 +1,12 @@
 package codec
 
-// A large payload that stands in the receiver's serializer already need not be copied into its message: the message is encoded up to the
-// payload, and the payload follows in pieces. The receiver's queue links them.
+// A large payload that stands in the receiver's serializer already need not be copied into its message: the message
+// is encoded up to the payload, and the payload follows in pieces. The receiver's queue links them.
 
 // AppendInvocationHead encodes INVOCATION up to its payload; PayloadPieces is the rest. d may be nil.
 func AppendInvocationHead(dst []byte, s Serializer, request, registration uint64, d *Details, p *Payload) []byte {
-	return appendDetails(comma(headInvocation(dst, s, 4+payloadLen(p), request, registration), s), s, d, &invocationNames)
+	return appendDetails(comma(headInvocation(dst, s, 4+payloadLen(p), request, registration), s), s, d,
+		&invocationNames)
 }
 
 // AppendResultHead encodes RESULT up to its payload; PayloadPieces is the rest. d may be nil.
@@ -13,10 +14,13 @@ func AppendResultHead(dst []byte, s Serializer, request uint64, d *Details, p *P
 	return appendDetails(comma(headResult(dst, s, 3+payloadLen(p), request), s), s, d, &resultNames)
 }
 
-// AppendErrorHead encodes the ERROR of a call up to its payload; PayloadPieces is the rest. details are as in AppendError. It fails with
-// ErrTooLong if that alone has more than bytesMax octets.
-func AppendErrorHead(dst []byte, s Serializer, request uint64, details *Options, uri []byte, p *Payload, bytesMax int) ([]byte, error) {
-	out, err := details.appendOptions(comma(headError(dst, s, 5+payloadLen(p), uint64(Call), request), s), s, len(dst)+bytesMax)
+// AppendErrorHead encodes the ERROR of a call up to its payload; PayloadPieces is the rest. details are as in
+// AppendError. It fails with ErrTooLong if that alone has more than bytesMax octets.
+func AppendErrorHead(dst []byte, s Serializer, request uint64, details *Options, uri []byte, p *Payload,
+	bytesMax int,
+) ([]byte, error) {
+	out, err := details.appendOptions(comma(headError(dst, s, 5+payloadLen(p), uint64(Call), request), s), s,
+		len(dst)+bytesMax)
 	if err != nil {
 		return dst, err
 	}
@@ -28,8 +32,8 @@ var (
 	pieceEnd   = []byte{']'}
 )
 
-// PayloadPieces appends to dst what follows the head of a message with the payload p, in pieces that alias p. p.Format must be the serializer
-// of the head.
+// PayloadPieces appends to dst what follows the head of a message with the payload p, in pieces that alias p.
+// p.Format must be the serializer of the head.
 func PayloadPieces(dst [][]byte, p *Payload) [][]byte {
 	s := p.Format
 	if p.Args != nil || p.Kwargs != nil {
@@ -54,8 +58,8 @@ func PayloadPieces(dst [][]byte, p *Payload) [][]byte {
 	return dst
 }
 
-// FramePieces wraps one message that is given in pieces for v: it returns the pieces of the frame. ok is false if the message has more octets
-// than bytesMax or than the framing carries.
+// FramePieces wraps one message that is given in pieces for v: it returns the pieces of the frame. ok is false if the
+// message has more octets than bytesMax or than the framing carries.
 func FramePieces(v Variant, pieces [][]byte, bytesMax int) (frame [][]byte, ok bool) {
 	n := 0
 	for _, p := range pieces {

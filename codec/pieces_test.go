@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPieces: a message in pieces is octet for octet the message that is encoded at once, in every variant and for every shape of payload;
-// the bound of its length is exact.
+// TestPieces: a message in pieces is octet for octet the message that is encoded at once, in every variant and for
+// every shape of payload; the bound of its length is exact.
 func TestPieces(t *testing.T) {
 	for v := range Variant(NumVariants) {
 		s := v.Serializer()
@@ -19,7 +19,12 @@ func TestPieces(t *testing.T) {
 		}
 		args, kwargs := value([]any{"a", int64(1)}), value(map[string]any{"k": "v"})
 		options := Options{format: s}
-		for _, p := range []*Payload{{Format: s}, {Format: s, Args: args}, {Format: s, Kwargs: kwargs}, {Format: s, Args: args, Kwargs: kwargs}} {
+		for _, p := range []*Payload{
+			{Format: s},
+			{Format: s, Args: args},
+			{Format: s, Kwargs: kwargs},
+			{Format: s, Args: args, Kwargs: kwargs},
+		} {
 			d := &Details{Procedure: []byte("com.p"), Progress: true}
 			whole := [3][]byte{}
 			var err [3]error

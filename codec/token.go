@@ -8,7 +8,7 @@ const (
 	kindNull              // null, nil, undefined, unassigned simple values
 	kindBool              // token.u is 0 or 1
 	kindInt               // token.u, or -1-token.u if token.neg
-	kindBig               // an integer that kindInt cannot hold: token.b holds digits (JSON) or octets of magnitude (CBOR tags 2 and 3)
+	kindBig               // a larger integer: token.b holds digits (JSON) or octets of magnitude (CBOR tags 2, 3)
 	kindFloat             // token.f; token.narrow if it was narrower than 64 bits
 	kindText              // token.b, not checked for UTF-8 in MessagePack and CBOR
 	kindBin               // token.b
@@ -20,8 +20,8 @@ const (
 
 func (k kind) String() string {
 	return [...]string{
-		"the end", "null", "a boolean", "an integer", "a big integer", "a float", "text", "binary", "a list", "a dictionary",
-		"an extension", "a tag",
+		"the end", "null", "a boolean", "an integer", "a big integer", "a float", "text", "binary", "a list",
+		"a dictionary", "an extension", "a tag",
 	}[k]
 }
 

@@ -13,7 +13,12 @@ import (
 // protocol means.
 var uriForms = func() (forms [2][3]*regexp.Regexp) {
 	const loose, strict = `[^S\.#]`, `[0-9a-z_]`
-	for i, class := range []string{strings.Replace(loose, "S", `\t\n\v\f\r\x{1c}-\x{1f} \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`, 1), strict} {
+	for i, class := range []string{
+		strings.Replace(loose, "S",
+			`\t\n\v\f\r\x{1c}-\x{1f} \x{85}\x{a0}`+
+				`\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`, 1),
+		strict,
+	} {
 		forms[i][Exact] = regexp.MustCompile(`^(` + class + `+\.)*(` + class + `+)\z`)
 		forms[i][Prefix] = regexp.MustCompile(`^(` + class + `+\.)*(` + class + `*)\z`)
 		forms[i][Wildcard] = regexp.MustCompile(`^((` + class + `+\.)|\.)*(` + class + `+)?\z`)
@@ -92,7 +97,8 @@ func TestURIChecklist(t *testing.T) {
 		checkURI(t, []byte(c.uri))
 	}
 	for uri, want := range map[string]bool{ // URI-24, URI-29
-		"wamp": true, "wamp.": true, "wamp.foo": true, "wampfoo.bar": false, "wam": false, "": false, "Wamp.x": false, "com.wamp": false,
+		"wamp": true, "wamp.": true, "wamp.foo": true, "wampfoo.bar": false, "wam": false, "": false, "Wamp.x": false,
+		"com.wamp": false,
 	} {
 		if ReservedURI([]byte(uri)) != want {
 			t.Errorf("ReservedURI(%q) is not %t", uri, want)
@@ -143,10 +149,14 @@ func TestID(t *testing.T) {
 
 func TestPredefinedURIs(t *testing.T) {
 	for _, u := range []string{
-		ErrInvalidURI, ErrNoSuchProcedure, ErrProcedureAlreadyExists, ErrNoSuchRegistration, ErrNoSuchSubscription, ErrInvalidArgument,
-		ErrCanceled, ErrTimeout, ErrPayloadSizeExceeded, ErrProtocolViolation, ErrNotAuthorized, ErrAuthorizationFailed, ErrNoSuchRealm,
-		ErrNoSuchRole, ErrNoSuchSession, ErrNoMatchingAuthMethod, ErrNoSuchPrincipal, ErrAuthenticationDenied, ErrAuthenticationFailed,
-		ErrAuthenticationRequired, ErrAuthorizationDenied, ErrAuthorizationRequired, ErrOptionNotAllowed, ErrOptionDisallowedDiscloseMe,
+		ErrInvalidURI, ErrNoSuchProcedure, ErrProcedureAlreadyExists, ErrNoSuchRegistration, ErrNoSuchSubscription,
+		ErrInvalidArgument,
+		ErrCanceled, ErrTimeout, ErrPayloadSizeExceeded, ErrProtocolViolation, ErrNotAuthorized,
+		ErrAuthorizationFailed, ErrNoSuchRealm,
+		ErrNoSuchRole, ErrNoSuchSession, ErrNoMatchingAuthMethod, ErrNoSuchPrincipal, ErrAuthenticationDenied,
+		ErrAuthenticationFailed,
+		ErrAuthenticationRequired, ErrAuthorizationDenied, ErrAuthorizationRequired, ErrOptionNotAllowed,
+		ErrOptionDisallowedDiscloseMe,
 		ErrNetworkFailure, ErrUnavailable, ErrNoAvailableCallee, ErrFeatureNotSupported, ErrCannotAuthenticate,
 		CloseGoodbyeAndOut, CloseSystemShutdown, CloseCloseRealm, CloseKilled, CloseNormal, CloseLogout,
 	} {

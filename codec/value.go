@@ -54,11 +54,17 @@ func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
 	case []byte:
 		return appendBin(dst, s, v), nil
 	case []any:
-		return appendSlice(dst, s, v, func(dst []byte, item any) ([]byte, error) { return appendValue(dst, s, item, depth+1) })
+		return appendSlice(dst, s, v, func(dst []byte, item any) ([]byte, error) {
+			return appendValue(dst, s, item, depth+1)
+		})
 	case []string:
-		return appendSlice(dst, s, v, func(dst []byte, item string) ([]byte, error) { return appendCleanText(dst, s, item), nil })
+		return appendSlice(dst, s, v, func(dst []byte, item string) ([]byte, error) {
+			return appendCleanText(dst, s, item), nil
+		})
 	case []uint64:
-		return appendSlice(dst, s, v, func(dst []byte, item uint64) ([]byte, error) { return appendUint(dst, s, item), nil })
+		return appendSlice(dst, s, v, func(dst []byte, item uint64) ([]byte, error) {
+			return appendUint(dst, s, item), nil
+		})
 	case map[string]any:
 		return appendMap(dst, s, v, depth)
 	}
@@ -69,7 +75,9 @@ func appendCleanText(dst []byte, s Serializer, text string) []byte {
 	return appendText(dst, s, cleanText(text))
 }
 
-func appendSlice[T any](dst []byte, s Serializer, items []T, one func([]byte, T) ([]byte, error)) (_ []byte, err error) {
+func appendSlice[T any](dst []byte, s Serializer, items []T,
+	one func([]byte, T) ([]byte, error),
+) (_ []byte, err error) {
 	dst = appendListHead(dst, s, len(items))
 	for i, item := range items {
 		if s == JSON && i > 0 {

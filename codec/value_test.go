@@ -56,9 +56,13 @@ func TestValueForeignForms(t *testing.T) {
 	}{
 		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{"\x00AA==": []byte{0}, "a": "1e400"}},
 		{JSON, `[18446744073709551616,-9223372036854775809]`, list{"18446744073709551616", "-9223372036854775809"}},
-		{MessagePack, "\x84\x01\x02\xc4\x01a\x03\xc3\x04\xd6\xff\x00\x00\x00\x01\x05", dict{"1": int64(2), "YQ==": int64(3), "true": int64(4), "1970-01-01T00:00:01Z": int64(5)}},
+		{
+			MessagePack, "\x84\x01\x02\xc4\x01a\x03\xc3\x04\xd6\xff\x00\x00\x00\x01\x05",
+			dict{"1": int64(2), "YQ==": int64(3), "true": int64(4), "1970-01-01T00:00:01Z": int64(5)},
+		},
 		{MessagePack, "\x92\xd4\x05\x07\xa1\xff", list{[]byte{7}, "\xff"}},
-		{CBOR, "\x9f\xc1\x05\xbf\xc1\x06\xf7\xff\x5f\x41a\xff\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\x3b\xff\xff\xff\xff\xff\xff\xff\xff\xff", list{
+		{CBOR, "\x9f\xc1\x05\xbf\xc1\x06\xf7\xff\x5f\x41a\xff\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\x3b\xff" +
+			"\xff\xff\xff\xff\xff\xff\xff\xff", list{
 			int64(5), dict{"6": nil}, []byte("a"), "18446744073709551616", "-18446744073709551616",
 		}},
 	} {
@@ -70,7 +74,15 @@ func TestValueForeignForms(t *testing.T) {
 		s  Serializer
 		in string
 	}{
-		{JSON, ``}, {JSON, `[`}, {JSON, `[] []`}, {JSON, `nul`}, {MessagePack, ""}, {MessagePack, "\x91"}, {MessagePack, "\xc0\xc0"}, {CBOR, "\x1c"}, {CBOR, "\x80\x80"},
+		{JSON, ``},
+		{JSON, `[`},
+		{JSON, `[] []`},
+		{JSON, `nul`},
+		{MessagePack, ""},
+		{MessagePack, "\x91"},
+		{MessagePack, "\xc0\xc0"},
+		{CBOR, "\x1c"},
+		{CBOR, "\x80\x80"},
 	} {
 		v, err := Value(c.s, []byte(c.in))
 		var violation *Violation

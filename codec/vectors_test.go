@@ -108,8 +108,9 @@ func content(t testing.TB, m *Message) map[string]any {
 	t.Helper()
 	c := map[string]any{
 		"type": m.Type, "request": m.Request, "id": m.ID, "publication": m.Publication, "requestType": m.RequestType,
-		"uri": string(m.URI), "null uri": m.URI == nil, "dict": mustValue(t, m.Format, m.Dict), "transparent": m.Payload.Transparent,
-		"args": mustValue(t, m.Format, m.Payload.Args), "kwargs": mustValue(t, m.Format, m.Payload.Kwargs),
+		"uri": string(m.URI), "null uri": m.URI == nil, "dict": mustValue(t, m.Format, m.Dict),
+		"transparent": m.Payload.Transparent,
+		"args":        mustValue(t, m.Format, m.Payload.Args), "kwargs": mustValue(t, m.Format, m.Payload.Kwargs),
 	}
 	if d, ok := c["dict"].(map[string]any); ok && len(d) == 0 {
 		c["dict"] = nil
@@ -260,8 +261,10 @@ func TestVectors(t *testing.T) {
 						if sample.Error == nil && err != nil {
 							t.Fatalf("%v: %v", sample.Raw, err)
 						}
-						if sample.Error != nil && (err == nil || !strings.Contains(err.Error(), sample.Error.Contains)) {
-							t.Fatalf("%v: want a violation that names %s, got %v", sample.Raw, sample.Error.Contains, err)
+						if sample.Error != nil && (err == nil ||
+							!strings.Contains(err.Error(), sample.Error.Contains)) {
+							t.Fatalf("%v: want a violation that names %s, got %v",
+								sample.Raw, sample.Error.Contains, err)
 						}
 					})
 				}

@@ -26,7 +26,7 @@ type WelcomeIdentity struct {
 // A WelcomeForm writes the WELCOMEs of a realm in one serializer. Immutable; any goroutine.
 type WelcomeForm struct {
 	serializer Serializer
-	shared     [3]encodedPairs // the pairs that all sessions share: all; without realm and agent; without features, too
+	shared     [3]encodedPairs // for all sessions: all; without realm and agent; without features, too
 }
 
 // encodedPairs are pairs of a dictionary, encoded, without its head and end.
@@ -38,7 +38,8 @@ type encodedPairs struct {
 // NewWelcomeForm makes the form of d in s.
 func NewWelcomeForm(s Serializer, d *WelcomeDetails) *WelcomeForm {
 	whole := welcomeRealm{
-		Roles: welcomeRoles{Broker: welcomeRole{d.Broker}, Dealer: welcomeRole{d.Dealer}}, Realm: cleanText(d.Realm), Agent: cleanText(d.Agent),
+		Roles: welcomeRoles{Broker: welcomeRole{d.Broker}, Dealer: welcomeRole{d.Dealer}}, Realm: cleanText(d.Realm),
+		Agent: cleanText(d.Agent),
 	}
 	f := &WelcomeForm{serializer: s}
 	for i, w := range [...]welcomeRealm{whole, {Roles: whole.Roles}, {}} {
@@ -52,7 +53,9 @@ func NewWelcomeForm(s Serializer, d *WelcomeDetails) *WelcomeForm {
 // Append encodes the WELCOME of one session. bytesMax is the length in octets of the longest message that the client
 // accepts. If WELCOME is longer, Append leaves out realm and agent, then the names of the features. If it is still
 // too long, ok is false and dst is returned unchanged in length.
-func (f *WelcomeForm) Append(dst []byte, session uint64, identity *WelcomeIdentity, bytesMax int) (_ []byte, ok bool) {
+func (f *WelcomeForm) Append(dst []byte, session uint64, identity *WelcomeIdentity,
+	bytesMax int,
+) (_ []byte, ok bool) {
 	buf, out := bytebufferpool.Get(), bytebufferpool.Get()
 	defer bytebufferpool.Put(buf)
 	defer bytebufferpool.Put(out)

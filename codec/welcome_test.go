@@ -10,13 +10,19 @@ import (
 
 func TestWelcome(t *testing.T) {
 	for _, ser := range serializers {
-		form := NewWelcomeForm(ser.s, &WelcomeDetails{Realm: "realm1", Agent: "Banyan", Broker: []string{"event_history", "publisher_exclusion"}})
+		form := NewWelcomeForm(ser.s, &WelcomeDetails{
+			Realm: "realm1", Agent: "Banyan",
+			Broker: []string{"event_history", "publisher_exclusion"},
+		})
 		for _, c := range []struct {
 			session  uint64
 			identity WelcomeIdentity
 			extra    any
 		}{
-			{MaxID, WelcomeIdentity{"joe", "user", "ticket", "static", splice(t, nil, MessagePack, dict{"v": list{1}})}, dict{"v": list{int64(1)}}},
+			{MaxID, WelcomeIdentity{
+				"joe", "user", "ticket", "static",
+				splice(t, nil, MessagePack, dict{"v": list{1}}),
+			}, dict{"v": list{int64(1)}}},
 			{1, WelcomeIdentity{"a\"b\u00e9\xff", strings.Repeat("r", 300), "", "", nil}, nil},
 			{200, WelcomeIdentity{AuthExtra: []byte("\x91")}, nil},
 			{70000, WelcomeIdentity{AuthExtra: []byte("\x91\x01")}, nil},
@@ -29,7 +35,8 @@ func TestWelcome(t *testing.T) {
 				t.Fatalf("%q: %v", b, err)
 			}
 			want := dict{
-				"realm": "realm1", "authid": cleanText(c.identity.AuthID), "authrole": c.identity.AuthRole, "authmethod": c.identity.AuthMethod,
+				"realm": "realm1", "authid": cleanText(c.identity.AuthID), "authrole": c.identity.AuthRole,
+				"authmethod":   c.identity.AuthMethod,
 				"authprovider": c.identity.AuthProvider, "agent": "Banyan",
 				"roles": dict{
 					"broker": dict{"features": dict{"event_history": true, "publisher_exclusion": true}},
@@ -44,7 +51,8 @@ func TestWelcome(t *testing.T) {
 			}
 		}
 		b := AppendWelcome([]byte("x"), ser.s, 5, &WelcomeDetails{}, &WelcomeIdentity{})
-		if m, err := decode(ser.s, b[1:]); err != nil || m.Options.Has(KeyRealm) || m.Options.Has(KeyAgent) || !m.Options.Has(KeyAuthid) ||
+		if m, err := decode(ser.s, b[1:]); err != nil || m.Options.Has(KeyRealm) || m.Options.Has(KeyAgent) ||
+			!m.Options.Has(KeyAuthid) ||
 			bytes.Contains(b, []byte("authextra")) {
 			t.Errorf("%q: %v", b, err)
 		}
@@ -62,7 +70,10 @@ func TestWelcome(t *testing.T) {
 // TRN-55: WELCOME shrinks to what the client accepts: first realm and agent go, then the names of the features.
 func TestWelcomeShrinks(t *testing.T) {
 	for _, ser := range serializers {
-		form := NewWelcomeForm(ser.s, &WelcomeDetails{Realm: "realm1", Agent: "Banyan", Broker: []string{"event_history"}, Dealer: []string{"call_timeout"}})
+		form := NewWelcomeForm(ser.s, &WelcomeDetails{
+			Realm: "realm1", Agent: "Banyan",
+			Broker: []string{"event_history"}, Dealer: []string{"call_timeout"},
+		})
 		identity := &WelcomeIdentity{AuthID: "joe", AuthRole: "user", AuthMethod: "ticket", AuthProvider: "static"}
 		had, bytesMax := -1, 1<<20
 		for forms := 0; ; forms++ {
@@ -78,8 +89,14 @@ func TestWelcomeShrinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := mustValue(t, ser.s, m.Dict).(dict)
-			features := dict{"broker": dict{"features": dict{"event_history": true}}, "dealer": dict{"features": dict{"call_timeout": true}}}
-			want := dict{"authid": "joe", "authrole": "user", "authmethod": "ticket", "authprovider": "static", "roles": features}
+			features := dict{
+				"broker": dict{"features": dict{"event_history": true}},
+				"dealer": dict{"features": dict{"call_timeout": true}},
+			}
+			want := dict{
+				"authid": "joe", "authrole": "user", "authmethod": "ticket", "authprovider": "static",
+				"roles": features,
+			}
 			switch forms {
 			case 0:
 				want["realm"], want["agent"] = "realm1", "Banyan"

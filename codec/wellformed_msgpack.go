@@ -23,11 +23,14 @@ var msgpackHeads = [32]msgpackHead{
 	0x02: {0, msgpackIsValue, 0},                                                          // false
 	0x03: {0, msgpackIsValue, 0},                                                          // true
 	0x04: {1, msgpackIsData, 0}, 0x05: {2, msgpackIsData, 0}, 0x06: {4, msgpackIsData, 0}, // bin
-	0x07: {1, msgpackIsData, 1}, 0x08: {2, msgpackIsData, 1}, 0x09: {4, msgpackIsData, 1}, // ext: its type is one octet more
+	0x07: {1, msgpackIsData, 1}, 0x08: {2, msgpackIsData, 1}, 0x09: {4, msgpackIsData, 1}, // ext: with a type
 	0x0a: {4, msgpackIsValue, 0}, 0x0b: {8, msgpackIsValue, 0}, // float
-	0x0c: {1, msgpackIsValue, 0}, 0x0d: {2, msgpackIsValue, 0}, 0x0e: {4, msgpackIsValue, 0}, 0x0f: {8, msgpackIsValue, 0}, // uint
-	0x10: {1, msgpackIsValue, 0}, 0x11: {2, msgpackIsValue, 0}, 0x12: {4, msgpackIsValue, 0}, 0x13: {8, msgpackIsValue, 0}, // int
-	0x14: {2, msgpackIsValue, 0}, 0x15: {3, msgpackIsValue, 0}, 0x16: {5, msgpackIsValue, 0}, 0x17: {9, msgpackIsValue, 0}, 0x18: {17, msgpackIsValue, 0}, // fixext
+	0x0c: {1, msgpackIsValue, 0}, 0x0d: {2, msgpackIsValue, 0}, // uint
+	0x0e: {4, msgpackIsValue, 0}, 0x0f: {8, msgpackIsValue, 0},
+	0x10: {1, msgpackIsValue, 0}, 0x11: {2, msgpackIsValue, 0}, // int
+	0x12: {4, msgpackIsValue, 0}, 0x13: {8, msgpackIsValue, 0},
+	0x14: {2, msgpackIsValue, 0}, 0x15: {3, msgpackIsValue, 0}, // fixext
+	0x16: {5, msgpackIsValue, 0}, 0x17: {9, msgpackIsValue, 0}, 0x18: {17, msgpackIsValue, 0},
 	0x19: {1, msgpackIsData, 0}, 0x1a: {2, msgpackIsData, 0}, 0x1b: {4, msgpackIsData, 0}, // str
 	0x1c: {2, msgpackIsList, 0}, 0x1d: {4, msgpackIsList, 0},
 	0x1e: {2, msgpackIsDict, 0}, 0x1f: {4, msgpackIsDict, 0},

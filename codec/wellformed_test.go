@@ -17,7 +17,10 @@ func TestJSONStringOctets(t *testing.T) {
 				s := []byte(strings.Repeat("a", length))
 				s[at] = byte(c)
 				want := c >= 0x20 && c < 0x80 && c != '"' && c != '\\'
-				for _, form := range []string{`[16,1,{},"a",["%s"]]`, `[16,1,{"x":"%s"},"a"]`, `[16,1,{},"a",[],{"%s":1}]`} {
+				for _, form := range []string{
+					`[16,1,{},"a",["%s"]]`, `[16,1,{"x":"%s"},"a"]`,
+					`[16,1,{},"a",[],{"%s":1}]`,
+				} {
 					if _, err := decode(JSON, fmt.Appendf(nil, form, s)); (err == nil) != want {
 						t.Fatalf("%q: %v", fmt.Sprintf(form, s), err)
 					}
@@ -72,20 +75,27 @@ func TestIntegersDoNotWrap(t *testing.T) {
 		{"340282366920938463463374607431768211457", false}, // 2^128+1
 		{"100000000000000000000000000000000000001", false},
 	} {
-		for _, form := range []string{"[48,%s,{},\"a\"]", "[48, %s ,{},\"a\"]", "[33,1,%s]", "[8,68,%s,{},\"a\"]", `[16,1,{"exclude":[%s]},"a"]`} {
+		for _, form := range []string{
+			"[48,%s,{},\"a\"]", "[48, %s ,{},\"a\"]", "[33,1,%s]", "[8,68,%s,{},\"a\"]",
+			`[16,1,{"exclude":[%s]},"a"]`,
+		} {
 			m, err := decode(JSON, fmt.Appendf(nil, form, c.text))
 			if (err == nil) != c.ok {
 				t.Errorf(form+": %+v, %v", c.text, m.Request, err)
 			}
 		}
 	}
-	for _, text := range []string{"65553", "65552", "18446744073709551632", "1040"} { // 16 in the lower 16 or 64 bits; 16 in the lower 10
+	// 16 in the lower 16 or 64 bits; 16 in the lower 10
+	for _, text := range []string{"65553", "65552", "18446744073709551632", "1040"} {
 		if m, err := decode(JSON, []byte(`[`+text+`,1,{},"a"]`)); err == nil {
 			t.Errorf("type %s: %v", text, m.Type)
 		}
 	}
 	// The same in the binary serializers: 2^64-1 is the most they can say, 2^32+1 must not lose its upper half.
-	for _, b := range []string{"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\xcf\x00\x20\x00\x00\x00\x00\x00\x01", "\xcf\x80\x00\x00\x00\x00\x00\x00\x01"} {
+	for _, b := range []string{
+		"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\xcf\x00\x20\x00\x00\x00\x00\x00\x01",
+		"\xcf\x80\x00\x00\x00\x00\x00\x00\x01",
+	} {
 		if m, err := decode(MessagePack, []byte("\x94\x30"+b+"\x80\xa1a")); err == nil {
 			t.Errorf("% x: %d", b, m.Request)
 		}
@@ -127,14 +137,18 @@ func TestCBORChunks(t *testing.T) {
 		{"\x7f\x7b\x80\x00\x00\x00\x00\x00\x00\x00a\xff", false},
 	} {
 		for _, form := range []string{
-			"\x85\x10\x01\xa0\x61a\x81%s", "\x84\x10\x01\xa1\x61x%s\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1\x61k%s", "\x9f\x10\x01\xa0\x61a\x81%s\xff",
+			"\x85\x10\x01\xa0\x61a\x81%s", "\x84\x10\x01\xa1\x61x%s\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1\x61k%s",
+			"\x9f\x10\x01\xa0\x61a\x81%s\xff",
 		} {
 			if _, err := decode(CBOR, fmt.Appendf(nil, form, c.value)); (err == nil) != c.ok {
 				t.Errorf("%q: %v", fmt.Sprintf(form, c.value), err)
 			}
 		}
 		if c.value[0] == 0x7f { // as key of options and of ArgumentsKw, and as URI
-			for _, form := range []string{"\x84\x10\x01\xa1%s\x01\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1%s\x01", "\x84\x10\x01\xa0%s"} {
+			for _, form := range []string{
+				"\x84\x10\x01\xa1%s\x01\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1%s\x01",
+				"\x84\x10\x01\xa0%s",
+			} {
 				if _, err := decode(CBOR, fmt.Appendf(nil, form, c.value)); (err == nil) != c.ok {
 					t.Errorf("%q: %v", fmt.Sprintf(form, c.value), err)
 				}
@@ -162,7 +176,10 @@ func TestCBORIndefiniteDictionaries(t *testing.T) {
 		{"\x81\xff", false},
 		{"\xa1\x61a\xff", false},
 	} {
-		for _, form := range []string{"\x85\x10\x01\xa0\x61a\x81%s", "\x84\x10\x01\xa1\x61x%s\x61a", "\x86\x10\x01\xa0\x61a\x80\xa1\x61k%s"} {
+		for _, form := range []string{
+			"\x85\x10\x01\xa0\x61a\x81%s", "\x84\x10\x01\xa1\x61x%s\x61a",
+			"\x86\x10\x01\xa0\x61a\x80\xa1\x61k%s",
+		} {
 			if _, err := decode(CBOR, fmt.Appendf(nil, form, c.value)); (err == nil) != c.ok {
 				t.Errorf("%q: %v", fmt.Sprintf(form, c.value), err)
 			}
@@ -173,7 +190,8 @@ func TestCBORIndefiniteDictionaries(t *testing.T) {
 // RFC 8949 3.3: simple values below 32 have one octet.
 func TestCBORSimpleValues(t *testing.T) {
 	for n := range 256 {
-		if _, err := decode(CBOR, []byte("\x85\x10\x01\xa0\x61a\x81\xf8"+string([]byte{byte(n)}))); (err == nil) != (n >= 32) {
+		if _, err := decode(CBOR, []byte("\x85\x10\x01\xa0\x61a\x81\xf8"+
+			string([]byte{byte(n)}))); (err == nil) != (n >= 32) {
 			t.Errorf("simple value %d in two octets: %v", n, err)
 		}
 	}
@@ -184,7 +202,10 @@ func TestCBORUndefined(t *testing.T) {
 	if m, err := decode(CBOR, []byte("\x83\x01\xf7\xa0")); err != nil || m.URI != nil {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, b := range []string{"\x84\x18\x22\x01\x05\xf7", "\x86\x10\x01\xa0\x61a\xf7\xf7", "\x84\x10\x01\xa1\x6backnowledge\xf7\x61a"} {
+	for _, b := range []string{
+		"\x84\x18\x22\x01\x05\xf7", "\x86\x10\x01\xa0\x61a\xf7\xf7",
+		"\x84\x10\x01\xa1\x6backnowledge\xf7\x61a",
+	} {
 		if m, err := decode(CBOR, []byte(b)); err != nil || m.Options.Has(KeyAcknowledge) || m.Payload.Args != nil {
 			t.Errorf("% x: %+v, %v", b, m, err)
 		}
@@ -263,7 +284,8 @@ func TestViolationForgetsEarlierOnes(t *testing.T) {
 // The same of Options: what a message set is gone in the next.
 func TestDecoderForgetsEarlierMessages(t *testing.T) {
 	full := []list{
-		pub(dict{"acknowledge": true, "exclude_me": false, "exclude": list{1}, "ppt_scheme": "x", "enc_algo": "mqtt"}, []byte("x")),
+		pub(dict{"acknowledge": true, "exclude_me": false, "exclude": list{1}, "ppt_scheme": "x", "enc_algo": "mqtt"},
+			[]byte("x")),
 		{48, 5, dict{"timeout": 5, "receive_progress": true}, "a", list{1}, dict{"a": 1}},
 		{64, 5, dict{"match": "prefix", "invoke": "last", "concurrency": 3}, "a"},
 		{49, 5, dict{"mode": "kill"}},
@@ -271,7 +293,13 @@ func TestDecoderForgetsEarlierMessages(t *testing.T) {
 	}
 	for _, ser := range serializers {
 		for _, earlier := range full {
-			for _, now := range []list{{70, 1, dict{}}, {16, 1, dict{}, "a"}, {49, 1, dict{}}, {64, 1, dict{"x": 1}, "a"}, {36, 1, 2, dict{}}} {
+			for _, now := range []list{
+				{70, 1, dict{}},
+				{16, 1, dict{}, "a"},
+				{49, 1, dict{}},
+				{64, 1, dict{"x": 1}, "a"},
+				{36, 1, 2, dict{}},
+			} {
 				var d Decoder
 				var m Message
 				if err := d.Decode(ser.s, encode(t, ser.s, earlier...), &m); err != nil {

@@ -128,8 +128,13 @@ var Messages = []Message{
 	},
 	{
 		Go: "Error", Name: "ERROR", Code: 8, Sender: Both, Payload: Transparent,
-		Elements: []Element{{"REQUEST.Type", RequestType}, {"REQUEST.Request", Request}, {"Details", Dict}, {"Error", Text}},
-		Keys:     keys(passthru, []string{"callee", "callee_authid", "callee_authrole"}),
+		Elements: []Element{
+			{"REQUEST.Type", RequestType},
+			{"REQUEST.Request", Request},
+			{"Details", Dict},
+			{"Error", Text},
+		},
+		Keys: keys(passthru, []string{"callee", "callee_authid", "callee_authrole"}),
 	},
 	{
 		Go: "Publish", Name: "PUBLISH", Code: 16, Sender: Client, Payload: Transparent,
