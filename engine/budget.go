@@ -22,7 +22,8 @@ import (
 //
 //  1. the first loop that sees the excess asks every loop to close its connections that hold at least a threshold
 //  2. each loop closes them, largest first, until the excess is gone
-//  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds evictBytesMin
+//  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds
+//     evictBytesMin
 //
 // So the largest go first, within a factor of two, and there is no list of all connections.
 type budget struct {
@@ -178,12 +179,16 @@ func memoryGranted() int64 {
 			}
 		}
 	}
-	for _, file := range []string{"/sys/fs/cgroup" + group + "/memory.max", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+	for _, file := range []string{
+		"/sys/fs/cgroup" + group + "/memory.max", "/sys/fs/cgroup/memory.max",
+		"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+	} {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
-		if limit, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && limit > 0 && (memory == 0 || limit < memory) {
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && limit > 0 &&
+			(memory == 0 || limit < memory) {
 			memory = limit
 		}
 	}

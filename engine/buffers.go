@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// Input buffers come from pools by size class, powers of two from 1 KiB to 1 MiB; larger ones are left to the collector.
+// Input buffers come from pools by size class, powers of two from 1 KiB to 1 MiB; larger
+// ones are left to the collector.
 const (
 	bufferShiftMin = 10
 	bufferShiftMax = 20

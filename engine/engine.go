@@ -85,7 +85,10 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 }
 
 func newEngine(cfg Config, open port.Opener) *Engine {
-	e := &Engine{cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1}, chunkBytes: chunkBytes}
+	e := &Engine{
+		cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1},
+		chunkBytes: chunkBytes,
+	}
 	e.now = func() int64 { return int64(time.Since(e.epoch)) }
 	e.live.Store(&e.cfg.Live)
 	e.budget.bytesMax = cfg.BudgetBytes

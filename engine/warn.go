@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A warning is one kind of line in the log that clients can cause. It is written once a second at most. The lines that
-// are left out are counted, and the count is told: with the next line of the kind, or else after omittedAfter, or when
-// the engine stops.
+// A warning is one kind of line in the log that clients can cause. It is written once a second at most. The lines
+// that are left out are counted, and the count is told: with the next line of the kind, or else after
+// omittedAfter, or when the engine stops.
 type warning struct {
 	message string // fixed
 

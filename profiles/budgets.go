@@ -21,11 +21,26 @@ var Scenarios = []string{Fanout100, Fanout1000, RPC16x64, RPC1x64, Mixed}
 // shares of the others grow: that too is a reason for new bounds. The kernel's share has a bound in calls only: in
 // fan-out, writing to sockets is the work.
 var budgets = map[string]map[Category]float64{
-	Fanout100:  {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.03, Engine: 0.05, Realm: 0.02, Other: 0.02},
-	Fanout1000: {Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.02, Engine: 0.05, Realm: 0.03, Other: 0.02},
-	RPC16x64:   {Syscall: 0.45, Scheduler: 0.23, GC: 0.12, Malloc: 0.05, Memory: 0.04, Maps: 0.02, Codec: 0.24, Engine: 0.16, Realm: 0.19, Other: 0.02},
-	RPC1x64:    {Syscall: 0.70, Scheduler: 0.13, GC: 0.05, Malloc: 0.04, Memory: 0.04, Maps: 0.02, Codec: 0.15, Engine: 0.11, Realm: 0.13, Other: 0.02},
-	Mixed:      {Scheduler: 0.04, GC: 0.03, Malloc: 0.04, Memory: 0.03, Maps: 0.02, Codec: 0.04, Engine: 0.06, Realm: 0.04, Other: 0.02},
+	Fanout100: {
+		Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.03, Engine: 0.05,
+		Realm: 0.02, Other: 0.02,
+	},
+	Fanout1000: {
+		Scheduler: 0.03, GC: 0.02, Malloc: 0.03, Memory: 0.02, Maps: 0.02, Codec: 0.02, Engine: 0.05,
+		Realm: 0.03, Other: 0.02,
+	},
+	RPC16x64: {
+		Syscall: 0.45, Scheduler: 0.23, GC: 0.12, Malloc: 0.05, Memory: 0.04, Maps: 0.02, Codec: 0.24,
+		Engine: 0.16, Realm: 0.19, Other: 0.02,
+	},
+	RPC1x64: {
+		Syscall: 0.70, Scheduler: 0.13, GC: 0.05, Malloc: 0.04, Memory: 0.04, Maps: 0.02, Codec: 0.15,
+		Engine: 0.11, Realm: 0.13, Other: 0.02,
+	},
+	Mixed: {
+		Scheduler: 0.04, GC: 0.03, Malloc: 0.04, Memory: 0.03, Maps: 0.02, Codec: 0.04, Engine: 0.06,
+		Realm: 0.04, Other: 0.02,
+	},
 }
 
 // Bounds returns the budget of a scenario, nil for one that has none.

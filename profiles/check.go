@@ -12,7 +12,8 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// A Baseline holds the shares of CPU time that a scenario's functions themselves took when its budget was last agreed on.
+// A Baseline holds the shares of CPU time that a scenario's functions themselves took when
+// its budget was last agreed on.
 type Baseline struct {
 	Samples   int64                         `json:"samples"`
 	Functions map[string]map[string]float64 `json:"functions"` // by category; those with a thousandth or more
@@ -110,13 +111,19 @@ func check(p *profile.Profile, scenario string, was Baseline) (*Report, error) {
 	for c := range categories {
 		limit, bounded := bounds[c]
 		if share := s.Share(c); bounded && share > limit {
-			r.Breaches = append(r.Breaches, Breach{What: c.String(), Share: share, Max: limit, Grew: growth(s, c, was)})
+			r.Breaches = append(r.Breaches, Breach{
+				What: c.String(), Share: share, Max: limit,
+				Grew: growth(s, c, was),
+			})
 		}
 	}
 	for _, a := range absences {
 		share, callers := present(p, s, a.prefix)
 		if share > a.max {
-			r.Breaches = append(r.Breaches, Breach{What: a.prefix, Why: a.why, Share: share, Max: a.max, Grew: callers})
+			r.Breaches = append(r.Breaches, Breach{
+				What: a.prefix, Why: a.why, Share: share, Max: a.max,
+				Grew: callers,
+			})
 		}
 	}
 	return r, nil

@@ -14,7 +14,10 @@ func stacks(times map[string]int64) *profile.Profile {
 		SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
 		PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
 		Period:     1_000_000,
-		Mapping:    []*profile.Mapping{{ID: 1, File: "/home/somebody/banyan", BuildID: "abc", Start: 0x400000, Limit: 0x500000}},
+		Mapping: []*profile.Mapping{{
+			ID: 1, File: "/home/somebody/banyan", BuildID: "abc", Start: 0x400000,
+			Limit: 0x500000,
+		}},
 	}
 	locations := map[string]*profile.Location{}
 	for stack, ms := range times {
@@ -25,7 +28,10 @@ func stacks(times map[string]int64) *profile.Profile {
 				id := uint64(len(locations) + 1)
 				f := &profile.Function{ID: id, Name: name, Filename: "banyan/realm/x.go"}
 				p.Function = append(p.Function, f)
-				l = &profile.Location{ID: id, Address: 0x400000 + id, Mapping: p.Mapping[0], Line: []profile.Line{{Function: f, Line: 1}}}
+				l = &profile.Location{
+					ID: id, Address: 0x400000 + id, Mapping: p.Mapping[0],
+					Line: []profile.Line{{Function: f, Line: 1}},
+				}
 				p.Location = append(p.Location, l)
 				locations[name] = l
 			}
@@ -43,7 +49,10 @@ const (
 
 // calm is a profile that keeps every budget of fan-out.
 func calm() map[string]int64 {
-	return map[string]int64{syscall: 9_500, "banyan/codec.skip" + receive: 150, "banyan/engine.(*queue).flush banyan/engine.(*loop).flush": 250, "banyan/realm.walk" + receive: 100}
+	return map[string]int64{
+		syscall: 9_500, "banyan/codec.skip" + receive: 150,
+		"banyan/engine.(*queue).flush banyan/engine.(*loop).flush": 250, "banyan/realm.walk" + receive: 100,
+	}
 }
 
 func TestCheckHolds(t *testing.T) {
@@ -53,7 +62,8 @@ func TestCheckHolds(t *testing.T) {
 	}
 	var out strings.Builder
 	v.Print(&out)
-	if !strings.Contains(out.String(), "all budgets hold") || !strings.Contains(out.String(), "engine       2.5 %  of at most") {
+	if !strings.Contains(out.String(), "all budgets hold") ||
+		!strings.Contains(out.String(), "engine       2.5 %  of at most") {
 		t.Errorf("unexpected table:\n%s", out.String())
 	}
 }
@@ -74,7 +84,8 @@ func TestCheckNamesWhatGrew(t *testing.T) {
 		t.Fatalf("breaches: %v", v.Breaches)
 	}
 	grew := v.Breaches[0].Grew
-	if len(grew) != 1 || grew[0].Function != "banyan/codec.slowly" || grew[0].Was != 0 || grew[0].Share < 0.08 || grew[0].Share > 0.09 {
+	if len(grew) != 1 || grew[0].Function != "banyan/codec.slowly" || grew[0].Was != 0 || grew[0].Share < 0.08 ||
+		grew[0].Share > 0.09 {
 		t.Errorf("grew: %+v; want banyan/codec.slowly, from nothing to 8 %%", grew)
 	}
 	if s := v.Breaches[0].String(); !strings.Contains(s, "grew: banyan/codec.slowly, 0.00 % → 8.26 %") {
@@ -113,10 +124,12 @@ func TestCheckAbsent(t *testing.T) {
 
 func TestCheckRefuses(t *testing.T) {
 	var few *TooFewSamplesError
-	if _, err := check(stacks(map[string]int64{syscall: SamplesMin - 1}), Fanout100, Baseline{}); !errors.As(err, &few) || few.Samples != SamplesMin-1 {
+	if _, err := check(stacks(map[string]int64{syscall: SamplesMin - 1}), Fanout100, Baseline{}); !errors.As(err,
+		&few) || few.Samples != SamplesMin-1 {
 		t.Errorf("%d samples: %v, want a TooFewSamplesError", SamplesMin-1, err)
 	}
-	if _, err := check(stacks(calm()), "nonsense", Baseline{}); err == nil || !strings.Contains(err.Error(), Fanout1000) {
+	if _, err := check(stacks(calm()), "nonsense", Baseline{}); err == nil ||
+		!strings.Contains(err.Error(), Fanout1000) {
 		t.Errorf("an unknown scenario: %v, want an error that lists the known ones", err)
 	}
 }

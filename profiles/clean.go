@@ -15,7 +15,10 @@ func Clean(p *profile.Profile) error {
 	if err := p.Aggregate(true, true, true, true, false, false); err != nil {
 		return err
 	}
-	binary := &profile.Mapping{ID: 1, File: "banyan", HasFunctions: true, HasFilenames: true, HasLineNumbers: true, HasInlineFrames: true}
+	binary := &profile.Mapping{
+		ID: 1, File: "banyan", HasFunctions: true, HasFilenames: true, HasLineNumbers: true,
+		HasInlineFrames: true,
+	}
 	for _, l := range p.Location {
 		l.Mapping = binary
 	}

@@ -42,7 +42,8 @@ func TestClean(t *testing.T) {
 	if f := Foreign(p); f != "" {
 		t.Errorf("Foreign = %q after cleaning", f)
 	}
-	if len(p.Mapping) != 1 || p.Mapping[0].BuildID != "" || p.Mapping[0].Start != 0 || p.Comments != nil || p.TimeNanos != 0 {
+	if len(p.Mapping) != 1 || p.Mapping[0].BuildID != "" || p.Mapping[0].Start != 0 || p.Comments != nil ||
+		p.TimeNanos != 0 {
 		t.Errorf("left behind: mapping %+v, comments %v, time %d", p.Mapping[0], p.Comments, p.TimeNanos)
 	}
 	var file bytes.Buffer

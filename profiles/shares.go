@@ -29,7 +29,10 @@ const (
 	categories
 )
 
-var categoryNames = [categories]string{"syscall", "scheduler", "gc", "malloc", "memory", "maps", "codec", "engine", "realm", "other"}
+var categoryNames = [categories]string{
+	"syscall", "scheduler", "gc", "malloc", "memory", "maps", "codec", "engine",
+	"realm", "other",
+}
 
 func (c Category) String() string {
 	if c < 0 || c >= categories {
@@ -238,7 +241,8 @@ func Sum(p *profile.Profile) (*Shares, error) {
 		}
 	}
 	if cpu < 0 {
-		return nil, fmt.Errorf("read profile: no CPU times in it; record one with net/http/pprof or go test -cpuprofile")
+		return nil,
+			fmt.Errorf("read profile: no CPU times in it; record one with net/http/pprof or go test -cpuprofile")
 	}
 	s := &Shares{cpuIndex: cpu}
 	for c := range s.flat {

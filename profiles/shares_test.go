@@ -91,7 +91,8 @@ func TestShares(t *testing.T) {
 		t.Errorf("CPU %d, samples %d; want 1e9 and 100", s.CPU, s.Samples)
 	}
 	want := map[Category]float64{
-		Syscall: 0.5, Scheduler: 0.1, GC: 0.05, Malloc: 0.05, Memory: 0.05, Codec: 0.1, Engine: 0.07, Realm: 0.05, Other: 0.03,
+		Syscall: 0.5, Scheduler: 0.1, GC: 0.05, Malloc: 0.05, Memory: 0.05, Codec: 0.1, Engine: 0.07, Realm: 0.05,
+		Other: 0.03,
 	}
 	sum := 0.0
 	for c := range categories {

@@ -123,7 +123,8 @@ func (s *Session) refuse(request uint64, cause error) {
 		payload = codec.Payload{Format: s.serializer}
 	}
 	b, err := codec.Append(nil, s.serializer, &codec.Message{
-		Type: codec.Error, RequestType: codec.Invocation, Request: request, Format: s.serializer, Dict: dict, URI: []byte(e.URI), Payload: payload,
+		Type: codec.Error, RequestType: codec.Invocation, Request: request, Format: s.serializer, Dict: dict,
+		URI: []byte(e.URI), Payload: payload,
 	})
 	if err == nil {
 		s.Send(b)

@@ -145,7 +145,10 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 // serves one connection only.
 func latePort(_, _ string, raw syscall.RawConn) error {
 	var err error
-	if cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) }); cerr != nil {
+	if cerr := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP,
+			ipBindAddressNoPort, 1)
+	}); cerr != nil {
 		return cerr
 	}
 	return err

@@ -156,7 +156,10 @@ func TestAddress(t *testing.T) {
 			t.Errorf("%s: got %+v", c.url, a)
 		}
 	}
-	for _, url := range []string{"", "127.0.0.1", "127.0.0.1:8080", "http://x/", "rs://x", "unix:", "ws://", "ws:///x", "ws+unix:"} {
+	for _, url := range []string{
+		"", "127.0.0.1", "127.0.0.1:8080", "http://x/", "rs://x", "unix:", "ws://",
+		"ws:///x", "ws+unix:",
+	} {
 		if a, err := parseAddress(url); err == nil {
 			t.Errorf("%q was taken for %+v", url, a)
 		}

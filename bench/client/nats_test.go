@@ -26,8 +26,9 @@ func TestNATSUnits(t *testing.T) {
 	}
 	long := strings.Repeat("x", natsLineMax)
 	for b, fails := range map[string]bool{
-		"MSG a s1 5\r\n": false, "MSG a s1 6\r\n": true, "MSG a s1 -1\r\n": true, "MSG a s1 x\r\n": true, "MSG \r\n": true,
-		long: false, long + "\r\n": false, long + "x": true, long + "x\r\n": true,
+		"MSG a s1 5\r\n": false, "MSG a s1 6\r\n": true, "MSG a s1 -1\r\n": true, "MSG a s1 x\r\n": true,
+		"MSG \r\n": true,
+		long:       false, long + "\r\n": false, long + "x": true, long + "x\r\n": true,
 	} {
 		if _, _, err := natsUnit([]byte(b), 5); (err != nil) != fails {
 			t.Errorf("%.20q of %d octets: %v", b, len(b), err)

@@ -146,7 +146,9 @@ func newEvent(m *codec.Message) (*Event, error) {
 
 // Subscribe subscribes and has handler called for every event, on the receiving goroutine: it must not wait for the
 // session. It returns the subscription's id.
-func (s *Session) Subscribe(ctx context.Context, t Topic, options map[string]any, handler func(*Event)) (uint64, error) {
+func (s *Session) Subscribe(ctx context.Context, t Topic, options map[string]any,
+	handler func(*Event),
+) (uint64, error) {
 	return enter(ctx, s, codec.Subscribe, t, options, s.subscriptions, handler)
 }
 
@@ -220,7 +222,9 @@ func (r *Result) read(m *codec.Message) (err error) {
 
 // Call calls a procedure. progress, when not nil, asks for progressive results and gets them on the receiving
 // goroutine. When ctx ends the call is canceled (mode killnowait) and ctx's error returned. An ERROR is an *Error.
-func (s *Session) Call(ctx context.Context, procedure string, options map[string]any, v Values, progress func(*Result)) (*Result, error) {
+func (s *Session) Call(ctx context.Context, procedure string, options map[string]any, v Values,
+	progress func(*Result),
+) (*Result, error) {
 	if progress != nil {
 		options = withOption(options, "receive_progress", true)
 	}
@@ -259,7 +263,10 @@ func (s *Session) cancel(request uint64) error {
 	if !live {
 		return nil
 	}
-	b, err := codec.Append(nil, s.serializer, &codec.Message{Type: codec.Cancel, Format: s.serializer, Request: request})
+	b, err := codec.Append(nil, s.serializer, &codec.Message{
+		Type: codec.Cancel, Format: s.serializer,
+		Request: request,
+	})
 	if err != nil {
 		return err
 	}

@@ -71,9 +71,11 @@ func HelloDetails(agent string) map[string]any {
 	return map[string]any{
 		"agent": agent,
 		"roles": map[string]any{
-			"publisher":  features("publisher_exclusion", "publisher_identification", "subscriber_blackwhite_listing"),
+			"publisher": features("publisher_exclusion", "publisher_identification",
+				"subscriber_blackwhite_listing"),
 			"subscriber": features("pattern_based_subscription", "publisher_identification"),
-			"caller":     features("progressive_call_results", "call_canceling", "call_timeout", "caller_identification"),
+			"caller": features("progressive_call_results", "call_canceling", "call_timeout",
+				"caller_identification"),
 			"callee": features("progressive_call_results", "call_canceling", "caller_identification",
 				"pattern_based_registration", "shared_registration"),
 		},

@@ -30,7 +30,8 @@ func joined(t *testing.T) (*Session, *scripted) {
 		if m := r.expect(codec.Hello); m == nil || string(m.URI) != "realm1" {
 			t.Errorf("HELLO for %q", m.URI)
 		}
-		r.send(codec.AppendWelcome(nil, codec.MessagePack, 4711, &codec.WelcomeDetails{Realm: "realm1"}, &codec.WelcomeIdentity{AuthRole: "anonymous"}))
+		r.send(codec.AppendWelcome(nil, codec.MessagePack, 4711, &codec.WelcomeDetails{Realm: "realm1"},
+			&codec.WelcomeIdentity{AuthRole: "anonymous"}))
 	}()
 	s, err := c.Join(t.Context(), "realm1", "")
 	<-welcome
@@ -132,7 +133,8 @@ func TestEventOnTheHeelsOfSubscribed(t *testing.T) {
 	go func() {
 		m := r.expect(codec.Subscribe)
 		p := args(t, int64(1))
-		event, err := codec.AppendEvent(nil, codec.MessagePack, 7, 8, &codec.Details{Topic: []byte("com.x.y")}, &p, codec.MessageBytesMax)
+		event, err := codec.AppendEvent(nil, codec.MessagePack, 7, 8, &codec.Details{Topic: []byte("com.x.y")}, &p,
+			codec.MessageBytesMax)
 		if err != nil {
 			t.Error(err)
 		}
@@ -145,7 +147,8 @@ func TestEventOnTheHeelsOfSubscribed(t *testing.T) {
 	}
 	select {
 	case e := <-events:
-		if e.Subscription != 7 || e.Publication != 8 || e.Details["topic"] != "com.x.y" || fmt.Sprint(e.Args) != "[1]" {
+		if e.Subscription != 7 || e.Publication != 8 || e.Details["topic"] != "com.x.y" ||
+			fmt.Sprint(e.Args) != "[1]" {
 			t.Errorf("got %+v", e)
 		}
 	case <-s.Done():
@@ -161,7 +164,10 @@ func TestCallAnswers(t *testing.T) {
 			t.Error("the call did not ask for progress")
 		}
 		request := m.Request
-		r.sendMessage(codec.Message{Type: codec.Result, Request: request, Dict: value(t, map[string]any{"progress": true}), Payload: args(t, "half")})
+		r.sendMessage(codec.Message{
+			Type: codec.Result, Request: request,
+			Dict: value(t, map[string]any{"progress": true}), Payload: args(t, "half"),
+		})
 		r.sendMessage(codec.Message{Type: codec.Result, Request: request, Payload: args(t, "whole")})
 		m = r.expect(codec.Call)
 		r.sendMessage(codec.Message{
@@ -170,13 +176,16 @@ func TestCallAnswers(t *testing.T) {
 		})
 	}()
 	var progress []any
-	got, err := s.Call(t.Context(), "com.x", nil, Values{}, func(r *Result) { progress = append(progress, r.Args...) })
+	got, err := s.Call(t.Context(), "com.x", nil, Values{}, func(r *Result) {
+		progress = append(progress, r.Args...)
+	})
 	if err != nil || fmt.Sprint(progress, got.Args) != "[half] [whole]" {
 		t.Errorf("%v %v %v", progress, got, err)
 	}
 	_, err = s.Call(t.Context(), "com.x", nil, Values{}, nil)
 	var answer *Error
-	if !errors.As(err, &answer) || answer.URI != "com.example.broken" || answer.Details["k"] != true || fmt.Sprint(answer.Args) != "[because]" {
+	if !errors.As(err, &answer) || answer.URI != "com.example.broken" || answer.Details["k"] != true ||
+		fmt.Sprint(answer.Args) != "[because]" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -243,21 +252,22 @@ func TestInvocations(t *testing.T) {
 		m := r.expect(codec.Register)
 		r.send(codec.AppendRegistered(nil, codec.MessagePack, m.Request, 5))
 	}()
-	_, err := s.Register(t.Context(), Topic{URI: "com.x"}, nil, func(ctx context.Context, call *Invocation) (Values, error) {
-		switch call.Args[0] {
-		case "fail":
-			return Values{}, errors.New("plain")
-		case "refuse":
-			return Values{}, &Error{URI: "com.example.no", Values: Values{Args: []any{int64(1)}}}
-		case "wait":
-			<-ctx.Done()
-			return Values{}, &Error{URI: codec.ErrCanceled}
-		}
-		if err := call.Progress(Values{Args: []any{"never asked for"}}); err != nil {
-			return Values{}, err
-		}
-		return call.Values, nil
-	})
+	_, err := s.Register(t.Context(), Topic{URI: "com.x"}, nil,
+		func(ctx context.Context, call *Invocation) (Values, error) {
+			switch call.Args[0] {
+			case "fail":
+				return Values{}, errors.New("plain")
+			case "refuse":
+				return Values{}, &Error{URI: "com.example.no", Values: Values{Args: []any{int64(1)}}}
+			case "wait":
+				<-ctx.Done()
+				return Values{}, &Error{URI: codec.ErrCanceled}
+			}
+			if err := call.Progress(Values{Args: []any{"never asked for"}}); err != nil {
+				return Values{}, err
+			}
+			return call.Values, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +355,10 @@ func TestRouterEnds(t *testing.T) {
 			var e *CloseError
 			return errors.As(err, &e) && e.Code == 1001
 		}},
-		"hang up": {func(r *scripted) { r.conn.Close() }, func(err error) bool { return err != nil && !errors.Is(err, ErrClosed) }},
+		"hang up": {func(r *scripted) { r.conn.Close() }, func(err error) bool {
+			return err != nil &&
+				!errors.Is(err, ErrClosed)
+		}},
 		"answer to nothing": {func(r *scripted) {
 			r.send(codec.AppendPublished(nil, codec.MessagePack, 77, 1))
 		}, func(err error) bool {

@@ -24,7 +24,8 @@ func (v *Values) encode(s codec.Serializer) (codec.Payload, error) {
 	return p, err
 }
 
-// decodeValues copies a received payload out of its buffer. A transparent payload (PROTOCOL 12.2) is the only argument.
+// decodeValues copies a received payload out of its buffer. A transparent payload
+// (PROTOCOL 12.2) is the only argument.
 func decodeValues(p *codec.Payload) (v Values, err error) {
 	if len(p.Args) > 0 {
 		a, err := codec.Value(p.Format, p.Args)

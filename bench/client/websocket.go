@@ -40,7 +40,8 @@ func (c *Conn) openWebSocket(a *address, o *Options) error {
 	if err != nil {
 		var status ws.StatusError
 		if errors.As(err, &status) {
-			return fmt.Errorf("the WebSocket handshake was answered with HTTP %d %s", int(status), http.StatusText(int(status)))
+			return fmt.Errorf("the WebSocket handshake was answered with HTTP %d %s",
+				int(status), http.StatusText(int(status)))
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return errors.New("the WebSocket handshake was answered by closing the connection")
@@ -103,7 +104,8 @@ func (c *Conn) appendWebSocket(first byte, a, b []byte) {
 		out = append(out, 0x80|127)
 		out = binary.BigEndian.AppendUint64(out, uint64(n))
 	}
-	// Masks protect proxies against scripts in browsers. A load generator may use a cheap, predictable one (xorshift).
+	// Masks protect proxies against scripts in browsers. A load generator may use a
+	// cheap, predictable one (xorshift).
 	c.mask ^= c.mask << 13
 	c.mask ^= c.mask >> 7
 	c.mask ^= c.mask << 17
@@ -216,7 +218,8 @@ func (c *Conn) takeFrame(f frame, payload []byte) ([]byte, error) {
 			return nil, protocolErrorf("a new message inside a fragmented one")
 		}
 		if (f.opcode == opText) != (c.serializer == codec.JSON) {
-			return nil, protocolErrorf("a frame of the wrong type (opcode %d) for %s", f.opcode, SerializerName(c.serializer))
+			return nil, protocolErrorf("a frame of the wrong type (opcode %d) for %s",
+				f.opcode, SerializerName(c.serializer))
 		}
 		if f.fin {
 			return c.whole(f.opcode, payload)

@@ -1,8 +1,10 @@
 // Package compare runs routers in turn under the same load and says what differs, after a statistical test and not
 // before.
 //
-//  1. Each peer is prepared once: built from its pinned version, or found; a peer that cannot be prepared is skipped, and the report says why.
-//  2. Each plan is tried on each peer for a moment. A peer that loses messages gets fewer in flight, and the report says so.
+//  1. Each peer is prepared once: built from its pinned version, or found; a peer that cannot be prepared is skipped,
+//     and the report says why.
+//  2. Each plan is tried on each peer for a moment. A peer that loses messages gets fewer in flight, and the report
+//     says so.
 //  3. Rounds: A B C, C B A, A B C …, a fresh process each time, so that a drift of the machine hits all alike.
 //  4. Medians are compared by a Mann-Whitney test with those of the first peer.
 package compare
@@ -59,7 +61,8 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 			p.Rate = o.Rate
 			rated++
 		default:
-			c.doc.Notes = append(c.doc.Notes, fmt.Sprintf("%s: nothing is sent, the rate means nothing to it", p.Name))
+			c.doc.Notes = append(c.doc.Notes, fmt.Sprintf("%s: nothing is sent, the rate means nothing to it",
+				p.Name))
 		}
 		c.plans = append(c.plans, p)
 	}

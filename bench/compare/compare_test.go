@@ -16,7 +16,8 @@ import (
 // run is a report with a cost, and a share of lost messages.
 func run(plan, peer string, round int, cost, lost float64) report.Run {
 	r := &load.Report{
-		Scenario: "fanout", PerSecond: 1e9 / cost, Received: 1000, Router: &load.Process{CPUPerMessage: cost, RSSBytes: 1 << 20},
+		Scenario: "fanout", PerSecond: 1e9 / cost, Received: 1000,
+		Router:   &load.Process{CPUPerMessage: cost, RSSBytes: 1 << 20},
 		Latency:  load.Latency{Count: 1000, P50: cost, P99: 2 * cost},
 		Verified: load.Verdict{OK: lost == 0, Expected: 1000, Received: 1000 - int64(1000*lost)},
 	}
@@ -50,15 +51,18 @@ func TestJudge(t *testing.T) {
 	}; !slices.Equal(verdicts, want) {
 		t.Errorf("verdicts %q", verdicts)
 	}
-	if row := table.Rows[0]; row.Cells[1].Kind != judge.Worse || row.Cells[2].Kind != judge.Better || row.Cells[3].Text != "–" {
+	if row := table.Rows[0]; row.Cells[1].Kind != judge.Worse || row.Cells[2].Kind != judge.Better ||
+		row.Cells[3].Text != "–" {
 		t.Errorf("costs %+v", row)
 	}
 	// Twice the floor in every round, though the rounds differ.
-	if row := table.Rows[1]; row.Cells[0].Text != "2.00 ×" || row.Cells[2].Text != "1.00 ×" || row.Cells[3].Text != "–" {
+	if row := table.Rows[1]; row.Cells[0].Text != "2.00 ×" || row.Cells[2].Text != "1.00 ×" ||
+		row.Cells[3].Text != "–" {
 		t.Errorf("multiples %+v", row)
 	}
 	i := slices.IndexFunc(table.Rows, func(r report.Row) bool { return r.Figure == "system calls per event" })
-	if i < 0 || table.Rows[i].Cells[0].Text != "0.5000" || table.Rows[i].Cells[1].Delta != "not known" || table.Rows[i].Cells[3].Delta != "no usable round" {
+	if i < 0 || table.Rows[i].Cells[0].Text != "0.5000" || table.Rows[i].Cells[1].Delta != "not known" ||
+		table.Rows[i].Cells[3].Delta != "no usable round" {
 		t.Errorf("system calls in %+v", table.Rows)
 	}
 	if row := table.Rows[2]; row.Figure != "events/s" || row.Cells[1].Kind != judge.Worse {
@@ -80,15 +84,18 @@ func TestUncounted(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for name, o := range map[string]Options{
-		"no rounds":         {Peers: []string{"banyan"}, Plans: []string{"rpc"}},
-		"no peers":          {Plans: []string{"rpc"}, Rounds: 1},
-		"no plans":          {Peers: []string{"banyan"}, Rounds: 1},
-		"unknown peer":      {Peers: []string{"mosquitto"}, Plans: []string{"rpc"}, Rounds: 1},
-		"twice":             {Peers: []string{"banyan", "banyan"}, Plans: []string{"rpc"}, Rounds: 1},
-		"unknown transport": {Setup: peers.Setup{Transport: "tcp"}, Peers: []string{"banyan"}, Plans: []string{"rpc"}, Rounds: 1},
-		"rate too high":     {Peers: []string{"banyan"}, Plans: []string{"rpc"}, Rounds: 1, Rate: 1e10},
-		"rate of nothing":   {Peers: []string{"banyan"}, Plans: []string{"idle"}, Rounds: 1, Rate: 10},
-		"unknown plan":      {Peers: []string{"banyan"}, Plans: []string{"rps"}, Rounds: 1},
+		"no rounds":    {Peers: []string{"banyan"}, Plans: []string{"rpc"}},
+		"no peers":     {Plans: []string{"rpc"}, Rounds: 1},
+		"no plans":     {Peers: []string{"banyan"}, Rounds: 1},
+		"unknown peer": {Peers: []string{"mosquitto"}, Plans: []string{"rpc"}, Rounds: 1},
+		"twice":        {Peers: []string{"banyan", "banyan"}, Plans: []string{"rpc"}, Rounds: 1},
+		"unknown transport": {
+			Setup: peers.Setup{Transport: "tcp"}, Peers: []string{"banyan"}, Plans: []string{"rpc"},
+			Rounds: 1,
+		},
+		"rate too high":   {Peers: []string{"banyan"}, Plans: []string{"rpc"}, Rounds: 1, Rate: 1e10},
+		"rate of nothing": {Peers: []string{"banyan"}, Plans: []string{"idle"}, Rounds: 1, Rate: 10},
+		"unknown plan":    {Peers: []string{"banyan"}, Plans: []string{"rps"}, Rounds: 1},
 	} {
 		var wrong *load.UsageError
 		if _, err := Run(context.Background(), o); !errors.As(err, &wrong) {

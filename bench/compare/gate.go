@@ -34,7 +34,8 @@ func Gate(baseline, results *report.Document, peer string, tolerance float64) []
 		}
 		if is.failed > 0 {
 			checks = append(checks, Check{
-				Plan: key, Figure: "verification", Verdict: judge.Failed, Why: fmt.Sprintf("failed in %d of %d runs", is.failed, is.runs),
+				Plan: key, Figure: "verification", Verdict: judge.Failed, Why: fmt.Sprintf("failed in %d of %d runs",
+					is.failed, is.runs),
 			})
 		}
 		ratios := Check{Plan: key, Figure: "CPU time / floor's"}
@@ -50,7 +51,8 @@ func Gate(baseline, results *report.Document, peer string, tolerance float64) []
 		cost := Check{Plan: key, Figure: "CPU ns per " + is.one}
 		switch {
 		case was.machine != is.machine:
-			cost.Verdict, cost.Why = judge.NotMeasured, fmt.Sprintf("baseline from another machine: %s, now %s", was.machine, is.machine)
+			cost.Verdict, cost.Why = judge.NotMeasured, fmt.Sprintf("baseline from another machine: %s, now %s",
+				was.machine, is.machine)
 		case len(was.cost) == 0:
 			cost.Verdict, cost.Why = judge.NotMeasured, "the baseline does not know it"
 		case len(is.cost) == 0:

@@ -74,7 +74,8 @@ func TestGate(t *testing.T) {
 			t.Errorf("%s: %v, want %v: %+v", name, got, c.want, checks)
 		}
 	}
-	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Verdict != judge.NotMeasured || checks[1].Verdict != judge.Met {
+	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Verdict != judge.NotMeasured ||
+		checks[1].Verdict != judge.Met {
 		t.Errorf("baseline without floor: %+v", checks)
 	}
 	if checks := Gate(baseline, baseline, "nexus", 0.1); checks != nil {
@@ -95,7 +96,8 @@ func TestGateOfRunsWithFloor(t *testing.T) {
 		return d
 	}
 	base := versus(1.1, 1.11, 1.12, 1.13)
-	if c := Gate(base, versus(1.5, 1.51, 1.52, 1.53), "banyan", 0.1); c[0].Verdict != judge.Missed || c[1].Verdict != judge.Met {
+	if c := Gate(base, versus(1.5, 1.51, 1.52, 1.53), "banyan", 0.1); c[0].Verdict != judge.Missed ||
+		c[1].Verdict != judge.Met {
 		t.Errorf("%+v", c)
 	}
 	if c := Gate(base, versus(1.11, 1.1, 1.13, 1.1), "banyan", 0.1); c[0].Verdict != judge.Met {

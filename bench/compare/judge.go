@@ -123,7 +123,8 @@ func table(d *report.Document, p *peers.Plan, order []string) (t report.Table, v
 func sentence(d judge.Difference, plan, first, name, what string, rounds int) string {
 	switch d.Verdict {
 	case judge.Better, judge.Worse:
-		return fmt.Sprintf("%s: %s needs %s the %s of %s (p=%.3f, %d rounds).", plan, name, judge.Times(d.Ratio), what, first, d.P, rounds)
+		return fmt.Sprintf("%s: %s needs %s the %s of %s (p=%.3f, %d rounds).",
+			plan, name, judge.Times(d.Ratio), what, first, d.P, rounds)
 	case judge.Same:
 		return fmt.Sprintf("%s: no difference in %s between %s and %s (p=%.2f).", plan, what, name, first, d.P)
 	}
@@ -154,7 +155,8 @@ func multiples(d *report.Document, p *peers.Plan, peers []string) (report.Row, b
 	return row, true
 }
 
-// CostRatios returns, for each round that both played, the router's CPU time per message as a multiple of the floor's.
+// CostRatios returns, for each round that both played, the router's CPU time per
+// message as a multiple of the floor's.
 func CostRatios(d *report.Document, plan, peer string) (s judge.Sample) {
 	floor := map[int]float64{}
 	for _, r := range d.Runs {
@@ -163,7 +165,8 @@ func CostRatios(d *report.Document, plan, peer string) (s judge.Sample) {
 		}
 	}
 	for _, r := range d.Runs {
-		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && r.Report.Usable() && r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
+		if r.Plan == plan && r.Peer == peer && r.Report.Router != nil && r.Report.Usable() &&
+			r.Report.Router.CPUPerMessage > 0 && floor[r.Round] > 0 {
 			s = append(s, r.Report.Router.CPUPerMessage/floor[r.Round])
 		}
 	}

@@ -89,8 +89,10 @@ func (s *Server) handshake(c *conn, b []byte) int {
 		s.mark(c)
 		return end + 4
 	}
-	sum := sha1.Sum(append(bytes.Clone(header(request, "sec-websocket-key")), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
-	c.out = append(c.out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	sum := sha1.Sum(append(bytes.Clone(header(request, "sec-websocket-key")),
+		"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	c.out = append(c.out,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	c.out = base64.StdEncoding.AppendEncode(c.out, sum[:])
 	c.out = append(c.out, "\r\nSec-WebSocket-Protocol: "...)
 	c.out = append(c.out, protocol...)

@@ -10,7 +10,8 @@
 // The flow, per readable connection:
 //
 //  1. one read of at most 64 KiB
-//  2. every whole frame in it: the EVENTs of a publisher into one buffer, INVOCATION and RESULT into the buffer of their receiver
+//  2. every whole frame in it: the EVENTs of a publisher into one buffer, INVOCATION and RESULT into the buffer of
+//     their receiver
 //  3. one write per subscriber, and one per other connection that got something
 //
 // It writes after each read. A router may gather the events of a whole poll in one write, so with many publishers it
@@ -84,7 +85,10 @@ func Listen(address string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{addr: l.Addr(), file: file, listener: int(file.Fd()), epoll: -1, wake: -1, bytes: make([]byte, readBytes)}
+	s := &Server{
+		addr: l.Addr(), file: file, listener: int(file.Fd()), epoll: -1, wake: -1,
+		bytes: make([]byte, readBytes),
+	}
 	if err := s.open(); err != nil {
 		s.close()
 		return nil, err

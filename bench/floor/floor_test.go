@@ -39,7 +39,10 @@ func start(t *testing.T, address string) string {
 
 // options are those of a load of some hundredths of a second.
 func options(url string, ser codec.Serializer, payload int) load.Options {
-	return load.Options{URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1, Duration: 40 * time.Millisecond}
+	return load.Options{
+		URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1,
+		Duration: 40 * time.Millisecond,
+	}
 }
 
 // TestFloorMovesTheBytes: the floor passes the verification that routers have to pass, over every transport and

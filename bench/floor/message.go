@@ -24,7 +24,8 @@ var (
 
 func init() {
 	for _, s := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
-		welcome[s] = codec.AppendWelcome(nil, s, idFirst, &codec.WelcomeDetails{Realm: "realm1", Agent: "floor"}, &codec.WelcomeIdentity{})
+		welcome[s] = codec.AppendWelcome(nil, s, idFirst, &codec.WelcomeDetails{Realm: "realm1", Agent: "floor"},
+			&codec.WelcomeIdentity{})
 		welcomeAt[s] = bytes.Index(welcome[s], appendUint(nil, s, idFirst))
 		goodbye[s] = codec.AppendGoodbye(nil, s, "wamp.close.goodbye_and_out", "")
 	}

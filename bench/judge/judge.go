@@ -45,7 +45,7 @@ func (v Verdict) Text() string {
 const (
 	alpha     = 0.05
 	RoundsMin = 4    // fewer on a side cannot reach alpha, whatever they show
-	SpreadMax = 0.25 // of the median, between the largest and the smallest value; a wider sample disagrees with itself
+	SpreadMax = 0.25 // of the median, from the smallest to the largest value; a wider sample disagrees with itself
 )
 
 // A Sample is one figure over the rounds.
@@ -103,7 +103,8 @@ func Compare(reference, s Sample, better int) Difference {
 	}
 	thresholds := benchmath.Thresholds{CompareAlpha: alpha}
 	d.P = benchmath.AssumeNothing.Compare(
-		benchmath.NewSample(slices.Clone(reference), &thresholds), benchmath.NewSample(slices.Clone(s), &thresholds)).P
+		benchmath.NewSample(slices.Clone(reference), &thresholds),
+		benchmath.NewSample(slices.Clone(s), &thresholds)).P
 	switch {
 	case d.rounds < RoundsMin:
 	case d.P < alpha && d.Ratio != 1:

@@ -107,11 +107,13 @@ func TestGrown(t *testing.T) {
 func TestFigures(t *testing.T) {
 	for got, want := range map[string]string{
 		Grouped(0): "0", Grouped(999): "999", Grouped(1000): "1 000", Grouped(-1234567.4): "−1 234 567",
-		Micros(1.234): "1.23 µs", Micros(420): "420 µs", Micros(1500): "1.50 ms", Micros(123456): "123 ms", Micros(2.5e6): "2.50 s",
-		Nanos(237): "237 ns", Nanos(26538): "26.5 µs", Nanos(1379425): "1.38 ms",
+		Micros(1.234): "1.23 µs", Micros(420): "420 µs", Micros(1500): "1.50 ms", Micros(123456): "123 ms",
+		Micros(2.5e6): "2.50 s",
+		Nanos(237):    "237 ns", Nanos(26538): "26.5 µs", Nanos(1379425): "1.38 ms",
 		Bytes(12): "12 B", Bytes(3072): "3.0 KiB", Bytes(1 << 24): "16.0 MiB", Bytes(3 << 30): "3.00 GiB",
 		Times(1.25): "1.25 ×", Times(25.31): "25.3 ×", Times(1234): "1 234 ×",
-		Number(1234.5): "1234", Number(99.96): "100.0", Number(12.34): "12.3", Number(1.239): "1.24", Number(-3): "-3",
+		Number(1234.5): "1234", Number(99.96): "100.0", Number(12.34): "12.3", Number(1.239): "1.24",
+		Number(-3): "-3",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -181,7 +181,8 @@ func (a *attacker) listen(ctx context.Context, n int, topic string, serializers 
 		if err != nil {
 			return err
 		}
-		if _, err := request(w, &codec.Message{Type: codec.Subscribe, Request: 1, URI: []byte(topic)}, codec.Subscribed); err != nil {
+		if _, err := request(w, &codec.Message{Type: codec.Subscribe, Request: 1, URI: []byte(topic)},
+			codec.Subscribed); err != nil {
 			return err
 		}
 		a.discard(w)
@@ -260,7 +261,8 @@ func later(f func() error) func(ctx context.Context) error {
 	}
 }
 
-// largePublishes go to a subscriber of each serializer: one long text, and a list of numbers, where each element is work.
+// largePublishes go to a subscriber of each serializer: one long text, and a list of
+// numbers, where each element is work.
 func largePublishes(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	topic := unique("bench.hostile")
 	if err := a.listen(ctx, 3, topic, codec.MessagePack, codec.JSON, codec.CBOR); err != nil {
@@ -279,7 +281,8 @@ func largePublishes(ctx context.Context, a *attacker) (func(context.Context) err
 		return nil, "", err
 	}
 	w, err := a.sender(ctx)
-	return a.every(w, text, list), fmt.Sprintf("%d bytes of text, %d numbers, in turn", a.plan.Bytes, len(numbers)), err
+	return a.every(w, text, list), fmt.Sprintf("%d bytes of text, %d numbers, in turn",
+		a.plan.Bytes, len(numbers)), err
 }
 
 // longEvent is short in MessagePack and longer in JSON than a RawSocket frame can be: U+0001 is one octet in one and
@@ -343,21 +346,27 @@ func leaving(match string) func(ctx context.Context, a *attacker) (func(context.
 		}
 		space, options := unique("bench.hostile"), matching(match)
 		granted, err := ask(w, a.plan.Many, func(i int) *codec.Message {
-			return &codec.Message{Type: codec.Subscribe, URI: fmt.Appendf(nil, "%s.t%d.leaf", space, i), Dict: options}
+			return &codec.Message{
+				Type: codec.Subscribe, URI: fmt.Appendf(nil, "%s.t%d.leaf", space, i),
+				Dict: options,
+			}
 		}, codec.Subscribed)
 		return later(w.Abandon), fmt.Sprintf("%d subscriptions", granted), err
 	}
 }
 
 // openCalls is a caller with many calls that the callee does not answer; then the connection of one of the two ends.
-func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
+func openCalls(
+	callerLeaves bool,
+) func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 	return func(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
 		callee, err := a.session(ctx, codec.MessagePack)
 		if err != nil {
 			return nil, "", err
 		}
 		procedure := []byte(unique("bench.hostile"))
-		if _, err := request(callee, &codec.Message{Type: codec.Register, Request: 1, URI: procedure}, codec.Registered); err != nil {
+		if _, err := request(callee, &codec.Message{Type: codec.Register, Request: 1, URI: procedure},
+			codec.Registered); err != nil {
 			return nil, "", err
 		}
 		caller, err := a.session(ctx, codec.MessagePack)
@@ -386,7 +395,10 @@ func openCalls(callerLeaves bool) func(ctx context.Context, a *attacker) (func(c
 			callee.Discard()
 		})
 		for i := range a.plan.Many {
-			err := caller.Send(&codec.Message{Type: codec.Call, Format: codec.MessagePack, Request: uint64(i + 1), URI: procedure})
+			err := caller.Send(&codec.Message{
+				Type: codec.Call, Format: codec.MessagePack, Request: uint64(i + 1),
+				URI: procedure,
+			})
 			if err == nil && i%askedAtOnce == 0 {
 				err = caller.FlushAndWait()
 			}
@@ -511,7 +523,10 @@ func callBursts(ctx context.Context, a *attacker) (func(context.Context) error, 
 		for {
 			for i := range calls {
 				for _, w := range callers {
-					if err := w.Send(&codec.Message{Type: codec.Call, Request: number + uint64(i) + 1, URI: procedure}); err != nil {
+					if err := w.Send(&codec.Message{
+						Type: codec.Call, Request: number + uint64(i) + 1,
+						URI: procedure,
+					}); err != nil {
 						return err
 					}
 				}

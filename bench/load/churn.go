@@ -31,7 +31,8 @@ func Churn(ctx context.Context, plan ChurnPlan) (*Report, error) {
 		plan.Cycles = 20_000
 	}
 	if plan.Churners < 1 || plan.Churners > sendersMax || plan.Cycles < 0 || plan.Cycles > 1e7 {
-		return nil, Usage("%d churners, %g cycles per second: must be 1 to %d and at most 1e7", plan.Churners, plan.Cycles, sendersMax)
+		return nil, Usage("%d churners, %g cycles per second: must be 1 to %d and at most 1e7", plan.Churners,
+			plan.Cycles, sendersMax)
 	}
 	if plan.Rate == 0 {
 		plan.Rate = rateDefault
@@ -67,7 +68,10 @@ func (f *pubsub) churn(ctx context.Context, n int, rate float64) {
 	}
 	var churning sync.WaitGroup
 	for i, conn := range conns {
-		c := &churner{pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight), pending: map[uint64]openRequest{}}
+		c := &churner{
+			pubsub: f, conn: conn, slots: make([]slot, f.InFlight), free: make(chan int, f.InFlight),
+			pending: map[uint64]openRequest{},
+		}
 		for s := range c.slots {
 			c.slots[s].topic = fmt.Sprintf("%s.c%d.s%d", f.plan.topics[0], i, s)
 			c.free <- s
@@ -132,7 +136,8 @@ func (c *churner) run(ctx context.Context, rate float64, offset time.Duration) {
 		c.lost("a churner", err)
 	}
 	c.conn.Flush()
-	for deadline := time.Now().Add(c.Stall); c.ended.Load() < c.started.Load() && time.Now().Before(deadline) && !c.broken.Load(); {
+	for deadline := time.Now().Add(c.Stall); c.ended.Load() < c.started.Load() && time.Now().Before(deadline) &&
+		!c.broken.Load(); {
 		time.Sleep(time.Millisecond)
 	}
 	c.failures.add("subscribe cycles without an answer", c.started.Load()-c.ended.Load())

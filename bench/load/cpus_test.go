@@ -10,7 +10,10 @@ import (
 )
 
 func TestParseCPUs(t *testing.T) {
-	for text, want := range map[string]string{"0": "0", "0-3": "0-3", "5,1-2,3": "1-3,5", "1023": "1023", "7,7": "7"} {
+	for text, want := range map[string]string{
+		"0": "0", "0-3": "0-3", "5,1-2,3": "1-3,5", "1023": "1023",
+		"7,7": "7",
+	} {
 		c, err := ParseCPUs(text)
 		if err != nil || c.String() != want {
 			t.Errorf("%s: %s, %v", text, c, err)

@@ -17,7 +17,8 @@ func TestChurnVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received || r.figure("cycles") <= 0 {
+	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
+		r.figure("cycles") <= 0 {
 		t.Errorf("%+v %+v", r.Verified, r.Figures)
 	}
 	if r.Scenario != "churn" || r.figure("p99 without") <= 0 {
@@ -27,7 +28,11 @@ func TestChurnVerifies(t *testing.T) {
 
 // TestChurnFindsFaults: an event for a subscription that the churner has given back.
 func TestChurnFindsFaults(t *testing.T) {
-	c := &churner{slots: []slot{{topic: "a"}, {topic: "b"}}, pending: map[uint64]openRequest{5: {codec.Unsubscribe, 0}, 6: {codec.Subscribe, 1}}, free: make(chan int, 2), pubsub: &pubsub{run: newRun(Options{})}}
+	c := &churner{
+		slots:   []slot{{topic: "a"}, {topic: "b"}},
+		pending: map[uint64]openRequest{5: {codec.Unsubscribe, 0}, 6: {codec.Subscribe, 1}}, free: make(chan int, 2),
+		pubsub: &pubsub{run: newRun(Options{})},
+	}
 	event := &codec.Message{Type: codec.Event, ID: 9}
 	c.slots[0].id = 9
 	if err := c.take(event); err != nil {
@@ -36,7 +41,12 @@ func TestChurnFindsFaults(t *testing.T) {
 	if err := c.take(&codec.Message{Type: codec.Unsubscribed, Request: 5}); err != nil {
 		t.Error(err)
 	}
-	for _, m := range []*codec.Message{event, {Type: codec.Unsubscribed, Request: 5}, {Type: codec.Subscribed, Request: 7}, {Type: codec.Result}} {
+	for _, m := range []*codec.Message{
+		event,
+		{Type: codec.Unsubscribed, Request: 5},
+		{Type: codec.Subscribed, Request: 7},
+		{Type: codec.Result},
+	} {
 		if err := c.take(m); err == nil {
 			t.Errorf("%+v was taken", m)
 		}

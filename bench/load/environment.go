@@ -22,7 +22,7 @@ type Where struct {
 	Memory     int64      `json:"memory_bytes,omitempty"`
 	GoMaxProcs int        `json:"client_gomaxprocs"`
 	Go         string     `json:"client_go"`
-	Commit     string     `json:"client_commit,omitempty"` // with "-dirty" when the tree was changed; empty when the build does not tell
+	Commit     string     `json:"client_commit,omitempty"` // "-dirty" if the tree was changed; empty if not known
 	Command    string     `json:"command"`
 	LoadBefore [3]float64 `json:"load_before"` // load averages of 1, 5 and 15 minutes when the run began
 }

@@ -153,7 +153,8 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		if s.sessions++; s.oneID {
 			s.sessions = 1
 		}
-		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)}, &codec.WelcomeIdentity{}))
+		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)},
+			&codec.WelcomeIdentity{}))
 	case codec.Goodbye:
 		if s.silent {
 			c.Close()
@@ -165,7 +166,9 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 			c.send(codec.AppendRefusal(nil, ser, codec.Subscribe, m.Request, codec.ErrOptionNotAllowed, ""))
 			return
 		}
-		i := slices.IndexFunc(s.topics, func(t *fakeTopic) bool { return t.uri == string(m.URI) && t.match == m.Options.Match })
+		i := slices.IndexFunc(s.topics, func(t *fakeTopic) bool {
+			return t.uri == string(m.URI) && t.match == m.Options.Match
+		})
 		if i < 0 {
 			i = len(s.topics)
 			s.topics = append(s.topics, &fakeTopic{uri: string(m.URI), match: m.Options.Match})
@@ -185,7 +188,8 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 				continue
 			}
 			for _, member := range t.members {
-				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload, codec.MessageBytesMax)
+				event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{}, &m.Payload,
+					codec.MessageBytesMax)
 				if err != nil {
 					s.t.Error(err)
 				}

@@ -43,7 +43,8 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 		plan.Topic = unique("bench.fanout")
 	}
 	if plan.Publishers < 1 || plan.Publishers > sendersMax || plan.Subscribers < 1 {
-		return p, Usage("%d publishers, %d subscribers: at least one each, at most %d publishers", plan.Publishers, plan.Subscribers, sendersMax)
+		return p, Usage("%d publishers, %d subscribers: at least one each, at most %d publishers", plan.Publishers,
+			plan.Subscribers, sendersMax)
 	}
 	if err := plan.check(); err != nil {
 		return p, err

@@ -57,7 +57,8 @@ func TestSwappedResults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Verified.OK || r.Verified.Failures["results with a damaged or foreign payload"] != 2 || len(r.Verified.Failures) != 1 {
+	if r.Verified.OK || r.Verified.Failures["results with a damaged or foreign payload"] != 2 ||
+		len(r.Verified.Failures) != 1 {
 		t.Errorf("%+v", r.Verified)
 	}
 }
@@ -70,7 +71,10 @@ func TestResultOfAnotherCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sender, ok := range []bool{false, true, false} {
-		k := &caller{rpc: r, index: 1, checks: stamps, conn: &wamp{Conn: &client.Conn{}}, open: map[uint64]openCall{5: {seq: 7}}}
+		k := &caller{
+			rpc: r, index: 1, checks: stamps, conn: &wamp{Conn: &client.Conn{}},
+			open: map[uint64]openCall{5: {seq: 7}},
+		}
 		before := r.failures.total()
 		k.answer(&codec.Message{
 			Type: codec.Result, Request: 5,
@@ -167,10 +171,12 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 	} {
 		_, err := answerTo(&canned{answer: a}, codec.Subscribe, 1, codec.Subscribed)
 		if _, refused := err.(*client.Error); err == nil || refused {
-			t.Errorf("message type %d for request %d was taken for the answer to SUBSCRIBE 1: %v", a.Type, a.Request, err)
+			t.Errorf("message type %d for request %d was taken for the answer to SUBSCRIBE 1: %v",
+				a.Type, a.Request, err)
 		}
 	}
-	if id, err := answerTo(&canned{answer: codec.Message{Type: codec.Subscribed, Request: 1, ID: 3}}, codec.Subscribe, 1, codec.Subscribed); id != 3 || err != nil {
+	if id, err := answerTo(&canned{answer: codec.Message{Type: codec.Subscribed, Request: 1, ID: 3}}, codec.Subscribe,
+		1, codec.Subscribed); id != 3 || err != nil {
 		t.Errorf("%d, %v", id, err)
 	}
 }

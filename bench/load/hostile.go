@@ -16,7 +16,9 @@ import (
 // It tells how long one client can make the others wait. A tick is an event that is published by the clock; its
 // latency counts from the intended time.
 type HostilePlan struct {
-	Options        // Rate is the ticks per second of all tickers, default 1000 each; Duration that of each load; InFlight means nothing
+	// Rate is the ticks per second of all tickers, default 1000 each. Duration is that of each load. InFlight is not
+	// used.
+	Options
 	Tickers int    // publishers and subscribers each, so that they are on several loops of the router; default 4
 	Many    int    // subscriptions, open calls and the like that a hostile client tries to get; default 1 000 000
 	Bytes   int    // of a hostile message; default 15 MiB
@@ -235,7 +237,8 @@ func (r *Report) printHostile(w io.Writer) {
 			verdict += " STALLED"
 		}
 		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, judge.Micros(b.Without),
-			judge.Micros(b.P50), judge.Micros(b.P99), judge.Micros(b.P999), judge.Micros(b.Max), verdict, judge.Bytes(float64(b.RSS)), b.Done)
+			judge.Micros(b.P50), judge.Micros(b.P99), judge.Micros(b.P999), judge.Micros(b.Max), verdict,
+			judge.Bytes(float64(b.RSS)), b.Done)
 	}
 	tab.Flush()
 }

@@ -25,13 +25,15 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received || r.Scenario != "hostile" {
+	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
+		r.Scenario != "hostile" {
 		t.Errorf("%+v", r.Verified)
 	}
 	done := map[string]string{}
 	for _, b := range r.Hostile {
 		done[b.Name] = b.Done + b.Skipped
-		if b.Skipped == "" && (b.P50 <= 0 || b.P999 < b.P50 || b.Without <= 0 || b.Ratio <= 0 || b.OK != (b.Ratio <= stallMax)) {
+		if b.Skipped == "" && (b.P50 <= 0 || b.P999 < b.P50 || b.Without <= 0 || b.Ratio <= 0 ||
+			b.OK != (b.Ratio <= stallMax)) {
 			t.Errorf("%+v", b)
 		}
 	}

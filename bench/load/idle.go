@@ -22,7 +22,7 @@ type IdlePlan struct {
 const (
 	filesReserve  = 100              // descriptors of a client process that are not sessions
 	givenBackMax  = 10 * time.Second // how long memory is watched after the sessions left
-	givenBackPart = 0.8              // of the sessions' memory: this much counts as given back, a runtime keeps some tables
+	givenBackPart = 0.8              // of the sessions' memory, which counts as all: a runtime keeps some tables
 )
 
 // Idle runs plan; errors and reports are as Fanout's. Memory per session is the growth of the router, so the router
@@ -82,7 +82,10 @@ func Idle(ctx context.Context, plan IdlePlan) (*Report, error) {
 	r.received.Store(answered.Load())
 	out := m.report("idle", r, Plan{Sessions: plan.Sessions}, int64(plan.Sessions))
 	out.Plan.Loop, out.Plan.InFlight, out.Plan.Rate, out.Plan.PayloadBytes = "", 0, 0, 0
-	out.Figures = append(out.Figures, Figure{"joining", judge.Ratio(float64(plan.Sessions), joining.Seconds()), "sessions/s"})
+	out.Figures = append(out.Figures, Figure{
+		"joining", judge.Ratio(float64(plan.Sessions), joining.Seconds()),
+		"sessions/s",
+	})
 	if out.Router != nil && before > 0 && m.rssEnd > before {
 		out.Figures = append(out.Figures, givenBack(ctx, m, before)...)
 	}
@@ -99,7 +102,10 @@ func givenBack(ctx context.Context, m *readings, before int64) []Figure {
 		part := (took - float64(m.rss(m.router)-before)) / took
 		waited := time.Since(start)
 		if part >= givenBackPart || waited > givenBackMax || ctx.Err() != nil {
-			return []Figure{{"given back", judge.Round3(100 * part), "%"}, {"after", judge.Round3(waited.Seconds()), "s"}}
+			return []Figure{
+				{"given back", judge.Round3(100 * part), "%"},
+				{"after", judge.Round3(waited.Seconds()), "s"},
+			}
 		}
 		select {
 		case <-poll.C:

@@ -126,7 +126,8 @@ func answerTo(l link, asked codec.Type, number uint64, want codec.Type) (uint64,
 		return 0, &client.Error{URI: string(a.URI)}
 	}
 	if a.Type != want || a.Request != number {
-		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d", a.Type, a.Request, asked, number)
+		return 0, fmt.Errorf("message type %d for request %d as answer to type %d, request %d",
+			a.Type, a.Request, asked, number)
 	}
 	return a.ID, nil
 }

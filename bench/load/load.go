@@ -6,7 +6,8 @@
 //	Churn, Slow                effect of clients that subscribe all the time, or do not read, on the others
 //	Hostile                    effect of hostile clients on the others
 //	Soak                       publications, calls and sessions at once, for hours
-//	Against                    any of them on router and floor in turn; the floor is the least program that moves the same bytes
+//	Against                    any of them on router and floor in turn; the floor is the least program that moves
+//	                           the same bytes
 //
 // A closed loop keeps a number of messages in flight and measures from the time of sending: it finds the throughput.
 // An open loop sends at a fixed rate, whatever the router does, and measures from the intended time of sending: it
@@ -35,7 +36,7 @@ type Options struct {
 	Serializer codec.Serializer // default MessagePack
 	Batched    bool             // use the .batched subprotocol
 	TLS        *tls.Config
-	PID        int // of the router, for its CPU time and memory; 0 looks for the listener of URL on this machine, -1 does not
+	PID        int // of the router, for its CPU time and memory; 0 looks for the listener of URL here, -1 does not
 
 	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
 	InFlight     int           // closed loop: messages in flight per sender; default 32
@@ -239,7 +240,8 @@ func (r *run) lost(who string, err error) {
 	}
 }
 
-// measure waits through warm-up and measuring with a live line per second, and returns what the processes used meanwhile.
+// measure waits through warm-up and measuring with a live line per second, and returns
+// what the processes used meanwhile.
 func (r *run) measure(ctx context.Context, sessions int, router process, m *readings) error {
 	begin := r.now() + r.Warmup
 	end := time.Duration(1<<63 - 1)
@@ -343,7 +345,9 @@ func (f *failures) total() (n int64) {
 
 // Pace calls send(intended) at rate per second until ctx ends, and catches up after delays; it calls flush after each
 // burst. The first message is due offset from now. Intended times are on the clock of now.
-func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration, send func(intended time.Duration) error, flush func() error) error {
+func Pace(ctx context.Context, rate float64, offset time.Duration, now func() time.Duration,
+	send func(intended time.Duration) error, flush func() error,
+) error {
 	interval := float64(time.Second) / rate
 	start := now() + offset
 	for i := 0; ; {

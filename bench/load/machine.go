@@ -71,7 +71,8 @@ func parseStat(line string) (pid int, p processReading, ok bool) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(line[:open]))
 	f := strings.Fields(line[end+1:])
-	const parent, utime, cstime = 4 - 3, 14 - 3, 17 - 3 // fields count from 1, and the first behind the command is the third
+	// fields count from 1, and the first behind the command is the third
+	const parent, utime, cstime = 4 - 3, 14 - 3, 17 - 3
 	if err != nil || len(f) <= cstime {
 		return 0, p, false
 	}

@@ -147,7 +147,8 @@ func (m *readings) second(r *run, last interval, sessions int, begin time.Durati
 	s := Second{
 		At: (now.at - begin).Seconds(), PerSecond: judge.Ratio(float64(now.received-last.received), took),
 		P50: micro(h.ValueAtQuantile(50)), P99: micro(h.ValueAtQuantile(99)), Max: micro(h.Max()),
-		RouterCPU: judge.Ratio((now.router - last.router).Seconds(), took), ClientCPU: judge.Ratio((now.self - last.self).Seconds(), took),
+		RouterCPU: judge.Ratio((now.router - last.router).Seconds(), took),
+		ClientCPU: judge.Ratio((now.self - last.self).Seconds(), took),
 		RouterRSS: m.rss(m.router),
 	}
 	if now.at >= begin && last.at >= begin-time.Millisecond && len(m.series) < seriesMax {

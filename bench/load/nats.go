@@ -17,7 +17,7 @@ import (
 //
 //	SUBSCRIBE, REGISTER, UNSUBSCRIBE   SUB and UNSUB, and a PING whose PONG is the answer
 //	PUBLISH, EVENT                     PUB and MSG
-//	CALL, INVOCATION, YIELD, RESULT    PUB with a subject of the caller's own to reply to, and the PUB to that subject
+//	CALL, INVOCATION, YIELD, RESULT    PUB with a subject of the caller's own to reply to, and the PUB to it
 //	GOODBYE                            a PING; its PONG is the answer
 //
 // The payload is the encoded Arguments: the same octets as in WAMP. NATS has nothing for progressive results, for
@@ -62,12 +62,15 @@ func (n *nats) Send(m *codec.Message) error {
 		if err != nil {
 			return err
 		}
-		out = n.ask(fmt.Appendf(out, "SUB %s %c%d\r\n", subject, natsEvents, m.Request), codec.Message{Type: codec.Subscribed, Request: m.Request, ID: m.Request})
+		out = n.ask(fmt.Appendf(out, "SUB %s %c%d\r\n", subject, natsEvents, m.Request),
+			codec.Message{Type: codec.Subscribed, Request: m.Request, ID: m.Request})
 	case codec.Register:
 		// All callees are in one queue group: each call goes to one of them.
-		out = n.ask(fmt.Appendf(out, "SUB %s callees %c%d\r\n", m.URI, natsCalls, m.Request), codec.Message{Type: codec.Registered, Request: m.Request, ID: m.Request})
+		out = n.ask(fmt.Appendf(out, "SUB %s callees %c%d\r\n", m.URI, natsCalls, m.Request),
+			codec.Message{Type: codec.Registered, Request: m.Request, ID: m.Request})
 	case codec.Unsubscribe:
-		out = n.ask(fmt.Appendf(out, "UNSUB %c%d\r\n", natsEvents, m.ID), codec.Message{Type: codec.Unsubscribed, Request: m.Request})
+		out = n.ask(fmt.Appendf(out, "UNSUB %c%d\r\n", natsEvents, m.ID),
+			codec.Message{Type: codec.Unsubscribed, Request: m.Request})
 	case codec.Goodbye:
 		out = n.ask(out, codec.Message{Type: codec.Goodbye})
 	case codec.Publish:

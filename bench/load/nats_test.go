@@ -109,13 +109,17 @@ func (s *natsFake) publish(subject, reply string, payload []byte) {
 				continue
 			}
 		}
-		// The ping comes with the message: the client must not wait for another message before it accounts for this one.
+		// The ping comes with the message: the client must not wait for another message
+		// before it accounts for this one.
 		fmt.Fprintf(c, "MSG %s %s %s%d\r\n%s\r\nPING\r\n", subject, c.id, reply, len(p), p)
 	}
 }
 
 func natsOptions(url string) Options {
-	return Options{URL: url, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond, Stall: 300 * time.Millisecond}
+	return Options{
+		URL: url, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond,
+		Stall: 300 * time.Millisecond,
+	}
 }
 
 // natsLoads are the loads that NATS can play too.

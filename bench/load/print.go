@@ -85,7 +85,8 @@ func (r *Report) printOutcome(w io.Writer) {
 		fmt.Fprintf(w, "   from %.0f publications/s", judge.Ratio(float64(r.Operations), r.Seconds))
 	}
 	fmt.Fprintf(w, "\nlatency    p50 %s   p90 %s   p99 %s   p99.9 %s   max %s   from the %s\n",
-		judge.Micros(l.P50), judge.Micros(l.P90), judge.Micros(l.P99), judge.Micros(l.P999), judge.Micros(l.Max), l.From)
+		judge.Micros(l.P50), judge.Micros(l.P90), judge.Micros(l.P99), judge.Micros(l.P999), judge.Micros(l.Max),
+		l.From)
 }
 
 func (r *Report) printProcesses(w io.Writer) {
@@ -95,9 +96,11 @@ func (r *Report) printProcesses(w io.Writer) {
 		if r.Scenario != "idle" {
 			fmt.Fprintf(w, "%.0f ns of CPU per %s, ", r.Router.CPUPerMessage, one)
 		}
-		fmt.Fprintf(w, "%.0f %% of a CPU, %.1f MiB resident", 100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
+		fmt.Fprintf(w, "%.0f %% of a CPU, %.1f MiB resident",
+			100*r.Router.CPUShare, float64(r.Router.RSSBytes)/(1<<20))
 		if r.Router.RSSPerSession > 0 {
-			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)", float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
+			fmt.Fprintf(w, ", %.1f KiB per idle session (%d)",
+				float64(r.Router.RSSPerSession)/1024, r.Router.SessionsCounted)
 		}
 		fmt.Fprintln(w)
 		switch {
@@ -116,7 +119,8 @@ func (r *Report) printProcesses(w io.Writer) {
 		fmt.Fprintf(w, "clients    %.0f %% of a CPU\n", 100*r.Client.CPUShare)
 		return
 	}
-	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU\n", r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
+	fmt.Fprintf(w, "clients    %.0f ns of CPU per %s, %.0f %% of a CPU\n",
+		r.Client.CPUPerMessage, one, 100*r.Client.CPUShare)
 }
 
 func (r *Report) printVerdict(w io.Writer) {
@@ -126,7 +130,8 @@ func (r *Report) printVerdict(w io.Writer) {
 		return
 	}
 	if r.Verified.OK {
-		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n", r.Verified.Received, many)
+		fmt.Fprintf(w, "verified   all %d %s: none lost, none twice, none out of order, none changed\n",
+			r.Verified.Received, many)
 		return
 	}
 	came := "arrived"
@@ -150,15 +155,18 @@ func (r *Report) printFloor(w io.Writer) {
 	if v == nil {
 		return
 	}
-	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)", v.Median, len(v.Rounds), v.Min, v.Max)
+	fmt.Fprintf(w, "floor      %.2f x its cost, median of %d rounds (%.2f to %.2f)",
+		v.Median, len(v.Rounds), v.Min, v.Max)
 	if v.MedianP50 > 0 {
 		fmt.Fprintf(w, "; p50 %.2f x, p99 %.2f x", v.MedianP50, v.MedianP99)
 	}
 	fmt.Fprintln(w)
 	for i, k := range v.Rounds {
-		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x", i+1, k.Router, k.Floor, v.Unit, k.Ratio)
+		fmt.Fprintf(w, "           round %d: router %.0f, floor %.0f %s = %.2f x",
+			i+1, k.Router, k.Floor, v.Unit, k.Ratio)
 		if k.RouterP50 > 0 {
-			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", judge.Micros(k.RouterP50), judge.Micros(k.FloorP50), judge.Micros(k.RouterP99), judge.Micros(k.FloorP99))
+			fmt.Fprintf(w, ";  p50 %s against %s, p99 %s against %s", judge.Micros(k.RouterP50),
+				judge.Micros(k.FloorP50), judge.Micros(k.RouterP99), judge.Micros(k.FloorP99))
 		}
 		if k.RouterSyscalls > 0 && k.FloorSyscalls > 0 {
 			fmt.Fprintf(w, ", syscalls %.4f against %.4f", k.RouterSyscalls, k.FloorSyscalls)

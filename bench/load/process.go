@@ -54,7 +54,8 @@ func (p process) name() string {
 	return strings.TrimSpace(string(b))
 }
 
-var errNotLocal = errors.New("the router does not run on this machine, or another user's process hides it; give its pid")
+var errNotLocal = errors.New("the router does not run on this machine, or another user's process hides it; give " +
+	"its pid")
 
 // findProcess finds the process that listens where url leads.
 func findProcess(url string) (process, error) {
@@ -92,7 +93,8 @@ func findProcess(url string) (process, error) {
 	return process{}, errNotLocal
 }
 
-// tcpListeners returns the socket inodes that listen on target's port, if target's host is an address of this machine.
+// tcpListeners returns the socket inodes that listen on target's port, if target's host
+// is an address of this machine.
 func tcpListeners(target string) (map[string]bool, error) {
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {

@@ -34,7 +34,8 @@ type publisher struct {
 func (f *pubsub) newPublisher(i int, c link) (*publisher, error) {
 	n := len(f.plan.topics)
 	p := &publisher{
-		pubsub: f, index: i, conn: c, serializer: c.Serializer(), seqs: make([]uint64, n), topic: i * n / f.plan.publishers, step: stride(n),
+		pubsub: f, index: i, conn: c, serializer: c.Serializer(), seqs: make([]uint64, n),
+		topic: i * n / f.plan.publishers, step: stride(n),
 		wake: make(chan struct{}, 1),
 	}
 	var err error

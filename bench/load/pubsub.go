@@ -72,7 +72,8 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	for _, c := range stopped {
-		if _, err := request(c, &codec.Message{Type: codec.Subscribe, Request: 1, URI: []byte(f.plan.topics[0])}, codec.Subscribed); err != nil {
+		if _, err := request(c, &codec.Message{Type: codec.Subscribe, Request: 1, URI: []byte(f.plan.topics[0])},
+			codec.Subscribed); err != nil {
 			return nil, fmt.Errorf("subscribe: %w", err)
 		}
 	}
@@ -129,13 +130,17 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	f.verify()
 	out := m.report(f.plan.scenario, f.run, f.plan.report, expected())
 	if n := len(f.plan.subscriptions); n >= 10*f.plan.sessions && before > 0 && subscribed > before {
-		out.Figures = append(out.Figures, Figure{"memory", judge.Round3(float64(subscribed-before) / float64(n)), "B/subscription"})
+		out.Figures = append(out.Figures, Figure{
+			"memory", judge.Round3(float64(subscribed-before) / float64(n)),
+			"B/subscription",
+		})
 	}
 	if len(stopped) > 0 {
 		out.Figures = append(out.Figures, Figure{"closed", float64(closed.Load()), "stopped readers"})
 	}
 	if f.plan.scenario == "churn" && f.plan.beside != nil {
-		out.Figures = append(out.Figures, Figure{"cycles", judge.Round3(judge.Ratio(float64(m.cycles[1]-m.cycles[0]), out.Seconds)), "cycles/s"})
+		out.Figures = append(out.Figures, Figure{"cycles", judge.Round3(judge.Ratio(float64(m.cycles[1]-m.cycles[0]),
+			out.Seconds)), "cycles/s"})
 	}
 	return out, nil
 }
@@ -165,7 +170,10 @@ func (f *pubsub) subscribeAll(ctx context.Context) error {
 const subscribesAtOnce = 256
 
 func (f *pubsub) subscribe(i int, c link, wants []subscriptionPlan) (*subscriber, error) {
-	s := &subscriber{pubsub: f, index: i, conn: c, subscriptions: make(map[uint64]*subscription, len(wants)), arrivals: make([]int64, f.plan.publishers)}
+	s := &subscriber{
+		pubsub: f, index: i, conn: c, subscriptions: make(map[uint64]*subscription, len(wants)),
+		arrivals: make([]int64, f.plan.publishers),
+	}
 	var err error
 	if s.stamps, err = newStamper(c.Serializer(), f.PayloadBytes); err != nil {
 		return nil, err
@@ -183,7 +191,8 @@ func (f *pubsub) subscribe(i int, c link, wants []subscriptionPlan) (*subscriber
 		for ; asked < len(wants) && asked-got < subscribesAtOnce; asked++ {
 			w := &wants[asked]
 			err := c.Send(&codec.Message{
-				Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(asked + 1), URI: []byte(w.uri), Dict: dicts[w.match],
+				Type: codec.Subscribe, Format: c.Serializer(), Request: uint64(asked + 1), URI: []byte(w.uri),
+				Dict: dicts[w.match],
 			})
 			if err != nil {
 				return nil, err
@@ -208,7 +217,8 @@ func (f *pubsub) verify() {
 		for _, h := range s.subscriptions {
 			for p, pub := range f.publishers {
 				got := &h.from[p]
-				f.failures.add("events lost", int64(pub.seqs[h.topic])-int64(got.next)+int64(len(got.missing))+got.gaps)
+				f.failures.add("events lost", int64(pub.seqs[h.topic])-int64(got.next)+int64(len(got.missing))+
+					got.gaps)
 			}
 		}
 	}

@@ -67,9 +67,13 @@ func TestPatternsVerifies(t *testing.T) {
 	}
 }
 
-// TestPatternPlans: every topic matches as many of the subscriptions as the plan says, those that count on it among them.
+// TestPatternPlans: every topic matches as many of the subscriptions as the plan says,
+// those that count on it among them.
 func TestPatternPlans(t *testing.T) {
-	for matching, plan := range map[int]func(string, int, int) ([]string, []subscriptionPlan){1: singleMatches, 3: tripleMatches} {
+	for matching, plan := range map[int]func(string, int, int) ([]string, []subscriptionPlan){
+		1: singleMatches,
+		3: tripleMatches,
+	} {
 		topics, wants := plan("a.b", 25, 4)
 		for i, topic := range topics {
 			n := 0
@@ -123,7 +127,9 @@ func TestPlanErrors(t *testing.T) {
 		"subscribers of a topic": func(ctx context.Context) (*Report, error) {
 			return Topics(ctx, TopicsPlan{Options: load, PerTopic: 5, Sessions: 4})
 		},
-		"topics": func(ctx context.Context) (*Report, error) { return Topics(ctx, TopicsPlan{Options: load, Topics: -1}) },
+		"topics": func(ctx context.Context) (*Report, error) {
+			return Topics(ctx, TopicsPlan{Options: load, Topics: -1})
+		},
 		"publishers": func(ctx context.Context) (*Report, error) {
 			return Topics(ctx, TopicsPlan{Options: load, Publishers: -1})
 		},
@@ -133,8 +139,12 @@ func TestPlanErrors(t *testing.T) {
 		"patterns": func(ctx context.Context) (*Report, error) {
 			return Patterns(ctx, PatternsPlan{Options: load, Patterns: 1 << 30})
 		},
-		"workers":     func(ctx context.Context) (*Report, error) { return Storm(ctx, StormPlan{Options: load, Workers: -1}) },
-		"no sessions": func(ctx context.Context) (*Report, error) { return Idle(ctx, IdlePlan{Options: load, Sessions: -1}) },
+		"workers": func(ctx context.Context) (*Report, error) {
+			return Storm(ctx, StormPlan{Options: load, Workers: -1})
+		},
+		"no sessions": func(ctx context.Context) (*Report, error) {
+			return Idle(ctx, IdlePlan{Options: load, Sessions: -1})
+		},
 	} {
 		var usage *UsageError
 		if _, err := run(t.Context()); !errors.As(err, &usage) {

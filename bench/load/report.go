@@ -99,7 +99,7 @@ type Plan struct {
 	Subscribers  int     `json:"subscribers,omitempty"`
 	Callers      int     `json:"callers,omitempty"`
 	Callees      int     `json:"callees,omitempty"`
-	Sessions     int     `json:"sessions,omitempty"`            // that hold the subscriptions of topics and patterns, or idle
+	Sessions     int     `json:"sessions,omitempty"`            // that subscribe to topics and patterns, or idle
 	Topics       int     `json:"topics,omitempty"`              // published to
 	PerTopic     int     `json:"per_topic,omitempty"`           // subscribers of each topic
 	Patterns     int     `json:"patterns,omitempty"`            // subscriptions of patterns

@@ -38,7 +38,8 @@ func RPC(ctx context.Context, plan RPCPlan) (*Report, error) {
 		plan.Procedure = unique("bench.rpc")
 	}
 	if plan.Callers < 1 || plan.Callers > sendersMax || plan.Callees < 1 {
-		return nil, Usage("%d callers, %d callees: at least one each, at most %d callers", plan.Callers, plan.Callees, sendersMax)
+		return nil, Usage("%d callers, %d callees: at least one each, at most %d callers", plan.Callers, plan.Callees,
+			sendersMax)
 	}
 	if plan.Results < 1 || plan.Results > resultsMax {
 		return nil, Usage("%d results per call: must be 1 to %d", plan.Results, resultsMax)
@@ -52,7 +53,8 @@ func RPC(ctx context.Context, plan RPCPlan) (*Report, error) {
 			return nil, err
 		}
 		var err error
-		if r.wantsProgress, err = codec.AppendValue(nil, r.Serializer, map[string]any{"receive_progress": true}); err != nil {
+		if r.wantsProgress, err = codec.AppendValue(nil, r.Serializer,
+			map[string]any{"receive_progress": true}); err != nil {
 			return nil, err
 		}
 		if r.isProgress, err = codec.AppendValue(nil, r.Serializer, map[string]any{"progress": true}); err != nil {
@@ -136,14 +138,18 @@ func (r *rpc) register(c link) error {
 			return err
 		}
 	}
-	_, err := request(c, &codec.Message{Type: codec.Register, Request: 1, URI: []byte(r.plan.Procedure), Dict: dict}, codec.Registered)
+	_, err := request(c, &codec.Message{Type: codec.Register, Request: 1, URI: []byte(r.plan.Procedure), Dict: dict},
+		codec.Registered)
 	return err
 }
 
 // serve echoes the invocations of one callee. It answers all invocations of a read in one write.
 func (r *rpc) serve(c link, stamps *stamper) {
 	yield := func(request uint64, dict []byte, p codec.Payload) {
-		err := c.Send(&codec.Message{Type: codec.Yield, Format: r.Serializer, Request: request, Dict: dict, Payload: p})
+		err := c.Send(&codec.Message{
+			Type: codec.Yield, Format: r.Serializer, Request: request, Dict: dict,
+			Payload: p,
+		})
 		if err != nil {
 			r.failures.add("results that cannot be encoded", 1)
 		}
@@ -238,7 +244,8 @@ func (k *caller) call(sent time.Duration) error {
 	}
 	args := k.stamps.write(stamp{sender: k.index, seq: k.seq, sent: sent})
 	err := k.conn.Send(&codec.Message{
-		Type: codec.Call, Format: k.Serializer, Request: k.request + 1, URI: []byte(k.plan.Procedure), Dict: k.wantsProgress,
+		Type: codec.Call, Format: k.Serializer, Request: k.request + 1, URI: []byte(k.plan.Procedure),
+		Dict:    k.wantsProgress,
 		Payload: codec.Payload{Format: k.Serializer, Args: args},
 	})
 	if err != nil {

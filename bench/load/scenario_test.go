@@ -21,7 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick is a load of a fifth of a second.
 func quick(s *fake, ser codec.Serializer) Options {
-	return Options{URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond, Duration: 150 * time.Millisecond}
+	return Options{
+		URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond,
+		Duration: 150 * time.Millisecond,
+	}
 }
 
 // counted is a load that ends with the 200th message, whatever time that takes, and with the context that ends it.
@@ -43,7 +46,8 @@ func TestFanoutVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 || r.Latency.Count == 0 {
-			t.Errorf("%s: %+v, %d received, %d latencies", client.SerializerName(ser), r.Verified, r.Received, r.Latency.Count)
+			t.Errorf("%s: %+v, %d received, %d latencies",
+				client.SerializerName(ser), r.Verified, r.Received, r.Latency.Count)
 		}
 		if r.Latency.P50 <= 0 || r.Latency.P50 > r.Latency.P99 || r.Latency.P99 > r.Latency.Max {
 			t.Errorf("implausible latencies %+v", r.Latency)
@@ -63,7 +67,8 @@ func TestFanoutOpenLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Verified.OK || r.Verified.Received < 200 || r.Plan.Loop != "open" || !strings.Contains(r.Latency.From, "intended") {
+	if !r.Verified.OK || r.Verified.Received < 200 || r.Plan.Loop != "open" ||
+		!strings.Contains(r.Latency.From, "intended") {
 		t.Errorf("%+v %+v %+v", r.Verified, r.Plan, r.Latency)
 	}
 }
@@ -166,7 +171,8 @@ func TestProgressiveVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.Verified.OK || r.Scenario != "progressive" || r.Verified.Received == 0 || r.Verified.Received%5 != 0 || r.Plan.Progress != 5 {
+		if !r.Verified.OK || r.Scenario != "progressive" || r.Verified.Received == 0 || r.Verified.Received%5 != 0 ||
+			r.Plan.Progress != 5 {
 			t.Errorf("%s: %+v %+v", client.SerializerName(ser), r.Verified, r.Plan)
 		}
 	}
@@ -183,7 +189,8 @@ func TestProgressiveVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Verified.OK || r.Verified.Failures["results lost"] != 1 || r.Verified.Failures["results that came out of place"] != 1 {
+	if r.Verified.OK || r.Verified.Failures["results lost"] != 1 ||
+		r.Verified.Failures["results that came out of place"] != 1 {
 		t.Errorf("%+v", r.Verified)
 	}
 }
@@ -249,7 +256,8 @@ func TestSeries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Series) < 1 || len(r.Series) > 2 || r.Series[0].PerSecond <= 0 || r.Series[0].P99 <= 0 || r.Series[0].At < 0.9 {
+	if len(r.Series) < 1 || len(r.Series) > 2 || r.Series[0].PerSecond <= 0 || r.Series[0].P99 <= 0 ||
+		r.Series[0].At < 0.9 {
 		t.Errorf("%+v", r.Series)
 	}
 	if r.Trust.Judged || !r.Trust.OK {
@@ -361,13 +369,14 @@ func TestPaceCatchesUp(t *testing.T) {
 	var clock time.Duration
 	ctx, cancel := context.WithCancel(t.Context())
 	var intended []time.Duration
-	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(at time.Duration) error {
-		intended = append(intended, at)
-		if len(intended) == 5000 {
-			cancel()
-		}
-		return nil
-	}, func() error { return nil })
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock },
+		func(at time.Duration) error {
+			intended = append(intended, at)
+			if len(intended) == 5000 {
+				cancel()
+			}
+			return nil
+		}, func() error { return nil })
 	if err != nil || len(intended) != 5000 {
 		t.Fatalf("%v, %d sent", err, len(intended))
 	}
@@ -383,12 +392,13 @@ func TestPaceFlushesItsLastBurst(t *testing.T) {
 	var clock time.Duration
 	ctx, cancel := context.WithCancel(t.Context())
 	sent, flushed := 0, 0
-	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock }, func(time.Duration) error {
-		if sent++; sent == 57 { // in the middle of a burst
-			cancel()
-		}
-		return nil
-	}, func() error { flushed = sent; return nil })
+	err := Pace(ctx, 1e6, 0, func() time.Duration { clock += 100 * time.Microsecond; return clock },
+		func(time.Duration) error {
+			if sent++; sent == 57 { // in the middle of a burst
+				cancel()
+			}
+			return nil
+		}, func() error { flushed = sent; return nil })
 	if err != nil || sent != 57 || flushed != sent {
 		t.Errorf("%v, %d sent, %d of them written", err, sent, flushed)
 	}

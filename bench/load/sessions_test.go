@@ -36,7 +36,8 @@ func TestStormVerifies(t *testing.T) {
 			if r.Verified.OK != (c.want == "") || c.want != "" && r.Verified.Failures[c.want] == 0 {
 				t.Errorf("%+v", r.Verified)
 			}
-			if c.want == "" && (r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received || r.Latency.Count == 0) {
+			if c.want == "" && (r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
+				r.Latency.Count == 0) {
 				t.Errorf("%+v %+v", r.Verified, r.Latency)
 			}
 		})
@@ -57,7 +58,8 @@ func TestIdleVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Verified.OK == silent || r.Verified.Expected != 150 || silent && r.Verified.Failures["sessions lost: EOF"] != 150 {
+		if r.Verified.OK == silent || r.Verified.Expected != 150 ||
+			silent && r.Verified.Failures["sessions lost: EOF"] != 150 {
 			t.Errorf("%+v", r.Verified)
 		}
 		var out strings.Builder
@@ -67,7 +69,10 @@ func TestIdleVerifies(t *testing.T) {
 		}
 	}
 	var usage *UsageError
-	if _, err := Idle(t.Context(), IdlePlan{Options: Options{URL: "rs://127.0.0.1:1"}, Sessions: 1 << 30}); !errors.As(err, &usage) {
+	if _, err := Idle(t.Context(), IdlePlan{
+		Options:  Options{URL: "rs://127.0.0.1:1"},
+		Sessions: 1 << 30,
+	}); !errors.As(err, &usage) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -107,7 +112,10 @@ func TestSpread(t *testing.T) {
 	if len(seen) != cap(from) || !seen["127.0.1.1"] {
 		t.Errorf("came from %v", seen)
 	}
-	for url, want := range map[string]bool{"ws://127.0.0.1:1/": true, "ws://[::1]:1/": false, "rs://10.0.0.1:1": false, "unix:/x": false, "ws://localhost:1/": false} {
+	for url, want := range map[string]bool{
+		"ws://127.0.0.1:1/": true, "ws://[::1]:1/": false,
+		"rs://10.0.0.1:1": false, "unix:/x": false, "ws://localhost:1/": false,
+	} {
 		if isLoopback4(url) != want {
 			t.Errorf("%s: want %v", url, want)
 		}

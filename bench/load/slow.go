@@ -44,7 +44,10 @@ func Slow(ctx context.Context, plan SlowPlan) (*Report, error) {
 	}
 	with.addControl("without", without)
 	if with.Router != nil && without.Router != nil {
-		with.Figures = append(with.Figures, Figure{"memory", judge.Round3(float64(with.peakRSS()-without.peakRSS()) / (1 << 20)), "MiB more at most"})
+		with.Figures = append(with.Figures, Figure{
+			"memory",
+			judge.Round3(float64(with.peakRSS()-without.peakRSS()) / (1 << 20)), "MiB more at most",
+		})
 	}
 	return with, nil
 }

@@ -70,10 +70,12 @@ func Soak(ctx context.Context, plan SoakPlan) (*Report, error) {
 	}
 	out := events
 	out.Scenario = "soak"
-	out.Plan.Callers, out.Plan.Callees, out.Plan.Workers = results.Plan.Callers, results.Plan.Callees, sessions.Plan.Workers
+	out.Plan.Callers, out.Plan.Callees, out.Plan.Workers = results.Plan.Callers, results.Plan.Callees,
+		sessions.Plan.Workers
 	out.Figures = append(out.Figures,
 		Figure{"calls", judge.Round3(results.PerSecond), "calls/s"}, Figure{"call p99", results.Latency.P99, "us"},
-		Figure{"sessions", judge.Round3(sessions.PerSecond), "sessions/s"}, Figure{"session p99", sessions.Latency.P99, "us"})
+		Figure{"sessions", judge.Round3(sessions.PerSecond), "sessions/s"},
+		Figure{"session p99", sessions.Latency.P99, "us"})
 	out.join("rpc", results)
 	out.join("storm", sessions)
 	out.judgeGrowth()

@@ -70,7 +70,8 @@ func (st *stamper) write(s stamp) []byte {
 // read checks a received payload and returns its stamp.
 func (st *stamper) read(p *codec.Payload) (s stamp, ok bool) {
 	var text []byte
-	if p.Format == st.serializer && len(p.Args) == len(st.args) && bytes.Equal(p.Args[:st.offset], st.args[:st.offset]) {
+	if p.Format == st.serializer && len(p.Args) == len(st.args) &&
+		bytes.Equal(p.Args[:st.offset], st.args[:st.offset]) {
 		text = p.Args[st.offset : st.offset+st.length]
 	} else {
 		// Another router may encode the same value in other bytes.

@@ -7,7 +7,8 @@ import (
 )
 
 func TestParsePerf(t *testing.T) {
-	n, err := parsePerf([]byte("# started on\n\n12345,,raw_syscalls:sys_enter,2000111,100.00,,\n"), 500*time.Millisecond)
+	n, err := parsePerf([]byte("# started on\n\n12345,,raw_syscalls:sys_enter,2000111,100.00,,\n"),
+		500*time.Millisecond)
 	if err != nil || n != 24690 {
 		t.Errorf("%g, %v", n, err)
 	}
@@ -23,11 +24,13 @@ func TestParsePerf(t *testing.T) {
 }
 
 func TestParseStrace(t *testing.T) {
-	n, err := parseStrace("    calls syscall\n--------- ----------------\n       30 read\n       12 write\n--------- ----------------\n       42 total\n")
+	n, err := parseStrace("    calls syscall\n--------- ----------------\n       30 read\n       12 write\n" +
+		"--------- ----------------\n       42 total\n")
 	if err != nil || n != 42 {
 		t.Errorf("%g, %v", n, err)
 	}
-	if _, err := parseStrace("strace: attach: ptrace(PTRACE_SEIZE, 1): Operation not permitted\n"); err == nil || !strings.Contains(err.Error(), "not permitted") {
+	if _, err := parseStrace("strace: attach: ptrace(PTRACE_SEIZE, 1): Operation not permitted\n"); err == nil ||
+		!strings.Contains(err.Error(), "not permitted") {
 		t.Errorf("got %v", err)
 	}
 }

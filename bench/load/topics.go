@@ -33,23 +33,32 @@ func Topics(ctx context.Context, plan TopicsPlan) (*Report, error) {
 	case plan.Publishers < 1 || plan.Publishers > sendersMax:
 		return nil, Usage("%d publishers: must be 1 to %d", plan.Publishers, sendersMax)
 	case plan.PerTopic < 1 || plan.PerTopic > plan.Sessions:
-		return nil, Usage("%d subscribers per topic in %d sessions: at least one each, and as many sessions as subscribers", plan.PerTopic, plan.Sessions)
+		return nil,
+			Usage("%d subscribers per topic in %d sessions: at least one each, and as many sessions as subscribers",
+				plan.PerTopic, plan.Sessions)
 	case plan.Topics < 1 || plan.Topics > topicsMax || plan.Topics > subscriptionsMax/plan.PerTopic:
-		return nil, Usage("%d topics with %d subscribers: must be 1 to %d topics, at most %d subscriptions", plan.Topics, plan.PerTopic, topicsMax, subscriptionsMax)
+		return nil, Usage("%d topics with %d subscribers: must be 1 to %d topics, at most %d subscriptions",
+			plan.Topics, plan.PerTopic, topicsMax, subscriptionsMax)
 	}
 	if err := plan.check(); err != nil {
 		return nil, err
 	}
 	p := pubsubPlan{
 		scenario: "topics", publishers: plan.Publishers, sessions: plan.Sessions, deliveries: plan.PerTopic,
-		report: Plan{Publishers: plan.Publishers, Sessions: plan.Sessions, Topics: plan.Topics, PerTopic: plan.PerTopic},
+		report: Plan{
+			Publishers: plan.Publishers, Sessions: plan.Sessions, Topics: plan.Topics,
+			PerTopic: plan.PerTopic,
+		},
 	}
 	space := unique("bench.topics")
 	for i := range plan.Topics {
 		uri := fmt.Sprintf("%s.t%d", space, i)
 		p.topics = append(p.topics, uri)
 		for k := range plan.PerTopic {
-			p.subscriptions = append(p.subscriptions, subscriptionPlan{session: (i*plan.PerTopic + k) % plan.Sessions, uri: uri, topic: i})
+			p.subscriptions = append(p.subscriptions, subscriptionPlan{
+				session: (i*plan.PerTopic + k) % plan.Sessions,
+				uri:     uri, topic: i,
+			})
 		}
 	}
 	return runPubsub(ctx, plan.Options, p)
@@ -87,7 +96,10 @@ func Patterns(ctx context.Context, plan PatternsPlan) (*Report, error) {
 	plan.Patterns -= plan.Patterns % plan.Matching
 	p := pubsubPlan{
 		scenario: "patterns", publishers: plan.Publishers, sessions: plan.Sessions, deliveries: plan.Matching,
-		report: Plan{Publishers: plan.Publishers, Sessions: plan.Sessions, Patterns: plan.Patterns, Matching: plan.Matching},
+		report: Plan{
+			Publishers: plan.Publishers, Sessions: plan.Sessions, Patterns: plan.Patterns,
+			Matching: plan.Matching,
+		},
 	}
 	space := unique("bench.patterns")
 	if plan.Matching == 3 {
@@ -127,8 +139,10 @@ func tripleMatches(space string, n, sessions int) (topics []string, wants []subs
 		topics = append(topics, topic)
 		wants = append(wants,
 			subscriptionPlan{session: 3 * i % sessions, uri: topic, topic: i},
-			subscriptionPlan{session: (3*i + 1) % sessions, uri: fmt.Sprintf("%s.some.n%d.", space, i), match: codec.Prefix, topic: i},
-			subscriptionPlan{session: (3*i + 2) % sessions, uri: fmt.Sprintf("%s..n%d.leaf", space, i), match: codec.Wildcard, topic: i})
+			subscriptionPlan{session: (3*i + 1) % sessions, uri: fmt.Sprintf("%s.some.n%d.",
+				space, i), match: codec.Prefix, topic: i},
+			subscriptionPlan{session: (3*i + 2) % sessions, uri: fmt.Sprintf("%s..n%d.leaf",
+				space, i), match: codec.Wildcard, topic: i})
 	}
 	return topics, wants
 }

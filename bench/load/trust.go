@@ -16,8 +16,9 @@ type Trust struct {
 	Reasons []string `json:"reasons,omitempty"`
 	// ClientsBusy: the clients were the bottleneck. Throughput and latency are as much theirs as the router's; CPU
 	// per message is not.
-	ClientsBusy bool    `json:"clients_busy,omitempty"`
-	HalvesApart float64 `json:"halves_apart"`    // larger difference of the two halves, in throughput or CPU per message; 0.1 is 10 %
+	ClientsBusy bool `json:"clients_busy,omitempty"`
+	// of the run, in throughput or CPU per message, the larger; 0.1 is 10 %
+	HalvesApart float64 `json:"halves_apart"`
 	OtherCPU    float64 `json:"other_cpu_share"` // of one CPU, used by everybody but router and clients
 	StolenCPU   float64 `json:"stolen_cpu_share"`
 }
@@ -67,10 +68,12 @@ func (m *readings) trust(r *Report, closed bool) Trust {
 	switch {
 	case r.Client.CPUShare >= busyShare*own:
 		t.ClientsBusy = true
-		against("the clients used %.0f %% of a CPU, all they can get: they were the bottleneck", 100*r.Client.CPUShare)
+		against("the clients used %.0f %% of a CPU, all they can get: they were the bottleneck",
+			100*r.Client.CPUShare)
 	case closed && r.Router != nil && full && r.Client.CPUShare > router:
 		t.ClientsBusy = true
-		against("the machine was full and the clients took more of it than the router (%.0f and %.0f %% of a CPU): they were the bottleneck",
+		against("the machine was full and the clients took more of it than the router (%.0f and %.0f %% of a CPU): "+
+			"they were the bottleneck",
 			100*r.Client.CPUShare, 100*router)
 	}
 	return t

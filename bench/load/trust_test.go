@@ -17,7 +17,10 @@ func TestTrust(t *testing.T) {
 			mid:     half{at: 10 * s, received: 1100, routerCPU: 6 * s},
 			machine: [2]machineReading{{}, {programs: 16 * s}},
 		}
-		r := &Report{Seconds: 10, Router: &Process{CPUShare: 1.2}, Client: Process{CPUShare: 0.4}, Where: Where{CPUs: 2, GoMaxProcs: 2}}
+		r := &Report{
+			Seconds: 10, Router: &Process{CPUShare: 1.2}, Client: Process{CPUShare: 0.4},
+			Where: Where{CPUs: 2, GoMaxProcs: 2},
+		}
 		return m, r
 	}
 	for name, c := range map[string]struct {
@@ -25,10 +28,19 @@ func TestTrust(t *testing.T) {
 		open   bool
 		want   string // in the reason; empty for trust
 	}{
-		"sound":      {change: func(*readings, *Report) {}},
-		"throughput": {change: func(m *readings, _ *Report) { m.mid.received = 1200 }, want: "halves of the run differ by 18 %"},
-		"cpu":        {change: func(m *readings, _ *Report) { m.mid.routerCPU = 5 * s }, want: "halves of the run differ by 29 %"},
-		"others":     {change: func(m *readings, _ *Report) { m.machine[1].programs = 19 * s }, want: "other programs used 30 % of a CPU"},
+		"sound": {change: func(*readings, *Report) {}},
+		"throughput": {
+			change: func(m *readings, _ *Report) { m.mid.received = 1200 },
+			want:   "halves of the run differ by 18 %",
+		},
+		"cpu": {
+			change: func(m *readings, _ *Report) { m.mid.routerCPU = 5 * s },
+			want:   "halves of the run differ by 29 %",
+		},
+		"others": {
+			change: func(m *readings, _ *Report) { m.machine[1].programs = 19 * s },
+			want:   "other programs used 30 % of a CPU",
+		},
 		"one other": {change: func(m *readings, _ *Report) {
 			m.machine[0].processes = map[int]processReading{1: {}}
 			m.machine[1].processes = map[int]processReading{1: {used: 4 * s}}
@@ -41,7 +53,10 @@ func TestTrust(t *testing.T) {
 			m.machine[0].processes = map[int]processReading{1: {}, 2: {used: 4 * s, parent: 1}}
 			m.machine[1].processes = map[int]processReading{1: {used: 8 * s}}
 		}, want: "(pid 1, 40 %)"},
-		"stolen": {change: func(m *readings, _ *Report) { m.machine[1].stolen = s }, want: "the host took 10 % of a CPU"},
+		"stolen": {
+			change: func(m *readings, _ *Report) { m.machine[1].stolen = s },
+			want:   "the host took 10 % of a CPU",
+		},
 		"clients full": {
 			change: func(_ *readings, r *Report) { r.Client.CPUShare = 1.85 }, open: true,
 			want: "they were the bottleneck",
@@ -50,8 +65,12 @@ func TestTrust(t *testing.T) {
 			change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 },
 			want:   "they were the bottleneck",
 		},
-		"clients more, open loop": {change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8 }, open: true},
-		"latency bound":           {change: func(_ *readings, r *Report) { r.Client.CPUShare, r.Router.CPUShare = 0.6, 0.4 }},
+		"clients more, open loop": {change: func(_ *readings, r *Report) {
+			r.Client.CPUShare, r.Router.CPUShare = 1.1, 0.8
+		}, open: true},
+		"latency bound": {change: func(_ *readings, r *Report) {
+			r.Client.CPUShare, r.Router.CPUShare = 0.6, 0.4
+		}},
 		"unknown router": {change: func(m *readings, r *Report) {
 			m.router, r.Router = process{}, nil
 			m.machine[1].programs = 19 * s
@@ -65,7 +84,8 @@ func TestTrust(t *testing.T) {
 			if !got.Judged || got.OK != (c.want == "") || !strings.Contains(text, c.want) || len(got.Reasons) > 1 {
 				t.Errorf("%+v, want %q", got, c.want)
 			}
-			if got.ClientsBusy != strings.Contains(text, "bottleneck") || got.Disturbed() == (got.OK || got.ClientsBusy) {
+			if got.ClientsBusy != strings.Contains(text, "bottleneck") ||
+				got.Disturbed() == (got.OK || got.ClientsBusy) {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -88,7 +108,10 @@ func TestMachineReading(t *testing.T) {
 	if pid != 42 || p != (processReading{1240 * time.Millisecond, 1}) || !ok {
 		t.Errorf("%d %v %v", pid, p, ok)
 	}
-	for _, line := range []string{"", "42", "42 (x) S 1", "x (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 (x) S 1 1 1 1 1 1 1 1 1 1 y 1 1 1 1", "4 (x) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
+	for _, line := range []string{
+		"", "42", "42 (x) S 1", "x (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+		"4 (x) S 1 1 1 1 1 1 1 1 1 1 y 1 1 1 1", "4 (x) S x 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+	} {
 		if _, _, ok := parseStat(line); ok {
 			t.Errorf("%q was read", line)
 		}

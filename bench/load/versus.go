@@ -22,7 +22,9 @@ var sides = [2]string{"floor", "router"}
 // router's report of the median round with the comparison in Floor. run gets "floor" or "router" and should use a
 // fresh process each time. told is called after each run and may be nil. The report's Trust is that of the
 // comparison: disturbances and rounds that disagree count against it, busy clients do not.
-func Against(ctx context.Context, rounds int, run func(ctx context.Context, side string) (*Report, error), told func(round int, side string, r *Report)) (*Report, error) {
+func Against(ctx context.Context, rounds int, run func(ctx context.Context, side string) (*Report, error),
+	told func(round int, side string, r *Report),
+) (*Report, error) {
 	if rounds == 0 {
 		rounds = roundsDefault
 	}
@@ -65,7 +67,8 @@ func Against(ctx context.Context, rounds int, run func(ctx context.Context, side
 	v.summarize(ratios)
 	if ratios.Spread() > judge.SpreadMax {
 		trust.OK = false
-		trust.Reasons = append(trust.Reasons, fmt.Sprintf("the rounds disagree: ratios from %.2f to %.2f", v.Min, v.Max))
+		trust.Reasons = append(trust.Reasons, fmt.Sprintf("the rounds disagree: ratios from %.2f to %.2f",
+			v.Min, v.Max))
 	}
 	out := *routers[ratios.Middle()]
 	out.Floor, out.Trust = v, trust
@@ -128,6 +131,12 @@ func (v *Versus) sample(of func(*Round) float64) (s judge.Sample) {
 // summarize fills in medians, min and max from the ratios of cost.
 func (v *Versus) summarize(ratios judge.Sample) {
 	v.Min, v.Max, v.Median = slices.Min(ratios), slices.Max(ratios), judge.Round3(ratios.Median())
-	v.MedianP50 = judge.Round3(v.sample(func(k *Round) float64 { return judge.Ratio(k.RouterP50, k.FloorP50) }).Median())
-	v.MedianP99 = judge.Round3(v.sample(func(k *Round) float64 { return judge.Ratio(k.RouterP99, k.FloorP99) }).Median())
+	v.MedianP50 = judge.Round3(v.sample(func(k *Round) float64 {
+		return judge.Ratio(k.RouterP50,
+			k.FloorP50)
+	}).Median())
+	v.MedianP99 = judge.Round3(v.sample(func(k *Round) float64 {
+		return judge.Ratio(k.RouterP99,
+			k.FloorP99)
+	}).Median())
 }

@@ -16,7 +16,11 @@ func TestAgainst(t *testing.T) {
 		if want := []string{"floor", "router"}[n%2]; side != want {
 			t.Errorf("run %d is of the %s, want the %s", n, side, want)
 		}
-		r := &Report{Scenario: "fanout", Router: &Process{CPUPerMessage: costs[n]}, Latency: Latency{P50: 10, P99: costs[n]}, Verified: Verdict{OK: true}, Trust: Trust{Judged: true, OK: true}}
+		r := &Report{
+			Scenario: "fanout", Router: &Process{CPUPerMessage: costs[n]},
+			Latency: Latency{P50: 10, P99: costs[n]}, Verified: Verdict{OK: true},
+			Trust: Trust{Judged: true, OK: true},
+		}
 		if n == 2 {
 			r.Trust = Trust{Judged: true, OtherCPU: 1, Reasons: []string{"somebody compiled"}}
 		}
@@ -26,11 +30,14 @@ func TestAgainst(t *testing.T) {
 		n++
 		return r, nil
 	}
-	r, err := Against(t.Context(), 3, run, func(round int, side string, _ *Report) { told = append(told, fmt.Sprint(round, side)) })
+	r, err := Against(t.Context(), 3, run, func(round int, side string, _ *Report) {
+		told = append(told, fmt.Sprint(round, side))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := r.Floor; v.Median != 1.2 || v.Min != 1.1 || v.Max != 1.5 || len(v.Rounds) != 3 || v.MedianP50 != 1 || v.MedianP99 != 1.2 || v.Unit != "cpu-ns/received" || r.Router.CPUPerMessage != 120 {
+	if v := r.Floor; v.Median != 1.2 || v.Min != 1.1 || v.Max != 1.5 || len(v.Rounds) != 3 || v.MedianP50 != 1 ||
+		v.MedianP99 != 1.2 || v.Unit != "cpu-ns/received" || r.Router.CPUPerMessage != 120 {
 		t.Errorf("%+v, router of the median round %+v", v, r.Router)
 	}
 	if r.Verified.OK || r.Verified.Failures["round 2, router: events lost"] != 2 {
@@ -44,7 +51,8 @@ func TestAgainst(t *testing.T) {
 		t.Errorf("told of %q", told)
 	}
 	broken := errors.New("broken")
-	if _, err := Against(t.Context(), 1, func(context.Context, string) (*Report, error) { return nil, broken }, nil); !errors.Is(err, broken) {
+	if _, err := Against(t.Context(), 1, func(context.Context, string) (*Report, error) { return nil, broken },
+		nil); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	hidden := func(context.Context, string) (*Report, error) { return &Report{NoRouter: "hidden"}, nil }

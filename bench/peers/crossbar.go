@@ -67,7 +67,8 @@ func (s *Setup) installCrossbar(ctx context.Context) (string, error) {
 		{filepath.Join(environment, "bin", "pip"), "install", "--quiet", "crossbar==" + crossbarVersion},
 	} {
 		if out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("no `crossbar` on this machine, and it cannot be installed: %w: %s", err, lastLines(out, 2))
+			return "", fmt.Errorf("no `crossbar` on this machine, and it cannot be installed: %w: %s",
+				err, lastLines(out, 2))
 		}
 	}
 	return program, nil
@@ -85,7 +86,10 @@ func crossbarConfig(port, transport, realm string) map[string]any {
 		"paths":    map[string]any{"ws": map[string]any{"type": "websocket"}},
 	}
 	if transport == "rs" {
-		listener = map[string]any{"type": "rawsocket", "endpoint": listener["endpoint"], "serializers": []any{"msgpack", "json", "cbor"}}
+		listener = map[string]any{
+			"type": "rawsocket", "endpoint": listener["endpoint"],
+			"serializers": []any{"msgpack", "json", "cbor"},
+		}
 	}
 	return map[string]any{
 		"version": 2,

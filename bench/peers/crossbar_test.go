@@ -45,7 +45,8 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(b, &config); err != nil || config.Workers[0].Transports[0].Endpoint.Port != 1234 || config.Workers[0].Transports[0].Type != "rawsocket" {
+	if err := json.Unmarshal(b, &config); err != nil || config.Workers[0].Transports[0].Endpoint.Port != 1234 ||
+		config.Workers[0].Transports[0].Type != "rawsocket" {
 		t.Errorf("%v in %s", err, b)
 	}
 }
@@ -54,7 +55,8 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 func TestNoCrossbar(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	s := &Setup{Transport: "ws", Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}
-	if _, err := s.Prepare(context.Background(), "crossbar"); err == nil || !strings.Contains(err.Error(), "no `crossbar` on this machine") {
+	if _, err := s.Prepare(context.Background(), "crossbar"); err == nil ||
+		!strings.Contains(err.Error(), "no `crossbar` on this machine") {
 		t.Error(err)
 	}
 }

@@ -79,12 +79,17 @@ func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 	case "banyan":
 		p.argv0, p.version = s.Argv0, ownVersion()
 		p.command = func(address, _ string) []string {
-			return append([]string{s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm", s.realm()}, s.ServeFlags...)
+			return append([]string{
+				s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm",
+				s.realm(),
+			}, s.ServeFlags...)
 		}
 		return p, nil
 	case report.FloorName:
 		p.argv0, p.version = s.Argv0, ownVersion()
-		p.command = func(address, _ string) []string { return []string{s.Program, "bench", "floor", "--listen", address} }
+		p.command = func(address, _ string) []string {
+			return []string{s.Program, "bench", "floor", "--listen", address}
+		}
 		return p, nil
 	case "crossbar":
 		return p, s.prepareCrossbar(ctx, p)
@@ -101,7 +106,8 @@ func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 func (s *Setup) build(ctx context.Context, p *Peer, module string) error {
 	source := filepath.Join(s.Source, "bench", "peers", p.Name)
 	if _, err := os.Stat(filepath.Join(source, "go.mod")); err != nil {
-		return fmt.Errorf("its source, bench/peers/%s, is not here: run in the checkout or name it with --source", p.Name)
+		return fmt.Errorf("its source, bench/peers/%s, is not here: run in the checkout or name it with --source",
+			p.Name)
 	}
 	program, err := filepath.Abs(filepath.Join(s.Cache, p.Name))
 	if err != nil {

@@ -32,7 +32,10 @@ func TestParsePlan(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}
 	}
-	for _, text := range []string{"", "fan", "fanout:", "fanout:0", "fanout:-1", "fanout:1x", "fanout:1x0", "rpc:1000001", "storm:1x2", "rpc:1x2x3"} {
+	for _, text := range []string{
+		"", "fan", "fanout:", "fanout:0", "fanout:-1", "fanout:1x", "fanout:1x0",
+		"rpc:1000001", "storm:1x2", "rpc:1x2x3",
+	} {
 		var wrong *load.UsageError
 		if _, err := ParsePlan(text); !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", text, err)
@@ -98,7 +101,10 @@ func TestSyscallsTool(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "perf"), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for duration, want := range map[time.Duration]string{time.Second: load.SyscallsNone, 2 * time.Second: load.SyscallsPerf} {
+	for duration, want := range map[time.Duration]string{
+		time.Second:     load.SyscallsNone,
+		2 * time.Second: load.SyscallsPerf,
+	} {
 		if got, err := SyscallsTool("auto", duration); got != want || err != nil {
 			t.Errorf("auto for %v: %q, %v", duration, got, err)
 		}

@@ -51,8 +51,10 @@ const (
 )
 
 // PlanSyntax tells how plans are written.
-const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], publishers[:PUBLISHERS[xINFLIGHT]] (to 100 subscribers), topics[:TOPICS[xINFLIGHT]],\n" +
-	"patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]], progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], idle[:SESSIONS];\n" +
+const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], publishers[:PUBLISHERS[xINFLIGHT]] (to 100 subscribers), " +
+	"topics[:TOPICS[xINFLIGHT]],\n" +
+	"patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]], progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], " +
+	"idle[:SESSIONS];\n" +
 	"for instance fanout is fanout:100x32, rpc is rpc:16x64, publishers is publishers:32x1"
 
 // ParsePlan reads a plan.

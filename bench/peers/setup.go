@@ -72,9 +72,11 @@ func pinnable(granted, routers load.CPUSet) error {
 	}
 	if granted.Without(routers).Count() == 0 {
 		if granted.Count() == 1 {
-			return load.Usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel", routers)
+			return load.Usage("routers on CPU %s: there is no other for the clients; leave the CPUs to the kernel",
+				routers)
 		}
-		return load.Usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s", routers, granted, granted.First())
+		return load.Usage("routers on CPU %s: none is left for the clients; name fewer of %s, for instance %s",
+			routers, granted, granted.First())
 	}
 	return nil
 }
@@ -121,7 +123,8 @@ func SyscallsTool(asked string, duration time.Duration) (string, error) {
 		}
 		return asked, nil
 	}
-	return "", load.Usage("system calls counted by %q: use no, auto, %s or %s", asked, load.SyscallsPerf, load.SyscallsStrace)
+	return "", load.Usage("system calls counted by %q: use no, auto, %s or %s", asked, load.SyscallsPerf,
+		load.SyscallsStrace)
 }
 
 const syscallsAutoMin = 2 * time.Second
@@ -166,18 +169,22 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, er
 
 // once is Once with Stall, see load.Options.
 func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (*load.Report, error) {
-	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport), func(ctx context.Context, url string, pid int) (*load.Report, error) {
-		return p.play(plan, ctx, load.Options{
-			URL: url, PID: pid, Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
-			PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64), InFlight: cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
-			Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
+	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport),
+		func(ctx context.Context, url string, pid int) (*load.Report, error) {
+			return p.play(plan, ctx, load.Options{
+				URL: url, PID: pid, Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
+				PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
+				InFlight:     cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
+				Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
+			})
 		})
-	})
 }
 
 // Using starts a fresh process of the peer, calls f with its URL over a transport (ws, rs) and its pid, and stops it.
 // The pid is 0 where another process than the one started listens: loads find it by its socket.
-func Using[T any](ctx context.Context, s *Setup, p *Peer, transport string, f func(ctx context.Context, url string, pid int) (T, error)) (t T, err error) {
+func Using[T any](ctx context.Context, s *Setup, p *Peer, transport string,
+	f func(ctx context.Context, url string, pid int) (T, error),
+) (t T, err error) {
 	process, err := p.start(ctx, cmp.Or(transport, "ws"), s.RouterCPUs, filepath.Join(s.Scratch, p.Name+".log"))
 	if err != nil {
 		return t, err

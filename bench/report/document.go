@@ -209,13 +209,15 @@ func sentence(peer string, r *load.Report) string {
 		fmt.Fprintf(&b, " at %s of %s's CPU time per %s", judge.Nanos(r.Router.CPUPerMessage), peer, one)
 	}
 	if r.Latency.Count > 0 {
-		fmt.Fprintf(&b, "; latency p50 %s, p99 %s from the %s", judge.Micros(r.Latency.P50), judge.Micros(r.Latency.P99), r.Latency.From)
+		fmt.Fprintf(&b, "; latency p50 %s, p99 %s from the %s", judge.Micros(r.Latency.P50),
+			judge.Micros(r.Latency.P99), r.Latency.From)
 	}
 	b.WriteString(". ")
 	if r.Verified.OK {
 		fmt.Fprintf(&b, "All %s verified.", judge.Grouped(float64(r.Verified.Received)))
 	} else {
-		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.", judge.Grouped(float64(r.Verified.Received)), judge.Grouped(float64(r.Verified.Expected)))
+		fmt.Fprintf(&b, "VERIFICATION FAILED: %s of %s came as they should.",
+			judge.Grouped(float64(r.Verified.Received)), judge.Grouped(float64(r.Verified.Expected)))
 	}
 	if len(r.Trust.Reasons) > 0 {
 		b.WriteString(" The figures are not trustworthy, see below.")

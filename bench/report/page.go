@@ -125,7 +125,8 @@ const colours = 6
 func newView(d *Document) (*view, error) {
 	v := &view{
 		Doc: d, Title: title(d), Colours: map[string]int{},
-		Script: template.JS(pageJS), UPlot: template.JS(uplotJS), Style: template.CSS(uplotCSS + "\n" + pageCSS), Licence: uplotLicence,
+		Script: template.JS(pageJS), UPlot: template.JS(uplotJS), Style: template.CSS(uplotCSS + "\n" + pageCSS),
+		Licence: uplotLicence,
 	}
 	for _, r := range d.Runs {
 		if _, known := v.Colours[r.Peer]; !known {
@@ -332,7 +333,8 @@ func warnings(peer string, reports []*load.Report) []string {
 			out = append(out, fmt.Sprintf("%s%s: not trustworthy: %s", peer, round, reason))
 		}
 		for _, kind := range sortedKeys(r.Verified.Failures) {
-			out = append(out, fmt.Sprintf("%s%s: verification failed: %s × %s", peer, round, judge.Grouped(float64(r.Verified.Failures[kind])), kind))
+			out = append(out, fmt.Sprintf("%s%s: verification failed: %s × %s",
+				peer, round, judge.Grouped(float64(r.Verified.Failures[kind])), kind))
 		}
 	}
 	return out
@@ -362,7 +364,11 @@ func (d *Document) Doubts(plan string) string {
 	}{
 		{failed, "failed verification"},
 		{disturbed, "were disturbed"},
-		{clients, "had clients busier than the router (throughput and latency are as much theirs, CPU time per message is not)"},
+		{
+			clients,
+			"had clients busier than the router (throughput and latency are as much theirs, CPU time per message " +
+				"is not)",
+		},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))

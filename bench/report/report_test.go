@@ -39,10 +39,13 @@ func aRun(t *testing.T, pid int, name string, cost float64, n int64) *load.Repor
 			PayloadBytes: 64, Publishers: 1, Subscribers: 1000,
 		},
 		Seconds: 3, Operations: 1000, Received: 1_000_000, PerSecond: 1234567,
-		Latency: load.Latency{From: "send time", Count: n, P50: 500, P90: 900, P99: 1990, P999: 2999, Max: float64(n), HDR: string(b)},
-		Series:  []load.Second{{At: 1, PerSecond: 1e6}, {At: 2, PerSecond: 1.2e6}},
-		Router:  &load.Process{PID: pid, Name: name, CPUPerMessage: cost, RSSBytes: 16 << 20, RSSPerSession: 3072},
-		Client:  load.Process{CPUPerMessage: 400},
+		Latency: load.Latency{
+			From: "send time", Count: n, P50: 500, P90: 900, P99: 1990, P999: 2999, Max: float64(n),
+			HDR: string(b),
+		},
+		Series: []load.Second{{At: 1, PerSecond: 1e6}, {At: 2, PerSecond: 1.2e6}},
+		Router: &load.Process{PID: pid, Name: name, CPUPerMessage: cost, RSSBytes: 16 << 20, RSSPerSession: 3072},
+		Client: load.Process{CPUPerMessage: 400},
 		Verified: load.Verdict{
 			OK: true, Expected: 1_000_000, Received: 1_000_000,
 		},
@@ -65,7 +68,10 @@ func aDocument(t *testing.T) *Document {
 	}
 	d.Tables = []Table{{
 		Plan: "fanout", About: "a plan", Peers: []string{"banyan", FloorName},
-		Rows: []Row{{Figure: "events/s", Cells: []Cell{{Text: "10"}, {Text: "20", Delta: "+100 %, p=0.008", Kind: judge.Better}}}},
+		Rows: []Row{{Figure: "events/s", Cells: []Cell{
+			{Text: "10"},
+			{Text: "20", Delta: "+100 %, p=0.008", Kind: judge.Better},
+		}}},
 	}}
 	return d
 }
@@ -115,11 +121,26 @@ func TestPage(t *testing.T) {
 
 func someTargets() []Target {
 	return []Target{
-		{Work: "some work", Figure: "cost / floor", Limit: judge.Limit{Value: 1.25}, Median: 1, Min: 0.9, Max: 1.1, Verdict: judge.Met},
-		{Work: "some work", Figure: "nexus's cost / ours", Limit: judge.Limit{Value: 25, AtLeast: true}, Median: 50, Min: 24, Max: 60, Verdict: judge.Met, Doubts: []string{"noise", "more"}},
-		{Work: "other work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Median: 4, Min: 3, Max: 5, Verdict: judge.Missed, Notes: []string{"with <less>"}},
-		{Work: "other work", Figure: "nats's cost / ours", Limit: judge.Limit{Value: 2, AtLeast: true}, Verdict: judge.NotMeasured, Why: "nats: no network"},
-		{Work: "last work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Verdict: judge.Failed, Why: "3 messages of banyan"},
+		{
+			Work: "some work", Figure: "cost / floor", Limit: judge.Limit{Value: 1.25}, Median: 1, Min: 0.9, Max: 1.1,
+			Verdict: judge.Met,
+		},
+		{
+			Work: "some work", Figure: "nexus's cost / ours", Limit: judge.Limit{Value: 25, AtLeast: true},
+			Median: 50, Min: 24, Max: 60, Verdict: judge.Met, Doubts: []string{"noise", "more"},
+		},
+		{
+			Work: "other work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Median: 4, Min: 3, Max: 5,
+			Verdict: judge.Missed, Notes: []string{"with <less>"},
+		},
+		{
+			Work: "other work", Figure: "nats's cost / ours", Limit: judge.Limit{Value: 2, AtLeast: true},
+			Verdict: judge.NotMeasured, Why: "nats: no network",
+		},
+		{
+			Work: "last work", Figure: "cost / floor", Limit: judge.Limit{Value: 2}, Verdict: judge.Failed,
+			Why: "3 messages of banyan",
+		},
 	}
 }
 
@@ -158,7 +179,8 @@ func TestPageOfTargets(t *testing.T) {
 	for _, want := range []string{
 		"Targets: 5 figures of 3 works",
 		"Routers ran on CPU 0.",
-		`<tr class="met"><th>some work</th><td>cost / floor</td><td>at most 1.25</td><td>0.90</td><td><strong>1</strong></td><td>1.10</td><td><div class="used"><i class="fill" style="width:64.00%">`,
+		`<tr class="met"><th>some work</th><td>cost / floor</td><td>at most 1.25</td><td>0.90</td>` +
+			`<td><strong>1</strong></td><td>1.10</td><td><div class="used"><i class="fill" style="width:64.00%">`,
 		`style="width:40.00%"></i></div></td><td>met</td></tr>
 <tr class="remarks"><td colspan="8"><p>not trustworthy: noise (and 1 more)</p></td></tr>`, // half of what is allowed
 		`<tr class="missed"><th>other work</th>`,
@@ -188,8 +210,12 @@ func TestVendoredFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"uplot/uPlot.iife.min.js": uplotJS, "uplot/uPlot.min.css": uplotCSS} {
-		if want := fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(content)), name); !bytes.Contains(source, []byte(want)) {
+	for name, content := range map[string]string{
+		"uplot/uPlot.iife.min.js": uplotJS,
+		"uplot/uPlot.min.css":     uplotCSS,
+	} {
+		if want := fmt.Sprintf("%x  %s\n",
+			sha256.Sum256([]byte(content)), name); !bytes.Contains(source, []byte(want)) {
 			t.Errorf("page.go does not note %s", want)
 		}
 	}
@@ -231,7 +257,10 @@ func TestReadSingleReport(t *testing.T) {
 	if len(d.Runs) != 1 || d.Runs[0].Plan != "fanout" || d.Runs[0].Peer != "banyan" {
 		t.Errorf("runs %+v", d.Runs)
 	}
-	for _, bad := range []string{"", "{}", `{"schema":"other/1"}`, `{"schema":"` + Schema + `","runs":[{"plan":"x"}]}`} {
+	for _, bad := range []string{
+		"", "{}", `{"schema":"other/1"}`,
+		`{"schema":"` + Schema + `","runs":[{"plan":"x"}]}`,
+	} {
 		if _, err := Read(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}
@@ -257,7 +286,10 @@ func TestPercentiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"#[plan = fanout, peer = banyan]", "#[plan = fanout, peer = floor]", "Total count    =         4000"} {
+	for _, want := range []string{
+		"#[plan = fanout, peer = banyan]", "#[plan = fanout, peer = floor]",
+		"Total count    =         4000",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}

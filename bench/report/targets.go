@@ -118,7 +118,10 @@ type targetView struct {
 const usedMark = 80
 
 func newTargetView(t *Target) targetView {
-	v := targetView{Work: t.Work, Figure: t.Figure, Asked: t.Asked(), Verdict: t.Verdict, Remarks: t.remarks(), Class: "absent", Min: "–", Median: "–", Max: "–"}
+	v := targetView{
+		Work: t.Work, Figure: t.Figure, Asked: t.Asked(), Verdict: t.Verdict, Remarks: t.remarks(),
+		Class: "absent", Min: "–", Median: "–", Max: "–",
+	}
 	if t.has() {
 		v.Min, v.Median, v.Max = judge.Number(t.Min), judge.Number(t.Median), judge.Number(t.Max)
 		v.Percent = min(usedMark*t.Used(t.Median), 100)

@@ -104,7 +104,8 @@ func (c *check) judge(t *report.Target, own, other *side) {
 			t.Doubts = append(t.Doubts[:doubtsMax], "and more")
 		}
 	}
-	t.Median, t.Min, t.Max = judge.Round3(values.Median()), judge.Round3(slices.Min(values)), judge.Round3(slices.Max(values))
+	t.Median, t.Min, t.Max = judge.Round3(values.Median()), judge.Round3(slices.Min(values)),
+		judge.Round3(slices.Max(values))
 	var doubt string
 	if t.Verdict, doubt = c.limit.Judge(values); doubt != "" {
 		t.Doubts = append(t.Doubts, doubt)
@@ -133,7 +134,8 @@ func (c *check) values(own, other *side) (values judge.Sample, doubts [][]string
 			why = "too few rounds"
 			continue
 		case !other.runs[i].Usable():
-			why = fmt.Sprintf("%s lost %d of %d messages", other.name, lost(other.runs[i]), other.runs[i].Verified.Expected)
+			why = fmt.Sprintf("%s lost %d of %d messages",
+				other.name, lost(other.runs[i]), other.runs[i].Verified.Expected)
 			continue
 		case c.limit.AtLeast:
 			v = c.of(other.runs[i]) / c.of(a)

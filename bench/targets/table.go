@@ -88,7 +88,10 @@ const (
 func table(idleMax int) []row {
 	const floor = report.FloorName
 	fan := func(name string, subscribers, inFlight, payload int) peers.Plan {
-		return peers.Plan{Name: name, Scenario: "fanout", Size: subscribers, InFlight: inFlight, PayloadBytes: payload}
+		return peers.Plan{
+			Name: name, Scenario: "fanout", Size: subscribers, InFlight: inFlight,
+			PayloadBytes: payload,
+		}
 	}
 	rpc := func(name string, callers, inFlight int) peers.Plan {
 		return peers.Plan{Name: name, Scenario: "rpc", Size: callers, InFlight: inFlight}
@@ -122,8 +125,11 @@ func table(idleMax int) []row {
 	}
 	for _, n := range []int{10, 100, 1000} {
 		all = append(all, row{
-			Plan:   fan(fmt.Sprintf("fan-out to %d, 1 KiB", n), n, 32, 1024),
-			checks: []check{cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5), dearer("crossbar", 25)},
+			Plan: fan(fmt.Sprintf("fan-out to %d, 1 KiB", n), n, 32, 1024),
+			checks: []check{
+				cost(floor, 1.25), dearer("nexus", 18), dearer("xconn", 18), dearer("nats", 2.5),
+				dearer("crossbar", 25),
+			},
 		})
 	}
 	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
@@ -140,7 +146,10 @@ func table(idleMax int) []row {
 		},
 		row{Plan: atRate, checks: []check{{"p99 / floor", p99, floor, atMost(1.2)}}},
 		row{
-			Plan:   peers.Plan{Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32, Subscribers: 100, InFlight: 1},
+			Plan: peers.Plan{
+				Name: "32 publishers to 100, one in flight each", Scenario: "publishers", Size: 32,
+				Subscribers: 100, InFlight: 1,
+			},
 			checks: []check{cost(floor, 0.15)},
 		},
 		row{
@@ -153,7 +162,8 @@ func table(idleMax int) []row {
 		},
 		row{Plan: rawSocket, checks: []check{cost(floor, 1.25)}},
 		row{
-			Plan: peers.Plan{Name: "three serializers at once", Scenario: "mixed", Size: 99, InFlight: 32}, base: &three,
+			Plan:   peers.Plan{Name: "three serializers at once", Scenario: "mixed", Size: 99, InFlight: 32},
+			base:   &three,
 			checks: []check{cost("msgpack", 1.25)},
 		},
 		row{Plan: topics("10 000 topics with three each", 10_000, 3, 300), checks: []check{dearer("nats", 1)}},
@@ -166,7 +176,8 @@ func table(idleMax int) []row {
 			checks: []check{cost("topics", 1.3)},
 		},
 		row{
-			Plan: patterns("100 000 patterns, matching one", 100_000, 1), base: new(patterns("1 000 patterns", 1000, 1)),
+			Plan:   patterns("100 000 patterns, matching one", 100_000, 1),
+			base:   new(patterns("1 000 patterns", 1000, 1)),
 			checks: []check{cost("1 000 patterns", 1.3)},
 		},
 		row{
@@ -182,12 +193,18 @@ func table(idleMax int) []row {
 			},
 		},
 		row{
-			Plan:   rpc("rpc 1 x 64", 1, 64),
-			checks: []check{cost(floor, 1.8), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2), dearer("crossbar", 80)},
+			Plan: rpc("rpc 1 x 64", 1, 64),
+			checks: []check{
+				cost(floor, 1.8), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2),
+				dearer("crossbar", 80),
+			},
 		},
 		row{
-			Plan:   rpc("rpc 16 x 64", 16, 64),
-			checks: []check{cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2), dearer("crossbar", 80)},
+			Plan: rpc("rpc 16 x 64", 16, 64),
+			checks: []check{
+				cost(floor, 3), dearer("nexus", 12), dearer("xconn", 12), dearer("nats", 2),
+				dearer("crossbar", 80),
+			},
 		},
 		row{
 			Plan:   peers.Plan{Name: "progressive results", Scenario: "progressive", Size: 1, InFlight: 32},
@@ -208,7 +225,10 @@ func table(idleMax int) []row {
 			checks: []check{alone("worst p99.9 / without", "worst ratio", 3)},
 		},
 		row{
-			Plan:   peers.Plan{Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32, PayloadBytes: 4096},
+			Plan: peers.Plan{
+				Name: "one stopped reader of 101", Scenario: "slow", Size: 100, InFlight: 32,
+				PayloadBytes: 4096,
+			},
 			checks: []check{alone("p99 / without", "p99 ratio", 1.1)},
 		},
 	)

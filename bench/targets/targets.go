@@ -1,9 +1,10 @@
 // Package targets measures the router against the project's speed targets.
 //
-//  1. A row of the table is one work. Our router plays it, and so do the sides that its figures are compared with: the floor, a simpler work of ours,
-//     other routers if asked for.
+//  1. A row of the table is one work. Our router plays it, and so do the sides that its figures are compared with:
+//     the floor, a simpler work of ours, other routers if asked for.
 //  2. They play in turn, A B C, C B A, …, a fresh process each time, so that a drift of the machine hits all alike.
-//  3. A figure is the median over the rounds. Lost messages of our router fail it. If another router cannot be prepared, its figures stay unmeasured.
+//  3. A figure is the median over the rounds. Lost messages of our router fail it. If another router cannot be
+//     prepared, its figures stay unmeasured.
 package targets
 
 import (

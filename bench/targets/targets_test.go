@@ -47,9 +47,14 @@ func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Rep
 	}
 	r := &load.Report{
 		Scenario: plan.Scenario, Plan: load.Plan{InFlight: plan.InFlight},
-		Latency:  load.Latency{P50: f.cost[peer] / 10, P99: f.cost[peer]},
-		Router:   &load.Process{CPUPerMessage: f.cost[peer], RSSPerSession: 2048},
-		Figures:  []load.Figure{{Name: "after", Value: 1}, {Name: "cost", Value: 5}, {Name: "p99 ratio", Value: 1.05}, {Name: "worst ratio", Value: 1}},
+		Latency: load.Latency{P50: f.cost[peer] / 10, P99: f.cost[peer]},
+		Router:  &load.Process{CPUPerMessage: f.cost[peer], RSSPerSession: 2048},
+		Figures: []load.Figure{
+			{Name: "after", Value: 1},
+			{Name: "cost", Value: 5},
+			{Name: "p99 ratio", Value: 1.05},
+			{Name: "worst ratio", Value: 1},
+		},
 		Verified: load.Verdict{OK: true, Expected: 1000, Received: 1000},
 		Trust:    load.Trust{Judged: true, OK: true},
 	}
@@ -64,7 +69,10 @@ func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Rep
 
 // newFake costs what meets every target.
 func newFake() *fake {
-	return &fake{cost: map[string]float64{"banyan": 100, "floor": 1000, "nexus": 1e4, "xconn": 1e4, "nats": 1e3, "crossbar": 1e5}}
+	return &fake{cost: map[string]float64{
+		"banyan": 100, "floor": 1000, "nexus": 1e4, "xconn": 1e4, "nats": 1e3,
+		"crossbar": 1e5,
+	}}
 }
 
 func verdicts(d *report.Document) map[string]report.Target {
@@ -101,10 +109,14 @@ func TestTable(t *testing.T) {
 	}
 	// What the issue asks for against others.
 	for _, want := range []string{
-		"fan-out to 10: nexus's cost / ours at least 25", "fan-out to 5000: nats's cost / ours at least 10", "fan-out to 1000: nats's cost / ours at least 2.5",
-		"fan-out to 1000, 1 KiB: xconn's cost / ours at least 18", "fan-out to 100, one in flight: nats's cost / ours at least 1",
-		"10 000 topics with three each: nats's cost / ours at least 1", "rpc 1 x 1 on one CPU: nats's p50 / ours at least 1",
-		"rpc 16 x 64: nexus's cost / ours at least 12", "rpc 1 x 64: nats's cost / ours at least 2", "progressive results: nexus's cost / ours at least 8",
+		"fan-out to 10: nexus's cost / ours at least 25", "fan-out to 5000: nats's cost / ours at least 10",
+		"fan-out to 1000: nats's cost / ours at least 2.5",
+		"fan-out to 1000, 1 KiB: xconn's cost / ours at least 18",
+		"fan-out to 100, one in flight: nats's cost / ours at least 1",
+		"10 000 topics with three each: nats's cost / ours at least 1",
+		"rpc 1 x 1 on one CPU: nats's p50 / ours at least 1",
+		"rpc 16 x 64: nexus's cost / ours at least 12", "rpc 1 x 64: nats's cost / ours at least 2",
+		"progressive results: nexus's cost / ours at least 8",
 		"fan-out to 100: crossbar's cost / ours at least 35", "rpc 16 x 64: crossbar's cost / ours at least 80",
 		"fan-out to 10, 1 KiB: cost / floor at most 1.25", "19 600 idle sessions: KiB per session at most 3",
 	} {
@@ -132,7 +144,8 @@ func TestIdleLimits(t *testing.T) {
 		600:       {100_000, "allows 600 sessions", "most idle sessions that the file limit allows"},
 	} {
 		r := mostIdle(limit)
-		if r.Size != want.size || r.Name != want.named || (r.skip == "") != (want.skip == "") || !strings.Contains(r.skip, want.skip) {
+		if r.Size != want.size || r.Name != want.named || (r.skip == "") != (want.skip == "") ||
+			!strings.Contains(r.skip, want.skip) {
 			t.Errorf("%d: %d sessions, %q, skipped: %q", limit, r.Size, r.Name, r.skip)
 		}
 	}
@@ -149,7 +162,8 @@ func TestAllMet(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, target := range verdicts(d) {
-			// The fake cannot make one work of ours dearer than another; idle rows depend on the machine's file limit.
+			// The fake cannot make one work of ours dearer than another; idle rows
+			// depend on the machine's file limit.
 			if target.Verdict != judge.Met && !strings.Contains(target.Work, "idle") {
 				t.Errorf("%s: %+v", name, target)
 			}
@@ -157,14 +171,19 @@ func TestAllMet(t *testing.T) {
 		for _, name := range []string{"nexus", "xconn", "nats", "crossbar"} {
 			asked := slices.Contains(peers, name)
 			played := slices.ContainsFunc(f.runs, func(s string) bool { return strings.HasSuffix(s, "/"+name) })
-			if played != asked || played != slices.ContainsFunc(d.Peers, func(p report.Peer) bool { return p.Name == name }) {
+			if played != asked || played != slices.ContainsFunc(d.Peers,
+				func(p report.Peer) bool { return p.Name == name }) {
 				t.Errorf("with %v: %s played: %v, peers %v", peers, name, played, d.Peers)
 			}
 		}
 		if len(told) != len(d.Targets) || len(d.Runs) != len(f.runs) {
-			t.Errorf("%d of %d verdicts told, %d of %d runs kept", len(told), len(d.Targets), len(d.Runs), len(f.runs))
+			t.Errorf("%d of %d verdicts told, %d of %d runs kept",
+				len(told), len(d.Targets), len(d.Runs), len(f.runs))
 		}
-		if slices.ContainsFunc(f.tried, func(s string) bool { return strings.HasSuffix(s, "/banyan") || strings.HasSuffix(s, "/floor") }) {
+		if slices.ContainsFunc(f.tried, func(s string) bool {
+			return strings.HasSuffix(s, "/banyan") ||
+				strings.HasSuffix(s, "/floor")
+		}) {
 			t.Errorf("ours is not tried with fewer in flight: %v", f.tried)
 		}
 	}
@@ -174,9 +193,12 @@ func TestAllMet(t *testing.T) {
 func TestOrder(t *testing.T) {
 	f := newFake()
 	var steps []string
-	o := Options{Peers: []string{"nexus", "nats"}, Rounds: 2, Only: "fan-out to 100, one in flight", Step: func(s Step) {
-		steps = append(steps, fmt.Sprintf("%d/%d %d/%d %s", s.Row, s.Rows, s.Round, s.Rounds, s.Side))
-	}}
+	o := Options{
+		Peers: []string{"nexus", "nats"}, Rounds: 2, Only: "fan-out to 100, one in flight",
+		Step: func(s Step) {
+			steps = append(steps, fmt.Sprintf("%d/%d %d/%d %s", s.Row, s.Rows, s.Round, s.Rounds, s.Side))
+		},
+	}
 	d, err := o.run(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +226,8 @@ func TestBase(t *testing.T) {
 	if want := []string{"fan-out to 100, JSON/banyan", "msgpack/banyan"}; !slices.Equal(f.runs, want) {
 		t.Errorf("ran %q", f.runs)
 	}
-	if target := d.Targets[0]; target.Median != 1 || d.Runs[1].Peer != "msgpack" || d.Runs[1].Plan != "fan-out to 100, JSON" {
+	if target := d.Targets[0]; target.Median != 1 || d.Runs[1].Peer != "msgpack" ||
+		d.Runs[1].Plan != "fan-out to 100, JSON" {
 		t.Errorf("%+v, %+v", target, d.Runs)
 	}
 }
@@ -216,22 +239,38 @@ func TestVerdicts(t *testing.T) {
 		spoil func(f *fake)
 		want  map[string]string // by figure: verdict, median, and what the remarks contain
 	}{
-		"all well": {func(*fake) {}, map[string]string{"cost / floor": "met 0.1 ", "nexus's cost / ours": "met 100 ", "nats's cost / ours": "met 10 "}},
+		"all well": {func(*fake) {}, map[string]string{
+			"cost / floor": "met 0.1 ", "nexus's cost / ours": "met 100 ",
+			"nats's cost / ours": "met 10 ",
+		}},
 		"missed": {
 			func(f *fake) { f.cost["banyan"] = 1300; f.cost["nats"] = 13_000 - 1 },
-			map[string]string{"cost / floor": "missed 1.3 ", "nexus's cost / ours": "missed 7.692 the floor reaches 10", "nats's cost / ours": "missed 9.999 the floor reaches 13"},
+			map[string]string{
+				"cost / floor":        "missed 1.3 ",
+				"nexus's cost / ours": "missed 7.692 the floor reaches 10",
+				"nats's cost / ours":  "missed 9.999 the floor reaches 13",
+			},
 		},
 		"no nexus": {
 			func(f *fake) { f.lacking = map[string]error{"nexus": broken} },
-			map[string]string{"cost / floor": "met 0.1 ", "nexus's cost / ours": "not measured 0 nexus: broken", "nats's cost / ours": "met 10 "},
+			map[string]string{
+				"cost / floor": "met 0.1 ", "nexus's cost / ours": "not measured 0 nexus: broken",
+				"nats's cost / ours": "met 10 ",
+			},
 		},
 		"NATS breaks": {
 			func(f *fake) { f.broken = map[string]error{"nats": broken} },
-			map[string]string{"nats's cost / ours": "not measured 0 nats: round 1: broken", "xconn's cost / ours": "met 100 "},
+			map[string]string{
+				"nats's cost / ours":  "not measured 0 nats: round 1: broken",
+				"xconn's cost / ours": "met 100 ",
+			},
 		},
 		"ours breaks": {
 			func(f *fake) { f.broken = map[string]error{"banyan": broken} },
-			map[string]string{"cost / floor": "failed 0 round 1: broken", "nats's cost / ours": "failed 0 round 1: broken"},
+			map[string]string{
+				"cost / floor":       "failed 0 round 1: broken",
+				"nats's cost / ours": "failed 0 round 1: broken",
+			},
 		},
 		"ours is beyond the machine": {
 			func(f *fake) { f.broken = map[string]error{"banyan": &load.UsageError{}} },
@@ -239,7 +278,10 @@ func TestVerdicts(t *testing.T) {
 		},
 		"ours loses one": {
 			func(f *fake) { f.lose = map[string]int64{"banyan": 1} },
-			map[string]string{"cost / floor": "failed 0 3 messages of banyan", "nats's cost / ours": "failed 0 3 messages of banyan"},
+			map[string]string{
+				"cost / floor":       "failed 0 3 messages of banyan",
+				"nats's cost / ours": "failed 0 3 messages of banyan",
+			},
 		},
 		"the floor loses one": {
 			func(f *fake) { f.lose = map[string]int64{"floor": 1} },
@@ -251,11 +293,17 @@ func TestVerdicts(t *testing.T) {
 		},
 		"xconn loses many": {
 			func(f *fake) { f.lose = map[string]int64{"xconn": 500} },
-			map[string]string{"xconn's cost / ours": "not measured 0 xconn lost 500 of 1000 messages", "nexus's cost / ours": "met 100 "},
+			map[string]string{
+				"xconn's cost / ours": "not measured 0 xconn lost 500 of 1000 messages",
+				"nexus's cost / ours": "met 100 ",
+			},
 		},
 		"fewer in flight": {
 			func(f *fake) { f.notes = map[string]string{"xconn": "8 in flight instead of 32"} },
-			map[string]string{"xconn's cost / ours": "met 100 xconn: 8 in flight instead of 32", "nexus's cost / ours": "met 100 "},
+			map[string]string{
+				"xconn's cost / ours": "met 100 xconn: 8 in flight instead of 32",
+				"nexus's cost / ours": "met 100 ",
+			},
 		},
 		"one round of three disturbed": {
 			func(f *fake) { f.doubt, f.calm = map[string]string{"banyan": "noise", "nexus": "noise"}, 10 },
@@ -281,7 +329,8 @@ func TestVerdicts(t *testing.T) {
 			got := verdicts(d)
 			for figure, want := range c.want {
 				target := got[only+": "+figure]
-				text := fmt.Sprintf("%s %g %s", target.Verdict, target.Median, strings.Join(slices.Concat([]string{target.Why}, target.Doubts, target.Notes), ""))
+				text := fmt.Sprintf("%s %g %s", target.Verdict, target.Median,
+					strings.Join(slices.Concat([]string{target.Why}, target.Doubts, target.Notes), ""))
 				if text != want && (strings.HasSuffix(want, " ") || !strings.HasPrefix(text, want)) {
 					t.Errorf("%s: %q, want %q", figure, text, want)
 				}
@@ -295,7 +344,10 @@ func TestRoundsDisagree(t *testing.T) {
 	ran := func(name string, costs ...float64) *side {
 		s := &side{name: name, peer: name}
 		for _, c := range costs {
-			s.runs = append(s.runs, &load.Report{Router: &load.Process{CPUPerMessage: c}, Verified: load.Verdict{OK: true, Expected: 1, Received: 1}})
+			s.runs = append(s.runs, &load.Report{
+				Router:   &load.Process{CPUPerMessage: c},
+				Verified: load.Verdict{OK: true, Expected: 1, Received: 1},
+			})
 		}
 		return s
 	}
@@ -312,7 +364,8 @@ func TestRoundsDisagree(t *testing.T) {
 	} {
 		r := &row{Plan: peers.Plan{Name: "work"}, checks: []check{cost(report.FloorName, 1.25)}}
 		got := r.judge([]*side{ran(ours, c.costs...), floor})
-		if len(got) != 1 || got[0].Median != c.median || got[0].Verdict != c.verdict || (len(got[0].Doubts) > 0) != c.doubted {
+		if len(got) != 1 || got[0].Median != c.median || got[0].Verdict != c.verdict ||
+			(len(got[0].Doubts) > 0) != c.doubted {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -352,7 +405,10 @@ func TestUsage(t *testing.T) {
 
 // TestNoFigures: a router whose process is not known leaves the table unmeasured.
 func TestNoFigures(t *testing.T) {
-	unknown := &side{name: ours, peer: ours, runs: []*load.Report{{NoRouter: "it hides", Verified: load.Verdict{OK: true}}}}
+	unknown := &side{name: ours, peer: ours, runs: []*load.Report{{
+		NoRouter: "it hides",
+		Verified: load.Verdict{OK: true},
+	}}}
 	r := idleRow(10, "")
 	for _, target := range r.judge([]*side{unknown}) {
 		if target.Verdict != judge.NotMeasured || !strings.Contains(target.Why, "it hides") {

@@ -15,8 +15,8 @@ import (
 	"banyan/bench/interop/peer"
 )
 
-// canonical renders a value so that equal text means equal value and equal kind: integers, floats (by bits), text, binary.
-// With loose numbers, integers and floats of one value are the same, as for decoders that know only float64.
+// canonical renders a value so that equal text means equal value and equal kind: integers, floats (by bits), text,
+// binary. With loose numbers, integers and floats of one value are the same, as for decoders that know only float64.
 func canonical(value any, loose bool) string {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {
@@ -114,7 +114,9 @@ func tooLong(t *testing.T, s *stage) {
 	var events inbox[string]
 	s.subscribe(small, s.uri("topic"), "", func(e peer.Event) { events.put(fmt.Sprint(len(e.Args[0].(string)))) })
 	s.register(small, s.uri("small"), nil, echo)
-	s.register(big, s.uri("big"), nil, func(context.Context, peer.Call) peer.Reply { return peer.Reply{Args: []any{long}} })
+	s.register(big, s.uri("big"), nil, func(context.Context, peer.Call) peer.Reply {
+		return peer.Reply{Args: []any{long}}
+	})
 
 	s.publish(big, s.uri("topic"), long)
 	s.publish(big, s.uri("topic"), "short")
@@ -137,17 +139,45 @@ var everyOctet = func() []byte {
 // payloadCases: PROTOCOL 14.
 var payloadCases = []testCase{
 	{"SER-08 null, true, false", nil, travels([]any{nil, true, false, map[string]any{"nil": nil}})},
-	{"SER-06 small integers", nil, travels([]any{0, 1, -1, 23, 24, 127, 128, -32, -33, 255, 256, -128, -129, 65535, 65536})},
-	{"SER-06 integers around 2^31 and 2^32", nil, travels([]any{1<<31 - 1, 1 << 31, -1 << 31, -1<<31 - 1, 1<<32 - 1, 1 << 32})},
+	{"SER-06 small integers", nil, travels([]any{
+		0, 1, -1, 23, 24, 127, 128, -32, -33, 255, 256, -128, -129, 65535, 65536,
+	})},
+	{"SER-06 integers around 2^31 and 2^32", nil, travels([]any{
+		1<<31 - 1, 1 << 31, -1 << 31, -1<<31 - 1, 1<<32 - 1, 1 << 32,
+	})},
 	{"SER-06 integers around 2^53", nil, travels([]any{1<<53 - 1, 1 << 53, -1 << 53})},
-	{"SER-06 integers beyond 2^53", typed, travels([]any{1<<53 + 1, math.MaxInt64, math.MinInt64, uint64(math.MaxUint64), uint64(1 << 63)})},
-	{"SER-07 floats", nil, travels([]any{0.1, -0.5, 1e300, -1e-300, 123456.789, math.Pi, math.SmallestNonzeroFloat64, math.MaxFloat64})},
-	{"SER-07 floats that look like integers", typedBinary, travels([]any{1.0, -1.0, math.Copysign(0, -1), float64(1 << 53)})},
+	{"SER-06 integers beyond 2^53", typed, travels([]any{
+		1<<53 + 1, math.MaxInt64, math.MinInt64,
+		uint64(math.MaxUint64), uint64(1 << 63),
+	})},
+	{"SER-07 floats", nil, travels([]any{
+		0.1, -0.5, 1e300, -1e-300, 123456.789, math.Pi, math.SmallestNonzeroFloat64,
+		math.MaxFloat64,
+	})},
+	{"SER-07 floats that look like integers", typedBinary, travels([]any{
+		1.0, -1.0, math.Copysign(0, -1),
+		float64(1 << 53),
+	})},
 	{"SER-10 infinities", binary, travels([]any{math.Inf(1), math.Inf(-1)})},
-	{"SER-11 text", nil, travels([]any{"", "\"quoted\" \\ / \b\f\n\r\t", "\x01\x1f\x7f", "</script>\u2028", "😀🏳️‍🌈", "e\u0301", "\U0010ffff", "שלום 日本語"})},
-	{"SER-08 nested lists and maps", nil, travels(map[string]any{"a": []any{map[string]any{"b": []any{[]any{[]any{}}}}}, "": "empty key", "a.b c": "odd key"})},
-	{"SER-26 a list of 10 000 items and a map of 1 000 keys", nil, travels([]any{manyItems(10_000), manyKeys(1_000)})},
-	{"SER-01 binary of every octet, empty and long", binary, travels([]any{everyOctet, []byte{}, bytes.Repeat([]byte{0xff, 0}, 35_000)})},
+	{"SER-11 text", nil, travels([]any{
+		"", "\"quoted\" \\ / \b\f\n\r\t", "\x01\x1f\x7f", "</script>\u2028", "😀🏳️‍🌈",
+		"e\u0301", "\U0010ffff", "שלום 日本語",
+	})},
+	{
+		"SER-08 nested lists and maps", nil,
+		travels(map[string]any{
+			"a": []any{map[string]any{"b": []any{[]any{[]any{}}}}}, "": "empty key",
+			"a.b c": "odd key",
+		}),
+	},
+	{
+		"SER-26 a list of 10 000 items and a map of 1 000 keys", nil,
+		travels([]any{manyItems(10_000), manyKeys(1_000)}),
+	},
+	{
+		"SER-01 binary of every octet, empty and long", binary,
+		travels([]any{everyOctet, []byte{}, bytes.Repeat([]byte{0xff, 0}, 35_000)}),
+	},
 	{"SER-25 490 000 octets of text, twice in a message", nil, travels(strings.Repeat("ŵ", 245_000))},
 	{"SER-25 1 MiB of text", large, travels(strings.Repeat("0123456789abcdeŵ", 61_681))},
 	{"SER-25 1 MiB of binary", largeBinary, travels(bytes.Repeat(everyOctet, 4096))},

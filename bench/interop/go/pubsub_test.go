@@ -59,61 +59,74 @@ var pubsubCases = []testCase{
 			t.Fatal(got)
 		}
 	}},
-	{"SUB-10 SUB-11 SUB-12 exact, prefix and wildcard get one event each, patterns with the topic", nil, func(t *testing.T, s *stage) {
-		publisher, subscriber := s.join(), s.join()
-		want := map[string][]string{
-			"exact":    {"a.b.c@", "a.b.c@"},
-			"prefix":   {"a.b.c@" + s.uri("a.b.c"), "a.bee@" + s.uri("a.bee"), "a.b.c@" + s.uri("a.b.c")},
-			"wildcard": {"a.b.c@" + s.uri("a.b.c"), "a.x.c@" + s.uri("a.x.c"), "a.b.c@" + s.uri("a.b.c")},
-		}
-		inboxes := map[string]*inbox[string]{}
-		for match, pattern := range map[string]string{"exact": "a.b.c", "prefix": "a.b", "wildcard": "a..c"} {
-			in := &inbox[string]{}
-			inboxes[match] = in
-			s.subscribe(subscriber, s.uri(pattern), match, func(e peer.Event) { in.put(fmt.Sprint(e.Args[0], "@", e.Topic)) })
-		}
-		for _, name := range []string{"a.b.c", "a.bee", "a.x.c", "a.x", "a.x.c.d", "z.b.c", "a.b.c"} {
-			s.publish(publisher, s.uri(name), name)
-		}
-		for match, in := range inboxes {
-			s.same(take(s, in, len(want[match])), want[match])
-		}
-	}},
+	{
+		"SUB-10 SUB-11 SUB-12 exact, prefix and wildcard get one event each, patterns with the topic", nil,
+		func(t *testing.T, s *stage) {
+			publisher, subscriber := s.join(), s.join()
+			want := map[string][]string{
+				"exact":    {"a.b.c@", "a.b.c@"},
+				"prefix":   {"a.b.c@" + s.uri("a.b.c"), "a.bee@" + s.uri("a.bee"), "a.b.c@" + s.uri("a.b.c")},
+				"wildcard": {"a.b.c@" + s.uri("a.b.c"), "a.x.c@" + s.uri("a.x.c"), "a.b.c@" + s.uri("a.b.c")},
+			}
+			inboxes := map[string]*inbox[string]{}
+			for match, pattern := range map[string]string{"exact": "a.b.c", "prefix": "a.b", "wildcard": "a..c"} {
+				in := &inbox[string]{}
+				inboxes[match] = in
+				s.subscribe(subscriber, s.uri(pattern), match, func(e peer.Event) {
+					in.put(fmt.Sprint(e.Args[0], "@", e.Topic))
+				})
+			}
+			for _, name := range []string{"a.b.c", "a.bee", "a.x.c", "a.x", "a.x.c.d", "z.b.c", "a.b.c"} {
+				s.publish(publisher, s.uri(name), name)
+			}
+			for match, in := range inboxes {
+				s.same(take(s, in, len(want[match])), want[match])
+			}
+		},
+	},
 	{"PUB-07 PUB-08 the publisher hears itself only with exclude_me false", nil, func(t *testing.T, s *stage) {
 		a, b := s.join(), s.join()
 		var events inbox[string]
 		s.subscribe(a, s.uri("topic"), "", texts(&events))
 		s.publish(a, s.uri("topic"), "not this")
-		s.must(a.Publish(s.uri("topic"), []any{"mine"}, nil, map[string]any{"acknowledge": true, "exclude_me": false}))
+		s.must(a.Publish(s.uri("topic"), []any{"mine"}, nil,
+			map[string]any{"acknowledge": true, "exclude_me": false}))
 		s.publish(b, s.uri("topic"), "yours")
 		s.same(take(s, &events, 2), []string{"[mine]", "[yours]"})
 	}},
-	{"SUB-03 SUB-07 SUB-14 after UNSUBSCRIBED no event comes; others go on; subscribing anew works", nil, func(t *testing.T, s *stage) {
-		publisher, a, b := s.join(), s.join(), s.join()
-		var inA, inB, again inbox[string]
-		unsubscribe := s.subscribe(a, s.uri("topic"), "", texts(&inA))
-		s.subscribe(b, s.uri("topic"), "", texts(&inB))
-		s.publish(publisher, s.uri("topic"), 1)
-		take(s, &inA, 1)
-		s.must(unsubscribe())
-		s.publish(publisher, s.uri("topic"), 2)
-		take(s, &inB, 2)
-		s.subscribe(a, s.uri("topic"), "", texts(&again))
-		s.publish(publisher, s.uri("topic"), 3)
-		s.same(take(s, &again, 1), []string{"[3]"})
-		s.same(inA.all(), []string{"[1]"})
-	}},
-	{"URI-02 URI-03 URI-25 PUB-05 invalid and reserved topics are refused, the session lives on", nil, func(t *testing.T, s *stage) {
-		a := s.join()
-		for _, topic := range []string{"com..a", "com.", "com.with space", "com.#"} {
-			_, err := a.Subscribe(topic, "", func(peer.Event) {})
-			s.fails(err, "wamp.error.invalid_uri")
-			s.fails(a.Publish(topic, nil, nil, map[string]any{"acknowledge": true}), "wamp.error.invalid_uri")
-			s.must(a.Publish(topic, nil, nil, nil))
-		}
-		s.fails(a.Publish("wamp.session.on_join", nil, nil, map[string]any{"acknowledge": true}), "wamp.error.invalid_uri")
-		s.publish(a, s.uri("alive"))
-	}},
+	{
+		"SUB-03 SUB-07 SUB-14 after UNSUBSCRIBED no event comes; others go on; subscribing anew works", nil,
+		func(t *testing.T, s *stage) {
+			publisher, a, b := s.join(), s.join(), s.join()
+			var inA, inB, again inbox[string]
+			unsubscribe := s.subscribe(a, s.uri("topic"), "", texts(&inA))
+			s.subscribe(b, s.uri("topic"), "", texts(&inB))
+			s.publish(publisher, s.uri("topic"), 1)
+			take(s, &inA, 1)
+			s.must(unsubscribe())
+			s.publish(publisher, s.uri("topic"), 2)
+			take(s, &inB, 2)
+			s.subscribe(a, s.uri("topic"), "", texts(&again))
+			s.publish(publisher, s.uri("topic"), 3)
+			s.same(take(s, &again, 1), []string{"[3]"})
+			s.same(inA.all(), []string{"[1]"})
+		},
+	},
+	{
+		"URI-02 URI-03 URI-25 PUB-05 invalid and reserved topics are refused, the session lives on", nil,
+		func(t *testing.T, s *stage) {
+			a := s.join()
+			for _, topic := range []string{"com..a", "com.", "com.with space", "com.#"} {
+				_, err := a.Subscribe(topic, "", func(peer.Event) {})
+				s.fails(err, "wamp.error.invalid_uri")
+				s.fails(a.Publish(topic, nil, nil, map[string]any{"acknowledge": true}), "wamp.error.invalid_uri")
+				s.must(a.Publish(topic, nil, nil, nil))
+			}
+			s.fails(a.Publish("wamp.session.on_join", nil, nil, map[string]any{"acknowledge": true}),
+				"wamp.error.invalid_uri")
+			s.publish(a, s.uri("alive"))
+		},
+	},
 	{"ORD-01 2 000 events over four topics arrive, in the order published", nil, func(t *testing.T, s *stage) {
 		publisher, subscriber := s.join(), s.join()
 		var exact, all inbox[string]
@@ -129,26 +142,29 @@ var pubsubCases = []testCase{
 		s.same(take(s, &exact, 2000), want)
 		s.same(take(s, &all, 2000), want)
 	}},
-	{"PUB-11 PUB-12 PUB-13 PUB-14 PUB-15 black and white lists choose the receivers", nil, func(t *testing.T, s *stage) {
-		publisher := s.join()
-		others := []peer.Session{s.join(), s.join(), s.join()}
-		var inboxes [3]inbox[string]
-		for i, other := range others {
-			s.subscribe(other, s.uri("lists"), "", texts(&inboxes[i]))
-		}
-		b, c := others[0].ID(), others[1].ID()
-		for n, lists := range []map[string]any{
-			{"exclude": []any{b}},
-			{"eligible": []any{b}},
-			{"eligible": []any{b, c}, "exclude": []any{b}},
-			{"eligible": []any{}},
-			{"exclude": []any{}},
-		} {
-			lists["acknowledge"] = true
-			s.must(publisher.Publish(s.uri("lists"), []any{n}, nil, lists))
-		}
-		for i, want := range [][]string{{"[1]", "[4]"}, {"[0]", "[2]", "[4]"}, {"[0]", "[4]"}} {
-			s.same(take(s, &inboxes[i], len(want)), want)
-		}
-	}},
+	{
+		"PUB-11 PUB-12 PUB-13 PUB-14 PUB-15 black and white lists choose the receivers", nil,
+		func(t *testing.T, s *stage) {
+			publisher := s.join()
+			others := []peer.Session{s.join(), s.join(), s.join()}
+			var inboxes [3]inbox[string]
+			for i, other := range others {
+				s.subscribe(other, s.uri("lists"), "", texts(&inboxes[i]))
+			}
+			b, c := others[0].ID(), others[1].ID()
+			for n, lists := range []map[string]any{
+				{"exclude": []any{b}},
+				{"eligible": []any{b}},
+				{"eligible": []any{b, c}, "exclude": []any{b}},
+				{"eligible": []any{}},
+				{"exclude": []any{}},
+			} {
+				lists["acknowledge"] = true
+				s.must(publisher.Publish(s.uri("lists"), []any{n}, nil, lists))
+			}
+			for i, want := range [][]string{{"[1]", "[4]"}, {"[0]", "[2]", "[4]"}, {"[0]", "[4]"}} {
+				s.same(take(s, &inboxes[i], len(want)), want)
+			}
+		},
+	},
 }

@@ -39,22 +39,25 @@ func progress(reply peer.Reply) string { return fmt.Sprint(reply.Args, reply.Kwa
 
 // rpcCases: PROTOCOL 8.
 var rpcCases = []testCase{
-	{"RPC-01 RPC-04 a call carries args and kwargs there and back, or nothing at all", nil, func(t *testing.T, s *stage) {
-		callee, caller := s.join(), s.join()
-		s.register(callee, s.uri("echo"), nil, echo)
-		for _, want := range []peer.Reply{
-			{Args: []any{"a", []any{"b"}}, Kwargs: map[string]any{"k": map[string]any{"deep": "v"}}},
-			{},
-			{Kwargs: map[string]any{"only": "kwargs"}},
-		} {
-			got, err := caller.Call(s.ctx, s.uri("echo"), want.Args, want.Kwargs, nil, nil)
-			s.must(err)
-			if len(got.Args)+len(want.Args) > 0 && !reflect.DeepEqual(got.Args, want.Args) ||
-				len(got.Kwargs)+len(want.Kwargs) > 0 && !reflect.DeepEqual(got.Kwargs, want.Kwargs) {
-				t.Fatalf("got %v, want %v", got, want)
+	{
+		"RPC-01 RPC-04 a call carries args and kwargs there and back, or nothing at all", nil,
+		func(t *testing.T, s *stage) {
+			callee, caller := s.join(), s.join()
+			s.register(callee, s.uri("echo"), nil, echo)
+			for _, want := range []peer.Reply{
+				{Args: []any{"a", []any{"b"}}, Kwargs: map[string]any{"k": map[string]any{"deep": "v"}}},
+				{},
+				{Kwargs: map[string]any{"only": "kwargs"}},
+			} {
+				got, err := caller.Call(s.ctx, s.uri("echo"), want.Args, want.Kwargs, nil, nil)
+				s.must(err)
+				if len(got.Args)+len(want.Args) > 0 && !reflect.DeepEqual(got.Args, want.Args) ||
+					len(got.Kwargs)+len(want.Kwargs) > 0 && !reflect.DeepEqual(got.Kwargs, want.Kwargs) {
+					t.Fatalf("got %v, want %v", got, want)
+				}
 			}
-		}
-	}},
+		},
+	},
 	{"RPC-03 an error carries its URI, args and kwargs back to the caller", nil, func(t *testing.T, s *stage) {
 		callee, caller := s.join(), s.join()
 		s.register(callee, s.uri("fail"), nil, func(_ context.Context, call peer.Call) peer.Reply {
@@ -78,40 +81,54 @@ var rpcCases = []testCase{
 		_, err := a.Register("wamp.mine", nil, echo)
 		s.fails(err, "wamp.error.invalid_uri")
 	}},
-	{"REG-02 REG-03 REG-20 a second registration is procedure_already_exists until the first is gone", nil, func(t *testing.T, s *stage) {
-		a, b := s.join(), s.join()
-		unregister := s.register(a, s.uri("mine"), nil, named("a"))
-		for _, who := range []peer.Session{a, b} {
-			_, err := who.Register(s.uri("mine"), nil, named("x"))
+	{
+		"REG-02 REG-03 REG-20 a second registration is procedure_already_exists until the first is gone", nil,
+		func(t *testing.T, s *stage) {
+			a, b := s.join(), s.join()
+			unregister := s.register(a, s.uri("mine"), nil, named("a"))
+			for _, who := range []peer.Session{a, b} {
+				_, err := who.Register(s.uri("mine"), nil, named("x"))
+				s.fails(err, "wamp.error.procedure_already_exists")
+			}
+			_, err := b.Register(s.uri("mine"), map[string]any{"invoke": "roundrobin"}, named("x"))
 			s.fails(err, "wamp.error.procedure_already_exists")
-		}
-		_, err := b.Register(s.uri("mine"), map[string]any{"invoke": "roundrobin"}, named("x"))
-		s.fails(err, "wamp.error.procedure_already_exists")
-		if who := s.who(b, s.uri("mine")); who != "a" {
-			t.Fatal(who)
-		}
-		s.must(unregister())
-		s.fails(s.call(b, s.uri("mine")), "wamp.error.no_such_procedure")
-		s.register(b, s.uri("mine"), nil, named("b"))
-	}},
-	{"RPC-23 RPC-24 URI-15 URI-16 URI-17 exact beats prefix beats wildcard; patterns are told the procedure", nil, func(t *testing.T, s *stage) {
-		callee, caller := s.join(), s.join()
-		for _, r := range [][3]string{{"p.q.r", "exact", "exact"}, {"p.q", "prefix", "prefix"}, {"p.q.long", "prefix", "longer"}, {"p..s", "wildcard", "wildcard"}} {
-			s.register(callee, s.uri(r[0]), map[string]any{"match": r[1]}, named(r[2]))
-		}
-		for name, winner := range map[string]string{"p.q.r": "exact", "p.q.s": "prefix", "p.q.longest": "longer", "p.quick": "prefix", "p.x.s": "wildcard"} {
-			reply, err := caller.Call(s.ctx, s.uri(name), nil, nil, nil, nil)
-			s.must(err)
-			told := s.uri(name)
-			if winner == "exact" {
-				told = ""
+			if who := s.who(b, s.uri("mine")); who != "a" {
+				t.Fatal(who)
 			}
-			if reply.Args[0] != winner || reply.Args[1] != told {
-				t.Fatalf("%s went to %v", name, reply.Args)
+			s.must(unregister())
+			s.fails(s.call(b, s.uri("mine")), "wamp.error.no_such_procedure")
+			s.register(b, s.uri("mine"), nil, named("b"))
+		},
+	},
+	{
+		"RPC-23 RPC-24 URI-15 URI-16 URI-17 exact beats prefix beats wildcard; patterns are told the procedure", nil,
+		func(t *testing.T, s *stage) {
+			callee, caller := s.join(), s.join()
+			for _, r := range [][3]string{
+				{"p.q.r", "exact", "exact"},
+				{"p.q", "prefix", "prefix"},
+				{"p.q.long", "prefix", "longer"},
+				{"p..s", "wildcard", "wildcard"},
+			} {
+				s.register(callee, s.uri(r[0]), map[string]any{"match": r[1]}, named(r[2]))
 			}
-		}
-		s.fails(s.call(caller, s.uri("p.x.t")), "wamp.error.no_such_procedure")
-	}},
+			for name, winner := range map[string]string{
+				"p.q.r": "exact", "p.q.s": "prefix", "p.q.longest": "longer",
+				"p.quick": "prefix", "p.x.s": "wildcard",
+			} {
+				reply, err := caller.Call(s.ctx, s.uri(name), nil, nil, nil, nil)
+				s.must(err)
+				told := s.uri(name)
+				if winner == "exact" {
+					told = ""
+				}
+				if reply.Args[0] != winner || reply.Args[1] != told {
+					t.Fatalf("%s went to %v", name, reply.Args)
+				}
+			}
+			s.fails(s.call(caller, s.uri("p.x.t")), "wamp.error.no_such_procedure")
+		},
+	},
 	{"REG-12 REG-17 round robin takes turns and goes on without the one who left", nil, func(t *testing.T, s *stage) {
 		caller := s.join()
 		callees := map[string]peer.Session{"a": s.join(), "b": s.join(), "c": s.join()}
@@ -132,29 +149,33 @@ var rpcCases = []testCase{
 			t.Fatal(got)
 		}
 	}},
-	{"REG-09 REG-14 REG-15 REG-16 first, last and random; another policy is refused", nil, func(t *testing.T, s *stage) {
-		a, b, caller := s.join(), s.join(), s.join()
-		for _, policy := range []string{"first", "last", "random"} {
-			s.register(a, s.uri(policy), map[string]any{"invoke": policy}, named("a"))
-			s.register(b, s.uri(policy), map[string]any{"invoke": policy}, named("b"))
-		}
-		_, err := caller.Register(s.uri("first"), map[string]any{"invoke": "last"}, named("c"))
-		s.fails(err, "wamp.error.procedure_already_exists")
-		random := ""
-		for range 200 {
-			random += s.who(caller, s.uri("random"))
-		}
-		if first, last := s.who(caller, s.uri("first")), s.who(caller, s.uri("last")); first != "a" || last != "b" {
-			t.Fatal(first, last)
-		}
-		if !strings.Contains(random, "a") || !strings.Contains(random, "b") {
-			t.Fatal(random)
-		}
-		s.must(a.Leave())
-		if who := s.who(caller, s.uri("first")); who != "b" {
-			t.Fatal(who)
-		}
-	}},
+	{
+		"REG-09 REG-14 REG-15 REG-16 first, last and random; another policy is refused", nil,
+		func(t *testing.T, s *stage) {
+			a, b, caller := s.join(), s.join(), s.join()
+			for _, policy := range []string{"first", "last", "random"} {
+				s.register(a, s.uri(policy), map[string]any{"invoke": policy}, named("a"))
+				s.register(b, s.uri(policy), map[string]any{"invoke": policy}, named("b"))
+			}
+			_, err := caller.Register(s.uri("first"), map[string]any{"invoke": "last"}, named("c"))
+			s.fails(err, "wamp.error.procedure_already_exists")
+			random := ""
+			for range 200 {
+				random += s.who(caller, s.uri("random"))
+			}
+			first, last := s.who(caller, s.uri("first")), s.who(caller, s.uri("last"))
+			if first != "a" || last != "b" {
+				t.Fatal(first, last)
+			}
+			if !strings.Contains(random, "a") || !strings.Contains(random, "b") {
+				t.Fatal(random)
+			}
+			s.must(a.Leave())
+			if who := s.who(caller, s.uri("first")); who != "b" {
+				t.Fatal(who)
+			}
+		},
+	},
 	{"RPC-06 1 000 calls in flight get their own results", nil, func(t *testing.T, s *stage) {
 		callee, caller := s.join(), s.join()
 		var arrived sync.WaitGroup
@@ -179,24 +200,27 @@ var rpcCases = []testCase{
 			t.Fatalf("%d wrong, first %s", len(got), got[0])
 		}
 	}},
-	{"RPC-08 RPC-09 a callee that leaves or is cut off during a call leaves its caller with canceled", nil, func(t *testing.T, s *stage) {
-		caller := s.join()
-		release := make(chan struct{})
-		defer close(release)
-		for name, end := range map[string]func(peer.Session){
-			"cut": peer.Session.Drop,
-			// nexus waits for its handlers before it hangs up, after it said GOODBYE.
-			"leaves": func(callee peer.Session) { go func() { _ = callee.Leave() }() },
-		} {
-			callee, called := s.join(), make(chan struct{}, 1)
-			s.register(callee, s.uri(name), nil, hold(called, release))
-			result := make(chan error, 1)
-			go func() { result <- s.call(caller, s.uri(name)) }()
-			s.wait(called)
-			end(callee)
-			s.fails(<-result, "wamp.error.canceled")
-		}
-	}},
+	{
+		"RPC-08 RPC-09 a callee that leaves or is cut off during a call leaves its caller with canceled", nil,
+		func(t *testing.T, s *stage) {
+			caller := s.join()
+			release := make(chan struct{})
+			defer close(release)
+			for name, end := range map[string]func(peer.Session){
+				"cut": peer.Session.Drop,
+				// nexus waits for its handlers before it hangs up, after it said GOODBYE.
+				"leaves": func(callee peer.Session) { go func() { _ = callee.Leave() }() },
+			} {
+				callee, called := s.join(), make(chan struct{}, 1)
+				s.register(callee, s.uri(name), nil, hold(called, release))
+				result := make(chan error, 1)
+				go func() { result <- s.call(caller, s.uri(name)) }()
+				s.wait(called)
+				end(callee)
+				s.fails(<-result, "wamp.error.canceled")
+			}
+		},
+	},
 	{
 		"RPC-11 a caller that leaves during a call has its callee interrupted; the late answer is discarded",
 		interrupts, func(t *testing.T, s *stage) {
@@ -219,8 +243,13 @@ var rpcCases = []testCase{
 		},
 	},
 	{
-		"RPC-56 RPC-57 RPC-59 RPC-70 CANCEL in each mode: the caller gets canceled, only skip leaves the callee alone",
-		func(library *peer.Library, _ peer.Link) bool { return library.CancelModes != nil }, func(t *testing.T, s *stage) {
+		"RPC-56 RPC-57 RPC-59 RPC-70 CANCEL in each mode: the caller gets canceled, only skip leaves the callee " +
+			"alone",
+		func(library *peer.Library,
+			_ peer.Link,
+		) bool {
+			return library.CancelModes != nil
+		}, func(t *testing.T, s *stage) {
 			callee, caller := s.join(), s.join()
 			s.register(callee, s.uri("fine"), nil, named("alive"))
 			for _, mode := range s.library.CancelModes {
@@ -243,7 +272,8 @@ var rpcCases = []testCase{
 				}()
 				s.wait(called)
 				cancel()
-				// The library returns its context's error as soon as an ERROR for the call arrives, and a timeout if none does.
+				// The library returns its context's error as soon as an ERROR for the call
+				// arrives, and a timeout if none does.
 				if err := <-result; !errors.Is(err, context.Canceled) {
 					t.Fatalf("%s: %v", mode, err)
 				}
@@ -293,28 +323,32 @@ var rpcCases = []testCase{
 			t.Fatal(who)
 		}
 	}},
-	{"RPC-12 RPC-13 callers that vanish with calls open leave their callee usable", interrupts, func(t *testing.T, s *stage) {
-		callee, caller := s.join(), s.join()
-		called, release := make(chan struct{}, 20), make(chan struct{})
-		s.register(callee, s.uri("slow"), nil, hold(called, release))
-		s.register(callee, s.uri("fine"), nil, named("alive"))
-		for range 5 {
-			gone := s.join()
-			for range 4 {
-				s.abandon(gone, s.uri("slow"))
-			}
-			for range 4 {
-				s.wait(called)
-			}
-			gone.Drop()
-		}
-		close(release)
-		if who := s.who(caller, s.uri("fine")); who != "alive" {
-			t.Fatal(who)
-		}
-	}},
 	{
-		"RPC-46 RPC-50 RPC-52 a call that takes too long ends with timeout and its callee is interrupted; a quick one is not",
+		"RPC-12 RPC-13 callers that vanish with calls open leave their callee usable", interrupts,
+		func(t *testing.T, s *stage) {
+			callee, caller := s.join(), s.join()
+			called, release := make(chan struct{}, 20), make(chan struct{})
+			s.register(callee, s.uri("slow"), nil, hold(called, release))
+			s.register(callee, s.uri("fine"), nil, named("alive"))
+			for range 5 {
+				gone := s.join()
+				for range 4 {
+					s.abandon(gone, s.uri("slow"))
+				}
+				for range 4 {
+					s.wait(called)
+				}
+				gone.Drop()
+			}
+			close(release)
+			if who := s.who(caller, s.uri("fine")); who != "alive" {
+				t.Fatal(who)
+			}
+		},
+	},
+	{
+		"RPC-46 RPC-50 RPC-52 a call that takes too long ends with timeout and its callee is interrupted; a quick " +
+			"one is not",
 		interrupts, func(t *testing.T, s *stage) {
 			callee, caller := s.join(), s.join()
 			interrupted := make(chan struct{})

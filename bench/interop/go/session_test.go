@@ -14,7 +14,8 @@ import (
 
 func nexusOnly(library *peer.Library, _ peer.Link) bool { return library == &peer.Nexus }
 
-// oneLink is for cases with a router of their own: neither library answers GOODBYE, so it waits five seconds before it stops.
+// oneLink is for cases with a router of their own: neither library answers GOODBYE, so it
+// waits five seconds before it stops.
 func oneLink(_ *peer.Library, link peer.Link) bool {
 	return link == peer.Link{Transport: "ws", Serializer: "json"}
 }
@@ -96,16 +97,19 @@ var sessionCases = []testCase{
 			t.Fatalf("reason %q", reason)
 		}
 	}},
-	{"SUB-05 REG-05 unknown ids are refused; RPC-63 CANCEL of an unknown call is ignored", nexusOnly, func(t *testing.T, s *stage) {
-		conn := s.raw()
-		conn.Send() <- &wamp.Unsubscribe{Request: 1, Subscription: 1 << 52}
-		s.wantError(conn, wamp.UNSUBSCRIBE, 1, "wamp.error.no_such_subscription")
-		conn.Send() <- &wamp.Unregister{Request: 2, Registration: 1 << 52}
-		s.wantError(conn, wamp.UNREGISTER, 2, "wamp.error.no_such_registration")
-		conn.Send() <- &wamp.Cancel{Request: 77, Options: wamp.Dict{"mode": "kill"}}
-		conn.Send() <- &wamp.Call{Request: 3, Options: wamp.Dict{}, Procedure: wamp.URI(s.uri("nope"))}
-		s.wantError(conn, wamp.CALL, 3, "wamp.error.no_such_procedure")
-	}},
+	{
+		"SUB-05 REG-05 unknown ids are refused; RPC-63 CANCEL of an unknown call is ignored", nexusOnly,
+		func(t *testing.T, s *stage) {
+			conn := s.raw()
+			conn.Send() <- &wamp.Unsubscribe{Request: 1, Subscription: 1 << 52}
+			s.wantError(conn, wamp.UNSUBSCRIBE, 1, "wamp.error.no_such_subscription")
+			conn.Send() <- &wamp.Unregister{Request: 2, Registration: 1 << 52}
+			s.wantError(conn, wamp.UNREGISTER, 2, "wamp.error.no_such_registration")
+			conn.Send() <- &wamp.Cancel{Request: 77, Options: wamp.Dict{"mode": "kill"}}
+			conn.Send() <- &wamp.Call{Request: 3, Options: wamp.Dict{}, Procedure: wamp.URI(s.uri("nope"))}
+			s.wantError(conn, wamp.CALL, 3, "wamp.error.no_such_procedure")
+		},
+	},
 	{"ID-02 ID-06 ID-16 request ids may be any in the range, in any order", nexusOnly, func(t *testing.T, s *stage) {
 		conn := s.raw()
 		for _, id := range []wamp.ID{1, 1 << 53, 7, 7, 1<<53 - 1} {

@@ -62,7 +62,8 @@ func runTable(t *testing.T, library *peer.Library) {
 			}
 			passed.Add(int32(good))
 			failed.Add(int32(bad))
-			fmt.Printf("%s %s: %d passed, %d failed, %d ms\n", library.Name, link, good, bad, time.Since(start).Milliseconds())
+			fmt.Printf("%s %s: %d passed, %d failed, %d ms\n",
+				library.Name, link, good, bad, time.Since(start).Milliseconds())
 		})
 	}
 }
@@ -109,7 +110,9 @@ func (s *stage) subscribe(who peer.Session, topic, match string, on func(peer.Ev
 	return unsubscribe
 }
 
-func (s *stage) register(who peer.Session, procedure string, options map[string]any, on func(context.Context, peer.Call) peer.Reply) (unregister func() error) {
+func (s *stage) register(who peer.Session, procedure string, options map[string]any,
+	on func(context.Context, peer.Call) peer.Reply,
+) (unregister func() error) {
 	s.t.Helper()
 	unregister, err := who.Register(procedure, options, on)
 	s.must(err)
@@ -137,8 +140,8 @@ func (s *stage) call(caller peer.Session, procedure string) error {
 	return err
 }
 
-// abandon starts a call of a session that the case is about to drop. Its context does not end with the case: nexus panics when a
-// context ends just after the connection did.
+// abandon starts a call of a session that the case is about to drop. Its context does not end with the case: nexus
+// panics when a context ends just after the connection did.
 func (s *stage) abandon(who peer.Session, procedure string) {
 	ended := make(chan struct{})
 	go func() {
@@ -218,7 +221,8 @@ func take[T any](s *stage, in *inbox[T], n int) []T {
 func (s *stage) startRouter() (at peer.Address, stop func(os.Signal)) {
 	s.t.Helper()
 	at.TCP = freePort(s.t)
-	command := exec.Command(os.Getenv("INTEROP_ROUTER"), "serve", "--listen", at.TCP, "--realm", "realm1", "--realm", "realm2")
+	command := exec.Command(os.Getenv("INTEROP_ROUTER"), "serve", "--listen", at.TCP,
+		"--realm", "realm1", "--realm", "realm2")
 	s.must(command.Start())
 	exited := make(chan struct{})
 	go func() {

@@ -1,4 +1,5 @@
-// Command nats is the NATS server with its defaults, without logging: the peer of that name in comparisons. It speaks its own protocol.
+// Command nats is the NATS server with its defaults, without logging: the peer of that name in
+// comparisons. It speaks its own protocol.
 package main
 
 import (
@@ -39,7 +40,10 @@ func run(listen string, describe bool) error {
 	}
 	if describe {
 		// In the words of its configuration file; everything else is its default.
-		return json.NewEncoder(os.Stdout).Encode(map[string]any{"host": host, "port": port, "debug": false, "trace": false})
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{
+			"host": host, "port": port, "debug": false,
+			"trace": false,
+		})
 	}
 	s, err := server.NewServer(&server.Options{Host: host, Port: port, NoLog: true, NoSigs: true})
 	if err != nil {

@@ -1,4 +1,5 @@
-// Command nexus is gammazero's router as its stock daemon starts it, without debug logging: the peer of that name in comparisons.
+// Command nexus is gammazero's router as its stock daemon starts it, without debug logging: the
+// peer of that name in comparisons.
 package main
 
 import (

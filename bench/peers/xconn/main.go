@@ -1,5 +1,5 @@
-// Command xconn is xconnio's router as its stock daemon starts it, with log level info and without its management realm: the peer of
-// that name in comparisons.
+// Command xconn is xconnio's router as its stock daemon starts it, with log level info and without its management
+// realm: the peer of that name in comparisons.
 package main
 
 import (
@@ -65,7 +65,8 @@ func run(listen, realm string, rawSocket, describe bool) error {
 		return err
 	}
 	err = r.AddRealmRole(realm, xconn.RealmRole{Name: role, Permissions: []xconn.Permission{{
-		URI: "", MatchPolicy: "prefix", AllowCall: true, AllowRegister: true, AllowPublish: true, AllowSubscribe: true,
+		URI: "", MatchPolicy: "prefix", AllowCall: true, AllowRegister: true, AllowPublish: true,
+		AllowSubscribe: true,
 	}}})
 	if err != nil {
 		return err

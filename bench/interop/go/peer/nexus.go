@@ -26,7 +26,10 @@ var Nexus = Library{
 	MessageMax:  func(Link) int { return 16 << 20 },
 }
 
-var nexusSerializers = map[string]serialize.Serialization{"json": client.JSON, "msgpack": client.MSGPACK, "cbor": client.CBOR}
+var nexusSerializers = map[string]serialize.Serialization{
+	"json": client.JSON, "msgpack": client.MSGPACK,
+	"cbor": client.CBOR,
+}
 
 type nexusSession struct {
 	*client.Client
@@ -34,8 +37,9 @@ type nexusSession struct {
 	dropped bool // conn is closed: a GOODBYE would wait in vain
 }
 
-// A cuttable lets a session be cut off while the library still writes to it: the transports of the library panic then, because
-// their Close closes the channel that Send returns. This one's channel stays open, and what comes after Close is not taken.
+// A cuttable lets a session be cut off while the library still writes to it: the transports of the library
+// panic then, because their Close closes the channel that Send returns. This one's channel stays open, and what
+// comes after Close is not taken.
 type cuttable struct {
 	wamp.Peer
 	out     chan wamp.Message
@@ -82,7 +86,8 @@ func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
 	serializer := nexusSerializers[link.Serializer]
 	switch link.Transport {
 	case "ws":
-		return transport.ConnectWebsocketPeer(ctx, "ws://"+at.TCP+"/ws", serializer, nil, quiet, &transport.WebsocketConfig{})
+		return transport.ConnectWebsocketPeer(ctx, "ws://"+at.TCP+"/ws", serializer, nil, quiet,
+			&transport.WebsocketConfig{})
 	case "tcp":
 		return transport.ConnectRawSocketPeer(ctx, "tcp", at.TCP, serializer, nil, quiet, 0)
 	case "unix":
@@ -126,7 +131,9 @@ func (s *nexusSession) Publish(topic string, args []any, kwargs, options map[str
 	return s.Client.Publish(topic, options, args, kwargs)
 }
 
-func (s *nexusSession) Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error) {
+func (s *nexusSession) Register(procedure string, options map[string]any,
+	on func(context.Context, Call) Reply,
+) (func() error, error) {
 	err := s.Client.Register(procedure, func(ctx context.Context, invocation *wamp.Invocation) client.InvokeResult {
 		call := Call{Args: invocation.Arguments, Kwargs: invocation.ArgumentsKw}
 		call.Procedure, _ = wamp.AsString(invocation.Details["procedure"])
@@ -139,7 +146,9 @@ func (s *nexusSession) Register(procedure string, options map[string]any, on fun
 	return func() error { return s.Unregister(procedure) }, err
 }
 
-func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error) {
+func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any,
+	progress func(Reply),
+) (Reply, error) {
 	var onProgress client.ProgressHandler
 	if progress != nil {
 		onProgress = func(result *wamp.Result) { progress(Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}) }

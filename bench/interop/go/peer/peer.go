@@ -1,4 +1,5 @@
-// Package peer puts Go WAMP client libraries behind one small interface, so that one table of cases can drive them all.
+// Package peer puts Go WAMP client libraries behind one small interface, so that one
+// table of cases can drive them all.
 package peer
 
 import (
@@ -66,7 +67,8 @@ type Session interface {
 	Publish(topic string, args []any, kwargs, options map[string]any) error
 	// Register returns how to unregister.
 	Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error)
-	Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error)
+	Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any,
+		progress func(Reply)) (Reply, error)
 	// Leave says GOODBYE, waits for the reply and closes.
 	Leave() error
 	// Drop cuts the connection.

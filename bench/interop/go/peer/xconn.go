@@ -14,8 +14,8 @@ import (
 	"github.com/xconnio/xconn-go"
 )
 
-// Xconn is the client of github.com/xconnio/xconn-go. It starts a goroutine for each event and invocation, cannot send CANCEL and
-// stops reading at an INTERRUPT, although it announces call_canceling.
+// Xconn is the client of github.com/xconnio/xconn-go. It starts a goroutine for each event and invocation, cannot
+// send CANCEL and stops reading at an INTERRUPT, although it announces call_canceling.
 var Xconn = Library{
 	Name:        "xconn",
 	Links:       links("ws", "wsunix", "tcp", "unix"),
@@ -48,7 +48,8 @@ type xconnSession struct {
 // joinXconn does what xconn.Client.Connect does, but keeps the connection to cut it.
 func joinXconn(ctx context.Context, link Link, at Address, realm string) (Session, error) {
 	address := map[string]string{
-		"ws": "ws://" + at.TCP + "/ws", "wsunix": "unix+ws://" + at.Unix, "tcp": "rs://" + at.TCP, "unix": "unix://" + at.Unix,
+		"ws": "ws://" + at.TCP + "/ws", "wsunix": "unix+ws://" + at.Unix, "tcp": "rs://" + at.TCP,
+		"unix": "unix://" + at.Unix,
 	}[link.Transport]
 	target, err := url.Parse(address)
 	if err != nil {
@@ -58,7 +59,8 @@ func joinXconn(ctx context.Context, link Link, at Address, realm string) (Sessio
 	var conn xconn.Peer
 	switch link.Transport {
 	case "ws", "wsunix":
-		conn, _, err = xconn.DialWebSocket(ctx, target, &xconn.WSDialerConfig{SubProtocols: []string{spec.SubProtocol()}})
+		conn, _, err = xconn.DialWebSocket(ctx, target,
+			&xconn.WSDialerConfig{SubProtocols: []string{spec.SubProtocol()}})
 	default:
 		serializer := transports.Serializer(spec.SerializerID())
 		conn, err = xconn.DialRawSocket(ctx, target, &xconn.RawSocketDialerConfig{Serializer: serializer})
@@ -113,8 +115,12 @@ func (s *xconnSession) Publish(topic string, args []any, kwargs, options map[str
 	return failure(s.Session.Publish(topic).Args(args...).Kwargs(kwargs).Options(options).Do().Err)
 }
 
-func (s *xconnSession) Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error) {
-	response := s.Session.Register(procedure, func(ctx context.Context, invocation *xconn.Invocation) *xconn.InvocationResult {
+func (s *xconnSession) Register(procedure string, options map[string]any,
+	on func(context.Context, Call) Reply,
+) (func() error, error) {
+	response := s.Session.Register(procedure, func(ctx context.Context,
+		invocation *xconn.Invocation,
+	) *xconn.InvocationResult {
 		call := Call{Args: invocation.Args(), Kwargs: invocation.Kwargs()}
 		call.Procedure, _ = invocation.Details()["procedure"].(string)
 		if invocation.SendProgress != nil {
@@ -126,7 +132,9 @@ func (s *xconnSession) Register(procedure string, options map[string]any, on fun
 	return response.Unregister, failure(response.Err)
 }
 
-func (s *xconnSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any, progress func(Reply)) (Reply, error) {
+func (s *xconnSession) Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any,
+	progress func(Reply),
+) (Reply, error) {
 	if options == nil {
 		options = map[string]any{} // the library writes into it
 	}

@@ -1,5 +1,6 @@
-// Command remote holds sessions of the Go clients, remote-controlled by mixed/suite.py: one JSON command per line in, one reply or
-// event per line out. Values travel as [tag, text or parts] so that integers, floats and binary survive this channel itself.
+// Command remote holds sessions of the Go clients, remote-controlled by mixed/suite.py: one JSON command per
+// line in, one reply or event per line out. Values travel as [tag, text or parts] so that integers, floats and
+// binary survive this channel itself.
 package main
 
 import (
@@ -96,7 +97,8 @@ func (h *host) run(c command) (reply message, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if c.Op == "join" {
-		session, err := h.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer}, peer.Given(), "realm1")
+		session, err := h.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer},
+			peer.Given(), "realm1")
 		if err != nil {
 			return reply, err
 		}
