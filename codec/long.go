@@ -1,8 +1,8 @@
 package codec
 
 // Long values are copied, and long buffers grow, in steps. The runtime cannot interrupt a goroutine within one copy,
-// and while it waits for that to end a collection, it lets all who allocate wait too: a copy of 16 MiB into new memory
-// takes 5 to 40 ms.
+// and while it waits for that to end a collection, it lets all who allocate wait too: a copy of 16 MiB
+// into new memory takes 5 to 40 ms.
 
 const (
 	// stepBytes is how many octets are copied in one step, and from which length on a buffer grows in steps.

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Long values survive each way there and back, and growing in steps changes no octet: the lengths are those at which a
-// value is copied in one step, in two and in more.
+// Long values survive each way there and back, and growing in steps changes no octet: the lengths are those at which
+// a value is copied in one step, in two and in more.
 func TestLongValues(t *testing.T) {
 	binary := func(n int) []byte {
 		b := make([]byte, n)

@@ -195,7 +195,8 @@ func runChild(what string) {
 func collectIdle() {
 	runtime.GOMAXPROCS(3)
 	e, err := New(Config{
-		Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
+		Listen: []string{"127.0.0.1:0"}, Loops: 2, Dedicated: true,
+		Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
 	}, echoes)
 	if err == nil {
 		err = e.Start()
@@ -242,7 +243,10 @@ func outOfDescriptors() {
 		fmt.Printf(format+"\n", args...)
 		os.Exit(1)
 	}
-	e, err := New(Config{Live: Live{ConnectionsMax: 1 << 20}, Listen: []string{"127.0.0.1:0"}, Loops: 1, Log: quiet()},
+	e, err := New(Config{
+		Live: Live{ConnectionsMax: 1 << 20}, Listen: []string{"127.0.0.1:0"}, Loops: 1,
+		Log: quiet(),
+	},
 		echoes)
 	if err != nil {
 		fail("%v", err)

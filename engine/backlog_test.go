@@ -21,16 +21,17 @@ import (
 func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
 	const limit = 1 << 20
 	var most atomic.Int64
-	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-			if !reply(x, c, bytes.Repeat(b, 16)) {
-				t.Error("refused")
-			}
-			c.Lock()
-			most.Store(max(most.Load(), int64(c.(*conn).q.Bytes())))
-			c.Unlock()
-		}}
-	})
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1},
+		func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+				if !reply(x, c, bytes.Repeat(b, 16)) {
+					t.Error("refused")
+				}
+				c.Lock()
+				most.Store(max(most.Load(), int64(c.(*conn).q.Bytes())))
+				c.Unlock()
+			}}
+		})
 	other := dialRaw(t, e, codec.CBOR)
 	p := dialRaw(t, e, codec.CBOR)
 	const calls = 40_000
@@ -335,10 +336,11 @@ func TestPausedAndBlocked(t *testing.T) {
 func TestInvocationsDoNotHoldBackReading(t *testing.T) {
 	const limit = 1 << 20
 	conns := make(chan port.Conn, 1)
-	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-		conns <- c
-		return &session{c: c}
-	})
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1},
+		func(x port.Executor, c port.Conn) port.Handler {
+			conns <- c
+			return &session{c: c}
+		})
 	p := dialRaw(t, e, codec.CBOR)
 	c := <-conns
 	full := make(chan int)

@@ -104,7 +104,8 @@ func judgePath(path string) string {
 	case path == "@":
 		return "the name behind @ is missing"
 	case len(path) > pathBytesMax:
-		return fmt.Sprintf("the path is too long for a socket: %d bytes, at most %d are possible", len(path), pathBytesMax)
+		return fmt.Sprintf("the path is too long for a socket: %d bytes, at most %d are possible",
+			len(path), pathBytesMax)
 	case strings.HasSuffix(path, "/"):
 		return "the path ends with /: the name of the socket is missing"
 	case strings.IndexByte(path, 0) >= 0:
@@ -201,7 +202,8 @@ func bind(address string, file UnixFile) (bound, error) {
 		b.refused = errors.Join(
 			socket.SetNoDelay(b.fd, 1),
 			socket.SetKeepAlive(b.fd, true, keepAliveIdle, keepAliveInterval, keepAliveCount),
-			os.NewSyscallError("TCP_USER_TIMEOUT", unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, timeout)),
+			os.NewSyscallError("TCP_USER_TIMEOUT",
+				unix.SetsockoptInt(b.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, timeout)),
 		)
 	}
 	return b, nil
@@ -308,7 +310,8 @@ func removeStale(address, path string) error {
 			kind = "a directory"
 		}
 		return &ListenError{
-			address, "there is " + kind + " at that path, and it is no socket", "remove it, or " + tryAnother, fs.ErrExist,
+			address, "there is " + kind + " at that path, and it is no socket", "remove it, or " + tryAnother,
+			fs.ErrExist,
 		}
 	}
 	probe, err := net.Dial("unix", path)
@@ -321,7 +324,8 @@ func removeStale(address, path string) error {
 	}
 	if err := os.Remove(path); err != nil {
 		return &ListenError{
-			address, "the socket file of a program that is gone cannot be removed", "remove it, or " + tryAnother, err,
+			address, "the socket file of a program that is gone cannot be removed", "remove it, or " + tryAnother,
+			err,
 		}
 	}
 	return nil

@@ -95,7 +95,9 @@ func TestF4BudgetClosesTheLargestPartials(t *testing.T) {
 		for _, p := range peers {
 			p.Close()
 		}
-		eventually(t, "all is given back", func() bool { return e.Stats().HeldBytes == 0 && e.Stats().Connections == 0 })
+		eventually(t, "all is given back", func() bool {
+			return e.Stats().HeldBytes == 0 && e.Stats().Connections == 0
+		})
 		peers = nil
 	}
 	if n := e.Stats().BudgetClosed; n != 2 {
@@ -156,7 +158,10 @@ func TestBudgetOrder(t *testing.T) {
 	}
 	for i, kib := range []int{64, 1900, 63, 2000, 300, 900, 70, 500} {
 		l := e.loops[i%2]
-		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}, in: make([]byte, kib<<10)}
+		c := &conn{
+			loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{},
+			in: make([]byte, kib<<10),
+		}
 		l.book(kib << 10)
 		l.conns[i] = c
 		conns = append(conns, c)

@@ -19,8 +19,8 @@ type SlowConsumer uint8
 const (
 	// Disconnect closes the receiver. Counted as Stats.SlowConsumersClosed.
 	Disconnect SlowConsumer = iota
-	// DropNewest drops the event for this receiver. Counted as Stats.EventsDropped; the log has a warning when it begins
-	// and the number when the connection ends.
+	// DropNewest drops the event for this receiver. Counted as Stats.EventsDropped; the log has a warning when it
+	// begins and the number when the connection ends.
 	DropNewest
 )
 
@@ -30,8 +30,8 @@ type Config struct {
 	Live
 
 	// Listen holds the addresses to listen on: "127.0.0.1:8080", "[::1]:0" (any free port), "unix:/run/banyan.sock".
-	// Each speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet. Default: 127.0.0.1:8080. At most
-	// 64.
+	// Each speaks WebSocket, RawSocket and plain HTTP, told apart by the first octet.
+	// Default: 127.0.0.1:8080. At most 64.
 	Listen []string
 	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and
 	// group of the process.
@@ -152,7 +152,8 @@ func (cfg *Config) check() error {
 func (v *Live) check(loops int) error {
 	setDefault(&v.MessageBytesMax, messageBytesMax)
 	if v.MessageBytesMax < messageBytesMin || v.MessageBytesMax > messageBytesMax {
-		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible", v.MessageBytesMax, messageBytesMin,
+		return fmt.Errorf("engine: message limit of %d bytes; %d to %d are possible",
+			v.MessageBytesMax, messageBytesMin,
 			messageBytesMax)
 	}
 	setDefault(&v.PeerMessageBytesMin, messageBytesMin)

@@ -41,15 +41,17 @@ type conn struct {
 	peer      port.Peer // its Transport and Local are fixed when the transport handshake is complete
 
 	// Any goroutine.
-	credit   atomic.Int64
-	finished atomic.Bool // no further message is handled: the queue is finishing, or broken for the engine's own reason
+	credit atomic.Int64
+	// no further message is handled: the queue is finishing, or broken for the engine's own reason
+	finished atomic.Bool
 
 	// Guarded by q's lock.
 	closeFrame bool  // the transport ends with a WebSocket close frame; fixed from the first Receive on
 	lingers    bool  // the client may still be writing when it is closed
 	cause      error // why the connection ends without a goodbye; nil while it does not
 
-	// Owned by loop. variant and messageMax are fixed from the first Receive on, and then any goroutine may read them.
+	// Owned by loop. variant and messageMax are fixed from the first Receive on, and
+	// then any goroutine may read them.
 	handler    port.Handler  // nil until the transport handshake is complete
 	in         []byte        // received, not handled yet: an incomplete head or header, or what a halt left
 	inDone     int32         // octets of in that are handled
@@ -141,8 +143,8 @@ func (c *conn) onReadable(events uint32) {
 		}
 		return
 	}
-	// The connection is not read, so a read will not notice that the client is gone. A reset ends it at once. After an
-	// orderly end of a Unix socket, which is a hang-up too, there may be messages to read first.
+	// The connection is not read, so a read will not notice that the client is gone. A reset ends it at once. After
+	// an orderly end of a Unix socket, which is a hang-up too, there may be messages to read first.
 	switch {
 	case events&unix.EPOLLERR != 0 || events&unix.EPOLLHUP != 0 && (c.ending || c.wantWrite):
 		cause := c.transport.failure(int(c.fd))

@@ -175,7 +175,9 @@ func TestR2ManyWritersSlowReaders(t *testing.T) {
 			}
 			if n < perRound*rounds {
 				x.Post((x.Loop()+1)%loops, 1,
-					&countJob{members: 1, end: func(x port.Executor) { x.Post(w, 1, &countJob{members: 1, end: round}) }})
+					&countJob{members: 1, end: func(x port.Executor) {
+						x.Post(w, 1, &countJob{members: 1, end: round})
+					}})
 			}
 		}
 		on(e, w, round)

@@ -365,7 +365,9 @@ func TestStopIsBounded(t *testing.T) {
 	e, err := New(Config{Listen: []string{"127.0.0.1:0"}, Log: quiet()},
 		func(x port.Executor, c port.Conn) port.Handler {
 			return &session{
-				c: c, shutdown: func(port.Executor, *session) {}, closed: func(port.Executor, *session) { closed <- true },
+				c: c, shutdown: func(port.Executor, *session) {}, closed: func(port.Executor, *session) {
+					closed <- true
+				},
 			}
 		})
 	if err != nil {

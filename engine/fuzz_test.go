@@ -34,7 +34,9 @@ func newMemoryConn(limit int) *memoryConn {
 		return &session{
 			c:       c,
 			receive: func(_ port.Executor, _ *session, b []byte) { m.messages = append(m.messages, string(b)) },
-			violate: func(_ port.Executor, _ *session, v *codec.Violation) { m.messages = append(m.messages, "violation") },
+			violate: func(_ port.Executor, _ *session, v *codec.Violation) {
+				m.messages = append(m.messages, "violation")
+			},
 		}
 	})
 	m.c = newStillConn(e)
@@ -95,7 +97,8 @@ func webSocketSeeds() [][]byte {
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	return [][]byte{
 		join(upgrade, text("[1]"), text("[2,\"ä\"]"), ping("p"), masked(0x88, []byte{3, 0xE8, 'b'})),
-		join(upgrade, masked(0x01, []byte("a\xE2")), ping(""), masked(0x00, []byte("\x82")), masked(0x80, []byte("\xAC"))),
+		join(upgrade, masked(0x01, []byte("a\xE2")), ping(""), masked(0x00, []byte("\x82")),
+			masked(0x80, []byte("\xAC"))),
 		join(upgrade, text(string(bytes.Repeat([]byte("x"), 700))), binaryMsg([]byte("wrong"))),
 		join(upgrade, masked(0x01, []byte("\xED\xA0")), text("never")),
 		join(batched, text("[1]\x1e[2]\x1e"), text("[3]\x18"), text("[4]")),

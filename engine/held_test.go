@@ -66,7 +66,8 @@ func TestResetOfAHeldConnectionIsNoticed(t *testing.T) {
 			p.Close()
 			eventually(t, "the reset is noticed", func() bool { return e.Stats().Connections == 0 })
 			eventually(t, "nothing is held", func() bool { return e.Stats().HeldBytes == 0 })
-			if who := "peer=" + p.LocalAddr().String(); !lines.has("level=DEBUG", "connection lost", "connection reset", who) {
+			if who := "peer=" + p.LocalAddr().String(); !lines.has("level=DEBUG", "connection lost",
+				"connection reset", who) {
 				t.Errorf("%.4s %s: no line", stop, more)
 			}
 		}

@@ -66,7 +66,8 @@ func TestPageAndHealth(t *testing.T) {
 		p.send([]byte(c.request))
 		status, head := p.readHead()
 		body, err := io.ReadAll(p.r)
-		if err != nil || status != c.status || string(body) != c.body || !strings.Contains(head, "Connection: close\r\n") {
+		if err != nil || status != c.status || string(body) != c.body ||
+			!strings.Contains(head, "Connection: close\r\n") {
 			t.Errorf("%q: %q %q %v", c.request, head, body, err)
 		}
 		for _, line := range []string{
@@ -137,7 +138,8 @@ func TestHealthOverTheConnectionLimit(t *testing.T) {
 		} {
 			p := dial(t, e)
 			p.send([]byte(request))
-			if status, head := p.readHead(); status != want || (want == 503) != strings.Contains(head, "Retry-After: 5\r\n") {
+			if status, head := p.readHead(); status != want ||
+				(want == 503) != strings.Contains(head, "Retry-After: 5\r\n") {
 				t.Errorf("%q: %q", request, head)
 			}
 			if body, err := io.ReadAll(p.r); err != nil ||

@@ -81,7 +81,8 @@ func TestLongBatchIsJoined(t *testing.T) {
 	p := dialWS(t, e, "wamp.2.cbor.batched")
 	var batch []byte
 	for i := range messages {
-		batch = append(batch, batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch), patterned(each, byte(i)))...)
+		batch = append(batch, batchEntry(codec.MakeVariant(codec.CBOR, codec.WebSocketBatch),
+			patterned(each, byte(i)))...)
 	}
 	p.send(binaryMsg(batch))
 	<-done
@@ -93,8 +94,8 @@ func TestLongBatchIsJoined(t *testing.T) {
 	eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 && e.Stats().HeldBytes == 0 })
 }
 
-// While messages wait for the pool, of one loop it has joinsAtOnce at most; the other connections are served, a client
-// that leaves costs nothing, and in the end every message is handled once.
+// While messages wait for the pool, of one loop it has joinsAtOnce at most; the other connections are served, a
+// client that leaves costs nothing, and in the end every message is handled once.
 func TestJoinsWaitForThePool(t *testing.T) {
 	const long = 2*chunkBytes + 7
 	e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {

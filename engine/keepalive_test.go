@@ -221,7 +221,10 @@ func TestApply(t *testing.T) {
 	if e.live.Load().ConnectionsMax != 10 {
 		t.Fatal("a bad set changed something")
 	}
-	if err := e.Apply(Live{MessageBytesMax: 1024, ConnectionsMax: 3, Origins: origins, PingInterval: -1}); err != nil {
+	if err := e.Apply(Live{
+		MessageBytesMax: 1024, ConnectionsMax: 3, Origins: origins,
+		PingInterval: -1,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	origins[0] = "changed by the caller"

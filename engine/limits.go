@@ -24,8 +24,8 @@ const (
 	loopsMax  = 64 // event loops; queues and subscriptions keep a bit per loop. More: New fails
 	listenMax = 64 // addresses; a listener keeps a bit per loop, and more is a mistake. More: New fails
 
-	// Live.MessageBytesMax is between these: the longest message that WAMP's RawSocket can carry, and the shortest limit
-	// that its handshake can announce.
+	// Live.MessageBytesMax is between these: the longest message that WAMP's RawSocket can carry, and the shortest
+	// limit that its handshake can announce.
 	messageBytesMax = 16 << 20
 	messageBytesMin = 512
 	// joinBytesMax is the longest message, in bytes, before a session is joined: a HELLO or AUTHENTICATE needs far
@@ -38,9 +38,9 @@ const (
 	filesPerLoop = 4
 
 	// refusalsMax is how many connections over ConnectionsMax may wait to be told so, shared out among the loops that
-	// accept. If there are more, the next turn closes the oldest of those that have not asked for anything, counted as
-	// Stats.RefusalsCut. So a client that asks for /healthz is answered, however many are silent. At twice as many a
-	// loop accepts no more in this turn.
+	// accept. If there are more, the next turn closes the oldest of those that have not asked for anything, counted
+	// as Stats.RefusalsCut. So a client that asks for /healthz is answered, however many are silent. At twice as many
+	// a loop accepts no more in this turn.
 	refusalsMax = 24
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
 	submitsMax = 4096
@@ -64,8 +64,8 @@ const (
 	// reads. Counted as Stats.LingersCut.
 	lingerTimeout  = 2 * time.Second
 	lingerBytesMax = 2 * messageBytesMax
-	// lingerStrangerMax is the same for a connection on which no session is joined: reading what strangers write is work
-	// that they decide on.
+	// lingerStrangerMax is the same for a connection on which no session is joined: reading what strangers
+	// write is work that they decide on.
 	lingerStrangerMax = 16 * joinBytesMax
 	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes
 	// with a reset that could overtake the close frame.
@@ -74,12 +74,14 @@ const (
 	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then
 	// the connection is closed.
 	pingsMissed = 2
-	// nudgeAfter is how long a silent connection may stay with the loop that accepted it before its own loop is woken.
+	// nudgeAfter is how long a silent connection may stay with the loop that accepted
+	// it before its own loop is woken.
 	nudgeAfter = 100 * time.Millisecond
 	// unfinishedSweeps is how often within Live.MessageTimeout the unfinished messages of a loop are looked at.
 	unfinishedSweeps = 8
 
-	acceptPauseMin = 10 * time.Millisecond // pause of a listener after the process ran out of descriptors, doubled up to
+	// After the process ran out of descriptors a listener pauses for acceptPauseMin, then twice as long each time.
+	acceptPauseMin = 10 * time.Millisecond
 	acceptPauseMax = time.Second
 
 	keepAliveIdle     = 60 // s without traffic before TCP asks

@@ -63,7 +63,8 @@ func TestOldestRefusalsAreCut(t *testing.T) {
 	check := func(oldest, cut int) {
 		t.Helper()
 		if l.conns[oldest] == nil || l.conns[oldest-1] != nil && oldest > 2 || e.Stats().RefusalsCut != int64(cut) {
-			t.Fatalf("%d is there: %v, %d: %v, %d cut", oldest-1, l.conns[oldest-1] != nil, oldest, l.conns[oldest] != nil,
+			t.Fatalf("%d is there: %v, %d: %v, %d cut",
+				oldest-1, l.conns[oldest-1] != nil, oldest, l.conns[oldest] != nil,
 				e.Stats().RefusalsCut)
 		}
 	}
@@ -158,22 +159,25 @@ func TestR1CreditPausesReading(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			var handled atomic.Int64
 			refund := make(chan func(), 1)
-			e := start(t, Config{Live: Live{CreditBytes: 1000}, Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {
-				return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-					if handled.Add(1) == 3 {
-						c.Spend(5000)
-						// The refund comes from the other loop.
-						x.Post(1-x.Loop(), 1, &countJob{members: 1, end: func(x port.Executor) {
-							refund <- func() {
-								x.(*loop).post(note{
-									kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) { c.Refund(x, 5000) }},
-								})
-							}
-						}})
-					}
-					reply(x, c, b)
-				}}
-			})
+			e := start(t, Config{Live: Live{CreditBytes: 1000}, Loops: 2},
+				func(x port.Executor, c port.Conn) port.Handler {
+					return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+						if handled.Add(1) == 3 {
+							c.Spend(5000)
+							// The refund comes from the other loop.
+							x.Post(1-x.Loop(), 1, &countJob{members: 1, end: func(x port.Executor) {
+								refund <- func() {
+									x.(*loop).post(note{
+										kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) {
+											c.Refund(x, 5000)
+										}},
+									})
+								}
+							}})
+						}
+						reply(x, c, b)
+					}}
+				})
 			var p *peer
 			var send func(s string) []byte
 			want := rawFrameOf

@@ -87,7 +87,9 @@ func TestStrangersLingerLess(t *testing.T) {
 	if _, err := io.CopyN(p, zeros{}, 64*lingerStrangerMax); err == nil {
 		t.Error("everything was taken")
 	}
-	eventually(t, "the end of patience", func() bool { return e.Stats().Connections == 0 && e.Stats().LingersCut == 1 })
+	eventually(t, "the end of patience", func() bool {
+		return e.Stats().Connections == 0 && e.Stats().LingersCut == 1
+	})
 	if n := e.Stats().BytesIn; n > lingerStrangerMax {
 		t.Errorf("%d bytes were read as input", n)
 	}

@@ -114,7 +114,8 @@ func (c *conn) drop(events int64) {
 	c.droppedAt = l.began
 	if began {
 		l.engine.warn("a client does not read what it is sent; events for it are dropped",
-			"dropped", c.dropped, "limit", l.live.BacklogBytesMax, "peer", c.peer.Address, "transport", c.peer.Transport,
+			"dropped", c.dropped, "limit", l.live.BacklogBytesMax, "peer", c.peer.Address,
+			"transport", c.peer.Transport,
 			"try", "let the client read faster or subscribe to less, or raise --backlog-bytes-max")
 	}
 }

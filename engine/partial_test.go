@@ -46,21 +46,22 @@ func TestB6PausedInputIsNotCopiedAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var next uintptr
 			var moves, handled atomic.Int64
-			e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(_ port.Executor, pc port.Conn) port.Handler {
-				return &session{c: pc, receive: func(x port.Executor, s *session, b []byte) {
-					if s.c.(*conn).credit.Load() <= 0 {
-						t.Error("a message was handled without credit")
-					}
-					at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-					if handled.Load() > 0 && at != next {
-						moves.Add(1)
-					}
-					next = at + uintptr(len(c.one))
-					s.c.Spend(1)
-					x.AtBatchEnd(refundTask{s.c})
-					handled.Add(1)
-				}}
-			})
+			e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1},
+				func(_ port.Executor, pc port.Conn) port.Handler {
+					return &session{c: pc, receive: func(x port.Executor, s *session, b []byte) {
+						if s.c.(*conn).credit.Load() <= 0 {
+							t.Error("a message was handled without credit")
+						}
+						at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+						if handled.Load() > 0 && at != next {
+							moves.Add(1)
+						}
+						next = at + uintptr(len(c.one))
+						s.c.Spend(1)
+						x.AtBatchEnd(refundTask{s.c})
+						handled.Add(1)
+					}}
+				})
 			c.dial(t, e).send(c.all(bytes.Repeat(c.one, c.messages)))
 			eventually(t, "all handled", func() bool { return handled.Load() == int64(c.messages) })
 			if n := moves.Load(); n > c.moves {
@@ -133,7 +134,9 @@ func TestF4PartialBytesAreCounted(t *testing.T) {
 	var end atomic.Value // of func(): what Receive does
 	end.Store(func(port.Conn) {})
 	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) { end.Load().(func(port.Conn))(c) }}
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
+			end.Load().(func(port.Conn))(c)
+		}}
 	})
 	held := func() int64 { return e.Stats().PartialBytes }
 	within := func(from, to int64) func() bool {
@@ -189,7 +192,8 @@ func TestF4GrowthFollowsWhatArrived(t *testing.T) {
 			for len(b) < min(limit, 200_000*step) {
 				n := min(step, limit-len(b))
 				b = append(grow(b, n, limit), make([]byte, n)...)
-				if cap(b) > max(2*len(b), 1<<bufferShiftMin) || cap(b) > max(limit, 1<<bufferShiftMin) || cap(b) < len(b) {
+				if cap(b) > max(2*len(b), 1<<bufferShiftMin) || cap(b) > max(limit, 1<<bufferShiftMin) ||
+					cap(b) < len(b) {
 					t.Fatalf("limit %d, steps of %d: %d allocated for %d", limit, step, cap(b), len(b))
 				}
 			}
@@ -209,8 +213,10 @@ func TestTRN08TRN26MessageLimits(t *testing.T) {
 			first, answer = wire.OpText, func(b []byte) []byte { return serverText(string(b)) }
 		}
 		for name, frames := range map[string]func(n int) []byte{
-			"one frame":     func(n int) []byte { return masked(wire.BitFin|first, big[:n]) },
-			"two frames":    func(n int) []byte { return append(masked(first, big[:600]), masked(0x80, big[:n-600])...) },
+			"one frame": func(n int) []byte { return masked(wire.BitFin|first, big[:n]) },
+			"two frames": func(n int) []byte {
+				return append(masked(first, big[:600]), masked(0x80, big[:n-600])...)
+			},
 			"an empty last": func(n int) []byte { return append(masked(first, big[:n]), masked(0x80, nil)...) },
 		} {
 			t.Run(protocol+" "+name, func(t *testing.T) {

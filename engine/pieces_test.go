@@ -28,30 +28,33 @@ func TestFramesInPieces(t *testing.T) {
 		}
 	}
 	const limit = 8 << 20
-	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
-		return &session{c: c, receive: func(x port.Executor, _ *session, b []byte) {
-			q := &c.(*conn).q
-			for _, f := range frames {
-				if !reply(x, c, []byte("small")) {
-					t.Error("refused")
+	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1},
+		func(x port.Executor, c port.Conn) port.Handler {
+			return &session{c: c, receive: func(x port.Executor, _ *session, b []byte) {
+				q := &c.(*conn).q
+				for _, f := range frames {
+					if !reply(x, c, []byte("small")) {
+						t.Error("refused")
+					}
+					c.Lock()
+					if before := q.Bytes(); !c.AppendPieces(x, port.Invocation, f) ||
+						q.Bytes() != before+len(bytes.Join(f, nil)) {
+						t.Error("not appended, or not counted")
+					}
+					c.Unlock()
 				}
 				c.Lock()
-				if before := q.Bytes(); !c.AppendPieces(x, port.Invocation, f) || q.Bytes() != before+len(bytes.Join(f, nil)) {
-					t.Error("not appended, or not counted")
+				if !c.AppendPieces(x, port.Reply, frames[3]) { // beyond the bound, within the reserve
+					t.Error("an answer was refused")
+				}
+				before := q.Bytes()
+				if before < limit || c.AppendPieces(x, port.Invocation, frames[1]) || q.Bytes() != before {
+					t.Errorf("%d bytes, then %d: an invocation was appended beyond the bound, or a part of it",
+						before, q.Bytes())
 				}
 				c.Unlock()
-			}
-			c.Lock()
-			if !c.AppendPieces(x, port.Reply, frames[3]) { // beyond the bound, within the reserve
-				t.Error("an answer was refused")
-			}
-			before := q.Bytes()
-			if before < limit || c.AppendPieces(x, port.Invocation, frames[1]) || q.Bytes() != before {
-				t.Errorf("%d bytes, then %d: an invocation was appended beyond the bound, or a part of it", before, q.Bytes())
-			}
-			c.Unlock()
-		}}
-	})
+			}}
+		})
 	p := dialRaw(t, e, codec.CBOR)
 	for range 2 {
 		p.send(rawFrameOf([]byte("go")))

@@ -56,7 +56,8 @@ func (p *pool) do(w asyncWork) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.engine.rare.panics.Add(1)
-			p.engine.cfg.Log.Error("panic in work of the pool", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			p.engine.cfg.Log.Error("panic in work of the pool",
+				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 		p.busy.Add(-1) // before the loop is woken, which then waits hidden again
 		w.loop.post(note{kind: noteDone, job: submitted(w.done)})

@@ -344,7 +344,10 @@ func (s *simSession) fanout(x port.Executor, b []byte) {
 	for i, members := range byLoop {
 		cost := int64(len(frame) * len(members))
 		s.c.Spend(cost)
-		x.Post(i, uint64(s.client.socket.id), &simWalk{s: s, members: members, frame: frame, msg: string(b), cost: cost})
+		x.Post(i, uint64(s.client.socket.id), &simWalk{
+			s: s, members: members, frame: frame, msg: string(b),
+			cost: cost,
+		})
 	}
 }
 
@@ -409,8 +412,9 @@ func simulate(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	r := &simRun{t: t, seed: seed, rnd: rnd}
 	live := Live{
-		PingInterval: -1, HandshakeTimeout: 3 * time.Second, MessageTimeout: 5 * time.Second, BacklogBytesMax: 64 << 10,
-		CreditBytes: 1 + rnd.Int64N(2000),
+		PingInterval: -1, HandshakeTimeout: 3 * time.Second, MessageTimeout: 5 * time.Second,
+		BacklogBytesMax: 64 << 10,
+		CreditBytes:     1 + rnd.Int64N(2000),
 	}
 	if rnd.IntN(3) > 0 {
 		live.BacklogBytesMax = 16 << 20

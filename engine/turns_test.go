@@ -251,7 +251,8 @@ func (k *slowTransport) close(int)                     {}
 func TestTurnsAreCounted(t *testing.T) {
 	var c counters
 	for _, d := range []time.Duration{
-		0, turnUnit, turnUnit + 1, 2 * turnUnit, 2*turnUnit + 1, turnTimeMax, turnTimeMax + 1, TurnBound(TurnBuckets - 2),
+		0, turnUnit, turnUnit + 1, 2 * turnUnit, 2*turnUnit + 1, turnTimeMax, turnTimeMax + 1,
+		TurnBound(TurnBuckets - 2),
 		TurnBound(TurnBuckets-2) + 1, time.Hour,
 	} {
 		c.turn(d)

@@ -38,7 +38,10 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		return refused
 	}
 	if !h.OriginAllowed(c.loop.live.Origins, c.peer.Local) {
-		return &wire.Refusal{Status: http.StatusForbidden, Reason: "this origin may not connect; see the origin option"}
+		return &wire.Refusal{
+			Status: http.StatusForbidden,
+			Reason: "this origin may not connect; see the origin option",
+		}
 	}
 	for _, name := range h.Protocols {
 		chosen, known := subprotocols[name]

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The hostile clients are a process of their own and of the lowest priority, so that they do not take the CPU that the
-// tickers need. What they make the router do has the router's priority: that is what is measured. The two processes
-// talk in lines: the hostile one writes a prepared when it is ready, acts once it can read a line, until it can read no
-// more, and then writes a finished.
+// The hostile clients are a process of their own and of the lowest priority, so that they do not take the CPU that
+// the tickers need. What they make the router do has the router's priority: that is what is measured. The two
+// processes talk in lines: the hostile one writes a prepared when it is ready, acts once it can read a line, until it
+// can read no more, and then writes a finished.
 
 type prepared struct {
 	Done    string `json:"done"`

@@ -37,9 +37,9 @@ type memoryKeeper struct {
 	rest      int   // looks to come before the next collection
 }
 
-// look is told how much of the heap the process holds, how much has been allocated since the start, and how much is in
-// use by estimate, in bytes. It reports whether it is time to collect: the heap has grown by much more than the use
-// since the last time, or shrunk by less, and at the moment nobody is leaving or sending much.
+// look is told how much of the heap the process holds, how much has been allocated since the start, and how much is
+// in use by estimate, in bytes. It reports whether it is time to collect: the heap has grown by much more than the
+// use since the last time, or shrunk by less, and at the moment nobody is leaving or sending much.
 func (k *memoryKeeper) look(heap, allocated, use int64) bool {
 	calm := use >= k.before-leavingBytes && allocated-k.allocated <= busyBytes
 	k.before, k.allocated = use, allocated
@@ -83,8 +83,8 @@ func (r *router) bytesInUse() int64 {
 		(records.Subscriptions+records.Registrations+records.OpenCalls)*recordBytes
 }
 
-// heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back. The
-// second number is how much has been allocated since the start.
+// heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back.
+// The second number is how much has been allocated since the start.
 func heapBytes() (sum, allocated int64) {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"},

@@ -46,8 +46,9 @@ type Executor interface {
 	// neither, when the pool has no room: the caller answers that the router is busy. ctx ends when the engine stops;
 	// done still runs then, unless the loop has ended before. Two pieces of work may finish in any order.
 	Async(work func(ctx context.Context), done func(x Executor)) bool
-	// Warn writes a line with args, as log/slog takes them, to the engine's log, of each message once a second at most.
-	// How many were left out is told later. The message is a constant. It allocates: not for every message or event.
+	// Warn writes a line with args, as log/slog takes them, to the engine's log, of each message once a
+	// second at most. How many were left out is told later. The message is a constant. It allocates:
+	// not for every message or event.
 	Warn(message string, args ...any)
 	// Step marks a place where shared state is about to be touched, or has just been. The product does nothing here;
 	// the simulation may run other loops meanwhile.

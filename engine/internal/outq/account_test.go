@@ -15,7 +15,8 @@ func TestAccount(t *testing.T) {
 	expect := func(what string, bytes int, ofP, ofQ int) {
 		t.Helper()
 		if a.Bytes() != int64(bytes) || p.Charged() != int64(ofP) || q.Charged() != int64(ofQ) {
-			t.Fatalf("%s: %d on the account, %d and %d charged; want %d, %d and %d", what, a.Bytes(), p.Charged(), q.Charged(),
+			t.Fatalf("%s: %d on the account, %d and %d charged; want %d, %d and %d",
+				what, a.Bytes(), p.Charged(), q.Charged(),
 				bytes, ofP, ofQ)
 		}
 	}

@@ -44,7 +44,8 @@ type Queue struct {
 	// Fixed by Open; nil for none.
 	account *Account
 
-	// Written by the home loop under mu, before the queue is shared and at its end; so the home loop may read it bare.
+	// Written by the home loop under mu, before the queue is shared and at its end; so
+	// the home loop may read it bare.
 	fd int32
 }
 
@@ -77,8 +78,8 @@ const (
 	SegmentsPerSend = 64
 	// SendsPerFlush is how many system calls one flush makes before other connections get their turn.
 	SendsPerFlush = 16
-	// FlushBytesMax is how many bytes one flush writes, give or take one system call, before other connections get their
-	// turn: about half a millisecond.
+	// FlushBytesMax is how many bytes one flush writes, give or take one system call, before other connections get
+	// their turn: about half a millisecond.
 	FlushBytesMax = 1 << 20
 )
 

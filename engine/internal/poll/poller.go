@@ -168,7 +168,8 @@ func (p *Poller) raw(ms int) []unix.EpollEvent {
 }
 
 func hiddenWait(fd int, ready []unix.EpollEvent, ms int) (uintptr, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ready))),
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(ready))),
 		uintptr(len(ready)), uintptr(ms), 0, 0)
 	return n, errno
 }

@@ -41,7 +41,13 @@ func TestF22PreemptionIsTried(t *testing.T) {
 	for _, c := range []struct {
 		godebug string
 		exit    int
-	}{{"", 10}, {"asyncpreemptoff=0", 10}, {"asyncpreemptoff=1", 11}, {"asyncpreemptoff=2", 11}, {"gccheckmark=1", 11}} {
+	}{
+		{"", 10},
+		{"asyncpreemptoff=0", 10},
+		{"asyncpreemptoff=1", 11},
+		{"asyncpreemptoff=2", 11},
+		{"gccheckmark=1", 11},
+	} {
 		cmd := exec.CommandContext(t.Context(), self)
 		cmd.Env = append(os.Environ(), "POLL_TEST_CHILD=1", "GODEBUG="+c.godebug, "GOMAXPROCS=2")
 		out, err := cmd.CombinedOutput()

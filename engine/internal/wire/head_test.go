@@ -239,13 +239,22 @@ func TestJudgeUpgrade(t *testing.T) {
 			"TRN-58 Upgrade on two lines",
 			swap("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: WebSocket\r\n"), true, 0, "",
 		},
-		{"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "), true, 0, ""},
+		{
+			"TRN-58 blanks and tabs", swap("Connection: Upgrade", "connection:\t keep-alive \t,\tUPGRADE\t "),
+			true, 0, "",
+		},
 		{"TRN-58 empty list items", swap("Connection: Upgrade", "Connection: ,, upgrade,"), true, 0, ""},
-		{"token within another", swap("Connection: Upgrade", "Connection: upgrades"), true, 426, "Connection: Upgrade"},
+		{
+			"token within another", swap("Connection: Upgrade", "Connection: upgrades"), true, 426,
+			"Connection: Upgrade",
+		},
 		{"POST", swap("GET", "POST"), true, 405, "Allow: GET"},
 		{"TRN-61 HTTP/1.0", swap("HTTP/1.1", "HTTP/1.0"), true, 426, "HTTP/1.1"},
 		{"TRN-61 no Upgrade", swap("Upgrade: websocket\r\n", ""), true, 426, "header Upgrade"},
-		{"TRN-61 no Connection", swap("Connection: Upgrade\r\n", "Connection: close\r\n"), true, 426, "header Connection"},
+		{
+			"TRN-61 no Connection", swap("Connection: Upgrade\r\n", "Connection: close\r\n"), true, 426,
+			"header Connection",
+		},
 		{
 			"TRN-61 proxy lines", swap("Upgrade: websocket\r\n", ""), true, 426,
 			"proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n" +
@@ -302,7 +311,8 @@ func TestJudgeUpgrade(t *testing.T) {
 func TestHeadFields(t *testing.T) {
 	h, _, refused := ReadHead([]byte("GET http://h:1/p/q?r HTTP/1.1\r\nHOST: h:1\r\n" +
 		"Sec-WebSocket-Protocol: a, b\r\nsec-websocket-protocol:\tc ,,d\r\n\r\n"))
-	if refused != nil || h.Host != "h:1" || h.Path() != "/p/q" || fmt.Sprint(h.Protocols) != "[a b c d]" || h.Forwarded {
+	if refused != nil || h.Host != "h:1" || h.Path() != "/p/q" || fmt.Sprint(h.Protocols) != "[a b c d]" ||
+		h.Forwarded {
 		t.Errorf("%+v %+v", h, refused)
 	}
 	for _, name := range []string{"X-Forwarded-For", "x-forwarded-host", "X-Real-IP", "FORWARDED", "Via"} {

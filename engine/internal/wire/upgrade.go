@@ -54,7 +54,8 @@ func (h *Head) JudgeUpgrade() *Refusal {
 	case missing != "":
 		return &Refusal{http.StatusUpgradeRequired, upgradeHeaders, "a WebSocket needs " + missing + proxyHint}
 	case h.Body:
-		return badRequest("a request for a WebSocket cannot have a body; leave out Content-Length and Transfer-Encoding")
+		return badRequest("a request for a WebSocket cannot have a body; leave out Content-Length and " +
+			"Transfer-Encoding")
 	case !h.validKey():
 		return badRequest("Sec-WebSocket-Key must be 16 octets in base64")
 	case h.Version != "13":

@@ -11,7 +11,8 @@ import (
 func TestUTF8AgainstStandardLibrary(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	pieces := []string{
-		"a", "plain ascii text longer than a word", "ä", "€", "\U0001F600", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+		"a", "plain ascii text longer than a word", "ä", "€", "\U0001F600", "\xC0\x80", "\xED\xA0\x80",
+		"\xF4\x90\x80\x80",
 		"\xE0\x80\xAF", "\x80", "\xFF", "\xF0\x8F\xBF\xBF", "\xE2\x82",
 	}
 	for range 20000 {

@@ -176,7 +176,8 @@ func TestWebSocketFrameLimits(t *testing.T) {
 		{"above it, 16 bit", masked(0x82, make([]byte, 1001))[:4], limit(1000), false, TooBig},
 		{"above it, first half of 16 bit", []byte{0x82, 0xFE, 0x04}, limit(1000), false, TooBig},
 		{
-			"at the limit, 64 bit", append([]byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0}, testMask[:]...), limit(1 << 24), true,
+			"at the limit, 64 bit", append([]byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0}, testMask[:]...),
+			limit(1 << 24), true,
 			NoFault,
 		},
 		{"above it, 64 bit", []byte{0x82, 0xFF, 0, 0, 0, 0, 1, 0, 0, 1}, limit(1 << 24), false, TooBig},
@@ -185,7 +186,10 @@ func TestWebSocketFrameLimits(t *testing.T) {
 		{"nothing left", masked(0x80, nil), FrameRules{InMessage: true, Text: true}, true, NoFault},
 		{"nothing left, one more", []byte{0x80, 0x81}, FrameRules{InMessage: true, Text: true}, false, TooBig},
 		{
-			"less than nothing left", []byte{0x80, 0x81}, FrameRules{InMessage: true, Text: true, BytesMax: -1}, false, TooBig,
+			"less than nothing left",
+			[]byte{0x80, 0x81},
+			FrameRules{InMessage: true, Text: true, BytesMax: -1},
+			false, TooBig,
 		},
 	} {
 		_, whole, fault := ReadFrame(c.b, c.r)
@@ -332,7 +336,8 @@ func TestCloseReasonIsCutBetweenCharacters(t *testing.T) {
 		"roles: \xFF":                         10,
 		strings.Repeat("x", 121) + "\xFF\xFE": 121,
 	} {
-		if got := AppendClose(nil, 1000, reason); len(got) != 4+want || int(got[1]) != 2+want || !utf8.Valid(got[4:]) {
+		if got := AppendClose(nil, 1000, reason); len(got) != 4+want || int(got[1]) != 2+want ||
+			!utf8.Valid(got[4:]) {
 			t.Errorf("%q: % x", reason, got)
 		}
 	}
