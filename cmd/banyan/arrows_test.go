@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
 // arrows says what each folder may import besides the standard library and itself (ARCHITECTURE.md). A path allows
@@ -163,24 +160,4 @@ func allows(allowed []string, path string) bool {
 		}
 	}
 	return false
-}
-
-// TestLineWidth: lines of this folder fit beside each other on a screen.
-func TestLineWidth(t *testing.T) {
-	const columnsMax, tab = 118, "    "
-	files, err := filepath.Glob("*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, line := range strings.Split(string(text), "\n") {
-			if n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", tab)); n > columnsMax {
-				t.Errorf("%s:%d has %d columns, at most %d are wanted", file, i+1, n, columnsMax)
-			}
-		}
-	}
 }
