@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// crossbarVersion is what is installed when the machine has no Crossbar.io.
+// crossbarVersion is installed if the machine has no Crossbar.io.
 const crossbarVersion = "26.10.1"
 
 // prepareCrossbar finds Crossbar.io, or installs it into a virtual environment in the cache.
@@ -40,7 +40,7 @@ func (s *Setup) prepareCrossbar(ctx context.Context, p *Peer) error {
 	}
 	p.config = string(shown)
 	p.command = func(address, transport string) []string {
-		// The configuration holds the port; writing it is part of the command.
+		// The configuration contains the port, so each start writes it.
 		if _, port, err := net.SplitHostPort(address); err == nil {
 			writeCrossbarConfig(folder, port, transport, s.realm())
 		}

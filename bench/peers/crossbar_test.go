@@ -51,7 +51,7 @@ func TestCrossbarOfTheMachine(t *testing.T) {
 	}
 }
 
-// TestNoCrossbar says why it cannot take part where neither it nor Python is.
+// TestNoCrossbar: without Crossbar.io and Python, the error says why it cannot take part.
 func TestNoCrossbar(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	s := &Setup{Transport: "ws", Scratch: t.TempDir(), Cache: t.TempDir(), Told: t.Logf}

@@ -28,10 +28,10 @@ type Peer struct {
 	Name    string
 	version string
 	command func(address, transport string) []string // the program first
-	config  string                                   // shown in the report; empty when flags say all
+	config  string                                   // shown in the report; empty if the flags are all
 	scheme  string                                   // of its URL; empty when the transport is the scheme
 	play    func(p *Plan, ctx context.Context, o load.Options) (*load.Report, error)
-	argv0   string // what the program is told to be called
+	argv0   string // name that the program is given
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
 
@@ -39,7 +39,7 @@ type Peer struct {
 	notes    []string
 }
 
-// url is where a peer of this address is reached.
+// url returns the URL of a peer with this address.
 func (p *Peer) url(address, transport string) string {
 	scheme := cmp.Or(p.scheme, transport)
 	if scheme == "ws" {
@@ -55,7 +55,7 @@ func (p *Peer) Note(plan *Plan, note string) {
 	}
 }
 
-// Describe tells how the peer was run, without folders of this machine.
+// Describe returns how the peer was run, without the names of folders of this machine.
 func (p *Peer) Describe() report.Peer {
 	words := append([]string{filepath.Base(p.argv0)}, p.command("127.0.0.1:PORT", "ws")[1:]...)
 	command := strings.Join(words, " ")
@@ -155,7 +155,7 @@ func lastLines(b []byte, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }
 
-// ownVersion returns the commit of this program, or what else the build knows of its version.
+// ownVersion returns the commit of this program, or its version if the build has no commit.
 func ownVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -43,7 +43,7 @@ func TestParsePlan(t *testing.T) {
 	}
 }
 
-// TestProcessThatDoesNotListen tells what the process said before it ended.
+// TestProcessThatDoesNotListen: the error has the output of the process.
 func TestProcessThatDoesNotListen(t *testing.T) {
 	p := &Peer{command: func(string, string) []string { return []string{"sh", "-c", "echo out of luck >&2; exit 3"} }}
 	_, err := p.start(context.Background(), "ws", load.CPUSet{}, t.TempDir()+"/log")
@@ -128,7 +128,7 @@ func TestTry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &Peer{
 				Name: "a peer", inFlight: map[string]int{},
-				// What listens is of no interest: play does not connect.
+				// Any listener will do: play does not connect.
 				command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
 				play: func(_ *Plan, _ context.Context, o load.Options) (*load.Report, error) {
 					r := &load.Report{Verified: load.Verdict{OK: o.InFlight <= c.takes}}

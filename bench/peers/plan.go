@@ -17,7 +17,7 @@ type Plan struct {
 	Size     int    // subscribers, publishers, topics, patterns, callers, workers or sessions
 	InFlight int    // per publisher or caller
 
-	// Only some plans have these; zero stands for the default of the Setup or of package load.
+	// Only some plans have these. 0 means the default of the Setup or of package load.
 	Subscribers  int // of publishers
 	PerTopic     int // of topics
 	Sessions     int // that share the subscriptions of topics
@@ -50,7 +50,7 @@ const (
 	progressiveReplies    = 10  // results of each call
 )
 
-// PlanSyntax tells how plans are written.
+// PlanSyntax describes how plans are written.
 const PlanSyntax = "fanout[:SUBSCRIBERS[xINFLIGHT]], publishers[:PUBLISHERS[xINFLIGHT]] (to 100 subscribers), " +
 	"topics[:TOPICS[xINFLIGHT]],\n" +
 	"patterns[:PATTERNS[xINFLIGHT]], rpc[:CALLERS[xINFLIGHT]], progressive[:CALLERS[xINFLIGHT]], storm[:WORKERS], " +

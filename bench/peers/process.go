@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second // until it listens; Crossbar.io takes some seconds
+	startTimeout = 60 * time.Second // until it listens; Crossbar.io needs some seconds
 	stopTimeout  = 10 * time.Second // after SIGTERM, before it is killed
 	pollInterval = 20 * time.Millisecond
 )
@@ -28,7 +28,7 @@ type process struct {
 	err   error         // of Wait; set before ended is closed
 }
 
-// freeAddress finds a port of loopback that nobody uses right now.
+// freeAddress returns a loopback address that nobody uses at the moment.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,7 +114,7 @@ func (q *process) stop() error {
 			return fmt.Errorf("process %d does not end", q.cmd.Process.Pid)
 		}
 	}
-	// Processes of the group that outlived its leader.
+	// Processes of the group may still run after its leader.
 	syscall.Kill(group, syscall.SIGKILL)
 	return q.log.Close()
 }

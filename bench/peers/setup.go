@@ -19,7 +19,7 @@ import (
 // A Setup says how peers are prepared and run. Comparisons and other tables of runs share it.
 type Setup struct {
 	Program    string   // our own binary
-	Argv0      string   // what it is told to be called
+	Argv0      string   // name that it is given
 	ServeFlags []string // for our own router
 	Source     string   // the checkout that has bench/peers
 	Cache      string   // folder for built peers; kept
@@ -36,7 +36,7 @@ type Setup struct {
 	// RouterCPUs, when not empty, are where the peers run. PinClients puts the clients on the others.
 	RouterCPUs load.CPUSet
 
-	// Told gets a line about each step. May be nil.
+	// Told is called with a line about each step. May be nil.
 	Told func(format string, args ...any)
 
 	clientCPUs load.CPUSet // while PinClients holds
@@ -94,7 +94,7 @@ func (s *Setup) PinClients() (undo func() error, err error) {
 	return s.clientCPUs.Pin()
 }
 
-// Conditions are sentences about all runs that no report of a single run shows.
+// Conditions returns sentences that hold for all runs and are not in the report of a run.
 func (s *Setup) Conditions() []string {
 	var all []string
 	if s.RouterCPUs.Count() > 0 {

@@ -93,7 +93,7 @@ func binary(_ *peer.Library, link peer.Link) bool { return link.Serializer != "j
 
 func typed(library *peer.Library, link peer.Link) bool { return library.TypedNumber(link) }
 
-// typedBinary: both encoders write 1.0 as 1 in JSON.
+// typedBinary leaves JSON out: both encoders write 1.0 as 1.
 func typedBinary(library *peer.Library, link peer.Link) bool {
 	return typed(library, link) && binary(library, link)
 }
@@ -104,7 +104,7 @@ func largeBinary(library *peer.Library, link peer.Link) bool {
 	return large(library, link) && binary(library, link)
 }
 
-// tooLong: the session under test accepts 1 MiB, the one that sends to it is nexus and accepts more.
+// tooLong sends more than 1 MiB, the limit of the session under test, from a nexus session, which accepts more.
 func tooLong(t *testing.T, s *stage) {
 	small := s.join()
 	big, err := peer.Nexus.Join(s.ctx, peer.Link{Transport: "ws", Serializer: s.link.Serializer}, s.at, "realm1")
@@ -136,7 +136,7 @@ var everyOctet = func() []byte {
 	return data
 }()
 
-// payloadCases: PROTOCOL 14.
+// payloadCases are about PROTOCOL 14.
 var payloadCases = []testCase{
 	{"SER-08 null, true, false", nil, travels([]any{nil, true, false, map[string]any{"nil": nil}})},
 	{"SER-06 small integers", nil, travels([]any{

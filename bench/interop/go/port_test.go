@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// freePort returns an address nobody listens on right now.
+// freePort returns a loopback address on which nobody listens at the moment.
 func freePort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -21,7 +21,7 @@ func text(e peer.Event) string {
 
 func texts(in *inbox[string]) func(peer.Event) { return func(e peer.Event) { in.put(text(e)) } }
 
-// same compares what arrived; libraries that start a goroutine for each event may mix up the order.
+// same compares events; the order counts unless the library starts a goroutine for each event.
 func (s *stage) same(got, want []string) {
 	s.t.Helper()
 	if !s.library.InOrder {
@@ -32,7 +32,7 @@ func (s *stage) same(got, want []string) {
 	}
 }
 
-// pubsubCases: PROTOCOL 7.
+// pubsubCases are about PROTOCOL 7.
 var pubsubCases = []testCase{
 	{"PUB-01 PUB-28 an event carries args and kwargs to every subscriber, once", nil, func(t *testing.T, s *stage) {
 		publisher := s.join()

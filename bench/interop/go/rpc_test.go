@@ -17,7 +17,7 @@ func echo(_ context.Context, call peer.Call) peer.Reply {
 	return peer.Reply{Args: call.Args, Kwargs: call.Kwargs}
 }
 
-// named answers with its name and the procedure that INVOCATION.Details told.
+// named answers with its name and the procedure of INVOCATION.Details.
 func named(name string) func(context.Context, peer.Call) peer.Reply {
 	return func(_ context.Context, call peer.Call) peer.Reply {
 		return peer.Reply{Args: []any{name, call.Procedure}}
@@ -37,7 +37,7 @@ func interrupts(library *peer.Library, _ peer.Link) bool { return library.Interr
 
 func progress(reply peer.Reply) string { return fmt.Sprint(reply.Args, reply.Kwargs) }
 
-// rpcCases: PROTOCOL 8.
+// rpcCases are about PROTOCOL 8.
 var rpcCases = []testCase{
 	{
 		"RPC-01 RPC-04 a call carries args and kwargs there and back, or nothing at all", nil,
@@ -208,7 +208,7 @@ var rpcCases = []testCase{
 			defer close(release)
 			for name, end := range map[string]func(peer.Session){
 				"cut": peer.Session.Drop,
-				// nexus waits for its handlers before it hangs up, after it said GOODBYE.
+				// After GOODBYE nexus waits for its handlers before it closes.
 				"leaves": func(callee peer.Session) { go func() { _ = callee.Leave() }() },
 			} {
 				callee, called := s.join(), make(chan struct{}, 1)

@@ -14,13 +14,13 @@ import (
 
 func nexusOnly(library *peer.Library, _ peer.Link) bool { return library == &peer.Nexus }
 
-// oneLink is for cases with a router of their own: neither library answers GOODBYE, so it
-// waits five seconds before it stops.
+// oneLink is for cases that start a router. They take long: no library answers GOODBYE, so the router waits five
+// seconds before it stops.
 func oneLink(_ *peer.Library, link peer.Link) bool {
 	return link == peer.Link{Transport: "ws", Serializer: "json"}
 }
 
-// sessionCases: joining, leaving and losing. PROTOCOL 4.
+// sessionCases are about joining, leaving and lost connections, PROTOCOL 4.
 var sessionCases = []testCase{
 	{"SES-01 joins with a session id of the protocol's range", nil, func(t *testing.T, s *stage) {
 		if id := s.join().ID(); id < 1 || id > 1<<53 {
@@ -146,7 +146,7 @@ func hello(realm string) *wamp.Hello {
 	return &wamp.Hello{Realm: wamp.URI(realm), Details: wamp.Dict{"roles": roles}}
 }
 
-// raw opens a transport of the nexus library, joins realm1 and leaves the rest to the case.
+// raw opens a transport of the nexus library and joins realm1. The case sends and receives the messages.
 func (s *stage) raw() wamp.Peer {
 	s.t.Helper()
 	conn, err := peer.DialNexus(s.ctx, s.link, s.at)

@@ -68,7 +68,7 @@ func runTable(t *testing.T, library *peer.Library) {
 	}
 }
 
-// A stage hands a case its sessions and URIs, and cleans up after it.
+// A stage gives a case its sessions and URIs, and cleans up after it.
 type stage struct {
 	t       *testing.T
 	ctx     context.Context
@@ -99,7 +99,7 @@ func (s *stage) joinRealm(at peer.Address, realm string) peer.Session {
 	if err != nil {
 		s.t.Fatalf("join %s: %v", realm, err)
 	}
-	s.t.Cleanup(func() { _ = session.Leave() }) // it may have left in the case
+	s.t.Cleanup(func() { _ = session.Leave() }) // the case may have ended it
 	return session
 }
 
@@ -158,7 +158,7 @@ func (s *stage) must(err error) {
 	}
 }
 
-// fails wants a WAMP error of that URI. nexus reports some of them as text only.
+// fails expects a WAMP error of that URI. nexus reports some of them as text only.
 func (s *stage) fails(err error, uri string) *peer.Failure {
 	s.t.Helper()
 	failure, ok := errors.AsType[*peer.Failure](err)
@@ -182,7 +182,7 @@ func (s *stage) until(what string, check func() bool) {
 	}
 }
 
-// wait waits for a signal, mostly of a handler.
+// wait waits for a signal, usually from a handler.
 func (s *stage) wait(signal <-chan struct{}) {
 	s.t.Helper()
 	select {
@@ -217,7 +217,7 @@ func take[T any](s *stage, in *inbox[T], n int) []T {
 	return in.all()
 }
 
-// startRouter runs a router of its own for one case and returns its address and how to stop it.
+// startRouter runs a router for one case and returns its address, and a function that stops it.
 func (s *stage) startRouter() (at peer.Address, stop func(os.Signal)) {
 	s.t.Helper()
 	at.TCP = freePort(s.t)
@@ -226,7 +226,7 @@ func (s *stage) startRouter() (at peer.Address, stop func(os.Signal)) {
 	s.must(command.Start())
 	exited := make(chan struct{})
 	go func() {
-		_ = command.Wait() // a killed router has no exit code of interest
+		_ = command.Wait() // the exit code of a killed router does not matter
 		close(exited)
 	}()
 	stop = func(how os.Signal) {

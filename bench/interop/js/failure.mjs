@@ -1,4 +1,4 @@
-/** A Failure is a WAMP ERROR or ABORT in one shape, whatever class the library throws. */
+/** A Failure is a WAMP ERROR or ABORT, in one form for all libraries. */
 export class Failure extends Error {
   constructor(uri, args = [], kwargs = {}, details = {}) {
     super(`${uri} ${JSON.stringify(args, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`);

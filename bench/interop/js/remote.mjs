@@ -1,5 +1,5 @@
-// Sessions of the JavaScript clients, remote-controlled by mixed/suite.py: one JSON command per line in, one reply or event per line out.
-// Values travel as [tag, text or parts] so that integers, floats and binary survive this channel itself.
+// Sessions of the JavaScript clients for mixed/suite.py: it reads a JSON command per line and writes a reply or event
+// per line. Values are [tag, text or parts], because JSON does not keep integers, floats and binary apart.
 import { createInterface } from 'node:readline';
 import { client as autobahn } from './clients/autobahn.mjs';
 import { client as wampy } from './clients/wampy.mjs';
@@ -30,7 +30,7 @@ function unpack([tag, value]) {
     case 'int': return Number.isSafeInteger(Number(value)) ? Number(value) : BigInt(value);
     case 'float': return Number(value);
     case 'binary': return Buffer.from(value, 'base64');
-    case 'octets': return new Uint8Array(Buffer.from(value, 'base64')); // what a browser has: a typed array
+    case 'octets': return new Uint8Array(Buffer.from(value, 'base64')); // a typed array, as in a browser
     case 'list': return value.map(unpack);
     case 'map': return Object.fromEntries(value.map(([key, item]) => [key, unpack(item)]));
     default: return value; // bool, text
@@ -40,7 +40,7 @@ function unpack([tag, value]) {
 const payload = ({ args, kwargs }) => ({ args: pack(args), kwargs: pack(kwargs) });
 const send = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
-/** again makes what was received fit to be sent: a decoder's Uint8Array would get a tag in CBOR, a Buffer does not. */
+/** again prepares a received value for sending: a Uint8Array would get a tag in CBOR, a Buffer does not. */
 const again = ({ args, kwargs }) => ({ args: unpack(pack(args)), kwargs: unpack(pack(kwargs)) });
 
 const behaviours = {

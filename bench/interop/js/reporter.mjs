@@ -1,5 +1,5 @@
-// A reporter for node:test: one line per suite, every failure in full, and a last line that bench/interop/run adds up.
-/** reason is the message and the first place in our own code that the stack names. */
+// A reporter for node:test: a line per suite, every failure in full, and a last line that bench/interop/run adds up.
+/** reason returns the message and the first place of our own code on the stack. */
 function reason(error) {
   const cause = error?.cause ?? error;
   const text = String(cause?.stack ?? cause?.message ?? cause).slice(0, 4000);
@@ -12,7 +12,7 @@ export default async function* report(source) {
   const fresh = () => ({ passed: 0, failed: 0, from: Date.now() });
   const count = ({ passed, failed }) => `${passed} passed, ${failed} failed`;
   const all = fresh();
-  const single = fresh(); // tests outside of a suite: WebSocket by hand
+  const single = fresh(); // tests outside of a suite: websocket.test.mjs
   let suite = fresh();
   for await (const { type, data } of source) {
     if (type === 'test:stderr') yield data.message;

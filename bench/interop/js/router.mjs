@@ -1,4 +1,4 @@
-// Where the router under test listens, and how to start a second one that a test may stop or kill.
+// The addresses of the router under test, and a Router that a test starts for itself and may stop or kill.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -15,7 +15,7 @@ export const address = {
   unix: required('INTEROP_UNIX'), // path of a Unix socket, RawSocket and WebSocket
 };
 
-/** until polls check until it returns something truthy; it fails with what after the deadline. */
+/** until polls check until it returns a true value; after the deadline it fails with the text in what. */
 export async function until(check, what, deadlineMs = 10_000) {
   const end = Date.now() + deadlineMs;
   for (;;) {
@@ -43,7 +43,7 @@ function accepts(port) {
   });
 }
 
-/** A Router is a process of its own for one test. Its port stays the same over restarts. */
+/** A Router is a process for one test. Restarts keep its port. */
 export class Router {
   static async start() {
     const router = new Router();
@@ -56,7 +56,7 @@ export class Router {
     const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--realm', 'realm1', '--realm', 'realm2'];
     this.process = spawn(required('INTEROP_ROUTER'), args, { stdio: 'ignore' });
     this.exited = once(this.process, 'exit');
-    process.once('exit', () => this.process.kill('SIGKILL')); // also when a test broke off before its cleanup
+    process.once('exit', () => this.process.kill('SIGKILL')); // also when a test failed before its cleanup
     await until(() => accepts(this.port), `router on port ${this.port} accepts`);
   }
 

@@ -9,14 +9,14 @@ import { sessionCases } from './cases/session.mjs';
 const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...payloadCases];
 let serial = 0;
 
-/** atMost waits for promise, but no longer than ms; its timer also keeps node alive while a client forgets to close. */
+/** atMost waits for promise, ms at most; meanwhile its timer keeps node running. */
 async function atMost(ms, promise) {
   let timer;
   await Promise.race([promise, new Promise((resolve) => { timer = setTimeout(resolve, ms); })]);
   clearTimeout(timer);
 }
 
-/** A Stage hands a case its sessions and URIs and cleans up after it. */
+/** A Stage gives a case its sessions and URIs, and cleans up after it. */
 class Stage {
   constructor(client, link) {
     Object.assign(this, { client, link, can: client.can });
@@ -42,7 +42,7 @@ class Stage {
 
   async end() {
     for (const session of this.sessions) {
-      const closed = Promise.resolve().then(() => session.leave()).catch(() => {}); // left or lost during the case
+      const closed = Promise.resolve().then(() => session.leave()).catch(() => {}); // the case may have ended it
       await atMost(5_000, closed);
     }
     for (const fn of this.cleanups) await fn();

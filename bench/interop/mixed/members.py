@@ -1,4 +1,4 @@
-"""Sessions of all clients in one run: Python's in this process, the others in a process per language, driven by lines of JSON."""
+"""Sessions of all clients: Python's in this process, the others in a process per language that reads JSON lines."""
 
 import asyncio
 import base64
@@ -12,11 +12,11 @@ HERE = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Octets(bytes):
-    """Binary that JavaScript shall send as a typed array (CBOR tag 64)."""
+    """Binary that JavaScript sends as a typed array (CBOR tag 64)."""
 
 
 def pack(value):
-    """Values travel as [tag, text or parts]: integers, floats and binary survive the channel itself."""
+    """Returns [tag, text or parts], because JSON does not keep integers, floats and binary apart."""
     if value is None:
         return ["nil"]
     if isinstance(value, bool):
@@ -54,7 +54,7 @@ def unpack(tagged):
             return {key: unpack(item) for key, item in value}
         case "bool" | "text":
             return value
-    return (tag, value)  # a type the other process does not know: equal to nothing
+    return (tag, value)  # the other process has no name for the type; equal to nothing
 
 
 class Remote:
@@ -114,7 +114,7 @@ class Member:
         self.name = f"{library}-{transport}-{serializer}"
         self.inbox = []  # (topic, args, kwargs)
 
-    # Only Autobahn for Python knows the rule for binary in JSON; with the others the application follows it.
+    # Autobahn for Python converts binary in JSON itself; with other libraries the application does.
     @property
     def spells_binary(self):
         return self.serializer == "json" and self.library != "autobahn-python"
@@ -125,7 +125,7 @@ class Member:
 
     @property
     def loose_numbers(self):
-        """Does not tell 1 from 1.0, or rounds beyond 2^53."""
+        """Reports whether the library takes 1 and 1.0 as equal, or rounds beyond 2^53."""
         return self.javascript or (self.serializer == "json" and self.library in ("xconn", "nexus"))
 
 

@@ -1,7 +1,7 @@
-"""All clients at once: publishers and subscribers, callers and callees of different libraries, transports and serializers.
+"""All clients at once: every library, transport and serializer publishes, subscribes, calls and is called.
 
-Every pair is checked, so every serializer is transcoded into every other one by the router, and what arrives is compared with what
-was sent: PROTOCOL 14.4; checklist SER-01 to SER-11, SER-27, TRN-46, PUB-28, RPC-01, RPC-03.
+Every pair is checked, so the router transcodes every serializer into every other one. Received values are compared
+with those sent. PROTOCOL 14.4; checklist SER-01 to SER-11, SER-27, TRN-46, PUB-28, RPC-01, RPC-03.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ KWARGS = {"none": None, "bytes": b"", "number": 7, "Ω key": ["x", 1.5]}
 
 
 def spelled(value, member):
-    """What member's application sends for value: binary as text after U+0000 where its library knows only JSON types."""
+    """Returns value as member's application sends it: where only JSON types exist, binary is text after U+0000."""
     if isinstance(value, bytes) and member.spells_binary:
         return "\0" + base64.b64encode(value).decode()
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def spelled(value, member):
 
 
 def same(got, want, loose):
-    """Equality in which True is not 1, text is not binary, and 1 is 1.0 only when loose."""
+    """Compares values: True is not 1, text is not binary, and 1 is 1.0 only if loose."""
     if isinstance(got, str) and got.startswith("\0") and isinstance(want, bytes):
         try:
             got = base64.b64decode(got[1:], validate=True)
@@ -92,7 +92,7 @@ def check(got, want, sender, receiver, what):
 
 
 async def received(sender, args, receivers, kwargs=None):
-    """Publishes to a topic of its own and returns what each receiver but the sender got, exactly one event each."""
+    """Publishes to a new topic and returns the event of each receiver but the sender: exactly one each."""
     topic = f"{BASE}.topic.{next(_serial)}"
     receivers = [member for member in receivers if member is not sender]
 
@@ -177,24 +177,24 @@ def typed(member):
 
 
 def exact_integers(member):
-    """Sends and gets integers beyond 2^53 as integers."""
+    """Reports whether the library sends and returns integers beyond 2^53 as integers."""
     return typed(member) or member.name in ("autobahn-js-ws-cbor", "wampy-ws-msgpack")
 
 
 def bignums(member):
-    """Reads what a BigInt becomes, a CBOR bignum, as an integer: the Go libraries do not when it is copied as it is."""
+    """Reports whether the library reads a CBOR bignum, which a BigInt becomes, as an integer."""
     return typed(member) and (member.serializer != "cbor" or member.library == "autobahn-python")
 
 
 async def numbers(sender, values, among):
-    """Numbers whose type or last bit matters, only between those who can tell."""
+    """Numbers whose type or last bit matters, between libraries that keep both."""
     for member, (got, _) in (await received(sender, values, filter(among, MEMBERS))).items():
         exact = len(got) == len(values) and all(type(g) is type(w) and repr(g) == repr(w) for g, w in zip(got, values))
         assert exact, f"{sender.name} to {member.name}: got {got}, want {values}"
 
 
 async def not_in_json(sender):
-    """NaN and infinities stay what they are between binary serializers and become null in JSON."""
+    """NaN and infinities are unchanged between binary serializers and become null in JSON."""
     values = [math.nan, math.inf, -math.inf]
     for member, (got, _) in (await received(sender, values, MEMBERS)).items():
         want = [None, None, None] if member.serializer == "json" else values
@@ -202,7 +202,7 @@ async def not_in_json(sender):
 
 
 async def typed_array(sender):
-    """What JavaScript calls Uint8Array has a tag in CBOR; receivers of other serializers get plain binary."""
+    """A Uint8Array of JavaScript has a tag in CBOR; receivers with other serializers get plain binary."""
     data = bytes(range(64))
     others = [member for member in MEMBERS if member.serializer != "cbor"]
     for member, (got, _) in (await received(sender, [Octets(data)], others)).items():
@@ -210,7 +210,7 @@ async def typed_array(sender):
 
 
 async def once_each():
-    """Looks back over the whole run: nobody got an event twice, however late."""
+    """Nobody got an event twice in the whole run."""
     for member in MEMBERS:
         topics = [topic for topic, _, _ in member.inbox]
         assert len(topics) == len(set(topics)), f"{member.name} got an event twice"
@@ -225,7 +225,8 @@ def cases():
         yield f"events of {member.name} to all", events(member, ARGS, KWARGS)
         yield f"calls of all to {member.name}", calls(member, ARGS, KWARGS)
         yield f"errors of {member.name} to all", errors(member)
-        if member.library != "autobahn-js":  # its callees announce no call_canceling, so they are not asked for progress
+        # Callees of autobahn-js announce no call_canceling, so they are not asked for progress.
+        if member.library != "autobahn-js":
             yield f"progressive results of {member.name} to all", steps(member)
         if member.library == "autobahn-python":
             integers = [2**53 + 1, 2**63 - 1, -(2**63)]
@@ -249,7 +250,7 @@ def cases():
 
 
 async def settle():
-    """Joins everybody and sets up what the cases use."""
+    """Joins all members; they subscribe and register for the cases."""
     await asyncio.gather(JS.start(), GO.start())
     for member in MEMBERS:
         await member.join()

@@ -39,7 +39,7 @@ func run(listen string, describe bool) error {
 		return err
 	}
 	if describe {
-		// In the words of its configuration file; everything else is its default.
+		// The keys are those of its configuration file. All others have their defaults.
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
 			"host": host, "port": port, "debug": false,
 			"trace": false,

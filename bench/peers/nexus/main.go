@@ -39,7 +39,7 @@ func run(listen, realm string, rawSocket, describe bool) error {
 		transport = "rawsocket"
 	}
 	if describe {
-		// The router's own configuration, in the words of its configuration file; everything else is its default.
+		// The keys are those of its configuration file. All others have their defaults.
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
 			transport: map[string]any{"address": listen},
 			"router": map[string]any{

@@ -44,7 +44,7 @@ func run(listen, realm string, rawSocket, describe bool) error {
 		transport = "rawsocket"
 	}
 	if describe {
-		// In the words of its configuration file; everything else is its default.
+		// The keys are those of its configuration file. All others have their defaults.
 		return json.NewEncoder(os.Stdout).Encode(map[string]any{
 			"config": map[string]any{"loglevel": "info", "management": false},
 			"realms": []any{map[string]any{"name": realm, "roles": []any{map[string]any{

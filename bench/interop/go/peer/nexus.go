@@ -34,12 +34,12 @@ var nexusSerializers = map[string]serialize.Serialization{
 type nexusSession struct {
 	*client.Client
 	conn    wamp.Peer
-	dropped bool // conn is closed: a GOODBYE would wait in vain
+	dropped bool // conn is closed: there would be no reply to GOODBYE
 }
 
 // A cuttable lets a session be cut off while the library still writes to it: the transports of the library
-// panic then, because their Close closes the channel that Send returns. This one's channel stays open, and what
-// comes after Close is not taken.
+// panic then, because their Close closes the channel that Send returns. The channel of a cuttable stays open, and
+// nothing is taken from it after Close.
 type cuttable struct {
 	wamp.Peer
 	out     chan wamp.Message
@@ -80,7 +80,7 @@ func (c *cuttable) Close() {
 	})
 }
 
-// DialNexus opens a transport without joining a realm: messages are sent and received one by one.
+// DialNexus opens a transport without joining a realm. The caller sends and receives the messages.
 func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
 	quiet := log.New(io.Discard, "", 0)
 	serializer := nexusSerializers[link.Serializer]
@@ -153,7 +153,7 @@ func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, k
 	if progress != nil {
 		onProgress = func(result *wamp.Result) { progress(Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}) }
 	}
-	// The mode belongs to the client, not to the call: cases give it with the context.
+	// The mode is one of the client, not of the call: cases pass it in the context.
 	if mode, ok := ctx.Value(cancelMode{}).(string); ok {
 		if err := s.SetCallCancelMode(mode); err != nil {
 			return Reply{}, err

@@ -1,5 +1,4 @@
-// Package peer puts Go WAMP client libraries behind one small interface, so that one
-// table of cases can drive them all.
+// Package peer puts Go WAMP client libraries behind one interface, so that one table of cases can use all of them.
 package peer
 
 import (
@@ -27,15 +26,15 @@ func Given() Address {
 	return Address{TCP: os.Getenv("INTEROP_TCP"), Unix: os.Getenv("INTEROP_UNIX")}
 }
 
-// An Event is what a subscriber gets.
+// An Event is an EVENT as a subscriber gets it.
 type Event struct {
 	Args        []any
 	Kwargs      map[string]any
 	Topic       string // from EVENT.Details, empty if absent
-	Publication uint64 // 0 where the library hides it
+	Publication uint64 // 0 if the library does not tell it
 }
 
-// A Call is what a callee gets. Progress is nil unless the router told it that the caller wants progressive results.
+// A Call is an INVOCATION as a callee gets it. Progress is nil unless it asks for progressive results.
 type Call struct {
 	Args      []any
 	Kwargs    map[string]any
@@ -62,16 +61,16 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s %v %v", f.URI, f.Args,
 // A Session is one joined client.
 type Session interface {
 	ID() uint64
-	// Subscribe returns how to unsubscribe.
+	// Subscribe returns a function that unsubscribes.
 	Subscribe(topic, match string, on func(Event)) (func() error, error)
 	Publish(topic string, args []any, kwargs, options map[string]any) error
-	// Register returns how to unregister.
+	// Register returns a function that unregisters.
 	Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error)
 	Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any,
 		progress func(Reply)) (Reply, error)
 	// Leave says GOODBYE, waits for the reply and closes.
 	Leave() error
-	// Drop cuts the connection.
+	// Drop closes the connection without GOODBYE.
 	Drop()
 	// Done is closed when the library knows that the session is over.
 	Done() <-chan struct{}

@@ -45,7 +45,7 @@ type xconnSession struct {
 	left      atomic.Bool
 }
 
-// joinXconn does what xconn.Client.Connect does, but keeps the connection to cut it.
+// joinXconn does the same as xconn.Client.Connect and keeps the connection, so that Drop can close it.
 func joinXconn(ctx context.Context, link Link, at Address, realm string) (Session, error) {
 	address := map[string]string{
 		"ws": "ws://" + at.TCP + "/ws", "wsunix": "unix+ws://" + at.Unix, "tcp": "rs://" + at.TCP,
@@ -78,7 +78,7 @@ func joinXconn(ctx context.Context, link Link, at Address, realm string) (Sessio
 	return s, nil
 }
 
-// watched tells the session when reading ends: the library's own Done fires only for one of several listeners.
+// watched tells the session when reading ends: the library's own Done reaches only one of several listeners.
 type watched struct {
 	xconn.BaseSession
 	session *xconnSession

@@ -1,6 +1,6 @@
-// Command remote holds sessions of the Go clients, remote-controlled by mixed/suite.py: one JSON command per
-// line in, one reply or event per line out. Values travel as [tag, text or parts] so that integers, floats and
-// binary survive this channel itself.
+// Command remote holds sessions of the Go clients for mixed/suite.py: it reads a JSON command per line and writes a
+// reply or event per line. Values are [tag, text or parts], because JSON does not keep integers, floats and binary
+// apart.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"banyan/bench/interop/peer"
 )
 
-// A command is a line of input; which fields count depends on Op.
+// A command is a line of input. Op decides which fields are used.
 type command struct {
 	ID         int             `json:"id"`
 	Op         string          `json:"op"`
@@ -52,7 +52,7 @@ type message struct {
 
 type host struct {
 	libraries map[string]*peer.Library
-	// mu guards what commands share; they run concurrently.
+	// mu guards the fields below: commands run concurrently.
 	mu       sync.Mutex
 	sessions map[string]peer.Session
 	out      *json.Encoder
@@ -89,7 +89,7 @@ func (h *host) send(m message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.out.Encode(m); err != nil {
-		os.Exit(1) // the suite is gone
+		os.Exit(1) // the suite has ended
 	}
 }
 
@@ -117,7 +117,7 @@ func (h *host) run(c command) (reply message, err error) {
 		_, err = session.Subscribe(c.Topic, c.Match, func(e peer.Event) {
 			topic := e.Topic
 			if topic == "" {
-				topic = c.Topic // exact subscriptions are not told
+				topic = c.Topic // EVENT has no topic for exact subscriptions
 			}
 			h.send(message{Event: c.Session, Topic: topic, payload: packed(e.Args, e.Kwargs)})
 		})

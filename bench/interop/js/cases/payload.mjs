@@ -1,9 +1,9 @@
-// What payload looks like on the other side: the same, as an event and through a call. PROTOCOL 14.
+// Payload arrives as it was sent, as an event and through a call. PROTOCOL 14.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { Inbox } from './inbox.mjs';
 
-/** plain makes what a library decoded comparable: bytes of every class become Buffer, BigInt that fits becomes Number. */
+/** plain makes decoded values comparable: bytes of any class become Buffer, a BigInt that fits becomes Number. */
 function plain(value) {
   if (value instanceof Uint8Array) return Buffer.from(value);
   if (value instanceof ArrayBuffer) return Buffer.from(value);
@@ -33,7 +33,7 @@ async function travels(stage, value, compare = assert.deepStrictEqual) {
 
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** sameBulk compares large values by digest: a failing deepEqual on a mebibyte takes minutes to print. */
+/** sameBulk compares large values by digest: deepEqual takes minutes to print a difference in 1 MiB. */
 function sameBulk(got, want) {
   assert.equal(got.length, want.length);
   assert.equal(digest(got), digest(want));

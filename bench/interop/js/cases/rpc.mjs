@@ -269,7 +269,7 @@ export const rpcCases = [
         const [called, answer] = [new Inbox(), new Gate()];
         await callee.register(stage.uri(mode), async () => { called.put(1); await answer.promise; return { args: ['late', 1] }; });
         const call = caller.call(stage.uri(mode));
-        const canceled = fails(call.result, 'wamp.error.canceled'); // neither library's callee announces call_canceling
+        const canceled = fails(call.result, 'wamp.error.canceled'); // no callee announces call_canceling
         await called.take(1);
         call.cancel(mode);
         await canceled;

@@ -1,4 +1,4 @@
-// Joining, leaving, losing and finding the router again. PROTOCOL 4.
+// Joining, leaving, losing the connection, and joining again. PROTOCOL 4.
 import assert from 'node:assert/strict';
 import { Router, until } from '../router.mjs';
 import { Inbox, fails } from './inbox.mjs';
@@ -145,7 +145,7 @@ export const sessionCases = [
       const b = await stage.join({ at: router.address });
       await b.publish(stage.uri('anew'), ['hello', 'again']);
       assert.deepEqual((await inbox.take(1))[0].args, ['hello', 'again']);
-      await a.leave(); // before the router goes: the client would try to come back
+      await a.leave(); // before the router ends: the client would reconnect
     },
   },
   {
@@ -168,13 +168,13 @@ export const sessionCases = [
       };
       await until(answers, 'the registration is back');
       const heard = (value) => inbox.items.some((event) => event.args[0] === value);
-      const events = async () => { // the library renews one after the other; nothing tells when it is done
+      const events = async () => { // the library renews one after the other and does not tell when it is done
         await b.publish(stage.uri('kept'), ['exact'], {}, { acknowledge: true });
         await b.publish(stage.uri('prefixed'), ['prefix'], {}, { acknowledge: true });
         return heard('exact') && heard('prefix');
       };
       await until(events, 'both subscriptions are back');
-      await a.leave(); // before the router goes: the client would try to come back
+      await a.leave(); // before the router ends: the client would reconnect
     },
   },
 ];

@@ -1,7 +1,7 @@
-// AutobahnJS behind the small interface the cases use.
+// AutobahnJS behind the interface of the cases.
 //
-// The library expects a global WebSocket class. Node has one from version 22 on; the suite always gives it the one of the
-// `ws` package, so that all versions of Node run the same bytes and Unix sockets work too.
+// The library expects a global WebSocket class. Node has one from version 22 on. The suite sets that of the `ws`
+// package, so that all versions of Node run the same code and Unix sockets work too.
 import autobahn from 'autobahn';
 import { WebSocket } from 'ws';
 import { address } from '../router.mjs';
@@ -10,7 +10,7 @@ import { Failure } from '../failure.mjs';
 globalThis.WebSocket = class extends WebSocket {
   constructor(...args) {
     super(...args);
-    this.on('error', () => {}); // a browser's never throws: a failed connection only closes
+    this.on('error', () => {}); // as in a browser, a failed connection closes and nothing is thrown
   }
 };
 autobahn.log.warn = () => {}; // it reports every closed connection
@@ -52,7 +52,7 @@ function payload(result) {
 
 class AutobahnSession {
   constructor() {
-    this.violations = []; // what the library itself calls a protocol violation of the router
+    this.violations = []; // protocol violations of the router that the library reports
     this.closed = new Promise((resolve) => { this.onClosed = resolve; });
   }
 
@@ -160,14 +160,14 @@ export const client = {
     { transport: 'unix', serializer: 'json' },
   ],
   can: {
-    sendAnyURI: true, // no check of its own before it sends
+    sendAnyURI: true, // it does not check before it sends
     forgeIds: true,
     excludeMe: true,
     reasonOfGoodbye: true,
-    renews: false, // leaves that to the application
-    yieldProgressUntold: false, // yields progress only when INVOCATION carried receive_progress, which needs call_canceling
-    cancelModes: ['kill'], // after the other modes it closes the connection when the router's ERROR arrives
-    // Its sockets are half-open: on RawSocket the router's FIN alone is never reported.
+    renews: false, // the application has to
+    yieldProgressUntold: false, // progress needs receive_progress, and that call_canceling
+    cancelModes: ['kill'], // after other modes it closes at the router's ERROR
+    // Its RawSocket connections do not report the router's FIN.
     seeLoss: (link) => link.transport.startsWith('ws'),
     bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions
     binary: (link) => link.serializer !== 'json',

@@ -1,4 +1,4 @@
-// wampy.js behind the same interface. Its WebSocket is the one of the `websocket` package, another implementation than `ws`.
+// wampy.js behind the interface of the cases. Its WebSocket is that of the `websocket` package, not that of `ws`.
 import websocket from 'websocket';
 import { Wampy } from 'wampy';
 import { CborSerializer } from 'wampy/CborSerializer.js';
@@ -7,7 +7,7 @@ import { MsgpackSerializer } from 'wampy/MsgpackSerializer.js';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
 
-/** A Socket takes frames up to 16 MiB; without being told, the package closes at 1 MiB. */
+/** A Socket takes frames up to 16 MiB; the default of the package is 1 MiB. */
 class Socket extends websocket.w3cwebsocket {
   constructor(url, protocols, origin, headers, request) {
     super(url, protocols, origin, headers, request, { maxReceivedFrameSize: 1 << 24, maxReceivedMessageSize: 1 << 24 });
@@ -50,7 +50,7 @@ class WampySession {
 
   async unsubscribe(subscription) { return settled(this.wampy.unsubscribe(subscription.key)); }
 
-  /** publish always acknowledges: the library does not know another way. */
+  /** publish waits for PUBLISHED: the library always asks for it. */
   async publish(topic, args = [], kwargs = {}, options = {}) {
     return Number((await settled(this.wampy.publish(topic, message(args, kwargs), options))).publicationId);
   }
@@ -87,7 +87,7 @@ class WampySession {
     return {};
   }
 
-  /** drop sends ABORT and closes: the library has no way to just hang up. */
+  /** drop sends ABORT and closes: the library cannot close without it. */
   async drop() {
     this.wampy.abort();
     return this.closed;

@@ -1,4 +1,4 @@
-// WebSocket itself, by hand with the `ws` package: opening handshake, frames, closing. PROTOCOL 13.1 and 4.6.
+// WebSocket with the `ws` package alone: opening handshake, frames, closing. PROTOCOL 13.1 and 4.6.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ async function offer(protocols, options) {
     if (!status) throw error;
     return { status: Number(status) };
   } finally {
-    socket.on('error', () => {}); // terminating before it is open counts as one
+    socket.on('error', () => {}); // terminate before the open event is an error
     socket.terminate();
   }
 }
@@ -118,6 +118,6 @@ test('TRN-08: the header of a message above 16 MiB is enough for close 1009', { 
   const header = Buffer.alloc(14); // FIN and text, masked with zeros, 64-bit length
   header.set([0x81, 0xff]);
   header.writeBigUInt64BE(2n ** 24n + 1n, 2);
-  socket._socket.write(header); // below the package's interface: with octets unread, TCP may lose the close frame
+  socket._socket.write(header); // no payload: with octets unread, TCP may lose the close frame
   assert.equal(await closed, 1009);
 }));

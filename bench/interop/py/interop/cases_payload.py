@@ -1,4 +1,4 @@
-"""What payload looks like on the other side: the same, type for type, as an event and through a call. PROTOCOL 14."""
+"""Payload arrives as it was sent, with its types, as an event and through a call. PROTOCOL 14."""
 
 import hashlib
 import math
@@ -10,7 +10,7 @@ from .table import binary, case
 
 
 def exact(value):
-    """A form in which equal means the same type too: 1, 1.0 and True differ, and so do 0.0 and -0.0."""
+    """Returns a form that is equal only for equal values of one type: 1, 1.0 and True differ, 0.0 and -0.0 too."""
     if isinstance(value, float):
         return ("float", "nan" if math.isnan(value) else struct.pack(">d", value))
     if isinstance(value, (list, tuple)):

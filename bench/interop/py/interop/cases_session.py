@@ -1,4 +1,4 @@
-"""Joining, leaving, losing and finding the router again. PROTOCOL 4."""
+"""Joining, leaving, losing the connection, and joining again. PROTOCOL 4."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Autobahn for Python (asyncio) behind the small interface the cases use."""
+"""Autobahn for Python (asyncio) behind the interface of the cases."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from autobahn.wamp.types import (
 
 SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 TRANSPORTS = ("ws", "wsunix", "tcp", "unix")
-PATIENCE = 10.0  # seconds for anything that should happen at once
+PATIENCE = 10.0  # seconds that a case waits for something that should happen at once
 
 
 class Failure(Exception):
@@ -70,7 +70,7 @@ class _Session(ApplicationSession):
         self.peer.closed.set()
 
     def onUserError(self, fail, msg):
-        """Errors that handlers raise on purpose need no report."""
+        """Handlers raise errors on purpose: they are not reported."""
 
 
 class Peer:
@@ -111,7 +111,7 @@ class Peer:
         return self.session.is_attached()
 
     async def subscribe(self, topic, on_event, match=None):
-        """on_event(args, kwargs, details)."""
+        """Calls on_event(args, kwargs, details) for each event."""
 
         def handler(*args, details, **kwargs):
             on_event(list(args), kwargs, details)
@@ -128,7 +128,7 @@ class Peer:
         return (await settled(sent)).id if acknowledge else None
 
     async def register(self, procedure, handler, match=None, invoke=None):
-        """handler(args, kwargs, details) returns (args, kwargs) and may be a coroutine."""
+        """Answers calls with what handler(args, kwargs, details), perhaps a coroutine, returns: (args, kwargs)."""
 
         async def endpoint(*args, details, **kwargs):
             result = handler(list(args), kwargs, details)
@@ -142,14 +142,14 @@ class Peer:
 
     @staticmethod
     def error(uri, args, kwargs):
-        """What a handler raises to answer with ERROR."""
+        """Returns the exception that a handler raises to answer with ERROR."""
         return ApplicationError(uri, *args, **kwargs)
 
     async def unregister(self, registration):
         await settled(registration.unregister())
 
     def start_call(self, procedure, args=(), kwargs=None, on_progress=None, timeout=None):
-        """Returns the library's future; cancelling it sends CANCEL. The library sends timeout as it is: milliseconds."""
+        """Returns the library's future; cancelling it sends CANCEL. timeout is in milliseconds, as it is sent."""
         options = CallOptions(on_progress=on_progress, timeout=timeout) if on_progress or timeout else None
         return self.session.call(procedure, *args, options=options, **(kwargs or {}))
 

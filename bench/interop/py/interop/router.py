@@ -1,4 +1,4 @@
-"""Where the router under test listens, and how to start a second one that a test may stop or kill."""
+"""The addresses of the router under test, and a Router that a test starts for itself and may stop or kill."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ class Address:
 
 
 async def until(check, what, deadline=10.0):
-    """Polls check until it returns something truthy; fails with what after deadline seconds."""
+    """Polls check until it returns a true value; after deadline seconds it fails with the text in what."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline
     while True:
@@ -42,7 +42,7 @@ def free_port():
 
 
 class Router:
-    """A router process of its own for one test. Its port stays the same over restarts."""
+    """A router process for one test. Restarts keep its port."""
 
     def __init__(self):
         self.address = Address(free_port(), None)

@@ -1,4 +1,4 @@
-"""What a case gets: sessions, URIs of its own, and tidying up afterwards."""
+"""A Stage gives a case its sessions and URIs, and cleans up after it."""
 
 import itertools
 import os
@@ -31,7 +31,7 @@ class Stage:
         return [await self.join() for _ in range(n)]
 
     def check(self):
-        """The library cuts the connection when it sees a protocol violation of the router: nobody may be missing."""
+        """Fails if a session was lost: the library ends the connection when the router violates the protocol."""
         for peer in self.peers:
             assert peer.alive or peer.leaving, "a session ended that the case did not end"
 

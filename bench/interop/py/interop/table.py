@@ -1,4 +1,4 @@
-"""The table of cases. A case is a coroutine function of a Stage; only says on which links it makes sense."""
+"""The table of cases. A case is a coroutine function of a Stage; it runs on the links for which only is true."""
 
 CASES = []
 
