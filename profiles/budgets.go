@@ -34,8 +34,8 @@ var budgets = map[string]map[Category]float64{
 		Engine: 0.16, Realm: 0.19, Other: 0.02,
 	},
 	RPC1x64: {
-		Syscall: 0.70, Scheduler: 0.13, GC: 0.05, Malloc: 0.04, Memory: 0.04, Maps: 0.02, Codec: 0.15,
-		Engine: 0.11, Realm: 0.13, Other: 0.02,
+		Syscall: 0.70, Scheduler: 0.13, GC: 0.05, Malloc: 0.04, Memory: 0.04, Maps: 0.02, Codec: 0.16,
+		Engine: 0.12, Realm: 0.13, Other: 0.02,
 	},
 	Mixed: {
 		Scheduler: 0.04, GC: 0.03, Malloc: 0.04, Memory: 0.03, Maps: 0.02, Codec: 0.04, Engine: 0.06,

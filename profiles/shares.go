@@ -180,7 +180,7 @@ var rules = map[string]Category{
 	"banyan/engine":                     Engine,
 	"github.com/panjf2000/gnet":         Engine,
 	"github.com/gobwas/ws":              Engine,
-	"github.com/valyala/bytebufferpool": Engine,
+	"github.com/valyala/bytebufferpool": Codec,
 	"banyan/realm":                      Realm,
 }
 
