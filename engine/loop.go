@@ -324,7 +324,7 @@ func (l *loop) runLanes() {
 	}
 	// Walks that handlers did inline must not starve the lanes.
 	l.members = max(l.members, turnMembers/4)
-	until, unlooked := l.poller.Now()+walkTime, 0
+	until, unlooked := time.Duration(0), 0 // the first look at the clock begins the time
 	for !l.lanes.empty() && l.members > 0 {
 		chunk := min(chunkMembers, l.members)
 		members, appended := l.members, l.appended
@@ -336,7 +336,10 @@ func (l *loop) runLanes() {
 		l.members = members - cost
 		if unlooked += cost; unlooked >= workPerLook {
 			unlooked = 0
-			if l.poller.Now() > until {
+			switch now := l.poller.Now(); {
+			case until == 0:
+				until = now + walkTime
+			case now > until:
 				return
 			}
 		}
