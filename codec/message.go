@@ -112,6 +112,20 @@ func (p *Payload) In(s Serializer, bytesMax int) (Payload, error) {
 	return q, nil
 }
 
+// Clone returns p with memory of its own, and no more than it needs.
+func (p *Payload) Clone() Payload {
+	q := *p
+	b := appendLong(make([]byte, 0, len(p.Args)+len(p.Kwargs)), p.Args)
+	if p.Args != nil {
+		q.Args = b[:len(b):len(b)]
+	}
+	if p.Kwargs != nil {
+		b = appendLong(b, p.Kwargs)
+		q.Kwargs = b[len(p.Args):]
+	}
+	return q
+}
+
 // A Violation is a breach of the protocol by the peer: the session gets ABORT wamp.error.protocol_violation with
 // Reason as its message (PROTOCOL 4.7).
 type Violation struct {

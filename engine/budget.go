@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"runtime/debug"
@@ -25,7 +26,8 @@ import (
 //  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds
 //     evictBytesMin
 //
-// So the largest go first, within a factor of two, and there is no list of all connections.
+// So the largest go first, within a factor of two, and there is no list of all connections. Many connections that have
+// not joined go before, from the share of the budget on that strangers may have.
 type budget struct {
 	// Fixed at New.
 	bytesMax int64
@@ -120,13 +122,24 @@ func (l *loop) evict() {
 		return
 	}
 	threshold := e.budget.threshold.Load()
-	var holders []*conn
+	var holders, strangers []*conn
+	unjoined := int64(0)
 	for _, c := range l.sorted() {
-		if c.phase != phaseClosed && c.held() >= threshold {
+		switch n := c.held(); {
+		case c.phase == phaseClosed:
+		case !c.joined && n >= evictStrangerMin:
+			strangers = append(strangers, c)
+			unjoined += n
+		case n >= threshold:
 			holders = append(holders, c)
 		}
 	}
-	slices.SortFunc(holders, func(a, b *conn) int { return int(b.held() - a.held()) })
+	byHeld := func(a, b *conn) int { return cmp.Compare(b.held(), a.held()) }
+	slices.SortFunc(holders, byHeld)
+	slices.SortFunc(strangers, byHeld)
+	if unjoined*strangersShare*int64(len(e.loops)) >= e.budget.bytesMax {
+		holders = append(strangers, holders...)
+	}
 	for _, c := range holders {
 		if !e.budget.exceeded() {
 			return

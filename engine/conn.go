@@ -224,7 +224,8 @@ func (c *conn) read() {
 	}
 	l.stats.bytesIn.Add(int64(n))
 	l.worked(1 + n>>(workShift+1))
-	c.heard, c.missed = true, 0
+	c.heard = true
+	had := c.part
 	data := l.buffer[headroom : headroom+n]
 	if kept := len(c.in) - int(c.inDone); kept > 0 {
 		// The rest of an earlier read is short: a long message is in c.part, and after a halt c.in is handled before
@@ -239,7 +240,9 @@ func (c *conn) read() {
 		l.book(cap(c.in))
 	}
 	if len(c.in) > 0 || c.part != nil {
-		c.progress = l.began
+		if c.part == nil || c.part != had { // else collect has noted it: control frames do not count
+			c.progress = l.began
+		}
 		l.listUnfinished(c)
 	}
 }
@@ -368,18 +371,18 @@ func (c *conn) Resume(port.Executor) {
 func (c *conn) SetJoined(joined bool) { c.joined = joined }
 
 // Keep implements port.Conn.
-func (c *conn) Keep(b []byte) []byte {
-	n := len(b)
-	if p := c.delivering; p == nil || cap(p.buf) <= 1<<bufferShiftMax {
-		kept := c.takeMessage(b)
-		if kept == nil {
+func (c *conn) Keep(b []byte) (kept []byte, pinned int) {
+	if p := c.delivering; p != nil && cap(p.buf) > 1<<bufferShiftMax {
+		kept, pinned = b, cap(p.buf) // nobody writes to this buffer any more: it goes to no pool
+	} else {
+		if kept = c.takeMessage(b); kept == nil {
 			kept = bytes.Clone(b)
 		}
-		b, n = kept, cap(kept)
-	} // else nobody writes to this buffer any more: it goes to no pool
-	c.keptBytes += n
-	c.loop.book(n)
-	return b
+		pinned = cap(kept)
+	}
+	c.keptBytes += pinned
+	c.loop.book(pinned)
+	return kept, pinned
 }
 
 // dropMessages notes that the session needs the messages that it kept no longer.

@@ -16,7 +16,8 @@ import (
 type join struct {
 	c      *conn
 	chunks [][]byte
-	held   int // bytes that are counted for the chunks and for the whole
+	bytes  int // of the message
+	held   int // bytes that are counted for the chunks and, once the pool has it, for the whole
 }
 
 // complete hands p, which has all its octets now, to the session: at once, or when it is joined.
@@ -26,20 +27,23 @@ func (c *conn) complete(p *partial) {
 		return
 	}
 	l := c.loop
-	j := &join{c: c, chunks: append(p.full, p.buf), held: p.held + p.bytes}
-	l.countPartials(p.bytes)
+	j := &join{c: c, chunks: append(p.full, p.buf), bytes: p.bytes, held: p.held}
 	p.full, p.buf, p.held, p.join = nil, nil, 0, j
 	l.joins = append(l.joins, j)
 	c.pause(holdJoin)
 	l.joinNext()
 }
 
-// joinNext gives the pool the joins that wait for it, but never more than joinsAtOnce: each needs its bytes twice.
+// joinNext gives the pool the joins that wait for it, but never more than joinsAtOnce, and more than one only if the
+// budget has room: each needs its bytes twice.
 func (l *loop) joinNext() {
-	for l.joining < joinsAtOnce && len(l.joins) > 0 {
+	b := &l.engine.budget
+	for len(l.joins) > 0 && (l.joining == 0 || l.joining < joinsAtOnce && b.bytes()+int64(l.joins[0].bytes) <= b.bytesMax) {
 		j := l.joins[0]
 		l.joins = slices.Delete(l.joins, 0, 1)
 		l.joining++
+		j.held += j.bytes
+		l.countPartials(j.bytes)
 		var whole []byte
 		work := asyncWork{
 			loop: l,
@@ -58,11 +62,7 @@ func (l *loop) joinNext() {
 
 // whole copies the chunks into one buffer, in steps: see codec's long.go.
 func (j *join) whole() []byte {
-	n := 0
-	for _, b := range j.chunks {
-		n += len(b)
-	}
-	whole := make([]byte, n)
+	whole := make([]byte, j.bytes)
 	rest := whole
 	for _, b := range j.chunks {
 		for len(b) > 0 {
@@ -71,6 +71,14 @@ func (j *join) whole() []byte {
 		}
 	}
 	return whole
+}
+
+// dropJoin forgets a join whose connection is closed. Its bytes no longer count: they are gone as soon as the pool has
+// ended what it may have begun.
+func (l *loop) dropJoin(j *join) {
+	l.countPartials(-j.held)
+	j.held = 0
+	l.joins = slices.DeleteFunc(l.joins, func(other *join) bool { return other == j })
 }
 
 // joined lets the connection go on with the message, unless it has been closed meanwhile.

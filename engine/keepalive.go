@@ -25,9 +25,8 @@ func (v *Live) pingAfter() time.Duration {
 
 var rawPingFrame = wire.AppendRawFrame(nil, wire.RawPing, nil)
 
-// keepAlive judges what came since the last ping, and sends the next. Sign of life is any octet from the client. A
-// connection that is not read because of its backlog has to take octets instead; one that is not read for another
-// reason, which is the router's, is not judged.
+// keepAlive judges what came since the last ping, and sends the next. Sign of life is any octet from the client, and
+// that it takes octets if there are any for it. That a connection is not read is the router's doing, and not judged.
 func (c *conn) keepAlive() {
 	l := c.loop
 	l.Start(&c.timer, l.live.pingAfter())
@@ -36,21 +35,17 @@ func (c *conn) keepAlive() {
 		return
 	}
 	c.q.Lock()
-	progress := c.q.Progress()
+	stuck := !c.q.Progress() && c.q.Bytes() > 0
 	c.q.Unlock()
 	switch {
-	case c.hold&holdBacklog != 0:
-		if progress {
-			c.missed = 0
-		} else {
-			c.missed++
-		}
-	case c.hold == 0 && !c.deferred && !c.heard:
+	case stuck, c.hold == 0 && !c.deferred && !c.heard:
 		c.missed++
+	case c.heard, c.hold&holdBacklog != 0:
+		c.missed = 0
 	}
 	if int(c.missed) >= l.live.pingsMissedMax() {
 		l.engine.rare.pingTimeouts.Add(1)
-		c.debug("no answer to pings", "pings", c.missed, "backlog", c.hold&holdBacklog != 0)
+		c.debug("no answer to pings", "pings", c.missed, "reads", !stuck)
 		c.fail(port.ClosePolicy, "no answer to pings")
 		return
 	}

@@ -18,6 +18,10 @@ const (
 	budgetBytesDefault = 256 << 20 // at least this, where the default is derived from the memory
 	// evictBytesMin is what a connection has to hold, in bytes, to be closed because of the budget.
 	evictBytesMin = 64 << 10
+	// strangersShare is the part of the budget, one in so many, from which on connections that have not joined are
+	// closed first, if they hold evictStrangerMin bytes each.
+	strangersShare   = 4
+	evictStrangerMin = 1 << 10
 	// bookedBytes is how many bytes a loop may hold more than the budget knows of, within one turn.
 	bookedBytes = 64 << 10
 

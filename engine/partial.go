@@ -43,6 +43,9 @@ func (c *conn) collect(p *partial, piece []byte) []byte {
 	}
 	p.buf = append(p.buf, piece...)
 	p.bytes += len(piece)
+	if len(piece) > 0 {
+		c.progress = c.loop.began
+	}
 	c.countPartial(p, cap(p.buf)-had)
 	return p.buf[len(p.buf)-len(piece):]
 }
@@ -104,6 +107,9 @@ func (c *conn) takePartial(p *partial) []byte {
 func (c *conn) releasePartial(p *partial) {
 	for _, b := range p.full {
 		giveBuffer(b)
+	}
+	if p.join != nil {
+		c.loop.dropJoin(p.join)
 	}
 	giveBuffer(c.takePartial(p))
 	*p = partial{}

@@ -167,7 +167,7 @@ func TestKeep(t *testing.T) {
 		kept := make(chan []byte, 2)
 		e := start(t, Config{Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 			return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
-				k := c.Keep(b)
+				k, _ := c.Keep(b)
 				if size > readBytes && &k[0] != &b[0] {
 					t.Error("a message with a buffer of its own was copied")
 				}

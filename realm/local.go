@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"bytes"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -246,7 +247,10 @@ func (c *localConn) Resume(x port.Executor) {
 func (c *localConn) SetJoined(bool) {}
 
 // Keep implements port.Conn.
-func (c *localConn) Keep(b []byte) []byte { return append([]byte(nil), b...) }
+func (c *localConn) Keep(b []byte) (kept []byte, pinned int) {
+	kept = bytes.Clone(b)
+	return kept, cap(kept)
+}
 
 // Variant implements port.Conn.
 func (c *localConn) Variant() codec.Variant { return localVariant }

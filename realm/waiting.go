@@ -26,6 +26,7 @@ import (
 type waiting struct {
 	session *session
 	raw     []byte // the message; message points into it
+	pinned  int    // bytes that stay allocated with raw
 	decoder codec.Decoder
 	message codec.Message
 	forms   [codec.CBOR + 1]*form // what has been transcoded, by serializer
@@ -44,7 +45,8 @@ type form struct {
 
 // wait makes the session wait with the message b, which is decoded unless that is left to the caller.
 func (s *session) wait(x port.Executor, b []byte) *waiting {
-	w := &waiting{session: s, raw: s.conn.Keep(b)}
+	w := &waiting{session: s}
+	w.raw, w.pinned = s.conn.Keep(b)
 	w.decoder.SetDepthMax(s.realm.router.depthMax)
 	s.waiting = w
 	s.conn.Hold(x)
@@ -101,13 +103,25 @@ func (s *session) receiveLarge(x port.Executor, b []byte) {
 	s.realm.router.perLoop[x.Loop()].counters.large.Add(1)
 	w := s.wait(x, b)
 	err := errNoForm
-	w.async(x, func() { err = w.decoder.Decode(s.serializer, w.raw, &w.message) }, func(x port.Executor) {
+	w.async(x, func() {
+		if err = w.decoder.Decode(s.serializer, w.raw, &w.message); err == nil {
+			w.compact()
+		}
+	}, func(x port.Executor) {
 		if err != nil {
 			s.handler.Violate(x, asViolation(err))
 			return
 		}
 		w.handle(x, s.receive)
 	})
+}
+
+// compact gives a payload that is the smaller part of what it pins memory of its own: receivers may have it in their
+// queues for long, and their budget counts no more than the payload.
+func (w *waiting) compact() {
+	if p := &w.message.Payload; 2*(len(p.Args)+len(p.Kwargs)) < w.pinned {
+		*p = p.Clone()
+	}
 }
 
 // payload returns m's payload as s would have it encoded: m's own when it is short or needs no transcoding, nil if it

@@ -270,9 +270,9 @@ func (c *Conn) SetJoined(joined bool) { c.joined = joined }
 func (c *Conn) Joined() bool { return c.joined }
 
 // Keep implements port.Conn.
-func (c *Conn) Keep(b []byte) []byte {
+func (c *Conn) Keep(b []byte) (kept []byte, pinned int) {
 	c.kept = true
-	return b
+	return b, cap(b)
 }
 
 // waits reports whether the next input has to wait. loop.mu is held.
