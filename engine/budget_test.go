@@ -252,3 +252,65 @@ func TestF4BudgetCountsKeptMessages(t *testing.T) {
 	other.send(rawFrameOf([]byte("still there")))
 	other.expect(rawFrameOf([]byte("still there")))
 }
+
+// F4: many connections that have not joined do not use up what joined clients need, though each of them holds less
+// than is usually worth closing.
+func TestF4StrangersGoFirst(t *testing.T) {
+	e := startUnjoined(t, Config{Loops: 1, BudgetBytes: budgetBytesMin})
+	const each = 40_000
+	joined := dialRaw(t, e, codec.CBOR)
+	joined.send(rawFrameOf([]byte("join")))
+	joined.expect(rawFrameOf([]byte("join")))
+	message := rawFrameOf(make([]byte, 300_000))
+	joined.send(message[:250_000])
+	eventually(t, "counted", func() bool { return e.Stats().PartialBytes >= 250_000 })
+	for range budgetBytesMin/each + 50 {
+		p := dialRaw(t, e, codec.CBOR)
+		_, _ = p.Write(rawFrameOf(make([]byte, joinBytesMax))[:each])
+	}
+	eventually(t, "some are closed", func() bool {
+		return e.Stats().BudgetClosed > 0 && e.Stats().HeldBytes <= budgetBytesMin
+	})
+	joined.send(message[250_000:])
+	joined.expect(message)
+}
+
+// F4: when a connection is closed whose message was waiting to be joined, its bytes are gone at once, so nobody else is
+// closed for them; and messages that fit the budget one after the other are all handled.
+func TestF4JoinsKeepTheBudget(t *testing.T) {
+	const long, budget = 5 << 20, 20 << 20 // room for two and for one of them joined
+	e := start(t, Config{Loops: 1, BudgetBytes: budget}, func(x port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) { reply(x, c, b[:3]) }}
+	})
+	beside := dialRaw(t, e, codec.CBOR)
+	small := rawFrameOf(make([]byte, 300_000))
+	beside.send(small[:200_000])
+	release := blockPool(t, e)
+	send := func(n int64) *peer {
+		p := dialRaw(t, e, codec.CBOR)
+		p.send(rawFrameOf(patterned(long, byte(n))))
+		eventually(t, "held", func() bool { return e.Stats().ReadPauses == n })
+		return p
+	}
+	one, two := send(1), send(2)
+	if s := e.Stats(); s.BudgetClosed != 0 || s.AsyncWork != int64(poolBlocked)+1 {
+		t.Fatalf("%d closed, %d pieces of work", s.BudgetClosed, s.AsyncWork)
+	}
+	before := e.Stats().HeldBytes
+	two.reset()
+	eventually(t, "its bytes are gone", func() bool { return e.Stats().HeldBytes <= before-long })
+	on(e, 0, func(x port.Executor) {
+		if n := len(x.(*loop).joins); n != 0 {
+			t.Errorf("%d joins still wait", n)
+		}
+	})
+	three := send(3)
+	close(release)
+	one.expect(rawFrameOf(patterned(3, 1)))
+	three.expect(rawFrameOf(patterned(3, 3)))
+	beside.send(small[200_000:])
+	beside.expect(rawFrameOf([]byte{0, 0, 0}))
+	if n := e.Stats().BudgetClosed; n != 0 {
+		t.Errorf("%d closed", n)
+	}
+}

@@ -108,6 +108,12 @@ func (p *peer) send(b ...[]byte) {
 	}
 }
 
+// reset ends the connection without a goodbye.
+func (p *peer) reset() {
+	_ = p.Conn.(*net.TCPConn).SetLinger(0)
+	p.Close()
+}
+
 // expect reads exactly want.
 func (p *peer) expect(want []byte) {
 	p.t.Helper()

@@ -5,7 +5,6 @@ package engine
 import (
 	"bytes"
 	"context"
-	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -94,6 +93,23 @@ func TestLongBatchIsJoined(t *testing.T) {
 	eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 && e.Stats().HeldBytes == 0 })
 }
 
+var poolBlocked = runtime.GOMAXPROCS(0) // pieces of work of blockPool
+
+// blockPool gives every worker of the pool something to do until release is closed.
+func blockPool(t *testing.T, e *Engine) (release chan struct{}) {
+	t.Helper()
+	release = make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Add(poolBlocked)
+	on(e, 0, func(x port.Executor) {
+		for range poolBlocked {
+			x.Async(func(context.Context) { busy.Done(); <-release }, func(port.Executor) {})
+		}
+	})
+	busy.Wait()
+	return release
+}
+
 // While messages wait for the pool, of one loop it has joinsAtOnce at most; the other connections are served, a
 // client that leaves costs nothing, and in the end every message is handled once.
 func TestJoinsWaitForThePool(t *testing.T) {
@@ -102,16 +118,7 @@ func TestJoinsWaitForThePool(t *testing.T) {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) { reply(x, c, b[:3]) }}
 	})
 	for range 2 { // what is left of the first time is used again
-		release := make(chan struct{})
-		var busy sync.WaitGroup
-		workers := runtime.GOMAXPROCS(0)
-		busy.Add(workers)
-		on(e, 0, func(x port.Executor) {
-			for range workers {
-				x.Async(func(context.Context) { busy.Done(); <-release }, func(port.Executor) {})
-			}
-		})
-		busy.Wait()
+		release := blockPool(t, e)
 		before := e.Stats().ReadPauses
 		var senders []*peer
 		for i := range joinsAtOnce + 3 {
@@ -120,8 +127,8 @@ func TestJoinsWaitForThePool(t *testing.T) {
 			p.send(rawFrameOf(patterned(long, byte(i))))
 			eventually(t, "held", func() bool { return e.Stats().ReadPauses == before+int64(i)+1 })
 		}
-		if n := e.Stats().AsyncWork; n != int64(workers+joinsAtOnce) {
-			t.Errorf("the pool has %d pieces of work, %d of them ours", n, workers)
+		if n := e.Stats().AsyncWork; n != int64(poolBlocked+joinsAtOnce) {
+			t.Errorf("the pool has %d pieces of work, %d of them ours", n, poolBlocked)
 		}
 		if n := e.Stats().PartialBytes; n < int64(len(senders)+joinsAtOnce)*long {
 			t.Errorf("%d bytes are counted", n)
@@ -139,10 +146,8 @@ func TestJoinsWaitForThePool(t *testing.T) {
 		other.send(rawFrameOf([]byte("others go on")))
 		other.expect(rawFrameOf([]byte("oth")))
 
-		_ = senders[0].Conn.(*net.TCPConn).SetLinger(0)
-		senders[0].Close() // the pool has its message
-		_ = senders[3].Conn.(*net.TCPConn).SetLinger(0)
-		senders[3].Close() // it waits for the pool
+		senders[0].reset() // the pool has its message
+		senders[3].reset() // it waits for the pool
 		eventually(t, "they are gone", func() bool { return e.Stats().Connections == int64(len(senders))-1 })
 		close(release)
 		for i, p := range senders {

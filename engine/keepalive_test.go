@@ -147,6 +147,39 @@ func TestRawSocketPings(t *testing.T) {
 	}
 }
 
+// F4: what comes between the frames of a message is no progress of it: pongs, pings, and fragments without an octet.
+func TestF4OnlyOctetsOfTheMessageAreProgress(t *testing.T) {
+	const limit = 8 * time.Second
+	for name, between := range map[string]struct {
+		frame []byte
+		alive bool
+	}{
+		"pong":           {masked(0x8A, []byte("x")), false},
+		"half a pong":    {masked(0x8A, []byte("xyz"))[:4], false},
+		"empty fragment": {masked(0x00, nil), false},
+		"an octet":       {masked(0x00, []byte("x")), true},
+	} {
+		c, p := newSilent(t, Live{MessageTimeout: limit, PingInterval: -1}, phaseWebSocket)
+		c.binary, c.joined = true, true
+		say := func(b []byte) {
+			c.transport = &scriptedTransport{in: b}
+			c.loop.began = p.now
+			c.read()
+		}
+		say(masked(0x02, []byte("begun")))
+		for range 2 * limit / time.Second {
+			p.now += time.Second
+			if say(between.frame); name == "half a pong" {
+				c.dropKept() // as if the rest had come
+			}
+			c.loop.wheel.Advance(p.now, c.loop)
+		}
+		if alive := !c.finished.Load(); alive != between.alive {
+			t.Errorf("%s: alive %v", name, alive)
+		}
+	}
+}
+
 // F4: a message that makes no progress is not waited for; one that does is, however slow. Time in which the router
 // does not read does not count.
 func TestF4UnfinishedMessageHasADeadline(t *testing.T) {

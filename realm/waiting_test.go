@@ -1,9 +1,11 @@
 package realm
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"banyan/codec"
 )
@@ -293,5 +295,59 @@ func TestSearchEndsWithItsSession(t *testing.T) {
 		b.Settle()
 		callee.expect(codec.Invocation, 1, nil, nil)
 		callee.say(codec.Yield, 1, values{})
+	}
+}
+
+// TestCompact: a payload that is the smaller part of what it pins gets memory of its own, without room to spare, since
+// a receiver's queue may keep it for long. Any other stays where it is.
+func TestCompact(t *testing.T) {
+	raw := make([]byte, 1000)
+	for i := range raw {
+		raw[i] = byte(i)
+	}
+	args, kwargs := raw[100:200], raw[300:350]
+	for pinned, moves := range map[int]bool{300: false, 301: true} {
+		w := &waiting{raw: raw, pinned: pinned}
+		w.message.Payload = codec.Payload{Format: codec.CBOR, Args: args, Kwargs: kwargs}
+		w.compact()
+		p := w.message.Payload
+		if !bytes.Equal(p.Args, args) || !bytes.Equal(p.Kwargs, kwargs) || p.Format != codec.CBOR {
+			t.Errorf("%d pinned: %v", pinned, p)
+		}
+		if moved := &p.Args[0] != &args[0]; moved != moves || moves != (&p.Kwargs[0] != &kwargs[0]) {
+			t.Errorf("%d pinned: moved %v", pinned, moved)
+		}
+		if moves && (cap(p.Args) != len(args) || cap(p.Kwargs) != len(kwargs)) {
+			t.Errorf("room for %d and %d", cap(p.Args), cap(p.Kwargs))
+		}
+		w.message.Payload = codec.Payload{Format: codec.CBOR}
+		if w.compact(); w.message.Payload.Args != nil || w.message.Payload.Kwargs != nil {
+			t.Error("a payload that is absent is there")
+		}
+	}
+}
+
+// TestSmallPayloadOfALargeMessage: of a call that is nearly all white space, a callee's queue does not keep the white
+// space.
+func TestSmallPayloadOfALargeMessage(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, callee := b.joinAs(0, codec.JSON, 1<<24), b.joinAs(0, codec.JSON, 1<<24)
+	callee.register(1, "p", "single")
+	payload := strings.Repeat("a", 300_000)
+	call := fmt.Appendf(nil, `[48,1,{},"p",["%s"]%s]`, payload, strings.Repeat(" ", 4<<20))
+	caller.Send(call)
+	b.Settle()
+	callee.expect(codec.Invocation, nil, nil, values{}, []any{payload})
+	linked := 0
+	for _, p := range callee.Pieces {
+		if len(p) >= len(payload) {
+			linked++
+			if at := uintptr(unsafe.Pointer(&p[0])) - uintptr(unsafe.Pointer(&call[0])); at < uintptr(len(call)) {
+				t.Errorf("%d octets are in the queue, and all of the call stays in memory", len(p))
+			}
+		}
+	}
+	if linked != 1 {
+		t.Errorf("%d pieces hold the payload", linked)
 	}
 }

@@ -26,10 +26,11 @@ type Conn struct {
 	held    bool         // guarded by loop.mu
 
 	mu       sync.Mutex
-	out      []byte // guarded by mu
-	lent     bool   // guarded by mu
-	finished bool   // guarded by mu
-	gone     bool   // guarded by mu
+	Pieces   [][]byte // what AppendPieces was given, as a queue would keep it; guarded by mu
+	out      []byte   // guarded by mu
+	lent     bool     // guarded by mu
+	finished bool     // guarded by mu
+	gone     bool     // guarded by mu
 	code     port.CloseCode
 	full     bool // guarded by mu; invocations are refused
 	runs     int  // guarded by mu
@@ -197,6 +198,7 @@ func (c *Conn) AppendPieces(x port.Executor, class port.Class, pieces [][]byte) 
 		return false
 	}
 	c.Commit(x, append(buf, bytes.Join(pieces, nil)...))
+	c.Pieces = append(c.Pieces, pieces...)
 	return true
 }
 
