@@ -230,6 +230,36 @@ func TestB8FlushesAndClosesOfATurnAreBounded(t *testing.T) {
 	}
 }
 
+// A slowJob takes 100 us for each part of itself, and counts them.
+type slowJob struct {
+	p    *stillPoller
+	left int
+}
+
+func (j *slowJob) Run(port.Executor, int) (more bool) {
+	j.p.now += 100 * time.Microsecond
+	j.left--
+	return j.left > 0
+}
+
+// Lanes are bounded in time, too: a turn ends a few looks at the clock after walkTime.
+func TestB8WalksOfATurnAreBounded(t *testing.T) {
+	c, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
+	j := &slowJob{p, 1000}
+	c.loop.post(note{kind: noteJob, job: j})
+	turns := 0
+	for ; j.left > 0; turns++ {
+		began, had := p.now, j.left
+		c.loop.turn(nil)
+		if spent := p.now - began; spent > walkTime+2*100*time.Microsecond || j.left == had {
+			t.Fatalf("turn %d took %v for %d parts", turns, spent, had-j.left)
+		}
+		if !c.loop.again && j.left > 0 {
+			t.Fatal("the loop waits with work left")
+		}
+	}
+}
+
 // A slowTransport needs 100 us for a write.
 type slowTransport struct {
 	capture

@@ -334,14 +334,14 @@ func TestSmallPayloadOfALargeMessage(t *testing.T) {
 	caller, callee := b.joinAs(0, codec.JSON, 1<<24), b.joinAs(0, codec.JSON, 1<<24)
 	callee.register(1, "p", "single")
 	payload := strings.Repeat("a", 300_000)
-	call := fmt.Appendf(nil, `[48,1,{},"p",["%s"]%s]`, payload, strings.Repeat(" ", 4<<20))
-	caller.Send(call)
+	caller.Send(fmt.Appendf(nil, `[48,1,{},"p",["%s"]%s]`, payload, strings.Repeat(" ", 4<<20)))
 	b.Settle()
 	callee.expect(codec.Invocation, nil, nil, values{}, []any{payload})
 	linked := 0
 	for _, p := range callee.Pieces {
 		if len(p) >= len(payload) {
 			linked++
+			call := caller.Kept
 			if at := uintptr(unsafe.Pointer(&p[0])) - uintptr(unsafe.Pointer(&call[0])); at < uintptr(len(call)) {
 				t.Errorf("%d octets are in the queue, and all of the call stays in memory", len(p))
 			}

@@ -27,6 +27,7 @@ type Conn struct {
 
 	mu       sync.Mutex
 	Pieces   [][]byte // what AppendPieces was given, as a queue would keep it; guarded by mu
+	Kept     []byte   // what Keep was given last; owned by loop
 	out      []byte   // guarded by mu
 	lent     bool     // guarded by mu
 	finished bool     // guarded by mu
@@ -273,7 +274,7 @@ func (c *Conn) Joined() bool { return c.joined }
 
 // Keep implements port.Conn.
 func (c *Conn) Keep(b []byte) (kept []byte, pinned int) {
-	c.kept = true
+	c.kept, c.Kept = true, b
 	return b, cap(b)
 }
 
