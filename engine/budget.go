@@ -26,8 +26,8 @@ import (
 //  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds
 //     evictBytesMin
 //
-// So the largest go first, within a factor of two, and there is no list of all connections. Many connections that have
-// not joined go before, from the share of the budget on that strangers may have.
+// So the largest go first, within a factor of two, and there is no list of all connections. Many connections that
+// have not joined go before, from the share of the budget on that strangers may have.
 type budget struct {
 	// Fixed at New.
 	bytesMax int64

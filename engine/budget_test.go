@@ -275,8 +275,8 @@ func TestF4StrangersGoFirst(t *testing.T) {
 	joined.expect(message)
 }
 
-// F4: when a connection is closed whose message was waiting to be joined, its bytes are gone at once, so nobody else is
-// closed for them; and messages that fit the budget one after the other are all handled.
+// F4: when a connection is closed whose message was waiting to be joined, its bytes are gone at once, so nobody else
+// is closed for them; and messages that fit the budget one after the other are all handled.
 func TestF4JoinsKeepTheBudget(t *testing.T) {
 	const long, budget = 5 << 20, 20 << 20 // room for two and for one of them joined
 	e := start(t, Config{Loops: 1, BudgetBytes: budget}, func(x port.Executor, c port.Conn) port.Handler {

@@ -38,8 +38,11 @@ func (c *conn) complete(p *partial) {
 // budget has room: each needs its bytes twice.
 func (l *loop) joinNext() {
 	b := &l.engine.budget
-	for len(l.joins) > 0 && (l.joining == 0 || l.joining < joinsAtOnce && b.bytes()+int64(l.joins[0].bytes) <= b.bytesMax) {
+	for len(l.joins) > 0 && l.joining < joinsAtOnce {
 		j := l.joins[0]
+		if l.joining > 0 && b.bytes()+int64(j.bytes) > b.bytesMax {
+			return
+		}
 		l.joins = slices.Delete(l.joins, 0, 1)
 		l.joining++
 		j.held += j.bytes
@@ -73,8 +76,8 @@ func (j *join) whole() []byte {
 	return whole
 }
 
-// dropJoin forgets a join whose connection is closed. Its bytes no longer count: they are gone as soon as the pool has
-// ended what it may have begun.
+// dropJoin forgets a join whose connection is closed. Its bytes no longer count: they are gone as soon as the pool
+// has ended what it may have begun.
 func (l *loop) dropJoin(j *join) {
 	l.countPartials(-j.held)
 	j.held = 0

@@ -298,8 +298,8 @@ func TestSearchEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// TestCompact: a payload that is the smaller part of what it pins gets memory of its own, without room to spare, since
-// a receiver's queue may keep it for long. Any other stays where it is.
+// TestCompact: a payload that is the smaller part of what it pins gets memory of its own, without room to spare,
+// since a receiver's queue may keep it for long. Any other stays where it is.
 func TestCompact(t *testing.T) {
 	raw := make([]byte, 1000)
 	for i := range raw {

@@ -43,8 +43,8 @@ func TestAttackProcess(t *testing.T) {
 	}
 }
 
-// TestApart: hostile clients of the lowest priority in another process do what those in this one do, and tell how much
-// of it was granted, that the router ended connections, and why a load did not run.
+// TestApart: hostile clients of the lowest priority in another process do what those in this one do, and tell how
+// much of it was granted, that the router ended connections, and why a load did not run.
 func TestApart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "priority")
@@ -68,7 +68,8 @@ func TestApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.Verified.OK || len(r.Hostile) != 1 || !strings.Contains(r.Hostile[0].Done+r.Hostile[0].Skipped, c.want) {
+		if !r.Verified.OK || len(r.Hostile) != 1 ||
+			!strings.Contains(r.Hostile[0].Done+r.Hostile[0].Skipped, c.want) {
 			t.Errorf("%s: %+v %+v, want %q", c.only, r.Hostile, r.Verified, c.want)
 		}
 		if got, err := os.ReadFile(file); string(got) != "lowest" {
@@ -81,7 +82,9 @@ func TestApart(t *testing.T) {
 // TestApartFails: a process that cannot be started or says nothing is a load that did not run.
 func TestApartFails(t *testing.T) {
 	t.Parallel()
-	for program, want := range map[string]string{"/nowhere/banyan": "no such file", "/bin/true": "hostile clients' process"} {
+	for program, want := range map[string]string{
+		"/nowhere/banyan": "no such file", "/bin/true": "hostile clients' process",
+	} {
 		plan := hostilePlan(newFake(t), "exclude")
 		plan.Apart = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, program) }
 		r, err := Hostile(t.Context(), plan)

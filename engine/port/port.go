@@ -138,8 +138,8 @@ type Conn interface {
 	// most. Home loop only.
 	SetJoined(joined bool)
 	// Keep makes a message that Receive was given the caller's: what it returns holds the same bytes and stays valid.
-	// It copies only if it has to: pinned is how many bytes stay allocated as long as any part of it is in use. If the
-	// session holds, these count against the budget of the process until Resume. To be called in that Receive.
+	// It copies only if it has to: pinned is how many bytes stay allocated as long as any part of it is in use. If
+	// the session holds, these count against the budget of the process until Resume. To be called in that Receive.
 	Keep(b []byte) (kept []byte, pinned int)
 
 	// Variant is what this connection wants its frames to look like. Fixed from the first Receive on.
