@@ -24,6 +24,14 @@ func (c *serveConfig) conflict() error {
 			return usagef("--%s %s is more than --%s", p.part, part.Value, c.told(p.whole))
 		}
 	}
+	if rate := c.flag("cpu-profile-rate"); rate.Changed && c.cpuProfile == "" {
+		return usagef("--cpu-profile-rate %s has no effect without --cpu-profile", rate.Value)
+	}
+	long, budget := c.flag("message-bytes-max"), int64(c.budgetBytes)
+	if long.Changed && budget > 0 && 2*int64(e.MessageBytesMax) > budget {
+		return usagef("--message-bytes-max %s is more than half of --%s: a long message needs its bytes twice",
+			long.Value, c.told("budget-bytes"))
+	}
 	switch interval := c.told("ping-interval"); {
 	case c.pingTimeout > 0 && c.pingInterval == 0:
 		return usagef("--ping-timeout %v has no effect with --%s: nobody is pinged", c.pingTimeout, interval)

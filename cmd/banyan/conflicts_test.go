@@ -35,6 +35,14 @@ func TestServeConflicts(t *testing.T) {
 		},
 		{"--backlog-bytes-max 33554432 --budget-bytes 32MiB", ""},
 		{"--backlog-bytes-max 1024GiB --budget-bytes 0", ""},
+		{
+			"--message-bytes-max 8388609 --budget-bytes 16MiB",
+			"--message-bytes-max 8388609 is more than half of --budget-bytes 16MiB",
+		},
+		{"--message-bytes-max 8MiB --budget-bytes 16MiB", ""},
+		{"--message-bytes-max 16MiB --budget-bytes 0", ""},
+		{"--cpu-profile-rate 50", "--cpu-profile-rate 50 has no effect without --cpu-profile"},
+		{"--cpu-profile-rate 50 --cpu-profile /dev/null", ""},
 		{"--budget-bytes 16MiB", ""}, // less than the default of --backlog-bytes-max
 		{"--credit-bytes 33554433 --budget-bytes 32MiB", "--credit-bytes 33554433 is more than --budget-bytes 32MiB"},
 		{"--credit-bytes 33554432 --budget-bytes 32MiB", ""},
