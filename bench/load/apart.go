@@ -30,14 +30,18 @@ type finished struct {
 	Error string `json:"error"`
 }
 
+// errBroken is that the hostile clients' own process does not do its part.
+var errBroken = errors.New("the hostile clients' process has failed")
+
 // A side is the hostile clients of one load, seen by the tickers.
 type side interface {
-	// prepare opens what is needed. The error says why the load does not run.
+	// prepare opens what is needed. The error says why the load does not run; errBroken, that it should have.
 	prepare(ctx context.Context) (done string, err error)
 	// act runs the load until ctx ends.
 	act(ctx context.Context) error
-	// leave ends the hostile clients, and returns how many connections the router ended before.
-	leave() (ended int64)
+	// leave ends the hostile clients, and returns how many connections the router ended before. The error says why the
+	// load broke off, if act has not told.
+	leave() (ended int64, err error)
 }
 
 // here is a side in this process.
@@ -54,10 +58,10 @@ func (h *here) prepare(ctx context.Context) (done string, err error) {
 
 func (h *here) act(ctx context.Context) error { return h.load(ctx) }
 
-func (h *here) leave() int64 {
-	ended := h.endedByRouter()
+func (h *here) leave() (ended int64, err error) {
+	ended = h.endedByRouter()
 	h.attacker.leave()
-	return ended
+	return ended, nil
 }
 
 // apart is a side in another process.
@@ -81,11 +85,11 @@ func (a *apart) prepare(context.Context) (done string, err error) {
 	a.out = json.NewDecoder(out)
 	a.cmd.WaitDelay = apartPatience
 	if err := a.cmd.Start(); err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errBroken, err)
 	}
 	var p prepared
 	if err := a.out.Decode(&p); err != nil {
-		return "", fmt.Errorf("the hostile clients' process: %w", err)
+		return "", fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if p.Skipped != "" {
 		return "", errors.New(p.Skipped)
@@ -101,15 +105,21 @@ func (a *apart) act(ctx context.Context) error {
 	return nil
 }
 
-func (a *apart) leave() int64 {
+func (a *apart) leave() (ended int64, err error) {
 	if a.cmd.Process == nil {
-		return 0
+		return 0, nil
 	}
 	a.in.Close()
 	var f finished
-	_ = a.out.Decode(&f) // of a process that was skipped or has died there is none
+	err = a.out.Decode(&f)
 	_ = a.cmd.Wait()
-	return f.Ended
+	switch {
+	case err != nil: // of a load that was skipped there is none either
+		return 0, fmt.Errorf("%w: %w", errBroken, err)
+	case f.Error != "":
+		return f.Ended, errors.New(f.Error)
+	}
+	return f.Ended, nil
 }
 
 // Attack is the other process's part: the hostile clients of the load with this name, told by in and telling out what
@@ -152,7 +162,7 @@ func (plan *HostilePlan) attack(ctx context.Context, a attack, in io.Reader, out
 		}
 		stop()
 	}
-	f.Ended = h.leave()
+	f.Ended, _ = h.leave() // of this process it has no error
 	return out.Encode(f)
 }
 

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,20 +80,25 @@ func TestApart(t *testing.T) {
 	}
 }
 
-// TestApartFails: a process that cannot be started or says nothing is a load that did not run.
+// TestApartFails: a process that cannot be started, says nothing, or dies with the load under way is a failure.
 func TestApartFails(t *testing.T) {
 	t.Parallel()
 	for program, want := range map[string]string{
-		"/nowhere/banyan": "no such file", "/bin/true": "hostile clients' process",
+		"exec /nowhere/banyan":           "has failed",
+		"true":                           "has failed",
+		`echo '{"done":"all"}'; read go`: "broke off: the hostile clients' process has failed",
+		`echo '{"done":"all"}'; echo '{"error":"x"}'; cat`: "broke off: x",
 	} {
 		plan := hostilePlan(newFake(t), "exclude")
-		plan.Apart = func(ctx context.Context, _ string) *exec.Cmd { return exec.CommandContext(ctx, program) }
+		plan.Apart = func(ctx context.Context, _ string) *exec.Cmd {
+			return exec.CommandContext(ctx, "/bin/sh", "-c", program)
+		}
 		r, err := Hostile(t.Context(), plan)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(r.Hostile) != 1 || !strings.Contains(r.Hostile[0].Skipped, want) {
-			t.Errorf("%s: %+v", program, r.Hostile)
+		if failed := fmt.Sprint(r.Verified.Failures); r.Verified.OK || !strings.Contains(failed, want) {
+			t.Errorf("%s: %s, want %q", program, failed, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -83,7 +84,7 @@ func Hostile(ctx context.Context, plan HostilePlan) (*Report, error) {
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
-			out.fail(fmt.Sprintf("%s: the router no longer serves: %v", a.name, err), 1)
+			out.fail(fmt.Sprintf("%s: it cannot be measured: %v", a.name, err), 1)
 			break
 		}
 		out.Hostile = append(out.Hostile, *b)
@@ -177,17 +178,24 @@ func (plan *HostilePlan) beside(ctx context.Context, a attack, again bool, out *
 	b := &Beside{Name: a.name, OK: true, Without: without.Latency.P999}
 	hostile := plan.side(ctx, a)
 	done, err := hostile.prepare(ctx)
+	if errors.Is(err, errBroken) {
+		hostile.leave()
+		return nil, err
+	}
 	if err != nil {
 		hostile.leave()
 		b.Skipped = unwrapConnect(err).Error()
 		return b, nil
 	}
 	with, err := plan.tick(ctx, hostile.act)
-	ended := hostile.leave()
+	ended, broke := hostile.leave()
 	if err != nil {
 		return nil, err
 	}
 	out.addVerified(a.name, with)
+	if broke != nil {
+		out.fail(fmt.Sprintf("%s: hostile loads that broke off: %v", a.name, broke), 1)
+	}
 	if b.Done = done; ended > 0 {
 		b.Done += fmt.Sprintf("; the router ended %d connections", ended)
 	}
