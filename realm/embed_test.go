@@ -89,12 +89,11 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
-// TestEmbedCancel: who gives up a call gets its error at once, and the callee's context ends.
-func TestEmbedCancel(t *testing.T) {
-	r, w := running(t, 2, Config{})
-	one, two := embed(t, r), embed(t, r)
-	started, ended := make(chan struct{}), make(chan struct{})
-	if _, err := two.Register(t.Context(), "p", nil, func(ctx context.Context, _ Invocation) (Result, error) {
+// registerWaiting registers p at c; its handler tells that it has started, and that its context has ended.
+func registerWaiting(t *testing.T, c *Client) (started, ended chan struct{}) {
+	t.Helper()
+	started, ended = make(chan struct{}), make(chan struct{})
+	if _, err := c.Register(t.Context(), "p", nil, func(ctx context.Context, _ Invocation) (Result, error) {
 		close(started)
 		<-ctx.Done()
 		close(ended)
@@ -102,6 +101,14 @@ func TestEmbedCancel(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return started, ended
+}
+
+// TestEmbedCancel: who gives up a call gets its error at once, and the callee's context ends.
+func TestEmbedCancel(t *testing.T) {
+	r, w := running(t, 2, Config{})
+	one, two := embed(t, r), embed(t, r)
+	started, ended := registerWaiting(t, two)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-started; cancel() }()
 	if _, err := one.Call(ctx, "p", nil, nil, nil); !errors.Is(err, context.Canceled) {
@@ -322,15 +329,7 @@ func TestEmbedLeavesNothing(t *testing.T) {
 func TestEmbedContexts(t *testing.T) {
 	r, _ := running(t, 1, Config{})
 	one, two := embed(t, r), embed(t, r)
-	started, ended := make(chan struct{}), make(chan struct{})
-	if _, err := two.Register(t.Context(), "p", nil, func(ctx context.Context, _ Invocation) (Result, error) {
-		close(started)
-		<-ctx.Done()
-		close(ended)
-		return Result{}, ctx.Err()
-	}); err != nil {
-		t.Fatal(err)
-	}
+	started, ended := registerWaiting(t, two)
 	go func() { <-started; _ = two.Close() }()
 	var e *Error
 	if _, err := one.Call(t.Context(), "p", nil, nil, nil); !errors.As(err, &e) || e.URI != codec.ErrCanceled {

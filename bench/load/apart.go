@@ -39,8 +39,8 @@ type side interface {
 	prepare(ctx context.Context) (done string, err error)
 	// act runs the load until ctx ends.
 	act(ctx context.Context) error
-	// leave ends the hostile clients, and returns how many connections the router ended before. The error says why the
-	// load broke off, if act has not told.
+	// leave ends the hostile clients, and returns how many connections the router ended before. The error says why
+	// the load broke off, if act has not told.
 	leave() (ended int64, err error)
 }
 
