@@ -192,9 +192,137 @@ func TestTableModel(t *testing.T) {
 	for key := range twin {
 		tab.remove(hashString(key)&0xff, key)
 	}
-	if cells := len(*tab.cells.Load()); tab.live != 0 || cells > 64 {
+	if cells := len(tab.level.Load().cells); tab.live != 0 || cells > 64 {
 		t.Errorf("%d live entries in %d cells after everything was removed", tab.live, cells)
 	}
+}
+
+// TestTableParts fills and empties a large table twice: no level has more cells than a rebuild may fill, every key is
+// found all the time, and in the end it is one small table again.
+func TestTableParts(t *testing.T) {
+	const keys = 40_000
+	var tab table[int]
+	names := make([][]byte, keys)
+	for i := range names {
+		names[i] = fmt.Append(nil, "com.myapp.topic", i)
+	}
+	found := func(i int) bool { return tab.get(hashBytes(names[i]), names[i]) != nil }
+	check := func(from, to int) {
+		t.Helper()
+		for i := range keys {
+			if found(i) != (i >= from && i < to) {
+				t.Fatalf("%d to %d are there, and %s found is %v", from, to, names[i], found(i))
+			}
+		}
+		if tab.live != to-from {
+			t.Fatalf("%d live, want %d", tab.live, to-from)
+		}
+		if most := largestLevel(&tab); most > 8*splitAt {
+			t.Fatalf("with %d entries one level has %d cells: they are all filled at once", to-from, most)
+		}
+	}
+	for range 2 {
+		for i := range keys {
+			tab.put(hashBytes(names[i]), string(names[i]), &i)
+			if i == 2*splitAt-1 || i == 2*splitAt || i == keys/2 {
+				check(0, i+1)
+			}
+		}
+		if tab.level.Load().parts == nil {
+			t.Fatalf("%d entries in one part", keys)
+		}
+		check(0, keys)
+		for i := range keys - mergeAt - 1 {
+			tab.remove(hashBytes(names[i]), string(names[i]))
+			if i == keys/2 {
+				check(i+1, keys)
+			}
+		}
+		check(keys-mergeAt-1, keys)
+		if tab.level.Load().parts == nil {
+			t.Errorf("%d entries are in one part already", tab.live)
+		}
+		for i := keys - mergeAt - 1; i < keys; i++ {
+			tab.remove(hashBytes(names[i]), string(names[i]))
+			check(i+1, keys)
+			if tab.level.Load().parts != nil {
+				t.Fatalf("%d entries are still in parts", tab.live)
+			}
+		}
+		if most := largestLevel(&tab); most > 64 {
+			t.Errorf("an empty table has %d cells", most)
+		}
+	}
+}
+
+// TestTablePartsEqualHashes: where no part is better than another, splitting ends.
+func TestTablePartsEqualHashes(t *testing.T) {
+	const keys = 3 * splitAt
+	var tab table[int]
+	for i := range keys {
+		tab.put(7, fmt.Sprint(i), &i)
+	}
+	if v := tab.get(7, fmt.Append(nil, keys-1)); v == nil || *v != keys-1 || tab.live != keys {
+		t.Errorf("the last of %d entries is %v", tab.live, v)
+	}
+	for i := range keys {
+		tab.remove(7, fmt.Sprint(i))
+	}
+	if tab.live != 0 || tab.level.Load().parts != nil {
+		t.Errorf("%d live entries after everything was removed", tab.live)
+	}
+}
+
+// TestTablePartsConcurrent looks for keys that stay while others come and go, and the table is split and merged. For
+// the race detector, too.
+func TestTablePartsConcurrent(t *testing.T) {
+	const stay, others = mergeAt / 2, 5 * splitAt
+	var tab table[int]
+	var names [stay + others][]byte
+	for i := range names {
+		names[i] = fmt.Append(nil, "com.myapp.topic", i)
+	}
+	for i := range stay {
+		tab.put(hashBytes(names[i]), string(names[i]), &i)
+	}
+	var stop atomic.Bool
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for i := 0; !stop.Load(); i = (i + 1) % stay {
+			if v := tab.get(hashBytes(names[i]), names[i]); v == nil || *v != i {
+				t.Errorf("%s is %v", names[i], v)
+				return
+			}
+		}
+	})
+	for range 4 {
+		for i := stay; i < len(names); i++ {
+			tab.put(hashBytes(names[i]), string(names[i]), &i)
+		}
+		for i := stay; i < len(names); i++ {
+			tab.remove(hashBytes(names[i]), string(names[i]))
+		}
+	}
+	stop.Store(true)
+	reader.Wait()
+	if tab.level.Load().parts != nil {
+		t.Error("it was never merged")
+	}
+}
+
+// largestLevel is the most cells of one level of t.
+func largestLevel[V any](t *table[V]) int {
+	l := t.level.Load()
+	if l.parts == nil {
+		return len(l.cells)
+	}
+	most := 0
+	for i := range l.parts {
+		if l.parts[i].level.Load() != nil {
+			most = max(most, largestLevel(&l.parts[i]))
+		}
+	}
+	return most
 }
 
 // TestIndexConcurrent lets readers look for entries that never leave while writers churn around them. For the race
