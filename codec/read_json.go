@@ -182,7 +182,11 @@ func (r *jsonReader) null() bool {
 }
 
 func (r *jsonReader) dict(e int, m *Message, known keySet) bool {
-	return r.next(e) && r.dictionary(JSON, e, m, known)
+	if !r.next(e) || !r.dictionary(JSON, e, m, known) {
+		return false
+	}
+	r.cleanDict(m)
+	return true
 }
 
 func (r *jsonReader) optionalDict(e int, m *Message, known keySet) bool {

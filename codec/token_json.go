@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -89,7 +88,7 @@ func isPlain(b []byte) bool {
 }
 
 // appendUnescaped appends the text of a JSON string; b is the well-formed string without its quotes. A lone surrogate
-// becomes U+FFFD.
+// becomes U+FFFD, since AppendRune writes that for it.
 func appendUnescaped(dst, b []byte) []byte {
 	for i := 0; i < len(b); {
 		c := b[i]
@@ -112,17 +111,8 @@ func appendUnescaped(dst, b []byte) []byte {
 		case 't':
 			c = '\t'
 		case 'u':
-			r, _ := hex4(b, i)
-			i += 4
-			if utf16.IsSurrogate(r) {
-				low := rune(-1)
-				if i+6 <= len(b) && b[i] == '\\' && b[i+1] == 'u' {
-					low, _ = hex4(b, i+2)
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					i += 6
-				}
-			}
+			r, length := surrogateEscape(b, i-2)
+			i += length - 2
 			dst = utf8.AppendRune(dst, r)
 			continue
 		}
