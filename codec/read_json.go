@@ -185,7 +185,10 @@ func (r *jsonReader) dict(e int, m *Message, known keySet) bool {
 	if !r.next(e) || !r.dictionary(JSON, e, m, known) {
 		return false
 	}
-	r.cleanDict(m)
+	// Few dictionaries reach others: the forwarded keys are rare, and so are details in an ERROR.
+	if m.Options.has&forwardedKeys != 0 || m.Type == Error {
+		r.cleanDict(m)
+	}
 	return true
 }
 

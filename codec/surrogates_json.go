@@ -11,12 +11,8 @@ import (
 // decoded or transcoded, it becomes U+FFFD anyway (PROTOCOL 14.6), so that all receivers now get the same. Payload
 // stays as it is.
 //
-// m.Dict is a copy in the scratch then: the message is only lent. Few dictionaries are looked at: the forwarded keys
-// are rare, and so are details in an ERROR.
+// m.Dict is a copy in the scratch then: the message is only lent.
 func (r *jsonReader) cleanDict(m *Message) {
-	if m.Options.has&forwardedKeys == 0 && m.Type != Error {
-		return
-	}
 	first := findLoneSurrogate(m.Dict, 0)
 	if first < 0 {
 		return
