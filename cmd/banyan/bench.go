@@ -33,7 +33,6 @@ func newBench() *cobra.Command {
 		Example: "  banyan bench fanout --subscribers 1000 --inflight 32\n" +
 			"  banyan bench rpc --callers 16 --inflight 64 --json\n" +
 			"  banyan bench fanout --url ws://other:8080/ws --rate 500",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
@@ -252,7 +251,6 @@ func newBenchFanout() *cobra.Command {
 		Short: "Publishers to subscribers; every event verified",
 		Example: "  banyan bench fanout --subscribers 1000\n" +
 			"  banyan bench fanout --subscribers 100 --rate 500 --serializer cbor --url rs://127.0.0.1:8080",
-		Args: cobra.NoArgs,
 		RunE: of(&l, &plan, &plan.Options, load.Fanout),
 	}
 	l.flags(cmd, "publisher")

@@ -21,7 +21,6 @@ func newBenchFloor() *cobra.Command {
 			"thread, one epoll, canned handshakes, no checks, no routing. It is no router. What it costs is what\n" +
 			"the kernel costs; bench … --floor measures a router against it.",
 		Example: "  banyan bench floor --listen 127.0.0.1:9002\n  banyan bench fanout --url ws://127.0.0.1:9002/ws",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serveFloor(cmd.Context(), listen, cmd.OutOrStdout())
 		},

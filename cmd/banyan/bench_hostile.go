@@ -28,7 +28,6 @@ func newBenchHostile() *cobra.Command {
 			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1\n" +
 			"ms at least), or an event was lost.",
 		Example: "  banyan bench hostile\n  banyan bench hostile --only patterns --duration 10s",
-		Args:    cobra.NoArgs,
 	}
 	measure := of(&l, &plan, &plan.Options, load.Hostile)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

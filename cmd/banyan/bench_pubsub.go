@@ -13,7 +13,6 @@ func newBenchTopics() *cobra.Command {
 		Use:     "topics",
 		Short:   "Many topics with a few subscribers each; every event verified",
 		Example: "  banyan bench topics --topics 10000 --per-topic 3",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Topics),
 	}
 	l.flags(cmd, "publisher")
@@ -32,7 +31,6 @@ func newBenchPatterns() *cobra.Command {
 		Use:     "patterns",
 		Short:   "Exact, prefix and wildcard subscriptions in equal parts; every event verified",
 		Example: "  banyan bench patterns --patterns 100000\n  banyan bench patterns --patterns 3000 --matching 3",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Patterns),
 	}
 	l.flags(cmd, "publisher")
@@ -54,7 +52,6 @@ func newBenchSlow() *cobra.Command {
 			"others in both, the router's memory, and whether the stopped readers were closed. Takes twice\n" +
 			"--duration.",
 		Example: "  banyan bench slow --stopped 10 --rate 1000",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Slow),
 	}
 	l.flags(cmd, "publisher")
@@ -77,7 +74,6 @@ func newBenchChurn() *cobra.Command {
 		Long: "Fan-out at a fixed rate, first without and then with sessions that subscribe and unsubscribe all\n" +
 			"the time: what a cycle costs the router, and the p99 of the events in both. Takes twice --duration.",
 		Example: "  banyan bench churn --churners 20 --cycles 50000",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Churn),
 	}
 	l.flags(cmd, "churner: the cycles of a burst")
@@ -100,7 +96,6 @@ func newBenchSoak() *cobra.Command {
 			"Fails when a message is lost, twice, out of order or changed, and when the router's memory grows by\n" +
 			"more than 10 % (at least 8 MiB) from the second to the last quarter.",
 		Example: "  banyan bench soak --duration 8h --quiet",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Soak),
 	}
 	l.flags(cmd, "sender")
@@ -124,7 +119,6 @@ func newBenchMixed() *cobra.Command {
 		Long: "Fan-out in which publishers and subscribers take MessagePack, JSON and CBOR in turn: two of three\n" +
 			"events change their serializer.",
 		Example: "  banyan bench mixed --subscribers 99",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Fanout),
 	}
 	l.flags(cmd, "publisher")

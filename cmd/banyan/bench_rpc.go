@@ -15,7 +15,6 @@ func newBenchRPC() *cobra.Command {
 		Example: "  banyan bench rpc --callers 16 --inflight 64\n" +
 			"  banyan bench rpc --callers 1 --inflight 1\n" +
 			"  taskset -c 0 banyan bench rpc --inflight 1 --floor",
-		Args: cobra.NoArgs,
 		RunE: of(&l, &plan, &plan.Options, load.RPC),
 	}
 	l.flags(cmd, "caller")
@@ -34,7 +33,6 @@ func newBenchProgressive() *cobra.Command {
 		Use:     "progressive",
 		Short:   "Calls with progressive results; every result and their order verified",
 		Example: "  banyan bench progressive --results 100 --callers 4",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.RPC),
 	}
 	l.flags(cmd, "caller")

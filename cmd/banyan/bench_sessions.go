@@ -16,7 +16,6 @@ func newBenchIdle() *cobra.Command {
 			"Then all say goodbye, and the router's memory is watched for some seconds. Meant for a fresh router:\n" +
 			"memory once taken is used again.",
 		Example: "  banyan bench idle --sessions 10000\n  banyan bench idle --floor --rounds 1",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Idle),
 	}
 	l.flags(cmd, "session (unused here)")
@@ -33,7 +32,6 @@ func newBenchStorm() *cobra.Command {
 		Use:     "storm",
 		Short:   "Sessions that come and go: connect, HELLO, WELCOME, GOODBYE, close",
 		Example: "  banyan bench storm --workers 16\n  banyan bench storm --rate 500",
-		Args:    cobra.NoArgs,
 		RunE:    of(&l, &plan, &plan.Options, load.Storm),
 	}
 	l.flags(cmd, "worker (one here)")

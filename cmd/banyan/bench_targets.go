@@ -36,7 +36,6 @@ func newBenchTargets() *cobra.Command {
 		Example: "  banyan bench targets\n" +
 			"  banyan bench targets --peers nexus,xconn,nats,crossbar --out table\n" +
 			"  banyan bench targets --only rpc --rounds 5",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			done, err := setup.complete()
 			if err != nil {

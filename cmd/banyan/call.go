@@ -24,7 +24,6 @@ func newCall() *cobra.Command {
 			"arguments as one object. An argument that is valid JSON is sent as that value, any other as a\n" +
 			"string; 'text' in single quotes is always a string.",
 		Example: "  banyan call com.example.add 2 3\n  banyan call com.example.slow --progress --timeout 5s --json",
-		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			v, opts, err := p.read(words[1:])
 			if err != nil {

@@ -104,7 +104,6 @@ func newBenchCompare() *cobra.Command {
 		Example: "  banyan bench compare --peers banyan,floor,nexus,xconn,nats --plans fanout,rpc\n" +
 			"  banyan bench compare --peers banyan,nats --plans fanout:1000,rpc:1x1 --rounds 7\n" +
 			"  banyan bench compare --peers banyan,nexus,nats --plans fanout,rpc:1x1 --rate 500 --pin 0",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if setup.Serializer, err = client.ParseSerializer(serializer); err != nil {
 				return usagef("%v", err)

@@ -38,7 +38,6 @@ func newDemo() *cobra.Command {
 			"second shows what goes through. Ctrl-C, or --for, ends with a summary.",
 			demoPublishers, demoSubscribers, demoPublishRate*demoSubscribers, demoCallers, demoCallRate),
 		Example: "  banyan demo\n  banyan demo --for 20s",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if duration > 0 {

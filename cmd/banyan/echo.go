@@ -22,7 +22,6 @@ func newBenchEcho() *cobra.Command {
 			"wamp.2.msgpack and wamp.2.cbor take binary messages, of 1 to 2^24 octets. Whatever is in them,\n" +
 			"nobody looks at it.",
 		Example: "  banyan bench echo --listen 127.0.0.1:9001",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serveEcho(cmd.Context(), listen, logLevel, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -75,12 +75,8 @@ func markRunning(cmd *cobra.Command) {
 
 // explain prints err and returns the exit code.
 func explain(w io.Writer, cmd *cobra.Command, err error) int {
-	var running runningError
-	if !errors.As(err, &running) {
-		return printError(w, &hintedError{code: exitUsage, what: err.Error(), try: cmd.CommandPath() + " --help"})
-	}
-	err = running.error
 	var (
+		running runningError
 		hinted  *hintedError
 		usage   *load.UsageError
 		connect *client.ConnectError
@@ -88,6 +84,16 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		answer  *client.Error
 		listen  *engine.ListenError
 	)
+	if !errors.As(err, &running) {
+		if !errors.As(err, &hinted) {
+			hinted = &hintedError{code: exitUsage, what: err.Error()}
+		}
+		if hinted.try == "" {
+			hinted.try = cmd.CommandPath() + " --help"
+		}
+		return printError(w, hinted)
+	}
+	err = running.error
 	switch {
 	case errors.As(err, &hinted):
 		if hinted.code == exitUsage && hinted.try == "" {

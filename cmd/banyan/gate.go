@@ -31,7 +31,6 @@ func newBenchGate() *cobra.Command {
 			"chance: more rounds, at least 4, tell.",
 		Example: "  banyan bench compare --peers banyan,floor --rounds 5 --out now\n" +
 			"  banyan bench gate --baseline baseline.json --results now/results.json",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if percent < 0 || percent > toleranceMax {
 				return usagef("--max %g: must be 0 to %d percent", percent, toleranceMax)

@@ -38,6 +38,9 @@ var anonymousRules = map[string]realm.Anonymous{
 func parseListen(text string) (listenSpec, error) {
 	address, rest, some := strings.Cut(text, ",")
 	s := listenSpec{address: address}
+	if err := judgeURL(address); err != nil {
+		return s, err
+	}
 	var err error
 	s.network, s.target, err = engine.ParseAddress(address)
 	var refused *engine.ListenError
@@ -45,10 +48,15 @@ func parseListen(text string) (listenSpec, error) {
 		return s, fmt.Errorf("%s; %s", refused.Reason, refused.Try)
 	}
 	hasFile := s.network == "unix" && !strings.HasPrefix(s.target, "@")
+	var given []string
 	for some {
 		var option string
 		option, rest, some = strings.Cut(rest, ",")
 		key, value, _ := strings.Cut(option, "=")
+		if slices.Contains(given, key) {
+			return s, fmt.Errorf("%s= is given twice", key)
+		}
+		given = append(given, key)
 		switch key {
 		case "anonymous":
 			if !slices.Contains(anonymousChoices, value) {
@@ -69,6 +77,24 @@ func parseListen(text string) (listenSpec, error) {
 		}
 	}
 	return s, nil
+}
+
+// judgeURL refuses a URL where an address should be.
+func judgeURL(address string) error {
+	scheme, rest, isURL := strings.Cut(address, "://")
+	if !isURL || scheme == "unix" { // unix:///run/b.sock is a path with many slashes
+		return nil
+	}
+	where, path, _ := strings.Cut(rest, "/")
+	write := "HOST:PORT or unix:PATH"
+	switch _, _, err := engine.ParseAddress(where); {
+	case strings.HasSuffix(scheme, "unix"):
+		write = "unix:/" + path
+	case err == nil:
+		write = where
+	}
+	return fmt.Errorf("this is a URL, and the router listens on an address: write %s; "+
+		"WebSocket clients connect to ws://HOST:PORT/ws then, RawSocket clients to rs://HOST:PORT", write)
 }
 
 // covers reports whether no other socket can listen on t while one listens on s.

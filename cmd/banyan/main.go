@@ -40,7 +40,6 @@ func newRoot() *cobra.Command {
 		Version:       buildName(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -62,6 +61,8 @@ func newRoot() *cobra.Command {
 	add("client", newPub(), newSub(), newCall(), newRegister())
 	add("measure", newBench(), newProf())
 	root.AddCommand(newVersion())
+	judgeHelp(root)
 	markRunning(root)
+	judgeCommandLine(root)
 	return root
 }

@@ -18,6 +18,7 @@ func TestCheckOrigin(t *testing.T) {
 		"https://app.example.org:8443": "", "HTTPS://App.Example.Org": "", "127.0.0.1": "",
 		"http://127.0.0.1:3000": "", "[::1]": "", "[::1]:1": "", "https://[fd00::2]": "",
 		"[::ffff:7f00:1]:1": "", "chrome-extension://abc": "", "vscode-webview://1a2b-3c": "",
+		"app://.": "", "App://.": "", "app://localhost": "",
 
 		"host:0": noPort, "host:65536": noPort, "host:99999": noPort, "a.b:": noPort, "https://a.b:": noPort,
 		"a:-1": noPort, "a:+1": noPort, "a:080": noPort, "a:1e3": noPort, "a:http": noPort, "a: 1": noPort,
@@ -25,6 +26,7 @@ func TestCheckOrigin(t *testing.T) {
 
 		"": noHost, "https://": noHost, "://app": noHost, ":80": noHost, "https://:80": noHost,
 		"a b": noName, "a..b": noName, ".example.org": noName, "a;b": noName, "a%41": noName, "a\tb": noName,
+		".": noName, "http://.": noName, "HTTPS://.": noName, "app://..": noName, "app://.:1": noName,
 		"<a>": noName, "300.1.1.1": four, "http://1.2.3": four, "127.1": four, "127.0.0.01": four,
 		"2130706433": four, "a.0x7f": four, "127.0.0.1.": four,
 

@@ -23,7 +23,6 @@ func newProf() *cobra.Command {
 			"  banyan prof cpu.pb.gz\n" +
 			"  banyan prof open cpu.pb.gz\n" +
 			"  banyan prof check cpu.pb.gz --scenario rpc-16x64",
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readProfile(args[0])
 			if err != nil {
@@ -66,7 +65,6 @@ func newProfCheck() *cobra.Command {
 			"and is exit code 1. A profile of fewer than %d samples is not judged.\n\nScenarios: %s.",
 			profiles.SamplesMin, strings.Join(profiles.Scenarios, ", ")),
 		Example: "  banyan prof check cpu.pb.gz --scenario fanout-1000",
-		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if profiles.Bounds(scenario) == nil {
 				return usagef("--scenario %q: use one of %s", scenario, strings.Join(profiles.Scenarios, ", "))

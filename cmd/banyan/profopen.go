@@ -24,7 +24,6 @@ func newProfOpen() *cobra.Command {
 		Long: "Serve pprof's own web page for a profile on this machine until Ctrl-C. Flame graph, top, peek and\n" +
 			"source need nothing else; the page \"graph\" needs graphviz. Nothing is saved.",
 		Example: "  banyan prof open cpu.pb.gz\n  banyan prof open cpu.pb.gz --listen 127.0.0.1:8081",
-		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, _, err := net.SplitHostPort(listen)
 			if err != nil || !loopbackHost(host) {

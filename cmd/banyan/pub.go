@@ -21,7 +21,6 @@ func newPub() *cobra.Command {
 			"router answers nothing, a refusal neither: WAMP has it so.",
 		Example: "  banyan pub com.example.hello hi 2 '{\"k\": [1, 2]}' --ack\n" +
 			"  banyan pub com.example.tick --count 10 --every 1s",
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if count < 1 {
 				return usagef("--count %d: must be at least 1", count)

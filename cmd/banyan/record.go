@@ -35,7 +35,6 @@ func newProfRecord() *cobra.Command {
 			"--baseline what was recorded becomes the state that a broken budget is compared with.",
 		Example: "  banyan prof record\n" +
 			"  banyan prof record --scenario rpc-16x64 --seconds 10 --out recorded --pgo ''",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.log = cmd.ErrOrStderr()
 			r.command = "banyan prof record" + flagsGiven(cmd)

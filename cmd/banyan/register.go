@@ -30,7 +30,6 @@ func newRegister() *cobra.Command {
 			"one string). A non-zero exit code is an error for the caller, with the standard error as its text.",
 		Example: "  banyan register com.example.echo --echo\n  banyan register com.example.answer --value 42\n" +
 			"  banyan register com.example.now --exec date",
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkMatch(match); err != nil {
 				return err

@@ -28,7 +28,6 @@ func newServe() *cobra.Command {
 			"  banyan serve --listen 0.0.0.0:8080 --realm app --anonymous anywhere\n" +
 			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan.sock,group=www-data,anonymous=none",
 		Version: buildName(),
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

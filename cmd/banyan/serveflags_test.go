@@ -465,7 +465,8 @@ func (u *upgraded) expectPing(t *testing.T) {
 // TestServeOrigins: what --origin allows, by host, host and port, or in full.
 func TestServeOrigins(t *testing.T) {
 	some := startFlags(t, "--origin", "app.example.org", "--origin", "https://full.example.org:8443",
-		"--origin", "half.example.org:9000", "--origin", "[fd00::1]", "--origin", "[fd00::2]:9000")
+		"--origin", "half.example.org:9000", "--origin", "[fd00::1]", "--origin", "[fd00::2]:9000",
+		"--origin", "app://.")
 	all := startFlags(t, "--origin", "*")
 	for _, c := range []struct {
 		r      *testRouter
@@ -482,6 +483,8 @@ func TestServeOrigins(t *testing.T) {
 		{some, "https://[fd00::1]:1234", "101"},
 		{some, "http://[fd00::2]:9000", "101"},
 		{some, "http://[fd00::2]", "403"},
+		{some, "app://.", "101"},
+		{some, "other://.", "403"},
 		{some, "https://evil.example.org", "403"},
 		{all, "https://evil.example.org", "101"},
 	} {
@@ -627,6 +630,16 @@ func TestServeRefuses(t *testing.T) {
 		{"listen", "unix:/x,owner=no such user", "knows no such user"},
 		{"listen", "unix:/x,group=-1", "at least 0"},
 		{"listen", "unix:/x,", "there is no option"},
+		{"listen", "127.0.0.1:0,anonymous=none,anonymous=none", "anonymous= is given twice"},
+		{"listen", "127.0.0.1:0,anonymous=none,anonymous=anywhere", "anonymous= is given twice"},
+		{"listen", "unix:/x,mode=600,owner=0,mode=660", "mode= is given twice"},
+		{"listen", "unix:/x,owner=0,owner=1", "owner= is given twice"},
+		{"listen", "unix:/x,group=0,anonymous=local,group=0", "group= is given twice"},
+		{"listen", "http://127.0.0.1:8080", "this is a URL, and the router listens on an address: " +
+			"write 127.0.0.1:8080;"},
+		{"listen", "ws://[::1]:8080/ws", "write [::1]:8080; WebSocket clients connect to ws://HOST:PORT/ws"},
+		{"listen", "rs://127.0.0.1", "write HOST:PORT or unix:PATH; "},
+		{"listen", "ws+unix:///run/b.sock", "write unix:/run/b.sock;"},
 		{"listen", "unix:/x,y", "there is no option"},
 		{"origin", "https://app.example.org/", "write a host name, HOST:PORT"},
 		{"origin", "host:99999", "from 1 to 65535"},
@@ -647,16 +660,20 @@ func TestServeRefuses(t *testing.T) {
 		{"uri-bytes-max", "0", "from 1"},
 		{"subscriptions-max", "0", "at least 1"},
 		{"calls-max", "many", "at least 1"},
-		{"hello-timeout", "0", "above 0"},
+		{"hello-timeout", "0", "longer than 0"},
 		{"handshake-timeout", "25h", "at most 24h"},
-		{"ping-interval", "-1s", "above 0"},
-		{"shutdown-timeout", "10", "such as 500ms"},
+		{"ping-interval", "-1s", "longer than 0 and at most 24h; 0 is possible, too"},
+		{"ping-interval", "10", "the unit is missing; use 10s"},
+		{"ping-interval", "ten", "such as 500ms"},
+		{"ping-interval", "1h90", "such as 500ms"},
+		{"shutdown-timeout", "1.5", "use 1.5s"},
+		{"shutdown-timeout", "0.0", "longer than 0"},
 		{"slow-consumer", "wait", "disconnect or drop-newest"},
 		{"anonymous", "nobody", "local, anywhere or none"},
 		{"listen", "127.0.0.1:0,anonymous=nobody", "local, anywhere or none"},
 		{"depth-max", "513", "from 8 to 512"},
 		{"budget-bytes", "1MiB", "at least 16MiB"},
-		{"ping-timeout", "-1s", "above 0"},
+		{"ping-timeout", "-1s", "longer than 0"},
 		{"log-level", "loud", "debug, info, warn or error"},
 		{"cpu-profile-rate", "501", "from 1 to 500"},
 	} {
@@ -696,7 +713,8 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
-		"--listen=:1", "--listen=[::1]:1", "--listen=unix:/x,mode=660,owner=0,group=0",
+		"--listen=:1", "--listen=[::1]:1", "--listen=unix:///x", "--origin=app://.",
+		"--listen=unix:/x,mode=660,owner=0,group=0",
 		"--listen=127.0.0.1:1,anonymous=none", "--origin=null", "--origin=app:1", "--origin=[::1]:1",
 		"--origin=chrome-extension://abc", "--realm=com.example.realm", "--message-bytes-max=512",
 		"--backlog-bytes-max=64KiB", "--ping-interval=0s", "--ping-timeout=0", "--message-timeout=0",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -95,7 +96,7 @@ func (g flagGroup) bytes(p *int, name string, otherwise, least, most byteSize, u
 	}}, name, usage)
 }
 
-// duration is a flag for a time above 0, and not longer than a day: what is longer is a mistake.
+// duration is a flag for a time longer than 0 and at most a day: a longer one is a mistake.
 func (g flagGroup) duration(p *time.Duration, name string, otherwise time.Duration, usage string) {
 	*p = otherwise
 	text := "0" // not shown in the help
@@ -104,8 +105,11 @@ func (g flagGroup) duration(p *time.Duration, name string, otherwise time.Durati
 	}
 	g.Var(&setting{"duration", text, func(text string) error {
 		d, err := time.ParseDuration(text)
+		if hint := unitMissing(text); hint != "" {
+			return errors.New(hint)
+		}
 		if err != nil || d <= 0 || d > 24*time.Hour {
-			return fmt.Errorf("must be a time such as 500ms, 10s or 2m, above 0 and at most 24h")
+			return errors.New("must be a time such as 500ms, 10s or 2m, longer than 0 and at most 24h")
 		}
 		*p = d
 		return nil
@@ -133,7 +137,10 @@ func (g flagGroup) allowZero(name string, set func()) {
 			set()
 			return nil
 		}
-		return other(text)
+		if err := other(text); err != nil {
+			return fmt.Errorf("%w; 0 is possible, too", err)
+		}
+		return nil
 	}
 }
 

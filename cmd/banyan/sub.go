@@ -22,7 +22,6 @@ func newSub() *cobra.Command {
 		Long: "Subscribe to topics and print their events, one a line, until Ctrl-C, --count or --for.\n" +
 			"With --count and --for together, too few events in time are an error (exit code 1).",
 		Example: "  banyan sub com.example.hello\n  banyan sub com.example. --match prefix --count 10 --json",
-		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			if err := checkMatch(match); err != nil {
 				return err
