@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	"golang.org/x/sys/unix"
 )
 
 // announce tells where to connect, who may, and what to try next: the commands lead to the first listener that lets
@@ -41,6 +39,9 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 		}
 	}
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
+	if most := byteSize(c.messageBytesMax()); int(most) < c.engine.MessageBytesMax {
+		fmt.Fprintf(w, "  a message  at most %v: more does not fit into --budget-bytes\n", &most)
+	}
 	flags := ""
 	if url := urls[max(open, 0)]; url != defaultURL {
 		flags = " --url " + shellWord(url)
@@ -66,14 +67,12 @@ const connectionsFew = 1000
 // warnOfFiles warns when the limit of open files allows few connections, or fewer than the flag.
 func (c *serveConfig) warnOfFiles(log *slog.Logger, connectionsMax int) {
 	const try = "raise the limit of open files: ulimit -n, or LimitNOFILE= of systemd"
-	asked := c.engine.ConnectionsMax
-	if asked == 0 && connectionsMax < connectionsFew {
+	switch asked := c.engine.ConnectionsMax; {
+	case asked == 0 && connectionsMax < connectionsFew:
 		log.Warn("few connections are possible", "connections", connectionsMax, "try", try)
-	}
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && uint64(asked) > files.Cur {
+	case asked > connectionsMax:
 		log.Warn("--connections-max is more than the limit of open files allows",
-			"connections-max", asked, "files", files.Cur, "try", try)
+			"connections-max", asked, "connections", connectionsMax, "try", try)
 	}
 }
 

@@ -1,20 +1,25 @@
 package main
 
-import "github.com/spf13/pflag"
+import (
+	"math"
+
+	"github.com/spf13/pflag"
+)
 
 // conflict returns a usage error if two flags contradict each other: if a limit, or a time, that was asked for can
 // never be reached because another one comes first, or if a flag has no effect beside another. A default that another
 // flag makes unreachable is no contradiction.
 func (c *serveConfig) conflict() error {
 	e, r := &c.engine, &c.limits
+	messageBytesMax := c.messageBytesMax()
 	for _, p := range []struct {
 		part  string
 		n     int64
 		whole string
 		most  int64 // 0: not known yet
 	}{
-		{"peer-message-bytes-min", int64(e.PeerMessageBytesMin), "message-bytes-max", int64(e.MessageBytesMax)},
-		{"uri-bytes-max", int64(r.URIBytesMax), "message-bytes-max", int64(e.MessageBytesMax)},
+		{"peer-message-bytes-min", int64(e.PeerMessageBytesMin), "message-bytes-max", int64(messageBytesMax)},
+		{"uri-bytes-max", int64(r.URIBytesMax), "message-bytes-max", int64(messageBytesMax)},
 		{"patterns-max", int64(r.PatternsMax), "subscriptions-max", int64(r.SubscriptionsMax)},
 		{"backlog-bytes-max", int64(e.BacklogBytesMax), "budget-bytes", int64(c.budgetBytes)},
 		{"credit-bytes", int64(c.creditBytes), "budget-bytes", int64(c.budgetBytes)},
@@ -27,10 +32,10 @@ func (c *serveConfig) conflict() error {
 	if rate := c.flag("cpu-profile-rate"); rate.Changed && c.cpuProfile == "" {
 		return usagef("--cpu-profile-rate %s has no effect without --cpu-profile", rate.Value)
 	}
-	long, budget := c.flag("message-bytes-max"), int64(c.budgetBytes)
-	if long.Changed && budget > 0 && 2*int64(e.MessageBytesMax) > budget {
-		return usagef("--message-bytes-max %s is more than half of --%s: a long message needs its bytes twice",
-			long.Value, c.told("budget-bytes"))
+	if long := c.flag("message-bytes-max"); long.Changed && c.messageBytesFit() < e.MessageBytesMax {
+		fits := byteSize(c.messageBytesFit())
+		return usagef("--message-bytes-max %s is too much for --%s: a long message needs its bytes twice and 2MiB, "+
+			"so at most %v is possible", long.Value, c.told("budget-bytes"), &fits)
 	}
 	switch interval := c.told("ping-interval"); {
 	case c.pingTimeout > 0 && c.pingInterval == 0:
@@ -46,12 +51,33 @@ func (c *serveConfig) conflict() error {
 		}
 	}
 	switch most := c.told("realms-max"); {
+	case c.flag("realms-max").Changed && !r.AutoCreate:
+		return usagef("--%s has no effect without --auto-create-realms: only those of --realm are made", most)
 	case len(c.realms) > r.RealmsMax:
 		return usagef("--%s: there are %d realms already", most, len(c.realms))
 	case r.AutoCreate && len(c.realms) == r.RealmsMax:
 		return usagef("--auto-create-realms has no effect with --%s: there are as many realms already", most)
 	}
 	return nil
+}
+
+// messageBytesFit is the longest message, in bytes, that the budget has room for. While a long message is joined it
+// needs its bytes twice, and up to 1 MiB of its last chunk and 64 KiB of a read besides; see engine/join.go. A budget
+// that follows from the memory has room for any.
+func (c *serveConfig) messageBytesFit() int {
+	if c.budgetBytes == 0 {
+		return math.MaxInt
+	}
+	return c.budgetBytes/2 - 1<<20
+}
+
+// messageBytesMax is the longest message accepted: as the flag says, or by default no more than the budget has room
+// for.
+func (c *serveConfig) messageBytesMax() int {
+	if c.flag("message-bytes-max").Changed {
+		return c.engine.MessageBytesMax
+	}
+	return min(c.engine.MessageBytesMax, c.messageBytesFit())
 }
 
 // flag returns a flag by its name.
@@ -67,7 +93,12 @@ func (c *serveConfig) flag(name string) *pflag.Flag {
 // told is a flag with its value, for messages.
 func (c *serveConfig) told(name string) string {
 	if f := c.flag(name); !f.Changed {
-		return name + ", which is " + f.Value.String() + " by default"
+		value := f.Value.String()
+		if most := c.messageBytesMax(); name == "message-bytes-max" && most < c.engine.MessageBytesMax {
+			fits := byteSize(most)
+			value = fits.String() + " with --" + c.told("budget-bytes")
+		}
+		return name + ", which is " + value + " by default"
 	}
 	return name + " " + c.flag(name).Value.String()
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 )
@@ -36,11 +38,23 @@ func TestServeConflicts(t *testing.T) {
 		{"--backlog-bytes-max 33554432 --budget-bytes 32MiB", ""},
 		{"--backlog-bytes-max 1024GiB --budget-bytes 0", ""},
 		{
-			"--message-bytes-max 8388609 --budget-bytes 16MiB",
-			"--message-bytes-max 8388609 is more than half of --budget-bytes 16MiB",
+			"--message-bytes-max 7340033 --budget-bytes 16MiB",
+			"--message-bytes-max 7340033 is too much for --budget-bytes 16MiB",
 		},
-		{"--message-bytes-max 8MiB --budget-bytes 16MiB", ""},
+		{"--message-bytes-max 7340033 --budget-bytes 16MiB", "at most 7MiB is possible"},
+		{"--message-bytes-max 7MiB --budget-bytes 16MiB", ""},
 		{"--message-bytes-max 16MiB --budget-bytes 0", ""},
+		{"--message-bytes-max 7340033 --budget-bytes 16777217", "is too much for --budget-bytes 16777217"},
+		{"--message-bytes-max 7340033 --budget-bytes 16777218", ""},
+		{
+			"--peer-message-bytes-min 7340033 --budget-bytes 16MiB",
+			"is more than --message-bytes-max, which is 7MiB with --budget-bytes 16MiB by default",
+		},
+		{"--peer-message-bytes-min 7MiB --budget-bytes 16MiB", ""},
+		{
+			"--peer-message-bytes-min 2KiB --message-bytes-max 1KiB --budget-bytes 16MiB",
+			"is more than --message-bytes-max 1KiB",
+		},
 		{"--cpu-profile-rate 50", "--cpu-profile-rate 50 has no effect without --cpu-profile"},
 		{"--cpu-profile-rate 50 --cpu-profile /dev/null", ""},
 		{"--budget-bytes 16MiB", ""}, // less than the default of --backlog-bytes-max
@@ -66,8 +80,15 @@ func TestServeConflicts(t *testing.T) {
 		{"--ping-interval 0 --rawsocket-pings=false", ""},
 		{"--realm abc --uri-bytes-max 2", "--realm abc is longer than --uri-bytes-max 2"},
 		{"--realm abc --uri-bytes-max 3", ""},
-		{"--realm a --realm b --realms-max 1", "--realms-max 1: there are 2 realms already"},
-		{"--realm a --realm b --realms-max 2", ""},
+		{
+			"--realm a --realm b --realms-max 1 --auto-create-realms",
+			"--realms-max 1: there are 2 realms already",
+		},
+		{"--realm a --realm b --realms-max 2", "--realms-max 2 has no effect without --auto-create-realms"},
+		{"--realms-max 10000", "--realms-max 10000 has no effect without --auto-create-realms"},
+		{"--realms-max 5 --auto-create-realms=false", "--realms-max 5 has no effect without --auto-create-realms"},
+		{"--realms-max 2 --auto-create-realms", ""},
+		{"--auto-create-realms", ""},
 		{
 			"--realm a --realm b --realms-max 2 --auto-create-realms",
 			"--auto-create-realms has no effect with --realms-max 2",
@@ -85,5 +106,64 @@ func TestServeConflicts(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
 		}
+	}
+}
+
+// TestMessageLimitFollowsBudget: without --message-bytes-max the longest message is one that the budget has room for,
+// and the start says so. A flag stands as it is.
+func TestMessageLimitFollowsBudget(t *testing.T) {
+	for flags, want := range map[string]struct {
+		most   int
+		banner string // "": nothing is said
+	}{
+		"":                        {16 << 20, ""},
+		"--budget-bytes 0":        {16 << 20, ""},
+		"--budget-bytes 1GiB":     {16 << 20, ""},
+		"--budget-bytes 34MiB":    {16 << 20, ""},
+		"--budget-bytes 35651583": {16<<20 - 1, "at most 16777215: more does not fit into --budget-bytes"},
+		"--budget-bytes 16MiB":    {7 << 20, "  a message  at most 7MiB: more does not fit into --budget-bytes"},
+		"--budget-bytes 16MiB --uri-bytes-max 16":       {7 << 20, "at most 7MiB"},
+		"--budget-bytes 16MiB --message-bytes-max 7MiB": {7 << 20, ""},
+		"--budget-bytes 16MiB --message-bytes-max 512":  {512, ""},
+	} {
+		cfg, err := parseServe(strings.Fields(flags)...)
+		if err != nil {
+			t.Fatalf("%s: %v", flags, err)
+		}
+		e, _, err := cfg.configs(nil)
+		if err != nil || e.MessageBytesMax != want.most {
+			t.Errorf("%q: at most %d bytes, %v, want %d", flags, e.MessageBytesMax, err, want.most)
+		}
+		var banner bytes.Buffer
+		cfg.announce(&banner, []net.Addr{&net.TCPAddr{Port: 8080}}, 1)
+		if said := banner.String(); strings.Contains(said, "a message") != (want.banner != "") ||
+			!strings.Contains(said, want.banner) {
+			t.Errorf("%q: the start says %s, want %q", flags, said, want.banner)
+		}
+	}
+}
+
+// TestBudgetTakesOneMessage: with the smallest budget, messages up to the longest one that is accepted by default
+// arrive, and one that is longer by a byte is refused for its length.
+func TestBudgetTakesOneMessage(t *testing.T) {
+	const most = 7 << 20
+	r := startFlags(t, "--budget-bytes", "16MiB")
+	publish := func(n int) []byte { // of n bytes
+		head, tail := `[16,1,{"acknowledge":true},"com.a",["`, `"]]`
+		return []byte(head + strings.Repeat("x", n-len(head)-len(tail)) + tail)
+	}
+	k := r.talk(t).hello()
+	for _, less := range []int{0, 1, 4 << 10, 64 << 10, 1<<20 - 1, 1 << 20} { // chunks end elsewhere
+		k.Queue(publish(most - less))
+		if answer, err := k.Receive(); err != nil || !bytes.HasPrefix(answer, []byte("[17,")) {
+			t.Fatalf("a message of %d bytes less than the limit: %s, %v", less, answer, err)
+		}
+	}
+	k.Queue(publish(most + 1))
+	if code := k.closed(); code != 1009 && code != 0 { // 0: reset, because the rest of the message was not read
+		t.Errorf("close code %d", code)
+	}
+	if s := r.engine.Stats(); s.BudgetClosed != 0 || s.TooBig != 1 {
+		t.Errorf("%d connections were closed for the budget, %d for their message", s.BudgetClosed, s.TooBig)
 	}
 }

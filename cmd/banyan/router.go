@@ -30,9 +30,18 @@ func (c *serveConfig) start(log *slog.Logger, dedicated bool) (*router, error) {
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
+	asked := ec.ConnectionsMax
+	ec.ConnectionsMax = 0 // as many as the limit of open files allows
 	e, err := engine.New(ec, realms.Open)
 	if err != nil {
 		return nil, err
+	}
+	if asked > 0 && asked < e.ConnectionsMax() {
+		live := ec.Live
+		live.ConnectionsMax = asked
+		if err := e.Apply(live); err != nil {
+			return nil, err
+		}
 	}
 	if err := realms.Attach(e); err != nil {
 		return nil, err
@@ -56,6 +65,7 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 	e.Log, r.Log = log, log
 	e.Page = page
 	r.Agent = "Banyan " + version
+	e.MessageBytesMax = c.messageBytesMax()
 	e.CreditBytes, e.BudgetBytes = int64(c.creditBytes), int64(c.budgetBytes)
 	e.PingInterval, e.PingTimeout = orNever(c.pingInterval), c.pingTimeout
 	e.MessageTimeout = orNever(c.messageTimeout)

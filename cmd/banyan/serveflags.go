@@ -60,7 +60,7 @@ func (c *serveConfig) flags() []flagGroup {
 		"web pages that may connect besides those of the router's own host: "+
 			"a host name, HOST:PORT, SCHEME://HOST[:PORT], or * for all; repeatable", checkOrigin)
 	reach.count(&e.ConnectionsMax, "connections-max", 0, 0, 1<<30,
-		"connections at once; 0 is what the limit of open files allows")
+		"connections at once; 0 is what the limit of open files allows, which is the most")
 	reach.duration(&e.HandshakeTimeout, "handshake-timeout", 10*time.Second,
 		"from the connection to the end of its opening handshake")
 
@@ -88,7 +88,7 @@ func (c *serveConfig) flags() []flagGroup {
 
 	sizes := newFlagGroup("Limits:")
 	sizes.bytes(&e.MessageBytesMax, "message-bytes-max", 16<<20, 512, 16<<20,
-		"longest message accepted, 512B to 16MiB")
+		"longest message accepted, 512B to 16MiB; at most, also by default, half of --budget-bytes less 1MiB")
 	sizes.bytes(&e.PeerMessageBytesMin, "peer-message-bytes-min", 512, 512, 16<<20,
 		"refuse RawSocket clients that accept no message of this size, 512B to --message-bytes-max")
 	sizes.count(&r.URIBytesMax, "uri-bytes-max", 1024, 1, 16<<20, "longest URI in bytes; longer: invalid_uri")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -522,6 +523,30 @@ func TestServeSizes(t *testing.T) {
 		var got [4]byte
 		if _, err := io.ReadFull(nc, got[:]); err != nil || got != want {
 			t.Errorf("announced %x: got %x, want %x (%v)", announced, got, want, err)
+		}
+	}
+}
+
+// TestServeConnectionsMaxFiles: more connections than the limit of open files allows are not promised, and the limit
+// that is in force is the engine's, not the flag's.
+func TestServeConnectionsMaxFiles(t *testing.T) {
+	allowed := startFlags(t).engine.ConnectionsMax()
+	for asked, want := range map[int]int{
+		allowed - 1: allowed - 1, allowed: allowed, allowed + 1: allowed, 1 << 30: allowed,
+	} {
+		r := startFlags(t, "--connections-max", strconv.Itoa(asked))
+		if got := r.engine.ConnectionsMax(); got != want {
+			t.Errorf("%d are asked for and %d allowed: the limit is %d", asked, allowed, got)
+		}
+		var lines bytes.Buffer
+		c, err := parseServe("--connections-max", strconv.Itoa(asked))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.warnOfFiles(slog.New(slog.NewTextHandler(&lines, nil)), r.engine.ConnectionsMax())
+		warned := strings.Contains(lines.String(), fmt.Sprintf("connections-max=%d connections=%d ", asked, allowed))
+		if warned != (asked > allowed) || !warned && lines.Len() > 0 {
+			t.Errorf("%d are asked for and %d allowed: the log says %q", asked, allowed, lines.String())
 		}
 	}
 }
