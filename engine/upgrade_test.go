@@ -192,12 +192,19 @@ func TestTRN57ForwardedIsNotLocal(t *testing.T) {
 	tcp := start(t, Config{}, open)
 	unix := start(t, Config{Listen: []string{"unix:" + t.TempDir() + "/s"}}, open)
 	for _, e := range []*Engine{tcp, unix} {
-		for header, local := range map[string]bool{
-			"": true, "X-Other: y\r\n": true,
-			"X-Forwarded-For: 192.0.2.1\r\n": false, "x-forwarded-for:\r\n": false, "X-Forwarded-Host: h\r\n": false,
-			"X-Real-IP: 192.0.2.1\r\n":     false,
-			"Forwarded: for=192.0.2.1\r\n": false, "Via: 1.1 proxy\r\n": false,
+		cases := map[string]bool{
+			"": true, "X-Other: y\r\n": true, "Client-IP-X: 192.0.2.1\r\n": true, "X-Forwarded-Fo: y\r\n": true,
+			"x-forwarded-for:\r\n": false, "FORWARDED: for=192.0.2.1\r\n": false,
+		}
+		for _, name := range []string{
+			"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
+			"X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For",
+			"X-Original-Host", "X-Envoy-External-Address", "CF-Connecting-IP", "CF-Connecting-IPv6",
+			"True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP", "X-Azure-ClientIP", "X-AppEngine-User-IP",
 		} {
+			cases[name+": 192.0.2.1\r\n"] = false
+		}
+		for header, local := range cases {
 			p := dial(t, e)
 			p.send([]byte(strings.Replace(string(upgradeRequest("wamp.2.json")), "Host:", header+"Host:", 1)))
 			if status, head := p.readHead(); status != 101 {

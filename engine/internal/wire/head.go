@@ -212,10 +212,30 @@ func (h *Head) field(name, value string) {
 		h.contentLength(value)
 	case strings.EqualFold(name, "Transfer-Encoding"):
 		h.coded = true
-	case strings.EqualFold(name, "X-Forwarded-For"), strings.EqualFold(name, "X-Forwarded-Host"),
-		strings.EqualFold(name, "X-Real-IP"), strings.EqualFold(name, "Forwarded"), strings.EqualFold(name, "Via"):
+	case isForwarding(name):
 		h.Forwarded = true
 	}
+}
+
+// forwardingHeaders are the headers by which proxies say that they pass a request on, and for whom. A client that
+// sends one by itself is only trusted less.
+var forwardingHeaders = []string{
+	"Forwarded", "Via", // RFC 7239, RFC 9110 7.6.3
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server",
+	"X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "X-Original-Host",
+	"X-Envoy-External-Address",
+	// of content delivery networks and clouds
+	"CF-Connecting-IP", "CF-Connecting-IPv6", "True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP",
+	"X-Azure-ClientIP", "X-AppEngine-User-IP",
+}
+
+func isForwarding(name string) bool {
+	for _, header := range forwardingHeaders {
+		if len(header) == len(name) && strings.EqualFold(header, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // contentLength takes one Content-Length. A proxy may have joined several to a list; equal ones are one (RFC
