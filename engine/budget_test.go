@@ -293,7 +293,7 @@ func TestF4JoinsKeepTheBudget(t *testing.T) {
 		return p
 	}
 	one, two := send(1), send(2)
-	if s := e.Stats(); s.BudgetClosed != 0 || s.AsyncWork != int64(poolBlocked)+1 {
+	if s := e.Stats(); s.BudgetClosed != 0 || s.AsyncWork != int64(poolWorkers)+1 {
 		t.Fatalf("%d closed, %d pieces of work", s.BudgetClosed, s.AsyncWork)
 	}
 	before := e.Stats().HeldBytes

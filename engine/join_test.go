@@ -5,7 +5,6 @@ package engine
 import (
 	"bytes"
 	"context"
-	"runtime"
 	"sync"
 	"testing"
 	"unsafe"
@@ -93,16 +92,14 @@ func TestLongBatchIsJoined(t *testing.T) {
 	eventually(t, "nothing held", func() bool { return e.Stats().PartialBytes == 0 && e.Stats().HeldBytes == 0 })
 }
 
-var poolBlocked = runtime.GOMAXPROCS(0) // pieces of work of blockPool
-
 // blockPool gives every worker of the pool something to do until release is closed.
 func blockPool(t *testing.T, e *Engine) (release chan struct{}) {
 	t.Helper()
 	release = make(chan struct{})
 	var busy sync.WaitGroup
-	busy.Add(poolBlocked)
+	busy.Add(poolWorkers)
 	on(e, 0, func(x port.Executor) {
-		for range poolBlocked {
+		for range poolWorkers {
 			x.Async(func(context.Context) { busy.Done(); <-release }, func(port.Executor) {})
 		}
 	})
@@ -127,8 +124,8 @@ func TestJoinsWaitForThePool(t *testing.T) {
 			p.send(rawFrameOf(patterned(long, byte(i))))
 			eventually(t, "held", func() bool { return e.Stats().ReadPauses == before+int64(i)+1 })
 		}
-		if n := e.Stats().AsyncWork; n != int64(poolBlocked+joinsAtOnce) {
-			t.Errorf("the pool has %d pieces of work, %d of them ours", n, poolBlocked)
+		if n := e.Stats().AsyncWork; n != int64(poolWorkers+joinsAtOnce) {
+			t.Errorf("the pool has %d pieces of work, %d of them ours", n, poolWorkers)
 		}
 		if n := e.Stats().PartialBytes; n < int64(len(senders)+joinsAtOnce)*long {
 			t.Errorf("%d bytes are counted", n)

@@ -83,12 +83,13 @@ func TestR11LanesTakeTurns(t *testing.T) {
 	ls.push(laneKey{0, 1}, &countJob{name: "big", members: 100_000, walked: note})
 	ls.runNext(nil, chunkMembers)
 	ls.push(laneKey{0, 2}, &countJob{name: "small", members: 3, walked: note})
-	ls.push(laneKey{1, 1}, &countJob{name: "foreign", members: 300, walked: note})
+	ls.push(laneKey{1, 1}, &countJob{name: "foreign", members: chunkMembers + 44, walked: note})
 	for range 5 {
 		ls.runNext(nil, chunkMembers)
 	}
-	if got := fmt.Sprint(order); got != "[big256 big256 small3 foreign256 big256 foreign44]" {
-		t.Fatal(got)
+	want := fmt.Sprintf("[big%[1]d big%[1]d small3 foreign%[1]d big%[1]d foreign44]", chunkMembers)
+	if got := fmt.Sprint(order); got != want {
+		t.Fatalf("%s, want %s", got, want)
 	}
 }
 

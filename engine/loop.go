@@ -77,6 +77,7 @@ type loop struct {
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
 	pongs       int           // answered in this read
 	began       time.Duration // when this turn began
+	gaveWay     time.Duration // when others on this CPU last came first
 	work        int           // until the next look at the clock
 	workPerLook int           // work between two looks; less in the simulation
 	exhausted   bool          // the time for reading is over
@@ -96,6 +97,7 @@ type poller interface {
 	Own(fd int) (own, timer bool)
 	Watch(fd int, was, want poll.Interest) error
 	Wake()
+	Yield()
 	Now() time.Duration
 	Arm(at time.Duration) error
 	Close()
@@ -125,10 +127,20 @@ func (l *loop) run() {
 // nil without waiting, and turn looks instead.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.again || !l.mail.sleep() {
+		l.giveWay()
 		return nil
 	}
 	e := l.engine
 	return l.poller.Wait(e.hidden && e.pool.busy.Load() == 0)
+}
+
+// giveWay lets whoever waits for this CPU run first, where the loop goes on without a wait. A thread that never waits
+// keeps its CPU until the next tick of the kernel, 4 ms and more.
+func (l *loop) giveWay() {
+	if l.began-l.gaveWay >= giveWayEvery {
+		l.gaveWay = l.began
+		l.poller.Yield()
+	}
 }
 
 // turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from

@@ -13,8 +13,11 @@ import (
 	"banyan/engine/port"
 )
 
-// A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. As many goroutines
-// as there are Ps take it in the order it came. While it has work, loops do not hide their waits, so that the
+// poolWorkers is how many goroutines a pool has.
+var poolWorkers = max(1, runtime.NumCPU()/poolShare)
+
+// A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. A goroutine for
+// every second CPU takes it, in the order it came. While it has work, loops do not hide their waits, so that the
 // goroutines find a P.
 type pool struct {
 	// Fixed at New; any goroutine may read.
@@ -41,7 +44,7 @@ func newPool(e *Engine) *pool {
 }
 
 func (p *pool) start() {
-	for range runtime.GOMAXPROCS(0) {
+	for range poolWorkers {
 		p.workers.Go(func() {
 			for w := range p.work {
 				p.do(w)

@@ -201,7 +201,8 @@ func (s *simLoop) Watch(fd int, was, want poll.Interest) error {
 }
 
 // Wake implements poller.
-func (s *simLoop) Wake() { s.bell = true }
+func (s *simLoop) Wake()  { s.bell = true }
+func (s *simLoop) Yield() {}
 
 // Now implements poller. Every look at the clock finds it later; now and then much later, as if the thread had not
 // run.

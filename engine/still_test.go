@@ -20,6 +20,7 @@ func (*stillPoller) Look() []unix.EpollEvent               { return nil }
 func (*stillPoller) Own(int) (own, timer bool)             { return false, false }
 func (*stillPoller) Watch(_ int, _, _ poll.Interest) error { return nil }
 func (*stillPoller) Wake()                                 {}
+func (*stillPoller) Yield()                                {}
 func (p *stillPoller) Now() time.Duration                  { return p.now }
 func (*stillPoller) Arm(time.Duration) error               { return nil }
 func (*stillPoller) Close()                                {}

@@ -371,3 +371,45 @@ func (k *limitedTransport) Send(_ int, _ *outq.Vectors, first *outq.Segment) (in
 	}
 	return n, nil
 }
+
+// A yieldingPoller counts.
+type yieldingPoller struct {
+	poller
+	yields, waits int
+}
+
+func (p *yieldingPoller) Yield() { p.yields++ }
+
+func (p *yieldingPoller) Wait(bool) []unix.EpollEvent {
+	p.waits++
+	return nil
+}
+
+// A loop that goes on without a wait lets others have its CPU, but not more often than giveWayEvery.
+func TestLoopGivesWay(t *testing.T) {
+	e := &Engine{}
+	e.pool = newPool(e)
+	p := &yieldingPoller{}
+	l := newLoop(e, 0, p)
+	l.again = true
+	const start = time.Second
+	for _, step := range []struct {
+		at     time.Duration
+		yields int
+	}{
+		{start, 1},
+		{start + giveWayEvery - 1, 1},
+		{start + giveWayEvery, 2},
+		{start + giveWayEvery + 1, 2},
+		{start + 2*giveWayEvery, 3},
+	} {
+		l.began = step.at
+		if l.wait(); p.yields != step.yields {
+			t.Errorf("at %v: gave way %d times, want %d", step.at, p.yields, step.yields)
+		}
+	}
+	l.again, l.began = false, 2*start
+	if l.wait(); p.yields != 3 || p.waits != 1 {
+		t.Errorf("with nothing to do: gave way %d times, waited %d times", p.yields, p.waits)
+	}
+}
