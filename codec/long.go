@@ -1,8 +1,10 @@
 package codec
 
-// Long values are copied, and long buffers grow, in steps. The runtime cannot interrupt a goroutine within one copy,
-// and while it waits for that to end a collection, it lets all who allocate wait too: a copy of 16 MiB
-// into new memory takes 5 to 40 ms.
+import "runtime"
+
+// Long values are copied, and long buffers grow, in steps, and others may run between two of them. The runtime cannot
+// interrupt a goroutine within one copy, nor, in practice, in a loop of nothing but copies, and while it waits for the
+// end a collection, it lets all who allocate wait too: 16 MiB into new memory take 5 to 40 ms.
 
 const (
 	// stepBytes is how many octets are copied in one step, and from which length on a buffer grows in steps.
@@ -21,6 +23,7 @@ func appendLong[T string | []byte](dst []byte, s T) []byte {
 		n := min(len(s), stepBytes)
 		dst = append(dst, s[:n]...)
 		s = s[n:]
+		runtime.Gosched()
 	}
 	return dst
 }
@@ -36,6 +39,7 @@ func growLong(dst []byte, n int) []byte {
 	longer := make([]byte, len(dst), max(len(dst)+n, len(dst)+len(dst)/2)) // cleared in steps, if it has to be
 	for i := 0; i < len(dst); i += stepBytes {
 		copy(longer[i:], dst[i:min(i+stepBytes, len(dst))])
+		runtime.Gosched()
 	}
 	return longer
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"runtime"
 	"slices"
 
 	"banyan/engine/port"
@@ -71,6 +72,7 @@ func (j *join) whole() []byte {
 		for len(b) > 0 {
 			n := copy(rest, b[:min(len(b), joinStep)])
 			rest, b = rest[n:], b[n:]
+			runtime.Gosched()
 		}
 	}
 	return whole

@@ -22,10 +22,6 @@ const (
 	// given back would be asked for again at once.
 	busyBytes = 16 << 20
 
-	// headroomBytes is how much may be allocated between two collections at least. bench hostile --only "large
-	// publishes": p99.9 of a ticker up to 30 ms with a collection for each message, 5 to 7 ms with one for several.
-	headroomBytes = 64 << 20
-
 	// What is counted occupies about so much.
 	connectionBytes = 2 << 10
 	recordBytes     = 400 // a subscription, a registration or an open call
@@ -59,9 +55,6 @@ func (k *memoryKeeper) collected(heap, use int64) {
 
 // keepMemory looks after the memory of a router until done is closed.
 func keepMemory(done <-chan struct{}, r *router) {
-	// The collector begins when the heap has doubled. This counts, but is never touched and so occupies nothing.
-	room := make([]byte, headroomBytes)
-	defer runtime.KeepAlive(room)
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
 	heap, allocated := heapBytes()
@@ -90,8 +83,7 @@ func (r *router) bytesInUse() int64 {
 		(records.Subscriptions+records.Registrations+records.OpenCalls)*recordBytes
 }
 
-// heapBytes is how much of the heap a process with headroom holds: objects, dead or alive, and what is free but not
-// given back.
+// heapBytes is how much of the heap the process holds: objects, dead or alive, and what is free but not given back.
 // The second number is how much has been allocated since the start.
 func heapBytes() (sum, allocated int64) {
 	samples := []metrics.Sample{
@@ -104,5 +96,5 @@ func heapBytes() (sum, allocated int64) {
 	for _, s := range samples[1:] {
 		sum += int64(s.Value.Uint64())
 	}
-	return sum - headroomBytes, int64(samples[0].Value.Uint64())
+	return sum, int64(samples[0].Value.Uint64())
 }
