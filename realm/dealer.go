@@ -172,14 +172,14 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	}
 	p, err := s.payload(m, to.session.serializer)
 	switch {
+	case err == nil && p == nil:
+		return untranscoded
+	case err == nil:
+		return c.offer(x, to, d, p, s.kept(m, p, to.session.serializer))
 	case errors.Is(err, codec.ErrTooLong):
 		return tooLong
-	case err != nil:
-		return untranscodable
-	case p == nil:
-		return untranscoded
 	}
-	return c.offer(x, to, d, p, s.kept(m, p, to.session.serializer))
+	return untranscodable
 }
 
 // receiveYield passes a result on to the caller.

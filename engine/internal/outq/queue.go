@@ -271,20 +271,20 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 			}
 			q.head = rest
 		}
-		if errors.Is(err, ErrAgain) {
-			if q.flags&again != 0 {
-				q.flags &^= again
-				continue
-			}
-			q.flags |= blocked
-			f.Result = Blocked
-			break
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, ErrAgain):
 			q.Break()
 			f.Result, f.Err = Broken, err
 			return f
+		case q.flags&again != 0:
+			q.flags &^= again
+			continue
 		}
+		q.flags |= blocked
+		f.Result = Blocked
+		break
 	}
 	if q.head != nil {
 		q.chargeBacklog()
