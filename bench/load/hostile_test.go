@@ -14,7 +14,7 @@ import (
 func hostilePlan(s *fake, only string) HostilePlan {
 	o := quick(s, codec.MessagePack)
 	o.Warmup, o.Duration, o.Stall = 10*time.Millisecond, 60*time.Millisecond, 300*time.Millisecond
-	return HostilePlan{Options: o, Tickers: 2, Many: 300, Bytes: 4 << 10, Only: only}
+	return HostilePlan{Options: o, Tickers: 2, Many: 300, Bytes: 4 << 10, Only: only, Rounds: 1}
 }
 
 // TestHostile runs every load against the fake, which stands for a router that takes all of it. The fake speaks no
@@ -63,6 +63,56 @@ func TestHostile(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report does not say %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// TestHostileRounds: each round is two runs of the tickers, and a load that cannot run is tried once.
+func TestHostileRounds(t *testing.T) {
+	t.Parallel()
+	expected := map[int]int64{}
+	for _, rounds := range []int{1, 3} {
+		plan := hostilePlan(newFake(t), "bursts")
+		plan.Rounds = rounds
+		r, err := Hostile(t.Context(), plan)
+		if err != nil || !r.Verified.OK || len(r.Hostile) != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		expected[rounds] = int64(r.Verified.Expected)
+	}
+	if expected[3] < 2*expected[1] || expected[3] > 4*expected[1] {
+		t.Errorf("%d ticks in three rounds, %d in one", expected[3], expected[1])
+	}
+	for _, rounds := range []int{-1, hostileRoundsMax + 1} {
+		plan := hostilePlan(newFake(t), "bursts")
+		if plan.Rounds = rounds; plan.complete() == nil {
+			t.Errorf("%d rounds are accepted", rounds)
+		}
+	}
+}
+
+func TestHostileMedian(t *testing.T) {
+	b := median([]Beside{
+		{Name: "load", Without: 2000, P50: 10, P99: 50, P999: 9000, Max: 9500, RSS: 3, Ratio: 4.5},
+		{Name: "load", Without: 1500, P50: 30, P99: 40, P999: 4000, Max: 4100, RSS: 9, Ratio: 2.7, OK: true},
+		{Name: "load", Without: 1000, P50: 20, P99: 60, P999: 4500, Max: 4600, RSS: 5, Ratio: 4.5, Done: "all"},
+	})
+	want := Beside{
+		Name: "load", Without: 1500, P50: 20, P99: 50, P999: 4500, Max: 9500, RSS: 9, Ratio: 3, Done: "all", OK: true,
+	}
+	if b != want {
+		t.Errorf("%+v, want %+v", b, want)
+	}
+	for ratio, ok := range map[float64]bool{3: true, 3.001: false} {
+		b := median([]Beside{{Without: 1000, P999: 1000 * ratio}})
+		if b.Ratio != ratio || b.OK != ok {
+			t.Errorf("%v: %+v", ratio, b)
+		}
+	}
+	if b := median([]Beside{{Without: 100, P999: 3000}}); !b.OK || b.Ratio != 3 {
+		t.Errorf("less than a tick counts: %+v", b)
+	}
+	if b := median([]Beside{{Skipped: "no"}}); !b.OK || b.Skipped != "no" {
+		t.Errorf("skipped: %+v", b)
 	}
 }
 

@@ -22,11 +22,11 @@ func newBenchHostile() *cobra.Command {
 			"hostile load after the other: very large publishes to mixed serializers, very many patterns,\n" +
 			"sessions that leave with a million subscriptions or open calls, unfinished messages, a batch of 16\n" +
 			"MiB, long exclude lists, bursts of calls. The hostile clients are a process of the lowest priority,\n" +
-			"so that it is the router who makes the others wait, and not the machine. Takes --duration for\n" +
-			"each, and the time to set it up.\n" +
+			"so that it is the router who makes the others wait, and not the machine. Takes twice --duration\n" +
+			"for each round of each load, and the time to set it up.\n" +
 			"\n" +
-			"Exit code 1 when the p99.9 beside a load is more than three times that without it (both count as 1\n" +
-			"ms at least), or an event was lost.",
+			"Exit code 1 when the median p99.9 beside a load is more than three times that without it (both\n" +
+			"count as 1 ms at least), or an event was lost.",
 		Example: "  banyan bench hostile\n  banyan bench hostile --only patterns --duration 10s",
 	}
 	measure := of(&l, &plan, &plan.Options, load.Hostile)
@@ -56,6 +56,7 @@ func newBenchHostile() *cobra.Command {
 	f.IntVar(&plan.Tickers, "tickers", 4, "clients that publish, and as many that receive")
 	f.IntVar(&plan.Many, "many", 1_000_000, "subscriptions or open calls that a hostile client tries to get")
 	f.IntVar(&plan.Bytes, "bytes", 15<<20, "bytes of a hostile message")
+	f.IntVar(&plan.Rounds, "rounds", 3, "rounds of each load; the medians count")
 	f.StringVar(&plan.Only, "only", "", "run only the loads that have this text in their names")
 	f.StringVar(&attack, "attack", "", "be the hostile clients of this load")
 	_ = f.MarkHidden("attack") // what one process of this command tells another
