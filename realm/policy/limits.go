@@ -9,6 +9,19 @@ const (
 	// each permission of the role that does not allow it, 30 to 200 ns for each.
 	PermissionsMax = 10_000
 
+	// CacheEntriesDefault is how many answers a Cache holds if nothing else is said. At the limit the answer that was
+	// used least recently is evicted, and counted. About 250 octets an entry with short names, 3 MB in all; never
+	// more than 25 MB.
+	CacheEntriesDefault = 10_000
+	// cacheKeyBytesMax bounds authrole, authid and URI of one entry together, in octets. Longer: the answer is not
+	// kept, and counted, so the authorizer is asked each time. A URI has 1 024 octets by default, an authid from a
+	// HELLO could have 64 Ki.
+	cacheKeyBytesMax = 2048
+	// cacheShards is how many locks a large cache has; a cache of less than cacheShards * cacheShardEntriesMin
+	// entries has one.
+	cacheShards          = 16
+	cacheShardEntriesMin = 64
+
 	// answerBytesMax is the longest list of arguments that is read as the answer of an authorizer, in octets. Longer:
 	// ErrAnswer.
 	answerBytesMax = 16 << 10
