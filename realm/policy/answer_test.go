@@ -58,7 +58,7 @@ func TestAUZRubbish(t *testing.T) {
 		[]any{dict{"Allow": true}},
 		[]any{dict{"allow": true, "disclose": "all"}},
 		[]any{dict{"allow": true, "disclose": dict{"caller": true}}},
-		[]any{dict{"allow": true, "cache": 30}},
+		[]any{dict{"allow": true, "disclose": true, "cache": 30}},
 		[]any{dict{"allow": true, "validate": dict{"call": "x"}}},
 		[]any{dict{"allow": true, "validate": true}},
 	} {

@@ -312,3 +312,15 @@ func TestAUZStaticFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestFixedLength: a request with a pattern looks only at rules that begin with what all URIs of the pattern begin
+// with.
+func TestFixedLength(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"": "", ".": "", ".a": "", "a.": "a.", "a..b": "a.", "a.b..": "a.b.", "a.b": "a.b", "a..b..c": "a.",
+	} {
+		if got := pattern[:fixedLength([]byte(pattern))]; got != want {
+			t.Errorf("%q: %q, want %q", pattern, got, want)
+		}
+	}
+}
