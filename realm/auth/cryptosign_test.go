@@ -91,12 +91,13 @@ func signRealm(t testing.TB, c Config) *Realm {
 	if c.Cryptosign == nil {
 		c.Cryptosign = &CryptosignOptions{}
 	}
+	c.Ticket = &TicketOptions{}
 	keys := make([][32]byte, 3)
 	for i := range keys {
 		keys[i], _ = ParseKey(signKeys[i])
 	}
 	c.Users = []User{
-		{AuthID: "robot", Role: "service", Keys: keys[:2]},
+		{AuthID: "robot", Role: "service", Keys: keys[:2], Tickets: []StoredTicket{plain(t, "x")}},
 		{AuthID: "", Role: "service", Keys: keys[2:]},
 	}
 	return makeRealm(t, c)

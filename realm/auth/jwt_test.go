@@ -142,6 +142,34 @@ func TestJWTTicket(t *testing.T) {
 	want(t, finish(a.Answer(noon, good, nil)), Welcome)
 }
 
+// The algorithm list holds whatever the key function returns.
+func TestJWTAlgorithms(t *testing.T) {
+	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	secret := []byte("a secret of 32 octets or more 1234")
+	for _, c := range []struct {
+		algorithm string
+		method    jwt.SigningMethod
+		sign, key any
+		ok        bool
+	}{
+		{"ES256", jwt.SigningMethodES256, ec, ec.Public(), true},
+		{"ES384", jwt.SigningMethodES256, ec, ec.Public(), false},
+		{"HS256", jwt.SigningMethodHS256, secret, secret, true},
+		{"ES256", jwt.SigningMethodHS256, secret, secret, false},
+		{"ES256", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.UnsafeAllowNoneSignatureType, false},
+	} {
+		r := makeRealm(t, Config{Ticket: &TicketOptions{JWT: &JWTOptions{
+			Keys: func(*jwt.Token) (any, error) { return c.key, nil }, Algorithms: []string{c.algorithm},
+			Issuer: "https://id.example.com", Audience: "banyan", Role: "user",
+		}}})
+		a, _ := r.Begin(hello("", "ticket"))
+		o := finish(a.Answer(noon, sign(t, c.method, c.sign, "", goodClaims()), nil))
+		if (o.Kind == Welcome) != c.ok {
+			t.Errorf("%s where %s is allowed: %s", c.method.Alg(), c.algorithm, describe(o))
+		}
+	}
+}
+
 // The keys may change while the realm stays.
 func TestJWTKeyRotation(t *testing.T) {
 	var keys atomic.Value

@@ -162,8 +162,8 @@ func randomBytes(n int) []byte {
 func (r *Realm) find(a *Attempt) (u *User, exists bool) {
 	a.seed = mac(r.mocks.key, a.hello.AuthID)
 	u = r.mocks.pick(binary.LittleEndian.Uint64(a.seed[:]))
-	if real := r.users[a.hello.AuthID]; real != nil {
-		return real, true
+	if own := r.users[a.hello.AuthID]; own != nil {
+		return own, true
 	}
 	return u, false
 }

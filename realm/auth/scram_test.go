@@ -209,9 +209,11 @@ func TestAUTH22to26ScramWrongAnswers(t *testing.T) {
 // AUTH-25, AUTH-26 and PROTOCOL 10.4: channel bindings.
 func TestAUTH25and26ScramBinding(t *testing.T) {
 	c := mustSCRAM(t, "pencil", KDFPBKDF2, 4096, 0)
-	users := []User{{AuthID: "pb", Role: "user", SCRAM: c}}
-	bound := makeRealm(t, Config{WAMPSCRAM: true, Users: users, RequireChannelBinding: true})
-	free := makeRealm(t, Config{WAMPSCRAM: true, Users: users})
+	users := []User{{AuthID: "pb", Role: "user", SCRAM: c, Tickets: []StoredTicket{plain(t, "x")}}}
+	bound := makeRealm(t, Config{
+		WAMPSCRAM: true, Ticket: &TicketOptions{}, Users: users, RequireChannelBinding: true,
+	})
+	free := makeRealm(t, Config{WAMPSCRAM: true, Ticket: &TicketOptions{}, Users: users})
 	data := map[string][]byte{
 		"tls-unique": []byte("twelve bytes"), "tls-server-end-point": make([]byte, 48), "tls-exporter": make([]byte,
 			32),
@@ -355,6 +357,7 @@ func TestCrossbarScram(t *testing.T) {
 		"zeros":      func(string) string { return b64(make([]byte, 32)) },
 		"31 octets":  func(string) string { return b64(make([]byte, 31)) },
 		"33 octets":  func(string) string { return b64(make([]byte, 33)) },
+		"one more":   func(p string) string { return b64(append(unb64(t, p), 0)) },
 		"line break": func(p string) string { return p + "\n" },
 	} {
 		for _, authid := range []string{"pb", "nobody"} {
