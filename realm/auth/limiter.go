@@ -88,7 +88,8 @@ func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) 
 	return 0
 }
 
-// Succeeded gives back what Take took for an attempt that ended in a session.
+// Succeeded gives back what Take took for an attempt that ended in a session. Its address, realm and authid are those
+// that Take got: the authid is that of HELLO, not one that the session was assigned.
 func (l *Limiter) Succeeded(address netip.Addr, realm, authid string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
