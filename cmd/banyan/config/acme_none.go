@@ -1,0 +1,6 @@
+//go:build linux && !acme
+
+package config
+
+// HasACME reports whether this program can fetch certificates by itself.
+const HasACME = false

@@ -1,0 +1,202 @@
+//go:build linux
+
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A checker looks for what is wrong between values that are each fine. Every rule is a method; each says what it
+// refuses and what it warns of.
+type checker struct {
+	*loading
+	cfg *Config
+}
+
+func (c *checker) check() {
+	c.listeners()
+	c.certificates()
+	c.limits()
+	c.realms()
+	c.methods()
+	c.process()
+}
+
+func (c *checker) bad(path, message, hint string)  { c.at(Error, path, message, hint) }
+func (c *checker) warn(path, message, hint string) { c.at(Warning, path, message, hint) }
+
+// now is the time against which certificates are held.
+func (c *checker) now() time.Time {
+	if c.Now.IsZero() {
+		return time.Now()
+	}
+	return c.Now
+}
+
+// more reports a value that was given and that another one makes unreachable. A default that another value makes
+// unreachable is no contradiction.
+func (c *checker) more(path string, value int64, whole string, most int64) {
+	if most <= 0 || value <= most || !c.has(path) {
+		return
+	}
+	limit := whole + ", which is " + c.shown(whole)
+	if !c.has(whole) {
+		limit += " by default"
+	}
+	c.bad(path, c.shown(path)+" is more than "+limit, "")
+}
+
+// shown is the text of the value at path.
+func (c *checker) shown(path string) string {
+	v, o := lookUp(c.cfg, path)
+	return o.show(v)
+}
+
+// limits refuses limits, and times, that can never be reached because another one comes first.
+func (c *checker) limits() {
+	l, s := &c.cfg.Limits, &c.cfg.SlowConsumers
+	budget := int64(c.cfg.Budget.Bytes)
+	c.more("limits.peer_message_bytes_min", int64(l.PeerMessageBytesMin), "limits.message_bytes_max",
+		int64(l.MessageBytesMax))
+	c.more("limits.uri_bytes_max", int64(l.URIBytesMax), "limits.message_bytes_max", int64(l.MessageBytesMax))
+	c.more("limits.patterns_max", int64(l.PatternsMax), "limits.subscriptions_max", int64(l.SubscriptionsMax))
+	c.more("limits.connections_per_address_max", int64(l.ConnectionsPerAddressMax), "limits.connections_max",
+		int64(l.ConnectionsMax))
+	c.more("limits.handshakes_max", int64(l.HandshakesMax), "limits.connections_max", int64(l.ConnectionsMax))
+	c.more("limits.goodbye_timeout", int64(l.GoodbyeTimeout), "drain.timeout", int64(c.cfg.Drain.Timeout))
+	c.more("slow_consumers.backlog_bytes_max", int64(s.BacklogBytesMax), "budget.bytes", budget)
+	c.more("slow_consumers.credit_bytes", int64(s.CreditBytes), "budget.bytes", budget)
+	c.more("slow_consumers.slow_after", int64(s.SlowAfter), "slow_consumers.backlog_age_max", int64(s.BacklogAgeMax))
+	if budget > 0 && c.has("limits.message_bytes_max") && 2*int64(l.MessageBytesMax) > budget {
+		c.bad("limits.message_bytes_max",
+			fmt.Sprintf("%s is more than half of budget.bytes %s: a long message needs "+
+				"its bytes twice", l.MessageBytesMax, c.cfg.Budget.Bytes),
+			"make budget.bytes larger, or this smaller")
+	}
+	if d := c.cfg.Drain; d.Grace+d.Spread > d.Timeout {
+		at := "drain.timeout"
+		for _, p := range []string{"drain.grace", "drain.spread"} {
+			if c.has(p) {
+				at = p
+			}
+		}
+		c.bad(at, fmt.Sprintf("grace %s and spread %s are together more than timeout %s", showDuration(d.Grace),
+			showDuration(d.Spread), showDuration(d.Timeout)), "make timeout longer")
+	}
+	k := c.cfg.Keepalive
+	if k.RawsocketPings && k.PingInterval == 0 {
+		c.bad("keepalive.rawsocket_pings", "it has no effect with ping_interval 0: nobody is pinged",
+			"remove one of them")
+	}
+	switch {
+	case k.PingTimeout > 0 && k.PingInterval == 0:
+		c.bad("keepalive.ping_timeout", "it has no effect with ping_interval 0: nobody is pinged",
+			"remove one of them")
+	case k.PingTimeout > 0 && k.PingTimeout < k.PingInterval:
+		c.bad("keepalive.ping_timeout", fmt.Sprintf("%s is shorter than ping_interval %s",
+			showDuration(k.PingTimeout),
+			showDuration(k.PingInterval)), "")
+	}
+	if n := len(c.cfg.Realms); n > l.RealmsMax {
+		c.bad("limits.realms_max", fmt.Sprintf("%d is less than the %d realms of this file", l.RealmsMax, n), "")
+	} else if n == l.RealmsMax && len(c.cfg.Templates) > 0 {
+		c.bad("limits.realms_max", fmt.Sprintf("%d leaves no room for realms of templates: there are as many realms "+
+			"already", n), "")
+	} else if c.has("limits.realms_max") && len(c.cfg.Templates) == 0 {
+		c.warn("limits.realms_max", "it has no effect without templates", "remove it, or add a template")
+	}
+	c.slowOverrides()
+	c.files()
+}
+
+// files warns if there may be more connections than the process may open files.
+func (c *checker) files() {
+	most := c.FilesMax
+	if most == 0 {
+		var limit unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+			return
+		}
+		most = int(min(limit.Cur, 1<<30))
+	}
+	if n := c.cfg.Limits.ConnectionsMax; n >= most {
+		c.warn("limits.connections_max",
+			fmt.Sprintf("%d needs more open files than the %d that this process may have",
+				n, most), "raise the limit (ulimit -n, LimitNOFILE=), or say less")
+	}
+}
+
+// slowOverrides refuses bounds of realms and roles that the budget makes unreachable.
+func (c *checker) slowOverrides() {
+	one := func(path string, s *SlowOverride) {
+		if s == nil {
+			return
+		}
+		c.more(path+".backlog_bytes_max", int64(s.BacklogBytesMax), "budget.bytes", int64(c.cfg.Budget.Bytes))
+		if *s == (SlowOverride{Policy: "inherit"}) {
+			c.warn(path, "nothing in it differs", "say how it differs, or remove it")
+		}
+	}
+	each(c.cfg, func(path string, rm *Realm, _ string) {
+		one(path+".slow_consumers", rm.SlowConsumers)
+		for i := range rm.Roles {
+			one(fmt.Sprintf("%s.roles.%d.slow_consumers", path, i), rm.Roles[i].SlowConsumers)
+		}
+	})
+}
+
+// process checks the section process.
+func (c *checker) process() {
+	p := &c.cfg.Process
+	for i, l := range c.cfg.Listeners {
+		if t, ok := target(l.Address); ok && t.network == "unix" && p.Socket() != "" && t.address == p.Socket() {
+			c.bad(fmt.Sprintf("listeners.%d.address", i), "the control socket has this path", "choose another one")
+		}
+	}
+	if strings.ContainsFunc(p.Agent, func(r rune) bool { return r < ' ' }) {
+		c.bad("process.agent", "there is a control character in it", "")
+	}
+	if s := p.Socket(); s != "" {
+		if err := checkAddress("unix:" + s); err != nil {
+			c.bad("process.data_dir", "the control socket in it has a path that is too long: "+quote(s),
+				"say a shorter one in process.control_socket")
+		}
+	}
+}
+
+// Socket is the path of the control socket; empty if there is none.
+func (p *Process) Socket() string {
+	if p.ControlSocket == "" && p.DataDir != "" {
+		return strings.TrimSuffix(p.DataDir, "/") + "/control.sock"
+	}
+	return p.ControlSocket
+}
+
+// offered are the methods that a realm offers.
+func (a *Auth) offered() []string {
+	var all []string
+	add := func(is bool, method string) {
+		if is {
+			all = append(all, method)
+		}
+	}
+	add(a.Anonymous != nil, "anonymous")
+	add(a.Ticket != nil, "ticket")
+	add(a.WAMPCRA != nil, "wampcra")
+	add(a.WAMPSCRAM != nil, "wamp-scram")
+	add(a.SCRAM != nil, "scram")
+	add(a.Cryptosign != nil, "cryptosign")
+	add(a.TLS != nil, "tls")
+	add(a.Cookie != nil, "cookie")
+	return all
+}
+
+// accepts reports whether a method may be used through a listener.
+func (l *Listener) accepts(method string) bool {
+	return len(l.AuthMethods) == 0 || slices.Contains(l.AuthMethods, method)
+}

@@ -1,0 +1,187 @@
+//go:build linux
+
+package config
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os/user"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"banyan/codec"
+	"banyan/engine"
+)
+
+// A form is what a text has to be. check looks at the text alone, never at a file or the network.
+type form struct {
+	what  string // for people
+	check func(t string) error
+}
+
+// isPath reports whether a form is a path of the file system.
+func isPath(name string) bool {
+	return name == "path" || name == "file" || name == "secretfile" || name == "socket"
+}
+
+func formOf(name string) form {
+	if name == "" {
+		return form{"a text", func(string) error { return nil }}
+	}
+	f, ok := forms[name]
+	if !ok {
+		panic("no form is called " + name)
+	}
+	return f
+}
+
+var forms = map[string]form{
+	"path":       {"a path", checkPath},
+	"file":       {"the path of a file", checkPath},
+	"secretfile": {"the path of a file", checkPath},
+	"socket": {"the path of a Unix socket", func(t string) error {
+		return checkAddress("unix:" + t)
+	}},
+	"address": {"HOST:PORT or unix:PATH", checkAddress},
+	"origin":  {"an origin", CheckOrigin},
+	"prefix":  {"an address or prefix such as 10.0.0.0/8", checkPrefix},
+	"source": {"local, anywhere, or an address or prefix such as 10.0.0.0/8", func(t string) error {
+		if t == "local" || t == "anywhere" {
+			return nil
+		}
+		if checkPrefix(t) != nil {
+			return fmt.Errorf("%s is not local, anywhere, or an address or prefix such as 10.0.0.0/8%s", quote(t),
+				didYouMean(t, []string{"local", "anywhere"}))
+		}
+		return nil
+	}},
+	"mode": {"permission bits in octal, such as 0660", func(t string) error {
+		if n, err := strconv.ParseUint(t, 8, 32); err != nil || n < 1 || n > 0o777 {
+			return fmt.Errorf("expected permission bits in octal, such as 0660, got %s", quote(t))
+		}
+		return nil
+	}},
+	"user":  {"a user, by name or number", checkUser},
+	"group": {"a group, by name or number", checkGroup},
+	"host":  {"a host name", matches(`[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*`, "a host name such as wamp.example.org")},
+	"token": {"a name of letters, digits and -_.", matches(`[A-Za-z0-9._-]+`, "a name of letters, digits and -_.")},
+	"url":   {"a URL that begins with https:// or http://", checkURL},
+	"uri": {"a URI such as com.example.name", func(t string) error {
+		if !codec.ValidURI([]byte(t), codec.Exact, false) {
+			return fmt.Errorf("%s is no URI: %s", quote(t), uriRule)
+		}
+		return nil
+	}},
+	"hex32": {"32 bytes in hex", func(t string) error {
+		if b, err := hex.DecodeString(t); err != nil || len(b) != 32 {
+			return errors.New("expected 64 hex digits, which are 32 bytes")
+		}
+		return nil
+	}},
+	"fingerprint": {"a SHA-256 fingerprint in hex", func(t string) error {
+		if b, err := hex.DecodeString(strings.ReplaceAll(t, ":", "")); err != nil || len(b) != 32 {
+			return errors.New("expected a SHA-256 fingerprint: 64 hex digits, with or without colons")
+		}
+		return nil
+	}},
+	"argon2id": {"an Argon2id hash", matches(
+		`\$argon2id\$v=19\$m=[0-9]{1,8},t=[0-9]{1,4},p=[0-9]{1,3}\$[A-Za-z0-9+/]{11,200}\$[A-Za-z0-9+/]{22,200}`,
+		"a hash that begins with $argon2id$v=19$, as banyan hash-ticket writes it")},
+	"base64": {"base64", func(t string) error {
+		if b, err := base64.StdEncoding.DecodeString(t); err != nil || len(b) == 0 {
+			return errors.New("expected base64, with = at the end where it belongs")
+		}
+		return nil
+	}},
+	"key32": {"32 bytes in base64", func(t string) error {
+		if b, err := base64.StdEncoding.DecodeString(t); err != nil || len(b) != 32 {
+			return errors.New("expected 32 bytes in base64, which are 44 characters")
+		}
+		return nil
+	}},
+}
+
+const uriRule = "components without white space and #, separated by dots"
+
+// matches makes a check of a regular expression for the whole text. The text is not quoted: it may be a secret.
+func matches(expression, what string) func(string) error {
+	re := regexp.MustCompile(`^` + expression + `$`)
+	return func(t string) error {
+		if !re.MatchString(t) {
+			return errors.New("expected " + what)
+		}
+		return nil
+	}
+}
+
+func checkPath(t string) error {
+	if strings.IndexByte(t, 0) >= 0 {
+		return errors.New("a path has no zero byte")
+	}
+	return nil
+}
+
+func checkAddress(t string) error {
+	_, _, err := engine.ParseAddress(t)
+	var refused *engine.ListenError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%s: %s; %s", quote(t), refused.Reason, refused.Try)
+	}
+	return err
+}
+
+func checkPrefix(t string) error {
+	if _, err := ParsePrefix(t); err != nil {
+		return fmt.Errorf("expected an address or prefix such as 10.0.0.0/8, got %s", quote(t))
+	}
+	return nil
+}
+
+// ParsePrefix reads an address, which is a prefix of one, or a prefix.
+func ParsePrefix(t string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(t); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(t)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return p.Masked(), nil
+}
+
+func checkURL(t string) error {
+	u, err := url.Parse(t)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("expected a URL that begins with https:// or http://, got %s", quote(t))
+	}
+	if u.User != nil {
+		return errors.New("a URL with a name or password in it; put secrets into a file")
+	}
+	return nil
+}
+
+func checkUser(t string) error {
+	if _, err := strconv.ParseUint(t, 10, 31); err == nil {
+		return nil
+	}
+	if _, err := user.Lookup(t); err != nil {
+		return fmt.Errorf("this machine knows no user %s", quote(t))
+	}
+	return nil
+}
+
+func checkGroup(t string) error {
+	if _, err := strconv.ParseUint(t, 10, 31); err == nil {
+		return nil
+	}
+	if _, err := user.LookupGroup(t); err != nil {
+		return fmt.Errorf("this machine knows no group %s", quote(t))
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+//go:build linux
+
+package config
+
+import "time"
+
+// A Listener is an entry of listeners.
+type Listener struct {
+	// What reports and the log call this listener. Empty: its address.
+	Name string `yaml:"name" default:""`
+	// HOST:PORT, [::]:PORT or :PORT for all interfaces, or unix:PATH.
+	Address string `yaml:"address" required:"true" form:"address"`
+	// What is spoken here. The first byte tells them apart, so one port serves both.
+	Protocols []string `yaml:"protocols" default:"websocket, rawsocket" enum:"websocket,rawsocket" least:"1"`
+	// Mode and owner of the file of a Unix socket.
+	File *SocketFile `yaml:"file"`
+	// Web pages that may connect besides those of the router's own host: a host name, HOST:PORT,
+	// SCHEME://HOST[:PORT], or * for all. A request without Origin does not come from a page and is always allowed.
+	Origins []string `yaml:"origins" default:"" form:"origin" reload:"live"`
+	// From where clients without authentication may come through this listener: realm leaves it to the realm, local
+	// is this machine, anywhere is everybody, none is nobody. Behind a proxy on this machine use none.
+	Anonymous string `yaml:"anonymous" default:"realm" enum:"realm,local,anywhere,none" reload:"live"`
+	// The methods of authentication that may be used here. Empty: all that a realm offers.
+	AuthMethods []string `yaml:"auth_methods" default:"" enum:"@methods" reload:"live"`
+	// Encrypts this listener.
+	TLS *TLS `yaml:"tls"`
+	// required means that every connection begins with a PROXY header of version 1 or 2, and comes from one of
+	// trusted_proxies.
+	ProxyProtocol string `yaml:"proxy_protocol" default:"off" enum:"off,required"`
+	// Addresses or prefixes of the proxies in front. Only their PROXY headers and X-Forwarded-For are believed.
+	TrustedProxies []string `yaml:"trusted_proxies" default:"" form:"prefix" reload:"live"`
+}
+
+// A SocketFile is a section file of a listener.
+type SocketFile struct {
+	// Permission bits of the socket's file, in octal. Who may write to it may connect.
+	Mode string `yaml:"mode" default:"0660" form:"mode"`
+	// The user that owns it, by name or number. Empty: the user of the process.
+	Owner string `yaml:"owner" default:"" form:"user"`
+	// Its group, by name or number. Empty: the group of the process.
+	Group string `yaml:"group" default:"" form:"group"`
+}
+
+// TLS is a section tls of a listener.
+type TLS struct {
+	// The certificates; which one is shown depends on the name that the client asks for. The first is for clients
+	// that ask for none. The files are read again when they change.
+	Certificates []Certificate `yaml:"certificates" max:"1000" reload:"live"`
+	// Certificates that are fetched by themselves, instead of certificates. Only in builds with -tags acme.
+	ACME *ACME `yaml:"acme"`
+	// allow serves clients without encryption on the same port.
+	Plain string `yaml:"plain" default:"refuse" enum:"refuse,allow"`
+	// The oldest version of TLS that is spoken.
+	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
+	// A file with the authorities whose client certificates are accepted. Empty: clients are asked for none.
+	ClientCA string `yaml:"client_ca" default:"" form:"file" reload:"live"`
+	// With client_ca: whether a client may do without a certificate.
+	ClientCertificates string `yaml:"client_certificates" default:"optional" enum:"optional,required" reload:"live"`
+	// Names of protocols for ALPN, best first. A client that asks for others only is refused.
+	ALPN []string `yaml:"alpn" default:"http/1.1"`
+	// From the connection to the end of the TLS handshake.
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" reload:"live"`
+	// TLS handshakes at once; more connections wait.
+	HandshakesMax int `yaml:"handshakes_max" default:"256" min:"1" reload:"live"`
+	// Lets clients that come back resume, which costs a tenth. The keys change every few hours.
+	SessionTickets bool `yaml:"session_tickets" default:"true"`
+	// How long browsers are to insist on TLS for this host (Strict-Transport-Security of the page).
+	HSTS time.Duration `yaml:"hsts" default:"0" min:"1s" max:"17520h" zero:"not sent" reload:"live"`
+}
+
+// A Certificate is an entry of certificates.
+type Certificate struct {
+	// A PEM file: the certificate, followed by those that lead to the root.
+	Certificate string `yaml:"certificate" required:"true" form:"file"`
+	// A PEM file: its private key. Only the user of the router should be able to read it.
+	Key string `yaml:"key" required:"true" form:"file"`
+	// A file with the OCSP answer that is sent along. Empty: none.
+	OCSP string `yaml:"ocsp" default:"" form:"file"`
+}
+
+// ACME is a section acme.
+type ACME struct {
+	// The host names for which certificates are fetched.
+	Domains []string `yaml:"domains" required:"true" form:"host" least:"1"`
+	// To whom the authority writes if something is wrong.
+	Email string `yaml:"email" default:""`
+	// The directory of the authority.
+	Directory string `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" form:"url"`
+}

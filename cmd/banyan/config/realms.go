@@ -1,0 +1,202 @@
+//go:build linux
+
+package config
+
+import "time"
+
+// A Realm is an entry of realms, and most of a Template.
+type Realm struct {
+	// The realm's name, a URI. In a template it is a pattern.
+	URI string `yaml:"uri" required:"true" empty:"true"`
+	// Accept only URIs of the strict form: a-z, 0-9 and _ in components.
+	StrictURIs bool `yaml:"strict_uris" default:"false"`
+	// End sessions whose request ids do not count from 1.
+	StrictRequestIDs bool `yaml:"strict_request_ids" default:"false"`
+	// End sessions that act in a role, such as publisher, which their HELLO did not announce.
+	EnforceRoles bool `yaml:"enforce_roles" default:"false"`
+	// Refuse disclose_me and disclose_caller.
+	ForbidDisclosure bool `yaml:"forbid_disclosure" default:"false"`
+	// What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or
+	// replace the older one.
+	AuthidUniqueness string `yaml:"authid_uniqueness" default:"allow" enum:"allow,refuse,replace"`
+	// The methods of authentication that this realm offers. Each is on if its key is there, even without a value. The
+	// client's order decides between them.
+	Auth Auth `yaml:"auth" required:"true"`
+	// What those who have joined may do. A request that no permission allows is refused.
+	Roles []Role `yaml:"roles" required:"true" max:"10000"`
+	// The users, by authid. They hold what verifies a login, written by banyan passwd, keygen and hash-ticket.
+	Users map[string]User `yaml:"users" max:"1000000"`
+	// A file with more users, in the form of users.
+	UsersFile string `yaml:"users_file" default:"" form:"file"`
+	// How much all sessions of this realm may use.
+	Quotas Quotas `yaml:"quotas"`
+	// Differences from slow_consumers of the router.
+	SlowConsumers *SlowOverride `yaml:"slow_consumers"`
+}
+
+// A Template is an entry of templates: the realms that a pattern matches are made when somebody joins them first.
+type Template struct {
+	// How uri is meant.
+	Match string `yaml:"match" default:"prefix" enum:"prefix,wildcard"`
+	Realm
+}
+
+// Auth is a section auth of a realm.
+type Auth struct {
+	// Clients that say nothing about themselves.
+	Anonymous *Anonymous `yaml:"anonymous"`
+	// A secret text that the client sends. It is refused without encryption, except from this machine.
+	Ticket *Ticket `yaml:"ticket"`
+	// WAMP-CRA: the client proves that it knows a secret.
+	WAMPCRA *WAMPCRA `yaml:"wampcra"`
+	// SCRAM as the specification has it: the client proves that it knows a password which the router does not know.
+	WAMPSCRAM *WAMPSCRAM `yaml:"wamp-scram"`
+	// SCRAM in the dialect of Crossbar.io and Autobahn.
+	SCRAM *SCRAM `yaml:"scram"`
+	// The client signs with an Ed25519 key whose public half the router knows.
+	Cryptosign *Cryptosign `yaml:"cryptosign"`
+	// The TLS certificate of the client.
+	TLS *TLSAuth `yaml:"tls"`
+	// Browsers that have authenticated before and come back.
+	Cookie *Cookie `yaml:"cookie"`
+	// A procedure that decides about logins.
+	Dynamic *Dynamic `yaml:"dynamic"`
+	// A web service that decides about logins.
+	HTTP *HTTPHook `yaml:"http"`
+}
+
+// WAMPCRA is a section wampcra of auth.
+type WAMPCRA struct{}
+
+// WAMPSCRAM is a section wamp-scram of auth.
+type WAMPSCRAM struct{}
+
+// SCRAM is a section scram of auth.
+type SCRAM struct{}
+
+// TLSAuth is a section tls of auth.
+type TLSAuth struct{}
+
+// Anonymous is a section anonymous of auth.
+type Anonymous struct {
+	// The role of anonymous sessions.
+	Role string `yaml:"role" default:"anonymous"`
+	// From where they may come: local is this machine without a proxy, anywhere is everybody, or addresses and
+	// prefixes such as 10.0.0.0/8. A listener may say otherwise.
+	From []string `yaml:"from" default:"local" form:"source" least:"1"`
+}
+
+// Ticket is a section ticket of auth.
+type Ticket struct {
+	// Accept tickets without encryption from other machines too. Whoever sees the traffic can use them.
+	AllowPlain bool `yaml:"allow_plain" default:"false"`
+	// A ticket may also be a JSON web token.
+	JWT *JWT `yaml:"jwt"`
+}
+
+// JWT is a section jwt.
+type JWT struct {
+	// From where the key set is fetched. This or keys_file.
+	KeysURL string `yaml:"keys_url" default:"" form:"url"`
+	// A file with the key set. This or keys_url.
+	KeysFile string `yaml:"keys_file" default:"" form:"file"`
+	// How often the key set is read again.
+	Refresh time.Duration `yaml:"refresh" default:"15m" min:"1s"`
+	// Who must have issued the token (iss).
+	Issuer string `yaml:"issuer" required:"true"`
+	// For whom it must have been issued (aud).
+	Audience string `yaml:"audience" required:"true"`
+	// The claim that holds the authid.
+	AuthidClaim string `yaml:"authid_claim" default:"sub"`
+	// The claim that holds the role. Empty: role says it for all.
+	RoleClaim string `yaml:"role_claim" default:""`
+	// The role if role_claim is empty, or if a token does not have that claim.
+	Role string `yaml:"role" default:""`
+	// The signatures that are accepted.
+	Algorithms []string `yaml:"algorithms" default:"RS256, ES256, EdDSA" enum:"@algorithms" least:"1"`
+	// How far clocks may differ.
+	Leeway time.Duration `yaml:"leeway" default:"30s" min:"1ms" max:"10m" zero:"not at all"`
+}
+
+// Cryptosign is a section cryptosign of auth.
+type Cryptosign struct {
+	// Refuse logins that are not bound to their TLS connection.
+	RequireChannelBinding bool `yaml:"require_channel_binding" default:"false"`
+	// A file with the Ed25519 key by which the router shows clients who it is. Empty: it cannot.
+	RouterKeyFile string `yaml:"router_key_file" default:"" form:"secretfile"`
+}
+
+// Cookie is a section cookie of auth.
+type Cookie struct {
+	// The name of the cookie.
+	Name string `yaml:"name" default:"banyan" form:"token"`
+	// How long a browser stays known.
+	MaxAge time.Duration `yaml:"max_age" default:"168h" min:"1s" max:"8760h"`
+	// Browsers that are known at once. The one that was seen least recently is forgotten.
+	EntriesMax int `yaml:"entries_max" default:"100000" min:"1" max:"10000000"`
+}
+
+// Dynamic is a section dynamic of auth.
+type Dynamic struct {
+	// The procedure that is called with realm, authid and details.
+	Procedure string `yaml:"procedure" required:"true" form:"uri"`
+	// The realm in which it is registered. Empty: this one.
+	Realm string `yaml:"realm" default:""`
+	// The methods that it decides about, for users who are not listed.
+	Methods []string `yaml:"methods" default:"ticket" enum:"@asked" least:"1"`
+	// Without an answer by then the login fails.
+	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"5m"`
+}
+
+// HTTPHook is a section http of auth.
+type HTTPHook struct {
+	// Where the question is posted, as JSON.
+	URL string `yaml:"url" required:"true" form:"url"`
+	// A file with the secret that is sent as bearer token. Empty: none.
+	SecretFile string `yaml:"secret_file" default:"" form:"secretfile"`
+	// The methods that it decides about, for users who are not listed.
+	Methods []string `yaml:"methods" default:"ticket" enum:"@asked" least:"1"`
+	// Without an answer by then the login fails.
+	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"5m"`
+	// How often a question that found no answer is asked again, within timeout.
+	Retries int `yaml:"retries" default:"2" min:"1" max:"10" zero:"never"`
+	// After so many failures in a row the service is left alone for a while.
+	FailuresMax int `yaml:"failures_max" default:"5" min:"1"`
+	// How long it is left alone. Logins fail at once meanwhile.
+	Pause time.Duration `yaml:"pause" default:"10s" min:"1ms" max:"1h"`
+}
+
+// A Role is an entry of roles.
+type Role struct {
+	// The name that users and methods refer to.
+	Name string `yaml:"name" required:"true"`
+	// What the role may do. Of the entries that match, one decides: an exact one, else a wildcard one, else the
+	// longest prefix.
+	Permissions []Permission `yaml:"permissions" max:"100000"`
+	// A procedure that decides where no permission matches.
+	Authorizer *Authorizer `yaml:"authorizer"`
+	// Differences from slow_consumers of the realm.
+	SlowConsumers *SlowOverride `yaml:"slow_consumers"`
+}
+
+// A Permission is an entry of permissions.
+type Permission struct {
+	// A topic or procedure, or a pattern of them. The empty prefix is everything.
+	URI string `yaml:"uri" required:"true" empty:"true"`
+	// How uri is meant. Without it: exact, or prefix if uri ends with *.
+	Match string `yaml:"match" default:"auto" auto:"auto" enum:"exact,prefix,wildcard"`
+	// What is allowed. Empty: nothing.
+	Allow []string `yaml:"allow" default:"" enum:"call,register,publish,subscribe"`
+	// The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.
+	Disclose []string `yaml:"disclose" default:"" enum:"caller,publisher"`
+}
+
+// An Authorizer is a section authorizer of a role.
+type Authorizer struct {
+	// The procedure that is called with session, URI, action and options.
+	Procedure string `yaml:"procedure" required:"true" form:"uri"`
+	// Without an answer by then the request fails.
+	Timeout time.Duration `yaml:"timeout" default:"2s" min:"1ms" max:"5m"`
+	// How long an answer that allows it is kept.
+	Cache time.Duration `yaml:"cache" default:"30s" min:"1ms" zero:"not at all"`
+}
