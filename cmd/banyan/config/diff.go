@@ -1,0 +1,166 @@
+//go:build linux
+
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A Change is a difference between two configurations. Secrets are masked. Added and removed entries and sections
+// have an empty Old or New.
+type Change struct {
+	Path string `json:"path"` // entries by name: realms[realm1].roles[service].permissions[prefix com.example.]
+	Old  string `json:"old"`
+	New  string `json:"new"`
+	Live bool   `json:"live"` // takes effect by a reload; otherwise by the next start
+}
+
+// there is how a section or entry that was added or removed is written.
+const there = "(there)"
+
+// Diff lists what changes from old to new, in the order of the documentation. The order of entries means nothing,
+// except that of certificates. Where the files say the same in another way, nothing changes.
+func Diff(old, new *File) []Change {
+	var all []Change
+	diff(root(), reflect.ValueOf(old.Config).Elem(), reflect.ValueOf(new.Config).Elem(), "", &all)
+	return all
+}
+
+func diff(o *option, a, b reflect.Value, path string, all *[]Change) {
+	for _, c := range o.fields {
+		at := strings.TrimPrefix(path+"."+c.key, ".")
+		diffOne(c, a.FieldByIndex(c.index), b.FieldByIndex(c.index), at, all)
+	}
+}
+
+func diffOne(c *option, a, b reflect.Value, at string, all *[]Change) {
+	if c.name == "Permission.URI" || c.name == "Permission.Match" {
+		return // they are what an entry is known by, however they are written
+	}
+	add := func(was, is string) { *all = append(*all, Change{Path: at, Old: was, New: is, Live: c.live}) }
+	switch {
+	case c.ptr && a.IsNil() && b.IsNil():
+	case c.ptr && a.IsNil():
+		add("", there)
+		diff(c, c.defaults(), b.Elem(), at, all)
+	case c.ptr && b.IsNil():
+		add(there, "")
+	case c.ptr:
+		diff(c, a.Elem(), b.Elem(), at, all)
+	case c.kind == section:
+		diff(c, a, b, at, all)
+	case c.kind == list:
+		diffList(c, a, b, at, all)
+	case c.kind == dict:
+		was, is := map[string]reflect.Value{}, map[string]reflect.Value{}
+		for _, k := range sortedKeys(a) {
+			was[k] = a.MapIndex(reflect.ValueOf(k))
+		}
+		keys := sortedKeys(a)
+		for _, k := range sortedKeys(b) {
+			is[k] = b.MapIndex(reflect.ValueOf(k))
+			if _, ok := was[k]; !ok {
+				keys = append(keys, k)
+			}
+		}
+		slices.Sort(keys)
+		diffEntries(c, keys, was, is, at, all)
+	case c.kind == free:
+		if !reflect.DeepEqual(a.Interface(), b.Interface()) && a.Len()+b.Len() > 0 {
+			add(showFree(a), showFree(b))
+		}
+	default:
+		was, is := c.show(a), c.show(b)
+		if was == is {
+			return
+		}
+		if c.secret != "" {
+			was, is = maskIf(was), maskIf(is)
+		}
+		add(was, is)
+	}
+}
+
+func maskIf(t string) string {
+	if t == "" {
+		return ""
+	}
+	return hidden
+}
+
+// defaults is a struct with its defaults.
+func (o *option) defaults() reflect.Value {
+	v := reflect.New(o.typ).Elem()
+	o.setDefaults(v)
+	return v
+}
+
+func diffList(c *option, a, b reflect.Value, at string, all *[]Change) {
+	was, is := map[string]reflect.Value{}, map[string]reflect.Value{}
+	var keys, order, reorder []string
+	for i := range a.Len() {
+		k := identity(a.Index(i).Interface())
+		was[k] = a.Index(i)
+		keys, order = append(keys, k), append(order, k)
+	}
+	for i := range b.Len() {
+		k := identity(b.Index(i).Interface())
+		is[k] = b.Index(i)
+		reorder = append(reorder, k)
+		if _, ok := was[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	diffEntries(c, keys, was, is, at, all)
+	if c.key == "certificates" && len(keys) == len(was) && len(was) == len(is) && !slices.Equal(order, reorder) {
+		*all = append(*all, Change{
+			Path: at, Old: strings.Join(order, ", "), New: strings.Join(reorder, ", "), Live: c.live,
+		})
+	}
+}
+
+// diffEntries compares entries that are known by their names.
+func diffEntries(c *option, keys []string, was, is map[string]reflect.Value, at string, all *[]Change) {
+	for _, k := range keys {
+		a, before := was[k]
+		b, after := is[k]
+		path := at + "[" + k + "]"
+		switch {
+		case !before:
+			*all = append(*all, Change{Path: path, New: there, Live: c.live})
+		case !after:
+			*all = append(*all, Change{Path: path, Old: there, Live: c.live})
+		default:
+			diff(c.item, a, b, path, all)
+		}
+	}
+}
+
+// identity is what an entry of a list is known by. No two have the same, or the file would have been refused.
+func identity(entry any) string {
+	switch e := entry.(type) {
+	case Listener:
+		if e.Name != "" {
+			return e.Name
+		}
+		return e.Address
+	case Realm:
+		return e.URI
+	case Template:
+		return e.Match + " " + e.URI
+	case Role:
+		return e.Name
+	case Permission:
+		uri, match := e.Meant()
+		for name, m := range policies {
+			if m == match && name != "" {
+				return name + " " + uri
+			}
+		}
+	case Certificate:
+		return e.Certificate
+	}
+	panic("an entry without a name")
+}
