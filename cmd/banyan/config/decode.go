@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -152,6 +153,7 @@ func (d *decoder) pairs(n *yaml.Node, depth int) []pair {
 // mapping returns the pairs of n, which must be a section. Keys are texts, and each is there once.
 func (d *decoder) mapping(o *option, n *yaml.Node) (all []pair, ok bool) {
 	if n.Kind != yaml.MappingNode {
+		d.hide(o, n)
 		d.bad(Error, n, "expected "+o.what()+", got "+nodeKind(n), "")
 		return nil, false
 	}
@@ -160,10 +162,12 @@ func (d *decoder) mapping(o *option, n *yaml.Node) (all []pair, ok bool) {
 	kept := all[:0]
 	for _, p := range all {
 		if p.key.Kind != yaml.ScalarNode {
+			d.hide(o, p.value)
 			d.bad(Error, p.key, "a key has to be a text", "")
 			continue
 		}
 		if first := seen[p.key.Value]; first != nil {
+			d.hide(o, p.value)
 			d.in(p.key.Value, func() {
 				d.bad(Error, p.key, fmt.Sprintf("the key %s is there twice; first on line %d", quote(p.key.Value),
 					first.Line), "remove one of them")
@@ -184,7 +188,7 @@ func (d *decoder) section(o *option, n *yaml.Node, v reflect.Value) {
 	}
 	found := make(map[string]bool, len(all))
 	for _, p := range all {
-		if d.r.full() || d.spent(p.key) {
+		if d.spent(p.key) {
 			return
 		}
 		c := o.byKey[p.key.Value]
@@ -204,12 +208,9 @@ func (d *decoder) section(o *option, n *yaml.Node, v reflect.Value) {
 
 // unknown reports a key that no option has. Its value may be a secret with a mistyped key.
 func (d *decoder) unknown(o *option, p pair) {
-	if _, ok := d.given[p.value]; !ok {
-		for _, c := range o.fields {
-			if c.secret != "" {
-				d.doc.mask(p.value)
-			}
-		}
+	if p.value.Kind != yaml.ScalarNode || slices.ContainsFunc(o.fields,
+		func(c *option) bool { return c.secret != "" }) {
+		d.hide(o, p.value)
 	}
 	keys := make([]string, len(o.fields))
 	for i, c := range o.fields {
@@ -224,6 +225,20 @@ func (d *decoder) unknown(o *option, p pair) {
 		hint = "possible are " + strings.Join(keys, ", ")
 	}
 	d.in(shorten(p.key.Value), func() { d.bad(Error, p.key, "unknown key", hint) })
+}
+
+// hide keeps what is in n out of excerpts, if there may be secrets in o: n is not read, or is one.
+func (d *decoder) hide(o *option, n *yaml.Node) {
+	if _, ok := d.given[n]; !ok && o.holdsSecrets() {
+		d.doc.mask(n)
+	}
+}
+
+// hideRest keeps everything out of excerpts if not all was read.
+func (d *decoder) hideRest() {
+	if d.parts > partsMax {
+		d.doc.mask(d.doc.root)
+	}
 }
 
 // shorten keeps the path of a wrong key readable.
@@ -241,8 +256,8 @@ func (d *decoder) value(o *option, key, n *yaml.Node, v reflect.Value) {
 	if !d.hidden {
 		d.origins[strings.Join(d.path, ".")] = d.origin(n)
 	}
-	if o.secret != "" && n.Line > 0 {
-		d.doc.mask(n)
+	if o.secret != "" {
+		d.hide(o, n)
 	}
 	switch {
 	case null && o.kind == section && o.ptr: // "wampcra:" is the section with its defaults
@@ -347,7 +362,7 @@ func (d *decoder) words(o *option, n *yaml.Node, v reflect.Value) {
 			seen[t] = true
 			all = append(all, t)
 		})
-		if d.r.full() || d.spent(n) {
+		if d.spent(n) {
 			return
 		}
 	}
@@ -369,6 +384,7 @@ func (d *decoder) entries(o *option, n *yaml.Node, count int) bool {
 
 func (d *decoder) list(o *option, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
+		d.hide(o, n)
 		d.bad(Error, n, "expected "+o.what()+", got "+nodeKind(n), "begin each entry with -")
 		return
 	}
@@ -377,7 +393,7 @@ func (d *decoder) list(o *option, n *yaml.Node, v reflect.Value) {
 	}
 	all := reflect.MakeSlice(o.typ, len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		if d.r.full() || d.spent(n) {
+		if d.spent(n) {
 			return
 		}
 		d.in(strconv.Itoa(i), func() {
@@ -404,7 +420,7 @@ func (d *decoder) dict(o *option, n *yaml.Node, v reflect.Value) {
 	}
 	e := reflect.New(o.item.typ).Elem()
 	for _, p := range all {
-		if d.r.full() || d.spent(n) {
+		if d.spent(n) {
 			return
 		}
 		d.in(p.key.Value, func() {

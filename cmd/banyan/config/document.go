@@ -21,6 +21,10 @@ type document struct {
 	root  *yaml.Node // nil if there is nothing in it
 	// masked are the values that no excerpt shows, by line.
 	masked map[int][]span
+	// The line that was used last, as characters, and the one that was shown last, without secrets. A file may be one
+	// line with all users in it.
+	used, shown         int
+	usedLine, shownLine []rune
 }
 
 // A span is part of a line, in characters from 0. A length of 0 is the rest of the line.
@@ -157,8 +161,19 @@ func (d *document) problem(s Severity, line, column int, path, message, hint str
 var secretAfter = regexp.MustCompile(
 	`((?i:key|secret|sha256|argon2id|stored_key|server_key|password|token|ticket)["']?\s*:\s*)[^\s{\[][^,}\n]*`)
 
+// runes are the characters of a line.
+func (d *document) runes(n int) []rune {
+	if d.used != n {
+		d.used, d.usedLine = n, []rune(d.lines[n-1])
+	}
+	return d.usedLine
+}
+
 // line is a line without its secrets.
 func (d *document) line(n int) []rune {
+	if d.shown == n {
+		return d.shownLine
+	}
 	text := strings.TrimSuffix(d.lines[n-1], "\r")
 	if d.root == nil {
 		text = secretAfter.ReplaceAllString(text, "${1}***")
@@ -173,6 +188,7 @@ func (d *document) line(n int) []rune {
 			line[i] = '*'
 		}
 	}
+	d.shown, d.shownLine = n, line
 	return line
 }
 
@@ -196,20 +212,20 @@ func (d *document) maskScalar(n *yaml.Node) {
 	if n.Line < 1 || n.Line > len(d.lines) || n.Value == "" {
 		return
 	}
-	line := []rune(d.lines[n.Line-1])
+	line, length := d.runes(n.Line), utf8.RuneCountInString(n.Value)
 	from := min(max(n.Column-1, 0), len(line))
-	rest := string(line[from:])
-	if i := strings.Index(rest, n.Value); i >= 0 && i <= 1 {
-		d.masked[n.Line] = append(d.masked[n.Line], span{from, i + utf8.RuneCountInString(n.Value) + i})
+	around := string(line[from:min(len(line), from+length+1)]) // with a quote in front
+	if i := strings.Index(around, n.Value); i >= 0 && i <= 1 {
+		d.masked[n.Line] = append(d.masked[n.Line], span{from, i + length + i})
 		return
 	}
 	d.masked[n.Line] = append(d.masked[n.Line], span{from, 0})
 	left := len(n.Value)
-	if strings.Contains(rest, `\`) {
+	if n.Style&yaml.DoubleQuotedStyle != 0 {
 		left *= 10 // the longest escape of one byte
 	}
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
-		left -= len(rest)
+		left -= len(line) - from
 	}
 	for l := n.Line + 1; left > 0 && l <= len(d.lines); l++ {
 		d.masked[l] = append(d.masked[l], span{0, 0})

@@ -65,19 +65,19 @@ func Load(path string, env []string, overrides []Override) (*File, *Report) {
 func (l *Loader) Load(path string) (*File, *Report) {
 	ld := l.begin()
 	if path == "" {
-		return ld.finish("", "", nil)
+		return ld.finish("", "", nil, nil)
 	}
-	text, _, err := ld.readFile(path, fileBytesMax)
+	text, info, err := ld.readFile(path, fileBytesMax)
 	if err != nil {
 		ld.r.add(Problem{Severity: Error, File: path, Message: reason(err), Hint: "give another file with --config"})
 		return nil, ld.r
 	}
-	return ld.finish(path, filepath.Dir(path), text)
+	return ld.finish(path, filepath.Dir(path), text, info)
 }
 
 // Parse reads text as the content of a file called name. Paths in it are relative to dir.
 func (l *Loader) Parse(name, dir string, text []byte) (*File, *Report) {
-	return l.begin().finish(name, dir, text)
+	return l.begin().finish(name, dir, text, nil)
 }
 
 // builtInText stands for sections that a file does not have.
@@ -109,7 +109,8 @@ type loading struct {
 	file  *File
 	used  map[string]bool // variables that values ask for
 
-	unread []string // paths of values that have an error by themselves
+	unread map[string]bool // paths of values that have an error by themselves
+	around map[string]bool // paths of what such values are in
 }
 
 func (l *Loader) begin() *loading {
@@ -117,6 +118,7 @@ func (l *Loader) begin() *loading {
 		Loader: l, r: &Report{order: map[string]int{}}, env: map[string]string{},
 		given: map[*yaml.Node]string{}, users: map[string]*document{}, hash: sha256.New(),
 		file: &File{Config: &Config{}}, used: map[string]bool{},
+		unread: map[string]bool{}, around: map[string]bool{},
 	}
 	for _, e := range l.Env {
 		if name, value, ok := strings.Cut(e, "="); ok {
@@ -126,8 +128,9 @@ func (l *Loader) begin() *loading {
 	return ld
 }
 
-// finish reads text in this order: form, overrides, values, users files, and rules between values.
-func (ld *loading) finish(name, dir string, text []byte) (*File, *Report) {
+// finish reads text in this order: form, overrides, values, users files, and rules between values. info is that of
+// the file, nil if there is none.
+func (ld *loading) finish(name, dir string, text []byte, info fs.FileInfo) (*File, *Report) {
 	f := ld.file
 	f.Path = name
 	if name != "" {
@@ -149,14 +152,19 @@ func (ld *loading) finish(name, dir string, text []byte) (*File, *Report) {
 	d := ld.decoder(doc)
 	root().setDefaults(reflect.ValueOf(f.Config).Elem())
 	d.section(root(), doc.root, reflect.ValueOf(f.Config).Elem())
+	d.hideRest()
 	f.origins = d.origins
 	ld.noteErrors()
+	each(f.Config, func(_ string, rm *Realm, _ string) {
+		if world(info) && hasKeys(rm.Users) {
+			ld.everybodyReads(name)
+			info = nil
+		}
+	})
 	ld.readUsers()
 	ld.noteErrors()
 	ld.unknownVariables()
-	if !ld.r.full() {
-		(&checker{loading: ld, cfg: f.Config}).check()
-	}
+	(&checker{loading: ld, cfg: f.Config}).check()
 	if ld.r.Errors > 0 {
 		return nil, ld.r
 	}
@@ -166,10 +174,15 @@ func (ld *loading) finish(name, dir string, text []byte) (*File, *Report) {
 
 // noteErrors keeps which values could not be read.
 func (ld *loading) noteErrors() {
-	ld.unread = ld.unread[:0]
 	for _, p := range ld.r.Problems {
-		if p.Severity == Error && (p.Path != "" || p.Source == "") {
-			ld.unread = append(ld.unread, p.Path)
+		if p.Severity != Error || p.Path == "" && p.Source != "" {
+			continue
+		}
+		ld.unread[p.Path] = true
+		for i, c := range p.Path {
+			if c == '.' {
+				ld.around[p.Path[:i]] = true
+			}
 		}
 	}
 }
@@ -251,28 +264,26 @@ func (ld *loading) readUsers() {
 		if doc.root == nil {
 			return
 		}
-		ld.addUsers(path, rm, doc)
-		if world(info) && hasKeys(rm.Users) {
-			ld.r.add(Problem{
-				Severity: Warning, File: doc.name, Message: "everybody on this machine can read this file, " +
-					"and who reads a wampcra key can log in", Hint: "chmod 600 " + doc.name,
-			})
+		more := ld.addUsers(path, rm, doc)
+		if world(info) && hasKeys(more) {
+			ld.everybodyReads(doc.name)
 		}
 	})
 }
 
 // addUsers adds the users of a file to those of a realm.
-func (ld *loading) addUsers(path string, rm *Realm, doc *document) {
+func (ld *loading) addUsers(path string, rm *Realm, doc *document) map[string]User {
 	more := map[string]User{}
 	d := ld.decoder(doc)
 	d.path = append(strings.Split(path, "."), "users")
 	d.dict(root().byKey["realms"].item.byKey["users"], doc.root, reflect.ValueOf(&more).Elem())
+	d.hideRest()
 	for at, o := range d.origins {
 		ld.file.origins[at] = o
 	}
 	if rm.Users == nil {
 		rm.Users = more
-		return
+		return more
 	}
 	for name, u := range more {
 		if _, ok := rm.Users[name]; ok {
@@ -284,6 +295,15 @@ func (ld *loading) addUsers(path string, rm *Realm, doc *document) {
 		}
 		rm.Users[name] = u
 	}
+	return more
+}
+
+// everybodyReads warns of a file with secrets that is open to all.
+func (ld *loading) everybodyReads(file string) {
+	ld.r.add(Problem{
+		Severity: Warning, File: file, Message: "everybody on this machine can read this file, " +
+			"and who reads a wampcra key can log in", Hint: "chmod 600 " + file,
+	})
 }
 
 // hasKeys reports whether a user has a key with which one can log in.
@@ -309,12 +329,15 @@ func each(c *Config, f func(path string, rm *Realm, match string)) {
 // at reports a problem between values, at the one at path, which may be missing: then at what is around it. It says
 // nothing if something at path, in it or around it could not be read.
 func (ld *loading) at(s Severity, path, message, hint string) {
-	for _, e := range ld.unread {
-		if e == "" || e == path || strings.HasPrefix(e, path+".") || strings.HasPrefix(path, e+".") {
+	if ld.unread[""] || ld.unread[path] || ld.around[path] {
+		return
+	}
+	for i, c := range path {
+		if c == '.' && ld.unread[path[:i]] {
 			return
 		}
 	}
-	if ld.r.full() {
+	if !ld.r.keeps(s) {
 		ld.r.add(Problem{Severity: s})
 		return
 	}

@@ -296,8 +296,8 @@ func TestProblemsAreBounded(t *testing.T) {
 	if f != nil || r.Errors != 1 || !strings.Contains(r.String(), `no role "nobody"`) {
 		t.Errorf("the error is lost: %.500s", r)
 	}
-	errors := strings.ReplaceAll(warnings, "role: anonymous }", "rule: anonymous }")
-	if f, r := parseText(errors); f != nil || len(r.Problems) != problemsMax {
+	wrong := strings.ReplaceAll(warnings, "role: anonymous }", "rule: anonymous }")
+	if f, r := parseText(wrong); f != nil || len(r.Problems) != problemsMax || r.Errors != 10_000 {
 		t.Errorf("%d problems", len(r.Problems))
 	}
 }
@@ -405,6 +405,22 @@ func TestManyUsers(t *testing.T) {
 		t.Errorf("%d bytes are kept", kept)
 	}
 	runtime.KeepAlive(f)
+}
+
+// TestManyUsersInOneLine: the same as one line of JSON, with an error for each user. Every excerpt is part of the line.
+func TestManyUsersInOneLine(t *testing.T) {
+	text := string(manyUsers(10_000))
+	text = strings.NewReplacer("\n ", "", "\n", ", ", "role: r", "role: x").Replace(text)
+	t.Chdir(t.TempDir())
+	write(t, "banyan.yaml", []byte(manyText), 0o600)
+	write(t, "users.yaml", []byte("{ "+strings.TrimSuffix(text, ", ")+" }"), 0o600)
+	f, r := Load("banyan.yaml", nil, nil)
+	if f != nil || r.Errors != 10_000 || len(r.Problems) != problemsMax {
+		t.Fatalf("%d errors: %.1000s", r.Errors, r)
+	}
+	if strings.Contains(r.String(), "0fCr7E") {
+		t.Error("a key is shown")
+	}
 }
 
 // BenchmarkManyUsers reads 10 000 users.

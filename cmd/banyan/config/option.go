@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -265,6 +266,12 @@ func (o *option) what() string {
 		return orList(o.enum)
 	}
 	return "a text"
+}
+
+// holdsSecrets reports whether an option, or one in it, is a secret.
+func (o *option) holdsSecrets() bool {
+	return o.secret != "" || o.item != nil && o.item.holdsSecrets() ||
+		slices.ContainsFunc(o.fields, (*option).holdsSecrets)
 }
 
 // setDefaults gives v, of o's struct type, all defaults.

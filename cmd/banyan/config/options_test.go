@@ -247,7 +247,7 @@ func TestDidYouMean(t *testing.T) {
 	words := []string{"call", "register", "publish", "subscribe", "drop_oldest"}
 	for text, want := range map[string]string{
 		"publsh": "publish", "Register": "register", "subscirbe": "subscribe", "drop-oldest": "drop_oldest",
-		"drop_old": "drop_oldest", "xyz": "", "": "", "cal": "call", "ca": "", "regXXXXr": "",
+		"drop_old": "drop_oldest", "xyz": "", "": "", "cal": "call", "ca": "", "regXXXXr": "", "x": "", "xx": "",
 		strings.Repeat("call", 17): "",
 	} {
 		if got := closest(text, words); got != want {

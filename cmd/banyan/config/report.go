@@ -44,6 +44,7 @@ type Report struct {
 	Warnings int `json:"warnings"`
 
 	order map[string]int // files as they were read
+	kept  int            // warnings among Problems
 }
 
 func (r *Report) add(p Problem) {
@@ -53,19 +54,23 @@ func (r *Report) add(p Problem) {
 		r.Warnings++
 	}
 	if len(r.Problems) < problemsMax {
+		if p.Severity == Warning {
+			r.kept++
+		}
 		r.Problems = append(r.Problems, p)
 		return
 	}
 	r.Omitted++
-	if p.Severity == Error { // an error is never left out for a warning
-		if i := slices.IndexFunc(r.Problems, func(q Problem) bool { return q.Severity == Warning }); i >= 0 {
-			r.Problems[i] = p
-		}
+	if p.Severity == Error && r.keeps(Error) { // an error is never left out for a warning
+		r.Problems[slices.IndexFunc(r.Problems, func(q Problem) bool { return q.Severity == Warning })] = p
+		r.kept--
 	}
 }
 
-// full reports whether another problem would not be kept.
-func (r *Report) full() bool { return len(r.Problems) >= problemsMax && r.Warnings == 0 }
+// keeps reports whether another problem would be kept, and not only counted.
+func (r *Report) keeps(s Severity) bool {
+	return len(r.Problems) < problemsMax || s == Error && r.kept > 0
+}
 
 // finish sorts the problems and adds the excerpts. Only now it is known what in the files is secret.
 func (r *Report) finish() {

@@ -42,7 +42,7 @@ func didYouMean(t string, words []string) string {
 // closest finds the word that t was meant to be: at most a third of its letters are wrong, and three of them, or
 // the end is missing. "" is none. Nothing is compared that cannot be close, so that the work is bounded.
 func closest(t string, words []string) string {
-	if len(t) > wordBytesMax {
+	if len(t) > wordBytesMax || len(t) < 2 {
 		return ""
 	}
 	plain := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
