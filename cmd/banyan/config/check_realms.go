@@ -206,7 +206,7 @@ func (c *checker) ticket(path string, t *Ticket) {
 		usable = usable || !afar || l.TLS != nil || t.AllowPlain
 		if afar && t.AllowPlain {
 			c.warn(path+".allow_plain", fmt.Sprintf("tickets go through the network in clear text at "+
-				"listeners.%d, %s", i, l.Address), "add tls to that listener")
+				"listeners.%d, %s", i, l.Address), "use tls there, without plain: allow")
 		}
 	}
 	if !usable && len(c.cfg.Listeners) > 0 {

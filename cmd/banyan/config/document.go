@@ -42,6 +42,7 @@ func parse(name, dir string, text []byte, r *Report) (*document, bool) {
 		return fail(0, 0, fmt.Sprintf("the file has %d bytes; at most %s are read", len(text), Bytes(fileBytesMax)),
 			"")
 	case !utf8.Valid(text):
+		d.lines = strings.Split(string(text), "\n")
 		line, column := firstInvalid(text)
 		return fail(line, column, "this is no text in UTF-8", "")
 	}

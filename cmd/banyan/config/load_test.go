@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // parseText reads a text without files around it.
@@ -91,6 +94,28 @@ func TestEntriesBounds(t *testing.T) {
 
 // withExtra is a file up to the extra of a user.
 const withExtra = "realms: [{ uri: a, auth: { ticket: {} }, roles: [{ name: r }], users: { u: { role: r, extra: "
+
+// TestUsersFilesBound tries how many users files there may be, at n and n+1.
+func TestUsersFilesBound(t *testing.T) {
+	realms := func(n int) string {
+		var b strings.Builder
+		b.WriteString("realms:\n")
+		for i := range n {
+			fmt.Fprintf(&b, "- { uri: r%d, auth: { anonymous: {} }, roles: [{ name: anonymous }], ", i)
+			b.WriteString("users_file: u }\n")
+		}
+		return b.String()
+	}
+	reads := 0
+	l := Loader{read: func(string, int64) ([]byte, fs.FileInfo, error) { reads++; return nil, nil, nil }}
+	if f, r := l.Parse("f", ".", []byte(realms(usersFilesMax))); f == nil || reads != usersFilesMax {
+		t.Errorf("%d reads: %.500s", reads, r)
+	}
+	f, r := l.Parse("f", ".", []byte(realms(usersFilesMax+2)))
+	if p := only(t, r); f != nil || reads != 2*usersFilesMax || p.Message != "there are more than 1000 users files" {
+		t.Errorf("%+v, %d reads", p, reads)
+	}
+}
 
 // TestAliasBombs: a small text that means a large one is refused, quickly and without the memory for it.
 func TestAliasBombs(t *testing.T) {
@@ -309,11 +334,29 @@ func TestReportJSON(t *testing.T) {
 	want := `{"problems":[{"severity":"error","file":"f","line":2,"column":3,"path":"log.lvel",` +
 		`"message":"unknown key","hint":"did you mean \"level\"?","excerpt":"  lvel: debug"}],` +
 		`"errors":1,"warnings":0}`
+	var b strings.Builder
+	if n, err := r.WriteTo(&b); err != nil || int(n) != b.Len() || b.String() != r.String() {
+		t.Errorf("%q: %v", b.String(), err)
+	}
 	if err != nil || string(text) != want {
 		t.Errorf("%s %v", text, err)
 	}
 	if r.Err() == nil || r.Err().Error() != "the configuration has 1 error, 0 warnings" {
 		t.Error(r.Err())
+	}
+}
+
+// TestReportsAreHarmless: what a terminal might act on does not reach it.
+func TestReportsAreHarmless(t *testing.T) {
+	for _, text := range []string{
+		"\"\\e[31mred\": 1", "log: { level: \"\\e]0;x\\a\" }", "log: { level: \"\\u202e\", x\u0085: 1 }", "\u202e: 1",
+		"realms: [{ uri: \"\\e[2J\", auth: { anonymous: {} }, roles: [{ name: \"\\e[2J\" }] }]",
+	} {
+		f, r := parseText(text)
+		report := r.String()
+		if f != nil || strings.ContainsFunc(report, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) {
+			t.Errorf("%q: %q", text, report)
+		}
 	}
 }
 
@@ -407,7 +450,7 @@ func TestManyUsers(t *testing.T) {
 	runtime.KeepAlive(f)
 }
 
-// TestManyUsersInOneLine: the same as one line of JSON, with an error for each user. Every excerpt is part of the line.
+// TestManyUsersInOneLine: the same as one line of JSON, with an error for each user. Excerpts are parts of the line.
 func TestManyUsersInOneLine(t *testing.T) {
 	text := string(manyUsers(10_000))
 	text = strings.NewReplacer("\n ", "", "\n", ", ", "role: r", "role: x").Replace(text)
@@ -435,3 +478,6 @@ func BenchmarkManyUsers(b *testing.B) {
 		}
 	}
 }
+
+// emptySection is a section with nothing in it.
+func emptySection() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode} }
