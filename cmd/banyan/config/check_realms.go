@@ -104,6 +104,10 @@ func (c *checker) gives(path string, rm *Realm, use *roleUse, role string) {
 		return
 	}
 	hint := "add it to roles"
+	if !c.r.keeps(Error) { // only counted: no need to look for what was meant
+		c.bad(path, "", "")
+		return
+	}
 	if w := closest(role, use.names); w != "" {
 		use.given[w] = true // as it was meant
 		hint = fmt.Sprintf("did you mean %q?", w)
@@ -150,7 +154,11 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 		use.open = true
 		c.asked(at+".dynamic.methods", d.Methods, offered)
 		if d.Realm != "" && !slices.ContainsFunc(c.cfg.Realms, func(r Realm) bool { return r.URI == d.Realm }) {
-			c.bad(at+".dynamic.realm", "there is no realm "+quote(d.Realm)+didYouMean(d.Realm, realmURIs(c.cfg)), "")
+			hint := ""
+			if c.r.keeps(Error) {
+				hint = didYouMean(d.Realm, realmURIs(c.cfg))
+			}
+			c.bad(at+".dynamic.realm", "there is no realm "+quote(d.Realm)+hint, "")
 		}
 		if (d.Realm == "" || d.Realm == rm.URI) && match == "" && len(rm.Users) == 0 && a.Anonymous == nil {
 			c.warn(at+".dynamic.procedure", "nobody can log in to register it: this realm has no users",
