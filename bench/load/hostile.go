@@ -32,9 +32,9 @@ type HostilePlan struct {
 }
 
 const (
-	tickRate     = 1000
-	hostileMany  = 1_000_000
-	hostileBytes = 15 << 20
+	tickRate         = 1000
+	hostileMany      = 1_000_000
+	hostileBytes     = 15 << 20
 	hostileRounds    = 3
 	hostileRoundsMax = 100
 

@@ -22,6 +22,7 @@ type Plan struct {
 	PerTopic     int // of topics
 	Sessions     int // that share the subscriptions of topics
 	Matching     int // of patterns
+	Rounds       int // of hostile
 	Rate         float64
 	PayloadBytes int
 	Serializer   codec.Serializer
@@ -100,7 +101,7 @@ func (p *Plan) publishers() (publishers, subscribers int) {
 	return 1, p.Size
 }
 
-// run plays the plan over WAMP.
+// run plays the plan, which is not hostile, over WAMP.
 func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 	switch p.Scenario {
 	case "mixed":
@@ -120,8 +121,6 @@ func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 		return load.Idle(ctx, load.IdlePlan{Options: o, Sessions: p.Size})
 	case "churn":
 		return load.Churn(ctx, load.ChurnPlan{Options: o, Subscribers: p.Size})
-	case "hostile":
-		return load.Hostile(ctx, load.HostilePlan{Options: o, Tickers: p.Size})
 	case "slow":
 		return load.Slow(ctx, load.SlowPlan{Options: o, Subscribers: p.Size})
 	}

@@ -171,13 +171,30 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, er
 func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (*load.Report, error) {
 	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport),
 		func(ctx context.Context, url string, pid int) (*load.Report, error) {
-			return p.play(plan, ctx, load.Options{
+			o := load.Options{
 				URL: url, PID: pid, Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
 				PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
 				InFlight:     cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
 				Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
-			})
+			}
+			if plan.Scenario == "hostile" {
+				return s.hostile(ctx, plan, o)
+			}
+			return p.play(plan, ctx, o)
 		})
+}
+
+// hostile plays a plan of hostile clients. They are another process of our own program, which speaks as bench hostile.
+func (s *Setup) hostile(ctx context.Context, plan *Plan, o load.Options) (*load.Report, error) {
+	return load.Hostile(ctx, load.HostilePlan{
+		Options: o, Tickers: plan.Size, Rounds: plan.Rounds,
+		Apart: func(ctx context.Context, attack string) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, s.Program, "bench", "hostile", "--url", o.URL, "--realm", o.Realm,
+				"--attack", attack)
+			cmd.Args[0] = s.Argv0
+			return cmd
+		},
+	})
 }
 
 // Using starts a fresh process of the peer, calls f with its URL over a transport (ws, rs) and its pid, and stops it.

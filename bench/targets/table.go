@@ -15,6 +15,7 @@ import (
 type row struct {
 	peers.Plan // Name is the work's
 	pinned     bool
+	once       bool        // the load has rounds of its own
 	base       *peers.Plan // another work of ours that checks compare with, by its name
 	checks     []check
 	skip       string // why it cannot be measured
@@ -222,6 +223,7 @@ func table(idleMax int) []row {
 		},
 		row{
 			Plan:   peers.Plan{Name: "beside hostile clients", Scenario: "hostile", Size: 4, InFlight: 1},
+			once:   true,
 			checks: []check{alone("worst p99.9 / without", "worst ratio", 3)},
 		},
 		row{

@@ -197,8 +197,16 @@ func (m *measurement) measure(ctx context.Context, number int, r *row, sides []*
 		}
 		defer func() { err = errors.Join(err, undo()) }()
 	}
+	rounds := m.Rounds
+	if r.once {
+		rounds = 1
+		for _, s := range sides {
+			plan := *s.plan
+			plan.Rounds, s.plan = m.Rounds, &plan
+		}
+	}
 	step := func(round int, s *side) {
-		m.Step(Step{Row: number, Rows: len(m.rows), Round: round, Rounds: m.Rounds, Work: r.Name, Side: s.name})
+		m.Step(Step{Row: number, Rows: len(m.rows), Round: round, Rounds: rounds, Work: r.Name, Side: s.name})
 	}
 	for _, s := range sides {
 		s.out = m.absent[s.peer]
@@ -208,7 +216,7 @@ func (m *measurement) measure(ctx context.Context, number int, r *row, sides []*
 		}
 	}
 	order := slices.Clone(sides)
-	for round := 1; round <= m.Rounds; round++ {
+	for round := 1; round <= rounds; round++ {
 		for _, s := range order {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
