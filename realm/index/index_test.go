@@ -244,9 +244,14 @@ func TestTableParts(t *testing.T) {
 		}
 		for i := keys - mergeAt - 1; i < keys; i++ {
 			tab.remove(hashBytes(names[i]), string(names[i]))
-			check(i+1, keys)
+			if i%32 == 0 {
+				check(i+1, keys)
+			}
 			if tab.level.Load().parts != nil {
 				t.Fatalf("%d entries are still in parts", tab.live)
+			}
+			if i == keys-mergeAt-1 && tab.used != mergeAt {
+				t.Errorf("%d cells count as used by %d entries", tab.used, mergeAt)
 			}
 		}
 		if most := largestLevel(&tab); most > 64 {
