@@ -2,9 +2,9 @@ package codec
 
 import "runtime"
 
-// Long values are copied, and long buffers grow, in steps, and others may run between two of them. The runtime cannot
-// interrupt a goroutine within one copy, nor, in practice, in a loop of nothing but copies, and while it waits for the
-// end a collection, it lets all who allocate wait too: 16 MiB into new memory take 5 to 40 ms.
+// Long values are copied, and long buffers grow, in steps; others may run between two of them. The runtime cannot
+// interrupt a goroutine within one copy, nor, in practice, in a loop of nothing but copies. While it waits for the
+// end, to begin a collection, it lets all who allocate wait, too: 16 MiB into new memory take 5 to 40 ms.
 
 const (
 	// stepBytes is how many octets are copied in one step, and from which length on a buffer grows in steps.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -76,5 +77,23 @@ func TestGrowLong(t *testing.T) {
 	}
 	if isTight(make([]byte, stepBytes+1, stepBytes+1+growRoom)) {
 		t.Error("it has room")
+	}
+}
+
+// Between two steps of a long copy others run, also where there is one P.
+func TestLongCopiesLetOthersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	long := make([]byte, 2*stepBytes)
+	for name, work := range map[string]func(){
+		"append": func() { appendLong(make([]byte, 0, len(long)), long) },
+		"grow":   func() { growLong(long, 1) },
+	} {
+		ran := false // only one of the two goroutines runs at a time
+		go func() { ran = true }()
+		work()
+		if !ran {
+			t.Errorf("%s: nobody else ran", name)
+		}
+		runtime.Gosched()
 	}
 }

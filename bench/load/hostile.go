@@ -138,8 +138,12 @@ func median(rounds []Beside) Beside {
 
 // judge compares the tickers with the load to those without.
 func (b *Beside) judge() {
+	if b.Skipped != "" {
+		b.OK = true
+		return
+	}
 	b.Ratio = judge.Round3(max(b.P999, stallFloor) / max(b.Without, stallFloor))
-	b.OK = b.Skipped != "" || b.Ratio <= stallMax
+	b.OK = b.Ratio <= stallMax
 }
 
 // complete sets what has a default and checks the rest.

@@ -148,6 +148,23 @@ func TestTry(t *testing.T) {
 	}
 }
 
+// TestHostileIsApart: hostile clients are no load of the peer, but of a program that speaks as bench hostile.
+func TestHostileIsApart(t *testing.T) {
+	p := &Peer{
+		Name: "a peer", inFlight: map[string]int{},
+		command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
+		play: func(*Plan, context.Context, load.Options) (*load.Report, error) {
+			t.Error("it is played as the others are")
+			return nil, nil
+		},
+	}
+	s := Setup{Scratch: t.TempDir(), Duration: 100 * time.Millisecond, Program: os.Args[0], Argv0: "banyan"}
+	// The listener is no router: nobody can join.
+	if _, err := s.Once(t.Context(), &Plan{Name: "plan", Scenario: "hostile", Size: 1}, p); err == nil {
+		t.Error("no error")
+	}
+}
+
 // TestMain makes this program a peer too: "listen ADDRESS" accepts connections there and does nothing with them.
 func TestMain(m *testing.M) {
 	if len(os.Args) != 3 || os.Args[1] != "listen" {

@@ -184,7 +184,7 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 		})
 }
 
-// hostile plays a plan of hostile clients. They are another process of our own program, which speaks as bench hostile.
+// hostile plays a plan of hostile clients: they are another process of our own program, bench hostile.
 func (s *Setup) hostile(ctx context.Context, plan *Plan, o load.Options) (*load.Report, error) {
 	return load.Hostile(ctx, load.HostilePlan{
 		Options: o, Tickers: plan.Size, Rounds: plan.Rounds,

@@ -16,6 +16,7 @@ import (
 
 // A fake is a stage without processes: every run costs what it is told to cost.
 type fake struct {
+	rounds  []int              // of plans that have rounds of their own
 	cost    map[string]float64 // by peer; ns
 	lacking map[string]error   // peers that cannot be prepared
 	broken  map[string]error   // peers that do not run
@@ -39,6 +40,9 @@ func (f *fake) try(_ context.Context, plan *peers.Plan, peer string) (string, er
 
 func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Report, error) {
 	f.runs = append(f.runs, plan.Name+"/"+peer)
+	if plan.Rounds > 0 {
+		f.rounds = append(f.rounds, plan.Rounds)
+	}
 	if f.after != nil {
 		f.after(len(f.runs))
 	}
@@ -212,6 +216,22 @@ func TestOrder(t *testing.T) {
 	}
 	if last := d.Runs[len(d.Runs)-1]; last.Plan != o.Only || last.Peer != ours || last.Round != 2 {
 		t.Errorf("last run %+v", last)
+	}
+}
+
+// TestOnce: a load with rounds of its own runs once, and is told how many.
+func TestOnce(t *testing.T) {
+	f := newFake()
+	o := Options{Rounds: 5, Only: "hostile"}
+	d, err := o.run(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Runs) != 1 || !slices.Equal(f.rounds, []int{5}) {
+		t.Errorf("%d runs, told of %v rounds", len(d.Runs), f.rounds)
+	}
+	if target := d.Targets[0]; target.Rounds != 1 || target.Verdict != judge.Met {
+		t.Errorf("%+v", target)
 	}
 }
 

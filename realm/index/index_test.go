@@ -260,6 +260,32 @@ func TestTableParts(t *testing.T) {
 	}
 }
 
+// TestTablePartsOfParts: keys that all belong to one part have parts of that part, and its bits do not find them.
+func TestTablePartsOfParts(t *testing.T) {
+	const keys = 4 * splitAt
+	var tab table[int]
+	hash := func(i int) uint64 { return hashString(fmt.Sprint(i)) >> partsBits }
+	for i := range keys {
+		tab.put(hash(i), fmt.Sprint(i), &i)
+	}
+	if l := tab.level.Load(); l.parts == nil || l.parts[0].level.Load().parts == nil {
+		t.Fatal("the first part has no parts")
+	}
+	for i := range keys {
+		if v := tab.get(hash(i), fmt.Append(nil, i)); v == nil || *v != i {
+			t.Fatalf("%d is %v", i, v)
+		}
+	}
+	for i := range keys {
+		if tab.remove(hash(i), fmt.Sprint(i)); tab.get(hash(i), fmt.Append(nil, i)) != nil {
+			t.Fatalf("%d is still there", i)
+		}
+	}
+	if tab.live != 0 || tab.level.Load().parts != nil {
+		t.Errorf("%d live entries after everything was removed", tab.live)
+	}
+}
+
 // TestTablePartsEqualHashes: where no part is better than another, splitting ends.
 func TestTablePartsEqualHashes(t *testing.T) {
 	const keys = 3 * splitAt
