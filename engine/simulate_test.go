@@ -438,7 +438,7 @@ func simulate(t *testing.T, seed uint64) {
 		}
 	}
 	ended := r.now
-	r.settle(12*time.Second, "the script is over")
+	r.settle(20*time.Second, "the script is over") // a held message has its time once nothing holds it
 	for _, c := range r.clients {
 		s := c.session
 		switch {
