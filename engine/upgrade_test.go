@@ -193,12 +193,13 @@ func TestTRN57ForwardedIsNotLocal(t *testing.T) {
 	unix := start(t, Config{Listen: []string{"unix:" + t.TempDir() + "/s"}}, open)
 	for _, e := range []*Engine{tcp, unix} {
 		cases := map[string]bool{
-			"": true, "X-Other: y\r\n": true, "Client-IP-X: 192.0.2.1\r\n": true, "X-Forwarded-Fo: y\r\n": true,
+			"": true, "X-Other: y\r\n": true, "Client-IP-X: 192.0.2.1\r\n": true, "X-Forwarde: y\r\n": true,
 			"x-forwarded-for:\r\n": false, "FORWARDED: for=192.0.2.1\r\n": false,
 		}
 		for _, name := range []string{
 			"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
-			"X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For",
+			"X-Forwarded-Server", "X-Forwarded", "x-forwarded-ssl", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP",
+			"X-Original-Forwarded-For",
 			"X-Original-Host", "X-Envoy-External-Address", "CF-Connecting-IP", "CF-Connecting-IPv6",
 			"True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP", "X-Azure-ClientIP", "X-AppEngine-User-IP",
 		} {

@@ -46,6 +46,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	signal.Ignore(syscall.SIGPIPE)
 	say := newConsole(out, errs, level)
 	defer say.close()
+	ctx = untilHangup(ctx, say.log) // before anybody can know that the router is there
 	r, err := c.start(say.log, true)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	c.announce(say.out, r.engine.Addrs(), r.engine.ConnectionsMax())
 	c.warnOfFiles(say.log, r.engine.ConnectionsMax())
 	say.log.Info("started", "pid", os.Getpid(), "listen", r.engine.Addrs())
-	keepMemory(untilHangup(ctx, say.log).Done(), r)
+	keepMemory(ctx.Done(), r)
 	fmt.Fprintln(say.out, "stopping; once more to stop at once")
 	say.log.Info("stopping", "connections", r.engine.Stats().Connections)
 	if err := errors.Join(r.stop(), profiled()); err != nil {

@@ -217,11 +217,10 @@ func (h *Head) field(name, value string) {
 	}
 }
 
-// forwardingHeaders are the headers by which proxies say that they pass a request on, and for whom. A client that
-// sends one by itself is only trusted less.
+// forwardingHeaders are the headers by which proxies say that they pass a request on, and for whom; X-Forwarded and
+// whatever begins with it are others. A client that sends one by itself is only trusted less.
 var forwardingHeaders = []string{
 	"Forwarded", "Via", // RFC 7239, RFC 9110 7.6.3
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server",
 	"X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "X-Original-Host",
 	"X-Envoy-External-Address",
 	// of content delivery networks and clouds
@@ -229,7 +228,12 @@ var forwardingHeaders = []string{
 	"X-Azure-ClientIP", "X-AppEngine-User-IP",
 }
 
+const forwardingPrefix = "X-Forwarded"
+
 func isForwarding(name string) bool {
+	if len(name) >= len(forwardingPrefix) && strings.EqualFold(name[:len(forwardingPrefix)], forwardingPrefix) {
+		return true
+	}
 	for _, header := range forwardingHeaders {
 		if len(header) == len(name) && strings.EqualFold(header, name) {
 			return true
