@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -88,10 +89,10 @@ func TestLongCopiesLetOthersRun(t *testing.T) {
 		"append": func() { appendLong(make([]byte, 0, len(long)), long) },
 		"grow":   func() { growLong(long, 1) },
 	} {
-		ran := false // only one of the two goroutines runs at a time
-		go func() { ran = true }()
+		var ran atomic.Bool
+		go func() { ran.Store(true) }()
 		work()
-		if !ran {
+		if !ran.Load() {
 			t.Errorf("%s: nobody else ran", name)
 		}
 		runtime.Gosched()
