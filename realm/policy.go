@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"banyan/codec"
+	"banyan/realm/policy"
 )
 
 // Form is not permission. admit looks at the form of a URI and may be left out for what is registered already;
@@ -11,14 +12,14 @@ import (
 // register and call, exact and by pattern.
 
 // An Action is what a session wants to do with a URI.
-type Action uint8
+type Action = policy.Action
 
 // The actions.
 const (
-	Publish Action = iota
-	Subscribe
-	Register
-	Call
+	Publish   = policy.Publish
+	Subscribe = policy.Subscribe
+	Register  = policy.Register
+	Call      = policy.Call
 )
 
 // A Policy decides what the sessions of a role may do. Any goroutine may call it, often, while a loop waits: it must

@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"banyan/engine/internal/wire":  {"github.com/gobwas/ws"},
 	"banyan/engine/port":           {"banyan/codec"},
 	"banyan/profiles":              {"github.com/google/pprof/profile"},
-	"banyan/realm":                 {"banyan/codec", "banyan/engine/port"},
+	"banyan/realm":                 {"banyan/codec", "banyan/engine/port", "banyan/realm/policy"},
 	"banyan/realm/auth": {
 		"banyan/codec", "github.com/golang-jwt/jwt/v5", "github.com/tinylib/msgp/msgp", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "golang.org/x/crypto/argon2",

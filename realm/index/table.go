@@ -137,7 +137,8 @@ func (t *table[V]) removeAt(depth int, hash uint64, key string) (removed bool) {
 	return true
 }
 
-// entry finds the entry of key, dead ones included, or nil. Writers only.
+// entry finds the entry of key, dead ones included, or nil. Writers only. It probes as get does; to share that loop
+// costs get 2.5 of 63 ns.
 func (t *table[V]) entry(hash uint64, key string) *entry[V] {
 	for depth := 0; ; depth++ {
 		l := t.level.Load()

@@ -1,6 +1,6 @@
 package policy
 
-// An Action is something that a session may do with a URI (PROTOCOL 11). The order is that of realm.Action.
+// An Action is something that a session may do with a URI (PROTOCOL 11).
 type Action uint8
 
 // The actions.

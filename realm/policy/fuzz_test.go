@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/realm/realmtest"
 )
 
 // FuzzDecide compiles the lines of rules, a permission each ("prefix 7 com.a."), and compares the decisions for a URI
@@ -96,7 +97,7 @@ func (r *slowRole) candidates(pattern string, match codec.Match) (uris []string)
 					}
 				}
 				uri := strings.Join(mine, ".")
-				if slowMatches(pattern, match, uri) && codec.ValidURI([]byte(uri), codec.Exact, false) {
+				if realmtest.Matches(pattern, match, uri) && codec.ValidURI([]byte(uri), codec.Exact, false) {
 					uris = append(uris, uri)
 				}
 			}

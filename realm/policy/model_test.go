@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/realm/realmtest"
 )
 
 // A slowRole is the twin of a Role: a list of permissions with plain URIs, and loops over it.
@@ -17,26 +18,6 @@ type slowRole struct {
 
 func (p *Permission) slowMatch() codec.Match {
 	return codec.Match(slices.Index(matchNames[:], p.Match))
-}
-
-// slowMatches is PROTOCOL 3.4.
-func slowMatches(pattern string, match codec.Match, uri string) bool {
-	switch match {
-	case codec.Exact:
-		return pattern == uri
-	case codec.Prefix:
-		return strings.HasPrefix(uri, pattern)
-	}
-	want, got := strings.Split(pattern, "."), strings.Split(uri, ".")
-	if len(want) != len(got) {
-		return false
-	}
-	for i := range want {
-		if want[i] != "" && want[i] != got[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // slowCovers says whether p covers a pattern, by the sentences of PROTOCOL 11.
@@ -120,7 +101,7 @@ func (r *slowRole) exact(a Action, uri string) Decision {
 	if (a == Publish || a == Register) && slowReserved(uri) {
 		return denied
 	}
-	return r.says(a, r.best(func(p *Permission) bool { return slowMatches(p.URI, p.slowMatch(), uri) }))
+	return r.says(a, r.best(func(p *Permission) bool { return realmtest.Matches(p.URI, p.slowMatch(), uri) }))
 }
 
 func slowReserved(uri string) bool { return strings.Split(uri, ".")[0] == "wamp" }
@@ -181,7 +162,7 @@ func newUniverse(depth int, words ...string) *universe {
 		p := &u.patterns[i]
 		var matched []string
 		for _, uri := range u.uris {
-			if slowMatches(p.URI, p.slowMatch(), uri) {
+			if realmtest.Matches(p.URI, p.slowMatch(), uri) {
 				matched = append(matched, uri)
 			}
 		}
