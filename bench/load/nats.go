@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,8 +137,25 @@ func natsSubject(m *codec.Message) (string, error) {
 	return uri, nil
 }
 
-// Next implements link.
+// Next implements link. A subscription of NATS holds from its SUB on, one of WAMP from SUBSCRIBED on: messages between
+// the SUB and the PONG that stands for SUBSCRIBED are passed over.
 func (n *nats) Next() (*codec.Message, error) {
+	for {
+		m, err := n.next()
+		if err != nil || m.Type != codec.Event || n.holds(m.ID) {
+			return m, err
+		}
+	}
+}
+
+// holds reports whether the subscription of that id was confirmed.
+func (n *nats) holds(id uint64) bool {
+	n.lock.Lock()
+	defer n.lock.Unlock()
+	return !slices.ContainsFunc(n.asked, func(m codec.Message) bool { return m.Type == codec.Subscribed && m.ID == id })
+}
+
+func (n *nats) next() (*codec.Message, error) {
 	unit, err := n.Receive()
 	if err != nil {
 		return nil, err

@@ -71,7 +71,12 @@ func (s *natsFake) serve(c net.Conn) {
 		case "SUB":
 			s.mu.Lock()
 			subject := strings.TrimSuffix(f[1], "*")
-			s.subs[subject] = append(s.subs[subject], natsSub{c, f[len(f)-1]})
+			id := f[len(f)-1]
+			s.subs[subject] = append(s.subs[subject], natsSub{c, id})
+			if id[0] == natsEvents {
+				// A message that was on its way: it comes before the PONG.
+				fmt.Fprintf(c, "MSG %s %s 5\r\nearly\r\n", f[1], id)
+			}
 			s.mu.Unlock()
 		case "UNSUB":
 			s.mu.Lock()
