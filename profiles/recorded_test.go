@@ -63,7 +63,7 @@ func TestBaselines(t *testing.T) {
 
 // What the compiler reads names no path either, and has the first lines of functions, without which it finds nothing.
 func TestCompilersInput(t *testing.T) {
-	p := readRecorded(t, "banyan.pgo")
+	p := readRecorded(t, "../cmd/banyan/default.pgo")
 	if f := Foreign(p); f != "" {
 		t.Errorf("the profile names a path of some machine: %s", f)
 	}

@@ -137,8 +137,8 @@ func natsSubject(m *codec.Message) (string, error) {
 	return uri, nil
 }
 
-// Next implements link. A subscription of NATS holds from its SUB on, one of WAMP from SUBSCRIBED on: messages between
-// the SUB and the PONG that stands for SUBSCRIBED are passed over.
+// Next implements link. A subscription of NATS holds from its SUB on, one of WAMP from SUBSCRIBED on: messages
+// between the SUB and the PONG that stands for SUBSCRIBED are passed over.
 func (n *nats) Next() (*codec.Message, error) {
 	for {
 		m, err := n.next()
@@ -152,7 +152,9 @@ func (n *nats) Next() (*codec.Message, error) {
 func (n *nats) holds(id uint64) bool {
 	n.lock.Lock()
 	defer n.lock.Unlock()
-	return !slices.ContainsFunc(n.asked, func(m codec.Message) bool { return m.Type == codec.Subscribed && m.ID == id })
+	return !slices.ContainsFunc(n.asked, func(answer codec.Message) bool {
+		return answer.Type == codec.Subscribed && answer.ID == id
+	})
 }
 
 func (n *nats) next() (*codec.Message, error) {

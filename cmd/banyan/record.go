@@ -30,9 +30,10 @@ func newProfRecord() *cobra.Command {
 		Use:   "record",
 		Short: "Record CPU profiles of the router under the canonical scenarios, and the compiler's input",
 		Long: "Build the router from the source in the current folder, run it under each canonical scenario and\n" +
-			"write profiles/SCENARIO.pb.gz, the table in profiles/README.md and the merged profiles/banyan.pgo\n" +
-			"for go build -pgo. Run it in the root of the source, on a machine that does nothing else. With\n" +
-			"--baseline what was recorded becomes the state that a broken budget is compared with.",
+			"write profiles/SCENARIO.pb.gz, the table in profiles/README.md and all of them merged as\n" +
+			"cmd/banyan/default.pgo, which the compiler reads by itself. Run it in the root of the source, on\n" +
+			"a machine that does nothing else. With --baseline what was recorded becomes the state that a\n" +
+			"broken budget is compared with.",
 		Example: "  banyan prof record\n" +
 			"  banyan prof record --scenario rpc-16x64 --seconds 10 --out recorded --pgo ''",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,7 +46,7 @@ func newProfRecord() *cobra.Command {
 	f.StringSliceVar(&r.scenarios, "scenario", profiles.Scenarios, "scenarios to record")
 	f.IntVar(&r.seconds, "seconds", 30, "time of one run; a scenario runs again until it has enough samples")
 	f.StringVar(&r.out, "out", "profiles", "folder to write profiles to")
-	f.StringVar(&r.pgo, "pgo", "profiles/banyan.pgo", "file for the compiler; empty writes none")
+	f.StringVar(&r.pgo, "pgo", "cmd/banyan/default.pgo", "file for the compiler; empty writes none")
 	f.BoolVar(&r.baseline, "baseline", false, "agree on what was recorded: rewrite baseline.json in the folder")
 	f.StringVar(&r.binary, "binary", "",
 		"router to record instead of building one; it must have been built with -trimpath")
