@@ -42,10 +42,14 @@ func (c *conn) breach(reason string) {
 
 // tooBig notes that a message was longer than it may be.
 func (c *conn) tooBig() {
+	limit := c.messageLimit()
+	if c.phase == phaseRawSocket {
+		limit = c.rawLimit()
+	}
 	e := c.loop.engine
 	e.rare.tooBig.Add(1)
-	e.warn("a message is too big; its connection is closed", "limit", c.messageLimit(),
-		"joined", c.joined, "peer", c.peer.Address)
+	e.warn("a message is too big; its connection is closed", "limit", limit, "joined", c.joined,
+		"peer", c.peer.Address)
 }
 
 // debug logs a line about this connection for developers of clients.

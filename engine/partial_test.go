@@ -5,6 +5,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -232,7 +233,9 @@ func TestTRN08TRN26MessageLimits(t *testing.T) {
 		{1000, 512}, {1024, 1024}, {1<<24 - 1, 1 << 23}, {1 << 24, 1 << 24},
 	} {
 		t.Run(fmt.Sprintf("RawSocket %d", c.limit), func(t *testing.T) {
-			e := start(t, Config{Live: Live{MessageBytesMax: c.limit}}, echoes)
+			var lines lineLog
+			cfg := Config{Live: Live{MessageBytesMax: c.limit}, Log: slog.New(slog.NewTextHandler(&lines, nil))}
+			e := start(t, cfg, echoes)
 			p := dialRaw(t, e, codec.CBOR)
 			for _, n := range []int{c.announced - 1, c.announced} {
 				frame := rawFrameOf(make([]byte, n))
@@ -246,6 +249,9 @@ func TestTRN08TRN26MessageLimits(t *testing.T) {
 			p.expectEnd()
 			if n := e.Stats().TooBig; n != 1 {
 				t.Errorf("%d too big", n)
+			}
+			if want := fmt.Sprintf("limit=%d ", c.announced); !lines.has(want) {
+				t.Errorf("no line of the log has %q", want)
 			}
 		})
 	}

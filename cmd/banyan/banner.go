@@ -40,7 +40,7 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 	}
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
 	if most := byteSize(c.messageBytesMax()); int(most) < c.engine.MessageBytesMax {
-		fmt.Fprintf(w, "  a message  at most %v: more does not fit into --budget-bytes\n", &most)
+		fmt.Fprintf(w, "  a message  at most %v, a quarter of --budget-bytes\n", &most)
 	}
 	flags := ""
 	if url := urls[max(open, 0)]; url != defaultURL {

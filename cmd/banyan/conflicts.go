@@ -71,13 +71,16 @@ func (c *serveConfig) messageBytesFit() int {
 	return c.budgetBytes/2 - 1<<20
 }
 
-// messageBytesMax is the longest message accepted: as the flag says, or by default no more than the budget has room
-// for.
+// messageBytesMax is the longest message accepted. By default the budget has room for four: one that is received, its
+// bytes joined, its bytes as a receiver wants them, and the one before it that the receiver has not taken yet.
 func (c *serveConfig) messageBytesMax() int {
 	if c.flag("message-bytes-max").Changed {
 		return c.engine.MessageBytesMax
 	}
-	return min(c.engine.MessageBytesMax, c.messageBytesFit())
+	if c.budgetBytes == 0 {
+		return c.engine.MessageBytesMax
+	}
+	return min(c.engine.MessageBytesMax, c.budgetBytes/4)
 }
 
 // flag returns a flag by its name.

@@ -47,10 +47,10 @@ func TestServeConflicts(t *testing.T) {
 		{"--message-bytes-max 7340033 --budget-bytes 16777217", "is too much for --budget-bytes 16777217"},
 		{"--message-bytes-max 7340033 --budget-bytes 16777218", ""},
 		{
-			"--peer-message-bytes-min 7340033 --budget-bytes 16MiB",
-			"is more than --message-bytes-max, which is 7MiB with --budget-bytes 16MiB by default",
+			"--peer-message-bytes-min 4194305 --budget-bytes 16MiB",
+			"is more than --message-bytes-max, which is 4MiB with --budget-bytes 16MiB by default",
 		},
-		{"--peer-message-bytes-min 7MiB --budget-bytes 16MiB", ""},
+		{"--peer-message-bytes-min 4MiB --budget-bytes 16MiB", ""},
 		{
 			"--peer-message-bytes-min 2KiB --message-bytes-max 1KiB --budget-bytes 16MiB",
 			"is more than --message-bytes-max 1KiB",
@@ -119,10 +119,10 @@ func TestMessageLimitFollowsBudget(t *testing.T) {
 		"":                        {16 << 20, ""},
 		"--budget-bytes 0":        {16 << 20, ""},
 		"--budget-bytes 1GiB":     {16 << 20, ""},
-		"--budget-bytes 34MiB":    {16 << 20, ""},
-		"--budget-bytes 35651583": {16<<20 - 1, "at most 16777215: more does not fit into --budget-bytes"},
-		"--budget-bytes 16MiB":    {7 << 20, "  a message  at most 7MiB: more does not fit into --budget-bytes"},
-		"--budget-bytes 16MiB --uri-bytes-max 16":       {7 << 20, "at most 7MiB"},
+		"--budget-bytes 64MiB":    {16 << 20, ""},
+		"--budget-bytes 67108863": {16<<20 - 1, "at most 16777215, a quarter of --budget-bytes"},
+		"--budget-bytes 16MiB":    {4 << 20, "  a message  at most 4MiB, a quarter of --budget-bytes"},
+		"--budget-bytes 16MiB --uri-bytes-max 16":       {4 << 20, "at most 4MiB"},
 		"--budget-bytes 16MiB --message-bytes-max 7MiB": {7 << 20, ""},
 		"--budget-bytes 16MiB --message-bytes-max 512":  {512, ""},
 	} {
@@ -143,23 +143,52 @@ func TestMessageLimitFollowsBudget(t *testing.T) {
 	}
 }
 
-// TestBudgetTakesOneMessage: with the smallest budget, messages up to the longest one that is accepted by default
-// arrive, and one that is longer by a byte is refused for its length.
+// publishOf is a PUBLISH of n bytes.
+func publishOf(n int) []byte {
+	head, tail := `[16,1,{"acknowledge":true},"com.a",["`, `"]]`
+	return []byte(head + strings.Repeat("x", n-len(head)-len(tail)) + tail)
+}
+
+// TestBudgetTakesTwoMessages: with the smallest budget, two of the longest messages that are accepted by default may
+// come one behind the other while their subscriber reads nothing, and reach it.
+func TestBudgetTakesTwoMessages(t *testing.T) {
+	r := startFlags(t, "--budget-bytes", "16MiB")
+	reader, writer := r.talk(t).hello(), r.talk(t).hello()
+	reader.says(`[32,1,{},"com.a"]`, "[33,")
+	for range 3 {
+		for range 2 {
+			writer.Queue(publishOf(4 << 20))
+		}
+		for range 2 {
+			if answer, err := writer.Receive(); err != nil || !bytes.HasPrefix(answer, []byte("[17,")) {
+				t.Fatalf("%.80s, %v, want PUBLISHED", answer, err)
+			}
+		}
+		for range 2 {
+			event, err := reader.Receive()
+			if err != nil || !bytes.HasPrefix(event, []byte("[36,")) || len(event) < 4<<20-64 {
+				t.Fatalf("%d bytes, %.80s, %v, want the event", len(event), event, err)
+			}
+		}
+	}
+	if s := r.engine.Stats(); s.BudgetClosed != 0 {
+		t.Errorf("%d connections were closed for the budget", s.BudgetClosed)
+	}
+}
+
+// TestBudgetTakesOneMessage: with the smallest budget, messages up to the longest one that may be asked for arrive,
+// and one that is longer by a byte is refused for its length.
 func TestBudgetTakesOneMessage(t *testing.T) {
 	const most = 7 << 20
-	r := startFlags(t, "--budget-bytes", "16MiB")
-	publish := func(n int) []byte { // of n bytes
-		head, tail := `[16,1,{"acknowledge":true},"com.a",["`, `"]]`
-		return []byte(head + strings.Repeat("x", n-len(head)-len(tail)) + tail)
-	}
+	r := startFlags(t, "--budget-bytes", "16MiB", "--message-bytes-max", "7MiB")
 	k := r.talk(t).hello()
 	for _, less := range []int{0, 1, 4 << 10, 64 << 10, 1<<20 - 1, 1 << 20} { // chunks end elsewhere
-		k.Queue(publish(most - less))
+		k.Queue(publishOf(most - less))
 		if answer, err := k.Receive(); err != nil || !bytes.HasPrefix(answer, []byte("[17,")) {
 			t.Fatalf("a message of %d bytes less than the limit: %s, %v", less, answer, err)
 		}
 	}
-	k.Queue(publish(most + 1))
+	k.Queue(publishOf(most + 1))
 	if code := k.closed(); code != 1009 && code != 0 { // 0: reset, because the rest of the message was not read
 		t.Errorf("close code %d", code)
 	}

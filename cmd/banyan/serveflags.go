@@ -88,7 +88,8 @@ func (c *serveConfig) flags() []flagGroup {
 
 	sizes := newFlagGroup("Limits:")
 	sizes.bytes(&e.MessageBytesMax, "message-bytes-max", 16<<20, 512, 16<<20,
-		"longest message accepted, 512B to 16MiB; at most, also by default, half of --budget-bytes less 1MiB")
+		"longest message accepted, 512B to 16MiB; by default at most a quarter of --budget-bytes, and at most half "+
+			"of it less 1MiB; RawSocket clients are told the next power of two below")
 	sizes.bytes(&e.PeerMessageBytesMin, "peer-message-bytes-min", 512, 512, 16<<20,
 		"refuse RawSocket clients that accept no message of this size, 512B to --message-bytes-max")
 	sizes.count(&r.URIBytesMax, "uri-bytes-max", 1024, 1, 16<<20, "longest URI in bytes; longer: invalid_uri")
