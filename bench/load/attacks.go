@@ -28,6 +28,7 @@ var attacks = []attack{
 	{"large publishes to three serializers", largePublishes},
 	{"an event too long for a RawSocket subscriber", longEvent},
 	{"publishes that match many patterns", manyPatterns},
+	{"many subscriptions arrive", arriving},
 	{"many exact subscriptions leave", leaving("")},
 	{"many prefix subscriptions leave", leaving("prefix")},
 	{"a caller with many open calls leaves", openCalls(true)},
@@ -335,6 +336,38 @@ func manyPatterns(ctx context.Context, a *attacker) (func(context.Context) error
 	}
 	p, err := a.sender(ctx)
 	return a.every(p, message), fmt.Sprintf("%d patterns", granted), err
+}
+
+// arriving is one session that sends SUBSCRIBEs as fast as its connection takes them, each for another topic, and
+// reads the answers.
+func arriving(ctx context.Context, a *attacker) (func(context.Context) error, string, error) {
+	w, err := a.sender(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	space := unique("bench.hostile")
+	return func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { a.abandon(w) })
+		defer stop()
+		return later(func() error {
+			for i := range a.plan.Many {
+				err := w.Send(&codec.Message{
+					Type: codec.Subscribe, Format: codec.MessagePack, Request: uint64(i + 1),
+					URI: fmt.Appendf(nil, "%s.t%d.leaf", space, i),
+				})
+				if err == nil && i%askedAtOnce == 0 {
+					err = w.FlushAndWait()
+				}
+				if ctx.Err() != nil {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return w.FlushAndWait()
+		})(ctx)
+	}, fmt.Sprintf("%d subscriptions asked for", a.plan.Many), nil
 }
 
 // leaving is one session that takes as many subscriptions as it is granted; then its connection ends.

@@ -41,6 +41,7 @@ func TestHostile(t *testing.T) {
 		"large publishes to three serializers":         "4096 bytes of text, 1365 numbers, in turn",
 		"an event too long for a RawSocket subscriber": "4096 bytes, 24576 in JSON",
 		"publishes that match many patterns":           "300 patterns",
+		"many subscriptions arrive":                    "300 subscriptions asked for",
 		"many exact subscriptions leave":               "300 subscriptions",
 		"many prefix subscriptions leave":              "300 subscriptions",
 		"a caller with many open calls leaves":         "300 open calls",
@@ -127,6 +128,28 @@ func TestHostileGrants(t *testing.T) {
 	}
 	if len(r.Hostile) != 1 || r.Hostile[0].Done != "50 subscriptions" || !r.Verified.OK {
 		t.Errorf("%+v %+v", r.Hostile, r.Verified)
+	}
+}
+
+// TestHostileSubscriptionsArrive: all of them do, beside the tickers.
+func TestHostileSubscriptionsArrive(t *testing.T) {
+	t.Parallel()
+	s := newFake(t)
+	plan := hostilePlan(s, "arrive")
+	plan.Many, plan.Duration = askedAtOnce+2, 2*attackSettle+time.Second
+	topics := map[string]bool{}
+	s.slow = func(m *codec.Message) {
+		if m.Type == codec.Subscribe && strings.HasPrefix(string(m.URI), "bench.hostile") {
+			topics[string(m.URI)] = true
+		}
+	}
+	if r, err := Hostile(t.Context(), plan); err != nil || !r.Verified.OK {
+		t.Fatalf("%v, %+v", err, r.Verified)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(topics) != plan.Many {
+		t.Errorf("%d topics, want %d", len(topics), plan.Many)
 	}
 }
 

@@ -20,10 +20,10 @@ func newBenchHostile() *cobra.Command {
 		Short: "One client against the others: how long it can make them wait",
 		Long: "Clients that publish and receive one event every millisecond each, first alone and then beside one\n" +
 			"hostile load after the other: very large publishes to mixed serializers, very many patterns,\n" +
-			"sessions that leave with a million subscriptions or open calls, unfinished messages, a batch of 16\n" +
-			"MiB, long exclude lists, bursts of calls. The hostile clients are a process of the lowest priority,\n" +
-			"so that it is the router who makes the others wait, and not the machine. Takes twice --duration\n" +
-			"for each round of each load, and the time to set it up.\n" +
+			"sessions that make a million subscriptions, or leave with them or with as many open calls,\n" +
+			"unfinished messages, a batch of 16 MiB, long exclude lists, bursts of calls. The hostile clients\n" +
+			"are a process of the lowest priority, so that it is the router who makes the others wait, and not\n" +
+			"the machine. Takes twice --duration for each round of each load, and the time to set it up.\n" +
 			"\n" +
 			"Exit code 1 when the median p99.9 beside a load is more than three times that without it (both\n" +
 			"count as 1 ms at least), or an event was lost.",
