@@ -58,7 +58,9 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	c.announce(say.out, r.engine.Addrs(), r.engine.ConnectionsMax())
 	c.warnOfFiles(say.log, r.engine.ConnectionsMax())
 	say.log.Info("started", "pid", os.Getpid(), "listen", r.engine.Addrs())
+	spaced := spaceCollections()
 	keepMemory(ctx.Done(), r)
+	spaced()
 	fmt.Fprintln(say.out, "stopping; once more to stop at once")
 	say.log.Info("stopping", "connections", r.engine.Stats().Connections)
 	if err := errors.Join(r.stop(), profiled()); err != nil {
