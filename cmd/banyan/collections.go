@@ -17,8 +17,8 @@ const (
 	gcPercentMax = 400 // with nothing live the runtime makes 16 MiB of it
 )
 
-// gcPercent is how much may be allocated until the next collection, as a percentage of what is live: heapRoom, but no
-// less than the runtime's default and no more than gcPercentMax.
+// gcPercent is how much may be allocated until the next collection, as a percentage of what is live: that of heapRoom,
+// but no less than the runtime's default and no more than gcPercentMax.
 func gcPercent(live uint64) int {
 	if live <= heapRoom*100/gcPercentMax {
 		return gcPercentMax
@@ -26,8 +26,8 @@ func gcPercent(live uint64) int {
 	return max(gcPercentMin, int(heapRoom*100/live))
 }
 
-// A collectionSpacer sets the percentage anew after each collection. A large heap must not grow fivefold as a small one
-// may.
+// A collectionSpacer sets the percentage anew after each collection. A large heap must not grow fivefold as a small
+// one may.
 type collectionSpacer struct {
 	mu      sync.Mutex
 	percent int  // guarded by mu; what is set
