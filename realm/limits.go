@@ -9,10 +9,10 @@ const (
 	defaultRealmsMax        = 10_000           // realms; more: no_such_realm for a HELLO to an unknown one
 	defaultHelloTimeout     = 10 * time.Second // then the connection is closed with 1008
 	defaultGoodbyeTimeout   = 5 * time.Second  // then the connection is closed
-	defaultSubscriptionsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
+	defaultSubscriptionsMax = 100_000          // per session, patterns included; more: option_not_allowed
 	defaultPatternsMax      = 10_000           // prefixes and wildcards per session; more: option_not_allowed
-	defaultRegistrationsMax = 1_000_000        // per session, patterns included; more: option_not_allowed
-	defaultCallsMax         = 1_000_000        // of a caller: option_not_allowed; of a callee: network_failure
+	defaultRegistrationsMax = 100_000          // per session, patterns included; more: option_not_allowed
+	defaultCallsMax         = 100_000          // of a caller: option_not_allowed; of a callee: network_failure
 	defaultCalleesMax       = 10_000           // of a registration, copied at each change; more: option_not_allowed
 	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri

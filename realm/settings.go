@@ -23,11 +23,11 @@ type Config struct {
 
 	// A request beyond these is answered with ERROR option_not_allowed, unless a line says otherwise.
 
-	SubscriptionsMax int // per session, patterns included; default 1 000 000
+	SubscriptionsMax int // per session, patterns included; default 100 000
 	PatternsMax      int // prefix and wildcard subscriptions per session; default 10 000
-	RegistrationsMax int // per session; default 1 000 000
+	RegistrationsMax int // per session; default 100 000
 	CalleesMax       int // sessions in one shared registration; default 10 000
-	CallsMax         int // open per caller, and per callee: network_failure for the latter; default 1 000 000
+	CallsMax         int // open per caller, and per callee: network_failure for the latter; default 100 000
 	FilterEntriesMax int // in all black and white lists of one PUBLISH; default 8 192, at most 65 536
 	URIBytesMax      int // topics, procedures and realms, octets; default 1024; longer: invalid_uri
 

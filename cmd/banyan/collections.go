@@ -17,8 +17,8 @@ const (
 	gcPercentMax = 400 // with nothing live the runtime makes 16 MiB of it
 )
 
-// gcPercent is how much may be allocated until the next collection, as a percentage of what is live: that of heapRoom,
-// but no less than the runtime's default and no more than gcPercentMax.
+// gcPercent is how much may be allocated until the next collection, as a percentage of what is live: that of
+// heapRoom, but no less than the runtime's default and no more than gcPercentMax.
 func gcPercent(live uint64) int {
 	if live <= heapRoom*100/gcPercentMax {
 		return gcPercentMax

@@ -27,10 +27,10 @@ func TestServeConflicts(t *testing.T) {
 		{"--patterns-max 2 --subscriptions-max 2", ""},
 		{"--subscriptions-max 2", ""},
 		{
-			"--patterns-max 1000001",
-			"--patterns-max 1000001 is more than --subscriptions-max, which is 1000000 by default",
+			"--patterns-max 100001",
+			"--patterns-max 100001 is more than --subscriptions-max, which is 100000 by default",
 		},
-		{"--patterns-max 1000000", ""},
+		{"--patterns-max 100000", ""},
 		{
 			"--backlog-bytes-max 33554433 --budget-bytes 32MiB",
 			"--backlog-bytes-max 33554433 is more than --budget-bytes 32MiB",

@@ -95,18 +95,18 @@ func (c *serveConfig) flags() []flagGroup {
 	sizes.count(&r.URIBytesMax, "uri-bytes-max", 1024, 1, 16<<20, "longest URI in bytes; longer: invalid_uri")
 	sizes.count(&r.DepthMax, "depth-max", 64, depthMin, codec.DepthMaxMost,
 		"how deep lists and dictionaries of a message may nest, 8 to 512; deeper: the session is aborted")
-	sizes.count(&r.SubscriptionsMax, "subscriptions-max", 1_000_000, 1, open,
+	sizes.count(&r.SubscriptionsMax, "subscriptions-max", 100_000, 1, open,
 		"subscriptions of a session; more: option_not_allowed")
 	sizes.count(&r.PatternsMax, "patterns-max", 10_000, 1, open,
 		"how many of them are prefix and wildcard subscriptions; more: option_not_allowed")
 	sizes.count(&r.FilterEntriesMax, "filter-entries-max", 8192, 1, codec.ListEntriesMax,
 		"entries in the lists that choose the receivers of an event; more: option_not_allowed. "+
 			"However many they are, options of more than 256KiB end the session with ABORT")
-	sizes.count(&r.RegistrationsMax, "registrations-max", 1_000_000, 1, open,
+	sizes.count(&r.RegistrationsMax, "registrations-max", 100_000, 1, open,
 		"registrations of a session; more: option_not_allowed")
 	sizes.count(&r.CalleesMax, "callees-max", 10_000, 1, open,
 		"callees of a shared registration; more: option_not_allowed")
-	sizes.count(&r.CallsMax, "calls-max", 1_000_000, 1, open,
+	sizes.count(&r.CallsMax, "calls-max", 100_000, 1, open,
 		"open calls of a caller, and open invocations of a callee; more: option_not_allowed, network_failure")
 
 	slow := newFlagGroup("Clients that are slow or gone:")

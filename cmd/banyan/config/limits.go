@@ -51,18 +51,18 @@ type Limits struct {
 	DepthMax int `yaml:"depth_max" default:"64" min:"8" max:"512" reload:"restart"`
 
 	// Subscriptions of a session. More: wamp.error.option_not_allowed, as for the next four.
-	SubscriptionsMax int `yaml:"subscriptions_max" default:"1000000" min:"1"`
+	SubscriptionsMax int `yaml:"subscriptions_max" default:"100000" min:"1"`
 	// How many of them are prefix and wildcard subscriptions.
 	PatternsMax int `yaml:"patterns_max" default:"10000" min:"1"`
 	// Entries in the lists that choose the receivers of an event.
 	FilterEntriesMax int `yaml:"filter_entries_max" default:"8192" min:"1" max:"65536"`
 	// Registrations of a session.
-	RegistrationsMax int `yaml:"registrations_max" default:"1000000" min:"1"`
+	RegistrationsMax int `yaml:"registrations_max" default:"100000" min:"1"`
 	// Callees of a shared registration.
 	CalleesMax int `yaml:"callees_max" default:"10000" min:"1"`
 	// Open calls of a caller, and open invocations of a callee. More: wamp.error.option_not_allowed, and
 	// wamp.error.network_failure.
-	CallsMax int `yaml:"calls_max" default:"1000000" min:"1"`
+	CallsMax int `yaml:"calls_max" default:"100000" min:"1"`
 	// Realms at once, those of templates included. More are not made: wamp.error.no_such_realm.
 	RealmsMax int `yaml:"realms_max" default:"10000" min:"1"`
 }
