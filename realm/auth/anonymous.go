@@ -100,8 +100,12 @@ func (s *Source) String() string {
 type anonymous struct{ *AnonymousOptions }
 
 func (m anonymous) blocked(a *Attempt) obstacle {
-	if !m.From.holds(&a.hello.Transport) {
-		return obstacle{why: "only from " + m.From.String()}
+	from := &m.From
+	if a.hello.Transport.Anonymous != nil {
+		from = a.hello.Transport.Anonymous
+	}
+	if !from.holds(&a.hello.Transport) {
+		return obstacle{why: "only from " + from.String()}
 	}
 	return obstacle{}
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -19,6 +20,8 @@ type DynamicOptions struct {
 	Authenticator string   // who is asked: a procedure or a URL; the package only passes it on
 	Methods       []string // which methods ask: all but cookie
 	Timeout       time.Duration
+	// ProcedureRealm is the realm in which a procedure is registered; "" is the realm that the client joins.
+	ProcedureRealm string
 }
 
 func (o *DynamicOptions) check(r *Realm) error {
@@ -50,10 +53,11 @@ func (o *DynamicOptions) check(r *Realm) error {
 
 // A Request is what a dynamic authenticator is asked: a call with the arguments realm, authid, details.
 type Request struct {
-	Authenticator string
-	Timeout       time.Duration // the caller calls Resume with an error when it is over
-	Realm         string        // of HELLO
-	AuthID        string        // of HELLO, "" for none (the caller passes null)
+	Authenticator  string
+	ProcedureRealm string        // the realm of a procedure
+	Timeout        time.Duration // the caller calls Resume with an error when it is over
+	Realm          string        // of HELLO
+	AuthID         string        // of HELLO, "" for none (the caller passes null)
 	// Details has session, authmethod, authextra, authrole, transport; ticket and round for the method ticket. The
 	// values are those that codec.AppendValue encodes.
 	Details map[string]any
@@ -146,7 +150,7 @@ func (a *Attempt) ask(more map[string]any, resume resumeFunc) Outcome {
 	}
 	a.resume = resume
 	return Outcome{Kind: Ask, Request: &Request{
-		Authenticator: o.Authenticator, Timeout: o.Timeout,
+		Authenticator: o.Authenticator, ProcedureRealm: cmp.Or(o.ProcedureRealm, a.hello.Realm), Timeout: o.Timeout,
 		Realm: a.hello.Realm, AuthID: a.hello.AuthID, Details: details,
 	}}
 }

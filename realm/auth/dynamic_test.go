@@ -337,25 +337,41 @@ func TestDynamicOptionsCheck(t *testing.T) {
 		config Config
 		ok     bool
 	}{
-		"good":        {Config{TLS: true, Dynamic: &DynamicOptions{"com.x", []string{"tls"}, 1}}, true},
-		"no name":     {Config{TLS: true, Dynamic: &DynamicOptions{"", []string{"tls"}, 1}}, false},
-		"no methods":  {Config{TLS: true, Dynamic: &DynamicOptions{"com.x", nil, 1}}, false},
-		"no timeout":  {Config{TLS: true, Dynamic: &DynamicOptions{"com.x", []string{"tls"}, 0}}, false},
-		"not offered": {Config{TLS: true, Dynamic: &DynamicOptions{"com.x", []string{"ticket"}, 1}}, false},
+		"good": {Config{
+			TLS: true, Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: []string{"tls"}, Timeout: 1},
+		}, true},
+		"no name": {Config{
+			TLS: true, Dynamic: &DynamicOptions{Authenticator: "", Methods: []string{"tls"}, Timeout: 1},
+		}, false},
+		"no methods": {Config{
+			TLS: true, Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: nil, Timeout: 1},
+		}, false},
+		"no timeout": {Config{
+			TLS: true, Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: []string{"tls"}, Timeout: 0},
+		}, false},
+		"not offered": {Config{
+			TLS: true, Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: []string{"ticket"}, Timeout: 1},
+		}, false},
 		"cookie": {Config{
 			Cookie:  &CookieOptions{Store: NewCookies(1, 1)},
-			Dynamic: &DynamicOptions{"com.x", []string{"cookie"}, 1},
+			Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: []string{"cookie"}, Timeout: 1},
 		}, false},
 		"JWT and dynamic": {
-			Config{Ticket: jwtTicket, Dynamic: &DynamicOptions{"com.x", []string{"ticket"}, 1}},
+			Config{
+				Ticket: jwtTicket, Dynamic: &DynamicOptions{
+					Authenticator: "com.x", Methods: []string{"ticket"}, Timeout: 1,
+				},
+			},
 			false,
 		},
 		"static users": {Config{
-			WAMPCRA: true, Dynamic: &DynamicOptions{"com.x", []string{"wampcra"}, 1},
+			WAMPCRA: true, Dynamic: &DynamicOptions{Authenticator: "com.x", Methods: []string{"wampcra"}, Timeout: 1},
 			Users: []User{{AuthID: "a", Role: "r", CRA: &CRACredential{Key: "s"}}},
 		}, false},
 		"static users of another method": {Config{
-			WAMPCRA: true, TLS: true, Dynamic: &DynamicOptions{"com.x", []string{"tls"}, 1},
+			WAMPCRA: true, TLS: true, Dynamic: &DynamicOptions{
+				Authenticator: "com.x", Methods: []string{"tls"}, Timeout: 1,
+			},
 			Users: []User{{AuthID: "a", Role: "r", CRA: &CRACredential{Key: "s"}}},
 		}, true},
 	} {

@@ -28,6 +28,7 @@ type Hello struct {
 type Transport struct {
 	Listener  string     // its name; dynamic authenticators see it
 	Allowed   []string   // the methods that the listener lets in; nil is all of the realm's
+	Anonymous *Source    // from where the listener lets anonymous clients in; nil leaves it to the realm
 	Peer      netip.Addr // of the client itself, behind a trusted proxy too; invalid on Unix sockets
 	Local     bool       // loopback or Unix socket, and not forwarded by a proxy (PROTOCOL 13.5)
 	Encrypted bool       // TLS up to the router, or up to a proxy that is trusted to say so

@@ -13,8 +13,11 @@ import (
 
 // LimiterConfig bounds how often strangers may try.
 type LimiterConfig struct {
-	PerMinute float64 // failures per minute that an address, or an authid, is granted; default 30, at least 0.001
-	Burst     int     // failures at once; default 10, at least 1
+	AddressPerMinute float64 // failures that an address is granted; default 30, at least 0.001; negative: no limit
+	AuthIDPerMinute  float64 // failures that an authid is granted; the same
+	Burst            int     // failures at once; default 10, at least 1
+	AddressBitsV4    int     // leading bits of an IPv4 address that count as one address; default 32
+	AddressBitsV6    int     // leading bits of an IPv6 address; default 64: usually one customer has a /64
 	// EntriesMax is how many addresses, how many authids and how many pairs of them are remembered; default 8192. An
 	// entry has about 200 octets.
 	EntriesMax int
@@ -22,8 +25,8 @@ type LimiterConfig struct {
 
 // A Limiter bounds failed attempts per address and per authid. It has no clock. Any goroutine may call it.
 //
-// Each attempt takes a token of its address (IPv6: of the /64 prefix) and one of its authid; success gives both back,
-// so only failures count, and attempts that are still open count as failures. The buckets fill up at PerMinute.
+// Each attempt takes a token of its address (IPv6: of the prefix) and one of its authid; success gives both back, so
+// only failures count, and attempts that are still open count as failures. The buckets fill up by the minute.
 //
 // A stranger who fails on purpose could lock out an authid. So an address that an authid has logged in from before
 // has a bucket for that authid of its own, which strangers do not empty.
@@ -31,7 +34,7 @@ type LimiterConfig struct {
 // At EntriesMax a new entry replaces one of the eight that were used least recently: the one with the most tokens,
 // because forgetting it gives least away.
 type Limiter struct {
-	perSecond, burst float64
+	bitsV4, bitsV6 int // fixed by NewLimiter
 
 	mu        sync.Mutex
 	addresses buckets
@@ -41,8 +44,16 @@ type Limiter struct {
 
 // NewLimiter makes a limiter. Values of c below their minimum are the default.
 func NewLimiter(c LimiterConfig) *Limiter {
-	if c.PerMinute < 0.001 {
-		c.PerMinute = 30
+	for _, rate := range []*float64{&c.AddressPerMinute, &c.AuthIDPerMinute} {
+		if *rate >= 0 && *rate < 0.001 {
+			*rate = 30
+		}
+	}
+	if c.AddressBitsV4 < 1 || c.AddressBitsV4 > 32 {
+		c.AddressBitsV4 = 32
+	}
+	if c.AddressBitsV6 < 1 || c.AddressBitsV6 > 128 {
+		c.AddressBitsV6 = 64
 	}
 	if c.Burst < 1 {
 		c.Burst = 10
@@ -50,9 +61,12 @@ func NewLimiter(c LimiterConfig) *Limiter {
 	if c.EntriesMax < 1 {
 		c.EntriesMax = 8192
 	}
-	l := &Limiter{perSecond: c.PerMinute / 60, burst: float64(c.Burst)}
-	for _, b := range []*buckets{&l.addresses, &l.names, &l.pairs} {
+	l := &Limiter{bitsV4: c.AddressBitsV4, bitsV6: c.AddressBitsV6}
+	for b, perMinute := range map[*buckets]float64{
+		&l.addresses: c.AddressPerMinute, &l.names: c.AuthIDPerMinute, &l.pairs: c.AuthIDPerMinute,
+	} {
 		b.entries, b.max = map[bucketKey]*list.Element{}, c.EntriesMax
+		b.perSecond, b.burst = perMinute/60, float64(c.Burst)
 	}
 	return l
 }
@@ -63,20 +77,21 @@ func NewLimiter(c LimiterConfig) *Limiter {
 func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var take []*bucket
-	if address.IsValid() {
-		take = append(take, l.addresses.get(l, addressKey(address), now))
+	var taken [2]*bucket
+	take := taken[:0]
+	if l.addresses.limits() && address.IsValid() {
+		take = append(take, l.addresses.get(l.addressKey(address), now))
 	}
-	if authid != "" {
-		if known := l.pairs.find(l, pairKey(address, realm, authid), now); known != nil {
+	if l.names.limits() && authid != "" {
+		if known := l.pairs.find(l.pairKey(address, realm, authid), now); known != nil {
 			take = append(take, known)
 		} else {
-			take = append(take, l.names.get(l, nameKey(realm, authid), now))
+			take = append(take, l.names.get(nameKey(realm, authid), now))
 		}
 	}
 	for _, b := range take {
 		if missing := 1 - b.tokens; missing > 0 {
-			wait = max(wait, time.Duration(missing/l.perSecond*float64(time.Second))+1)
+			wait = max(wait, time.Duration(missing/b.in.perSecond*float64(time.Second))+1)
 		}
 	}
 	if wait > 0 {
@@ -93,23 +108,37 @@ func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) 
 func (l *Limiter) Succeeded(address netip.Addr, realm, authid string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.giveBack(address, realm, authid, now)
+	if l.names.limits() && authid != "" {
+		l.pairs.get(l.pairKey(address, realm, authid), now)
+	}
+}
+
+// Withdrawn gives back what Take took for an attempt that proved nothing and failed at nothing: the connection was
+// lost before an answer, or the router was too busy to look at it.
+func (l *Limiter) Withdrawn(address netip.Addr, realm, authid string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.giveBack(address, realm, authid, now)
+}
+
+func (l *Limiter) giveBack(address netip.Addr, realm, authid string, now time.Time) {
 	if address.IsValid() {
-		l.giveBack(l.addresses.find(l, addressKey(address), now))
+		l.addresses.find(l.addressKey(address), now).giveBack()
 	}
 	if authid == "" {
 		return
 	}
-	if known := l.pairs.find(l, pairKey(address, realm, authid), now); known != nil {
-		l.giveBack(known)
+	if known := l.pairs.find(l.pairKey(address, realm, authid), now); known != nil {
+		known.giveBack()
 		return
 	}
-	l.giveBack(l.names.find(l, nameKey(realm, authid), now))
-	l.pairs.get(l, pairKey(address, realm, authid), now)
+	l.names.find(nameKey(realm, authid), now).giveBack()
 }
 
-func (l *Limiter) giveBack(b *bucket) {
+func (b *bucket) giveBack() {
 	if b != nil {
-		b.tokens = min(b.tokens+1, l.burst)
+		b.tokens = min(b.tokens+1, b.in.burst)
 	}
 }
 
@@ -128,52 +157,60 @@ func hashKey(text string) bucketKey {
 	return bucketKey(sum[:])
 }
 
-func addressKey(address netip.Addr) bucketKey { return hashKey(prefix(address)) }
-
 func nameKey(realm, authid string) bucketKey { return hashKey(realm + "\x00" + authid) }
 
-func pairKey(address netip.Addr, realm, authid string) bucketKey {
-	return hashKey(prefix(address) + "\x00" + realm + "\x00" + authid)
+func (l *Limiter) addressKey(address netip.Addr) bucketKey { return hashKey(l.prefix(address)) }
+
+func (l *Limiter) pairKey(address netip.Addr, realm, authid string) bucketKey {
+	return hashKey(l.prefix(address) + "\x00" + realm + "\x00" + authid)
 }
 
-// prefix is what counts of an address: all of IPv4, the first 64 bits of IPv6.
-func prefix(address netip.Addr) string {
+// prefix is what counts of an address.
+func (l *Limiter) prefix(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
-	if !address.Is6() {
-		return address.String()
+	bits := l.bitsV4
+	if address.Is6() {
+		bits = l.bitsV6
 	}
-	p, _ := address.Prefix(64)
+	p, _ := address.Prefix(bits)
 	return p.String()
 }
 
 // buckets are token buckets by key. golang.org/x/time/rate has them too, but takes no token back.
 type buckets struct {
-	max     int
+	// Fixed by NewLimiter.
+	perSecond float64 // negative: no limit
+	burst     float64
+	max       int
+
 	entries map[bucketKey]*list.Element // of *bucket
 	recent  list.List                   // most recently used first
 }
 
 type bucket struct {
+	in     *buckets
 	key    bucketKey
 	tokens float64
 	at     time.Time // when tokens was right
 }
 
+func (t *buckets) limits() bool { return t.perSecond > 0 }
+
 // find returns the bucket of a key, filled up to now, nil if it is not there.
-func (t *buckets) find(l *Limiter, key bucketKey, now time.Time) *bucket {
+func (t *buckets) find(key bucketKey, now time.Time) *bucket {
 	e := t.entries[key]
 	if e == nil {
 		return nil
 	}
 	t.recent.MoveToFront(e)
 	b := e.Value.(*bucket)
-	b.fill(l, now)
+	b.fill(now)
 	return b
 }
 
-func (b *bucket) fill(l *Limiter, now time.Time) {
+func (b *bucket) fill(now time.Time) {
 	if passed := now.Sub(b.at); passed > 0 {
-		b.tokens, b.at = min(b.tokens+passed.Seconds()*l.perSecond, l.burst), now
+		b.tokens, b.at = min(b.tokens+passed.Seconds()*b.in.perSecond, b.in.burst), now
 	}
 }
 
@@ -181,14 +218,14 @@ func (b *bucket) fill(l *Limiter, now time.Time) {
 const evictFrom = 8
 
 // get returns the bucket of a key, a full one if it is new.
-func (t *buckets) get(l *Limiter, key bucketKey, now time.Time) *bucket {
-	if b := t.find(l, key, now); b != nil {
+func (t *buckets) get(key bucketKey, now time.Time) *bucket {
+	if b := t.find(key, now); b != nil {
 		return b
 	}
 	if len(t.entries) >= t.max {
 		worst := t.recent.Back()
 		for e, i := worst, 0; e != nil && i < evictFrom; e, i = e.Prev(), i+1 {
-			e.Value.(*bucket).fill(l, now)
+			e.Value.(*bucket).fill(now)
 			if e.Value.(*bucket).tokens > worst.Value.(*bucket).tokens {
 				worst = e
 			}
@@ -196,7 +233,7 @@ func (t *buckets) get(l *Limiter, key bucketKey, now time.Time) *bucket {
 		delete(t.entries, worst.Value.(*bucket).key)
 		t.recent.Remove(worst)
 	}
-	b := &bucket{key: key, tokens: l.burst, at: now}
+	b := &bucket{in: t, key: key, tokens: t.burst, at: now}
 	t.entries[key] = t.recent.PushFront(b)
 	return b
 }

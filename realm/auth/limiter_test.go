@@ -14,9 +14,39 @@ var (
 	there = netip.MustParseAddr("203.0.113.8")
 )
 
+// Each kind has its rate, or no limit; addresses count by their prefix; a withdrawn attempt leaves nothing behind.
+func TestLimiterConfig(t *testing.T) {
+	l := NewLimiter(LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: 60, Burst: 1, EntriesMax: 100})
+	for i := range 50 {
+		if w := l.Take(here, testRealm, fmt.Sprint("u", i), noon); w != 0 {
+			t.Fatalf("attempt %d waits %v without a limit for addresses", i, w)
+		}
+	}
+	if w := l.Take(here, testRealm, "u1", noon); (w - time.Second).Abs() > time.Millisecond {
+		t.Errorf("the authid waits %v", w)
+	}
+	l = NewLimiter(LimiterConfig{AddressPerMinute: 30, AuthIDPerMinute: -1, Burst: 1, AddressBitsV4: 24})
+	if l.Take(here, testRealm, "u", noon) != 0 {
+		t.Error("the first attempt waits")
+	}
+	if w := l.Take(there, testRealm, "u", noon); (w - 2*time.Second).Abs() > time.Millisecond {
+		t.Errorf("a neighbour in the same /24 waits %v", w)
+	}
+	l.Withdrawn(here, testRealm, "u", noon)
+	if l.Take(there, testRealm, "u", noon) != 0 {
+		t.Error("a withdrawn attempt still counts")
+	}
+	l = NewLimiter(LimiterConfig{Burst: 1, AddressBitsV6: 48})
+	if l.Take(netip.MustParseAddr("2001:db8:1:1::1"), testRealm, "", noon) != 0 ||
+		l.Take(netip.MustParseAddr("2001:db8:1:2::1"), testRealm, "", noon) == 0 ||
+		l.Take(netip.MustParseAddr("2001:db8:2:1::1"), testRealm, "", noon) != 0 {
+		t.Error("IPv6 addresses do not count by their /48")
+	}
+}
+
 // Failures count, per address and per authid; the buckets fill up again.
 func TestLimiter(t *testing.T) {
-	l := NewLimiter(LimiterConfig{PerMinute: 60, Burst: 3, EntriesMax: 100})
+	l := NewLimiter(LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 3, EntriesMax: 100})
 	take := func(a netip.Addr, authid string, at time.Time) time.Duration { return l.Take(a, testRealm, authid, at) }
 	for i := range 3 {
 		if w := take(here, fmt.Sprint("u", i), noon); w != 0 {
@@ -65,7 +95,7 @@ func TestLimiter(t *testing.T) {
 
 // Success gives back; and who has logged in from an address is not locked out by strangers.
 func TestLimiterSuccess(t *testing.T) {
-	l := NewLimiter(LimiterConfig{PerMinute: 1, Burst: 2, EntriesMax: 100})
+	l := NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 2, EntriesMax: 100})
 	for i := range 20 {
 		if w := l.Take(here, testRealm, "alice", noon); w != 0 {
 			t.Fatalf("login %d waits %v", i, w)
@@ -88,7 +118,7 @@ func TestLimiterSuccess(t *testing.T) {
 		t.Error("the pair has another limit than the burst")
 	}
 	// Success gives back one token, not all.
-	l = NewLimiter(LimiterConfig{PerMinute: 1, Burst: 2, EntriesMax: 100})
+	l = NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 2, EntriesMax: 100})
 	l.Take(here, testRealm, "a", noon)
 	l.Take(here, testRealm, "b", noon)
 	l.Succeeded(here, testRealm, "b", noon)
@@ -118,7 +148,7 @@ func TestLimiterPrefix(t *testing.T) {
 		{"::ffff:203.0.113.7", "::ffff:203.0.113.6", false},
 		{"fe80::1%eth0", "fe80::2%eth1", true},
 	} {
-		l := NewLimiter(LimiterConfig{PerMinute: 1, Burst: 1, EntriesMax: 10})
+		l := NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 1, EntriesMax: 10})
 		l.Take(netip.MustParseAddr(c.a), testRealm, "", noon)
 		if got := l.Take(netip.MustParseAddr(c.b), testRealm, "", noon) > 0; got != c.same {
 			t.Errorf("%s and %s: the same is %v", c.a, c.b, got)
@@ -129,7 +159,7 @@ func TestLimiterPrefix(t *testing.T) {
 // The bound at n and n+1, and who is forgotten.
 func TestLimiterEviction(t *testing.T) {
 	const n = 20
-	l := NewLimiter(LimiterConfig{PerMinute: 0.001, Burst: 2, EntriesMax: n})
+	l := NewLimiter(LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: 0.001, Burst: 2, EntriesMax: n})
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	l.Take(address(0), testRealm, "a0", noon)
 	l.Take(address(0), testRealm, "a0", noon) // empty
@@ -146,7 +176,7 @@ func TestLimiterEviction(t *testing.T) {
 	if l.Take(address(0), testRealm, "", noon) == 0 {
 		t.Error("the oldest entry was forgotten though its bucket was the emptiest")
 	}
-	if b := l.addresses.entries[addressKey(address(1))]; b != nil {
+	if b := l.addresses.entries[l.addressKey(address(1))]; b != nil {
 		t.Error("the oldest of the fullest entries was kept")
 	}
 	for i := range 1000 {
@@ -160,8 +190,13 @@ func TestLimiterEviction(t *testing.T) {
 
 func TestLimiterDefaults(t *testing.T) {
 	l := NewLimiter(LimiterConfig{})
-	if l.perSecond != 0.5 || l.burst != 10 || l.addresses.max != 8192 {
-		t.Errorf("%+v", l)
+	for _, b := range []*buckets{&l.addresses, &l.names, &l.pairs} {
+		if b.perSecond != 0.5 || b.burst != 10 || b.max != 8192 {
+			t.Errorf("%+v", b)
+		}
+	}
+	if l.bitsV4 != 32 || l.bitsV6 != 64 {
+		t.Errorf("%d bits of IPv4, %d of IPv6", l.bitsV4, l.bitsV6)
 	}
 	o := LimitRefusal(1500 * time.Millisecond)
 	wantRefusal(t, o, codec.ErrAuthenticationDenied)

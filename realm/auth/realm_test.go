@@ -164,14 +164,12 @@ func TestSnapshots(t *testing.T) {
 		"other role":      {func(c *Config) { c.Users = []User{{AuthID: "a", Role: "s"}} }, false, true},
 		"ticket dynamic": {func(c *Config) {
 			c.Users = nil
-			c.Dynamic = &DynamicOptions{
-				"x",
-				[]string{"ticket"},
-				1,
-			}
+			c.Dynamic = &DynamicOptions{Authenticator: "x", Methods: []string{"ticket"}, Timeout: 1}
 		}, false, true},
 		"anonymous by ask": {
-			func(c *Config) { c.Dynamic = &DynamicOptions{"x", []string{"anonymous"}, 1} }, true,
+			func(c *Config) {
+				c.Dynamic = &DynamicOptions{Authenticator: "x", Methods: []string{"anonymous"}, Timeout: 1}
+			}, true,
 			false,
 		},
 	} {
@@ -185,7 +183,9 @@ func TestSnapshots(t *testing.T) {
 			t.Errorf("%s: static %v, anonymous %v", name, r.Admits(p), r.Admits(anonymous))
 		}
 	}
-	ask := makeRealm(t, Config{TLS: true, Dynamic: &DynamicOptions{"x", []string{"tls"}, 1}})
+	ask := makeRealm(t, Config{TLS: true, Dynamic: &DynamicOptions{
+		Authenticator: "x", Methods: []string{"tls"}, Timeout: 1,
+	}})
 	if !ask.Admits(dynamic) {
 		t.Error("a dynamic session is not admitted")
 	}
