@@ -78,10 +78,10 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 
 // Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not
 // are closed (which goes on after Apply has returned), and the settings of all others are replaced, from the next
-// message of each session on. A realm made by AutoCreate stays if AutoCreate does. DepthMax, Loops and Log of cfg are
-// ignored. On error nothing has changed.
+// message of each session on. A realm made by a template stays if a template matches it. DepthMax, Loops and Log of
+// cfg are ignored. On error nothing has changed.
 func (r *Router) Apply(cfg Config) error {
-	cfg.Realms = slices.Clone(cfg.Realms)
+	cfg = cfg.clone()
 	cfg.DepthMax, cfg.Loops, cfg.Log = r.depthMax, len(r.perLoop), r.log
 	if err := cfg.check(); err != nil {
 		return err
@@ -99,16 +99,15 @@ func (r *Router) Apply(cfg Config) error {
 		}
 	}
 	for uri, rm := range r.named {
-		switch {
-		case wanted[uri]:
-		case cfg.AutoCreate && rm.automatic:
-			rc := cfg.Realms[0]
-			rc.URI = uri
-			rm.configure(&cfg, rc)
-		default:
-			r.dropRealm(rm)
-			closed = append(closed, rm)
+		if wanted[uri] {
+			continue
 		}
+		if rc, found := cfg.template(uri); found && rm.automatic {
+			rm.configure(&cfg, rc)
+			continue
+		}
+		r.dropRealm(rm)
+		closed = append(closed, rm)
 	}
 	r.mu.Unlock()
 	for _, rm := range closed {
@@ -124,7 +123,7 @@ func (r *Router) CreateRealm(rc RealmConfig) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	cfg := *r.settings.Load()
-	if err := cfg.checkRealm(&rc); err != nil {
+	if err := cfg.checkRealm(&rc, codec.Exact); err != nil {
 		return err
 	}
 	if r.named[rc.URI] != nil {

@@ -239,25 +239,28 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestApplyAutomatic: a realm that was made on demand follows the first configured one, and goes when realms are no
-// longer made on demand.
+// TestApplyAutomatic: a realm that was made on demand follows its template, and goes when no template matches it any
+// more.
 func TestApplyAutomatic(t *testing.T) {
-	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "first"}}, AutoCreate: true})
+	b := newBed(t, 1, Config{Templates: []Template{{Match: codec.Prefix}}})
 	p := b.connect(0, codec.JSON, 1<<20)
 	p.hello("made")
 	p.subscribe(1, "UPPER.case")
 	apply := func(cfg Config) {
 		t.Helper()
-		cfg.Realms = []RealmConfig{{URI: "first", StrictURIs: true}}
+		cfg.Realms = []RealmConfig{{URI: "first"}}
 		if err := b.router.Apply(cfg); err != nil {
 			t.Fatal(err)
 		}
 		b.Settle()
 	}
-	apply(Config{AutoCreate: true, DepthMax: -1, Loops: 65}) // these two are fixed
+	apply(Config{
+		Templates: []Template{{Match: codec.Prefix, RealmConfig: RealmConfig{URI: "m", StrictURIs: true}}},
+		DepthMax:  -1, Loops: 65, // these two are fixed
+	})
 	p.say(codec.Subscribe, 2, values{}, "UPPER.case")
 	p.refused(codec.Subscribe, 2, codec.ErrInvalidURI)
-	apply(Config{})
+	apply(Config{Templates: []Template{{Match: codec.Prefix, RealmConfig: RealmConfig{URI: "n"}}}})
 	p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
 	if n := b.router.Stats().Realms; n != 1 {
 		t.Errorf("%d realms", n)

@@ -302,7 +302,7 @@ func TestAnonymous(t *testing.T) {
 	} {
 		b := newBed(t, 1, Config{
 			Realms:    []RealmConfig{{URI: "realm1", Anonymous: test.realm}},
-			Listeners: []Anonymous{test.listener},
+			Listeners: []Listener{{Anonymous: test.listener}},
 		})
 		p := &peer{Conn: b.Connect(0, codec.MakeVariant(codec.JSON, codec.WebSocket), 1<<20, test.local), bed: b}
 		p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
@@ -403,9 +403,11 @@ func TestMSG24Depth(t *testing.T) {
 	}
 }
 
-// TestAutoCreateLimit: realms made on demand are bounded.
-func TestAutoCreateLimit(t *testing.T) {
-	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1"}}, AutoCreate: true, RealmsMax: 3})
+// TestTemplateLimit: realms made on demand are bounded.
+func TestTemplateLimit(t *testing.T) {
+	b := newBed(t, 1, Config{
+		Realms: []RealmConfig{{URI: "realm1"}}, Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 3,
+	})
 	for i := range 4 {
 		p := b.connect(0, codec.JSON, 1<<20)
 		p.say(codec.Hello, fmt.Sprintf("made%d", i), values{"roles": values{"caller": values{}}})
@@ -417,6 +419,32 @@ func TestAutoCreateLimit(t *testing.T) {
 	}
 	if n := b.router.Stats().Realms; n != 3 {
 		t.Errorf("%d realms", n)
+	}
+}
+
+// TestTemplates: the first template that matches makes the realm, by the rules of patterns.
+func TestTemplates(t *testing.T) {
+	b := newBed(t, 1, Config{
+		Realms: []RealmConfig{{URI: "realm1"}},
+		Templates: []Template{
+			{Match: codec.Wildcard, RealmConfig: RealmConfig{URI: "tenant..app", Anonymous: AnonymousNone}},
+			{Match: codec.Prefix, RealmConfig: RealmConfig{URI: "tenant.", StrictURIs: true}},
+		},
+	})
+	for uri, want := range map[string]string{
+		"tenant.a.app":   codec.ErrAuthenticationRequired,
+		"tenant.a.app.b": "", "tenant.a.apple": "", "tenant.b": "", "tenant.a": "",
+		"tenant": codec.ErrNoSuchRealm, "other.a.app": codec.ErrNoSuchRealm,
+	} {
+		p := b.connect(0, codec.JSON, 1<<20)
+		p.say(codec.Hello, uri, values{"roles": values{"caller": values{}}})
+		if want != "" {
+			p.expect(codec.Abort, nil, want)
+			continue
+		}
+		p.expect(codec.Welcome, nil, nil)
+		p.say(codec.Subscribe, 1, values{}, "UPPER")
+		p.refused(codec.Subscribe, 1, codec.ErrInvalidURI)
 	}
 }
 
@@ -438,6 +466,26 @@ func TestConfig(t *testing.T) {
 		{Realms: []RealmConfig{{URI: "a"}}, DepthMax: codec.DepthMaxMost + 1},
 		{Realms: []RealmConfig{{URI: "a"}}, FilterEntriesMax: codec.ListEntriesMax + 1},
 		{Realms: []RealmConfig{{URI: "a", Anonymous: AnonymousNone + 1}}},
+		{Realms: []RealmConfig{{URI: "a"}}, Listeners: []Listener{{Anonymous: AnonymousNone + 1}}},
+		{Realms: []RealmConfig{{URI: "a"}}, AuthTimeout: -1},
+		{Realms: []RealmConfig{{URI: "a", Quotas: Quotas{CallsMax: -1}}}},
+		{Templates: []Template{{RealmConfig: RealmConfig{URI: "a"}}}},
+		{Templates: []Template{{Match: codec.Wildcard + 1}}},
+		{Templates: []Template{{Match: codec.Prefix, RealmConfig: RealmConfig{URI: "a b"}}}},
+		{Templates: []Template{{Match: codec.Prefix}, {Match: codec.Prefix}}},
+		{Realms: []RealmConfig{{URI: "a", Authorizers: map[string]Authorizer{"r": {Procedure: "p"}}}}},
+		{Realms: []RealmConfig{{
+			URI: "a", Policy: grant(t, map[string]bool{"r": true}),
+			Authorizers: map[string]Authorizer{"other": {Procedure: "p"}},
+		}}},
+		{Realms: []RealmConfig{{
+			URI: "a", Policy: grant(t, map[string]bool{"r": true}),
+			Authorizers: map[string]Authorizer{"r": {Procedure: "a b"}},
+		}}},
+		{Realms: []RealmConfig{{
+			URI: "a", Policy: grant(t, map[string]bool{"r": true}),
+			Authorizers: map[string]Authorizer{"r": {Procedure: "p", Timeout: -1}},
+		}}},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)

@@ -8,6 +8,7 @@ import "time"
 const (
 	defaultRealmsMax        = 10_000           // realms; more: no_such_realm for a HELLO to an unknown one
 	defaultHelloTimeout     = 10 * time.Second // then the connection is closed with 1008
+	defaultAuthTimeout      = 10 * time.Second // then: ABORT authentication_failed
 	defaultGoodbyeTimeout   = 5 * time.Second  // then the connection is closed
 	defaultSubscriptionsMax = 100_000          // per session, patterns included; more: option_not_allowed
 	defaultPatternsMax      = 10_000           // prefixes and wildcards per session; more: option_not_allowed
@@ -16,6 +17,9 @@ const (
 	defaultCalleesMax       = 10_000           // of a registration, copied at each change; more: option_not_allowed
 	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
+
+	defaultAuthorizerTimeout = 2 * time.Second  // then: authorization_failed
+	defaultCacheTime         = 30 * time.Second // then the authorizer is asked again
 
 	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then:
 	// no_such_procedure.

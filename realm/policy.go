@@ -22,15 +22,6 @@ const (
 	Call      = policy.Call
 )
 
-// A Policy decides what the sessions of a role may do. Any goroutine may call it, often, while a loop waits: it must
-// not block.
-type Policy interface {
-	// Allow reports whether a session of role may do a with uri, which for Subscribe and Register may be a pattern of
-	// that match. uri is lent. The answer for a role and an exact topic or procedure is kept until the policy is
-	// replaced (Router.Apply).
-	Allow(role string, a Action, uri []byte, match codec.Match) bool
-}
-
 // A refusal is an error the peer is told about.
 type refusal struct {
 	uri     string // codec.ErrInvalidURI, …
@@ -79,7 +70,7 @@ func (s *session) authorize(l *perLoop, a Action, uri []byte, match codec.Match,
 		allowed, decided = p.decision(s.role, set.epoch)
 	}
 	if !decided {
-		allowed = set.Policy.Allow(s.identity.AuthRole, a, uri, match)
+		allowed = set.Policy.Decide(s.identity.AuthRole, a, uri, match).Allow
 		if p != nil {
 			p.decide(s.role, set.epoch, allowed)
 		}

@@ -2,28 +2,42 @@ package realm
 
 import (
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"banyan/codec"
+	"banyan/realm/policy"
 )
 
-// rules is a Policy of a test: what it does not allow is refused.
-type rules struct {
-	allow func(role string, a Action, uri string, match codec.Match) bool
-	asked atomic.Int64
+// grant is a policy of a test: each role may do everything, or nothing.
+func grant(t *testing.T, roles map[string]bool) *policy.Snapshot {
+	t.Helper()
+	var defs []policy.RoleDefinition
+	for name, all := range roles {
+		def := policy.RoleDefinition{Name: name}
+		if all {
+			def.Permissions = []policy.Permission{{
+				URI: "*", Allow: &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true},
+			}}
+		}
+		defs = append(defs, def)
+	}
+	return compile(t, defs...)
 }
 
-func (r *rules) Allow(role string, a Action, uri []byte, match codec.Match) bool {
-	r.asked.Add(1)
-	return r.allow(role, a, string(uri), match)
+func compile(t *testing.T, roles ...policy.RoleDefinition) *policy.Snapshot {
+	t.Helper()
+	snapshot, problems := policy.Compile(roles, false)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return snapshot
 }
 
 // TestAUZNoWayAround walks every request on every path to a record, with a policy that refuses everything: none gets
 // there. Somebody who may do everything has made the records, so nothing is refused for want of one.
 func TestAUZNoWayAround(t *testing.T) {
-	policy := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role == "maker" }}
-	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", Policy: policy}}})
+	rules := grant(t, map[string]bool{"maker": true, "anonymous": false})
+	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", Policy: rules}}})
 	maker := b.localAs(0, "maker")
 	request := 0
 	next := func() int { request++; return request }
@@ -68,45 +82,57 @@ func TestAUZNoWayAround(t *testing.T) {
 	}
 }
 
-// TestAUZDecisionIsKept: the policy is asked once for a role and a record, and again after it was replaced. Other
-// roles have answers of their own.
+// TestAUZDecisionIsKept: what the policy decides for a role stands on the record, until the policy is replaced. Other
+// roles have decisions of their own.
 func TestAUZDecisionIsKept(t *testing.T) {
-	yes := &rules{allow: func(role string, _ Action, _ string, _ codec.Match) bool { return role != "bad" }}
+	yes := grant(t, map[string]bool{"anonymous": true, "bad": false})
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Policy: yes}}})
 	callee, good, bad := b.join(0), b.join(0), b.localAs(0, "bad")
 	callee.register(1, "p", "single")
 	callee.subscribe(2, "t")
-	asked := func(p *rules, want int64) {
+	rm := b.router.named["realm1"]
+	kept := func(role uint16, want, allow bool) {
 		t.Helper()
-		if n := p.asked.Swap(0); n != want {
-			t.Errorf("asked %d times, want %d", n, want)
+		epoch := rm.settings.Load().epoch
+		for _, p := range []*permit{
+			&rm.topics.Find([]byte("t"), codec.Exact).rights, &rm.procedures.Find([]byte("p"), codec.Exact).rights,
+		} {
+			if allowed, decided := p.decision(role, epoch); decided != want || allowed != allow {
+				t.Errorf("role %d: decided %v, allowed %v", role, decided, allowed)
+			}
 		}
 	}
-	yes.asked.Store(0)
+	kept(0, false, false)
 	for range 3 {
 		good.say(codec.Publish, 1, values{}, "t")
-		good.say(codec.Call, 2, values{}, "none")
-		good.refused(codec.Call, 2, codec.ErrNoSuchProcedure)
+		callee.expect(codec.Event, nil, nil, values{})
+		good.say(codec.Call, 2, values{}, "p")
+		invocation := callee.expect(codec.Invocation, nil, nil, values{})
+		callee.say(codec.Yield, int(invocation[1].(int64)), values{})
+		good.expect(codec.Result, 2, values{})
 	}
-	asked(yes, 1+3)
+	kept(0, true, true)
+	kept(1, false, false)
 	for i := range 3 {
 		b.say(bad, codec.Publish, i+1, values{"acknowledge": true}, "t")
 		if m := b.heard[bad][i]; m[4] != codec.ErrNotAuthorized {
 			t.Errorf("%v", m)
 		}
 	}
-	asked(yes, 1)
-	no := &rules{allow: func(string, Action, string, codec.Match) bool { return false }}
+	b.say(bad, codec.Call, 4, values{}, "p")
+	kept(1, true, false)
+	no := grant(t, map[string]bool{"anonymous": false})
 	if err := b.router.Apply(Config{Realms: []RealmConfig{{URI: "realm1", Policy: no}}}); err != nil {
 		t.Fatal(err)
 	}
+	kept(0, false, false)
 	for range 2 {
 		good.say(codec.Publish, 3, values{"acknowledge": true}, "t")
 		good.refused(codec.Publish, 3, codec.ErrNotAuthorized)
 		good.say(codec.Call, 4, values{}, "p")
 		good.refused(codec.Call, 4, codec.ErrNotAuthorized)
 	}
-	asked(no, 2)
+	kept(0, true, false)
 }
 
 // TestPermit: the bits of roles and epochs do not touch each other, at the bounds too.

@@ -12,7 +12,7 @@ type realm struct {
 	// Fixed at creation.
 	uri       string
 	router    *Router
-	automatic bool // made by AutoCreate
+	automatic bool // made by a template
 
 	// Any goroutine.
 	settings   atomic.Pointer[settings] // replaced under Router.mu

@@ -13,7 +13,7 @@ package realm
 
 import (
 	"log/slog"
-	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -62,7 +62,7 @@ type perLoop struct {
 
 // New makes a router from cfg, or says what is wrong with cfg.
 func New(cfg Config) (*Router, error) {
-	cfg.Realms = slices.Clone(cfg.Realms)
+	cfg = cfg.clone()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -95,26 +95,57 @@ func (r *Router) open(x port.Executor, c port.Conn) *handler {
 	return h
 }
 
-// realm returns the realm of that name, made now if the configuration allows it, or nil.
+// realm returns the realm of that name, made now if a template matches it, or nil.
 func (r *Router) realm(uri []byte) *realm {
 	if rm := r.realms.Find(uri, codec.Exact); rm != nil {
 		return rm
 	}
-	if cfg := r.settings.Load(); !cfg.AutoCreate || r.count.Load() >= int64(cfg.RealmsMax) {
+	if cfg := r.settings.Load(); len(cfg.Templates) == 0 || r.count.Load() >= int64(cfg.RealmsMax) {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cfg := r.settings.Load()
-	if rm := r.named[string(uri)]; rm != nil || !cfg.AutoCreate || len(r.named) >= cfg.RealmsMax {
+	if rm := r.named[string(uri)]; rm != nil {
 		return rm
 	}
-	rc := cfg.Realms[0]
-	rc.URI = string(uri)
+	cfg := r.settings.Load()
+	rc, found := cfg.template(string(uri))
+	if !found || len(r.named) >= cfg.RealmsMax {
+		return nil
+	}
 	rm := newRealm(r, cfg, rc)
 	rm.automatic = true
 	r.addRealm(rm)
 	return rm
+}
+
+// template returns what the first template that matches makes of a realm of that name.
+func (cfg *Config) template(uri string) (rc RealmConfig, found bool) {
+	for i := range cfg.Templates {
+		if t := &cfg.Templates[i]; t.matches(uri) {
+			rc = t.RealmConfig
+			rc.URI = uri
+			return rc, true
+		}
+	}
+	return rc, false
+}
+
+// matches reports whether t makes a realm of that name (PROTOCOL 3.4).
+func (t *Template) matches(uri string) bool {
+	if t.Match == codec.Prefix {
+		return strings.HasPrefix(uri, t.URI)
+	}
+	for pattern, more := t.URI, true; more; {
+		var want, got string
+		var moreURI bool
+		want, pattern, more = strings.Cut(pattern, ".")
+		got, uri, moreURI = strings.Cut(uri, ".")
+		if more != moreURI || want != "" && want != got {
+			return false
+		}
+	}
+	return true
 }
 
 // addRealm makes rm known. mu is held, or the router is new.

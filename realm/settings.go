@@ -1,25 +1,34 @@
 package realm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"banyan/codec"
+	"banyan/realm/auth"
+	"banyan/realm/policy"
 )
 
 // Config is the router's configuration. Zero values mean the defaults; New and Apply check it. DepthMax, Loops and
 // Log are fixed by New, everything else is live.
 type Config struct {
-	Realms         []RealmConfig // at least one; URIs differ
-	AutoCreate     bool          // a HELLO for an unknown valid realm creates it, with the options of Realms[0]
-	RealmsMax      int           // realms AutoCreate may reach, configured ones included; default 10 000
+	Realms []RealmConfig // with different URIs; at least one, unless there are Templates
+	// Templates make realms that somebody joins first. The first one that matches the URI makes it.
+	Templates      []Template
+	RealmsMax      int           // realms that Templates may reach, configured ones included; default 10 000
 	Agent          string        // WELCOME.Details.agent; default "Banyan"
 	HelloTimeout   time.Duration // to HELLO, from the connection or the end of its last session; default 10 s
+	AuthTimeout    time.Duration // from a CHALLENGE to its AUTHENTICATE; default 10 s; then: ABORT
 	GoodbyeTimeout time.Duration // from our GOODBYE to the peer's; default 5 s
-	Listeners      []Anonymous   // by port.Peer.Listener: overrides RealmConfig.Anonymous; default AnonymousByRealm
+	// AuthFailures bounds how often strangers may try, in realms with Auth. A change forgets what was counted.
+	AuthFailures auth.LimiterConfig
+	Listeners    []Listener // by port.Peer.Listener; those that are missing leave all to the realm
 
 	// A request beyond these is answered with ERROR option_not_allowed, unless a line says otherwise.
 
@@ -38,13 +47,68 @@ type Config struct {
 
 // RealmConfig is one realm.
 type RealmConfig struct {
-	URI              string    // non-empty components, loose check (PROTOCOL 3.1)
-	StrictURIs       bool      // topics and procedures must keep to [0-9a-z_] (PROTOCOL 3.1)
-	StrictRequestIDs bool      // request ids must be sequential from 1, or the session is aborted (PROTOCOL 2)
-	EnforceRoles     bool      // a request of a role that HELLO did not announce aborts the session (PROTOCOL 1.4)
-	ForbidDisclosure bool      // disclose_me and disclose_caller are refused (PROTOCOL 7.5, 8.9)
-	Anonymous        Anonymous // from where anonymous peers may come; default AnonymousLocal
-	Policy           Policy    // decides what each role may do; nil: everything
+	URI              string // non-empty components, loose check (PROTOCOL 3.1); of a Template the pattern
+	StrictURIs       bool   // topics and procedures must keep to [0-9a-z_] (PROTOCOL 3.1)
+	StrictRequestIDs bool   // request ids must be sequential from 1, or the session is aborted (PROTOCOL 2)
+	EnforceRoles     bool   // a request of a role that HELLO did not announce aborts the session (PROTOCOL 1.4)
+	ForbidDisclosure bool   // disclose_me and disclose_caller are refused (PROTOCOL 7.5, 8.9)
+
+	// Auth decides who joins, and with which role (PROTOCOL 10). Nil: everybody is anonymous, with the role
+	// "anonymous". It may be shared by the realms of a Template.
+	Auth *auth.Realm
+	// Anonymous says from where anonymous peers may come if Auth is nil; default AnonymousLocal.
+	Anonymous Anonymous
+	// Authenticator answers what dynamic methods of Auth ask: an HTTP hook, a Go function. Nil: they name a
+	// procedure, which the router calls.
+	Authenticator Authenticator
+
+	// Policy decides what each role may do (PROTOCOL 11). Nil: everybody may do everything. A principal whose role it
+	// does not have cannot join: no_such_role.
+	Policy *policy.Snapshot
+	// Authorizers are asked where the permissions of a Dynamic role of Policy decide nothing, by role. A Dynamic role
+	// without one is refused with authorization_failed.
+	Authorizers map[string]Authorizer
+
+	Quotas Quotas
+}
+
+// A Template makes realms on demand: those whose URI matches that of its RealmConfig.
+type Template struct {
+	Match codec.Match // codec.Prefix or codec.Wildcard; the prefix "" matches every realm
+	RealmConfig
+}
+
+// A Listener says who may come through one address that the engine listens on.
+type Listener struct {
+	Name        string    // what authenticators are told; default: its index
+	Anonymous   Anonymous // overrides RealmConfig.Anonymous, and from where Auth admits anonymous peers
+	AuthMethods []string  // the methods of Auth that may be used here; empty: all that the realm offers
+}
+
+// An Authenticator decides about logins. It is called on a goroutine of its own and may block until the deadline of
+// ctx, which is the timeout of q. returned is a role, or a dictionary, in the types of codec.Value or encoding/json
+// (PROTOCOL 10.8). An *auth.AuthenticatorError denies; any other error says that it cannot decide:
+// authentication_failed.
+type Authenticator func(ctx context.Context, q *auth.Request) (returned any, err error)
+
+// An Authorizer is a procedure that decides for a role (PROTOCOL 11). It is registered in the same realm, by a
+// session that needs no authorizer for that.
+type Authorizer struct {
+	Procedure string
+	Timeout   time.Duration // default 2 s; then: authorization_failed
+	Cache     bool          // answers may be kept: those that say so, and where the permissions say so
+	CacheTime time.Duration // for how long; default 30 s
+}
+
+// Quotas bound what all sessions of a realm have together, local sessions of the router's own process excepted. 0
+// means no limit. A request beyond is answered with ERROR option_not_allowed, a HELLO with ABORT
+// option_not_allowed. What is there when a quota is lowered stays.
+type Quotas struct {
+	SessionsMax          int
+	SessionsPerAuthIDMax int
+	SubscriptionsMax     int
+	RegistrationsMax     int
+	CallsMax             int // open calls; those that were open when the quota was set do not count
 }
 
 // Anonymous says from where anonymous peers may come (PROTOCOL 10.1).
@@ -74,6 +138,7 @@ func (cfg *Config) check() error {
 	setDefault(&cfg.RealmsMax, defaultRealmsMax)
 	setDefault(&cfg.Agent, "Banyan")
 	setDefault(&cfg.HelloTimeout, defaultHelloTimeout)
+	setDefault(&cfg.AuthTimeout, defaultAuthTimeout)
 	setDefault(&cfg.GoodbyeTimeout, defaultGoodbyeTimeout)
 	setDefault(&cfg.Loops, 1)
 	setDefault(&cfg.SubscriptionsMax, defaultSubscriptionsMax)
@@ -87,8 +152,8 @@ func (cfg *Config) check() error {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case len(cfg.Realms) == 0:
-		return errors.New("realm: configure at least one realm")
+	case len(cfg.Realms)+len(cfg.Templates) == 0:
+		return errors.New("realm: configure at least one realm or template")
 	case cfg.Loops < 1 || cfg.Loops > 64:
 		return fmt.Errorf("realm: %d loops: must be 1 to 64", cfg.Loops)
 	case cfg.FilterEntriesMax > codec.ListEntriesMax:
@@ -96,34 +161,93 @@ func (cfg *Config) check() error {
 			cfg.FilterEntriesMax, codec.ListEntriesMax)
 	case cfg.DepthMax < 0 || cfg.DepthMax > codec.DepthMaxMost:
 		return fmt.Errorf("realm: depth of %d: at most %d is possible", cfg.DepthMax, codec.DepthMaxMost)
-	case cfg.HelloTimeout < 0 || cfg.GoodbyeTimeout < 0:
+	case cfg.HelloTimeout < 0 || cfg.AuthTimeout < 0 || cfg.GoodbyeTimeout < 0:
 		return errors.New("realm: a timeout is negative")
 	case min(cfg.RealmsMax, cfg.SubscriptionsMax, cfg.PatternsMax, cfg.RegistrationsMax, cfg.CalleesMax, cfg.CallsMax,
 		cfg.FilterEntriesMax, cfg.URIBytesMax) < 0:
 		return errors.New("realm: a limit is negative")
 	}
-	seen := map[string]bool{}
-	for i := range cfg.Realms {
-		if err := cfg.checkRealm(&cfg.Realms[i]); err != nil {
+	for i := range cfg.Listeners {
+		if cfg.Listeners[i].Anonymous > AnonymousNone {
+			return fmt.Errorf("realm: listener %d: unknown rule for anonymous peers: %d", i,
+				cfg.Listeners[i].Anonymous)
+		}
+	}
+	type key struct {
+		match codec.Match
+		uri   string
+	}
+	seen := map[key]bool{}
+	check := func(rc *RealmConfig, match codec.Match) error {
+		if err := cfg.checkRealm(rc, match); err != nil {
 			return err
 		}
-		if uri := cfg.Realms[i].URI; seen[uri] {
-			return fmt.Errorf("realm: %q is configured twice", uri)
+		if seen[key{match, rc.URI}] {
+			return fmt.Errorf("realm: %q is configured twice", rc.URI)
 		}
-		seen[cfg.Realms[i].URI] = true
+		seen[key{match, rc.URI}] = true
+		return nil
+	}
+	for i := range cfg.Realms {
+		if err := check(&cfg.Realms[i], codec.Exact); err != nil {
+			return err
+		}
+	}
+	for i := range cfg.Templates {
+		t := &cfg.Templates[i]
+		if t.Match != codec.Prefix && t.Match != codec.Wildcard {
+			return fmt.Errorf("realm: template %q: match must be prefix or wildcard", t.URI)
+		}
+		if err := check(&t.RealmConfig, t.Match); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// checkRealm checks one realm and fills in its defaults.
-func (cfg *Config) checkRealm(rc *RealmConfig) error {
-	if len(rc.URI) > cfg.URIBytesMax || !codec.ValidURI([]byte(rc.URI), codec.Exact, false) {
+// clone returns cfg with lists of its own, which check fills in.
+func (cfg Config) clone() Config {
+	cfg.Realms, cfg.Templates = slices.Clone(cfg.Realms), slices.Clone(cfg.Templates)
+	cfg.Listeners = slices.Clone(cfg.Listeners)
+	return cfg
+}
+
+// checkRealm checks one realm, or template with that match, and fills in its defaults.
+func (cfg *Config) checkRealm(rc *RealmConfig, match codec.Match) error {
+	if len(rc.URI) > cfg.URIBytesMax || !codec.ValidURI([]byte(rc.URI), match, false) {
 		return fmt.Errorf("realm: %q is not a valid realm URI", rc.URI)
 	}
 	if rc.Anonymous > AnonymousNone {
 		return fmt.Errorf("realm: %q: unknown rule for anonymous peers: %d", rc.URI, rc.Anonymous)
 	}
+	q := &rc.Quotas
+	if min(q.SessionsMax, q.SessionsPerAuthIDMax, q.SubscriptionsMax, q.RegistrationsMax, q.CallsMax) < 0 {
+		return fmt.Errorf("realm: %q: a quota is negative", rc.URI)
+	}
 	setDefault(&rc.Anonymous, AnonymousLocal)
+	return rc.checkAuthorizers()
+}
+
+// checkAuthorizers checks the authorizers and fills in their defaults.
+func (rc *RealmConfig) checkAuthorizers() error {
+	rc.Authorizers = maps.Clone(rc.Authorizers)
+	for role, a := range rc.Authorizers {
+		setDefault(&a.Timeout, defaultAuthorizerTimeout)
+		setDefault(&a.CacheTime, defaultCacheTime)
+		switch {
+		case rc.Policy == nil:
+			return fmt.Errorf("realm: %q: an authorizer for the role %q without a policy", rc.URI, role)
+		case rc.Policy.Role(role) == nil:
+			return fmt.Errorf("realm: %q: an authorizer for the role %q, which the policy does not have", rc.URI,
+				role)
+		case !codec.ValidURI([]byte(a.Procedure), codec.Exact, rc.StrictURIs):
+			return fmt.Errorf("realm: %q: the authorizer of the role %q is not a valid procedure: %q", rc.URI, role,
+				a.Procedure)
+		case a.Timeout < 0 || a.CacheTime < 0:
+			return fmt.Errorf("realm: %q: a time of the authorizer of the role %q is negative", rc.URI, role)
+		}
+		rc.Authorizers[role] = a
+	}
 	return nil
 }
 
@@ -136,7 +260,7 @@ func setDefault[T comparable](v *T, def T) {
 // anonymous returns the rule for a peer that came through that listener.
 func (set *settings) anonymous(listener int) Anonymous {
 	if listener >= 0 && listener < len(set.limits.Listeners) {
-		if rule := set.limits.Listeners[listener]; rule != AnonymousByRealm {
+		if rule := set.limits.Listeners[listener].Anonymous; rule != AnonymousByRealm {
 			return rule
 		}
 	}

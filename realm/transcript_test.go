@@ -57,7 +57,10 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		StrictRequestIDs: s.Needs("strict_request_ids"),
 		EnforceRoles:     s.Needs("enforce_roles"),
 	}
-	cfg := realm.Config{AutoCreate: s.Needs("auto_create"), URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
+	cfg := realm.Config{URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
+	if s.Needs("auto_create") {
+		cfg.Templates = []realm.Template{{Match: codec.Prefix, RealmConfig: rc}}
+	}
 	for _, uri := range []string{"realm1", "realm2"} {
 		rc.URI = uri
 		cfg.Realms = append(cfg.Realms, rc)

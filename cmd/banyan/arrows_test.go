@@ -45,7 +45,9 @@ var arrows = map[string][]string{
 	"banyan/engine/internal/wire":  {"github.com/gobwas/ws"},
 	"banyan/engine/port":           {"banyan/codec"},
 	"banyan/profiles":              {"github.com/google/pprof/profile"},
-	"banyan/realm":                 {"banyan/codec", "banyan/engine/port", "banyan/realm/policy"},
+	"banyan/realm": {
+		"banyan/codec", "banyan/engine/port", "banyan/realm/auth", "banyan/realm/policy",
+	},
 	"banyan/realm/auth": {
 		"banyan/codec", "github.com/golang-jwt/jwt/v5", "github.com/tinylib/msgp/msgp", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "golang.org/x/crypto/argon2",
@@ -59,7 +61,7 @@ var arrows = map[string][]string{
 var neverReached = map[string][]string{
 	"banyan/codec": {"net", "banyan/engine", "banyan/realm"},
 	"banyan/realm": {
-		"net", "net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws",
+		"net/http", "banyan/engine", "github.com/panjf2000/gnet/v2", "github.com/gobwas/ws",
 		"golang.org/x/sys/unix",
 	},
 	"banyan/bench/load": {"banyan/realm"},

@@ -51,11 +51,11 @@ func (c *serveConfig) conflict() error {
 		}
 	}
 	switch most := c.told("realms-max"); {
-	case c.flag("realms-max").Changed && !r.AutoCreate:
+	case c.flag("realms-max").Changed && !c.autoCreate:
 		return usagef("--%s has no effect without --auto-create-realms: only those of --realm are made", most)
 	case len(c.realms) > r.RealmsMax:
 		return usagef("--%s: there are %d realms already", most, len(c.realms))
-	case r.AutoCreate && len(c.realms) == r.RealmsMax:
+	case c.autoCreate && len(c.realms) == r.RealmsMax:
 		return usagef("--auto-create-realms has no effect with --%s: there are as many realms already", most)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"banyan/codec"
 	"banyan/engine"
 	"banyan/realm"
 )
@@ -95,13 +96,18 @@ func (c *serveConfig) configs(log *slog.Logger) (engine.Config, realm.Config, er
 		listeners = append(listeners, l)
 		e.Listen = append(e.Listen, l.address)
 		e.UnixFiles[l.address] = l.file
-		r.Listeners = append(r.Listeners, anonymousRules[l.anonymous])
+		r.Listeners = append(r.Listeners, realm.Listener{Anonymous: anonymousRules[l.anonymous]})
 	}
 	for _, uri := range c.realms {
 		rc := c.realm
 		rc.URI = uri
 		rc.Anonymous = anonymousRules[c.anonymous]
 		r.Realms = append(r.Realms, rc)
+	}
+	if c.autoCreate {
+		rc := c.realm
+		rc.Anonymous = anonymousRules[c.anonymous]
+		r.Templates = []realm.Template{{Match: codec.Prefix, RealmConfig: rc}}
 	}
 	return e, r, nil
 }

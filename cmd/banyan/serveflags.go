@@ -20,6 +20,7 @@ type serveConfig struct {
 
 	listen         []string // as written: ADDRESS[,KEY=VALUE…]
 	realms         []string
+	autoCreate     bool // realms are made when somebody joins them first
 	anonymous      string
 	slowConsumer   string
 	pingInterval   time.Duration // 0: never
@@ -66,7 +67,7 @@ func (c *serveConfig) flags() []flagGroup {
 
 	join := newFlagGroup("Who may join what:")
 	join.list(&c.realms, "realm", "name", []string{defaultRealm}, "realm to offer; repeatable", checkRealm)
-	join.BoolVar(&r.AutoCreate, "auto-create-realms", false, "make a realm when somebody joins it first")
+	join.BoolVar(&c.autoCreate, "auto-create-realms", false, "make a realm when somebody joins it first")
 	join.count(&r.RealmsMax, "realms-max", 10_000, 1, open,
 		"realms at once, with those of --realm; more are not made")
 	join.choice(&c.anonymous, "anonymous", "local",

@@ -98,7 +98,10 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
 			EnforceRoles: s.Needs("enforce_roles"),
 		}
-		rc.AutoCreate, rc.URIBytesMax = s.Needs("auto_create"), s.Value("uri_bytes_max")
+		rc.URIBytesMax = s.Value("uri_bytes_max")
+		if s.Needs("auto_create") {
+			rc.Templates = []realm.Template{{Match: codec.Prefix, RealmConfig: one}}
+		}
 		rc.Realms = nil
 		for _, uri := range []string{"realm1", "realm2"} {
 			one.URI = uri

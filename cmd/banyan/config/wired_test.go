@@ -194,7 +194,7 @@ var wires = []wire{
 	{"realms.*.slow_consumers.backlog_events_max", "", ""},
 	{"realms.*.slow_consumers.backlog_age_max", "", ""},
 
-	{"templates.*.match", "realm.Config.AutoCreate", "today one template for all, with the options of Realms[0]"},
+	{"templates.*.match", "realm.Config.Templates", "Template.Match"},
 
 	{"drain.grace", "", "listeners stay open"},
 	{"drain.spread", "", "engine: GOODBYE over time"},
