@@ -157,6 +157,17 @@ type Peer struct {
 	Address   string // remote address, "" on Unix sockets
 	Listener  int    // index in the engine's list of addresses to listen on; -1 for a local session
 	Local     bool   // loopback or Unix socket, and not forwarded by a proxy (PROTOCOL 13.5)
+	Encrypted bool   // TLS up to the router, or up to a proxy that is trusted to say so
+	TLS       *TLS   // of the connection itself; nil without
+	Cookie    string // the value of the router's cookie in the WebSocket handshake; "" without
+}
+
+// A TLS is what authentication wants to know about a TLS connection. Any goroutine.
+type TLS struct {
+	Certificate []byte // the client certificate in DER, which TLS has verified; nil: there is none
+	// Binding returns the raw data of a channel binding (tls-unique, tls-exporter, tls-server-end-point), nil if the
+	// connection cannot provide it.
+	Binding func(kind string) []byte
 }
 
 // A CloseCode is a WebSocket close code (PROTOCOL 13.1).
