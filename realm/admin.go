@@ -9,6 +9,7 @@ import (
 
 	"banyan/codec"
 	"banyan/engine/port"
+	"banyan/realm/auth"
 )
 
 // What an operator, or the program that embeds the router, does to it while it runs. Any goroutine may call these,
@@ -88,6 +89,9 @@ func (r *Router) Apply(cfg Config) error {
 	}
 	var closed []*realm
 	r.mu.Lock()
+	if cfg.AuthFailures != r.settings.Load().AuthFailures {
+		r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
+	}
 	r.settings.Store(&cfg)
 	wanted := map[string]bool{}
 	for _, rc := range cfg.Realms {
@@ -174,7 +178,11 @@ func (r *Router) sayGoodbye(rm *realm, done func()) error {
 		for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && list.head != nil; n-- {
 			list.head.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
 		}
-		return list.head != nil
+		if list.head != nil {
+			return true
+		}
+		rm.closeAsker(x)
+		return false
 	}, done)
 }
 

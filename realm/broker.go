@@ -28,7 +28,12 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	match := m.Options.Match
 	why := l.set.admit(Subscribe, m.URI, match)
 	if why == nil {
-		why = s.authorize(l, Subscribe, m.URI, match, nil)
+		why, _ = s.authorize(x, l, Subscribe, m.URI, match, nil, 0)
+	}
+	if why == refuseUndecided {
+		if why = s.askFirst(x, l, m, Subscribe, match, s.receiveSubscribe); why == nil {
+			return
+		}
 	}
 	if why != nil {
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
@@ -47,6 +52,10 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	}
 	if match != codec.Exact && s.patterns >= l.set.limits.PatternsMax {
 		s.refuse(x, l, codec.Subscribe, m.Request, refusePatterns)
+		return
+	}
+	if why := s.takeSubscription(l); why != nil {
+		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
 	mb := &member{session: s, sub: s.realm.enterSubscription(x, m.URI, match)}
@@ -97,6 +106,7 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	sub.drop(s.home, mb)
 	sub.census[s.variant].Add(-1)
 	s.realm.leaveSubscription(x, sub)
+	s.dropSubscription()
 	l.counters.subscriptions.Add(-1)
 }
 
@@ -154,19 +164,25 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	acknowledge := m.Options.Bool(codec.KeyAcknowledge, false)
 	why := l.set.admit(Publish, m.URI, codec.Exact)
 	var exact *subscription
+	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true)}
+	disclosed := false
 	if why == nil {
 		x.Step("topics.match")
 		exact = s.realm.topics.Find(m.URI, codec.Exact)
 		var rights *permit
+		var record uint64
 		if exact != nil {
-			rights = &exact.rights
+			rights, record = &exact.rights, exact.id
 		}
-		why = s.authorize(l, Publish, m.URI, codec.Exact, rights)
+		if why, disclosed = s.authorize(x, l, Publish, m.URI, codec.Exact, rights, record); why == refuseUndecided {
+			if why = s.askFirst(x, l, m, Publish, codec.Exact, s.receivePublish); why == nil {
+				return
+			}
+		}
 	}
-	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true)}
-	if why == nil && m.Options.Bool(codec.KeyDiscloseMe, false) {
+	if why == nil && (disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
 		to.disclosed = &s.identity
-		if l.set.ForbidDisclosure {
+		if l.set.ForbidDisclosure && !disclosed {
 			why = refuseDisclosure
 		}
 	}
@@ -195,7 +211,7 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	l.matches, whole = s.realm.topics.Patterns(l.matches, m.URI, bounds.searchAtOnce)
 	switch n := len(l.matches); {
 	case n == 0 && whole:
-	case s.waiting != nil || !whole || n > bounds.matchesAtOnce:
+	case s.waiting != nil && s.waiting.large || !whole || n > bounds.matchesAtOnce:
 		s.publishLater(x, l, m, to, publication)
 	case n == 1:
 		s.extend(x, l, l.matches[0], to, publication, m)

@@ -32,7 +32,9 @@ type call struct {
 	timeout  uint64 // ms, 0 for none
 
 	// Fixed before the call is offered; any goroutine may read.
-	timed bool // the dealer runs the timer
+	timed     bool // the dealer runs the timer
+	disclosed bool // the permission to call discloses the caller
+	counted   bool // in the quota of the realm
 
 	// Any goroutine.
 	restarting atomic.Bool // a restart of the timer is under way
@@ -198,6 +200,7 @@ func (c *call) append(x port.Executor, l *perLoop, msg []byte, frame [][]byte, f
 	if final {
 		s.calls.remove(c.request)
 		l.counts(x).openCalls--
+		c.uncount()
 	}
 	if frame != nil {
 		s.appendPieces(x, frame)
@@ -215,6 +218,13 @@ func (c *call) fail(x port.Executor, l *perLoop, why *refusal) bool {
 	}
 	l.counters.callErrors.Add(1)
 	return true
+}
+
+// uncount gives back the place in the quota of the realm of a call that is closed.
+func (c *call) uncount() {
+	if c.counted {
+		c.caller.realm.held.calls.Add(-1)
+	}
 }
 
 // detach takes c out of its callee's table, so that later answers are discarded, and with interrupt tells the callee

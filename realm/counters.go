@@ -34,6 +34,16 @@ type Stats struct {
 	Large                int64 // messages that were checked in the pool for their length
 	Chunked              int64 // publications that took more than one turn
 	PoolFull             int64 // times a message had to wait because the pool had no room
+	Challenged           int64 // CHALLENGEs sent
+	LoginsFailed         int64 // logins that were refused because of what the client said, or an authenticator
+	LoginsLimited        int64 // HELLOs refused because of earlier failures
+	LoginsBusy           int64 // logins refused because the router had no room to check them
+	AuthenticatorsFailed int64 // questions that an authenticator did not answer as it should
+	AuthorizersAsked     int64 // questions to authorizers
+	AuthorizersFailed    int64 // requests refused because an authorizer did not answer as it should, or is missing
+	OverQuota            int64 // requests and HELLOs refused because of a quota or an authid that is taken
+	Replaced             int64 // sessions ended because another one took their authid
+	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
 }
 
@@ -50,6 +60,9 @@ type counters struct {
 	violations, timeouts                                       counter
 	eventsTooLong, eventsUntranscodable, answersLate, refusals counter
 	unauthorized, large, chunked, poolFull                     counter
+	challenged, loginsFailed, limited, loginsBusy              counter
+	authenticatorsFailed, asked, authorizersFailed             counter
+	overQuota, replaced, expired                               counter
 
 	_ [64]byte
 }
@@ -109,6 +122,16 @@ func (r *Router) Stats() Stats {
 		s.Large += c.large.Load()
 		s.Chunked += c.chunked.Load()
 		s.PoolFull += c.poolFull.Load()
+		s.Challenged += c.challenged.Load()
+		s.LoginsFailed += c.loginsFailed.Load()
+		s.LoginsLimited += c.limited.Load()
+		s.LoginsBusy += c.loginsBusy.Load()
+		s.AuthenticatorsFailed += c.authenticatorsFailed.Load()
+		s.AuthorizersAsked += c.asked.Load()
+		s.AuthorizersFailed += c.authorizersFailed.Load()
+		s.OverQuota += c.overQuota.Load()
+		s.Replaced += c.replaced.Load()
+		s.Expired += c.expired.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

@@ -56,8 +56,29 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 		s.refuse(x, l, codec.Call, m.Request, refuseCalls)
 		return
 	}
+	if most := l.set.Quotas.CallsMax; most > 0 && !s.local {
+		if !s.realm.held.calls.take(most) {
+			l.counters.overQuota.Add(1)
+			c.fail(x, l, refuseCallsQuota)
+			return
+		}
+		c.counted = true
+	}
+	s.dispatchAllowed(x, l, c, m)
+}
+
+// dispatchAllowed dispatches the open call c if the session may call.
+func (s *session) dispatchAllowed(x port.Executor, l *perLoop, c *call, m *codec.Message) {
 	x.Step("procedures.match")
-	if why := s.mayCall(l, m); why != nil {
+	why := s.mayCall(x, l, c, m)
+	if why == refuseUndecided {
+		if why = s.askFirst(x, l, m, Call, codec.Exact, func(x port.Executor, l *perLoop, m *codec.Message) {
+			s.dispatchAllowed(x, l, c, m)
+		}); why == nil {
+			return
+		}
+	}
+	if why != nil {
 		c.fail(x, l, why)
 		return
 	}
@@ -66,18 +87,19 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 
 // mayCall checks the form of the procedure and the right to call it, whether it is registered or not. It leaves the
 // exact registration, if there is one, in l.exact.
-func (s *session) mayCall(l *perLoop, m *codec.Message) *refusal {
+func (s *session) mayCall(x port.Executor, l *perLoop, c *call, m *codec.Message) (why *refusal) {
 	l.exact = s.realm.procedures.Find(m.URI, codec.Exact)
 	var rights *permit
+	var record uint64
 	if l.exact != nil {
-		rights = &l.exact.rights // its form was checked when it was registered
+		rights, record = &l.exact.rights, l.exact.id // its form was checked when it was registered
 	} else if why := l.set.admit(Call, m.URI, codec.Exact); why != nil {
 		return why
 	}
-	if why := s.authorize(l, Call, m.URI, codec.Exact, rights); why != nil {
+	if why, c.disclosed = s.authorize(x, l, Call, m.URI, codec.Exact, rights, record); why != nil {
 		return why
 	}
-	if l.set.ForbidDisclosure && m.Options.Bool(codec.KeyDiscloseMe, false) {
+	if l.set.ForbidDisclosure && !c.disclosed && m.Options.Bool(codec.KeyDiscloseMe, false) {
 		return refuseDisclosure
 	}
 	return nil
@@ -159,7 +181,7 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	}
 	d.ReceiveProgress = c.progress &&
 		to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
-	if to.discloseCaller || m.Options.Bool(codec.KeyDiscloseMe, false) {
+	if to.discloseCaller || c.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false) {
 		d.Publisher = &s.identity
 	}
 	switch {

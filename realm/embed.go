@@ -22,7 +22,7 @@ import (
 type ClientConfig struct {
 	Realm    string // must exist
 	AuthID   string // default: a random one
-	AuthRole string // default "local"; the realm's Policy decides what it may do
+	AuthRole string // default: "trusted", which needs no permission; the realm's Policy decides what others may do
 }
 
 // A Client is a session of this process. Its methods may be called by any goroutine.
@@ -105,7 +105,7 @@ var localHomes atomic.Uint64
 
 // Join makes a local session. It fails with ErrNoSuchRealm, or ErrStopped.
 func (r *Router) Join(ctx context.Context, cfg ClientConfig) (*Client, error) {
-	setDefault(&cfg.AuthRole, "local")
+	setDefault(&cfg.AuthRole, trustedRole)
 	l := &Client{
 		router: r, done: make(chan struct{}), wake: make(chan struct{}, 1),
 		pending: map[uint64]*request{}, events: map[uint64]func(Event){},

@@ -21,8 +21,20 @@ type farewell struct {
 // when it is. Home loop.
 func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor)) (gone bool) {
 	s.seal(x, l)
+	if w := s.waiting; w != nil && w.question != nil {
+		w.question.cancel(x)
+	}
 	s.left, s.waiting = true, nil
-	s.realm.sessions[s.home].remove(s)
+	if s.admission != nil {
+		x.Stop(&s.admission.timer)
+	}
+	if r := s.rights; r != nil && r.memo != nil {
+		x.Stop(&r.memo.timer)
+	}
+	if !s.hidden {
+		s.realm.sessions[s.home].remove(s)
+		s.quit(x)
+	}
 	f := farewell{session: s, done: done}
 
 	x.Step("conn.lock")
@@ -62,7 +74,9 @@ func (f *farewell) Run(x port.Executor, budget int) (more bool) {
 func (f *farewell) end(x port.Executor, l *perLoop) {
 	s := f.session
 	s.realm.router.directory.release(x, s.id)
-	l.counters.sessions.Add(-1)
+	if !s.hidden {
+		l.counters.sessions.Add(-1)
+	}
 }
 
 // giveBack ends up to n calls, registrations and subscriptions and reports whether there are no more: calls of the
@@ -73,6 +87,7 @@ func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 		c.ended(x)
 		c.detach(x, l, true)
 		l.counts(x).openCalls--
+		c.uncount()
 	})
 	n = f.invocations.take(&f.atInvocation, n, func(c *call) { c.fail(x, l, refuseCalleeLeft) })
 	for ; n > 0 && s.lastCallee != nil; n-- {

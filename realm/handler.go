@@ -11,10 +11,12 @@ import (
 // A handler is what the realm keeps behind one connection. Sessions come and go on it (PROTOCOL 4.1, 4.6):
 //
 //	open ──HELLO──▶ joined ──our GOODBYE──▶ closing ──GOODBYE, timer──▶ done
-//	  ▲                │
-//	  │           its GOODBYE
-//	  │                ▼
-//	  └──all gone── leaving      any ──violation, ABORT, transport lost──▶ done
+//	  ▲  │          ▲  │
+//	  │  │          │ its GOODBYE
+//	  │  │          │  ▼
+//	  └─ │ all gone │ leaving      any ──violation, ABORT, transport lost──▶ done
+//	     ▼          │
+//	 challenged ◀──▶ deciding      see login.go
 type handler struct {
 	// Fixed at accept.
 	router *Router
@@ -24,13 +26,16 @@ type handler struct {
 	state   state
 	code    port.CloseCode // how a closing connection ends
 	session *session       // in joined, otherwise nil
-	timer   port.Timer     // HELLO in open, GOODBYE in closing
+	login   *login         // in challenged and deciding, otherwise nil
+	timer   port.Timer     // HELLO in open, AUTHENTICATE in challenged, GOODBYE in closing
 }
 
 type state uint8
 
 const (
-	stateOpen state = iota
+	stateOpen       state = iota
+	stateChallenged       // CHALLENGE waits for AUTHENTICATE
+	stateDeciding         // the connection is held until the pool or an authenticator has decided
 	stateJoined
 	stateLeaving // the connection is held until everything of the session is gone; then the reply to GOODBYE
 	stateClosing
@@ -55,6 +60,8 @@ func (h *handler) Receive(x port.Executor, b []byte) {
 	switch h.state {
 	case stateOpen:
 		h.receiveOpen(x, l, m)
+	case stateChallenged:
+		h.login.receiveChallenged(x, l, m)
 	case stateJoined:
 		l.raw = b
 		h.session.receive(x, l, m)
@@ -64,7 +71,7 @@ func (h *handler) Receive(x port.Executor, b []byte) {
 		if m.Type == codec.Goodbye || m.Type == codec.Abort {
 			h.finish(x, h.code, "")
 		}
-	case stateLeaving, stateDone:
+	case stateDeciding, stateLeaving, stateDone:
 	}
 }
 
@@ -176,8 +183,13 @@ func (h *handler) finish(x port.Executor, code port.CloseCode, reason string) {
 	h.conn.Finish(x, code, reason)
 }
 
-// dispose ends the session, if there is one. Exactly once per session.
+// dispose ends the session or the login, if there is one. Exactly once for each.
 func (h *handler) dispose(x port.Executor, l *perLoop) {
+	if g := h.login; g != nil {
+		h.login = nil
+		h.conn.Resume(x)
+		g.drop(x)
+	}
 	if s := h.session; s != nil {
 		h.session = nil
 		h.conn.Resume(x) // whatever the session waits for
@@ -188,7 +200,7 @@ func (h *handler) dispose(x port.Executor, l *perLoop) {
 // Shutdown says goodbye because the node stops (SES-31). A connection without a session is closed at once.
 func (h *handler) Shutdown(x port.Executor) {
 	switch h.state {
-	case stateOpen, stateLeaving:
+	case stateOpen, stateChallenged, stateDeciding, stateLeaving:
 		h.finish(x, port.CloseGoingAway, "the node stops")
 	case stateJoined:
 		h.goodbye(x, codec.CloseSystemShutdown, "the node stops", port.CloseGoingAway)
@@ -211,9 +223,13 @@ func (h *handler) expire(x port.Executor) {
 		l.counters.timeouts.Add(1)
 		h.router.log.Debug("no HELLO in time", "peer", h.conn.Peer().Address)
 		h.finish(x, port.ClosePolicy, "no HELLO in time")
+	case stateChallenged:
+		l.counters.timeouts.Add(1)
+		h.router.log.Debug("no AUTHENTICATE in time", "peer", h.conn.Peer().Address)
+		h.abort(x, l, codec.ErrAuthenticationFailed, "no AUTHENTICATE in time", port.ClosePolicy)
 	case stateClosing:
 		l.counters.timeouts.Add(1)
 		h.finish(x, h.code, "")
-	case stateJoined, stateLeaving, stateDone: // a timer that was stopped does not fire
+	case stateJoined, stateDeciding, stateLeaving, stateDone: // a timer that was stopped does not fire
 	}
 }

@@ -34,38 +34,52 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 		h.violation(x, err.Error())
 		return
 	}
-	refuse := func(uri, message string) {
-		l.counters.refused.Add(1)
-		h.router.log.Debug("join refused", "peer", h.conn.Peer().Address, "reason", uri, "message", message)
-		h.abort(x, l, uri, message, port.CloseNormal)
-	}
 	if d.Roles == 0 {
-		refuse(codec.ErrNoSuchRole, "HELLO announces none of the roles publisher, subscriber, caller, callee")
+		h.refuse(x, l, codec.ErrNoSuchRole, "HELLO announces none of the roles publisher, subscriber, caller, callee")
 		return
 	}
 	if m.URI == nil {
-		refuse(codec.ErrNoSuchRealm, "HELLO names no realm, and this router assigns none")
+		h.refuse(x, l, codec.ErrNoSuchRealm, "HELLO names no realm, and this router assigns none")
 		return
 	}
 	if len(m.URI) > h.router.settings.Load().URIBytesMax || !codec.ValidURI(m.URI, codec.Exact, false) {
-		refuse(codec.ErrInvalidURI, "the realm is not a valid URI")
+		h.refuse(x, l, codec.ErrInvalidURI, "the realm is not a valid URI")
 		return
 	}
 	rm := h.router.realm(m.URI)
 	if rm == nil {
-		refuse(codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
-		return
-	}
-	if !d.Anonymous() {
-		refuse(codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
+		h.refuse(x, l, codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
 		return
 	}
 	set := rm.settings.Load()
-	if why := set.refuseAnonymous(h.conn.Peer()); why != nil {
-		refuse(why.uri, why.message)
+	if set.Auth != nil {
+		h.beginLogin(x, l, rm, set, &d)
+		return
+	}
+	if !d.Anonymous() {
+		h.refuse(x, l, codec.ErrNoMatchingAuthMethod, "this realm offers only the method anonymous")
+		return
+	}
+	why := set.refuseAnonymous(h.conn.Peer())
+	if why == nil && set.Policy != nil && set.Policy.Role(anonymousRole) == nil {
+		why = refuseRole(anonymousRole)
+	}
+	if why != nil {
+		h.refuse(x, l, why.uri, why.message)
 		return
 	}
 	h.welcome(x, l, rm, set, d.Roles)
+}
+
+// refuse answers HELLO, or what came of it, with ABORT and closes the connection.
+func (h *handler) refuse(x port.Executor, l *perLoop, uri, message string) {
+	l.counters.refused.Add(1)
+	h.router.log.Debug("join refused", "peer", h.conn.Peer().Address, "reason", uri, "message", message)
+	code := port.CloseNormal
+	if uri == codec.ErrPayloadSizeExceeded {
+		code = port.ClosePolicy
+	}
+	h.abort(x, l, uri, message, code)
 }
 
 // drawAuthID returns the authid of an anonymous session: 24 random characters, so that it tells nothing about the
@@ -123,13 +137,19 @@ func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings,
 	s := newSession(x, h, rm, id, roles, codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: anonymousRole})
 	var ok bool
 	l.out, ok = set.welcomeForm(s.serializer).Append(l.out[:0], id, &codec.WelcomeIdentity{
-		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: "anonymous", AuthProvider: "static",
+		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: "anonymous",
+		AuthProvider: staticProvider,
 	}, s.bytesMax)
+	var why *refusal
 	if !ok {
+		why = &refusal{codec.ErrPayloadSizeExceeded, "WELCOME is longer than the " + strconv.Itoa(s.bytesMax) +
+			" octets that your transport accepts"}
+	} else {
+		why = s.enter(x, set)
+	}
+	if why != nil {
 		h.router.directory.release(x, id)
-		l.counters.refused.Add(1)
-		h.abort(x, l, codec.ErrPayloadSizeExceeded, "WELCOME is longer than the "+strconv.Itoa(s.bytesMax)+
-			" octets that your transport accepts", port.ClosePolicy)
+		h.refuse(x, l, why.uri, why.message)
 		return
 	}
 	h.begin(x, l, s, l.out)

@@ -32,6 +32,26 @@ const (
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10
 
+	// extraBytesMax is the longest authextra of a HELLO, and Extra of an AUTHENTICATE, in octets of MessagePack: it
+	// is kept while the login is under way. Longer: payload_size_exceeded.
+	extraBytesMax = 16 << 10
+	// authRoleBytesMax is the longest authrole that a HELLO may ask for, in octets. Longer: no_such_role.
+	authRoleBytesMax = 256
+	// authMethodsMax is how many authmethods of a HELLO are kept; the rest is ignored.
+	authMethodsMax = 16
+	// authenticatorsAtOnce is how many goroutines may ask an Authenticator at a time. More logins are refused:
+	// authentication_failed.
+	authenticatorsAtOnce = 256
+	// authenticatorGrace is how long after its deadline an Authenticator may still answer. Then:
+	// authentication_failed, whatever it does.
+	authenticatorGrace = time.Second
+	// authorizerOptionsMax is the longest dictionary of options that is put to an authorizer, in octets: it is
+	// decoded on the loop. Longer: authorization_failed.
+	authorizerOptionsMax = 64 << 10
+	// memoEntries is how many decisions of authorizers a session remembers, 1 KiB of them. More: the cache of the
+	// realm is asked.
+	memoEntries = 32
+
 	// runBytesMax is where an open run of one variant is sealed. Larger single messages make a run of their own.
 	runBytesMax = 32 << 10
 	// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.

@@ -64,20 +64,31 @@ func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear
 	if rm == nil {
 		return nil, ErrNoSuchRealm
 	}
-	c := &localConn{
-		home: x.Loop(), lane: math.MaxUint64 - localLanes.Add(1), hear: hear, ended: ended,
-		peer: port.Peer{Transport: "local", Listener: -1, Local: true},
-	}
-	c.credit.Store(localCredit)
+	c := newLocalConn(x, hear, ended)
 	c.handler = r.open(x, c)
 	l := r.perLoop[x.Loop()]
 	who.Session = r.directory.draw(x, &r.ids)
 	if who.AuthID == "" {
 		who.AuthID = drawAuthID(x)
 	}
-	c.handler.begin(x, l, newSession(x, c.handler, rm, who.Session, localRoles, who), nil)
+	s := newSession(x, c.handler, rm, who.Session, localRoles, who)
+	s.local, s.trusted = true, who.AuthRole == trustedRole
+	c.handler.begin(x, l, s, nil)
 	return c, nil
 }
+
+// newLocalConn makes a connection whose home is this loop.
+func newLocalConn(x port.Executor, hear func(x port.Executor, msg []byte), ended func(x port.Executor)) *localConn {
+	c := &localConn{
+		home: x.Loop(), lane: math.MaxUint64 - localLanes.Add(1), hear: hear, ended: ended,
+		peer: port.Peer{Transport: "local", Listener: -1, Local: true},
+	}
+	c.credit.Store(localCredit)
+	return c
+}
+
+// trustedRole is the authrole of local sessions that need no permission (PROTOCOL 11). No other session can have it.
+const trustedRole = "trusted"
 
 // localRoles is what a local session announces: everything.
 const localRoles = codec.RolePublisher | codec.RoleSubscriber | codec.RoleCaller | codec.RoleCallee |
@@ -91,6 +102,18 @@ func (c *localConn) send(x port.Executor, b []byte) {
 		return
 	}
 	c.handler.Receive(x, b)
+}
+
+// sendSoon is send from anywhere on the home loop, another message's handling included. b is the connection's to
+// keep.
+func (c *localConn) sendSoon(x port.Executor, b []byte) {
+	if c.over {
+		return
+	}
+	c.waits = append(c.waits, b)
+	c.Lock()
+	c.drain(x)
+	c.Unlock()
 }
 
 func (c *localConn) blocked() bool { return c.held || c.credit.Load() <= 0 }

@@ -1,7 +1,9 @@
 package realm
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -35,6 +37,10 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 		heard: map[*localConn][][]any{},
 	}
 	b.Open = r.Open
+	r.clock = func() time.Time { return noon.Add(b.Now()) }
+	r.aside = func(x port.Executor, work func(), done func(x port.Executor)) bool {
+		return x.Async(func(context.Context) { work() }, done)
+	}
 	if err := r.Attach(b.World); err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +57,9 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 	}
 	return b
 }
+
+// noon is when the clock of a world begins.
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // pauseAt makes loop hand over at the nth step of that name from now, and runs it up to there.
 func (b *bed) pauseAt(loop int, step string, nth int) {

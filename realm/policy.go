@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/policy"
 )
 
@@ -58,65 +59,161 @@ func (set *settings) admit(a Action, uri []byte, match codec.Match) *refusal {
 	return nil
 }
 
-// authorize decides whether s may do a with uri; nil says yes. p is where the decision is kept, on the record of
-// exactly that topic or procedure; nil if there is none. PROTOCOL 11.
-func (s *session) authorize(l *perLoop, a Action, uri []byte, match codec.Match, p *permit) *refusal {
+// authorize decides whether s may do a with uri (PROTOCOL 11); nil says yes, and disclosed whether the receivers
+// learn who s is without a request for that. refuseUndecided says that an authorizer has to be asked first: see
+// askFirst. p is where the decision is kept, on the record of exactly that topic or procedure, whose id is record;
+// nil if there is none.
+//
+// hot: a load and a mask, also for decisions of authorizers that s remembers.
+func (s *session) authorize(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match, p *permit,
+	record uint64,
+) (why *refusal, disclosed bool) {
 	set := l.set
-	if set.Policy == nil {
-		return nil
+	if set.Policy == nil || s.trusted {
+		return nil, false
 	}
-	allowed, decided := false, false
 	if p != nil {
-		allowed, decided = p.decision(s.role, set.epoch)
-	}
-	if !decided {
-		allowed = set.Policy.Decide(s.identity.AuthRole, a, uri, match).Allow
-		if p != nil {
-			p.decide(s.role, set.epoch, allowed)
+		bits := p.decision(s.role, set.epoch)
+		if bits == 0 && s.rights != nil {
+			bits = s.rights.memo.find(p, record, set.epoch)
+		}
+		if bits&permitAllowed != 0 {
+			return nil, bits&permitDisclosed != 0
+		}
+		if bits != 0 {
+			l.counters.unauthorized.Add(1)
+			return refuseRight, false
 		}
 	}
-	if allowed {
-		return nil
-	}
-	l.counters.unauthorized.Add(1)
-	return refuseRight
+	return s.lookUp(x, l, a, uri, match, p, record)
 }
 
-// A permit keeps what a policy decided for one record: two bits per role, decided and allowed, under the epoch of the
-// policy. The roles of a realm beyond permitRoles are asked for each time. Any goroutine.
-//
-//	63 … 40 epoch   39 … 20 decided   19 … 0 allowed
-type permit struct{ word atomic.Uint64 }
+// rights are what a session may do by the policy under which it was looked up last. Owned by loop.
+type rights struct {
+	policy     *policy.Snapshot
+	epoch      uint64       // of the settings
+	role       *policy.Role // nil: the policy does not have it, so nothing is allowed
+	authorizer *Authorizer  // nil: there is none
+	memo       *memo        // nil until something is remembered
+}
 
+// lookUp asks the policy, and whoever remembers what an authorizer has said.
+func (s *session) lookUp(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match, p *permit,
+	record uint64,
+) (why *refusal, disclosed bool) {
+	set := l.set
+	r := s.rights
+	if r == nil {
+		r = new(rights)
+		s.rights = r
+	}
+	if r.policy != set.Policy || r.epoch != set.epoch {
+		r.policy, r.epoch, r.role, r.authorizer = set.Policy, set.epoch, set.Policy.Role(s.identity.AuthRole), nil
+		if az, found := set.Authorizers[s.identity.AuthRole]; found {
+			r.authorizer = &az
+		}
+	}
+	d := r.role.Decide(a, uri, match)
+	if !d.Definitive {
+		if d, why = s.recall(x, l, a, uri, match, d, p, record); why != nil {
+			return why, false
+		}
+	} else if p != nil {
+		p.decide(s.role, set.epoch, d)
+	}
+	if !d.Allow {
+		l.counters.unauthorized.Add(1)
+		return refuseRight, false
+	}
+	return nil, d.Disclose
+}
+
+// A roleNumber is the place of a role in permits: the index of the word, and the shift in it.
+type roleNumber uint16
+
+// noNumber is that of roles beyond permitRoles.
+const noNumber roleNumber = 0xffff
+
+func makeRoleNumber(n int) roleNumber {
+	return roleNumber(n/permitWordRoles<<8 | n%permitWordRoles*permitBits)
+}
+
+// A permit keeps what a policy decided for one record: three bits per role, under the epoch of the settings. The
+// roles of a realm beyond permitRoles are looked up each time. Any goroutine.
+//
+//	63 … 36 epoch   35 … 33 of the last role of the word   …   2 … 0 of the first
+type permit struct {
+	first atomic.Uint64
+	more  atomic.Pointer[[permitWords - 1]atomic.Uint64] // nil until a role of a later word is decided
+}
+
+// The bits of a role. 0 stands for undecided.
 const (
-	permitRoles = 20
-	permitEpoch = 1<<24 - 1 // an epoch counts up to here and then from 0
+	permitDecided = 1 << iota
+	permitAllowed
+	permitDisclosed
 )
 
-func (p *permit) decision(role uint16, epoch uint64) (allowed, decided bool) {
-	w := p.word.Load()
-	if w>>(2*permitRoles) != epoch || role >= permitRoles {
-		return false, false
+const (
+	permitBits      = 3
+	permitWordRoles = 12
+	permitWords     = 21
+	permitRoles     = permitWords * permitWordRoles
+	permitShift     = permitBits * permitWordRoles
+	permitEpoch     = 1<<(64-permitShift) - 1 // an epoch counts up to here and then from 0
+)
+
+// decision returns the bits of a role.
+func (p *permit) decision(role roleNumber, epoch uint64) (bits uint64) {
+	word := &p.first
+	if i := role >> 8; i > 0 {
+		more := p.more.Load()
+		if more == nil || role == noNumber {
+			return 0
+		}
+		word = &more[i-1]
 	}
-	return w&(1<<role) != 0, w&(1<<(permitRoles+role)) != 0
+	w := word.Load()
+	if w>>permitShift != epoch {
+		return 0
+	}
+	return w >> (role & 0xff) & (1<<permitBits - 1)
 }
 
-func (p *permit) decide(role uint16, epoch uint64, allowed bool) {
-	if role >= permitRoles {
+// decide keeps a decision of permissions.
+func (p *permit) decide(role roleNumber, epoch uint64, d policy.Decision) {
+	if role == noNumber || !d.Cache {
 		return
 	}
+	word := &p.first
+	if i := role >> 8; i > 0 {
+		more := p.more.Load()
+		if more == nil {
+			p.more.CompareAndSwap(nil, new([permitWords - 1]atomic.Uint64))
+			more = p.more.Load()
+		}
+		word = &more[i-1]
+	}
+	bits := decisionBits(d) << (role & 0xff)
 	for {
-		old := p.word.Load()
+		old := word.Load()
 		w := old
-		if w>>(2*permitRoles) != epoch {
-			w = epoch << (2 * permitRoles)
+		if w>>permitShift != epoch {
+			w = epoch << permitShift
 		}
-		w |= 1 << (permitRoles + role)
-		if allowed {
-			w |= 1 << role
-		}
-		if p.word.CompareAndSwap(old, w) {
+		if word.CompareAndSwap(old, w|bits) {
 			return
 		}
 	}
+}
+
+func decisionBits(d policy.Decision) uint64 {
+	bits := uint64(permitDecided)
+	if d.Allow {
+		bits |= permitAllowed
+	}
+	if d.Disclose {
+		bits |= permitDisclosed
+	}
+	return bits
 }

@@ -91,14 +91,15 @@ func TestAUZDecisionIsKept(t *testing.T) {
 	callee.register(1, "p", "single")
 	callee.subscribe(2, "t")
 	rm := b.router.named["realm1"]
-	kept := func(role uint16, want, allow bool) {
+	kept := func(role roleNumber, want, allow bool) {
 		t.Helper()
 		epoch := rm.settings.Load().epoch
 		for _, p := range []*permit{
 			&rm.topics.Find([]byte("t"), codec.Exact).rights, &rm.procedures.Find([]byte("p"), codec.Exact).rights,
 		} {
-			if allowed, decided := p.decision(role, epoch); decided != want || allowed != allow {
-				t.Errorf("role %d: decided %v, allowed %v", role, decided, allowed)
+			bits := p.decision(role, epoch)
+			if (bits != 0) != want || (bits&permitAllowed != 0) != allow {
+				t.Errorf("role %d: %b", role, bits)
 			}
 		}
 	}
@@ -112,7 +113,7 @@ func TestAUZDecisionIsKept(t *testing.T) {
 		good.expect(codec.Result, 2, values{})
 	}
 	kept(0, true, true)
-	kept(1, false, false)
+	kept(makeRoleNumber(1), false, false)
 	for i := range 3 {
 		b.say(bad, codec.Publish, i+1, values{"acknowledge": true}, "t")
 		if m := b.heard[bad][i]; m[4] != codec.ErrNotAuthorized {
@@ -120,7 +121,7 @@ func TestAUZDecisionIsKept(t *testing.T) {
 		}
 	}
 	b.say(bad, codec.Call, 4, values{}, "p")
-	kept(1, true, false)
+	kept(makeRoleNumber(1), true, false)
 	no := grant(t, map[string]bool{"anonymous": false})
 	if err := b.router.Apply(Config{Realms: []RealmConfig{{URI: "realm1", Policy: no}}}); err != nil {
 		t.Fatal(err)
@@ -138,22 +139,40 @@ func TestAUZDecisionIsKept(t *testing.T) {
 // TestPermit: the bits of roles and epochs do not touch each other, at the bounds too.
 func TestPermit(t *testing.T) {
 	var p permit
-	for _, epoch := range []uint64{0, 1, permitEpoch} {
-		for role := range uint16(permitRoles + 2) {
-			if _, decided := p.decision(role, epoch); decided && epoch != 0 {
-				t.Errorf("epoch %d, role %d: decided before anybody was asked", epoch, role)
-			}
-			p.decide(role, epoch, role%2 == 0)
+	decisionOf := func(n int) policy.Decision {
+		return policy.Decision{Allow: n%2 == 0, Disclose: n%4 == 0, Cache: true, Definitive: true}
+	}
+	number := func(n int) roleNumber {
+		if n >= permitRoles {
+			return noNumber
 		}
-		for role := range uint16(permitRoles + 2) {
-			allowed, decided := p.decision(role, epoch)
-			if decided != (role < permitRoles) || allowed != (decided && role%2 == 0) {
-				t.Errorf("epoch %d, role %d: allowed %v, decided %v", epoch, role, allowed, decided)
+		return makeRoleNumber(n)
+	}
+	for _, epoch := range []uint64{0, 1, permitEpoch} {
+		for n := range permitRoles + 2 {
+			if p.decision(number(n), epoch) != 0 && epoch != 0 {
+				t.Errorf("epoch %d, role %d: decided before anybody was asked", epoch, n)
+			}
+			p.decide(number(n), epoch, decisionOf(n))
+		}
+		for n := range permitRoles + 2 {
+			want := decisionBits(decisionOf(n))
+			if n >= permitRoles {
+				want = 0
+			}
+			if bits := p.decision(number(n), epoch); bits != want {
+				t.Errorf("epoch %d, role %d: %b, want %b", epoch, n, bits, want)
 			}
 		}
 	}
-	if _, decided := p.decision(0, 1); decided {
-		t.Error("a decision outlived its epoch")
+	for n := range permitRoles {
+		if p.decision(number(n), 1) != 0 {
+			t.Errorf("role %d: a decision outlived its epoch", n)
+		}
+	}
+	p.decide(0, 2, policy.Decision{Allow: true, Definitive: true})
+	if p.decision(0, 2) != 0 {
+		t.Error("kept what may not be kept")
 	}
 }
 
@@ -164,16 +183,16 @@ func TestRoles(t *testing.T) {
 	if rm.role(anonymousRole) != 0 {
 		t.Error("anonymous is not 0")
 	}
-	seen := map[uint16]bool{0: true}
+	seen := map[roleNumber]bool{0: true}
 	for i := range permitRoles - 1 {
 		n := rm.role(strings.Repeat("r", i+1))
-		if seen[n] || n >= permitRoles || rm.role(strings.Repeat("r", i+1)) != n {
+		if seen[n] || n == noNumber || rm.role(strings.Repeat("r", i+1)) != n {
 			t.Errorf("role %d has number %d", i, n)
 		}
 		seen[n] = true
 	}
 	for _, name := range []string{"one more", "and one"} {
-		if n := rm.role(name); n != permitRoles {
+		if n := rm.role(name); n != noNumber {
 			t.Errorf("%s has number %d", name, n)
 		}
 	}

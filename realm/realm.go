@@ -18,31 +18,42 @@ type realm struct {
 	settings   atomic.Pointer[settings] // replaced under Router.mu
 	topics     index.Index[subscription]
 	procedures index.Index[registration]
+	authIDs    atomic.Pointer[authIDs] // nil until the settings ask for it; then it stays
+	held       struct{ sessions, subscriptions, registrations, calls holding }
 
 	rolesMu sync.Mutex
-	roles   map[string]uint16 // guarded by rolesMu; small numbers for the names of roles, see permit
+	roles   map[string]roleNumber // guarded by rolesMu; numbers for the names of roles, see permit
 
 	sessions []sessionList // sessions[i] is owned by loop i
+	askers   []*asker      // askers[i] is owned by loop i; nil until something is asked
 }
 
 // newRealm makes a realm. Router.mu is held, or the router is new.
 func newRealm(r *Router, cfg *Config, rc RealmConfig) *realm {
 	rm := &realm{
 		uri: rc.URI, router: r, sessions: make([]sessionList, len(r.perLoop)),
-		roles: map[string]uint16{anonymousRole: 0},
+		askers: make([]*asker, len(r.perLoop)), roles: map[string]roleNumber{anonymousRole: 0},
 	}
-	rm.settings.Store(&settings{RealmConfig: rc, limits: cfg})
+	rm.put(newSettings(cfg, rc, 0))
 	return rm
 }
 
 // configure replaces the settings. Router.mu is held.
 func (rm *realm) configure(cfg *Config, rc RealmConfig) {
 	old := rm.settings.Load()
-	rm.settings.Store(&settings{RealmConfig: rc, limits: cfg, epoch: (old.epoch + 1) & permitEpoch})
+	rm.put(newSettings(cfg, rc, (old.epoch+1)&permitEpoch))
+}
+
+// put publishes settings. Router.mu is held, or the realm is new.
+func (rm *realm) put(set *settings) {
+	if set.authIDRule().needed() && rm.authIDs.Load() == nil {
+		rm.authIDs.Store(newAuthIDs()) // first: whoever reads the settings finds it
+	}
+	rm.settings.Store(set)
 }
 
 // role returns the number of a role. Any goroutine.
-func (rm *realm) role(name string) uint16 {
+func (rm *realm) role(name string) roleNumber {
 	if name == anonymousRole {
 		return 0 // by far the most, and no lock
 	}
@@ -52,9 +63,9 @@ func (rm *realm) role(name string) uint16 {
 	switch {
 	case known:
 	case len(rm.roles) == permitRoles:
-		return permitRoles // all others share a number that no permit knows
+		return noNumber // all others share a number that no permit knows
 	default:
-		n = uint16(len(rm.roles))
+		n = makeRoleNumber(len(rm.roles))
 		rm.roles[name] = n
 	}
 	return n

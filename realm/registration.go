@@ -168,13 +168,23 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 	case len(s.registrations) >= l.set.limits.RegistrationsMax:
 		why = refuseRegistrations
 	default:
-		why = s.authorize(l, Register, m.URI, match, nil)
+		if why, _ = s.authorize(x, l, Register, m.URI, match, nil, 0); why == refuseUndecided {
+			if why = s.askFirst(x, l, m, Register, match, s.receiveRegister); why == nil {
+				return
+			}
+		}
+	}
+	if why == nil {
+		why = s.takeRegistration(l)
 	}
 	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
 	c, held, why := s.realm.enterRegistration(x, s, m)
+	if c == nil {
+		s.dropRegistration()
+	}
 	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
@@ -236,5 +246,6 @@ func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 		s.lastCallee = c.older
 	}
 	s.realm.leaveRegistration(x, c)
+	s.dropRegistration()
 	l.counters.registrations.Add(-1)
 }

@@ -16,26 +16,35 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
+	"banyan/realm/auth"
 	"banyan/realm/index"
 )
 
 // A Router holds the realms. Its Open is a port.Opener.
 type Router struct {
-	log       *slog.Logger // fixed by New
-	bounds    bounds       // fixed by New
-	depthMax  int          // fixed by New
-	perLoop   []*perLoop   // fixed by New; perLoop[i] is owned by loop i, its counters are read by Stats
-	ids       idSource     // any goroutine
-	directory directory    // any goroutine
+	log      *slog.Logger     // fixed by New
+	bounds   bounds           // fixed by New
+	depthMax int              // fixed by New
+	started  time.Time        // fixed by New
+	clock    func() time.Time // fixed by New, but for tests: what time it is
+	// aside runs work on a goroutine of its own and then done on the loop; it returns false, and runs neither, if too
+	// many are under way. Fixed by New, but for tests.
+	aside     func(x port.Executor, work func(), done func(x port.Executor)) bool
+	perLoop   []*perLoop // fixed by New; perLoop[i] is owned by loop i, its counters are read by Stats
+	ids       idSource   // any goroutine
+	directory directory  // any goroutine
 
-	settings atomic.Pointer[Config]     // any goroutine; replaced under mu
-	loops    atomic.Pointer[port.Loops] // any goroutine; set by Attach
-	realms   index.Index[realm]         // any goroutine reads; changed under mu
-	count    atomic.Int64               // realms
-	pooled   atomic.Int32               // messages in the pool
+	settings atomic.Pointer[Config]       // any goroutine; replaced under mu
+	loops    atomic.Pointer[port.Loops]   // any goroutine; set by Attach
+	realms   index.Index[realm]           // any goroutine reads; changed under mu
+	count    atomic.Int64                 // realms
+	limiter  atomic.Pointer[auth.Limiter] // replaced under mu
+	asking   atomic.Int32                 // goroutines that ask an Authenticator
+	pooled   atomic.Int32                 // messages in the pool
 
 	mu    sync.Mutex
 	named map[string]*realm // guarded by mu: the same realms
@@ -66,7 +75,12 @@ func New(cfg Config) (*Router, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	r := &Router{log: cfg.Log, bounds: usualBounds, depthMax: cfg.DepthMax, named: make(map[string]*realm)}
+	r := &Router{
+		log: cfg.Log, bounds: usualBounds, depthMax: cfg.DepthMax, named: make(map[string]*realm),
+		started: time.Now(), clock: time.Now,
+	}
+	r.aside = r.goAside
+	r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
 	r.settings.Store(&cfg)
 	for range cfg.Loops {
 		l := new(perLoop)
@@ -77,6 +91,24 @@ func New(cfg Config) (*Router, error) {
 		r.addRealm(newRealm(r, &cfg, rc))
 	}
 	return r, nil
+}
+
+// uptime is a clock that does not go back. Any goroutine.
+func (r *Router) uptime() time.Duration { return r.clock().Sub(r.started) }
+
+// goAside implements aside. The loops must be attached.
+func (r *Router) goAside(x port.Executor, work func(), done func(x port.Executor)) bool {
+	if r.asking.Add(1) > authenticatorsAtOnce {
+		r.asking.Add(-1)
+		return false
+	}
+	loop := x.Loop()
+	go func() {
+		work()
+		r.asking.Add(-1)
+		_ = r.submit(loop, done) // where the loop does not take it, the timer ends the wait
+	}()
+	return true
 }
 
 // Open makes the handler of a connection whose transport handshake is complete, and starts its HELLO timer. It is a

@@ -18,9 +18,13 @@ type session struct {
 	variant    codec.Variant
 	serializer codec.Serializer
 	roles      codec.Roles
-	role       uint16 // number of identity.AuthRole in the realm
-	bytesMax   int    // the longest message the peer accepts
+	role       roleNumber // of identity.AuthRole in the realm
+	bytesMax   int        // the longest message the peer accepts
 	identity   codec.Identity
+	admission  *admission // nil: local, or anonymous in a realm without Auth
+	local      bool       // of this process: counts for no quota
+	trusted    bool       // of the router itself: needs no permission
+	hidden     bool       // an asker's: on no list, in no figure
 
 	// Guarded by conn lock.
 	live           bool  // false: nothing may be appended for this session any more
@@ -43,6 +47,10 @@ type session struct {
 	waiting       *waiting           // the message that cannot be handled at once; the connection is held
 	chunk         *publishing        // what is being published, while it is
 	prev, next    *session           // the list of the realm and loop
+	rights        *rights            // nil until its role is looked up in a policy
+
+	// Guarded by the shard of realm.authIDs.
+	holding int // its index among the sessions with its authid, -1 if it is not there
 }
 
 func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.Roles, who codec.Identity) *session {
@@ -59,6 +67,7 @@ func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.R
 		role:       rm.role(who.AuthRole),
 		bytesMax:   min(h.conn.MessageBytesMax(), v.MessageBytesMax()),
 		identity:   who,
+		holding:    -1,
 	}
 }
 
@@ -106,6 +115,9 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 	case codec.Unregister:
 		s.receiveUnregister(x, l, m)
 	case codec.Goodbye:
+		if string(m.URI) == codec.CloseLogout {
+			s.logout()
+		}
 		s.handler.receiveGoodbye(x, l)
 	case codec.Abort:
 		s.handler.finish(x, port.CloseNormal, "")

@@ -130,8 +130,18 @@ type settings struct {
 	RealmConfig
 	limits *Config
 	epoch  uint64 // counts the changes of the realm's settings; see permit
+	// answers keeps what the authorizers said under these settings; nil without authorizers.
+	answers *policy.Cache
 
 	welcomes [codec.CBOR + 1]atomic.Pointer[codec.WelcomeForm] // by serializer, made when first needed; any goroutine
+}
+
+func newSettings(cfg *Config, rc RealmConfig, epoch uint64) *settings {
+	set := &settings{RealmConfig: rc, limits: cfg, epoch: epoch}
+	if len(rc.Authorizers) > 0 {
+		set.answers = policy.NewCache(0)
+	}
+	return set
 }
 
 func (cfg *Config) check() error {

@@ -18,6 +18,7 @@ import (
 //	a large event                    is encoded in the pool, one subscription after the other
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
+//	a request that an authorizer decides waits for its answer (authorizer.go)
 //
 // The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its
 // own, and ends. But an event that was accepted, perhaps acknowledged, still goes to everybody.
@@ -32,6 +33,10 @@ type waiting struct {
 	forms   [codec.CBOR + 1]*form // what has been transcoded, by serializer
 	more    bool                  // the handling of the message has not ended yet
 	timer   port.Timer            // until the pool is asked again
+	large   bool                  // the message is too long for the loop
+
+	question *question // to an authorizer, or nil
+	verdict  *verdict  // what came of it, or nil
 }
 
 // errNoForm stands where the work of the pool came to nothing: it panicked, which the pool has logged.
@@ -102,6 +107,7 @@ func (w *waiting) pool(x port.Executor, work func(), next func(x port.Executor))
 func (s *session) receiveLarge(x port.Executor, b []byte) {
 	s.realm.router.perLoop[x.Loop()].counters.large.Add(1)
 	w := s.wait(x, b)
+	w.large = true
 	err := errNoForm
 	w.async(x, func() {
 		if err = w.decoder.Decode(s.serializer, w.raw, &w.message); err == nil {
@@ -253,11 +259,10 @@ type publishing struct {
 
 // publishLater goes on with a PUBLISH whose subscriptions are many, or whose payload is large.
 func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to audience, publication uint64) {
-	large := s.waiting != nil
 	w := s.later(x, l)
 	p := &publishing{
 		waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI),
-		large: large,
+		large: w.large,
 	}
 	l.counters.chunked.Add(1)
 	x.Post(s.home, s.id, p)

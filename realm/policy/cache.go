@@ -84,20 +84,26 @@ func (c *Cache) Flush() { c.generation.Add(1) }
 //
 // hot: BenchmarkCacheGet, 0 allocs/op.
 func (c *Cache) Get(k *Key, now time.Duration) (d Decision, ok bool) {
+	d, _, ok = c.Find(k, now)
+	return d, ok
+}
+
+// Find is Get, and says how long the decision is still kept.
+func (c *Cache) Find(k *Key, now time.Duration) (d Decision, left time.Duration, ok bool) {
 	s := c.shardOf(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renew(c.generation.Load())
 	e := s.entries[entryKey{k.AuthRole, k.AuthID, string(k.URI), k.Action, k.Match}]
 	if e == nil {
-		return d, false
+		return d, 0, false
 	}
 	if now >= e.until {
 		s.remove(e)
-		return d, false
+		return d, 0, false
 	}
 	s.use(e)
-	return e.decision, true
+	return e.decision, e.until - now, true
 }
 
 // Put keeps d, which Answered returned, for the time keep from now on, if it may be kept. generation is what

@@ -97,10 +97,12 @@ func (w *World) Rand(n int) int { return w.rng.IntN(n) }
 
 // Connect opens a connection on a loop. The handler is made in that loop's next turn.
 func (w *World) Connect(loop int, v codec.Variant, bytesMax int, local bool) *Conn {
-	c := &Conn{
-		world: w, loop: w.Loops[loop], variant: v, bytesMax: bytesMax,
-		peer: port.Peer{Transport: "rawsocket", Network: "unix", Local: local},
-	}
+	return w.ConnectPeer(loop, v, bytesMax, port.Peer{Transport: "rawsocket", Network: "unix", Local: local})
+}
+
+// ConnectPeer is Connect for a peer that is described.
+func (w *World) ConnectPeer(loop int, v codec.Variant, bytesMax int, peer port.Peer) *Conn {
+	c := &Conn{world: w, loop: w.Loops[loop], variant: v, bytesMax: bytesMax, peer: peer}
 	c.credit.Store(w.CreditBytes)
 	c.loop.enqueue(c, input{kind: opened})
 	return c
@@ -180,6 +182,9 @@ func (w *World) Settle() {
 		<-w.idle
 	}
 }
+
+// Now returns the time of the clock, which begins at 0. Any goroutine.
+func (w *World) Now() time.Duration { return time.Duration(w.now.Load()) }
 
 // Advance moves the clock; due timers fire in the loops' next turns.
 func (w *World) Advance(d time.Duration) {

@@ -1,0 +1,471 @@
+package realm
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/auth"
+)
+
+// A login is a client that tries to join a realm with Auth, from HELLO to WELCOME or ABORT (PROTOCOL 4.1, 10.1). An
+// auth.Attempt decides, step by step:
+//
+//	challenge  the loop sends CHALLENGE; the handler is challenged, and its timer waits for AUTHENTICATE
+//	work       the pool hashes or verifies; the handler is deciding, and the connection is held
+//	ask        the router calls a procedure, or a goroutine the Authenticator; the same
+//
+// A handler that ends meanwhile drops its login: what comes back then sees that it is no longer the handler's.
+//
+// Owned by loop, but for what the pool or the goroutine works on.
+type login struct {
+	// Fixed at HELLO.
+	handler *handler
+	realm   *realm
+	auth    *auth.Realm
+	limiter *auth.Limiter
+	roles   codec.Roles
+	hello   auth.Hello // Session is held in the directory
+
+	attempt  *auth.Attempt
+	weighed  bool       // the client has made the router work, so the limiter keeps count of it
+	question *question  // to an authenticator that is a procedure, or nil
+	consults func()     // ends the context of an Authenticator that is asked, or nil
+	timer    port.Timer // until the Authenticator must have answered
+}
+
+// beginLogin begins an attempt to join rm.
+func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settings, d *codec.HelloDetails) {
+	r := h.router
+	switch {
+	case len(d.AuthExtra) > extraBytesMax:
+		h.refuse(x, l, codec.ErrPayloadSizeExceeded, "authextra of "+strconv.Itoa(len(d.AuthExtra))+
+			" octets: at most "+strconv.Itoa(extraBytesMax)+" are allowed")
+		return
+	case len(d.AuthRole) > authRoleBytesMax:
+		h.refuse(x, l, codec.ErrNoSuchRole, "an authrole of "+strconv.Itoa(len(d.AuthRole))+" octets")
+		return
+	}
+	extra, err := auth.ReadExtra(d.AuthExtra)
+	if err != nil {
+		h.violation(x, "HELLO.Details.authextra: malformed")
+		return
+	}
+	g := &login{
+		handler: h, realm: rm, auth: set.Auth, limiter: r.limiter.Load(), roles: d.Roles,
+		hello: auth.Hello{
+			Realm: rm.uri, AuthID: d.AuthID, AuthRole: d.AuthRole, Methods: d.AuthMethods, Extra: extra,
+			Transport: set.transport(h.conn.Peer()), Now: r.clock(), Random: randomness{x},
+		},
+	}
+	if len(d.AuthMethods) > authMethodsMax {
+		g.hello.Methods = d.AuthMethods[:authMethodsMax:authMethodsMax]
+	}
+	if wait := g.limiter.Take(g.hello.Transport.Peer, rm.uri, d.AuthID, g.hello.Now); wait > 0 {
+		l.counters.limited.Add(1)
+		why := auth.LimitRefusal(wait).Refusal
+		h.refuse(x, l, why.URI, why.Message)
+		return
+	}
+	g.hello.Session = r.directory.draw(x, &r.ids)
+	h.login = g
+	var o auth.Outcome
+	g.attempt, o = set.Auth.Begin(&g.hello)
+	g.proceed(x, o)
+}
+
+// transport describes the connection of a peer.
+func (set *settings) transport(p *port.Peer) auth.Transport {
+	t := auth.Transport{
+		Listener: strconv.Itoa(p.Listener), Local: p.Local, Encrypted: p.Encrypted, Cookie: p.Cookie,
+		Peer: peerAddress(p.Address),
+	}
+	if p.TLS != nil {
+		t.Certificate, t.Binding = p.TLS.Certificate, p.TLS.Binding
+	}
+	if p.Listener < 0 || p.Listener >= len(set.limits.Listeners) {
+		return t
+	}
+	o := &set.limits.Listeners[p.Listener]
+	if o.Name != "" {
+		t.Listener = o.Name
+	}
+	if len(o.AuthMethods) > 0 {
+		t.Allowed = o.AuthMethods
+	}
+	t.Anonymous = anonymousSources[o.Anonymous]
+	return t
+}
+
+// anonymousSources are the rules of listeners as auth has them.
+var anonymousSources = [...]*auth.Source{
+	AnonymousByRealm: nil, AnonymousLocal: {Local: true}, AnonymousAnywhere: {Any: true}, AnonymousNone: {},
+}
+
+// peerAddress reads the address of a peer, with or without a port. It is invalid for Unix sockets.
+func peerAddress(text string) netip.Addr {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a.Addr()
+	}
+	a, _ := netip.ParseAddr(text)
+	return a
+}
+
+// proceed does what the attempt says. It runs when nothing else of the login is under way.
+func (g *login) proceed(x port.Executor, o auth.Outcome) {
+	h := g.handler
+	l := h.router.perLoop[x.Loop()]
+	switch o.Kind {
+	case auth.Challenge:
+		g.challenge(x, l, &o)
+	case auth.Work:
+		g.work(x, l, o.Work)
+	case auth.Ask:
+		g.ask(x, l, o.Request)
+	case auth.Welcome:
+		g.welcome(x, l, o.Principal)
+	case auth.Refuse:
+		g.refuse(x, l, o.Refusal)
+	default: // the work panicked, which the pool has logged
+		g.refuse(x, l, &auth.Refusal{URI: codec.ErrAuthenticationFailed, Message: "the check of the login failed"})
+	}
+}
+
+// challenge sends CHALLENGE and waits for AUTHENTICATE.
+func (g *login) challenge(x port.Executor, l *perLoop, o *auth.Outcome) {
+	h := g.handler
+	s := h.conn.Variant().Serializer()
+	extra, err := codec.AppendValue(nil, s, o.Extra)
+	if err != nil {
+		g.refuse(x, l, &auth.Refusal{
+			URI: codec.ErrAuthenticationFailed, Message: "the challenge has no form in your serializer",
+		})
+		return
+	}
+	l.out = codec.AppendChallenge(l.out[:0], s, o.Method, extra)
+	if most := h.conn.MessageBytesMax(); len(l.out) > most {
+		g.refuse(x, l, &auth.Refusal{URI: codec.ErrPayloadSizeExceeded, Message: "CHALLENGE is longer than the " +
+			strconv.Itoa(most) + " octets that your transport accepts"})
+		return
+	}
+	l.counters.challenged.Add(1)
+	h.state = stateChallenged
+	h.send(x, l.out)
+	x.Start(&h.timer, h.router.settings.Load().AuthTimeout)
+	h.conn.Resume(x)
+}
+
+// decide holds the connection until the pool or an authenticator has an outcome.
+func (g *login) decide(x port.Executor) {
+	h := g.handler
+	x.Stop(&h.timer)
+	g.weighed = true
+	h.state = stateDeciding
+	h.conn.Hold(x)
+}
+
+// work has the attempt's work done in the pool.
+func (g *login) work(x port.Executor, l *perLoop, work func() auth.Outcome) {
+	g.decide(x)
+	var o auth.Outcome
+	if !x.Async(func(context.Context) { o = work() }, func(x port.Executor) {
+		if g.current() {
+			g.proceed(x, o)
+		}
+	}) {
+		g.busy(x, l)
+	}
+}
+
+// current reports whether the handler is still busy with g.
+func (g *login) current() bool { return g.handler.login == g }
+
+// busy refuses because the router has no room for the work, which is no failure of the client's.
+func (g *login) busy(x port.Executor, l *perLoop) {
+	l.counters.loginsBusy.Add(1)
+	g.weighed = false
+	g.handler.refuse(x, l, codec.ErrAuthenticationFailed, "the router has more logins to check than it can; "+
+		"try again in a few seconds")
+}
+
+// ask asks the authenticator, and goes on with its answer.
+func (g *login) ask(x port.Executor, l *perLoop, q *auth.Request) {
+	g.decide(x)
+	set := g.realm.settings.Load()
+	if set.Authenticator != nil {
+		g.consult(x, l, set.Authenticator, q)
+		return
+	}
+	rm := g.handler.router.realms.Find([]byte(q.ProcedureRealm), codec.Exact)
+	if rm == nil {
+		g.answered(x, q, nil, errNoAnswer)
+		return
+	}
+	var authid any
+	if q.AuthID != "" {
+		authid = q.AuthID
+	}
+	g.question = rm.ask(x, q.Authenticator, []any{q.Realm, authid, q.Details}, q.Timeout,
+		func(x port.Executor, a *answer) {
+			g.question = nil
+			returned, err := a.first()
+			g.answered(x, q, returned, err)
+		})
+}
+
+// consult asks an Authenticator on a goroutine of its own.
+func (g *login) consult(x port.Executor, l *perLoop, f Authenticator, q *auth.Request) {
+	ctx, cancel := context.WithTimeout(context.Background(), q.Timeout)
+	var returned any
+	err := errNoAnswer
+	once := false
+	end := func(x port.Executor, returned any, err error) {
+		if once {
+			return // it came after the timer
+		}
+		once = true
+		cancel()
+		x.Stop(&g.timer)
+		g.consults = nil
+		g.answered(x, q, returned, err)
+	}
+	if !g.handler.router.aside(x, func() { returned, err = f(ctx, q) }, func(x port.Executor) {
+		if g.current() {
+			end(x, returned, err)
+		}
+	}) {
+		cancel()
+		g.busy(x, l)
+		return
+	}
+	g.consults = cancel
+	g.timer.Fire = func(x port.Executor) { end(x, nil, errNoAnswer) } // it does not heed its context
+	x.Start(&g.timer, q.Timeout+authenticatorGrace)
+}
+
+// answered goes on with what the authenticator returned.
+func (g *login) answered(x port.Executor, q *auth.Request, returned any, err error) {
+	if err != nil && !isDenial(err) {
+		x.Warn("an authenticator did not answer a login as it should", "authenticator", q.Authenticator, "realm",
+			q.Realm, "reason", err)
+		g.handler.router.perLoop[x.Loop()].counters.authenticatorsFailed.Add(1)
+	}
+	g.proceed(x, g.attempt.Resume(returned, err))
+}
+
+// receiveChallenged handles a message that should be AUTHENTICATE (AUTH-47).
+func (g *login) receiveChallenged(x port.Executor, l *perLoop, m *codec.Message) {
+	h := g.handler
+	switch m.Type {
+	case codec.Authenticate:
+	case codec.Abort:
+		h.finish(x, port.CloseNormal, "")
+		return
+	default:
+		h.violation(x, "message type "+strconv.Itoa(int(m.Type))+" where CHALLENGE waits for AUTHENTICATE")
+		return
+	}
+	extra, err := readExtra(m)
+	if err != nil {
+		h.violation(x, "AUTHENTICATE.Extra: "+err.Error())
+		return
+	}
+	x.Stop(&h.timer)
+	g.weighed = true
+	g.proceed(x, g.attempt.Answer(h.router.clock(), string(m.URI), extra))
+}
+
+// refuse ends the login with ABORT and closes the connection. The limiter goes on counting it.
+func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
+	h := g.handler
+	g.weighed = true
+	l.counters.loginsFailed.Add(1)
+	if why.URI == codec.ErrProtocolViolation {
+		h.violation(x, why.Message)
+		return
+	}
+	if why.Scram == "" {
+		h.refuse(x, l, why.URI, why.Message)
+		return
+	}
+	l.counters.refused.Add(1)
+	h.dispose(x, l)
+	s := h.conn.Variant().Serializer()
+	dict, _ := codec.AppendValue(nil, s, map[string]any{"message": why.Message, "scram": why.Scram})
+	l.out, _ = codec.Append(l.out[:0], s, &codec.Message{
+		Type: codec.Abort, Format: s, Dict: dict, URI: []byte(why.URI),
+	})
+	h.send(x, l.out)
+	h.finish(x, port.CloseNormal, why.URI)
+}
+
+// drop gives back what an unfinished login holds. An attempt in which the client has shown nothing and asked for no
+// work does not count as a failed one.
+func (g *login) drop(x port.Executor) {
+	r := g.handler.router
+	r.directory.release(x, g.hello.Session)
+	x.Stop(&g.timer)
+	if g.question != nil {
+		g.question.cancel(x)
+		g.question = nil
+	}
+	if g.consults != nil {
+		g.consults()
+	}
+	if !g.weighed {
+		g.limiter.Withdrawn(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
+	}
+}
+
+// welcome makes the session of a principal, if it may still join.
+func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
+	h, r := g.handler, g.handler.router
+	rm, set, why := g.admit(p)
+	if why != nil {
+		g.turnAway(x, l, why)
+		return
+	}
+	s := newSession(x, h, rm, g.hello.Session, g.roles, codec.Identity{
+		Session: g.hello.Session, AuthID: p.AuthID, AuthRole: p.Role,
+	})
+	s.admission = &admission{principal: p, gate: g.realm}
+	who := codec.WelcomeIdentity{AuthID: p.AuthID, AuthRole: p.Role, AuthMethod: p.Method, AuthProvider: p.Provider}
+	if len(p.Extra) > 0 {
+		who.AuthExtra, _ = codec.AppendValue(nil, codec.MessagePack, p.Extra) // checked when p was made
+	}
+	var ok bool
+	if l.out, ok = set.welcomeForm(s.serializer).Append(l.out[:0], s.id, &who, s.bytesMax); !ok {
+		g.turnAway(x, l, &refusal{codec.ErrPayloadSizeExceeded, "WELCOME is longer than the " +
+			strconv.Itoa(s.bytesMax) + " octets that your transport accepts"})
+		return
+	}
+	if why := s.enter(x, set); why != nil {
+		g.turnAway(x, l, why)
+		return
+	}
+	h.login = nil
+	g.limiter.Succeeded(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
+	h.begin(x, l, s, l.out)
+	h.conn.Resume(x)
+	s.admission.watch(x, s)
+	g.auth.BindCookie(&g.hello, p)
+}
+
+// admit returns the realm that p joins and its settings, or why p cannot join although it has proved who it is: the
+// realm or its logins may have changed meanwhile.
+func (g *login) admit(p *auth.Principal) (rm *realm, set *settings, why *refusal) {
+	r := g.handler.router
+	gate := g.realm.settings.Load().Auth
+	if gate != g.auth && (gate == nil || !gate.Admits(p)) {
+		return nil, nil, refuseChanged
+	}
+	if r.realms.Find([]byte(g.realm.uri), codec.Exact) == g.realm {
+		rm = g.realm
+	}
+	if p.Realm != g.realm.uri {
+		rm = nil
+		if uri := []byte(p.Realm); len(uri) <= r.settings.Load().URIBytesMax &&
+			codec.ValidURI(uri, codec.Exact, false) {
+			rm = r.realm(uri)
+		}
+	}
+	if rm == nil {
+		return nil, nil, &refusal{
+			codec.ErrNoSuchRealm, "there is no realm " + strconv.Quote(p.Realm) + " on this router",
+		}
+	}
+	set = rm.settings.Load()
+	if set.Policy != nil && set.Policy.Role(p.Role) == nil {
+		return nil, nil, refuseRole(p.Role)
+	}
+	return rm, set, nil
+}
+
+var refuseChanged = &refusal{
+	codec.ErrAuthenticationFailed, "the logins of this realm have changed meanwhile; try again",
+}
+
+// refuseRole is SES-50: PROTOCOL 4.2, 5.
+func refuseRole(role string) *refusal {
+	return &refusal{codec.ErrNoSuchRole, "this realm has no role " + strconv.Quote(role)}
+}
+
+// turnAway refuses a client that has proved who it is.
+func (g *login) turnAway(x port.Executor, l *perLoop, why *refusal) {
+	g.weighed = false
+	g.handler.refuse(x, l, why.uri, why.message)
+}
+
+// An admission says how a session has joined a realm with Auth.
+type admission struct {
+	// Fixed at join.
+	principal *auth.Principal
+	gate      *realm // the realm of HELLO, whose Auth let it in; an authenticator may have assigned another one
+
+	timer port.Timer // owned by loop: until the proof of identity expires
+}
+
+// expiryMost is the longest that the timers of the engine may be set to at once, which is less than they reach.
+const expiryMost = timeoutMillisMax * time.Millisecond
+
+// watch ends s when the proof of its identity expires.
+func (a *admission) watch(x port.Executor, s *session) {
+	if a.principal.Expires.IsZero() {
+		return
+	}
+	r := s.realm.router
+	a.timer.Fire = func(x port.Executor) {
+		if left := a.principal.Expires.Sub(r.clock()); left > 0 {
+			x.Start(&a.timer, min(left, expiryMost))
+			return
+		}
+		r.perLoop[x.Loop()].counters.expired.Add(1)
+		s.handler.goodbye(x, codec.CloseKilled, "the proof of identity has expired; log in again", port.CloseNormal)
+	}
+	x.Start(&a.timer, min(max(a.principal.Expires.Sub(r.clock()), 0), expiryMost))
+}
+
+// logout forgets the cookie of s (PROTOCOL 10.7).
+func (s *session) logout() {
+	a := s.admission
+	if a == nil {
+		return
+	}
+	if gate := a.gate.settings.Load().Auth; gate != nil {
+		gate.UnbindCookie(&auth.Hello{Realm: a.gate.uri, Transport: auth.Transport{Cookie: s.conn.Peer().Cookie}})
+	}
+}
+
+// randomness is the source of an attempt's nonces: the generator of its loop. Owned by loop.
+type randomness struct{ x port.Executor }
+
+// Read implements io.Reader. It never fails.
+func (r randomness) Read(b []byte) (int, error) {
+	var word [8]byte
+	for rest := b; len(rest) > 0; {
+		binary.LittleEndian.PutUint64(word[:], r.x.Rand())
+		rest = rest[copy(rest, word[:]):]
+	}
+	return len(b), nil
+}
+
+// readExtra reads AUTHENTICATE.Extra, nil if there is none (AUTH-52).
+func readExtra(m *codec.Message) (*auth.Extra, error) {
+	if m.Dict == nil {
+		return nil, nil
+	}
+	raw, err := codec.Transcode(nil, m.Dict, m.Format, codec.MessagePack, extraBytesMax)
+	if err != nil {
+		return nil, errors.New("malformed, or longer than " + strconv.Itoa(extraBytesMax) + " octets")
+	}
+	e, err := auth.ReadExtra(raw)
+	if err != nil {
+		return nil, errors.New("malformed")
+	}
+	return &e, nil
+}
