@@ -158,7 +158,7 @@ func (l *loop) evict() {
 
 // held is how many bytes of the budget c holds.
 func (c *conn) held() int64 {
-	n := c.q.Charged() + int64(cap(c.in)) + int64(c.keptBytes)
+	n := c.q.Charged() + int64(cap(c.in)) + int64(c.keptBytes) + c.tls.held()
 	if c.part != nil {
 		n += int64(c.part.held)
 		if c.part.join != nil {

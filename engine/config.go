@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"slices"
 	"time"
@@ -36,6 +37,14 @@ type Config struct {
 	// UnixFiles holds mode and owner of the files of Unix sockets, by address in Listen. Default: mode 0660, user and
 	// group of the process.
 	UnixFiles map[string]UnixFile
+	// ListenNames holds what log lines call an address in Listen. Default: the address.
+	ListenNames map[string]string
+	// TLS holds the addresses in Listen that speak TLS. Default: none.
+	TLS map[string]ListenTLS
+	// ProxyProtocol holds the addresses in Listen where every connection begins with a PROXY header, version 1 or 2,
+	// of one of Live.TrustedProxies; on a Unix socket whoever may connect is trusted. Others are closed:
+	// Stats.ProxyRefused.
+	ProxyProtocol map[string]bool
 	// Loops is the number of event loops; default GOMAXPROCS, at most 64. GOMAXPROCS itself is the caller's business;
 	// it should be the same number, one more if Dedicated.
 	Loops int
@@ -69,8 +78,16 @@ type Live struct {
 	// PeerMessageBytesMin is the smallest message limit, in bytes, that a RawSocket client may announce; one that
 	// takes less is refused with error 2. Default 512, which every client can take; at most 16 MiB.
 	PeerMessageBytesMin int
-	// HandshakeTimeout bounds the whole opening handshake from accept on, not each octet; default 10 s.
+	// HandshakeTimeout bounds the whole opening handshake from accept on, TLS and a PROXY header included, not each
+	// octet; default 10 s.
 	HandshakeTimeout time.Duration
+	// TLSHandshakesMax is how many TLS handshakes may be unfinished, beyond the first message of the client. The
+	// others wait; the newest is served first, and the oldest may be closed after 1 s: Stats.TLSCut. Each counts 32
+	// KiB of the budget. Default: what an eighth of the budget allows, at most 8192. At least one for each loop.
+	TLSHandshakesMax int
+	// TrustedProxies are the addresses from which PROXY headers and X-Forwarded-For are believed. If there are any,
+	// whoever connects to a Unix socket is believed as well. Default: none. At most 1000.
+	TrustedProxies []netip.Prefix
 	// MessageTimeout is how long an unfinished message may go without another octet; default 30 s, negative: for
 	// ever. Then the connection is closed with 1008: Stats.MessageTimeouts. The time in which the engine does not
 	// read does not count.
@@ -146,6 +163,9 @@ func (cfg *Config) check() error {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if err := cfg.checkTLS(); err != nil {
+		return err
+	}
 	return cfg.Live.check(cfg.Loops)
 }
 
@@ -164,6 +184,12 @@ func (v *Live) check(loops int) error {
 	setDefault(&v.HandshakeTimeout, 10*time.Second)
 	if v.HandshakeTimeout < 0 {
 		return errors.New("engine: the handshake timeout cannot be negative")
+	}
+	if v.TLSHandshakesMax < 0 {
+		return errors.New("engine: the number of TLS handshakes cannot be negative")
+	}
+	if err := v.checkProxies(); err != nil {
+		return err
 	}
 	setDefault(&v.MessageTimeout, 30*time.Second)
 	setDefault(&v.PingInterval, 25*time.Second)

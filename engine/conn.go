@@ -13,7 +13,6 @@ import (
 	"banyan/codec"
 	"banyan/engine/internal/outq"
 	"banyan/engine/internal/poll"
-	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -33,12 +32,14 @@ import (
 type conn struct {
 	q outq.Queue
 
-	// Fixed at accept; any goroutine may read.
+	// Fixed at accept, or before the session opens if it says so; any goroutine may read.
 	loop      *loop
-	transport transport
-	fd        int32     // open until released
-	born      int64     // nanoseconds since Engine.epoch
-	peer      port.Peer // its Transport and Local are fixed when the transport handshake is complete
+	transport transport     // fixed before the session opens
+	tls       *tlsTransport // the same, or nil without TLS
+	opening   *opening      // what may come first; nil for a listener without TLS and PROXY headers
+	fd        int32         // open until released
+	born      int64         // nanoseconds since Engine.epoch
+	peer      port.Peer     // fixed before the session opens, but for Network and Listener
 
 	// Any goroutine.
 	credit atomic.Int64
@@ -85,6 +86,7 @@ type conn struct {
 	ending     bool // windDown was called
 	peerDone   bool // a close frame came: the peer sends nothing any more
 	released   bool // the descriptor is freed
+	proxied    bool // its PROXY header was read
 }
 
 type phase uint8
@@ -102,11 +104,12 @@ const (
 type hold uint8
 
 const (
-	holdCredit  hold = 1 << iota // the credit is used up
-	holdBacklog                  // too much unsent
-	holdSession                  // the session waits for something: see Hold
-	holdJoin                     // the pool makes one buffer of a message's chunks
-	holdEnd                      // finishing
+	holdCredit    hold = 1 << iota // the credit is used up
+	holdBacklog                    // too much unsent
+	holdSession                    // the session waits for something: see Hold
+	holdJoin                       // the pool makes one buffer of a message's chunks
+	holdHandshake                  // a step of the TLS handshake waits for the pool, or is there
+	holdEnd                        // finishing
 )
 
 // onEvent handles readiness of the socket.
@@ -174,6 +177,9 @@ func (c *conn) goOn() {
 	if c.deferred {
 		c.events = events
 		return
+	}
+	if c.hold == 0 && c.tls.pending() {
+		events |= unix.EPOLLIN
 	}
 	if events != 0 {
 		c.onReadable(events)
@@ -253,13 +259,13 @@ func (c *conn) handle(data []byte) (used int) {
 	defer l.caught(c)
 	l.pongs, l.lastPong = 0, nil
 	if c.phase == phaseSniff {
-		c.sniff(data)
+		used = c.sniff(data)
 	}
 	switch c.phase {
 	case phaseHTTP:
-		used = c.httpHead(data)
+		used += c.httpHead(data[used:])
 	case phaseRawHello:
-		used = c.rawHello(data)
+		used += c.rawHello(data[used:])
 	}
 	if c.refused {
 		return used
@@ -278,21 +284,6 @@ func (c *conn) handle(data []byte) (used int) {
 		l.deferConn(c)
 	}
 	return used
-}
-
-// sniff tells the transports of a shared port apart by the first octet. TLS (0x16) would be told here too.
-func (c *conn) sniff(data []byte) {
-	switch first := data[0]; {
-	case first == wire.RawMagic:
-		c.phase = phaseRawHello
-	case wire.OpensHTTP(first):
-		c.phase = phaseHTTP
-	default:
-		c.loop.engine.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address,
-			"looks_like", wire.LooksLike(data))
-		c.loop.closeSoon(c)
-		c.finished.Store(true)
-	}
 }
 
 // open makes the session once the transport is agreed on.
@@ -424,6 +415,7 @@ func (c *conn) dropKept() {
 func (c *conn) dropInput() {
 	c.dropKept()
 	c.dropMessages()
+	c.tls.drop()
 	if c.part != nil {
 		c.releasePartial(c.part)
 		c.part = nil

@@ -151,6 +151,9 @@ func (c *conn) onTimer(port.Executor) {
 		l.closeSoon(c)
 	case c.handler == nil:
 		l.engine.rare.handshakeTimeouts.Add(1)
+		if c.tls != nil && c.tls.handshake != nil {
+			l.engine.rare.tlsTimeouts.Add(1)
+		}
 		c.debug("opening handshake took too long", "limit", l.live.HandshakeTimeout)
 		l.closeSoon(c)
 	default:
@@ -192,6 +195,9 @@ func (c *conn) closeNow() (cost int) {
 	c.phase = phaseClosed
 	c.dropInput()
 	l.Stop(&c.timer)
+	if orderly {
+		c.tls.goodbye()
+	}
 	if orderly && !c.peerDone {
 		c.transport.shutdown(int(c.fd))
 		for range discardReads {

@@ -115,7 +115,7 @@ func (e *Engine) build() error {
 		if err != nil {
 			return err
 		}
-		ls.index, ls.transport = i, newPlain
+		ls.index, ls.transport, ls.opening = i, newPlain, e.cfg.newOpening(address)
 		e.listeners = append(e.listeners, ls)
 		l := e.loops[i%len(e.loops)]
 		if err := ls.attach(l); err != nil {
@@ -177,6 +177,7 @@ func (e *Engine) Start() error {
 	}
 	e.state = stateRunning
 	e.pool.start()
+	e.watchCredentials()
 	for _, l := range e.loops {
 		go l.run()
 	}

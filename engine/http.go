@@ -4,6 +4,7 @@ package engine
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"banyan/engine/internal/wire"
@@ -33,6 +34,10 @@ func (c *conn) httpHead(data []byte) (used int) {
 	case refused != nil:
 	case length == 0:
 		return 0
+	case c.lacksTLS():
+		refused = &wire.Refusal{
+			Status: http.StatusBadRequest, Reason: "this port speaks TLS: use https:// or wss://",
+		}
 	case c.refused && !isHealth:
 		refused = &wire.Refusal{
 			Status: http.StatusServiceUnavailable, Header: "Retry-After: 5", Reason: "too many connections",
@@ -88,6 +93,9 @@ func (c *conn) httpRefuse(h *wire.Head, r *wire.Refusal, data []byte) {
 
 // httpWrite sends one answer and closes. The answer to a HEAD has no body.
 func (c *conn) httpWrite(method string, p *Page) {
+	if c.tls != nil && c.opening.hsts != "" {
+		p.Header = append(slices.Clone(p.Header), c.opening.hsts)
+	}
 	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
 		c.Commit(c.loop, appendAnswer(buf, method, p))

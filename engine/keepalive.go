@@ -74,7 +74,8 @@ func (l *loop) sweepUnfinished(port.Executor) {
 	now, limit := l.poller.Now(), l.live.MessageTimeout
 	l.unfinished = slices.DeleteFunc(l.unfinished, func(c *conn) bool {
 		switch {
-		case c.phase == phaseClosed || c.closing || c.finished.Load() || len(c.in) == 0 && c.part == nil || limit < 0:
+		case c.phase == phaseClosed || c.closing || c.finished.Load() || limit < 0,
+			len(c.in) == 0 && c.part == nil && !c.tls.unfinished():
 			c.listed = false
 		case c.hold != 0 || c.deferred: // the client has nothing to do; resume sets progress
 		case now-c.progress >= limit:

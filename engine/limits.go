@@ -46,6 +46,24 @@ const (
 	// as Stats.RefusalsCut. So a client that asks for /healthz is answered, however many are silent. At twice as many
 	// a loop accepts no more in this turn.
 	refusalsMax = 24
+	// tlsPlaceBytes is what a TLS handshake that has begun takes, in bytes: its coroutine, what it computes with, and
+	// messages. The budget counts it. tlsPlacesShare is the part of the budget, one in so many, that the default of
+	// Live.TLSHandshakesMax allows, and tlsPlacesMax the largest default. More: the others wait for a place.
+	tlsPlaceBytes  = 32 << 10
+	tlsPlacesShare = 8
+	tlsPlacesMax   = 8192
+	// tlsHandshakeOctetsMax is how long the client's part of a TLS handshake may be, in octets of records: two chains
+	// of large certificates. Longer: the handshake fails.
+	tlsHandshakeOctetsMax = 32 << 10
+	// tlsMessageBytesMax is the longest handshake message after the handshake; a change of keys has 5 octets. Longer:
+	// the connection is closed.
+	tlsMessageBytesMax = 1 << 10
+	// tlsOutBytesMax is how many encrypted octets may wait for the socket: one record, and answers of TLS itself.
+	// More: the connection is closed, because its client makes TLS answer and does not read.
+	tlsOutBytesMax = tlsRecordBytes + 4<<10
+	// tlsStepsAtOnce is how many steps of TLS handshakes of one loop the pool may have at a time. It keeps the pool
+	// busy, and other work need not wait for long behind them.
+	tlsStepsAtOnce = 8
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
 	submitsMax = 4096
 	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told
@@ -77,6 +95,12 @@ const (
 	// discardReads is how many reads are thrown away before a close, so that the kernel need not answer unread bytes
 	// with a reset that could overtake the close frame.
 	discardReads = 16
+
+	// tlsCutAfter is how long a TLS handshake may take while others wait for its place. Then it may be cut, and is
+	// counted as Stats.TLSCut.
+	tlsCutAfter = time.Second
+	// poolFullPause is when to try again if the pool is full.
+	poolFullPause = 10 * time.Millisecond
 
 	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then
 	// the connection is closed.
@@ -139,6 +163,12 @@ const (
 	chunkBytes  = 1 << bufferShiftMax
 	joinsAtOnce = 2
 	joinStep    = 256 << 10 // copied at a time
+
+	// tlsRecordsPerRead is how many records of TLS one read decrypts. The rest waits for the next turn: a record may
+	// be one octet, or a change of keys, which costs 5 us and more.
+	tlsRecordsPerRead = 256
+	// tlsRecordBytes is how many octets of the queue go into one record: what TLS allows.
+	tlsRecordBytes = 16 << 10
 
 	pieceLinked = 16 << 10 // pieces of a frame that are at least as long are linked into the queue instead of copied
 

@@ -26,6 +26,8 @@ type listener struct {
 	// transport makes the transport of an accepted connection.
 	transport func(fd int) transport
 
+	opening *opening // what may come first; nil without TLS and PROXY headers
+
 	pause    time.Duration // back-off after the process ran out of descriptors
 	timer    port.Timer
 	nudge    port.Timer // see arrivals
@@ -120,7 +122,10 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 	if !refused {
 		home = e.homeFor(l, now, nth)
 	}
-	c := &conn{loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: refused}
+	c := &conn{
+		loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: refused,
+		opening: ls.opening,
+	}
 	c.q.Open(fd, &e.budget.backlogs)
 	c.peer.Listener = ls.index
 	ls.describe(&c.peer, from)

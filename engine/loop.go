@@ -74,6 +74,7 @@ type loop struct {
 	unfinished  []*conn       // connections that may hold part of a message
 	joins       []*join       // messages whose chunks wait to be joined
 	joining     int           // joins that the pool has
+	handshakes  handshakes    // of TLS
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
 	pongs       int           // answered in this read
 	began       time.Duration // when this turn began
@@ -111,6 +112,7 @@ func newLoop(e *Engine, index int, p poller) *loop {
 		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(), workPerLook: workPerLook,
 	}
 	l.sweep.Fire = l.sweepUnfinished
+	l.handshakes.timer.Fire = func(port.Executor) { l.handshakes.dispatch(l) }
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // never fails
 	l.random = rand.NewChaCha8(seed)

@@ -18,6 +18,14 @@ type Stats struct {
 	RefusalsCut         int64 // of these, closed without an answer because too many were silent
 	HandshakesRefused   int64 // HTTP or RawSocket openings answered with an error
 	HandshakeTimeouts   int64
+	TLSHandshakes       int64 // that ended well
+	TLSResumed          int64 // of these, those that resumed a session
+	TLSFailed           [TLSFailures]int64
+	TLSTimeouts         int64 // of HandshakeTimeouts, those before the end of the TLS handshake
+	TLSCut              int64 // unfinished TLS handshakes that were closed because others waited
+	TLSBegun            int64 // unfinished TLS handshakes now
+	TLSWaiting          int64 // TLS handshakes that cannot begin now
+	ProxyRefused        int64 // connections closed because their PROXY header is missing, malformed or not trusted
 	MessageTimeouts     int64 // connections closed because a message was not finished in time
 	Pages               int64 // plain HTTP answers
 	BytesIn, BytesOut   int64
@@ -72,6 +80,7 @@ type counters struct {
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
 	eventsDropped, eventsLost             atomic.Int64
 	readPauses, partialBytes              atomic.Int64
+	tlsBegun, tlsWaiting                  atomic.Int64
 	turns                                 [TurnBuckets]atomic.Int64
 	turnsLong                             atomic.Int64
 
@@ -85,6 +94,9 @@ type rareCounters struct {
 	tooBig, acceptPauses, acceptErrors                   atomic.Int64
 	panics, messageTimeouts, budgetClosed                atomic.Int64
 	lingers, lingersCut, refusalsCut                     atomic.Int64
+	tlsHandshakes, tlsResumed, tlsTimeouts, tlsCut       atomic.Int64
+	tlsFailed                                            [TLSFailures]atomic.Int64
+	proxyRefused                                         atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
@@ -104,6 +116,11 @@ func (e *Engine) Stats() Stats {
 		AcceptPauses:        r.acceptPauses.Load(),
 		AcceptErrors:        r.acceptErrors.Load(),
 		Panics:              r.panics.Load(),
+		TLSHandshakes:       r.tlsHandshakes.Load(),
+		TLSResumed:          r.tlsResumed.Load(),
+		TLSTimeouts:         r.tlsTimeouts.Load(),
+		TLSCut:              r.tlsCut.Load(),
+		ProxyRefused:        r.proxyRefused.Load(),
 		MessageTimeouts:     r.messageTimeouts.Load(),
 		BudgetClosed:        r.budgetClosed.Load(),
 		Lingers:             r.lingers.Load(),
@@ -111,8 +128,13 @@ func (e *Engine) Stats() Stats {
 		HeldBytes:           e.budget.bytes(),
 		AsyncWork:           e.pool.busy.Load(),
 	}
+	for i := range r.tlsFailed {
+		s.TLSFailed[i] = r.tlsFailed[i].Load()
+	}
 	for _, l := range e.loops {
 		c := &l.stats
+		s.TLSBegun += c.tlsBegun.Load()
+		s.TLSWaiting += c.tlsWaiting.Load()
 		s.Accepted += c.accepted.Load()
 		s.Sessions += c.opened.Load() - c.closed.Load()
 		s.BytesIn += c.bytesIn.Load()

@@ -9,7 +9,8 @@ import (
 )
 
 // A transport stands between a connection and its descriptor, and moves the bytes that the connection reads and
-// writes. A connection has one for life. plain is what there is for sockets as they are.
+// writes. A connection begins with plain, which is there for sockets as they are, and may change to TLS before the
+// transport handshake.
 //
 // read, failure, shutdown and close are called on the home loop only; Send by one loop at a time, which may be
 // another: the queue sees to that, and it waits for a Send in flight before the descriptor is closed.
@@ -26,7 +27,7 @@ type transport interface {
 	close(fd int)
 }
 
-// plain is the transport of sockets without encryption.
+// plain is the transport, and the socket, of sockets without encryption.
 type plain struct{}
 
 func newPlain(int) transport { return plain{} }
@@ -36,6 +37,8 @@ func (plain) Send(fd int, v *outq.Vectors, first *outq.Segment) (int, error) {
 }
 
 func (plain) read(fd int, b []byte) (int, error) { return outq.ReadSocket(fd, b) }
+
+func (plain) write(fd int, b []byte) (int, error) { return outq.WriteSocket(fd, b) }
 
 func (plain) failure(fd int) error {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)

@@ -31,9 +31,7 @@ var subprotocols = map[string]subprotocol{
 // same goes for Unix sockets, where only a proxy can bring a browser, so its pages have to be of a name that nobody
 // else can point here, too.
 func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
-	if h.Forwarded {
-		c.peer.Local = false
-	}
+	c.forwarded(h)
 	if refused := h.JudgeUpgrade(); refused != nil {
 		return refused
 	}

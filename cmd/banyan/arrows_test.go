@@ -37,12 +37,12 @@ var arrows = map[string][]string{
 	"banyan/engine": {
 		"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire",
 		"github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix", "banyan/engine/internal/outq",
-		"banyan/engine/internal/poll", "banyan/engine/internal/wheel",
+		"banyan/engine/internal/poll", "banyan/engine/internal/wheel", "golang.org/x/crypto/ocsp",
 	},
 	"banyan/engine/internal/outq":  {"golang.org/x/sys/unix"},
 	"banyan/engine/internal/poll":  {"github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix"},
 	"banyan/engine/internal/wheel": {"banyan/codec", "banyan/engine/port"},
-	"banyan/engine/internal/wire":  {"github.com/gobwas/ws"},
+	"banyan/engine/internal/wire":  {"github.com/gobwas/ws", "github.com/pires/go-proxyproto"},
 	"banyan/engine/port":           {"banyan/codec"},
 	"banyan/profiles":              {"github.com/google/pprof/profile"},
 	"banyan/realm": {

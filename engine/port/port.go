@@ -154,20 +154,29 @@ type Conn interface {
 type Peer struct {
 	Transport string // "websocket" or "rawsocket"
 	Network   string // "tcp" or "unix"
-	Address   string // remote address, "" on Unix sockets
+	Address   string // of the client, HOST:PORT; "" on Unix sockets, and where a proxy does not tell it
 	Listener  int    // index in the engine's list of addresses to listen on; -1 for a local session
 	Local     bool   // loopback or Unix socket, and not forwarded by a proxy (PROTOCOL 13.5)
-	Encrypted bool   // TLS up to the router, or up to a proxy that is trusted to say so
-	TLS       *TLS   // of the connection itself; nil without
+	Encrypted bool   // TLS up to the router, or up to a trusted proxy that says so
+	Proxy     string // where the proxy connected from that told Address: HOST:PORT, "unix", or "" for no proxy
+	TLS       *TLS   // nil without TLS up to the router
 	Cookie    string // the value of the router's cookie in the WebSocket handshake; "" without
 }
 
-// A TLS is what authentication wants to know about a TLS connection. Any goroutine.
+// A TLS tells what the TLS handshake of a connection has agreed on. Immutable.
 type TLS struct {
-	Certificate []byte // the client certificate in DER, which TLS has verified; nil: there is none
-	// Binding returns the raw data of a channel binding (tls-unique, tls-exporter, tls-server-end-point), nil if the
-	// connection cannot provide it.
-	Binding func(kind string) []byte
+	Version     uint16 // as in crypto/tls: 0x0303 is TLS 1.2, 0x0304 is TLS 1.3
+	CipherSuite uint16 // as in crypto/tls
+	ServerName  string // that the client asked for (SNI), "" for none
+	Protocol    string // agreed on by ALPN, "" for none
+	Resumed     bool   // the session of an earlier connection
+
+	// Certificate is the client's, in DER. It is verified; nil without one.
+	Certificate []byte
+	// Unique, Exporter and EndPoint are the data of the channel bindings tls-unique, tls-server-end-point (RFC 5929)
+	// and tls-exporter (RFC 9266). nil where there is none: Unique with TLS 1.3, EndPoint in a resumed session,
+	// Exporter with TLS 1.2 if the client does not know the extended master secret.
+	Unique, Exporter, EndPoint []byte
 }
 
 // A CloseCode is a WebSocket close code (PROTOCOL 13.1).

@@ -200,6 +200,14 @@ func (q *Queue) Link(b []byte, reply bool) {
 	}
 }
 
+// Wake makes the next flush call the Sender though nothing may be queued: the Sender has bytes of its own to write.
+// Lock held.
+func (q *Queue) Wake() {
+	if q.head == nil {
+		q.Link(nil, false)
+	}
+}
+
 func (q *Queue) link(s *Segment) {
 	if q.tail == nil {
 		q.head = s

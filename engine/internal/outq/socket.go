@@ -13,6 +13,8 @@ import (
 type Vectors struct {
 	vectors [SegmentsPerSend]unix.Iovec
 	message unix.Msghdr
+
+	gathered []byte // scratch of Segment.Gather; nil until it is used
 }
 
 // rawBytesMax is the size up to which a write is made without telling the scheduler: it is over before the scheduler
@@ -83,6 +85,10 @@ func sendOne(fd int, b []byte) (int, error) {
 	}
 	return sendOutcome(n, errno)
 }
+
+// WriteSocket writes bytes of b, up to half a MiB, to a socket without blocking, and returns how many it took. It
+// returns ErrAgain if the socket takes nothing now.
+func WriteSocket(fd int, b []byte) (int, error) { return sendOne(fd, b[:min(len(b), sendBytesMax)]) }
 
 func sendOutcome(n uintptr, errno unix.Errno) (int, error) {
 	switch errno {

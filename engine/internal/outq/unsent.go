@@ -12,3 +12,13 @@ func (s *Segment) Unsent(dst []byte, max int) []byte {
 	}
 	return dst
 }
+
+// Gather returns up to max bytes of s and the segments behind it that are not on the wire yet: in place if they lie
+// in one piece, and otherwise copied to v, until it is used again.
+func (s *Segment) Gather(v *Vectors, max int) []byte {
+	if b := s.unsent(); s.next == nil || len(b) >= max {
+		return b[:min(len(b), max)]
+	}
+	v.gathered = s.Unsent(v.gathered[:0], max)
+	return v.gathered
+}

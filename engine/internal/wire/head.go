@@ -34,10 +34,12 @@ type Head struct {
 	Keys           int    // number of Sec-WebSocket-Key headers
 	Version        string // Sec-WebSocket-Version
 	Protocols      []string
-	Upgrade        bool // Upgrade names websocket
-	Connection     bool // Connection names upgrade
-	Forwarded      bool // a header says that a proxy passed the request on
-	Body           bool // octets follow the head: Content-Length is above 0, or there is a Transfer-Encoding
+	Upgrade        bool   // Upgrade names websocket
+	Connection     bool   // Connection names upgrade
+	Forwarded      bool   // a header says that a proxy passed the request on
+	ForwardedFor   string // the lists of all X-Forwarded-For, in their order
+	ForwardedProto string // of X-Forwarded-Proto, the last one
+	Body           bool   // octets follow the head: Content-Length is above 0, or there is a Transfer-Encoding
 
 	hosts     int
 	length    string // Content-Length without leading zeros; "" without such a header
@@ -214,6 +216,7 @@ func (h *Head) field(name, value string) {
 		h.coded = true
 	case isForwarding(name):
 		h.Forwarded = true
+		h.forwarding(name, value)
 	}
 }
 
@@ -240,6 +243,19 @@ func isForwarding(name string) bool {
 		}
 	}
 	return false
+}
+
+// forwarding takes one header of a proxy.
+func (h *Head) forwarding(name, value string) {
+	switch {
+	case strings.EqualFold(name, "X-Forwarded-For"):
+		if h.ForwardedFor != "" {
+			value = h.ForwardedFor + "," + value
+		}
+		h.ForwardedFor = value
+	case strings.EqualFold(name, "X-Forwarded-Proto"):
+		h.ForwardedProto = value
+	}
 }
 
 // contentLength takes one Content-Length. A proxy may have joined several to a list; equal ones are one (RFC

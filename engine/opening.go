@@ -1,0 +1,104 @@
+//go:build linux
+
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"banyan/engine/internal/wire"
+)
+
+// What a connection opens with. Several protocols share a port, and the first octets tell them apart:
+//
+//  1. a PROXY header, if the listener wants one (proxyprotocol.go)
+//  2. a record of TLS, if the listener has it (tlshandshake.go); then the first octets inside are looked at again
+//  3. RawSocket, or HTTP and in it WebSocket
+
+// An opening says what may come first on a listener. Immutable.
+type opening struct {
+	name  string     // of the listener, for log lines
+	tls   *ListenTLS // nil without TLS
+	proxy bool       // every connection begins with a PROXY header
+	hsts  string     // a header line for answers over TLS, or ""
+}
+
+// newOpening returns the rules for an address of Config.Listen; nil if it has neither TLS nor PROXY headers.
+func (cfg *Config) newOpening(address string) *opening {
+	o := &opening{name: cfg.listenName(address), proxy: cfg.ProxyProtocol[address]}
+	if t, ok := cfg.TLS[address]; ok {
+		o.tls = &t
+		if t.HSTS > 0 {
+			o.hsts = fmt.Sprintf("Strict-Transport-Security: max-age=%d", t.HSTS/time.Second)
+		}
+	}
+	if o.tls == nil && !o.proxy {
+		return nil
+	}
+	return o
+}
+
+// listenName is what log lines call an address of Config.Listen.
+func (cfg *Config) listenName(address string) string {
+	if name := cfg.ListenNames[address]; name != "" {
+		return name
+	}
+	return address
+}
+
+// sniff tells what the connection opens with. It returns how many octets are done with; as long as it needs more the
+// phase does not change.
+func (c *conn) sniff(data []byte) (used int) {
+	o := c.opening
+	if o != nil && o.proxy && !c.proxied {
+		if used = c.proxyHeader(data); used == len(data) || !c.proxied {
+			return used
+		}
+		data = data[used:]
+	}
+	switch first := data[0]; {
+	case first == wire.TLSHandshake && o != nil && o.tls != nil && c.tls == nil:
+		c.beginTLS(o.tls.Credentials.forConn(), data)
+		return used + len(data)
+	case wire.OpensHTTP(first):
+		c.phase = phaseHTTP
+	case first == wire.RawMagic && !c.lacksTLS():
+		c.phase = phaseRawHello
+	default:
+		c.refuseOpening(data)
+	}
+	return used
+}
+
+// lacksTLS reports that the listener wants TLS and the connection has none.
+func (c *conn) lacksTLS() bool {
+	return c.opening != nil && c.opening.tls != nil && !c.opening.tls.Plain && c.tls == nil
+}
+
+// refuseOpening closes a connection that speaks nothing that is spoken here.
+func (c *conn) refuseOpening(data []byte) {
+	e := c.loop.engine
+	looks := wire.LooksLike(data)
+	switch {
+	case c.lacksTLS():
+		e.warn("a client speaks without TLS, but the listener wants TLS; its connection is closed",
+			"listener", c.listenName(), "peer", c.peer.Address, "looks_like", looks)
+	case data[0] == wire.TLSHandshake && c.tls == nil:
+		e.warn("a client speaks TLS, but the listener has none; its connection is closed",
+			"listener", c.listenName(), "peer", c.peer.Address, "looks_like", looks,
+			"try", "give the listener a certificate, or let the client connect without TLS")
+	default:
+		e.cfg.Log.Debug("connection speaks neither HTTP nor RawSocket", "peer", c.peer.Address, "looks_like", looks)
+	}
+	c.loop.closeSoon(c)
+	c.finished.Store(true)
+}
+
+// listenName is what log lines call the listener.
+func (c *conn) listenName() string {
+	cfg := &c.loop.engine.cfg
+	if i := c.peer.Listener; i >= 0 && i < len(cfg.Listen) {
+		return cfg.listenName(cfg.Listen[i])
+	}
+	return ""
+}
