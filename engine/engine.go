@@ -30,10 +30,12 @@ type Engine struct {
 	listeners  []*listener
 	epoch      time.Time
 	pool       *pool
-	replays    bool         // a simulation: the same seed makes the same run
-	hidden     bool         // loops hide their waits; fixed at Start
-	chunkBytes int          // chunkBytes; less in the simulation
-	now        func() int64 // nanoseconds since epoch
+	replays    bool // a simulation: the same seed makes the same run
+	hidden     bool // loops hide their waits; fixed at Start
+	chunkBytes int  // chunkBytes; less in the simulation
+	// credentialsEvery is credentialsEvery; less in tests.
+	credentialsEvery time.Duration
+	now              func() int64 // nanoseconds since epoch
 
 	// Any goroutine.
 	live       atomic.Pointer[Live] // immutable; Apply replaces it
@@ -87,7 +89,7 @@ func New(cfg Config, open port.Opener) (*Engine, error) {
 func newEngine(cfg Config, open port.Opener) *Engine {
 	e := &Engine{
 		cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1},
-		chunkBytes: chunkBytes,
+		chunkBytes: chunkBytes, credentialsEvery: credentialsEvery,
 	}
 	e.now = func() int64 { return int64(time.Since(e.epoch)) }
 	e.live.Store(&e.cfg.Live)

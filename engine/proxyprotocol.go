@@ -14,13 +14,14 @@ import (
 // Behind a proxy nobody is local: strangers stand behind it. That goes for the proxy itself, too.
 func (c *conn) proxyHeader(data []byte) (used int) {
 	if !c.proxyTrusted() {
-		c.refuseProxy("the address is none of the trusted proxies",
-			"add it to the trusted proxies, or connect through one of them")
+		c.refuseProxy("a connection that is for proxies comes from none of the trusted ones; it is closed",
+			"try", "add the address to the trusted proxies, or connect through one of them")
 		return 0
 	}
 	h, length, err := wire.ReadProxyHeader(data)
 	if err != nil {
-		c.refuseProxy(err.Error(), "let the proxy send a PROXY header, version 1 or 2")
+		c.refuseProxy("a connection without a good PROXY header is closed", "cause", err,
+			"try", "let the proxy send a PROXY header, version 1 or 2")
 		return 0
 	}
 	if length == 0 {
@@ -37,11 +38,10 @@ func (c *conn) proxyHeader(data []byte) (used int) {
 }
 
 // refuseProxy closes a connection because of its PROXY header.
-func (c *conn) refuseProxy(cause, try string) {
+func (c *conn) refuseProxy(message string, args ...any) {
 	e := c.loop.engine
 	e.rare.proxyRefused.Add(1)
-	e.warn("a connection without a good PROXY header is closed", "cause", cause, "listener", c.listenName(),
-		"peer", c.peer.Address, "try", try)
+	e.warn(message, append(args, "listener", c.listenName(), "peer", c.peer.Address)...)
 	c.finished.Store(true)
 	c.loop.closeSoon(c)
 }

@@ -96,7 +96,10 @@ func NewCredentials(cfg CredentialsConfig) (*Credentials, error) {
 		// crypto/tls looks at these before it asks.
 		MinVersion: tls.VersionTLS12, SessionTicketsDisabled: cfg.NoTickets,
 	}
-	return c, c.Reload()
+	if err := c.Reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Reload reads the files again. On error nothing changes; it names the file and what is wrong with it.

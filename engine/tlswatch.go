@@ -18,7 +18,7 @@ func (e *Engine) watchCredentials() {
 		return
 	}
 	e.pool.workers.Go(func() {
-		tick := time.NewTicker(credentialsEvery)
+		tick := time.NewTicker(e.credentialsEvery)
 		defer tick.Stop()
 		for {
 			select {
