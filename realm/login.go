@@ -86,7 +86,8 @@ func (set *settings) transport(p *port.Peer) auth.Transport {
 		Peer: peerAddress(p.Address),
 	}
 	if p.TLS != nil {
-		t.Certificate, t.Binding = p.TLS.Certificate, p.TLS.Binding
+		t.Certificate = p.TLS.Certificate
+		t.Binding = auth.Bindings(p.TLS.Unique, p.TLS.Exporter, p.TLS.EndPoint)
 	}
 	if p.Listener < 0 || p.Listener >= len(set.limits.Listeners) {
 		return t

@@ -239,12 +239,9 @@ func TestAUTHBinding(t *testing.T) {
 	b := loginBed(t, 1, nil)
 	for _, right := range []bool{true, false} {
 		p := b.far(0, codec.JSON, func(p *port.Peer) {
-			p.TLS = &port.TLS{Binding: func(kind string) []byte {
-				if kind != "tls-exporter" {
-					return nil
-				}
-				return []byte(strings.Repeat("b", 32))
-			}}
+			p.TLS = &port.TLS{
+				Unique: []byte("unique"), EndPoint: []byte("end point"), Exporter: []byte(strings.Repeat("b", 32)),
+			}
 		})
 		p.offer("joe", values{
 			"authextra": values{"pubkey": keyOf(), "channel_binding": "tls-exporter"},

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -82,7 +81,8 @@ func TestAUTH38to40RealTLS(t *testing.T) {
 		}
 		for kind, channel := range map[string][]byte{"tls-unique": unique[:], "tls-exporter": exported} {
 			h := signHello(t, "robot", signKeys[0], "channel_binding", kind)
-			h.Transport.Binding = Bindings(&server, cert)
+			data, _ := server.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+			h.Transport.Binding = Bindings(server.TLSUnique, data, nil)
 			a, o := r.Begin(h)
 			want(t, o, Challenge)
 			if kind == "tls-unique" && version == tls.VersionTLS13 { // AUTH-40
@@ -96,19 +96,14 @@ func TestAUTH38to40RealTLS(t *testing.T) {
 			want(t, a.Answer(noon, signChallenge(t, signSeeds[0], o.Extra["challenge"].(string), channel), nil),
 				Welcome)
 		}
-		endPoint := sha256.Sum256(client.PeerCertificates[0].Raw)
-		if got := Bindings(&server, cert)("tls-server-end-point"); string(got) != string(endPoint[:]) {
-			t.Errorf("tls-server-end-point %x", got)
-		}
-		if Bindings(&server, nil)("tls-server-end-point") != nil || Bindings(&server, cert)("") != nil {
-			t.Error("a binding from nothing")
-		}
 	}
-	// RFC 5929: the hash of the certificate's own signature.
-	cert384, _ := makeCertificate(t, x509.ECDSAWithSHA384)
-	sum := sha512.Sum384(cert384.Raw)
-	if got := Bindings(&tls.ConnectionState{}, cert384)("tls-server-end-point"); string(got) != string(sum[:]) {
-		t.Errorf("tls-server-end-point %x", got)
+	of := Bindings([]byte("u"), []byte("x"), []byte("e"))
+	for kind, data := range map[string]string{
+		"tls-unique": "u", "tls-exporter": "x", "tls-server-end-point": "e", "tls": "", "": "",
+	} {
+		if got := of(kind); string(got) != data || (got == nil) != (data == "") {
+			t.Errorf("%s: %q", kind, got)
+		}
 	}
 }
 
