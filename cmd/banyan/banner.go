@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,14 +10,19 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"banyan/cmd/banyan/config"
 )
 
 // announce tells where to connect, who may, and what to try next: the commands lead to the first listener that lets
 // anonymous clients in.
-func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int) {
+func announce(w io.Writer, f *config.File, addrs []net.Addr, connectionsMax int) {
 	fmt.Fprintf(w, "banyan %s\n", buildName())
 	urls := make([]string, len(addrs))
 	for i, a := range addrs {
+		if name := f.Listeners[i].Name; name != "" {
+			fmt.Fprintf(w, "  %s:\n", name)
+		}
 		where := reachable(a)
 		if a.Network() == "unix" {
 			urls[i] = "unix:" + where
@@ -28,52 +32,125 @@ func (c *serveConfig) announce(w io.Writer, addrs []net.Addr, connectionsMax int
 		urls[i] = "ws://" + where + "/ws"
 		fmt.Fprintf(w, "  WebSocket  %s\n  RawSocket  rs://%s\n  page       http://%s/\n", urls[i], where, where)
 	}
-	fmt.Fprintf(w, "  realms     %s\n  anonymous  %s\n", strings.Join(c.realms, ", "), whoMayJoin[c.anonymous])
-	open := slices.IndexFunc(c.listen, func(text string) bool {
-		l, _ := parseListen(text)
-		return cmp.Or(l.anonymous, c.anonymous) != "none"
-	})
-	for _, text := range c.listen {
-		if l, _ := parseListen(text); l.anonymous != "" {
-			fmt.Fprintf(w, "             but at %s: %s\n", l.address, whoMayJoin[l.anonymous])
-		}
-	}
+	fmt.Fprintf(w, "  realms     %s\n", realmNames(f))
+	open := announceAnonymous(w, f)
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
-	if most := byteSize(c.messageBytesMax()); int(most) < c.engine.MessageBytesMax {
-		fmt.Fprintf(w, "  a message  at most %v, a quarter of --budget-bytes\n", &most)
+	if most := f.Limits.MessageBytesMax; most < messageBytesMost && !f.Given("limits.message_bytes_max") {
+		fmt.Fprintf(w, "  a message  at most %v, a quarter of --budget-bytes\n", most)
+	}
+	if f.Path != "" {
+		fmt.Fprintf(w, "  config     %s\n", absolute(f.Path))
+	}
+	if s := f.Process.Socket(); s != "" {
+		fmt.Fprintf(w, "  control    %s\n", absolute(s))
 	}
 	flags := ""
 	if url := urls[max(open, 0)]; url != defaultURL {
 		flags = " --url " + shellWord(url)
 	}
-	if c.realms[0] != defaultRealm {
-		flags += " --realm " + shellWord(c.realms[0])
+	if len(f.Realms) > 0 && f.Realms[0].URI != defaultRealm {
+		flags += " --realm " + shellWord(f.Realms[0].URI)
 	}
 	fmt.Fprintf(w, "\n  next, in another terminal:\n"+
 		"    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n", flags, flags)
 }
 
-// whoMayJoin says in words what the values of --anonymous mean.
+// messageBytesMost is the longest message that any configuration accepts.
+const messageBytesMost = 16 << 20
+
+// realmNames are the realms as the start names them.
+func realmNames(f *config.File) string {
+	const most = 10 // more are no help
+	var names []string
+	for i := range f.Realms {
+		names = append(names, f.Realms[i].URI)
+	}
+	for i := range f.Templates {
+		names = append(names, fmt.Sprintf("any %s %q", f.Templates[i].Match, f.Templates[i].URI))
+	}
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// announceAnonymous tells who may join without authentication, and returns the first listener through which somebody
+// may; -1 is none.
+func announceAnonymous(w io.Writer, f *config.File) (open int) {
+	rules := make([]string, len(f.Listeners))
+	for i := range f.Listeners {
+		rules[i] = anonymousRule(f, &f.Listeners[i])
+	}
+	fmt.Fprintf(w, "  anonymous  %s\n", whoMayJoin[rules[0]])
+	for i, rule := range rules {
+		if rule != rules[0] {
+			fmt.Fprintf(w, "             but at %s: %s\n", f.Listeners[i].Address, whoMayJoin[rule])
+		}
+	}
+	return slices.IndexFunc(rules, func(rule string) bool { return rule != "none" })
+}
+
+// anonymousRule is who may join through a listener without authentication: a word of whoMayJoin.
+func anonymousRule(f *config.File, l *config.Listener) string {
+	rule := ""
+	of := func(rm *config.Realm) {
+		one := l.Anonymous
+		switch {
+		case rm.Auth.Anonymous == nil || !l.Accepts("anonymous"):
+			one = "none"
+		case one == "realm" && slices.Contains(rm.Auth.Anonymous.From, "anywhere"):
+			one = "anywhere"
+		case one == "realm" && slices.Equal(rm.Auth.Anonymous.From, []string{"local"}):
+			one = "local"
+		}
+		if one != "none" && !rm.Everything(rm.Auth.Anonymous.Role) {
+			one = "roles"
+		}
+		if rule != "" && rule != one {
+			one = "realm"
+		}
+		rule = one
+	}
+	for i := range f.Realms {
+		of(&f.Realms[i])
+	}
+	for i := range f.Templates {
+		of(&f.Templates[i].Realm)
+	}
+	return rule
+}
+
+// whoMayJoin says in words who may join without authentication.
 var whoMayJoin = map[string]string{
 	"local": "clients of this machine may do everything, " +
 		"and so may whoever a proxy here forwards without saying so in a header",
 	"anywhere": "ANYBODY who reaches the port may do everything",
 	"none":     "nobody may join without authentication",
+	"roles":    "some clients may join without authentication, with the rights of their role",
+	"realm":    "some clients may join without authentication, as each realm says",
 }
 
 // connectionsFew is how many connections are fewer than anybody expects of a router.
 const connectionsFew = 1000
 
-// warnOfFiles warns when the limit of open files allows few connections, or fewer than the flag.
-func (c *serveConfig) warnOfFiles(log *slog.Logger, connectionsMax int) {
+// warnOfFiles warns when the limit of open files allows few connections, or fewer than were asked for.
+func warnOfFiles(log *slog.Logger, f *config.File, connectionsMax int) {
 	const try = "raise the limit of open files: ulimit -n, or LimitNOFILE= of systemd"
-	switch asked := c.engine.ConnectionsMax; {
+	switch asked := f.Limits.ConnectionsMax; {
 	case asked == 0 && connectionsMax < connectionsFew:
 		log.Warn("few connections are possible", "connections", connectionsMax, "try", try)
 	case asked > connectionsMax:
-		log.Warn("--connections-max is more than the limit of open files allows",
+		log.Warn("connections-max is more than the limit of open files allows",
 			"connections-max", asked, "connections", connectionsMax, "try", try)
 	}
+}
+
+// absolute is a path that is right in every folder.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil && !strings.HasPrefix(path, "@") {
+		return whole
+	}
+	return path
 }
 
 // reachable is what a client of this machine types to reach a: loopback of a family that the socket listens on if a
@@ -81,11 +158,7 @@ func (c *serveConfig) warnOfFiles(log *slog.Logger, connectionsMax int) {
 func reachable(a net.Addr) string {
 	t, tcp := a.(*net.TCPAddr)
 	if !tcp {
-		path := a.String()
-		if whole, err := filepath.Abs(path); err == nil && !strings.HasPrefix(path, "@") {
-			return whole
-		}
-		return path
+		return absolute(a.String())
 	}
 	host := t.IP.String()
 	switch {

@@ -39,11 +39,11 @@ func TestBannerReaches(t *testing.T) {
 		for _, l := range c.listen {
 			flags = append(flags, "--listen="+l)
 		}
-		cfg, err := parseServe(flags...)
+		f, err := readFlags(flags...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := cfg.start(slog.New(slog.DiscardHandler), false)
+		r, err := newRouter(f, slog.New(slog.DiscardHandler), false)
 		if err != nil {
 			t.Fatalf("%q: %v", c.listen, err)
 		}
@@ -53,7 +53,7 @@ func TestBannerReaches(t *testing.T) {
 			}
 		})
 		var banner bytes.Buffer
-		cfg.announce(&banner, r.engine.Addrs(), 1)
+		announce(&banner, f, r.engine.Addrs(), 1)
 		text := strings.ReplaceAll(banner.String(), "@banyan test", "@banyan\u00a0test")
 		urls := addresses.FindAllStringSubmatch(text, -1)
 		if len(urls) < 2 || !strings.Contains(urls[0][1], c.host) {

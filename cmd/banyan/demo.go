@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"banyan/bench/client"
 	"banyan/bench/load"
+	"banyan/cmd/banyan/config"
 	"banyan/codec"
 )
 
@@ -69,16 +71,14 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context, errs io.Writer) error {
-	c := newServeConfig()
 	log, err := newLog(errs, "warn")
 	if err != nil {
 		return err
 	}
-	r, err := c.start(log, false)
+	r, err := startBuiltIn(log)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		fmt.Fprintln(d.out, "port 8080 is in use; taking a free one")
-		c.listen = []string{"127.0.0.1:0"}
-		r, err = c.start(log, false)
+		r, err = startBuiltIn(log, config.Override{Path: "listeners.0.address", Value: "127.0.0.1:0"})
 	}
 	if err != nil {
 		return err
@@ -92,6 +92,15 @@ func (d *demo) run(ctx context.Context, errs io.Writer) error {
 		failed = fmt.Errorf("stop the router: %w", err)
 	}
 	return failed
+}
+
+// startBuiltIn starts a router with the built-in configuration, and what differs from it.
+func startBuiltIn(log *slog.Logger, overrides ...config.Override) (*router, error) {
+	f, report := config.Load("", nil, overrides)
+	if f == nil {
+		return nil, report.Err()
+	}
+	return newRouter(f, log, false)
 }
 
 func (d *demo) announce(a net.Addr) {

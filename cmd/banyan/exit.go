@@ -22,7 +22,7 @@ import (
 const (
 	exitOK      = 0
 	exitFailed  = 1 // the other side answered with an error, a verification failed, or work broke off
-	exitUsage   = 2 // wrong flags or arguments
+	exitUsage   = 2 // wrong flags or arguments, or a configuration with errors
 	exitConnect = 3 // no connection to the router
 	exitWorse   = 7 // a benchmark got worse than its baseline
 	exitDoubt   = 8 // everything arrived, but the figures of a benchmark are not trustworthy
@@ -83,6 +83,7 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		abort   *client.AbortError
 		answer  *client.Error
 		listen  *engine.ListenError
+		refused *refusedError
 	)
 	if !errors.As(err, &running) {
 		if !errors.As(err, &hinted) {
@@ -102,6 +103,11 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 		return printError(w, hinted)
 	case errors.As(err, &usage):
 		return printError(w, &hintedError{code: exitUsage, what: usage.Error(), try: cmd.CommandPath() + " --help"})
+	case errors.As(err, &refused):
+		fmt.Fprint(w, refused.report)
+		return printError(w, &hintedError{
+			code: exitUsage, what: refused.Error(), try: "banyan check " + shellWord(refused.file),
+		})
 	case errors.As(err, &connect):
 		return printError(w, explainConnect(connect))
 	case errors.As(err, &listen):

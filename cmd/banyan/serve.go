@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"banyan/cmd/banyan/config"
 )
 
 func newServe() *cobra.Command {
@@ -38,7 +41,11 @@ func newServe() *cobra.Command {
 
 // serve runs the router until ctx ends.
 func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
-	level, err := parseLevel(c.logLevel)
+	f, report, err := c.load(os.Environ())
+	if err != nil {
+		return err
+	}
+	level, err := parseLevel(f.Log.Level)
 	if err != nil {
 		return err
 	}
@@ -47,7 +54,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	say := newConsole(out, errs, level)
 	defer say.close()
 	ctx = untilHangup(ctx, say.log) // before anybody can know that the router is there
-	r, err := c.start(say.log, true)
+	r, err := newRouter(f, say.log, true)
 	if err != nil {
 		return err
 	}
@@ -55,8 +62,9 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(usagef("--cpu-profile: %v", err), r.stop())
 	}
-	c.announce(say.out, r.engine.Addrs(), r.engine.ConnectionsMax())
-	c.warnOfFiles(say.log, r.engine.ConnectionsMax())
+	announce(say.out, f, r.engine.Addrs(), r.engine.ConnectionsMax())
+	warn(say.log, report)
+	warnOfFiles(say.log, f, r.engine.ConnectionsMax())
 	say.log.Info("started", "pid", os.Getpid(), "listen", r.engine.Addrs())
 	spaced := spaceCollections()
 	keepMemory(ctx.Done(), r)
@@ -69,4 +77,16 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	}
 	say.log.Info("stopped")
 	return nil
+}
+
+// warn writes the warnings about a configuration into the log.
+func warn(log *slog.Logger, r *config.Report) {
+	for _, p := range r.Problems {
+		at := p.Source
+		if p.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		}
+		log.Warn("the configuration has something that is probably not meant", "option", p.Path, "at", at,
+			"problem", p.Message, "try", p.Hint)
+	}
 }

@@ -1,162 +1,328 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
-	"math"
+	"fmt"
+	"os"
 	"strings"
-	"time"
-	"unicode"
 
-	"banyan/codec"
-	"banyan/engine"
-	"banyan/realm"
+	"github.com/spf13/pflag"
+
+	"banyan/cmd/banyan/config"
 )
 
-// A serveConfig is what the flags of serve say.
+// A serveConfig is what the flags of serve say. They stand above the configuration file.
 type serveConfig struct {
-	engine engine.Config
-	limits realm.Config
-	realm  realm.RealmConfig // what every realm has
+	file       string // the configuration file; empty: the built-in configuration
+	listen     []string
+	origins    []string
+	realms     []string
+	autoCreate bool
+	anonymous  string   // empty: as the file says
+	set        []string // PATH=VALUE
 
-	listen         []string // as written: ADDRESS[,KEY=VALUE…]
-	realms         []string
-	autoCreate     bool // realms are made when somebody joins them first
-	anonymous      string
-	slowConsumer   string
-	pingInterval   time.Duration // 0: never
-	pingTimeout    time.Duration
-	messageTimeout time.Duration // 0: for ever
-	budgetBytes    int           // 0: by default
-	creditBytes    int
+	cpuProfile  string
+	profileRate int
 
-	logLevel        string
-	shutdownTimeout time.Duration
-	cpuProfile      string
-	profileRate     int
-
-	groups []flagGroup // all flags; they know which of them were given
+	groups  []flagGroup         // all flags; they know which of them were given
+	options map[string][]string // paths of the options that a flag stands for
 }
 
-// newServeConfig returns the configuration of a router without flags.
-func newServeConfig() *serveConfig {
-	c := &serveConfig{}
-	c.flags()
-	return c
-}
-
-// flags sets every default and returns the flags, in the order of the help.
+// flags returns the flags, in the order of the help. Kind, default and bounds of most are those of their options.
 func (c *serveConfig) flags() []flagGroup {
-	e, r := &c.engine, &c.limits
-	const open = math.MaxInt
+	c.options = map[string][]string{}
+
+	file := newFlagGroup("The configuration:")
+	file.StringVar(&c.file, "config", os.Getenv("BANYAN_CONFIG"),
+		"configuration `file` ($BANYAN_CONFIG), see banyan init; without one the router is as this help says")
+	file.list(&c.set, "set", "path=value", "",
+		"any option of the file, such as limits.calls_max=5; repeatable. banyan config docs describes them all",
+		checkSet)
 
 	reach := newFlagGroup("Where to listen:")
-	reach.list(&c.listen, "listen", "address", []string{"127.0.0.1:8080"},
+	reach.list(&c.listen, "listen", "address", "127.0.0.1:8080",
 		"HOST:PORT or unix:PATH; behind it, separated by commas, anonymous= for who comes this way, "+
-			"and mode=0660, owner= and group= of a Unix socket's file; repeatable",
+			"and mode=0660, owner= and group= of a Unix socket's file; repeatable. It replaces the file's listeners",
 		func(text string) error {
 			_, err := parseListen(text)
 			return err
 		})
-	reach.list(&e.Origins, "origin", "origin", nil,
+	reach.list(&c.origins, "origin", "origin", "",
 		"web pages that may connect besides those of the router's own host: "+
-			"a host name, HOST:PORT, SCHEME://HOST[:PORT], or * for all; repeatable", checkOrigin)
-	reach.count(&e.ConnectionsMax, "connections-max", 0, 0, 1<<30,
-		"connections at once; 0 is what the limit of open files allows, which is the most")
-	reach.duration(&e.HandshakeTimeout, "handshake-timeout", 10*time.Second,
-		"from the connection to the end of its opening handshake")
+			"a host name, HOST:PORT, SCHEME://HOST[:PORT], or * for all; repeatable",
+		func(text string) error {
+			if strings.Contains(text, ",") {
+				return errors.New("an origin has no comma; repeat --origin for more origins")
+			}
+			return checkOption("listeners.*.origins", text)
+		})
+	c.option(reach, "connections-max", "connections at once; auto is what the limit of open files allows, "+
+		"which is the most", "limits.connections_max")
+	c.option(reach, "handshake-timeout", "from the connection to the end of its opening handshake",
+		"limits.handshake_timeout")
 
 	join := newFlagGroup("Who may join what:")
-	join.list(&c.realms, "realm", "name", []string{defaultRealm}, "realm to offer; repeatable", checkRealm)
-	join.BoolVar(&c.autoCreate, "auto-create-realms", false, "make a realm when somebody joins it first")
-	join.count(&r.RealmsMax, "realms-max", 10_000, 1, open,
-		"realms at once, with those of --realm; more are not made")
+	join.list(&c.realms, "realm", "name", defaultRealm, "realm to offer, without --config; repeatable", checkRealm)
+	join.BoolVar(&c.autoCreate, "auto-create-realms", false,
+		"make a realm when somebody joins it first, without --config")
+	c.option(join, "realms-max", "realms at once, with those of --realm; more are not made", "limits.realms_max")
 	join.choice(&c.anonymous, "anonymous", "local",
 		"who may join without authentication: local is this machine, and whoever a proxy on it lets in "+
 			"without forwarding headers (X-Forwarded-For, Forwarded, Via …); anywhere is everybody; none is nobody",
 		anonymousChoices...)
-	join.duration(&r.HelloTimeout, "hello-timeout", 10*time.Second, "from the open connection to HELLO")
-	join.duration(&r.GoodbyeTimeout, "goodbye-timeout", 5*time.Second,
-		"from the router's GOODBYE to the client's, at most --shutdown-timeout")
+	c.option(join, "hello-timeout", "from the open connection to HELLO", "limits.hello_timeout")
+	c.option(join, "goodbye-timeout", "from the router's GOODBYE to the client's, at most --shutdown-timeout",
+		"limits.goodbye_timeout")
 
 	rules := newFlagGroup("Rules of every realm:")
-	rules.BoolVar(&c.realm.StrictURIs, "strict-uris", false,
-		"accept only URIs of the strict form (a-z, 0-9 and _ in components)")
-	rules.BoolVar(&c.realm.StrictRequestIDs, "strict-request-ids", false,
-		"end sessions whose request ids do not count from 1")
-	rules.BoolVar(&c.realm.EnforceRoles, "enforce-roles", false,
-		"end sessions that act in a role which their HELLO did not announce")
-	rules.BoolVar(&c.realm.ForbidDisclosure, "forbid-disclosure", false, "refuse disclose_me")
+	realmRule := func(name, usage, key string) {
+		c.option(rules, name, usage, "realms.*."+key, "templates.*."+key)
+	}
+	realmRule("strict-uris", "accept only URIs of the strict form (a-z, 0-9 and _ in components)", "strict_uris")
+	realmRule("strict-request-ids", "end sessions whose request ids do not count from 1", "strict_request_ids")
+	realmRule("enforce-roles", "end sessions that act in a role which their HELLO did not announce", "enforce_roles")
+	realmRule("forbid-disclosure", "refuse disclose_me", "forbid_disclosure")
 
 	sizes := newFlagGroup("Limits:")
-	sizes.bytes(&e.MessageBytesMax, "message-bytes-max", 16<<20, 512, 16<<20,
-		"longest message accepted, 512B to 16MiB; by default at most a quarter of --budget-bytes, and at most half "+
-			"of it less 1MiB; RawSocket clients are told the next power of two below")
-	sizes.bytes(&e.PeerMessageBytesMin, "peer-message-bytes-min", 512, 512, 16<<20,
-		"refuse RawSocket clients that accept no message of this size, 512B to --message-bytes-max")
-	sizes.count(&r.URIBytesMax, "uri-bytes-max", 1024, 1, 16<<20, "longest URI in bytes; longer: invalid_uri")
-	sizes.count(&r.DepthMax, "depth-max", 64, depthMin, codec.DepthMaxMost,
-		"how deep lists and dictionaries of a message may nest, 8 to 512; deeper: the session is aborted")
-	sizes.count(&r.SubscriptionsMax, "subscriptions-max", 100_000, 1, open,
-		"subscriptions of a session; more: option_not_allowed")
-	sizes.count(&r.PatternsMax, "patterns-max", 10_000, 1, open,
-		"how many of them are prefix and wildcard subscriptions; more: option_not_allowed")
-	sizes.count(&r.FilterEntriesMax, "filter-entries-max", 8192, 1, codec.ListEntriesMax,
-		"entries in the lists that choose the receivers of an event; more: option_not_allowed. "+
-			"However many they are, options of more than 256KiB end the session with ABORT")
-	sizes.count(&r.RegistrationsMax, "registrations-max", 100_000, 1, open,
-		"registrations of a session; more: option_not_allowed")
-	sizes.count(&r.CalleesMax, "callees-max", 10_000, 1, open,
-		"callees of a shared registration; more: option_not_allowed")
-	sizes.count(&r.CallsMax, "calls-max", 100_000, 1, open,
-		"open calls of a caller, and open invocations of a callee; more: option_not_allowed, network_failure")
+	c.option(sizes, "message-bytes-max", "longest message accepted, 512B to 16MiB; by default at most a "+
+		"quarter of --budget-bytes, and at most half of it less 1MiB; RawSocket clients are told the next "+
+		"power of two below", "limits.message_bytes_max")
+	c.option(sizes, "peer-message-bytes-min", "refuse RawSocket clients that accept no message of this size, "+
+		"512B to --message-bytes-max", "limits.peer_message_bytes_min")
+	c.option(sizes, "uri-bytes-max", "longest URI in bytes; longer: invalid_uri", "limits.uri_bytes_max")
+	c.option(sizes, "depth-max", "how deep lists and dictionaries of a message may nest, 8 to 512; "+
+		"deeper: the session is aborted", "limits.depth_max")
+	c.option(sizes, "subscriptions-max", "subscriptions of a session; more: option_not_allowed",
+		"limits.subscriptions_max")
+	c.option(sizes, "patterns-max", "how many of them are prefix and wildcard subscriptions; "+
+		"more: option_not_allowed", "limits.patterns_max")
+	c.option(sizes, "filter-entries-max", "entries in the lists that choose the receivers of an event; "+
+		"more: option_not_allowed. However many they are, options of more than 256KiB end the session with ABORT",
+		"limits.filter_entries_max")
+	c.option(sizes, "registrations-max", "registrations of a session; more: option_not_allowed",
+		"limits.registrations_max")
+	c.option(sizes, "callees-max", "callees of a shared registration; more: option_not_allowed",
+		"limits.callees_max")
+	c.option(sizes, "calls-max", "open calls of a caller, and open invocations of a callee; "+
+		"more: option_not_allowed, network_failure", "limits.calls_max")
 
 	slow := newFlagGroup("Clients that are slow or gone:")
-	slow.bytes(&e.BacklogBytesMax, "backlog-bytes-max", 64<<20, 64<<10, math.MaxInt64,
-		"bytes that a connection may have unsent, at least 64KiB")
-	slow.bytesOrZero(&c.budgetBytes, "budget-bytes", 16<<20,
-		"bytes that all connections may have unsent or in unfinished messages; "+
-			"beyond it the largest holders are closed; 0 is a quarter of the memory")
-	slow.choice(&c.slowConsumer, "slow-consumer", "disconnect",
-		"what happens to events at that bound: disconnect the client, or drop-newest events",
-		"disconnect", "drop-newest")
-	slow.bytes(&c.creditBytes, "credit-bytes", 64<<10, 1, math.MaxInt64,
-		"bytes times receivers that a publisher may have on their way to other loops; "+
-			"with more it is not read from")
-	slow.durationOrZero(&c.pingInterval, "ping-interval", 25*time.Second,
-		"how often WebSocket clients are pinged; 0 never")
-	slow.durationOrZero(&c.pingTimeout, "ping-timeout", 0,
-		"how long a client that is pinged may give no sign of life, at least one interval; 0 is two of them")
-	slow.BoolVar(&e.RawSocketPings, "rawsocket-pings", false, "ping RawSocket clients too; some cannot answer")
-	slow.durationOrZero(&c.messageTimeout, "message-timeout", 30*time.Second,
-		"how long an unfinished message may go without another byte; 0 for ever")
+	c.option(slow, "backlog-bytes-max", "bytes that a connection may have unsent, at least 64KiB",
+		"slow_consumers.backlog_bytes_max")
+	c.option(slow, "budget-bytes", "bytes that all connections may have unsent or in unfinished messages; "+
+		"beyond it the largest holders are closed; auto is a quarter of the memory", "budget.bytes")
+	c.option(slow, "slow-consumer", "what happens to events at that bound: disconnect the client, or drop-newest "+
+		"events", "slow_consumers.policy")
+	c.option(slow, "credit-bytes", "bytes times receivers that a publisher may have on their way to other loops; "+
+		"with more it is not read from", "slow_consumers.credit_bytes")
+	c.option(slow, "ping-interval", "how often WebSocket clients are pinged; 0 never", "keepalive.ping_interval")
+	c.option(slow, "ping-timeout", "how long a client that is pinged may give no sign of life, "+
+		"at least one interval; auto is two of them", "keepalive.ping_timeout")
+	c.option(slow, "rawsocket-pings", "ping RawSocket clients too; some cannot answer", "keepalive.rawsocket_pings")
+	c.option(slow, "message-timeout", "how long an unfinished message may go without another byte; 0 for ever",
+		"limits.message_timeout")
 
 	process := newFlagGroup("The process:")
-	process.count(&e.Loops, "loops", 0, 0, 64, "event loops, 1 to 64; 0 is one per CPU granted")
-	process.choice(&c.logLevel, "log-level", "info", "debug, info, warn or error", "debug", "info", "warn", "error")
-	process.duration(&c.shutdownTimeout, "shutdown-timeout", stopTimeout, "longest time that a stop may take in all")
+	c.option(process, "loops", "event loops, 1 to 64; auto is one per CPU granted", "process.loops")
+	c.option(process, "log-level", "debug, info, warn or error", "log.level")
+	c.option(process, "shutdown-timeout", "longest time that a stop may take in all", "drain.timeout")
 	process.StringVar(&c.cpuProfile, "cpu-profile", "",
 		"write a CPU profile of the whole run to this `file`; banyan prof reads it")
 	process.count(&c.profileRate, "cpu-profile-rate", profileRateDefault, 1, 500,
 		"samples per second of CPU time; many kernels give no more than 250")
 	process.BoolP("version", "v", false, "print the version and end") // cobra acts on it
-	c.groups = []flagGroup{reach, join, rules, sizes, slow, process}
+	c.groups = []flagGroup{file, reach, join, rules, sizes, slow, process}
 	return c.groups
 }
 
-// depthMin is what the messages of the protocol need.
-const depthMin = 8
+// option is a flag that stands for an option of the file, or for the same one in several places.
+func (c *serveConfig) option(g flagGroup, name, usage string, paths ...string) {
+	o, ok := config.LookUp(paths[0])
+	if !ok {
+		panic("no option " + paths[0])
+	}
+	f := g.VarPF(&setting{o.Kind(), o.Default(), func(text string) error {
+		return o.Check(optionText(o, text))
+	}}, name, "", usage)
+	if o.Kind() == "bool" {
+		f.NoOptDefVal = "true"
+	}
+	c.options[name] = paths
+}
 
-// checkRealm refuses names that are wrong for a realm, or certainly not meant as one.
-func checkRealm(name string) error {
+// optionText is what the file has for the value of a flag: words with _, and auto, for which a flag may say 0 too.
+func optionText(o config.Setting, text string) string {
 	switch {
-	case strings.Contains(name, ","):
+	case o.Kind() == "word":
+		return strings.ReplaceAll(text, "-", "_")
+	case o.Auto() != "" && (text == "0" || text == "0s"):
+		return o.Auto()
+	}
+	return text
+}
+
+// overrides are the flags that were given, as values of options.
+func (c *serveConfig) overrides() []config.Override {
+	var all []config.Override
+	add := func(flag, path string, value any) {
+		text, isText := value.(string)
+		if !isText {
+			b, err := json.Marshal(value)
+			if err != nil {
+				panic(err) // of our own types
+			}
+			text = string(b)
+		}
+		all = append(all, config.Override{Path: path, Value: text, Source: "--" + flag})
+	}
+	if len(c.listen) > 0 {
+		specs := make([]listenSpec, len(c.listen))
+		for i, text := range c.listen {
+			specs[i], _ = parseListen(text) // parsed before
+			if specs[i].Anonymous == "" {
+				specs[i].Anonymous = c.anonymous
+			}
+		}
+		add("listen", "listeners", specs)
+	} else if c.anonymous != "" {
+		add("anonymous", "listeners.*.anonymous", c.anonymous)
+	}
+	if len(c.origins) > 0 {
+		add("origin", "listeners.*.origins", c.origins)
+	}
+	if len(c.realms) > 0 {
+		open := make([]openRealm, len(c.realms))
+		for i, name := range c.realms {
+			open[i] = newOpenRealm(name)
+		}
+		add("realm", "realms", open)
+	}
+	if c.autoCreate {
+		add("auto-create-realms", "templates", []openRealm{newOpenRealm("")})
+	}
+	for _, g := range c.groups {
+		g.VisitAll(func(f *pflag.Flag) {
+			for _, path := range c.options[f.Name] {
+				if f.Changed {
+					o, _ := config.LookUp(path)
+					add(f.Name, path, optionText(o, f.Value.String()))
+				}
+			}
+		})
+	}
+	for _, s := range c.set {
+		path, value, _ := strings.Cut(s, "=")
+		all = append(all, config.Override{Path: path, Value: value})
+	}
+	return all
+}
+
+// An openRealm is a realm of --realm and --auto-create-realms in the form of the file. It is as the built-in one.
+type openRealm struct {
+	URI   string                    `json:"uri"`
+	Auth  map[string]map[string]any `json:"auth"`
+	Roles []openRole                `json:"roles"`
+}
+
+type openRole struct {
+	Name        string           `json:"name"`
+	Permissions []openPermission `json:"permissions"`
+}
+
+type openPermission struct {
+	URI   string   `json:"uri"`
+	Match string   `json:"match"`
+	Allow []string `json:"allow"`
+}
+
+func newOpenRealm(uri string) openRealm {
+	return openRealm{uri, map[string]map[string]any{"anonymous": {}}, []openRole{{
+		"anonymous", []openPermission{{"", "prefix", []string{"call", "register", "publish", "subscribe"}}},
+	}}}
+}
+
+// load reads the configuration. The report has the warnings; with an error it is nil.
+func (c *serveConfig) load(env []string) (*config.File, *config.Report, error) {
+	if c.file != "" {
+		for flag, given := range map[string]bool{"realm": len(c.realms) > 0, "auto-create-realms": c.autoCreate} {
+			if given {
+				return nil, nil, usagef("--%s is for a router without configuration file: "+
+					"a realm needs rules of its own, so add it to %s", flag, c.file)
+			}
+		}
+	}
+	if c.profileRate != profileRateDefault && c.cpuProfile == "" {
+		return nil, nil, usagef("--cpu-profile-rate %d has no effect without --cpu-profile", c.profileRate)
+	}
+	l := config.Loader{Env: env, Overrides: c.overrides(), FilesMax: filesUnbounded}
+	f, report := l.Load(c.file)
+	if f == nil {
+		return nil, nil, c.refused(report)
+	}
+	return f, report, nil
+}
+
+// filesUnbounded leaves it to the engine to compare the limit of open files with the number of connections.
+const filesUnbounded = 1 << 31
+
+// refused makes an error of a report. Without a file it is told in the words of the command line.
+func (c *serveConfig) refused(r *config.Report) error {
+	if c.file != "" {
+		return &refusedError{r, c.file}
+	}
+	var lines []string
+	for _, p := range r.Problems {
+		if p.Severity != config.Error {
+			continue
+		}
+		what := p.Message
+		if p.Hint != "" {
+			what += "; " + p.Hint
+		}
+		source := p.Source
+		if !strings.HasPrefix(source, "--") || strings.HasPrefix(source, "--set") {
+			source = strings.TrimPrefix(p.Path+" ("+p.Source+")", " ")
+		}
+		lines = append(lines, source+": "+c.inFlags(what))
+	}
+	return usagef("%s", strings.Join(lines, "\n  "))
+}
+
+// inFlags replaces options in a text by the flags for them.
+func (c *serveConfig) inFlags(text string) string {
+	for _, g := range c.groups {
+		g.VisitAll(func(f *pflag.Flag) {
+			for _, path := range c.options[f.Name] {
+				text = strings.ReplaceAll(text, path, "--"+f.Name)
+			}
+		})
+	}
+	return strings.ReplaceAll(text, "without templates", "without --auto-create-realms")
+}
+
+// A refusedError is a configuration file with errors.
+type refusedError struct {
+	report *config.Report
+	file   string
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("%s is refused: %v", e.file, e.report.Err())
+}
+
+// checkRealm refuses what is certainly not meant as the name of one realm. The rest is checked with the file.
+func checkRealm(name string) error {
+	if strings.Contains(name, ",") {
 		return errors.New("a realm's name has no comma; repeat --realm for more realms")
-	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return errors.New("a realm's name has no control characters")
-	case name == "wamp" || strings.HasPrefix(name, "wamp."):
-		return errors.New("names that begin with wamp. are reserved for the protocol")
-	case !codec.ValidURI([]byte(name), codec.Exact, false):
-		return errors.New("a realm's name is a URI: components without white space and #, separated by dots")
+	}
+	return nil
+}
+
+// checkSet refuses what is no PATH=VALUE.
+func checkSet(text string) error {
+	if path, _, ok := strings.Cut(text, "="); !ok || path == "" {
+		return errors.New("write PATH=VALUE, such as limits.calls_max=1000")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"banyan/bench/client"
+	"banyan/cmd/banyan/config"
 	"banyan/codec"
 )
 
@@ -32,16 +33,32 @@ func parseServe(flags ...string) (*serveConfig, error) {
 	return c, set.Parse(flags)
 }
 
+// readFlags is the configuration that flags of serve make.
+func readFlags(flags ...string) (*config.File, error) {
+	c, err := parseServe(flags...)
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := c.load(nil)
+	return f, err
+}
+
 // startFlags starts a router of two loops with these flags, on a free port and a Unix socket.
 func startFlags(t *testing.T, flags ...string) *testRouter {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "b.sock")
 	all := append([]string{"--loops", "2", "--listen", "127.0.0.1:0", "--listen", "unix:" + path}, flags...)
-	c, err := parseServe(all...)
+	f, err := readFlags(all...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := c.start(slog.New(slog.DiscardHandler), false)
+	return startFile(t, f, path)
+}
+
+// startFile starts a router that the end of the test stops.
+func startFile(t *testing.T, f *config.File, path string) *testRouter {
+	t.Helper()
+	r, err := newRouter(f, slog.New(slog.DiscardHandler), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,8 +408,9 @@ func TestServeTimeouts(t *testing.T) {
 		}
 	})
 	t.Run("default", func(t *testing.T) {
-		if c := newServeConfig(); c.pingInterval != 25*time.Second || c.shutdownTimeout != 8*time.Second {
-			t.Errorf("pings every %v, a stop takes %v", c.pingInterval, c.shutdownTimeout)
+		f, err := readFlags()
+		if err != nil || f.Keepalive.PingInterval != 25*time.Second || f.Drain.Timeout != 8*time.Second {
+			t.Errorf("%v: pings every %v, a stop takes %v", err, f.Keepalive.PingInterval, f.Drain.Timeout)
 		}
 	})
 }
@@ -539,11 +557,11 @@ func TestServeConnectionsMaxFiles(t *testing.T) {
 			t.Errorf("%d are asked for and %d allowed: the limit is %d", asked, allowed, got)
 		}
 		var lines bytes.Buffer
-		c, err := parseServe("--connections-max", strconv.Itoa(asked))
+		f, err := readFlags("--connections-max", strconv.Itoa(asked))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.warnOfFiles(slog.New(slog.NewTextHandler(&lines, nil)), r.engine.ConnectionsMax())
+		warnOfFiles(slog.New(slog.NewTextHandler(&lines, nil)), f, r.engine.ConnectionsMax())
 		warned := strings.Contains(lines.String(), fmt.Sprintf("connections-max=%d connections=%d ", asked, allowed))
 		if warned != (asked > allowed) || !warned && lines.Len() > 0 {
 			t.Errorf("%d are asked for and %d allowed: the log says %q", asked, allowed, lines.String())
@@ -652,8 +670,8 @@ func TestServeRefuses(t *testing.T) {
 		{"listen", "unix:/x,mode=0", "octal"},
 		{"listen", "unix:/x,mode=01777", "octal"},
 		{"listen", "unix:/x,mode=rw", "octal"},
-		{"listen", "unix:/x,owner=no such user", "knows no such user"},
-		{"listen", "unix:/x,group=-1", "at least 0"},
+		{"listen", "unix:/x,owner=no such user", "knows no user"},
+		{"listen", "unix:/x,group=-1", "knows no group"},
 		{"listen", "unix:/x,", "there is no option"},
 		{"listen", "127.0.0.1:0,anonymous=none,anonymous=none", "anonymous= is given twice"},
 		{"listen", "127.0.0.1:0,anonymous=none,anonymous=anywhere", "anonymous= is given twice"},
@@ -673,53 +691,50 @@ func TestServeRefuses(t *testing.T) {
 		{"realm", "wamp.one", "reserved"},
 		{"realm", "wamp", "reserved"},
 		{"realm", "a\x07b", "control"},
-		{"realm", "a..b", "is a URI"},
-		{"realm", "", "is a URI"},
-		{"loops", "65", "from 0 to 64"},
-		{"loops", "-1", "from 0 to 64"},
-		{"connections-max", "-1", "from 0"},
-		{"message-bytes-max", "511", "from 512 to 16MiB"},
-		{"message-bytes-max", "16777217", "from 512 to 16MiB"},
+		{"realm", "a..b", "a URI is"},
+		{"realm", "", "a URI is"},
+		{"loops", "65", "from 1 to 64, or auto"},
+		{"loops", "-1", "from 1 to 64, or auto"},
+		{"connections-max", "-1", "from 1"},
+		{"message-bytes-max", "511", "from 512B to 16MiB"},
+		{"message-bytes-max", "16777217", "from 512B to 16MiB"},
 		{"peer-message-bytes-min", "511", "from 512"},
 		{"backlog-bytes-max", "65535", "at least 64KiB"},
 		{"uri-bytes-max", "0", "from 1"},
 		{"subscriptions-max", "0", "at least 1"},
-		{"calls-max", "many", "at least 1"},
-		{"hello-timeout", "0", "longer than 0"},
-		{"handshake-timeout", "25h", "at most 24h"},
-		{"ping-interval", "-1s", "longer than 0 and at most 24h; 0 is possible, too"},
-		{"ping-interval", "10", "the unit is missing; use 10s"},
-		{"ping-interval", "ten", "such as 500ms"},
-		{"ping-interval", "1h90", "such as 500ms"},
-		{"shutdown-timeout", "1.5", "use 1.5s"},
-		{"shutdown-timeout", "0.0", "longer than 0"},
-		{"slow-consumer", "wait", "disconnect or drop-newest"},
+		{"calls-max", "many", "expected a whole number"},
+		{"hello-timeout", "0", "from 1ms to 24h"},
+		{"handshake-timeout", "25h", "from 1ms to 24h"},
+		{"ping-interval", "-1s", "from 1ms to 24h, or 0 (never)"},
+		{"ping-interval", "10", "expected a time like 500ms, 10s or 2m"},
+		{"ping-interval", "ten", "a time like 500ms"},
+		{"ping-interval", "1h90", "a time like 500ms"},
+		{"shutdown-timeout", "1.5", "a time like 500ms"},
+		{"shutdown-timeout", "0.0", "a time like 500ms"},
+		{"slow-consumer", "wait", "not one of disconnect, drop_newest"},
 		{"anonymous", "nobody", "local, anywhere or none"},
 		{"listen", "127.0.0.1:0,anonymous=nobody", "local, anywhere or none"},
 		{"depth-max", "513", "from 8 to 512"},
 		{"budget-bytes", "1MiB", "at least 16MiB"},
-		{"ping-timeout", "-1s", "longer than 0"},
-		{"log-level", "loud", "debug, info, warn or error"},
+		{"ping-timeout", "-1s", "from 1ms to 24h, or auto"},
+		{"log-level", "loud", "not one of debug, info, warn, error"},
 		{"cpu-profile-rate", "501", "from 1 to 500"},
 	} {
-		_, err := parseServe("--" + c.flag + "=" + c.value)
+		_, err := readFlags("--" + c.flag + "=" + c.value)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--"+c.flag) {
 			t.Errorf("--%s=%q: %v, want %q", c.flag, c.value, err, c.want)
 		}
 	}
 	for flags, want := range map[string]string{
 		"--listen 127.0.0.1:1 --listen 127.0.0.1:1":          "given twice",
-		"--listen unix:/x --listen unix:/x,mode=660":         "given twice",
-		"--listen [::ffff:127.0.0.1]:1 --listen 127.0.0.1:1": "given twice",
-		"--listen 0.0.0.0:1 --listen 127.0.0.1:1":            "overlap",
-		"--listen [::1]:1 --listen [::]:1":                   "overlap",
-		"--listen 127.0.0.1:1 --listen :1":                   "overlap",
+		"--listen unix:/x --listen unix:/x,mode=660":         "is also listeners.0",
+		"--listen [::ffff:127.0.0.1]:1 --listen 127.0.0.1:1": "is also listeners.0",
+		"--listen 0.0.0.0:1 --listen 127.0.0.1:1":            "is also listeners.0",
+		"--listen [::1]:1 --listen [::]:1":                   "is also listeners.0",
+		"--listen 127.0.0.1:1 --listen :1":                   "is also listeners.0",
 		"--realm a --realm a":                                "given twice",
 	} {
-		c, err := parseServe(strings.Fields(flags)...)
-		if err == nil {
-			_, _, err = c.configs(nil)
-		}
+		_, err := readFlags(strings.Fields(flags)...)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", flags, err, want)
 		}
@@ -729,11 +744,7 @@ func TestServeRefuses(t *testing.T) {
 		"--listen :0 --listen 127.0.0.1:0",
 		"--listen 127.0.0.1:1 --listen [::1]:1 --listen unix:/x --listen unix:/y",
 	} {
-		c, err := parseServe(strings.Fields(ok)...)
-		if err == nil {
-			_, _, err = c.configs(nil)
-		}
-		if err != nil {
+		if _, err := readFlags(strings.Fields(ok)...); err != nil {
 			t.Errorf("%s: %v", ok, err)
 		}
 	}
@@ -745,7 +756,7 @@ func TestServeRefuses(t *testing.T) {
 		"--backlog-bytes-max=64KiB", "--ping-interval=0s", "--ping-timeout=0", "--message-timeout=0",
 		"--budget-bytes=0",
 	} {
-		if _, err := parseServe(ok); err != nil {
+		if _, err := readFlags(ok); err != nil {
 			t.Errorf("%s: %v", ok, err)
 		}
 	}

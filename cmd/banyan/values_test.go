@@ -59,24 +59,3 @@ func TestToJSON(t *testing.T) {
 		}
 	}
 }
-
-func TestByteSize(t *testing.T) {
-	for text, want := range map[string]byteSize{
-		"1": 1, "65536": 65536, "64KiB": 65536, "1MiB": 1 << 20, "2GiB": 2 << 30, "512B": 512,
-	} {
-		var b byteSize
-		if err := b.Set(text); err != nil || b != want {
-			t.Errorf("%s: got %d, %v", text, b, err)
-		}
-		var again byteSize
-		if err := again.Set(b.String()); err != nil || again != b {
-			t.Errorf("%s is written as %s and read as %d", text, b.String(), again)
-		}
-	}
-	for _, text := range []string{"", "0", "-1", "1MB", "x", "1.5MiB", "9223372036854775807KiB"} {
-		var b byteSize
-		if err := b.Set(text); err == nil {
-			t.Errorf("%q was taken for %d", text, b)
-		}
-	}
-}

@@ -28,7 +28,7 @@ func ParseBytes(text string) (Bytes, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64>>shift {
-		return 0, fmt.Errorf("expected a size like 64KiB or 1MiB, got %q", text)
+		return 0, fmt.Errorf("expected a size in B, KiB, MiB or GiB, such as 64KiB or 1MiB, got %s", quote(text))
 	}
 	return Bytes(n << shift), nil
 }

@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type checker struct {
 }
 
 func (c *checker) check() {
+	c.plannedOnly() // before the others fit defaults to each other
 	c.listeners()
 	c.certificates()
 	c.limits()
@@ -29,6 +31,16 @@ func (c *checker) check() {
 
 func (c *checker) bad(path, message, hint string)  { c.at(Error, path, message, hint) }
 func (c *checker) warn(path, message, hint string) { c.at(Warning, path, message, hint) }
+
+// idle reports a value without effect. In a file it is a warning, because a file may list everything. On the command
+// line it was meant to do something.
+func (c *checker) idle(path, message, hint string) {
+	s := Warning
+	if _, n := c.find(path, true); strings.HasPrefix(c.given[n], "--") {
+		s = Error
+	}
+	c.at(s, path, message, hint)
+}
 
 // now is the time against which certificates are held.
 func (c *checker) now() time.Time {
@@ -61,9 +73,6 @@ func (c *checker) shown(path string) string {
 func (c *checker) limits() {
 	l, s := &c.cfg.Limits, &c.cfg.SlowConsumers
 	budget := int64(c.cfg.Budget.Bytes)
-	c.more("limits.peer_message_bytes_min", int64(l.PeerMessageBytesMin), "limits.message_bytes_max",
-		int64(l.MessageBytesMax))
-	c.more("limits.uri_bytes_max", int64(l.URIBytesMax), "limits.message_bytes_max", int64(l.MessageBytesMax))
 	c.more("limits.patterns_max", int64(l.PatternsMax), "limits.subscriptions_max", int64(l.SubscriptionsMax))
 	c.more("limits.connections_per_address_max", int64(l.ConnectionsPerAddressMax), "limits.connections_max",
 		int64(l.ConnectionsMax))
@@ -72,13 +81,71 @@ func (c *checker) limits() {
 	c.more("slow_consumers.backlog_bytes_max", int64(s.BacklogBytesMax), "budget.bytes", budget)
 	c.more("slow_consumers.credit_bytes", int64(s.CreditBytes), "budget.bytes", budget)
 	c.more("slow_consumers.slow_after", int64(s.SlowAfter), "slow_consumers.backlog_age_max", int64(s.BacklogAgeMax))
-	if budget > 0 && c.has("limits.message_bytes_max") && 2*int64(l.MessageBytesMax) > budget {
-		c.bad("limits.message_bytes_max",
-			fmt.Sprintf("%s is more than half of budget.bytes %s: a long message needs "+
-				"its bytes twice", l.MessageBytesMax, c.cfg.Budget.Bytes),
+	if !c.has("limits.message_bytes_max") {
+		l.MessageBytesMax = c.cfg.messageBytesUsual()
+	} else if fits := c.cfg.messageBytesFit(); l.MessageBytesMax > fits {
+		c.bad("limits.message_bytes_max", fmt.Sprintf("%s is too much for budget.bytes %s: a long message needs "+
+			"its bytes twice and 2MiB, so at most %s is possible", l.MessageBytesMax, c.cfg.Budget.Bytes, fits),
 			"make budget.bytes larger, or this smaller")
 	}
-	if d := c.cfg.Drain; d.Grace+d.Spread > d.Timeout {
+	c.more("limits.peer_message_bytes_min", int64(l.PeerMessageBytesMin), "limits.message_bytes_max",
+		int64(l.MessageBytesMax))
+	c.more("limits.uri_bytes_max", int64(l.URIBytesMax), "limits.message_bytes_max", int64(l.MessageBytesMax))
+	c.drain()
+	k := c.cfg.Keepalive
+	if k.RawsocketPings && k.PingInterval == 0 {
+		c.bad("keepalive.rawsocket_pings", "it has no effect with keepalive.ping_interval 0: nobody is pinged",
+			"remove one of them")
+	}
+	switch {
+	case k.PingTimeout > 0 && k.PingInterval == 0:
+		c.bad("keepalive.ping_timeout", "it has no effect with keepalive.ping_interval 0: nobody is pinged",
+			"remove one of them")
+	case k.PingTimeout > 0 && k.PingTimeout < k.PingInterval:
+		c.bad("keepalive.ping_timeout", fmt.Sprintf("%s is shorter than keepalive.ping_interval, which is %s",
+			showDuration(k.PingTimeout), showDuration(k.PingInterval)), "")
+	}
+	if n := len(c.cfg.Realms); n > l.RealmsMax {
+		c.bad("limits.realms_max", fmt.Sprintf("%d is less than the %d realms that there are", l.RealmsMax, n), "")
+	} else if n == l.RealmsMax && len(c.cfg.Templates) > 0 {
+		c.bad("limits.realms_max", fmt.Sprintf("%d leaves no room for realms of templates: there are as many realms "+
+			"already", n), "")
+	} else if c.has("limits.realms_max") && len(c.cfg.Templates) == 0 {
+		c.idle("limits.realms_max", "it has no effect without templates", "remove it, or add a template")
+	}
+	c.slowOverrides()
+	c.files()
+}
+
+// messageBytesFit is the longest message that the budget has room for. While a long message is joined it needs its
+// bytes twice, and up to 1 MiB of its last chunk and 64 KiB of a read besides; see engine/join.go. A budget that
+// follows from the memory has room for any.
+func (c *Config) messageBytesFit() Bytes {
+	if c.Budget.Bytes == 0 {
+		return math.MaxInt64
+	}
+	return c.Budget.Bytes/2 - 1<<20
+}
+
+// messageBytesUsual is the longest message that is accepted if nothing else is said. The budget has room for four:
+// one that is received, its bytes joined, its bytes as a receiver wants them, and the one before it that the receiver
+// has not taken yet.
+func (c *Config) messageBytesUsual() Bytes {
+	if c.Budget.Bytes == 0 {
+		return c.Limits.MessageBytesMax
+	}
+	return min(c.Limits.MessageBytesMax, c.Budget.Bytes/4)
+}
+
+// drain refuses times that do not fit into the longest time of a stop. A default that does not is cut.
+func (c *checker) drain() {
+	d := &c.cfg.Drain
+	over := d.Grace + d.Spread - d.Timeout
+	switch {
+	case over <= 0:
+	case !c.has("drain.spread") && over <= d.Spread:
+		d.Spread -= over
+	default:
 		at := "drain.timeout"
 		for _, p := range []string{"drain.grace", "drain.spread"} {
 			if c.has(p) {
@@ -88,30 +155,6 @@ func (c *checker) limits() {
 		c.bad(at, fmt.Sprintf("grace %s and spread %s are together more than timeout %s", showDuration(d.Grace),
 			showDuration(d.Spread), showDuration(d.Timeout)), "make timeout longer")
 	}
-	k := c.cfg.Keepalive
-	if k.RawsocketPings && k.PingInterval == 0 {
-		c.bad("keepalive.rawsocket_pings", "it has no effect with ping_interval 0: nobody is pinged",
-			"remove one of them")
-	}
-	switch {
-	case k.PingTimeout > 0 && k.PingInterval == 0:
-		c.bad("keepalive.ping_timeout", "it has no effect with ping_interval 0: nobody is pinged",
-			"remove one of them")
-	case k.PingTimeout > 0 && k.PingTimeout < k.PingInterval:
-		c.bad("keepalive.ping_timeout", fmt.Sprintf("%s is shorter than ping_interval %s",
-			showDuration(k.PingTimeout),
-			showDuration(k.PingInterval)), "")
-	}
-	if n := len(c.cfg.Realms); n > l.RealmsMax {
-		c.bad("limits.realms_max", fmt.Sprintf("%d is less than the %d realms of this file", l.RealmsMax, n), "")
-	} else if n == l.RealmsMax && len(c.cfg.Templates) > 0 {
-		c.bad("limits.realms_max", fmt.Sprintf("%d leaves no room for realms of templates: there are as many realms "+
-			"already", n), "")
-	} else if c.has("limits.realms_max") && len(c.cfg.Templates) == 0 {
-		c.warn("limits.realms_max", "it has no effect without templates", "remove it, or add a template")
-	}
-	c.slowOverrides()
-	c.files()
 }
 
 // files warns if there may be more connections than the process may open files.
@@ -196,7 +239,7 @@ func (a *Auth) offered() []string {
 	return all
 }
 
-// accepts reports whether a method may be used through a listener.
-func (l *Listener) accepts(method string) bool {
+// Accepts reports whether a method may be used through a listener.
+func (l *Listener) Accepts(method string) bool {
 	return len(l.AuthMethods) == 0 || slices.Contains(l.AuthMethods, method)
 }

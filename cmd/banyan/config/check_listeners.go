@@ -84,7 +84,7 @@ func (c *checker) listeners() {
 			c.bad(path+".file", "it is for the file of a Unix socket, and this listener has none", "remove it")
 		}
 		c.proxies(path, l, t)
-		if c.openToAll(l.Origins) && l.accepts("cookie") && c.offers("cookie") {
+		if c.openToAll(l.Origins) && l.Accepts("cookie") && c.offers("cookie") {
 			c.bad(path+".origins", "with * any web page could use the cookie of a browser that has logged in",
 				"name the origins, or leave cookie out of auth_methods")
 		}
@@ -137,7 +137,7 @@ func (c *checker) proxies(path string, l *Listener, t bindTarget) {
 
 // anonymousFromAfar warns if everybody in the network can join without authentication.
 func (c *checker) anonymousFromAfar(i int, l *Listener, t bindTarget) {
-	if t.local() || !l.accepts("anonymous") {
+	if t.local() || !l.Accepts("anonymous") {
 		return
 	}
 	path := fmt.Sprintf("listeners.%d", i)

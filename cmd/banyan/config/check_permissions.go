@@ -26,6 +26,20 @@ func (p *Permission) Meant() (uri string, match codec.Match) {
 	return p.URI, policies[p.Match]
 }
 
+// Everything reports whether a role may do everything with every URI, as in the built-in configuration.
+func (rm *Realm) Everything(role string) bool {
+	for i := range rm.Roles {
+		r := &rm.Roles[i]
+		if r.Name != role || r.Authorizer != nil || len(r.Permissions) != 1 {
+			continue
+		}
+		p := &r.Permissions[0]
+		uri, match := p.Meant()
+		return uri == "" && match == codec.Prefix && len(p.Allow) == 4 && len(p.Disclose) == 0
+	}
+	return false
+}
+
 // matches reports whether a rule is about a URI.
 func (r *rule) matches(uri string) bool {
 	switch r.match {

@@ -137,8 +137,12 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 		if k.RouterKeyFile != "" {
 			c.text(at+".cryptosign.router_key_file", k.RouterKeyFile, secretBytesMax, true)
 		}
+		if k.RequireChannelBinding && a.SCRAM != nil {
+			c.bad(at+".scram", "it knows no channel binding, which cryptosign.require_channel_binding demands",
+				"remove one of them")
+		}
 		if k.RequireChannelBinding && !slices.ContainsFunc(c.cfg.Listeners, func(l Listener) bool {
-			return l.TLS != nil && l.accepts("cryptosign")
+			return l.TLS != nil && l.Accepts("cryptosign")
 		}) {
 			c.bad(at+".cryptosign.require_channel_binding",
 				"no listener has TLS, so that no login could be bound to it",
@@ -146,7 +150,7 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 		}
 	}
 	if a.TLS != nil && !slices.ContainsFunc(c.cfg.Listeners, func(l Listener) bool {
-		return l.TLS != nil && l.TLS.ClientCA != "" && l.accepts("tls")
+		return l.TLS != nil && l.TLS.ClientCA != "" && l.Accepts("tls")
 	}) {
 		c.bad(at+".tls", "no listener asks for client certificates", "add client_ca to tls of a listener")
 	}
@@ -175,13 +179,19 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 		}
 	}
 	if a.Dynamic != nil && a.HTTP != nil {
-		for i, m := range a.HTTP.Methods {
-			if slices.Contains(a.Dynamic.Methods, m) {
-				c.bad(fmt.Sprintf("%s.http.methods.%d", at, i), "dynamic decides about "+m+" as well",
-					"leave it to one of them")
-			}
-		}
+		c.bad(at+".http", "dynamic decides about logins as well", "leave it to one of them")
 	}
+}
+
+// decidedBy is who decides about all logins by a method: dynamic, http, or empty for the file.
+func (a *Auth) decidedBy(method string) string {
+	switch {
+	case a.Dynamic != nil && slices.Contains(a.Dynamic.Methods, method):
+		return "dynamic"
+	case a.HTTP != nil && slices.Contains(a.HTTP.Methods, method):
+		return "http"
+	}
+	return ""
 }
 
 func realmURIs(cfg *Config) []string {
@@ -207,7 +217,7 @@ func (c *checker) ticket(path string, t *Ticket) {
 	for i := range c.cfg.Listeners {
 		l := &c.cfg.Listeners[i]
 		where, ok := target(l.Address)
-		if !ok || !l.accepts("ticket") {
+		if !ok || !l.Accepts("ticket") {
 			continue
 		}
 		afar := l.plain() && !where.local()
@@ -224,6 +234,9 @@ func (c *checker) ticket(path string, t *Ticket) {
 }
 
 func (c *checker) jwt(path string, rm *Realm, use *roleUse, j *JWT) {
+	if by := rm.Auth.decidedBy("ticket"); by != "" {
+		c.bad(path, "auth."+by+" decides about all tickets", "remove one of them")
+	}
 	switch {
 	case j.KeysURL == "" && j.KeysFile == "":
 		c.bad(path, "there is no key set", "add keys_url or keys_file")
@@ -268,7 +281,7 @@ func (c *checker) methods() {
 			}
 		}
 		if c.has(fmt.Sprintf("listeners.%d.anonymous", i)) && l.Anonymous != "none" && l.Anonymous != "realm" &&
-			!(l.accepts("anonymous") && c.offers("anonymous")) {
+			!(l.Accepts("anonymous") && c.offers("anonymous")) {
 			c.bad(fmt.Sprintf("listeners.%d.anonymous", i),
 				"no realm lets anonymous clients in through this listener",
 				"add anonymous: to auth of a realm, or remove it here")
@@ -326,10 +339,15 @@ func (c *checker) user(path string, rm *Realm, use *roleUse, name string, u *Use
 		if !offered {
 			c.warn(path+"."+key, "the realm does not offer "+method, "add "+method+": to its auth")
 		}
+		if by := a.decidedBy(method); by != "" {
+			c.bad(path+"."+key, "it is of no use: auth."+by+" decides about all logins by "+method,
+				"remove it, or the method from auth."+by)
+		}
 	}
 	cred(u.Ticket != nil, a.Ticket != nil, "ticket", "ticket")
 	cred(u.WAMPCRA != nil, a.WAMPCRA != nil, "wampcra", "wampcra")
-	cred(u.SCRAM != nil, a.WAMPSCRAM != nil || a.SCRAM != nil, "scram", "wamp-scram")
+	cred(u.SCRAM != nil, a.WAMPSCRAM != nil, "scram", "wamp-scram")
+	cred(u.Crossbar != nil, a.SCRAM != nil, "crossbar", "scram")
 	cred(len(u.Cryptosign) > 0, a.Cryptosign != nil, "cryptosign", "cryptosign")
 	cred(len(u.TLS) > 0, a.TLS != nil, "tls", "tls")
 	if !has {
@@ -349,6 +367,9 @@ func (c *checker) user(path string, rm *Realm, use *roleUse, name string, u *Use
 	}
 	if s := u.SCRAM; s != nil {
 		c.scram(path+".scram", s)
+	}
+	if s := u.Crossbar; s != nil {
+		c.scram(path+".crossbar", s)
 	}
 }
 

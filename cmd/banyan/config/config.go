@@ -46,6 +46,9 @@ type Process struct {
 	// The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600.
 	// Empty: control.sock in data_dir.
 	ControlSocket string `yaml:"control_socket" default:"" form:"socket" reload:"restart"`
+	// How often the file, and the users files that it names, are looked at. If they have changed, they are reloaded
+	// as by banyan reload. Symbolic links are followed, so that Kubernetes' way of changing a volume is noticed.
+	Watch time.Duration `yaml:"watch" default:"0" min:"100ms" zero:"never" reload:"restart"`
 	// How the router calls itself in WELCOME; auto is Banyan and its version.
 	Agent string `yaml:"agent" default:"auto" auto:"auto" reload:"live"`
 }
@@ -53,7 +56,8 @@ type Process struct {
 // Budget is the section budget.
 type Budget struct {
 	// Bytes that all connections together may have unsent or in unfinished messages. Beyond it the largest holders
-	// are closed. auto is a quarter of the memory, and at least 256MiB.
+	// are closed. Without limits.message_bytes_max, messages are accepted up to a quarter of it. auto is a quarter of
+	// the memory, and at least 256MiB.
 	Bytes Bytes `yaml:"bytes" default:"auto" auto:"auto" min:"16MiB" reload:"restart"`
 }
 
@@ -103,10 +107,11 @@ type Drain struct {
 	// How long connections are still accepted after a stop was asked for, so that load balancers notice. A second
 	// signal stops at once.
 	Grace time.Duration `yaml:"grace" default:"0" min:"1ms" zero:"none"`
-	// The time over which the router's GOODBYE is spread, so that clients do not all come back at once.
+	// The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes
+	// less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter.
 	Spread time.Duration `yaml:"spread" default:"3s" min:"1ms" zero:"all at once"`
 	// The longest time that a stop may take in all. Service managers kill after 10s unless told otherwise.
-	Timeout time.Duration `yaml:"timeout" default:"8s" min:"1ms" max:"24h"`
+	Timeout time.Duration `yaml:"timeout" default:"8s" min:"1ms" max:"24h" reload:"restart"`
 }
 
 // Log is the section log.

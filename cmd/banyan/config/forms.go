@@ -127,12 +127,33 @@ func checkPath(t string) error {
 }
 
 func checkAddress(t string) error {
+	if err := refuseURL(t); err != nil {
+		return err
+	}
 	_, _, err := engine.ParseAddress(t)
 	var refused *engine.ListenError
 	if errors.As(err, &refused) {
 		return fmt.Errorf("%s: %s; %s", quote(t), refused.Reason, refused.Try)
 	}
 	return err
+}
+
+// refuseURL refuses a URL where an address should be.
+func refuseURL(t string) error {
+	scheme, rest, isURL := strings.Cut(t, "://")
+	if !isURL || scheme == "unix" { // unix:///run/b.sock is a path with many slashes
+		return nil
+	}
+	where, path, _ := strings.Cut(rest, "/")
+	write := "HOST:PORT or unix:PATH"
+	switch _, _, err := engine.ParseAddress(where); {
+	case strings.HasSuffix(scheme, "unix"):
+		write = "unix:/" + path
+	case err == nil:
+		write = where
+	}
+	return fmt.Errorf("this is a URL, and the router listens on an address: write %s; "+
+		"WebSocket clients connect to ws://HOST:PORT/ws then, RawSocket clients to rs://HOST:PORT", write)
 }
 
 func checkPrefix(t string) error {

@@ -36,8 +36,8 @@ type File struct {
 
 // An Override is a value from the command line, which wins over the environment and the file.
 type Override struct {
-	// Path is such as listeners.0.address. Entries count from 0, and the number behind the last adds one. A step with
-	// dots stands in quotes: realms.0.users."a.b".role.
+	// Path is such as listeners.0.address. Entries count from 0, the number behind the last adds one, and * stands
+	// for every entry that is there. A step with dots stands in quotes: realms.0.users."a.b".role.
 	Path   string
 	Value  string // lists are separated by commas, or in YAML's brackets
 	Source string // what to call it, such as "--listen"; empty is "--set PATH"

@@ -18,7 +18,7 @@ func CheckOrigin(origin string) error {
 		return nil
 	}
 	if strings.Contains(origin, ",") {
-		return errors.New("an origin has no comma; write an entry for each")
+		return errors.New("an origin has no comma; say each by itself")
 	}
 	scheme, rest, full := strings.Cut(origin, "://")
 	if !full {
@@ -43,6 +43,7 @@ func CheckOrigin(origin string) error {
 		why = "a port is a number from 1 to 65535"
 	case strings.EqualFold(scheme, "http") && port == "80" || strings.EqualFold(scheme, "https") && port == "443":
 		why = "browsers leave out port " + port
+	case host == "." && !hasPort && full && !isWeb(scheme): // app://. is the origin of pages in a desktop program
 	default:
 		why = judgeHost(host)
 	}
@@ -51,6 +52,11 @@ func CheckOrigin(origin string) error {
 	}
 	return fmt.Errorf("no page can have this origin: %s; "+
 		"write a host name, HOST:PORT, SCHEME://HOST[:PORT], or * for all", why)
+}
+
+// isWeb reports whether the pages of a scheme come from a host of the network.
+func isWeb(scheme string) bool {
+	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
 }
 
 var (

@@ -45,7 +45,28 @@ func (ld *loading) override() {
 			source = "--set " + o.Path
 		}
 		fmt.Fprintf(ld.hash, "%s=%s\n", o.Path, o.Value)
-		ld.put(splitPath(o.Path), o.Value, source)
+		ld.putEach(splitPath(o.Path), o.Value, source)
+	}
+}
+
+// putEach sets the value at path, in which * stands for every entry that the list has already.
+func (ld *loading) putEach(path []string, value, source string) {
+	i := slices.Index(path, "*")
+	if i < 0 {
+		ld.put(path, value, source)
+		return
+	}
+	_, list := ld.find(strings.Join(path[:i], "."), true)
+	for n := 0; n < mergeDepthMax && list != nil && list.Kind == yaml.AliasNode; n++ {
+		list = list.Alias
+	}
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	for k := range list.Content {
+		one := slices.Clone(path)
+		one[i] = strconv.Itoa(k)
+		ld.putEach(one, value, source)
 	}
 }
 

@@ -120,7 +120,7 @@ type JWT struct {
 
 // Cryptosign is a section cryptosign of auth.
 type Cryptosign struct {
-	// Refuse logins that are not bound to their TLS connection.
+	// Refuse logins by cryptosign and wamp-scram that are not bound to their TLS connection.
 	RequireChannelBinding bool `yaml:"require_channel_binding" default:"false"`
 	// A file with the Ed25519 key by which the router shows clients who it is. Empty: it cannot.
 	RouterKeyFile string `yaml:"router_key_file" default:"" form:"secretfile"`
@@ -142,7 +142,7 @@ type Dynamic struct {
 	Procedure string `yaml:"procedure" required:"true" form:"uri"`
 	// The realm in which it is registered. Empty: this one.
 	Realm string `yaml:"realm" default:""`
-	// The methods that it decides about, for users who are not listed.
+	// The methods that it decides about. Users of the file cannot log in by them.
 	Methods []string `yaml:"methods" default:"ticket" enum:"@asked" least:"1"`
 	// Without an answer by then the login fails.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"5m"`
@@ -154,7 +154,7 @@ type HTTPHook struct {
 	URL string `yaml:"url" required:"true" form:"url"`
 	// A file with the secret that is sent as bearer token. Empty: none.
 	SecretFile string `yaml:"secret_file" default:"" form:"secretfile"`
-	// The methods that it decides about, for users who are not listed.
+	// The methods that it decides about. Users of the file cannot log in by them.
 	Methods []string `yaml:"methods" default:"ticket" enum:"@asked" least:"1"`
 	// Without an answer by then the login fails.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"5m"`
@@ -172,7 +172,7 @@ type Role struct {
 	Name string `yaml:"name" required:"true"`
 	// What the role may do. Of the entries that match, one decides: an exact one, else a wildcard one, else the
 	// longest prefix.
-	Permissions []Permission `yaml:"permissions" max:"100000"`
+	Permissions []Permission `yaml:"permissions" max:"10000"`
 	// A procedure that decides where no permission matches.
 	Authorizer *Authorizer `yaml:"authorizer"`
 	// Differences from slow_consumers of the realm.

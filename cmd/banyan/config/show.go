@@ -24,6 +24,9 @@ type Value struct {
 	raw    string // with the secret
 }
 
+// Given reports whether somebody has said what the value at a path is: it is no default and not built in.
+func (f *File) Given(path string) bool { return f.origins[path] != Origin{} }
+
 // Values are all effective values at section and below it, in the order of the documentation. An empty section is
 // everything. Sections that are off are left out.
 func (f *File) Values(section string) []Value {

@@ -10,8 +10,10 @@ type User struct {
 	Ticket *UserTicket `yaml:"ticket"`
 	// For the method wampcra.
 	WAMPCRA *UserCRA `yaml:"wampcra"`
-	// For the methods wamp-scram and scram.
+	// For the method wamp-scram.
 	SCRAM *UserSCRAM `yaml:"scram"`
+	// For the method scram, the dialect of Crossbar.io. With argon2id13 a password has other keys there.
+	Crossbar *UserSCRAM `yaml:"crossbar"`
 	// Public Ed25519 keys, in hex, for the method cryptosign.
 	Cryptosign []string `yaml:"cryptosign" default:"" form:"hex32" max:"100"`
 	// SHA-256 fingerprints of certificates, in hex, for the method tls.
@@ -44,7 +46,7 @@ type UserCRA struct {
 	Key string `yaml:"key" default:"" form:"base64" secret:"key"`
 }
 
-// A UserSCRAM is a section scram of a user.
+// A UserSCRAM is a section scram or crossbar of a user.
 type UserSCRAM struct {
 	// How the password was turned into keys.
 	KDF string `yaml:"kdf" default:"argon2id13" enum:"argon2id13,pbkdf2"`

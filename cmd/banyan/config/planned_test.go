@@ -1,0 +1,67 @@
+//go:build linux
+
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func init() { refusePlanned = false }
+
+// loadPlanned loads a text as the router does.
+func loadPlanned(t *testing.T, text string) (*File, *Report) {
+	t.Helper()
+	refusePlanned = true
+	defer func() { refusePlanned = false }()
+	return (&Loader{Now: today}).Parse("f", t.TempDir(), []byte(text))
+}
+
+// withRealm is a file with one realm that has more in it.
+func withRealm(more string) string {
+	return "realms:\n  - uri: a\n    auth: { anonymous: {} }\n    roles: [{ name: anonymous }]\n" + more
+}
+
+// TestPlannedAreRefused: an option that nothing acts on is an error if it differs from its default, and none if it
+// does not.
+func TestPlannedAreRefused(t *testing.T) {
+	for _, c := range []struct{ text, path string }{
+		{"listeners: [{ address: 'unix:/x', protocols: [websocket] }]", "listeners.0.protocols"},
+		{"limits: { handshakes_max: 5 }", "limits.handshakes_max"},
+		{"slow_consumers: { backlog_events_max: 5 }", "slow_consumers.backlog_events_max"},
+		{"slow_consumers: { policy: keep_latest }", "slow_consumers.policy"},
+		{"slow_consumers: { policy: drop_oldest }", "slow_consumers.policy"},
+		{withRealm("    slow_consumers: { policy: drop_newest }"), "realms.0.slow_consumers"},
+		{
+			"templates:\n  - uri: t.\n    auth: { anonymous: {} }\n    roles: [{ name: anonymous }]\n" +
+				"    slow_consumers: { policy: drop_newest }",
+			"templates.0.slow_consumers",
+		},
+		{
+			"listeners: [{ address: 'unix:/x', origins: [a] }, { address: 'unix:/y', origins: [b] }]",
+			"listeners.1.origins",
+		},
+		{"listeners: [{ address: 'unix:/x', origins: [a] }, { address: 'unix:/y' }]", "listeners.1.origins"},
+	} {
+		f, r := loadPlanned(t, c.text)
+		refused := slices.ContainsFunc(r.Problems, func(p Problem) bool {
+			return p.Path == c.path && p.Severity == Error && strings.Contains(p.Message, "not in this version yet")
+		})
+		if f != nil || !refused {
+			t.Errorf("%s: %v", c.text, r)
+		}
+		if g, s := (&Loader{Now: today}).Parse("f", ".", []byte(c.text)); g == nil {
+			t.Errorf("%s: with everything accepted: %v", c.text, s)
+		}
+	}
+	for _, text := range []string{
+		"", Example(), "limits: { handshakes_max: 0 }", "slow_consumers: { policy: drop_newest }",
+		"listeners: [{ address: 'unix:/x', protocols: [websocket, rawsocket] }]",
+		"listeners: [{ address: 'unix:/x', origins: [a, b] }, { address: 'unix:/y', origins: [b, a] }]",
+	} {
+		if f, r := loadPlanned(t, text); f == nil {
+			t.Errorf("%.60s: %v", text, r)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"io/fs"
+	"log/slog"
+	"math"
+	"os/user"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"banyan/cmd/banyan/config"
+	"banyan/engine"
+)
+
+// engineConfig is what a configuration says to the engine.
+func engineConfig(f *config.File, log *slog.Logger) engine.Config {
+	e := engine.Config{
+		Live:        liveConfig(f),
+		Loops:       f.Process.Loops,
+		StopTimeout: f.Drain.Timeout,
+		BudgetBytes: int64(f.Budget.Bytes),
+		UnixFiles:   map[string]engine.UnixFile{},
+		Page:        page,
+		Log:         log,
+	}
+	if e.Loops == 0 {
+		e.Loops = min(runtime.GOMAXPROCS(0), loopsMax)
+	}
+	for i := range f.Listeners {
+		l := &f.Listeners[i]
+		e.Listen = append(e.Listen, l.Address)
+		if l.File != nil {
+			e.UnixFiles[l.Address] = unixFile(l.File)
+		}
+	}
+	return e
+}
+
+// loopsMax is how many loops an engine may have.
+const loopsMax = 64
+
+// liveConfig is that part of it which a reload changes.
+func liveConfig(f *config.File) engine.Live {
+	l, s, k := &f.Limits, &f.SlowConsumers, &f.Keepalive
+	live := engine.Live{
+		MessageBytesMax:     int(l.MessageBytesMax),
+		PeerMessageBytesMin: int(l.PeerMessageBytesMin),
+		HandshakeTimeout:    l.HandshakeTimeout,
+		MessageTimeout:      orNever(l.MessageTimeout),
+		PingInterval:        orNever(k.PingInterval),
+		PingTimeout:         k.PingTimeout,
+		RawSocketPings:      k.RawsocketPings,
+		Origins:             engineOrigins(f.Listeners[0].Origins), // the same for all listeners
+		BacklogBytesMax:     int(min(s.BacklogBytesMax, math.MaxInt)),
+		CreditBytes:         int64(s.CreditBytes),
+		ConnectionsMax:      l.ConnectionsMax,
+	}
+	if s.Policy == "drop_newest" {
+		live.SlowConsumer = engine.DropNewest
+	}
+	return live
+}
+
+// orNever is a time of the engine's configuration, where 0 stands for the default.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// engineOrigins are origins in the engine's form, where a host alone, which is any port of it, has no brackets.
+func engineOrigins(origins []string) []string {
+	all := make([]string, len(origins))
+	for i, o := range origins {
+		all[i] = o
+		if literal, ok := strings.CutPrefix(o, "["); ok && strings.HasSuffix(literal, "]") {
+			all[i] = strings.TrimSuffix(literal, "]")
+		}
+	}
+	return all
+}
+
+// unixFile is a section file in the engine's form. Names have been checked when the file was read.
+func unixFile(s *config.SocketFile) engine.UnixFile {
+	mode, _ := strconv.ParseUint(s.Mode, 8, 32)
+	return engine.UnixFile{
+		Mode: fs.FileMode(mode),
+		User: idOf(s.Owner, func(name string) (string, error) {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return "", err
+			}
+			return u.Uid, nil
+		}),
+		Group: idOf(s.Group, func(name string) (string, error) {
+			g, err := user.LookupGroup(name)
+			if err != nil {
+				return "", err
+			}
+			return g.Gid, nil
+		}),
+	}
+}
+
+// idOf is the number of a user or group, 0 if nothing is said: that leaves it as it is.
+func idOf(name string, lookUp func(string) (string, error)) int {
+	id, err := strconv.Atoi(name)
+	if err != nil && name != "" {
+		if number, err := lookUp(name); err == nil {
+			id, _ = strconv.Atoi(number)
+		}
+	}
+	return id
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"banyan/cmd/banyan/config"
+	"banyan/realm"
+	"banyan/realm/auth"
+)
+
+const (
+	// hookAnswerBytesMax is the longest answer of a web service, in bytes. Longer: the login fails.
+	hookAnswerBytesMax = 64 << 10
+	// hookRetryFirst is the pause before the first repetition of a question; each pause is twice the one before.
+	hookRetryFirst = 100 * time.Millisecond
+)
+
+// A hook asks a web service about logins: it posts {"realm", "authid", "details"} as JSON, the arguments of a dynamic
+// authenticator (PROTOCOL 10.8). The answer is
+//
+//	200        the role as a JSON text, or a dictionary such as {"role": …, "authid": …, "extra": …}
+//	401, 403   no; {"error": URI, "message": text} may say why
+//	any other  the service has no answer: the question is repeated, and counts as a failure
+//
+// After http.failures_max failures in a row nobody is asked for http.pause. Any goroutine.
+type hook struct {
+	url, secret string
+	retries     int
+	client      *http.Client
+	breaker     *gobreaker.CircuitBreaker[any]
+}
+
+func newHook(h *config.HTTPHook) (realm.Authenticator, error) {
+	w := &hook{
+		url: h.URL, retries: h.Retries,
+		client: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
+			Timeout:     h.Pause,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= h.FailuresMax },
+			IsSuccessful: func(err error) bool { // a denial is an answer
+				var denied *auth.AuthenticatorError
+				return err == nil || errors.As(err, &denied)
+			},
+		}),
+	}
+	if h.SecretFile != "" {
+		var err error
+		if w.secret, err = readSecret(h.SecretFile); err != nil {
+			return nil, fmt.Errorf("auth.http.secret_file: %w", err)
+		}
+	}
+	return w.decide, nil
+}
+
+// decide is a realm.Authenticator.
+func (w *hook) decide(ctx context.Context, q *auth.Request) (any, error) {
+	question := map[string]any{"realm": q.Realm, "authid": nil, "details": q.Details}
+	if q.AuthID != "" {
+		question["authid"] = q.AuthID
+	}
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, fmt.Errorf("what the client said is no JSON: %w", err)
+	}
+	for i, pause := 0, hookRetryFirst; ; i, pause = i+1, 2*pause {
+		returned, err := w.breaker.Execute(func() (any, error) { return w.ask(ctx, body) })
+		var denied *auth.AuthenticatorError
+		if err == nil || errors.As(err, &denied) || i == w.retries || errors.Is(err, gobreaker.ErrOpenState) {
+			return returned, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// ask asks once.
+func (w *hook) ask(ctx context.Context, body []byte) (any, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	if w.secret != "" {
+		q.Header.Set("Authorization", "Bearer "+w.secret)
+	}
+	a, err := w.client.Do(q)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(a.Body, hookAnswerBytesMax+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > hookAnswerBytesMax:
+		return nil, errLongAnswer
+	case a.StatusCode == http.StatusUnauthorized, a.StatusCode == http.StatusForbidden:
+		denied := &auth.AuthenticatorError{}
+		var said struct{ Error, Message string }
+		if json.Unmarshal(text, &said) == nil {
+			denied.URI, denied.Message = said.Error, said.Message
+		}
+		return nil, denied
+	case a.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s answers %s", w.url, a.Status)
+	}
+	var returned any
+	if err := json.Unmarshal(text, &returned); err != nil {
+		return nil, fmt.Errorf("%s answers with something else than JSON", w.url)
+	}
+	return returned, nil
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"banyan/cmd/banyan/config"
+	"banyan/codec"
+	"banyan/realm"
+	"banyan/realm/auth"
+)
+
+// realmConfig is what a configuration says to the realms. listeners are those that run, in the order of the engine.
+// The error joins all problems with files that hold secrets and keys, and with what only realms know how to check.
+func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys, log *slog.Logger) (
+	realm.Config, error,
+) {
+	l := &f.Limits
+	r := realm.Config{
+		RealmsMax:        l.RealmsMax,
+		Agent:            f.Process.Agent,
+		HelloTimeout:     l.HelloTimeout,
+		AuthTimeout:      l.AuthTimeout,
+		GoodbyeTimeout:   l.GoodbyeTimeout,
+		AuthFailures:     authFailures(l),
+		SubscriptionsMax: l.SubscriptionsMax,
+		PatternsMax:      l.PatternsMax,
+		RegistrationsMax: l.RegistrationsMax,
+		CalleesMax:       l.CalleesMax,
+		CallsMax:         l.CallsMax,
+		FilterEntriesMax: l.FilterEntriesMax,
+		URIBytesMax:      l.URIBytesMax,
+		DepthMax:         l.DepthMax,
+		Loops:            loops,
+		Log:              log,
+	}
+	if r.Agent == "" {
+		r.Agent = "Banyan " + version
+	}
+	for i := range listeners {
+		r.Listeners = append(r.Listeners, realm.Listener{
+			Name:        listenerName(&listeners[i]),
+			Anonymous:   anonymousRules[listeners[i].Anonymous],
+			AuthMethods: listeners[i].AuthMethods,
+		})
+	}
+	var problems []error
+	for i := range f.Realms {
+		one, err := oneRealm(&f.Realms[i], k)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("realm %s: %w", f.Realms[i].URI, err))
+		}
+		r.Realms = append(r.Realms, one)
+	}
+	for i := range f.Templates {
+		t := &f.Templates[i]
+		one, err := oneRealm(&t.Realm, k)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("template %s %q: %w", t.Match, t.URI, err))
+		}
+		match := codec.Prefix
+		if t.Match == "wildcard" {
+			match = codec.Wildcard
+		}
+		r.Templates = append(r.Templates, realm.Template{Match: match, RealmConfig: one})
+	}
+	return r, errors.Join(problems...)
+}
+
+// listenerName is what a listener is called: its name, or else its address.
+func listenerName(l *config.Listener) string {
+	if l.Name != "" {
+		return l.Name
+	}
+	return l.Address
+}
+
+// authFailures are the limits of failed logins. 0 is no limit, which is negative there.
+func authFailures(l *config.Limits) auth.LimiterConfig {
+	perMinute := func(n int) float64 {
+		if n == 0 {
+			return -1
+		}
+		return float64(n)
+	}
+	return auth.LimiterConfig{
+		AddressPerMinute: perMinute(l.AuthFailuresPerAddressMax),
+		AuthIDPerMinute:  perMinute(l.AuthFailuresPerAuthidMax),
+		AddressBitsV4:    l.AddressBitsV4,
+		AddressBitsV6:    l.AddressBitsV6,
+	}
+}
+
+// anonymousRules are the realm's words for those of a listener.
+var anonymousRules = map[string]realm.Anonymous{
+	"realm":    realm.AnonymousByRealm,
+	"local":    realm.AnonymousLocal,
+	"anywhere": realm.AnonymousAnywhere,
+	"none":     realm.AnonymousNone,
+}
+
+// oneRealm is what a configuration says about one realm.
+func oneRealm(rm *config.Realm, k *keys) (realm.RealmConfig, error) {
+	r := realm.RealmConfig{
+		URI:              rm.URI,
+		StrictURIs:       rm.StrictURIs,
+		StrictRequestIDs: rm.StrictRequestIDs,
+		EnforceRoles:     rm.EnforceRoles,
+		ForbidDisclosure: rm.ForbidDisclosure,
+		Anonymous:        anonymousFrom(rm),
+		Quotas: realm.Quotas{
+			SessionsMax:          rm.Quotas.SessionsMax,
+			SessionsPerAuthIDMax: rm.Quotas.SessionsPerAuthidMax,
+			SubscriptionsMax:     rm.Quotas.SubscriptionsMax,
+			RegistrationsMax:     rm.Quotas.RegistrationsMax,
+			CallsMax:             rm.Quotas.CallsMax,
+		},
+	}
+	if plainAnonymous(rm) && rm.Everything("anonymous") {
+		return r, nil // as without a file: nothing is asked and nothing is checked
+	}
+	var problem, other error
+	r.Policy, problem = rolesPolicy(rm)
+	r.Authorizers = authorizers(rm)
+	if !plainAnonymous(rm) {
+		r.Auth, other = authRealm(rm, k)
+	}
+	if h := rm.Auth.HTTP; h != nil {
+		hook, err := newHook(h)
+		r.Authenticator, other = hook, errors.Join(other, err)
+	}
+	return r, errors.Join(problem, other)
+}
+
+// plainAnonymous reports whether a realm admits anonymous clients only, as the realm does without auth.Realm.
+func plainAnonymous(rm *config.Realm) bool {
+	a := rm.Auth.Anonymous
+	only := config.Auth{Anonymous: a}
+	return a != nil && rm.Auth == only && rm.AuthidUniqueness == "allow" && len(rm.Users) == 0 &&
+		a.Role == "anonymous" && len(a.From) == 1 && (a.From[0] == "local" || a.From[0] == "anywhere")
+}
+
+// anonymousFrom is from where a realm without auth.Realm admits anonymous clients.
+func anonymousFrom(rm *config.Realm) realm.Anonymous {
+	switch a := rm.Auth.Anonymous; {
+	case a == nil:
+		return realm.AnonymousNone
+	case slices.Contains(a.From, "anywhere"):
+		return realm.AnonymousAnywhere
+	}
+	return realm.AnonymousLocal
+}
