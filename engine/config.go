@@ -122,6 +122,25 @@ type Live struct {
 	// minus a reserve. Further connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz
 	// is answered all the same.
 	ConnectionsMax int
+	// ConnectionsPerAddressMax is how many connections one address may have; 0 is no limit. Behind a trusted proxy the
+	// client's address counts. Unix sockets have none. Connections that are open when it is set are not counted.
+	ConnectionsPerAddressMax int
+	// AddressBitsV4 and AddressBitsV6 are how many leading bits of an address count as one; default 32, and 64, which
+	// usually is one customer.
+	AddressBitsV4, AddressBitsV6 int
+	// ConnectionsPerSecondMax is how many new connections are admitted in a second; 0 is no limit. After a silence a
+	// second's worth may come at once.
+	ConnectionsPerSecondMax int
+	// HandshakesMax is how many connections may have their opening handshake under way, that of TLS included; 0 is no
+	// limit.
+	HandshakesMax int
+	// RetryAfter is when a client that was refused for one of these limits may come back, at least; default 5 s. HTTP
+	// tells it, and up to twice as much, so that not all come back together.
+	RetryAfter time.Duration
+	// MessagesPerSecondMax and BytesPerSecondMax bound what a client may send in a second; 0 is no limit. The message
+	// that reaches the bound is handled, then nothing is read until the second is over: Stats.RatePauses.
+	MessagesPerSecondMax int
+	BytesPerSecondMax    int64
 }
 
 // A Page is the answer to a plain HTTP request.
@@ -218,6 +237,9 @@ func (v *Live) check(loops int) error {
 	}
 	if v.ConnectionsMax < 0 {
 		return errors.New("engine: the connection limit cannot be negative")
+	}
+	if err := errors.Join(v.checkAdmission(), v.checkRates()); err != nil {
+		return err
 	}
 	v.Origins = slices.Clone(v.Origins)
 	return nil

@@ -66,7 +66,10 @@ type conn struct {
 	droppedAt  time.Duration // when the last of them was dropped
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred
+	place      *place        // what its address counts for; nil if it does not
+	rate       *rate         // what it sent in this second; nil without a limit
 	phase      phase
+	refused    refusal // why it gets no place: tell and close
 	variant    codec.Variant
 	hold       hold
 	polled     poll.Interest // what the poller watches
@@ -78,7 +81,7 @@ type conn struct {
 	batched    bool // a batched subprotocol
 	batchSeen  bool // its terminator is known
 	binary     bool // every message has to be a binary frame
-	refused    bool // over the connection limit: tell and close
+	unopened   bool // counted in admission.unopened
 	deferred   bool // on the loop's list for the next turn
 	listed     bool // on the loop's list of unfinished messages
 	hungUp     bool // the poller reported the end while the connection was held, and is not asked again
@@ -109,6 +112,7 @@ const (
 	holdSession                    // the session waits for something: see Hold
 	holdJoin                       // the pool makes one buffer of a message's chunks
 	holdHandshake                  // a step of the TLS handshake waits for the pool, or is there
+	holdRate                       // the second's messages or bytes are used up
 	holdEnd                        // finishing
 )
 
@@ -267,7 +271,7 @@ func (c *conn) handle(data []byte) (used int) {
 	case phaseRawHello:
 		used += c.rawHello(data[used:])
 	}
-	if c.refused {
+	if c.refused != admitted {
 		return used
 	}
 	switch c.phase {
@@ -290,6 +294,7 @@ func (c *conn) handle(data []byte) (used int) {
 func (c *conn) open() {
 	l := c.loop
 	l.stats.opened.Add(1)
+	l.engine.admission.opened(c)
 	if c.phase == phaseWebSocket || l.live.RawSocketPings {
 		l.Start(&c.timer, l.live.pingAfter())
 	} else {
@@ -306,6 +311,9 @@ func (c *conn) receive(b []byte) {
 	l.received++
 	l.worked(1 + len(b)>>workShift)
 	c.handler.Receive(l, b)
+	if l.live.rated() {
+		c.countRate(len(b))
+	}
 	if c.keptBytes > 0 && c.hold&holdSession == 0 {
 		c.dropMessages() // kept, but not to wait: they are the session's business
 	}

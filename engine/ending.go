@@ -187,13 +187,14 @@ func (c *conn) closeNow() (cost int) {
 	l := c.loop
 	c.q.Lock()
 	orderly := c.q.Complete()
-	lingers := orderly && c.lingers && !c.peerDone && !c.refused && !l.stopping
+	lingers := orderly && c.lingers && !c.peerDone && c.refused == admitted && !l.stopping
 	cause := c.cause
 	c.q.Unlock()
 	c.q.Shut(l.yield)
 	c.finished.Store(true)
 	c.phase = phaseClosed
 	c.dropInput()
+	c.stopRate()
 	l.Stop(&c.timer)
 	if orderly {
 		c.tls.goodbye()
@@ -243,10 +244,11 @@ func (c *conn) release() {
 	c.polled = 0
 	c.transport.close(int(c.fd))
 	l.forget(int(c.fd))
-	if c.refused {
+	if c.refused != admitted {
 		l.engine.refusing.Add(-1)
 		l.refusals = slices.DeleteFunc(l.refusals, func(other *conn) bool { return other == c })
 	} else {
+		l.engine.admission.leave(c)
 		l.engine.open.Add(-1)
 	}
 	l.homed.Add(-1)

@@ -40,8 +40,9 @@ type Engine struct {
 	// Any goroutine.
 	live       atomic.Pointer[Live] // immutable; Apply replaces it
 	open       atomic.Int64         // connections within the limit
-	refusing   atomic.Int64         // connections over the limit that are still to be told so
-	dealt      atomic.Uint64        // connections dealt out to loops in turn
+	admission  admission
+	refusing   atomic.Int64  // connections over the limit that are still to be told so
+	dealt      atomic.Uint64 // connections dealt out to loops in turn
 	departures departures
 	budget     budget
 	rare       rareCounters

@@ -38,10 +38,8 @@ func (c *conn) httpHead(data []byte) (used int) {
 		refused = &wire.Refusal{
 			Status: http.StatusBadRequest, Reason: "this port speaks TLS: use https:// or wss://",
 		}
-	case c.refused && !isHealth:
-		refused = &wire.Refusal{
-			Status: http.StatusServiceUnavailable, Header: "Retry-After: 5", Reason: "too many connections",
-		}
+	case c.refused != admitted && !isHealth:
+		refused = c.comeBack(c.refused)
 	case h.AsksWebSocket():
 		if refused = c.upgrade(&h); refused == nil {
 			return length
@@ -53,6 +51,13 @@ func (c *conn) httpHead(data []byte) (used int) {
 		c.httpRefuse(&h, refused, data)
 	}
 	return len(data)
+}
+
+// comeBack is the answer for a client that gets no place now.
+func (c *conn) comeBack(why refusal) *wire.Refusal {
+	return &wire.Refusal{
+		Status: http.StatusServiceUnavailable, Header: c.loop.retryAfter(), Reason: refusals[why].reason,
+	}
 }
 
 // httpAnswer answers a request that asks for no upgrade, or says why it is refused.

@@ -91,7 +91,7 @@ func TestOldestRefusalsAreCut(t *testing.T) {
 	l.closeSoon(l.conns[1])
 	l.closeSome()
 	welcome(1)
-	if l.conns[fd].refused || e.Stats().Connections != 1+int64(len(l.refusals)) {
+	if l.conns[fd].refused != admitted || e.Stats().Connections != 1+int64(len(l.refusals)) {
 		t.Fatalf("refused: %v, %d connections", l.conns[fd].refused, e.Stats().Connections)
 	}
 }

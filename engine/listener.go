@@ -109,30 +109,21 @@ func acceptFrom(fd int, from *unix.RawSockaddrAny) (int, unix.Errno) {
 // welcome makes fd, the nth connection of this turn, one of some loop's.
 func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int) {
 	e := ls.engine
-	most := int64(l.live.ConnectionsMax)
-	refused := e.open.Add(1) > most
-	if refused {
-		e.open.Add(-1)
-		e.rare.refused.Add(1)
-		e.warn("connections are refused: the limit is reached", "limit", most, "address", ls.addr)
-		e.refusing.Add(1)
-	}
-	l.stats.accepted.Add(1)
-	now, home := e.now(), l
-	if !refused {
-		home = e.homeFor(l, now, nth)
-	}
-	c := &conn{
-		loop: home, transport: ls.transport(fd), fd: int32(fd), born: now, refused: refused,
-		opening: ls.opening,
-	}
+	now := e.now()
+	c := &conn{loop: l, transport: ls.transport(fd), fd: int32(fd), born: now, opening: ls.opening}
 	c.q.Open(fd, &e.budget.backlogs)
 	c.peer.Listener = ls.index
 	ls.describe(&c.peer, from)
-	home.homed.Add(1)
-	if refused {
+	l.stats.accepted.Add(1)
+	if c.refused = e.admit(l, c); c.refused == admitted {
+		c.loop = e.homeFor(l, now, nth)
+	} else {
+		e.tellRefused(c, c.refused)
+		e.refusing.Add(1)
 		l.refusals = append(l.refusals, c)
 	}
+	home := c.loop
+	home.homed.Add(1)
 	if home == l {
 		// Its descriptor is new to this loop's poller: no event of this batch can be about it.
 		l.adopt(c)
@@ -141,6 +132,7 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 	if err := home.hand(c); err != nil {
 		e.cfg.Log.Error("poller refused a connection", "error", err)
 		home.homed.Add(-1)
+		e.admission.leave(c)
 		e.open.Add(-1)
 		c.transport.close(fd)
 		return

@@ -456,7 +456,7 @@ func (l *loop) adopt(c *conn) {
 		return
 	}
 	d := l.live.HandshakeTimeout
-	if c.refused {
+	if c.refused != admitted {
 		d = min(d, refusalTimeout)
 	}
 	l.Start(&c.timer, d)

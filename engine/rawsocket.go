@@ -17,7 +17,7 @@ func (c *conn) rawHello(data []byte) (used int) {
 	if !whole {
 		return 0
 	}
-	if refused == 0 && c.refused {
+	if refused == 0 && (c.refused != admitted || c.admitAddress() != admitted) {
 		refused = wire.RawErrorConnections
 	}
 	if refused != 0 {

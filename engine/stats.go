@@ -15,6 +15,9 @@ type Stats struct {
 
 	Accepted            int64 // connections accepted
 	Refused             int64 // over the connection limit or out of descriptors
+	RefusedAddress      int64 // of these, over the limit of their address
+	RefusedHandshakes   int64 // of these, because too many opening handshakes were under way
+	RefusedRate         int64 // of these, because too many came in a second
 	RefusalsCut         int64 // of these, closed without an answer because too many were silent
 	HandshakesRefused   int64 // HTTP or RawSocket openings answered with an error
 	HandshakeTimeouts   int64
@@ -40,7 +43,8 @@ type Stats struct {
 	PingTimeouts        int64
 	Violations          int64 // connections failed for breaking the transport's rules
 	TooBig              int64 // messages over the limit
-	ReadPauses          int64 // times a connection was not read from: no credit, its backlog, or its session waits
+	ReadPauses          int64 // times a connection was not read from: no credit, its backlog, its rate, a session that waits
+	RatePauses          int64 // of these, because the messages or bytes of a second were used up
 	Lingers             int64 // closed connections that were read on so that the client learns why
 	LingersCut          int64 // of these, ended by the limits of time or bytes instead of the client
 	Submits             int64 // functions that wait for a loop now
@@ -96,7 +100,7 @@ type rareCounters struct {
 	lingers, lingersCut, refusalsCut                     atomic.Int64
 	tlsHandshakes, tlsResumed, tlsTimeouts, tlsCut       atomic.Int64
 	tlsFailed                                            [TLSFailures]atomic.Int64
-	proxyRefused                                         atomic.Int64
+	proxyRefused, ratePauses                             atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
@@ -105,6 +109,10 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Connections:         e.open.Load() + e.refusing.Load(),
 		Refused:             r.refused.Load(),
+		RefusedAddress:      e.admission.perReason[refusedAddress].Load(),
+		RefusedHandshakes:   e.admission.perReason[refusedHandshakes].Load(),
+		RefusedRate:         e.admission.perReason[refusedRate].Load(),
+		RatePauses:          r.ratePauses.Load(),
 		RefusalsCut:         r.refusalsCut.Load(),
 		HandshakesRefused:   r.handshakesRefused.Load(),
 		HandshakeTimeouts:   r.handshakeTimeouts.Load(),

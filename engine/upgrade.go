@@ -35,6 +35,9 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 	if refused := h.JudgeUpgrade(); refused != nil {
 		return refused
 	}
+	if why := c.admitAddress(); why != admitted {
+		return c.comeBack(why)
+	}
 	if !h.OriginAllowed(c.loop.live.Origins, c.peer.Local) {
 		return &wire.Refusal{
 			Status: http.StatusForbidden,
