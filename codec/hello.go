@@ -11,7 +11,7 @@ import (
 // Roles is a set of the roles that HELLO announced, and of the features that a router acts upon (PROTOCOL 4.2).
 type Roles uint16
 
-// The roles of a client, and the features of a callee that change what it is sent.
+// The roles of a client, and the features that change what it is sent.
 const (
 	RolePublisher Roles = 1 << iota
 	RoleSubscriber
@@ -22,7 +22,10 @@ const (
 	CalleeProgress  // progressive_call_results
 	CalleeTimeout   // call_timeout
 
-	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | calleeCancelling
+	CalleeRevocation     // registration_revocation
+	SubscriberRevocation // subscription_revocation
+
+	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | CalleeRevocation | calleeCancelling
 )
 
 // HelloDetails are the parts of HELLO.Details that a router reads (PROTOCOL 1.5).
@@ -89,11 +92,31 @@ func roleBit(name []byte) Roles {
 	return 0
 }
 
+// featuresOf are the features of a role.
+func featuresOf(role Roles) Roles {
+	switch role {
+	case RoleCallee:
+		return calleeFeatures
+	case RoleSubscriber:
+		return SubscriberRevocation
+	}
+	return 0
+}
+
 func featureBit(role Roles, name []byte) Roles {
-	if role != RoleCallee {
+	switch role {
+	case RoleCallee:
+	case RoleSubscriber:
+		if string(name) == "subscription_revocation" {
+			return SubscriberRevocation
+		}
+		return 0
+	default:
 		return 0
 	}
 	switch string(name) {
+	case "registration_revocation":
+		return CalleeRevocation
 	case "call_canceling":
 		return CalleeCanceling
 	case "call_cancelling":

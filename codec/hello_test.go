@@ -76,6 +76,15 @@ func TestReadHello(t *testing.T) {
 				HelloDetails{Roles: RoleCallee | CalleeCanceling},
 				true,
 			},
+			{dict{"roles": dict{
+				"subscriber": dict{"features": dict{
+					"subscription_revocation": true, "registration_revocation": true,
+				}},
+				"callee": dict{"features": dict{"registration_revocation": true, "subscription_revocation": true}},
+				"caller": dict{"features": dict{"subscription_revocation": true}},
+			}}, HelloDetails{
+				Roles: RoleSubscriber | RoleCallee | RoleCaller | SubscriberRevocation | CalleeRevocation,
+			}, true},
 			{dict{"roles": dict{"callee": dict{"features": dict{
 				"call_timeout":             1,
 				"progressive_call_results": list{true},
@@ -165,6 +174,11 @@ func TestReadHelloDuplicates(t *testing.T) {
 		{`{"callee":{"features":{"call_timeout":true},"features":null}}`, RoleCallee},
 		{`{"callee":{"features":{"call_timeout":true}}},"roles":{"caller":{}}`, RoleCaller},
 		{`{"callee":{}},"roles":null`, 0},
+		{`{"subscriber":{"features":{"subscription_revocation":true}},"subscriber":{}}`, RoleSubscriber},
+		{
+			`{"callee":{"features":{"registration_revocation":true}},"subscriber":{}}`,
+			RoleCallee | RoleSubscriber | CalleeRevocation,
+		},
 		{`{"call\u0065e":{"features":{"call_tim\u0065out":true}}}`, RoleCallee | CalleeTimeout},
 	} {
 		m, err := decode(JSON, []byte(`[1,"realm1",{"roles":`+c.roles+`}]`))

@@ -132,17 +132,13 @@ func (r *helloRoles) UnmarshalMsg(b []byte) (rest []byte, err error) {
 	var all Roles
 	rest, err = helloPairs(b, nil, func(name, b []byte) ([]byte, error) {
 		role := roleBit(name)
-		if role == RoleCallee {
-			all &^= calleeFeatures
-		}
+		all &^= featuresOf(role)
 		all |= role
 		return helloPairs(b, errHelloRole, func(key, b []byte) ([]byte, error) {
 			if string(key) != "features" {
 				return msgp.Skip(b)
 			}
-			if role == RoleCallee {
-				all &^= calleeFeatures
-			}
+			all &^= featuresOf(role)
 			if msgp.NextType(b) == msgp.NilType {
 				return msgp.Skip(b)
 			}
