@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -78,16 +79,33 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 }
 
 // Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not
-// are closed (which goes on after Apply has returned), and the settings of all others are replaced, from the next
-// message of each session on. A realm made by a template stays if a template matches it. DepthMax, Loops and Log of
-// cfg are ignored. On error nothing has changed.
-func (r *Router) Apply(cfg Config) error {
+// are closed, and the settings of all others are replaced, from the next message of each session on. A realm made by
+// a template stays if a template matches it. DepthMax, Loops and Log of cfg are ignored.
+//
+// Sessions that have lost their right to be there are told GOODBYE, and subscriptions and registrations that
+// permissions deny now are taken away: the report counts them. Apply returns when that is done; on the error of ctx,
+// or ErrStopped, the configuration is in force all the same. On any other error nothing has changed.
+func (r *Router) Apply(ctx context.Context, cfg Config) (Report, error) {
+	done := make(chan Report, 1)
+	if err := r.apply(cfg, func(report Report) { done <- report }); err != nil {
+		return Report{}, err
+	}
+	select {
+	case report := <-done:
+		return report, nil
+	case <-ctx.Done():
+		return Report{}, ctx.Err()
+	}
+}
+
+// apply is Apply without the wait: done is called on a loop, or at once if no loops are attached.
+func (r *Router) apply(cfg Config, done func(Report)) error {
 	cfg = cfg.clone()
 	cfg.DepthMax, cfg.Loops, cfg.Log = r.depthMax, len(r.perLoop), r.log
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	var closed []*realm
+	var created, closed, changed []*realm
 	r.mu.Lock()
 	if cfg.AuthFailures != r.settings.Load().AuthFailures {
 		r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
@@ -96,11 +114,16 @@ func (r *Router) Apply(cfg Config) error {
 	wanted := map[string]bool{}
 	for _, rc := range cfg.Realms {
 		wanted[rc.URI] = true
-		if rm := r.named[rc.URI]; rm != nil {
-			rm.configure(&cfg, rc)
-		} else {
-			r.addRealm(newRealm(r, &cfg, rc))
+		rm := r.named[rc.URI]
+		if rm == nil {
+			rm = newRealm(r, &cfg, rc)
+			r.addRealm(rm)
+			created = append(created, rm)
+			continue
 		}
+		rm.automatic = false
+		rm.configure(&cfg, rc)
+		changed = append(changed, rm)
 	}
 	for uri, rm := range r.named {
 		if wanted[uri] {
@@ -108,18 +131,19 @@ func (r *Router) Apply(cfg Config) error {
 		}
 		if rc, found := cfg.template(uri); found && rm.automatic {
 			rm.configure(&cfg, rc)
+			changed = append(changed, rm)
 			continue
 		}
 		r.dropRealm(rm)
 		closed = append(closed, rm)
 	}
 	r.mu.Unlock()
-	for _, rm := range closed {
-		if err := r.sayGoodbye(rm, func() {}); err != nil {
-			return err
-		}
-	}
-	return nil
+	// The loops go through realms in the same order in every run.
+	byURI := func(a, b *realm) int { return strings.Compare(a.uri, b.uri) }
+	slices.SortFunc(closed, byURI)
+	slices.SortFunc(changed, byURI)
+	report := Report{Created: uris(created), Closed: uris(closed), Changed: uris(changed)}
+	return r.review(report, closed, changed, done)
 }
 
 // CreateRealm adds a realm. It fails with ErrRealmExists, or because rc is no good.

@@ -214,17 +214,16 @@ func TestApply(t *testing.T) {
 	stays, goes := b.connect(0, codec.JSON, 1<<20), b.connect(0, codec.JSON, 1<<20)
 	stays.hello("stays")
 	goes.hello("goes")
-	if err := b.router.Apply(Config{Realms: []RealmConfig{{URI: "stays"}, {URI: "stays"}}}); err == nil {
+	twice := Config{Realms: []RealmConfig{{URI: "stays"}, {URI: "stays"}}}
+	if err := b.router.apply(twice, func(Report) {}); err == nil {
 		t.Error("a realm that is configured twice was applied")
 	}
 	stays.say(codec.Subscribe, 1, values{}, "UPPER.case")
 	stays.expect(codec.Subscribed, 1, nil)
-	if err := b.router.Apply(Config{
+	b.apply(Config{
 		Realms:           []RealmConfig{{URI: "stays", StrictURIs: true}, {URI: "comes"}},
 		SubscriptionsMax: 1,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	b.Settle()
 	goes.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
 	stays.silent()
@@ -249,9 +248,7 @@ func TestApplyAutomatic(t *testing.T) {
 	apply := func(cfg Config) {
 		t.Helper()
 		cfg.Realms = []RealmConfig{{URI: "first"}}
-		if err := b.router.Apply(cfg); err != nil {
-			t.Fatal(err)
-		}
+		b.apply(cfg)
 		b.Settle()
 	}
 	apply(Config{

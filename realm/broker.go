@@ -90,6 +90,7 @@ func (s *session) hold(l *perLoop, mb *member) {
 
 // endMembership removes a membership from the session, its subscription and the counters.
 func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
+	s.review.pass(mb, nil)
 	sub := mb.sub
 	delete(s.subscriptions, sub.id)
 	if mb.older != nil {

@@ -92,7 +92,7 @@ func (s *session) mayCall(x port.Executor, l *perLoop, c *call, m *codec.Message
 	var rights *permit
 	var record uint64
 	if l.exact != nil {
-		rights, record = &l.exact.rights, l.exact.id // its form was checked when it was registered
+		rights, record = &l.exact.rights, ^l.exact.id // its form was checked when it was registered
 	} else if why := l.set.admit(Call, m.URI, codec.Exact); why != nil {
 		return why
 	}

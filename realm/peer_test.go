@@ -61,6 +61,20 @@ func newBed(t *testing.T, loops int, cfg Config) *bed {
 // noon is when the clock of a world begins.
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
+// apply changes the configuration and lets everything come to rest.
+func (b *bed) apply(cfg Config) (report Report) {
+	b.t.Helper()
+	done := false
+	if err := b.router.apply(cfg, func(r Report) { report, done = r, true }); err != nil {
+		b.t.Fatal(err)
+	}
+	b.Settle()
+	if !done {
+		b.t.Fatal("nobody said that the configuration is applied")
+	}
+	return report
+}
+
 // pauseAt makes loop hand over at the nth step of that name from now, and runs it up to there.
 func (b *bed) pauseAt(loop int, step string, nth int) {
 	b.t.Helper()

@@ -61,8 +61,8 @@ func (set *settings) admit(a Action, uri []byte, match codec.Match) *refusal {
 
 // authorize decides whether s may do a with uri (PROTOCOL 11); nil says yes, and disclosed whether the receivers
 // learn who s is without a request for that. refuseUndecided says that an authorizer has to be asked first: see
-// askFirst. p is where the decision is kept, on the record of exactly that topic or procedure, whose id is record;
-// nil if there is none.
+// askFirst. p is where the decision is kept, on the record of exactly that topic or procedure; nil if there is none.
+// record is the id of the subscription, or the complement of that of the registration: memos spread by it.
 //
 // hot: a load and a mask, also for decisions of authorizers that s remembers.
 func (s *session) authorize(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match, p *permit,

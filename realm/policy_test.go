@@ -122,10 +122,10 @@ func TestAUZDecisionIsKept(t *testing.T) {
 	}
 	b.say(bad, codec.Call, 4, values{}, "p")
 	kept(makeRoleNumber(1), true, false)
-	no := grant(t, map[string]bool{"anonymous": false})
-	if err := b.router.Apply(Config{Realms: []RealmConfig{{URI: "realm1", Policy: no}}}); err != nil {
-		t.Fatal(err)
-	}
+	no := compile(t, policy.RoleDefinition{Name: "anonymous", Permissions: []policy.Permission{{
+		URI: "*", Allow: &policy.Actions{Register: true, Subscribe: true},
+	}}}, policy.RoleDefinition{Name: "bad"})
+	b.apply(Config{Realms: []RealmConfig{{URI: "realm1", Policy: no}}})
 	kept(0, false, false)
 	for range 2 {
 		good.say(codec.Publish, 3, values{"acknowledge": true}, "t")

@@ -236,6 +236,7 @@ func (s *session) enlist(l *perLoop, c *callee) {
 
 // endRegistration removes a registration from the session, the index and the counters.
 func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
+	s.review.pass(nil, c)
 	delete(s.registrations, c.reg.id)
 	if c.older != nil {
 		c.older.newer = c.newer

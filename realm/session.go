@@ -48,6 +48,7 @@ type session struct {
 	chunk         *publishing        // what is being published, while it is
 	prev, next    *session           // the list of the realm and loop
 	rights        *rights            // nil until its role is looked up in a policy
+	review        *review            // what it holds is gone through; otherwise nil
 
 	// Guarded by the shard of realm.authIDs.
 	holding int // its index among the sessions with its authid, -1 if it is not there

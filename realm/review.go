@@ -1,0 +1,265 @@
+package realm
+
+import (
+	"slices"
+	"sync"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/auth"
+)
+
+// What a new configuration does to those who are there already. The settings are in force before a loop reviews its
+// sessions, so whoever joins meanwhile has joined under them. Each loop has one job, which goes on in chunks:
+//
+//	closed realms    every session is told GOODBYE
+//	all others       a session that could not join any more is told GOODBYE; of the others, subscriptions and
+//	                 registrations that the permissions of their role deny now are taken away
+//
+// What an authorizer has to decide about stays: it was asked when it was requested. The jobs of one loop are in one
+// lane, so a second change begins when the first is done.
+
+// A Report says what Apply did.
+type Report struct {
+	Created, Closed, Changed []string // URIs of realms, sorted
+
+	SessionsClosed    int // told GOODBYE because their realm is closed
+	SessionsDismissed int // told GOODBYE because they could not log in any more
+	SessionsRoleGone  int // told GOODBYE because their role is not there any more
+	Subscriptions     int // taken away because the role may not subscribe to that any more
+	Registrations     int // taken away because the role may not register that any more
+}
+
+// add adds what one loop did.
+func (r *Report) add(o *Report) {
+	r.SessionsClosed += o.SessionsClosed
+	r.SessionsDismissed += o.SessionsDismissed
+	r.SessionsRoleGone += o.SessionsRoleGone
+	r.Subscriptions += o.Subscriptions
+	r.Registrations += o.Registrations
+}
+
+// patternCost is what the decision about a pattern costs of the budget of a turn: it may look at all permissions of a
+// role, 1 ms in all.
+const patternCost = 128
+
+// A review is one loop's part. Owned by loop.
+type review struct {
+	report Report
+	closed []*realm // to be emptied
+	realms []*realm // to be gone through
+	cursor *cursor  // in the list of realms[0]; nil: it has not begun
+
+	// The session whose subscriptions and registrations are gone through, or nil. Those that end meanwhile are passed
+	// by: see pass.
+	session *session
+	member  *member
+	callee  *callee
+}
+
+// review goes through all sessions and calls done with the report, on a loop.
+func (r *Router) review(report Report, closed, realms []*realm, done func(Report)) error {
+	if r.loops.Load() == nil {
+		done(report) // nobody has joined yet
+		return nil
+	}
+	var mu sync.Mutex
+	parts := make([]review, len(r.perLoop))
+	for i := range parts {
+		parts[i].closed, parts[i].realms = closed, realms
+	}
+	return r.onLoops(func(x port.Executor, budget int) (more bool) {
+		v := &parts[x.Loop()]
+		if v.run(x, r.perLoop[x.Loop()], max(x.Grant(min(budget, listChunk)), 1)) {
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		report.add(&v.report)
+		return false
+	}, func() { done(report) })
+}
+
+// run goes on, for about n sessions, and reports whether there are more.
+func (v *review) run(x port.Executor, l *perLoop, n int) (more bool) {
+	loop := x.Loop()
+	for n > 0 {
+		switch {
+		case len(v.closed) > 0:
+			rm := v.closed[0]
+			if s := rm.sessions[loop].head; s != nil {
+				s.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
+				v.report.SessionsClosed++
+			} else {
+				rm.closeAsker(x)
+				v.closed = v.closed[1:]
+			}
+			n--
+		case v.session != nil:
+			n -= v.holding(x, l)
+		case len(v.realms) == 0:
+			return false
+		default:
+			n--
+			list := &v.realms[0].sessions[loop]
+			if v.cursor == nil {
+				v.cursor = list.begin()
+			}
+			s := v.cursor.next
+			if s == nil {
+				list.end(v.cursor)
+				v.cursor, v.realms = nil, v.realms[1:]
+				continue
+			}
+			v.cursor.next = s.next
+			v.begin(x, s)
+		}
+	}
+	return true
+}
+
+// begin decides whether s may stay, and begins with what it holds.
+func (v *review) begin(x port.Executor, s *session) {
+	set := s.realm.settings.Load()
+	switch {
+	case !s.admitted(set):
+		v.report.SessionsDismissed++
+		s.handler.goodbye(x, codec.CloseKilled, "the configuration has changed: this session could not join any more",
+			port.CloseNormal)
+		return
+	case set.Policy == nil || s.trusted:
+	case set.Policy.Role(s.identity.AuthRole) == nil:
+		v.report.SessionsRoleGone++
+		s.handler.goodbye(x, codec.CloseKilled, "the configuration has changed: the role of this session is gone",
+			port.CloseNormal)
+		return
+	case s.lastMember != nil || s.lastCallee != nil:
+		v.session, v.member, v.callee = s, s.lastMember, s.lastCallee
+		s.review = v
+	}
+	if s.holding < 0 && !s.local && set.authIDRule().needed() {
+		s.realm.authIDs.Load().enter(x, s, authIDRule{}) // it was not needed when s joined; nobody has to go for it
+	}
+}
+
+// admitted reports whether s could still join.
+func (s *session) admitted(set *settings) bool {
+	if s.local {
+		return true
+	}
+	p := &auth.Principal{Method: anonymousRole, Role: anonymousRole, Provider: staticProvider}
+	gate := s.realm
+	if s.admission != nil {
+		p, gate = s.admission.principal, s.admission.gate
+	}
+	if gate != s.realm {
+		if s.realm.router.realms.Find([]byte(gate.uri), codec.Exact) != gate {
+			return false
+		}
+		set = gate.settings.Load()
+	}
+	if set.Auth != nil {
+		return set.Auth.Admits(p)
+	}
+	return p.Method == anonymousRole && p.Role == anonymousRole && set.refuseAnonymous(s.conn.Peer()) == nil
+}
+
+// holding decides about one subscription or registration of the session. It returns what that cost.
+func (v *review) holding(x port.Executor, l *perLoop) (cost int) {
+	s := v.session
+	set := s.realm.settings.Load()
+	switch {
+	case s.left || set.Policy == nil || v.member == nil && v.callee == nil:
+		v.session, v.member, v.callee = nil, nil, nil
+		s.review = nil
+		return 1
+	case v.member != nil:
+		mb := v.member
+		v.member = mb.older
+		if set.denies(s, Subscribe, mb.sub.uri, mb.sub.match) {
+			v.report.Subscriptions++
+			s.revokeSubscription(x, l, mb)
+		}
+		return costOf(mb.sub.match)
+	default:
+		c := v.callee
+		v.callee = c.older
+		if set.denies(s, Register, c.reg.uri, c.reg.match) {
+			v.report.Registrations++
+			s.revokeRegistration(x, l, c)
+		}
+		return costOf(c.reg.match)
+	}
+}
+
+func costOf(match codec.Match) int {
+	if match == codec.Exact {
+		return 1
+	}
+	return patternCost
+}
+
+// denies reports whether the permissions of the role of s say no.
+func (set *settings) denies(s *session, a Action, uri string, match codec.Match) bool {
+	d := set.Policy.Decide(s.identity.AuthRole, a, []byte(uri), match)
+	return d.Definitive && !d.Allow
+}
+
+// pass takes note that a subscription or registration of the session ends: the review goes on behind it.
+func (v *review) pass(mb *member, c *callee) {
+	if v == nil {
+		return
+	}
+	if mb != nil && v.member == mb {
+		v.member = mb.older
+	}
+	if c != nil && v.callee == c {
+		v.callee = c.older
+	}
+}
+
+// revokeSubscription takes a subscription away, and tells a client that announced subscription_revocation (PROTOCOL
+// 7.7). No event follows.
+func (s *session) revokeSubscription(x port.Executor, l *perLoop, mb *member) {
+	s.endMembership(x, l, mb)
+	if s.roles&codec.SubscriberRevocation == 0 {
+		return
+	}
+	l.out = s.appendRevoked(l.out[:0], codec.Unsubscribed, "subscription", mb.sub.id)
+	s.reply(x, l.out)
+}
+
+// revokeRegistration takes a registration away, and tells a client that announced registration_revocation (PROTOCOL
+// 8.14). Invocations that are under way go on.
+func (s *session) revokeRegistration(x port.Executor, l *perLoop, c *callee) {
+	s.endRegistration(x, l, c)
+	l.out = l.out[:0]
+	if s.roles&codec.CalleeRevocation != 0 {
+		l.out = s.appendRevoked(l.out, codec.Unregistered, "registration", c.reg.id)
+	}
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	c.live = false
+	if len(l.out) > 0 {
+		s.append(x, l.out)
+	}
+}
+
+// appendRevoked encodes UNSUBSCRIBED or UNREGISTERED of the router's own accord.
+func (s *session) appendRevoked(dst []byte, t codec.Type, key string, id uint64) []byte {
+	dict, _ := codec.AppendValue(nil, s.serializer, map[string]any{ // cannot fail: a number and text
+		key: id, "reason": codec.ErrNotAuthorized,
+	})
+	dst, _ = codec.Append(dst, s.serializer, &codec.Message{Type: t, Format: s.serializer, Dict: dict})
+	return dst
+}
+
+// uris returns the URIs of realms, sorted.
+func uris(realms []*realm) (all []string) {
+	for _, rm := range realms {
+		all = append(all, rm.uri)
+	}
+	slices.Sort(all)
+	return all
+}
