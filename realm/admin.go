@@ -251,6 +251,7 @@ func (r *Router) kill(session uint64, reason, message string, done func(ok bool)
 type SessionInfo struct {
 	Session                    uint64
 	AuthID, AuthRole           string
+	AuthMethod, AuthProvider   string // "local" for local sessions
 	Transport, Address         string // "websocket" or "rawsocket"; "" on Unix sockets and for local sessions
 	Subscriptions              int
 	Registrations              int
@@ -305,8 +306,15 @@ func (s *session) info(x port.Executor) SessionInfo {
 	peer := s.conn.Peer()
 	i := SessionInfo{
 		Session: s.id, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
+		AuthMethod: anonymousRole, AuthProvider: staticProvider,
 		Transport: peer.Transport, Address: peer.Address,
 		Subscriptions: len(s.subscriptions), Registrations: len(s.registrations),
+	}
+	switch {
+	case s.local:
+		i.AuthMethod, i.AuthProvider = localMethod, localMethod
+	case s.admission != nil:
+		i.AuthMethod, i.AuthProvider = s.admission.principal.Method, s.admission.principal.Provider
 	}
 	x.Step("conn.lock")
 	s.conn.Lock()

@@ -183,7 +183,8 @@ func TestSessions(t *testing.T) {
 	}
 	two, err := r.Sessions(t.Context(), "realm2")
 	wanted := SessionInfo{
-		Session: somebody.ID(), AuthID: "carol", AuthRole: "admin", Transport: "local",
+		Session: somebody.ID(), AuthID: "carol", AuthRole: "admin", AuthMethod: "local", AuthProvider: "local",
+		Transport:     "local",
 		Subscriptions: 1, Registrations: 1,
 	}
 	if err != nil || len(two) != 1 || two[0] != wanted {

@@ -67,11 +67,18 @@ func (a *answer) first() (any, error) {
 	if a.result {
 		return first, nil
 	}
-	if a.uri == codec.ErrNoSuchProcedure || a.uri == codec.ErrNetworkFailure || a.uri == codec.ErrCanceled {
-		return nil, errors.New(a.uri) // the router's: the authenticator is not there, or left
+	if slices.Contains(routerErrors, a.uri) {
+		return nil, errors.New(a.uri)
 	}
 	text, _ := first.(string)
 	return nil, &auth.AuthenticatorError{URI: a.uri, Message: text}
+}
+
+// routerErrors are those with which the router itself answers a call: the procedure is not there, its callee left or
+// does not keep up, the question is too long.
+var routerErrors = []string{
+	codec.ErrNoSuchProcedure, codec.ErrNetworkFailure, codec.ErrCanceled, codec.ErrInvalidURI,
+	codec.ErrPayloadSizeExceeded, codec.ErrInvalidArgument, codec.ErrOptionNotAllowed,
 }
 
 // isDenial reports whether err is an authenticator's no.
@@ -94,17 +101,17 @@ func (rm *realm) ask(x port.Executor, procedure string, args []any, timeout time
 	if k == nil {
 		k = rm.newAsker(x)
 	}
-	k.last++
-	q.asker, q.id = k, k.last
+	id := k.last + 1
 	msg, err := codec.AppendValue(nil, codec.MessagePack, []any{
-		int(codec.Call), q.id, map[string]any{}, procedure, args,
+		int(codec.Call), id, map[string]any{}, procedure, args,
 	})
 	if err != nil {
-		q.asker, timeout = nil, 0
 		x.Start(&q.timer, 0)
 		return q
 	}
-	k.open[q.id] = q
+	k.last = id // without gaps, as a strict realm wants it
+	q.asker, q.id = k, id
+	k.open[id] = q
 	x.Start(&q.timer, timeout)
 	k.conn.sendSoon(x, msg)
 	return q

@@ -141,7 +141,7 @@ func (s *session) request(m *codec.Message, a Action, match codec.Match) (*polic
 		q.Session.AuthMethod, q.Session.AuthProvider, q.Session.AuthExtra = p.Method, p.Provider, p.Extra
 	}
 	if s.local {
-		q.Session.AuthMethod, q.Session.AuthProvider = "local", "local"
+		q.Session.AuthMethod, q.Session.AuthProvider = localMethod, localMethod
 	}
 	if len(m.Dict) > authorizerOptionsMax {
 		return nil, refuseOptions

@@ -39,6 +39,8 @@ const (
 	authRoleBytesMax = 256
 	// authMethodsMax is how many authmethods of a HELLO are kept; the rest is ignored.
 	authMethodsMax = 16
+	// authMethodBytesMax is the longest name of a method, in octets. A longer one is nobody's.
+	authMethodBytesMax = 64
 	// authenticatorsAtOnce is how many goroutines may ask an Authenticator at a time. More logins are refused:
 	// authentication_failed.
 	authenticatorsAtOnce = 256

@@ -87,6 +87,9 @@ func newLocalConn(x port.Executor, hear func(x port.Executor, msg []byte), ended
 	return c
 }
 
+// localMethod is the authmethod and authprovider of local sessions.
+const localMethod = "local"
+
 // trustedRole is the authrole of local sessions that need no permission (PROTOCOL 11). No other session can have it.
 const trustedRole = "trusted"
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,8 +64,11 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 			Transport: set.transport(h.conn.Peer()), Now: r.clock(), Random: randomness{x},
 		},
 	}
-	if len(d.AuthMethods) > authMethodsMax {
-		g.hello.Methods = d.AuthMethods[:authMethodsMax:authMethodsMax]
+	g.hello.Methods = slices.Clone(d.AuthMethods[:min(len(d.AuthMethods), authMethodsMax)])
+	for i, name := range g.hello.Methods {
+		if len(name) > authMethodBytesMax {
+			g.hello.Methods[i] = "" // no method has that name either
+		}
 	}
 	if wait := g.limiter.Take(g.hello.Transport.Peer, rm.uri, d.AuthID, g.hello.Now); wait > 0 {
 		l.counters.limited.Add(1)
@@ -76,6 +80,7 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 	h.login = g
 	var o auth.Outcome
 	g.attempt, o = set.Auth.Begin(&g.hello)
+	g.hello.Extra = auth.Extra{} // the attempt has what it needs
 	g.proceed(x, o)
 }
 

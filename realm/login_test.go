@@ -172,6 +172,16 @@ func (b *bed) idle(sessions int) {
 	for i := range b.router.directory.shards {
 		ids += len(b.router.directory.shards[i].sessions)
 	}
+	for _, rm := range b.router.named {
+		for _, k := range rm.askers {
+			if k != nil {
+				ids-- // the router's own
+				if len(k.open) > 0 {
+					b.t.Errorf("%d questions are open", len(k.open))
+				}
+			}
+		}
+	}
 	if s := b.router.Stats(); s.Sessions != int64(sessions) || ids != sessions {
 		b.t.Errorf("%d sessions and %d ids, want %d", s.Sessions, ids, sessions)
 	}

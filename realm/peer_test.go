@@ -20,6 +20,8 @@ type bed struct {
 	pause  map[int]string // loop: the step at which it hands over next
 	skip   map[int]int    // loop: how many such steps to let pass first
 	heard  map[*localConn][][]any
+
+	answers func() // answers the authorizer's invocations; or nil
 }
 
 func newBed(t *testing.T, loops int, cfg Config) *bed {

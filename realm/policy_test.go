@@ -1,8 +1,11 @@
 package realm
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/realm/policy"
@@ -33,52 +36,210 @@ func compile(t *testing.T, roles ...policy.RoleDefinition) *policy.Snapshot {
 	return snapshot
 }
 
-// TestAUZNoWayAround walks every request on every path to a record, with a policy that refuses everything: none gets
-// there. Somebody who may do everything has made the records, so nothing is refused for want of one.
+// TestAUZNoWayAround sends every request on every path to a record, as somebody who may do nothing: nothing gets
+// there, and nothing is left in the index. Somebody who may do everything has made the records, so nothing is refused
+// for want of one. The reasons for the refusal differ: a permission that does not list the action, no permission, no
+// role, an authorizer that says no, one that fails.
 func TestAUZNoWayAround(t *testing.T) {
-	rules := grant(t, map[string]bool{"maker": true, "anonymous": false})
-	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", Policy: rules}}})
-	maker := b.localAs(0, "maker")
-	request := 0
-	next := func() int { request++; return request }
-	for _, match := range []string{"exact", "prefix", "wildcard"} {
-		uri := map[string]string{"exact": "a.b", "prefix": "a.", "wildcard": "a..c"}[match]
-		b.say(maker, codec.Subscribe, next(), values{"match": match}, uri)
-		b.say(maker, codec.Register, next(), values{"match": match, "invoke": "roundrobin"}, uri)
+	// Every message that a client may send is a request with paths, or needs no permission (AUZ-13).
+	paths := map[codec.Type][]string{
+		codec.Publish: {
+			"exact", "by a prefix", "by both patterns", "by none", "acknowledged", "with a filter",
+			"with many matches",
+			"large",
+		},
+		codec.Call: {
+			"exact", "by a prefix", "by both patterns", "by none", "shared", "progressive", "with a timeout",
+			"with many matches", "large", "reserved",
+		},
+		codec.Subscribe: {
+			"exact, there", "prefix, there", "wildcard, there", "exact, new", "prefix, new", "wildcard, new",
+			"reserved",
+		},
+		codec.Register: {
+			"exact, there", "prefix, there", "wildcard, there", "exact, new", "prefix, new", "wildcard, new",
+		},
 	}
-	made := len(b.heard[maker])
-	p := b.join(1)
-	// by the exact record, the prefix, both patterns, and none
-	for _, uri := range []string{"a.b", "a.x", "a.b.c", "none"} {
-		p.say(codec.Publish, 1, values{"acknowledge": true}, uri)
-		p.refused(codec.Publish, 1, codec.ErrNotAuthorized)
-		p.say(codec.Publish, 2, values{}, uri)
-		p.silent()
-		for range 2 { // the second time the decision is on the record
-			p.say(codec.Call, 3, values{}, uri)
-			p.refused(codec.Call, 3, codec.ErrNotAuthorized)
+	free := []codec.Type{
+		codec.Hello, codec.Authenticate, codec.Abort, codec.Goodbye, codec.Unsubscribe, codec.Unregister, codec.Yield,
+		codec.Cancel, codec.Error, codec.EventReceived,
+	}
+	for _, m := range []codec.Type{
+		codec.Hello, codec.Authenticate, codec.Abort, codec.Goodbye, codec.Error, codec.Publish, codec.Subscribe,
+		codec.Unsubscribe, codec.Call, codec.Cancel, codec.Register, codec.Unregister, codec.Yield,
+		codec.EventReceived,
+	} {
+		if (paths[m] != nil) == slices.Contains(free, m) {
+			t.Errorf("message type %d is a request and needs no permission, or is forgotten", m)
 		}
 	}
-	for _, match := range []string{"exact", "prefix", "wildcard"} {
-		for _, uri := range []string{"a.b", "a.", "a..c", "none"} {
-			if match != "wildcard" && strings.Contains(uri, "..") || match == "exact" && strings.HasSuffix(uri, ".") {
-				continue // malformed
+	everything := policy.RoleDefinition{Name: "maker", Permissions: []policy.Permission{{
+		URI: "*", Allow: &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true},
+	}}}
+	for reason, nobody := range map[string]policy.RoleDefinition{
+		"not listed":    {Name: "anonymous", Permissions: []policy.Permission{{URI: "*", Allow: &policy.Actions{}}}},
+		"no permission": {Name: "anonymous"},
+		"says no":       {Name: "anonymous", Dynamic: true},
+		"fails":         {Name: "anonymous", Dynamic: true},
+	} {
+		for _, local := range []bool{false, true} {
+			for typ, names := range paths {
+				for _, path := range names {
+					t.Run(fmt.Sprintf("%s/local=%v/%d %s", reason, local, typ, path), func(t *testing.T) {
+						noWayAround(t, reason, []policy.RoleDefinition{everything, nobody}, local, typ, path)
+					})
+				}
 			}
-			p.say(codec.Subscribe, 4, values{"match": match}, uri)
-			p.refused(codec.Subscribe, 4, codec.ErrNotAuthorized)
-			p.say(codec.Register, 5, values{"match": match, "invoke": "roundrobin"}, uri)
-			p.refused(codec.Register, 5, codec.ErrNotAuthorized)
+		}
+	}
+}
+
+func noWayAround(t *testing.T, reason string, roles []policy.RoleDefinition, local bool, typ codec.Type,
+	path string,
+) {
+	rc := RealmConfig{URI: "realm1", Policy: compile(t, roles...)}
+	want := codec.ErrNotAuthorized
+	switch reason {
+	case "says no", "fails":
+		rc.Authorizers = map[string]Authorizer{"anonymous": {Procedure: "authorize", Timeout: time.Second}}
+	}
+	if reason == "fails" {
+		want = codec.ErrAuthorizationFailed
+	}
+	b := newBed(t, 2, Config{Realms: []RealmConfig{rc}})
+	b.router.bounds.matchesAtOnce, b.router.bounds.searchAtOnce = 2, 2
+	b.router.bounds.largeBytes = 4 << 10
+	maker := b.localAs(0, "maker")
+	request := 0
+	record := func(typ codec.Type, uri, match string) {
+		request++
+		b.say(maker, typ, request, values{"match": match, "invoke": "roundrobin"}, uri)
+	}
+	for _, r := range []struct{ uri, match string }{
+		{"a.b", "exact"},
+		{"a.", "prefix"},
+		{"a..c", "wildcard"},
+		{"many.", "prefix"},
+		{"many.x", "prefix"},
+		{"many.xy", "prefix"},
+		{"many..", "wildcard"},
+	} {
+		record(codec.Subscribe, r.uri, r.match)
+		record(codec.Register, r.uri, r.match)
+	}
+	if reason == "says no" {
+		authorizer := b.join(1)
+		s := b.router.directory.find(authorizer.id)
+		s.trusted = true // the loops rest
+		authorizer.register(1, "authorize", "single")
+		s.trusted = false
+		defer func() {
+			if authorizer.hear() != nil {
+				t.Error("the authorizer was asked more often than expected")
+			}
+		}()
+		b.answers = func() {
+			for m := authorizer.hear(); m != nil; m = authorizer.hear() {
+				authorizer.say(codec.Yield, int(m[1].(int64)), values{}, []any{false})
+			}
+		}
+	}
+	rm := b.router.named["realm1"]
+	made, stats := len(b.heard[maker]), b.router.Stats()
+
+	uri, options := "", values{"acknowledge": true}
+	switch path {
+	case "exact", "acknowledged", "shared", "exact, there":
+		uri = "a.b"
+	case "with a filter":
+		uri, options["eligible"] = "a.b", []any{1, 2, 3}
+	case "progressive":
+		uri, options["receive_progress"] = "a.b", true
+	case "with a timeout":
+		uri, options["timeout"] = "a.b", 1000
+	case "by a prefix":
+		uri = "a.x"
+	case "by both patterns":
+		uri = "a.b.c"
+	case "by none", "exact, new":
+		uri = "none"
+	case "with many matches":
+		uri = "many.xyz.z"
+	case "large":
+		uri = "a.b"
+	case "reserved":
+		uri = "wamp.session.count"
+	case "prefix, there":
+		uri, options["match"] = "a.", "prefix"
+	case "prefix, new":
+		uri, options["match"] = "", "prefix"
+	case "wildcard, there":
+		uri, options["match"] = "a..c", "wildcard"
+	case "wildcard, new":
+		uri, options["match"] = "..", "wildcard"
+	default:
+		t.Fatalf("no such path: %s", path)
+	}
+	if typ == codec.Register {
+		options["invoke"] = "roundrobin"
+	}
+	elements := []any{1, options, uri}
+	if path == "large" {
+		elements = append(elements, []any{strings.Repeat("x", 8<<10)})
+	}
+	for n := range 3 { // the second time the decision may stand on the record
+		elements[0] = n + 1
+		var m []any
+		if local {
+			c := b.localAs(1, "anonymous")
+			b.say(c, typ, elements...)
+			if b.answers != nil {
+				b.answers()
+			}
+			if len(b.heard[c]) != 1 {
+				t.Fatalf("heard %v", b.heard[c])
+			}
+			m = b.heard[c][0]
+			b.Submit(1, c.hangUp)
+			b.Settle()
+		} else {
+			p := b.join(1)
+			p.say(typ, elements...)
+			if b.answers != nil {
+				b.answers()
+			}
+			m = p.hear()
+			if typ == codec.Publish {
+				options["acknowledge"] = false
+				p.say(typ, elements...)
+				if b.answers != nil {
+					b.answers()
+				}
+				options["acknowledge"] = true
+			}
+			p.silent()
+			p.HangUp()
+			b.Settle()
+		}
+		if len(m) < 5 || m[0] != int64(codec.Error) || m[1] != int64(typ) || m[4] != want {
+			t.Fatalf("%v, want %s", m, want)
 		}
 	}
 	if n := len(b.heard[maker]); n != made {
 		t.Errorf("%d messages got through: %v", n-made, b.heard[maker][made:])
 	}
-	if n := b.router.Stats().Unauthorized; n == 0 {
+	now := b.router.Stats()
+	if now.Subscriptions != stats.Subscriptions || now.Registrations != stats.Registrations || now.OpenCalls != 0 ||
+		now.Publications != stats.Publications || now.Events != stats.Events {
+		t.Errorf("%+v, before it was %+v", now, stats)
+	}
+	if now.Unauthorized+now.AuthorizersFailed == 0 {
 		t.Error("not counted")
 	}
-	b.say(maker, codec.Publish, next(), values{"exclude_me": false}, "a.b")
-	if n := len(b.heard[maker]); n != made+2 {
-		t.Errorf("the maker heard %d events, want 2", n-made)
+	match := map[string]codec.Match{"prefix": codec.Prefix, "wildcard": codec.Wildcard}[fmt.Sprint(options["match"])]
+	if strings.HasSuffix(path, "new") &&
+		(rm.topics.Find([]byte(uri), match) != nil || rm.procedures.Find([]byte(uri), match) != nil) {
+		t.Error("there is a record")
 	}
 }
 
@@ -211,4 +372,24 @@ func TestReservedPatterns(t *testing.T) {
 	}
 	p.say(codec.Call, 3, values{}, "wamp.a.b")
 	p.refused(codec.Call, 3, codec.ErrNoSuchProcedure)
+}
+
+// TestForgedMetaEvents: nobody publishes or registers what belongs to the protocol, whatever is permitted.
+func TestForgedMetaEvents(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{
+		URI: "realm1", Policy: grant(t, map[string]bool{"anonymous": true}),
+	}}})
+	p, victim := b.join(0), b.join(0)
+	victim.say(codec.Subscribe, 1, values{"match": "prefix"}, "")
+	victim.expect(codec.Subscribed, 1, nil)
+	victim.subscribe(2, "wamp.session.on_join")
+	for _, uri := range []string{"wamp.session.on_join", "wamp", "wamp.x"} {
+		p.say(codec.Publish, 1, values{"acknowledge": true}, uri)
+		p.refused(codec.Publish, 1, codec.ErrInvalidURI)
+		p.say(codec.Publish, 2, values{}, uri)
+		p.silent()
+		p.say(codec.Register, 3, values{}, uri)
+		p.refused(codec.Register, 3, codec.ErrInvalidURI)
+	}
+	victim.silent()
 }

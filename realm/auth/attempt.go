@@ -70,6 +70,9 @@ func (r *Realm) Begin(h *Hello) (*Attempt, Outcome) {
 	a := &Attempt{realm: r, hello: *h, provider: providerStatic}
 	a.hello.Realm = cmp.Or(h.Realm, r.config.Realm)
 	a.target = a.hello.Realm
+	if r.config.Dynamic == nil {
+		a.hello.Extra.Raw = nil // nobody asks for the rest of it
+	}
 	if len(h.AuthID) > authIDBytesMax {
 		return a, refuse(codec.ErrAuthenticationDenied, "the authid is longer than 256 octets")
 	}
