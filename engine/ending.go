@@ -190,15 +190,15 @@ func (c *conn) closeNow() (cost int) {
 	lingers := orderly && c.lingers && !c.peerDone && c.refused == admitted && !l.stopping
 	cause := c.cause
 	c.q.Unlock()
+	if orderly && !l.killed && !c.tls.goodbye() {
+		return 1
+	}
 	c.q.Shut(l.yield)
 	c.finished.Store(true)
 	c.phase = phaseClosed
 	c.dropInput()
 	c.stopRate()
 	l.Stop(&c.timer)
-	if orderly {
-		c.tls.goodbye()
-	}
 	if orderly && !c.peerDone {
 		c.transport.shutdown(int(c.fd))
 		for range discardReads {

@@ -5,9 +5,15 @@ package engine
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"flag"
+	"io"
+	"math/big"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +63,7 @@ type simRun struct {
 type simClient struct {
 	socket  *simSocket
 	session *simSession // nil until the handshake is complete
+	tls     *memoryTLS  // nil without TLS
 	out     []byte      // still to be sent
 	seen    int         // messages received, of session.log
 	greeted bool
@@ -122,6 +129,10 @@ func (r *simRun) newClient() {
 	}
 	if c.silent {
 		c.out = nil
+	} else if r.rnd.IntN(3) == 0 {
+		version := tlsVersions[r.rnd.IntN(2)]
+		c.tls = newMemoryTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+		c.tls.step()
 	}
 	c.socket = r.connect(c)
 	r.clients = append(r.clients, c)
@@ -139,10 +150,21 @@ func (r *simRun) act(c *simClient, willing bool) {
 		k.ended = true
 		return
 	}
-	if n := len(c.out); n > 0 && (willing || r.rnd.IntN(2) == 0) {
+	out := &c.out
+	if c.tls != nil {
+		if n := len(c.out); n > 0 && c.tls.complete && (willing || r.rnd.IntN(2) == 0) {
+			if !willing {
+				n = 1 + r.rnd.IntN(n)
+			}
+			c.tls.write(c.out[:n])
+			c.out = c.out[n:]
+		}
+		out = &c.tls.out
+	}
+	if n := len(*out); n > 0 && (willing || r.rnd.IntN(2) == 0) {
 		n = 1 + r.rnd.IntN(n)
-		k.in = append(k.in, c.out[:n]...)
-		c.out = c.out[n:]
+		k.in = append(k.in, (*out)[:n]...)
+		*out = (*out)[n:]
 	}
 	if willing || !c.lazy {
 		n := len(k.got)
@@ -171,20 +193,29 @@ func (r *simRun) act(c *simClient, willing bool) {
 // take looks at the next n bytes that the client received: whole messages have to be the next of the log.
 func (r *simRun) take(c *simClient, n int) {
 	k := c.socket
-	_ = n // what stays in got is looked at as soon as it is whole
-	if !c.greeted {
-		if len(k.got) < 4 {
+	got := &k.got // what stays in it is looked at as soon as it is whole
+	if c.tls != nil {
+		c.tls.in = append(c.tls.in, k.got[:n]...)
+		k.got = k.got[n:]
+		if c.tls.step(); c.tls.err != nil && c.tls.err != io.EOF {
+			r.fail("client %d: %v", k.id, c.tls.err)
 			return
 		}
-		if !bytes.Equal(k.got[:4], []byte{0x7F, 0xF3, 0, 0}) {
-			r.fail("client %d: handshake answered % x", k.id, k.got[:4])
-			return
-		}
-		c.greeted, k.got = true, k.got[4:]
+		got = &c.tls.got
 	}
-	for len(k.got) >= 4 {
-		length := int(binary.BigEndian.Uint32(k.got))
-		if len(k.got) < 4+length {
+	if !c.greeted {
+		if len(*got) < 4 {
+			return
+		}
+		if !bytes.Equal((*got)[:4], []byte{0x7F, 0xF3, 0, 0}) {
+			r.fail("client %d: handshake answered % x", k.id, (*got)[:4])
+			return
+		}
+		c.greeted, *got = true, (*got)[4:]
+	}
+	for len(*got) >= 4 {
+		length := int(binary.BigEndian.Uint32(*got))
+		if len(*got) < 4+length {
 			return
 		}
 		s := c.session
@@ -192,18 +223,23 @@ func (r *simRun) take(c *simClient, n int) {
 			r.fail("client %d: message %d was never sent", k.id, c.seen)
 			return
 		}
-		if string(k.got[4:4+length]) != s.log[c.seen] {
-			r.fail("client %d: message %d is %.30q, not %.30q", k.id, c.seen, k.got[4:4+length], s.log[c.seen])
+		if string((*got)[4:4+length]) != s.log[c.seen] {
+			r.fail("client %d: message %d is %.30q, not %.30q", k.id, c.seen, (*got)[4:4+length], s.log[c.seen])
 			return
 		}
 		c.seen++
-		k.got = k.got[4+length:]
+		*got = (*got)[4+length:]
 	}
 }
 
 func (r *simRun) open(_ port.Executor, pc port.Conn) port.Handler {
 	c := pc.(*conn)
-	s := &simSession{run: r, c: c, client: c.transport.(*simSocket).client}
+	k, plain := c.transport.(*simSocket)
+	if !plain {
+		k = c.tls.socket.(*simSocket)
+		c.transport = &simTLS{c.tls, r.simWorld}
+	}
+	s := &simSession{run: r, c: c, client: k.client}
 	s.client.session = s
 	c.SetJoined(true)
 	r.sessions = append(r.sessions, s)
@@ -420,7 +456,9 @@ func simulate(t *testing.T, seed uint64) {
 	if rnd.IntN(3) > 0 {
 		live.BacklogBytesMax = 16 << 20
 	}
+	live.TLSHandshakesMax = rnd.IntN(6)
 	r.simWorld = newSimWorld(seed, 1+rnd.IntN(3), Config{Live: live}, r.open)
+	r.ls.opening = &opening{tls: &ListenTLS{Credentials: simCredentials(), Plain: true}}
 	if rnd.IntN(4) == 0 {
 		r.e.budget.bytesMax = 100_000 // so that it is exceeded
 	}
@@ -437,6 +475,13 @@ func simulate(t *testing.T, seed uint64) {
 			break
 		}
 	}
+	defer func() {
+		for _, c := range r.clients {
+			if c.tls != nil {
+				c.tls.stop()
+			}
+		}
+	}()
 	ended := r.now
 	r.settle(20*time.Second, "the script is over") // a held message has its time once nothing holds it
 	for _, c := range r.clients {
@@ -482,13 +527,51 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	if st := r.e.Stats(); st.HeldBytes != 0 || st.PartialBytes != 0 || st.AsyncWork != 0 || len(r.sockets) != 0 ||
 		r.e.budget.evicting.Load() || len(r.sessions) != 0 {
-		r.fail("left behind: %d bytes held, %d of partials, %d pieces of work, %d sockets, %d sessions", st.HeldBytes,
-			st.PartialBytes, st.AsyncWork, len(r.sockets), len(r.sessions))
+		r.fail(
+			"left behind: %d bytes held, %d of partials, %d pieces of work, %d sockets, %d sessions",
+			st.HeldBytes,
+			st.PartialBytes,
+			st.AsyncWork,
+			len(r.sockets),
+			len(r.sessions),
+		)
 	}
 	if r.failed != "" {
 		t.Errorf("seed %d, step %d, %v: %s", seed, r.steps, r.now, r.failed)
 	}
 }
+
+// left changes when c does anything.
+func (c *simClient) left() int {
+	n := len(c.socket.in) + len(c.out) + c.seen
+	if c.tls != nil {
+		n += len(c.tls.out)
+	}
+	return n
+}
+
+// simCredentials are those of all simulations. The signatures of this kind of key have one length, and all else that
+// is random in TLS has, too: so a run is the same again in all that its number decides.
+var simCredentials = sync.OnceValue(func() *Credentials {
+	key := newKey("ed25519")
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		DNSNames:     []string{"sim.test"},
+		NotAfter:     time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(crand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	crt := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	creds, err := NewCredentials(CredentialsConfig{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return crt, nil },
+	})
+	if err != nil {
+		panic(err)
+	}
+	return creds
+})
 
 // settle lets clients do all they can and loops run until nothing happens for so long. Nothing helps a connection
 // along.
@@ -507,9 +590,9 @@ func (r *simRun) settle(most time.Duration, when string) {
 		if !r.step() && !r.sleep(until) {
 			idle := true
 			for _, c := range r.clients {
-				before := len(c.socket.in) + len(c.out) + c.seen
+				before := c.left()
 				r.act(c, true)
-				idle = idle && before == len(c.socket.in)+len(c.out)+c.seen
+				idle = idle && before == c.left()
 			}
 			if idle && !r.step() {
 				return

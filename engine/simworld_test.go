@@ -261,6 +261,41 @@ func (k *simSocket) Send(fd int, _ *outq.Vectors, first *outq.Segment) (n int, e
 	return n, nil
 }
 
+// write implements octets, for TLS. Locks are held, so no other loop runs before it is over: see simTLS.
+func (k *simSocket) write(fd int, b []byte) (int, error) {
+	if !k.check("write", fd) {
+		return 0, errors.New("closed")
+	}
+	if k.reset || k.shut {
+		return 0, unix.EPIPE
+	}
+	n := min(k.room, len(b))
+	if n > 1 && k.w.rnd.IntN(4) == 0 {
+		n = 1 + k.w.rnd.IntN(n)
+	}
+	if n == 0 {
+		return 0, outq.ErrAgain
+	}
+	k.got = append(k.got, b[:n]...)
+	k.room -= n
+	k.w.still = 0
+	return n, nil
+}
+
+// A simTLS lets other loops run before and after it sends.
+type simTLS struct {
+	*tlsTransport
+	w *simWorld
+}
+
+// Send implements outq.Sender.
+func (s *simTLS) Send(fd int, v *outq.Vectors, first *outq.Segment) (int, error) {
+	s.w.current().giveWay()
+	n, err := s.tlsTransport.Send(fd, v, first)
+	s.w.current().giveWay()
+	return n, err
+}
+
 func (k *simSocket) read(fd int, b []byte) (int, error) {
 	if !k.check("read", fd) {
 		return 0, errors.New("closed")

@@ -26,7 +26,7 @@ import (
 //  3. Send       the loop that writes the queue gathers up to one record of it, the tls.Conn encrypts it, and its
 //     Write puts it on the socket: one system call. If the socket takes only part, the rest of the record is kept,
 //     and the queue still counts its octets as unsent
-//  4. goodbye    close_notify, if all was written
+//  4. goodbye    close_notify, when all is written
 //
 // Reading makes the tls.Conn write, too: alerts, and the answer to a key update. They go out in the order in which
 // they were encrypted, like everything else: see tlsTransport.mu.
@@ -298,8 +298,8 @@ func (t *tlsTransport) decrypt(b []byte) (n int, err error) {
 	if left {
 		t.wake()
 	}
-	if err == nil {
-		err = failed
+	if failed != nil {
+		err = failed // the others follow from it
 	}
 	return n, err
 }
@@ -355,11 +355,24 @@ func (t *tlsTransport) drop() {
 	t.keepIn(nil)
 }
 
-// goodbye tells the client that nothing follows, after all was written. No loop is in Send any more.
-func (t *tlsTransport) goodbye() {
-	if t != nil && t.complete {
-		_ = t.tls.CloseWrite() // best effort: it fails when the client is gone
+// goodbye tells the client that nothing follows: close_notify. It is called when all of a finishing queue is written.
+// It reports false while the socket has not taken it; then the queue is flushed once more, and the connection closed
+// after that.
+func (t *tlsTransport) goodbye() (done bool) {
+	if t == nil || !t.complete {
+		return true
 	}
+	_ = t.tls.CloseWrite() // only once; it fails when the client is gone
+	t.mu.Lock()
+	left := len(t.out) > 0 && t.failed == nil
+	t.mu.Unlock()
+	if left {
+		t.c.q.Lock()
+		t.c.q.Wake()
+		t.c.loop.touchLocked(t.c)
+		t.c.q.Unlock()
+	}
+	return !left
 }
 
 // shutdown implements transport.
