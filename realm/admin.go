@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -144,6 +145,13 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 	slices.SortFunc(changed, byURI)
 	report := Report{Created: uris(created), Closed: uris(closed), Changed: uris(changed)}
 	return r.review(report, closed, changed, done)
+}
+
+// Realms returns the URIs of all realms, sorted, those made by templates included.
+func (r *Router) Realms() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.named))
 }
 
 // CreateRealm adds a realm. It fails with ErrRealmExists, or because rc is no good.
