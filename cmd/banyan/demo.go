@@ -71,10 +71,7 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context, errs io.Writer) error {
-	log, err := newLog(errs, "warn")
-	if err != nil {
-		return err
-	}
+	log := newLog(errs, slog.LevelWarn)
 	r, err := startBuiltIn(log)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		fmt.Fprintln(d.out, "port 8080 is in use; taking a free one")

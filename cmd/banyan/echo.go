@@ -32,10 +32,10 @@ func newBenchEcho() *cobra.Command {
 }
 
 func serveEcho(ctx context.Context, listen, logLevel string, out, errs io.Writer) error {
-	log, err := newLog(errs, logLevel)
-	if err != nil {
-		return err
+	if err := checkOption("log.level", logLevel); err != nil {
+		return usagef("--log-level: %v", err)
 	}
+	log := newLog(errs, levelOf(logLevel))
 	e, err := engine.New(engine.Config{Listen: []string{listen}, Log: log}, openEcho)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)

@@ -22,10 +22,11 @@ import (
 // challenges. One is made for each configuration. Only the goroutine that starts or reloads uses it; key sets that it
 // hands out are for any goroutine.
 type keys struct {
-	log  *slog.Logger
-	mock []byte // nil if there is no folder to keep it in
-	sets map[setName]*keySet
-	old  map[setName]*keySet // those of the configuration before
+	log     *slog.Logger
+	offline bool   // nothing is fetched: the configuration is only checked
+	mock    []byte // nil if there is no folder to keep it in
+	sets    map[setName]*keySet
+	old     map[setName]*keySet // those of the configuration before
 }
 
 // newKeys prepares keys for f. before are those of the configuration in force, or nil: key sets that both need stay.

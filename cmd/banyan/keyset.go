@@ -44,6 +44,9 @@ func (k *keys) keySet(j *config.JWT) (jwt.Keyfunc, error) {
 	if s := k.sets[name]; s != nil {
 		return s.find, nil
 	}
+	if k.offline && name.url != "" {
+		return func(*jwt.Token) (any, error) { return nil, errKeysLater }, nil
+	}
 	s := k.old[name]
 	if s == nil {
 		ctx, end := context.WithCancel(context.Background())

@@ -13,23 +13,22 @@ import (
 )
 
 // newLog logs to w: coloured on a terminal, key=value otherwise.
-func newLog(w io.Writer, level string) (*slog.Logger, error) {
-	l, err := parseLevel(level)
-	if err != nil {
-		return nil, err
-	}
-	return slog.New(logHandler(w, isTerminal(w), l)), nil
+func newLog(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(logHandler(w, "auto", isTerminal(w), level))
 }
 
-func parseLevel(level string) (l slog.Level, err error) {
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return 0, usagef("--log-level %q: use debug, info, warn or error", level)
-	}
-	return l, nil
+// levelOf is a level by its name, which was checked when the configuration was read.
+func levelOf(name string) (l slog.Level) {
+	_ = l.UnmarshalText([]byte(name))
+	return l
 }
 
-func logHandler(w io.Writer, terminal bool, level slog.Level) slog.Handler {
-	if terminal {
+// logHandler writes lines in a form: json, text, or auto, which is text and coloured on a terminal.
+func logHandler(w io.Writer, format string, terminal bool, level slog.Leveler) slog.Handler {
+	switch {
+	case format == "json":
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	case format == "auto" && terminal:
 		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly})
 	}
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
@@ -43,7 +42,7 @@ type console struct {
 	logLines *lineQueue
 }
 
-func newConsole(out, errs io.Writer, level slog.Level) *console {
+func newConsole(out, errs io.Writer, format string, level slog.Leveler) *console {
 	terminal := isTerminal(errs)
 	c := &console{
 		out: newLineQueue(out, func(dropped int) []byte {
@@ -54,11 +53,11 @@ func newConsole(out, errs io.Writer, level slog.Level) *console {
 			r := slog.NewRecord(time.Now(), slog.LevelWarn,
 				fmt.Sprintf("%d lines were dropped: nobody read them", dropped), 0)
 			// Writing to memory cannot fail.
-			_ = logHandler(&line, terminal, slog.LevelWarn).Handle(context.Background(), r)
+			_ = logHandler(&line, format, terminal, slog.LevelWarn).Handle(context.Background(), r)
 			return line.Bytes()
 		}),
 	}
-	c.log = slog.New(logHandler(c.logLines, terminal, level))
+	c.log = slog.New(logHandler(c.logLines, format, terminal, level))
 	return c
 }
 

@@ -48,6 +48,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddGroup(
 		&cobra.Group{ID: "router", Title: "The router:"},
+		&cobra.Group{ID: "users", Title: "Users of the router:"},
 		&cobra.Group{ID: "client", Title: "A client:"},
 		&cobra.Group{ID: "measure", Title: "Measuring:"},
 	)
@@ -57,7 +58,9 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("router", newServe(), newDemo())
+	add("router", newServe(), newReload(), newDrain(), newStatus(), newInit(), newCheck(), newConfig(),
+		newDemo())
+	add("users", newPasswd(), newKeygen(), newHashTicket())
 	add("client", newPub(), newSub(), newCall(), newRegister())
 	add("measure", newBench(), newProf())
 	root.AddCommand(newVersion())

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…   the command ends with that exit code
 //	listening ADDRESS     wait until something accepts connections there (HOST:PORT or a socket's path)
 //	freeport NAME         set $NAME to a port that is free
+//	joinable REALM URL    wait until the router lets anonymous clients into the realm
 //	served PROCEDURE      call it with the argument "probe" until the router at $BANYAN_URL knows it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BANYAN_URL", "")
 			e.Setenv("BANYAN_REALM", "")
+			e.Setenv("BANYAN_CONFIG", "")
 			e.Setenv("GORACE", raceOptions)
 			return nil
 		},
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"exits":     scriptExits,
 			"listening": scriptListening,
 			"freeport":  scriptFreePort,
+			"joinable":  scriptJoinable,
 			"served":    scriptServed,
 		},
 	})
@@ -103,6 +106,22 @@ func scriptFreePort(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no port is free")
+}
+
+func scriptJoinable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: joinable REALM URL")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		s, err := client.Dial(context.Background(), args[1], client.Options{Realm: args[0]})
+		if err == nil {
+			s.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nobody may join %s: %v", args[0], err)
+		}
+	}
 }
 
 // TestScriptsExist: a folder that was not found would be a test that asserts nothing.

@@ -255,16 +255,27 @@ func (c *serveConfig) load(env []string) (*config.File, *config.Report, error) {
 	if c.profileRate != profileRateDefault && c.cpuProfile == "" {
 		return nil, nil, usagef("--cpu-profile-rate %d has no effect without --cpu-profile", c.profileRate)
 	}
-	l := config.Loader{Env: env, Overrides: c.overrides(), FilesMax: filesUnbounded}
-	f, report := l.Load(c.file)
+	f, report := c.read(env)
 	if f == nil {
 		return nil, nil, c.refused(report)
 	}
 	return f, report, nil
 }
 
+// read reads the configuration with the flags above it. Each call reads the file anew.
+func (c *serveConfig) read(env []string) (*config.File, *config.Report) {
+	l := config.Loader{Env: env, Overrides: c.overrides(), FilesMax: filesUnbounded}
+	return l.Load(c.file)
+}
+
 // filesUnbounded leaves it to the engine to compare the limit of open files with the number of connections.
 const filesUnbounded = 1 << 31
+
+// socket is the path of the control socket, empty if there is none.
+func (c *serveConfig) socket(env []string) string {
+	l := config.Loader{Env: env, Overrides: c.overrides()}
+	return l.Socket(c.file)
+}
 
 // refused makes an error of a report. Without a file it is told in the words of the command line.
 func (c *serveConfig) refused(r *config.Report) error {

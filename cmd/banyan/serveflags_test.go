@@ -740,6 +740,8 @@ func TestServeRefuses(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{
+		"--listen 0.0.0.0:1 --anonymous anywhere",
+		"--listen 0.0.0.0:1 --anonymous anywhere --realm a --auto-create-realms",
 		"--listen 0.0.0.0:1 --listen [::]:1", "--listen 0.0.0.0:1 --listen 127.0.0.1:2",
 		"--listen :0 --listen 127.0.0.1:0",
 		"--listen 127.0.0.1:1 --listen [::1]:1 --listen unix:/x --listen unix:/y",

@@ -278,3 +278,42 @@ func openTerminal(t *testing.T) (emulator, programs *os.File) {
 	t.Cleanup(func() { programs.Close() })
 	return emulator, programs
 }
+
+// TestHangupReloads: SIGHUP makes the router read its file again; one with errors changes nothing, twice.
+func TestHangupReloads(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "banyan.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("limits: { uri_bytes_max: 100 }")
+	p := startServe(t, nil, "--config", file)
+	c := p.join()
+	subscribes := func(uri string) bool {
+		t.Helper()
+		s, err := client.Dial(t.Context(), "unix:"+p.path, client.Options{Realm: "realm1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, err = s.Publish(t.Context(), uri, map[string]any{"acknowledge": true}, client.Values{})
+		return err == nil
+	}
+	long := "com." + strings.Repeat("x", 30)
+	if !subscribes(long) {
+		t.Fatal("the file is not in force")
+	}
+	for _, most := range []int{20, 100, 20} {
+		write("limits: { uri_bytes_max: " + strconv.Itoa(most) + " }")
+		p.signal(syscall.SIGHUP)
+		eventually(t, "the file is in force", func() bool { return subscribes(long) == (most == 100) })
+		write("limits: { uri_bytes_max: none }")
+		p.signal(syscall.SIGHUP)
+	}
+	if subscribes(long) {
+		t.Error("a file with errors has changed something")
+	}
+	p.stops(c) // who was there before is there still
+}

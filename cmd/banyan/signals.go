@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,28 +26,34 @@ func untilSignal() (ctx context.Context, stop func()) {
 	return ctx, cancel
 }
 
-// untilHangup returns a context that also ends when the controlling terminal of this process hangs up. Any other
-// SIGHUP is a log line and nothing else, until the program ends: services send it to ask for a reload. Under nohup it
-// stays ignored.
-func untilHangup(ctx context.Context, log *slog.Logger) context.Context {
+// onHangup reloads at SIGHUP, as services expect, until the program ends. The channel that it returns is closed when
+// the controlling terminal of this process hangs up, which SIGHUP tells as well. Under nohup it stays ignored.
+func (s *service) onHangup() <-chan struct{} {
+	gone := make(chan struct{})
 	if signal.Ignored(syscall.SIGHUP) {
-		return ctx
+		return gone
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	terminals := controllingTerminals()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	go func() {
+		hungUp := false
 		for range signals {
-			if anyHungUp(terminals) {
-				log.Info("the terminal hung up")
-				cancel()
-				continue // a shell sends the signal once more, and that is no reason to hurry
+			switch {
+			case hungUp: // a shell sends the signal once more, and that is no reason to hurry
+			case anyHungUp(terminals):
+				s.log.Info("the terminal hung up")
+				hungUp = true
+				close(gone)
+			case s.source.file == "":
+				s.log.Info("SIGHUP: there is no configuration to reload, the router goes on as it is")
+			case !s.running.Load(): // it is about to start with what the file says
+			default:
+				s.reload("SIGHUP")
 			}
-			log.Info("SIGHUP: there is no configuration to reload, the router goes on as it is")
 		}
 	}()
-	return ctx
+	return gone
 }
 
 // controllingTerminals returns which of standard input, output and error are the controlling terminal of this

@@ -20,7 +20,7 @@ type checker struct {
 }
 
 func (c *checker) check() {
-	c.plannedOnly() // before the others fit defaults to each other
+	c.plannedOnly()
 	c.listeners()
 	c.certificates()
 	c.limits()
@@ -83,7 +83,7 @@ func (c *checker) limits() {
 	c.more("slow_consumers.slow_after", int64(s.SlowAfter), "slow_consumers.backlog_age_max", int64(s.BacklogAgeMax))
 	if !c.has("limits.message_bytes_max") {
 		l.MessageBytesMax = c.cfg.messageBytesUsual()
-	} else if fits := c.cfg.messageBytesFit(); l.MessageBytesMax > fits {
+	} else if fits := c.cfg.MessageBytesFit(); l.MessageBytesMax > fits {
 		c.bad("limits.message_bytes_max", fmt.Sprintf("%s is too much for budget.bytes %s: a long message needs "+
 			"its bytes twice and 2MiB, so at most %s is possible", l.MessageBytesMax, c.cfg.Budget.Bytes, fits),
 			"make budget.bytes larger, or this smaller")
@@ -117,10 +117,10 @@ func (c *checker) limits() {
 	c.files()
 }
 
-// messageBytesFit is the longest message that the budget has room for. While a long message is joined it needs its
+// MessageBytesFit is the longest message that the budget has room for. While a long message is joined it needs its
 // bytes twice, and up to 1 MiB of its last chunk and 64 KiB of a read besides; see engine/join.go. A budget that
 // follows from the memory has room for any.
-func (c *Config) messageBytesFit() Bytes {
+func (c *Config) MessageBytesFit() Bytes {
 	if c.Budget.Bytes == 0 {
 		return math.MaxInt64
 	}

@@ -163,6 +163,11 @@ func (c *checker) anonymousFromAfar(i int, l *Listener, t bindTarget) {
 		c.warn(at, fmt.Sprintf("everybody who reaches %s can join %s as role %s without authentication", l.Address,
 			quote(rm.URI), quote(a.Role)), "say local or none in anonymous, unless this is meant")
 		for j := range rm.Roles {
+			// Who runs the router without a file has asked for a realm in which all may do everything.
+			_, n := c.find(fmt.Sprintf("%s.roles.%d", realm, j), false)
+			if c.given[n] == builtIn || strings.HasPrefix(c.given[n], "--") {
+				continue
+			}
 			if r := &rm.Roles[j]; r.Name == a.Role && r.may("call", "wamp.session.kill") {
 				c.bad(fmt.Sprintf("%s.roles.%d.permissions", realm, j),
 					fmt.Sprintf("everybody who reaches %s could end "+

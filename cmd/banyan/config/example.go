@@ -2,7 +2,10 @@
 
 package config
 
-import _ "embed"
+import (
+	_ "embed"
+	"strings"
+)
 
 //go:embed example.yaml
 var example string
@@ -10,3 +13,31 @@ var example string
 // Example is an annotated file. It loads without a problem and works as it is: 127.0.0.1:8080, realm1, anonymous
 // clients of this machine. What it shows beyond that is commented out and can be taken in section by section.
 func Example() string { return example }
+
+// off begins a line of the example that is commented out.
+const off = "#-"
+
+// ExampleWith is the example with a folder for the control socket, a users file, and methods that are on: ticket,
+// wamp-scram or cryptosign. The users may have the role service.
+func ExampleWith(usersFile, dataDir string, methods []string) string {
+	lines := strings.Split(example, "\n")
+	inRole := false
+	for i, line := range lines {
+		rest, isOff := strings.CutPrefix(line, off)
+		key := strings.TrimSpace(rest)
+		inRole = isOff && (inRole || strings.HasPrefix(key, "- name: service"))
+		on := inRole
+		for _, m := range methods {
+			on = on || isOff && strings.HasPrefix(key, m+": {}")
+		}
+		switch {
+		case on:
+			lines[i] = rest
+		case isOff && strings.HasPrefix(key, "users_file: users.yaml"):
+			lines[i] = strings.Replace(rest, "users.yaml", usersFile, 1)
+		case strings.HasPrefix(key, `data_dir: ""`):
+			lines[i] = strings.Replace(line, `""`, dataDir, 1)
+		}
+	}
+	return strings.Join(lines, "\n")
+}

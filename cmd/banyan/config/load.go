@@ -30,6 +30,8 @@ type File struct {
 	// Hash names the texts that it was made of, overrides included, in 64 hex digits. Files that certificates and
 	// secrets are in do not count.
 	Hash string
+	// Texts names the texts of Sources as they were read: Texts(Sources) is the same until one of them changes.
+	Texts string
 
 	origins map[string]Origin
 }
@@ -75,6 +77,18 @@ func (l *Loader) Load(path string) (*File, *Report) {
 	return ld.finish(path, filepath.Dir(path), text, info)
 }
 
+// Socket is the path of the control socket that the file at path names, even if the file has errors elsewhere. It is
+// empty if there is none, or if it cannot be read.
+func (l *Loader) Socket(path string) string {
+	ld := l.begin()
+	if path == "" {
+		ld.finish("", "", nil, nil)
+	} else if text, info, err := ld.readFile(path, fileBytesMax); err == nil {
+		ld.finish(path, filepath.Dir(path), text, info)
+	}
+	return ld.file.Process.Socket()
+}
+
 // Parse reads text as the content of a file called name. Paths in it are relative to dir.
 func (l *Loader) Parse(name, dir string, text []byte) (*File, *Report) {
 	return l.begin().finish(name, dir, text, nil)
@@ -106,6 +120,7 @@ type loading struct {
 	main  *document
 	users map[string]*document // by the path of the realm or template
 	hash  hash.Hash
+	texts hash.Hash // of Sources
 	file  *File
 	used  map[string]bool // variables that values ask for
 
@@ -117,7 +132,7 @@ func (l *Loader) begin() *loading {
 	ld := &loading{
 		Loader: l, r: &Report{order: map[string]int{}}, env: map[string]string{},
 		given: map[*yaml.Node]string{}, users: map[string]*document{}, hash: sha256.New(),
-		file: &File{Config: &Config{}}, used: map[string]bool{},
+		texts: sha256.New(), file: &File{Config: &Config{}}, used: map[string]bool{},
 		unread: map[string]bool{}, around: map[string]bool{},
 	}
 	for _, e := range l.Env {
@@ -135,6 +150,7 @@ func (ld *loading) finish(name, dir string, text []byte, info fs.FileInfo) (*Fil
 	f.Path = name
 	if name != "" {
 		f.Sources = append(f.Sources, name)
+		addText(ld.texts, text, nil)
 	}
 	fmt.Fprintf(ld.hash, "%d\n%s", len(text), text)
 	defer ld.r.finish()
@@ -169,7 +185,24 @@ func (ld *loading) finish(name, dir string, text []byte, info fs.FileInfo) (*Fil
 		return nil, ld.r
 	}
 	f.Hash = hex.EncodeToString(ld.hash.Sum(nil))
+	f.Texts = hex.EncodeToString(ld.texts.Sum(nil))
 	return f, ld.r
+}
+
+// Texts names what is in files now, in 64 hex digits: other texts, other digits. Files that cannot be read count as
+// well.
+func Texts(paths []string) string {
+	h := sha256.New()
+	for _, path := range paths {
+		text, _, err := readFile(path, fileBytesMax)
+		addText(h, text, err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func addText(h hash.Hash, text []byte, err error) {
+	fmt.Fprintf(h, "%d %v\n", len(text), err)
+	h.Write(text)
 }
 
 // noteErrors keeps which values could not be read.
@@ -254,6 +287,7 @@ func (ld *loading) readUsers() {
 		if _, ok := ld.r.order[rm.UsersFile]; !ok {
 			ld.r.order[rm.UsersFile] = len(ld.r.order) + 1
 			ld.file.Sources = append(ld.file.Sources, rm.UsersFile)
+			addText(ld.texts, text, nil)
 		}
 		fmt.Fprintf(ld.hash, "%d\n%s", len(text), text)
 		doc, ok := parse(rm.UsersFile, filepath.Dir(rm.UsersFile), text, ld.r)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -332,7 +333,7 @@ func TestReportJSON(t *testing.T) {
 	_, r := parseText("log:\n  lvel: debug\n")
 	text, err := json.Marshal(r)
 	want := `{"problems":[{"severity":"error","file":"f","line":2,"column":3,"path":"log.lvel",` +
-		`"message":"unknown key","hint":"did you mean \"level\"?","excerpt":"  lvel: debug"}],` +
+		`"message":"unknown key","hint":"did you mean \"level\"?","excerpt":"  lvel: debug","caret":2}],` +
 		`"errors":1,"warnings":0}`
 	var b strings.Builder
 	if n, err := r.WriteTo(&b); err != nil || int(n) != b.Len() || b.String() != r.String() {
@@ -481,3 +482,38 @@ func BenchmarkManyUsers(b *testing.B) {
 
 // emptySection is a section with nothing in it.
 func emptySection() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode} }
+
+// TestTexts: what was read has the name that it has on disk, until a file changes.
+func TestTexts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "banyan.yaml", []byte(withRealm("    users_file: users.yaml\n")+"  - { uri: b, "+
+		"auth: { anonymous: {} }, roles: [{ name: anonymous }], users_file: users.yaml }\n"), 0o600)
+	write(t, "users.yaml", []byte("a: { role: anonymous }"), 0o600)
+	f, r := Load("banyan.yaml", nil, nil)
+	if f == nil {
+		t.Fatal(r)
+	}
+	if len(f.Sources) != 2 || Texts(f.Sources) != f.Texts {
+		t.Fatalf("%q: %s, then %s", f.Sources, f.Texts, Texts(f.Sources))
+	}
+	for _, name := range f.Sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, name, append(text, '\n'), 0o600)
+		if Texts(f.Sources) == f.Texts {
+			t.Errorf("a change of %s is not seen", name)
+		}
+		write(t, name, text, 0o600)
+		if Texts(f.Sources) != f.Texts {
+			t.Errorf("%s is as before and has another name", name)
+		}
+	}
+	if err := os.Remove("users.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if Texts(f.Sources) == f.Texts {
+		t.Error("a file that is gone is not seen")
+	}
+}

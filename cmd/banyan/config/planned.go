@@ -13,9 +13,6 @@ import (
 // than its default is told so by an error: no option does nothing silently. Those of templates are those of realms. A
 // section stands for all that is in it. When an option gets its target in wired_test.go, it leaves this list.
 var planned = []string{
-	"process.data_dir",
-	"process.control_socket",
-	"process.watch",
 	"listeners.*.protocols",
 	"listeners.*.tls",
 	"listeners.*.proxy_protocol",
@@ -32,9 +29,6 @@ var planned = []string{
 	"realms.*.auth.cookie",
 	"realms.*.roles.*.slow_consumers",
 	"realms.*.slow_consumers",
-	"drain.grace",
-	"drain.spread",
-	"log.format",
 }
 
 // refusePlanned is true in the router. Tests of the other rules turn it off.

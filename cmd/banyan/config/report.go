@@ -31,7 +31,7 @@ type Problem struct {
 	Message  string   `json:"message"`          // what is wrong
 	Hint     string   `json:"hint,omitempty"`   // what to do about it
 	Excerpt  string   `json:"excerpt,omitempty"`
-	caret    int      // characters in front of it
+	Caret    int      `json:"caret,omitempty"` // characters of Excerpt in front of the place
 	doc      *document
 }
 
@@ -77,7 +77,7 @@ func (r *Report) finish() {
 	for i := range r.Problems {
 		p := &r.Problems[i]
 		if d := p.doc; d != nil && p.Line > 0 && p.Line <= len(d.lines) {
-			p.Excerpt, p.caret = excerpt(d.line(p.Line), p.Column)
+			p.Excerpt, p.Caret = excerpt(d.line(p.Line), p.Column)
 		}
 		p.doc = nil
 	}
@@ -163,7 +163,7 @@ func (p *Problem) write(b *strings.Builder) {
 	b.WriteString(strings.Map(printable, h.String()))
 	b.WriteByte('\n')
 	if p.Excerpt != "" {
-		fmt.Fprintf(b, "%6d | %s\n       | %s^\n", p.Line, p.Excerpt, strings.Repeat(" ", p.caret))
+		fmt.Fprintf(b, "%6d | %s\n       | %s^\n", p.Line, p.Excerpt, strings.Repeat(" ", p.Caret))
 	}
 }
 

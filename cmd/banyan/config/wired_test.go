@@ -27,9 +27,9 @@ type wire struct {
 var wires = []wire{
 	{"version", "config", "Load refuses other forms"},
 	{"process.loops", "engine.Config.Loops, realm.Config.Loops", "0: one for each CPU"},
-	{"process.data_dir", "", "make the folder; ACME and the control socket are in it"},
-	{"process.control_socket", "", "Process.Socket; listen with mode 0600"},
-	{"process.watch", "", ""},
+	{"process.data_dir", "cmd", "the control socket and the key of mock challenges"},
+	{"process.control_socket", "cmd", ""},
+	{"process.watch", "cmd", ""},
 	{"process.agent", "realm.Config.Agent", "empty: Banyan and the version"},
 
 	{"listeners.*.name", "cmd, realm.Config.Listeners", "in the banner and for authenticators"},
@@ -206,12 +206,12 @@ var wires = []wire{
 
 	{"templates.*.match", "realm.Config.Templates", "Template.Match"},
 
-	{"drain.grace", "", "listeners stay open"},
-	{"drain.spread", "", "engine: GOODBYE over time"},
+	{"drain.grace", "cmd", ""},
+	{"drain.spread", "cmd", ""},
 	{"drain.timeout", "engine.Config.StopTimeout", ""},
 
 	{"log.level", "cmd", "--log-level; live: slog.LevelVar"},
-	{"log.format", "", "slog.JSONHandler"},
+	{"log.format", "cmd", ""},
 }
 
 // TestEveryOptionIsWired: no option is without an entry in wires, and none is there that is no option.

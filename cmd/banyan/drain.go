@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"banyan/cmd/banyan/config"
+	"banyan/codec"
+	"banyan/realm"
+)
+
+const (
+	// spreadPerSecond is how many sessions a second are told to leave at least: fewer are no storm.
+	spreadPerSecond = 100
+	// spreadWorkers is how many sessions are being told at once.
+	spreadWorkers = 16
+	// stopReserve is the part of the time for a stop that is left for closing connections.
+	stopReserve = 8
+)
+
+// stop stops the router within drain.timeout:
+//
+//  1. grace   connections are still accepted
+//  2. spread  nobody is accepted any more; sessions are told to leave, one after the other, those without open calls
+//     first
+//  3. the engine says goodbye to those that are left, and closes
+//
+// Connections of clients that do not read or do not answer in time are closed. That is no error: more cannot be done.
+func (s *service) stop() error {
+	d := s.drainSettings()
+	deadline := time.Now().Add(d.Timeout)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-d.Timeout/stopReserve))
+	defer cancel()
+	if d.Grace > 0 {
+		s.log.Info("connections are accepted a little longer", "grace", d.Grace)
+		pause(ctx, d.Grace)
+	}
+	if d.Spread > 0 {
+		s.spread(ctx, d.Spread)
+	}
+	if err := s.router.engine.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// drainSettings are how a stop goes. Its longest time is that of the start, which the engine knows.
+func (s *service) drainSettings() config.Drain {
+	d := s.inForce().Drain
+	d.Timeout = s.started.Drain.Timeout
+	return d
+}
+
+// pause returns after d, or when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// spread tells sessions to leave over a time of at most longest.
+func (s *service) spread(ctx context.Context, longest time.Duration) {
+	sessions := s.sessions(ctx)
+	if len(sessions) < spreadPerSecond {
+		return
+	}
+	over := min(longest, time.Duration(len(sessions))*time.Second/spreadPerSecond)
+	s.log.Info("sessions are told to leave", "sessions", len(sessions), "over", over)
+	live := s.live(s.inForce())
+	live.ConnectionsMax = 1 // who comes back finds another router, or waits
+	if err := s.router.engine.Apply(live); err != nil {
+		s.log.Error("cannot refuse new connections", "error", err)
+	}
+	var workers sync.WaitGroup
+	work := make(chan uint64)
+	for range spreadWorkers {
+		workers.Go(func() {
+			for id := range work {
+				err := s.router.realms.Kill(ctx, id, codec.CloseSystemShutdown, "the router stops")
+				if err != nil && !errors.Is(err, realm.ErrNoSuchSession) && ctx.Err() == nil {
+					s.log.Error("cannot tell a session to leave", "session", id, "error", err)
+				}
+			}
+		})
+	}
+	begin := time.Now()
+	for i := range sessions {
+		due := begin.Add(over * time.Duration(i) / time.Duration(len(sessions)))
+		if left := time.Until(due); left > 0 {
+			pause(ctx, left)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		work <- sessions[i].Session
+	}
+	close(work)
+	workers.Wait()
+}
+
+// sessions are all sessions, those without open calls first.
+func (s *service) sessions(ctx context.Context) []realm.SessionInfo {
+	var all []realm.SessionInfo
+	for _, uri := range s.router.realms.Realms() {
+		some, err := s.router.realms.Sessions(ctx, uri)
+		if err != nil && !errors.Is(err, realm.ErrNoSuchRealm) { // it may have been closed meanwhile
+			s.log.Error("cannot list sessions", "realm", uri, "error", err)
+		}
+		all = append(all, some...)
+	}
+	slices.SortStableFunc(all, func(a, b realm.SessionInfo) int {
+		return cmp.Compare(min(a.OpenCalls+a.OpenInvocations, 1), min(b.OpenCalls+b.OpenInvocations, 1))
+	})
+	return all
+}
