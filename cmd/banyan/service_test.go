@@ -30,14 +30,20 @@ type testService struct {
 	unix string
 }
 
-// startService starts a router of two loops on a Unix socket with what the file says besides.
-func startService(t *testing.T, text string) *testService {
+// startService starts a router of two loops on a Unix socket with what the file says besides. Other files, name and
+// text by turns, are beside it.
+func startService(t *testing.T, text string, files ...string) *testService {
 	t.Helper()
 	dir := t.TempDir()
 	s := &testService{
 		t: t, file: filepath.Join(dir, "banyan.yaml"), log: &lockedBuffer{}, unix: filepath.Join(dir, "wamp.sock"),
 	}
 	s.write(text)
+	for i := 0; i < len(files); i += 2 {
+		if err := os.WriteFile(filepath.Join(dir, files[i]), []byte(files[i+1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c, err := parseServe("--config", s.file, "--loops", "2", "--listen", "unix:"+s.unix)
 	if err != nil {
 		t.Fatal(err)
