@@ -76,9 +76,7 @@ func (e *Engine) admit(l *loop, c *conn) refusal {
 		return refusedFull
 	}
 	why := admitted
-	switch {
-	case c.opening != nil && c.opening.proxy: // its address is the proxy's
-	case !a.take(live, c):
+	if !c.isProxy() && !a.take(live, c) {
 		why = refusedAddress
 	}
 	if why == admitted && live.HandshakesMax > 0 {
@@ -97,15 +95,19 @@ func (e *Engine) admit(l *loop, c *conn) refusal {
 	return why
 }
 
-// admitAddress asks for a place for c once more when its address is that of a client behind a proxy. The proxy has
-// given its own place back.
-func (c *conn) admitAddress() refusal {
-	if c.peer.Proxy == "" {
-		return admitted
+// isProxy reports whether a connection that was just accepted may be one that a proxy passes on.
+func (c *conn) isProxy() bool {
+	if c.opening != nil && c.opening.proxy {
+		return true
 	}
-	a := &c.loop.engine.admission
-	a.leavePlace(c)
-	if !a.take(c.loop.live, c) {
+	rules := c.loop.live.rules(c.peer.Listener)
+	return rules.trusts(c.peer.Address)
+}
+
+// admitAddress asks for a place for a connection that has none yet, because it comes from a proxy. By now the proxy has
+// told for whom, or it speaks for itself.
+func (c *conn) admitAddress() refusal {
+	if a := &c.loop.engine.admission; c.place == nil && !a.take(c.loop.live, c) {
 		c.loop.engine.tellRefused(c, refusedAddress)
 		return refusedAddress
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +40,9 @@ type Config struct {
 	ListenNames map[string]string
 	// TLS holds the addresses in Listen that speak TLS. Default: none.
 	TLS map[string]ListenTLS
+	// Protocols holds what is spoken at an address in Listen: "websocket", "rawsocket". Default: both. A client of the
+	// other is refused; plain HTTP is answered all the same.
+	Protocols map[string][]string
 	// ProxyProtocol holds the addresses in Listen where every connection begins with a PROXY header, version 1 or 2,
 	// of one of Live.TrustedProxies; on a Unix socket whoever may connect is trusted. Others are closed:
 	// Stats.ProxyRefused.
@@ -85,6 +87,9 @@ type Live struct {
 	// others wait; the newest is served first, and the oldest may be closed after 1 s: Stats.TLSCut. Each counts 32
 	// KiB of the budget. Default: what an eighth of the budget allows, at most 8192. At least one for each loop.
 	TLSHandshakesMax int
+	// Listeners are the Origins and TrustedProxies of each address in Config.Listen, in that order, instead of those
+	// that stand here, which are for all. Default: none; otherwise one for each address.
+	Listeners []ListenerRules
 	// TrustedProxies are the addresses from which PROXY headers and X-Forwarded-For are believed. If there are any,
 	// whoever connects to a Unix socket is believed as well. Default: none. At most 1000.
 	TrustedProxies []netip.Prefix
@@ -143,6 +148,20 @@ type Live struct {
 	BytesPerSecondMax    int64
 }
 
+// ListenerRules are what Live says about one address to listen on; see there.
+type ListenerRules struct {
+	Origins        []string
+	TrustedProxies []netip.Prefix
+}
+
+// rules are those of the listener with that index.
+func (v *Live) rules(listener int) ListenerRules {
+	if listener >= 0 && listener < len(v.Listeners) {
+		return v.Listeners[listener]
+	}
+	return ListenerRules{v.Origins, v.TrustedProxies}
+}
+
 // A Page is the answer to a plain HTTP request.
 type Page struct {
 	Status      int
@@ -185,6 +204,9 @@ func (cfg *Config) check() error {
 	if err := cfg.checkTLS(); err != nil {
 		return err
 	}
+	if n := len(cfg.Live.Listeners); n > 0 && n != len(cfg.Listen) {
+		return fmt.Errorf("engine: rules for %d listeners, but there are %d", n, len(cfg.Listen))
+	}
 	return cfg.Live.check(cfg.Loops)
 }
 
@@ -207,7 +229,7 @@ func (v *Live) check(loops int) error {
 	if v.TLSHandshakesMax < 0 {
 		return errors.New("engine: the number of TLS handshakes cannot be negative")
 	}
-	if err := v.checkProxies(); err != nil {
+	if err := v.checkRules(); err != nil {
 		return err
 	}
 	setDefault(&v.MessageTimeout, 30*time.Second)
@@ -241,7 +263,6 @@ func (v *Live) check(loops int) error {
 	if err := errors.Join(v.checkAdmission(), v.checkRates()); err != nil {
 		return err
 	}
-	v.Origins = slices.Clone(v.Origins)
 	return nil
 }
 
@@ -256,6 +277,9 @@ func setDefault[T comparable](field *T, value T) {
 // connection that is being pinged follows at its next ping. Zero fields mean their defaults. Nothing changes if it
 // returns an error. Any goroutine.
 func (e *Engine) Apply(v Live) error {
+	if n := len(v.Listeners); n > 0 && n != len(e.cfg.Listen) {
+		return fmt.Errorf("engine: rules for %d listeners, but there are %d", n, len(e.cfg.Listen))
+	}
 	if err := v.check(len(e.loops)); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ type conn struct {
 	loop      *loop
 	transport transport     // fixed before the session opens
 	tls       *tlsTransport // the same, or nil without TLS
-	opening   *opening      // what may come first; nil for a listener without TLS and PROXY headers
+	opening   *opening      // what may come first; nil where it is as by default
 	fd        int32         // open until released
 	born      int64         // nanoseconds since Engine.epoch
 	peer      port.Peer     // fixed before the session opens, but for Network and Listener

@@ -3,8 +3,10 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"banyan/engine/internal/wire"
@@ -19,12 +21,12 @@ func (c *conn) forwarded(h *wire.Head) {
 		return
 	}
 	c.peer.Local = false
-	live := c.loop.live
+	rules := c.loop.live.rules(c.peer.Listener)
 	onUnix := c.peer.Network == "unix" && !c.proxied // after a PROXY header its address counts
-	if len(live.TrustedProxies) == 0 || !onUnix && !live.trusts(c.peer.Address) {
+	if len(rules.TrustedProxies) == 0 || !onUnix && !rules.trusts(c.peer.Address) {
 		return
 	}
-	client, _ := wire.ForwardedClient(h.ForwardedFor, live.trustsAddr)
+	client, _ := wire.ForwardedClient(h.ForwardedFor, rules.trustsAddr)
 	c.behindProxy(client)
 	last := h.ForwardedProto[strings.LastIndexByte(h.ForwardedProto, ',')+1:]
 	switch strings.ToLower(strings.TrimSpace(last)) {
@@ -34,7 +36,7 @@ func (c *conn) forwarded(h *wire.Head) {
 }
 
 // trusts reports whether address, HOST:PORT, is one of a trusted proxy.
-func (v *Live) trusts(address string) bool {
+func (v *ListenerRules) trusts(address string) bool {
 	if len(v.TrustedProxies) == 0 {
 		return false
 	}
@@ -42,7 +44,7 @@ func (v *Live) trusts(address string) bool {
 	return err == nil && v.trustsAddr(at.Addr())
 }
 
-func (v *Live) trustsAddr(ip netip.Addr) bool {
+func (v *ListenerRules) trustsAddr(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	for _, p := range v.TrustedProxies {
 		if p.Contains(ip) {
@@ -52,8 +54,20 @@ func (v *Live) trustsAddr(ip netip.Addr) bool {
 	return false
 }
 
-// checkProxies judges TrustedProxies.
-func (v *Live) checkProxies() error {
+// checkRules judges Origins and TrustedProxies, of all listeners and of each.
+func (v *Live) checkRules() error {
+	all := ListenerRules{v.Origins, v.TrustedProxies}
+	err := all.check()
+	v.Origins, v.TrustedProxies = all.Origins, all.TrustedProxies
+	v.Listeners = slices.Clone(v.Listeners)
+	for i := range v.Listeners {
+		err = errors.Join(err, v.Listeners[i].check())
+	}
+	return err
+}
+
+func (v *ListenerRules) check() error {
+	v.Origins = slices.Clone(v.Origins)
 	if len(v.TrustedProxies) > trustedProxiesMax {
 		return fmt.Errorf("engine: %d trusted proxies; at most %d", len(v.TrustedProxies), trustedProxiesMax)
 	}

@@ -26,7 +26,7 @@ type listener struct {
 	// transport makes the transport of an accepted connection.
 	transport func(fd int) transport
 
-	opening *opening // what may come first; nil without TLS and PROXY headers
+	opening *opening // what may come first; nil where everything is as by default
 
 	pause    time.Duration // back-off after the process ran out of descriptors
 	timer    port.Timer

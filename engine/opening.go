@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"banyan/engine/internal/wire"
@@ -17,22 +18,25 @@ import (
 
 // An opening says what may come first on a listener. Immutable.
 type opening struct {
-	name  string     // of the listener, for log lines
-	tls   *ListenTLS // nil without TLS
-	proxy bool       // every connection begins with a PROXY header
-	hsts  string     // a header line for answers over TLS, or ""
+	name   string     // of the listener, for log lines
+	tls    *ListenTLS // nil without TLS
+	speaks []string   // of "websocket" and "rawsocket"; nil for both
+	proxy  bool       // every connection begins with a PROXY header
+	hsts   string     // a header line for answers over TLS, or ""
 }
 
-// newOpening returns the rules for an address of Config.Listen; nil if it has neither TLS nor PROXY headers.
+// newOpening returns the rules for an address of Config.Listen; nil if it is as every address is by default.
 func (cfg *Config) newOpening(address string) *opening {
-	o := &opening{name: cfg.listenName(address), proxy: cfg.ProxyProtocol[address]}
+	o := &opening{
+		name: cfg.listenName(address), proxy: cfg.ProxyProtocol[address], speaks: cfg.Protocols[address],
+	}
 	if t, ok := cfg.TLS[address]; ok {
 		o.tls = &t
 		if t.HSTS > 0 {
 			o.hsts = fmt.Sprintf("Strict-Transport-Security: max-age=%d", t.HSTS/time.Second)
 		}
 	}
-	if o.tls == nil && !o.proxy {
+	if o.tls == nil && !o.proxy && len(o.speaks) == 0 {
 		return nil
 	}
 	return o
@@ -62,12 +66,17 @@ func (c *conn) sniff(data []byte) (used int) {
 		return used + len(data)
 	case wire.OpensHTTP(first):
 		c.phase = phaseHTTP
-	case first == wire.RawMagic && !c.lacksTLS():
+	case first == wire.RawMagic && !c.lacksTLS() && !o.lacks("rawsocket"):
 		c.phase = phaseRawHello
 	default:
 		c.refuseOpening(data)
 	}
 	return used
+}
+
+// lacks reports that the listener does not speak a protocol.
+func (o *opening) lacks(protocol string) bool {
+	return o != nil && len(o.speaks) > 0 && !slices.Contains(o.speaks, protocol)
 }
 
 // lacksTLS reports that the listener wants TLS and the connection has none.
@@ -83,6 +92,9 @@ func (c *conn) refuseOpening(data []byte) {
 	case c.lacksTLS():
 		e.warn("a client speaks without TLS, but the listener wants TLS; its connection is closed",
 			"listener", c.listenName(), "peer", c.peer.Address, "looks_like", looks)
+	case data[0] == wire.RawMagic:
+		e.warn("a client speaks RawSocket, but the listener does not; its connection is closed",
+			"listener", c.listenName(), "peer", c.peer.Address)
 	case data[0] == wire.TLSHandshake && c.tls == nil:
 		e.warn("a client speaks TLS, but the listener has none; its connection is closed",
 			"listener", c.listenName(), "peer", c.peer.Address, "looks_like", looks,

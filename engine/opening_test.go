@@ -411,21 +411,22 @@ func TestTrustedProxiesAreChecked(t *testing.T) {
 		{[]netip.Prefix{netip.MustParsePrefix("::ffff:0.0.0.0/96")}, true},
 	} {
 		v := Live{TrustedProxies: c.proxies}
-		if err := v.checkProxies(); (err == nil) != c.ok {
+		if err := v.checkRules(); (err == nil) != c.ok {
 			t.Errorf("%d prefixes: %v", len(c.proxies), err)
 		}
 	}
 	v := Live{
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.1.2.3/8"), netip.MustParsePrefix("fe80::/10")},
 	}
-	if err := v.checkProxies(); err != nil {
+	if err := v.checkRules(); err != nil {
 		t.Fatal(err)
 	}
 	for address, want := range map[string]bool{
 		"10.255.0.1:5": true, "11.0.0.1:5": false, "[::ffff:10.0.0.1]:5": true, "[fe80::1%eth0]:5": true,
 		"": false, "unix": false,
 	} {
-		if got := v.trusts(address); got != want {
+		rules := v.rules(0)
+		if got := rules.trusts(address); got != want {
 			t.Errorf("%q: %v", address, got)
 		}
 	}

@@ -64,5 +64,6 @@ func (c *conn) behindProxy(client netip.AddrPort) {
 // proxyTrusted reports whether a PROXY header is believed: from the trusted proxies, and from whoever may connect to
 // a Unix socket that is for proxies.
 func (c *conn) proxyTrusted() bool {
-	return c.peer.Network == "unix" || c.loop.live.trusts(c.peer.Address)
+	rules := c.loop.live.rules(c.peer.Listener)
+	return c.peer.Network == "unix" || rules.trusts(c.peer.Address)
 }

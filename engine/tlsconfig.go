@@ -37,7 +37,7 @@ const (
 	ClientsMust
 )
 
-// checkTLS judges Config.TLS, ProxyProtocol and ListenNames.
+// checkTLS judges Config.TLS, Protocols, ProxyProtocol and ListenNames.
 func (cfg *Config) checkTLS() error {
 	for address, t := range cfg.TLS {
 		switch {
@@ -54,6 +54,16 @@ func (cfg *Config) checkTLS() error {
 	for address := range cfg.ProxyProtocol {
 		if !slices.Contains(cfg.Listen, address) {
 			return fmt.Errorf("engine: PROXY headers for %q, which is no address to listen on", address)
+		}
+	}
+	for address, speaks := range cfg.Protocols {
+		if !slices.Contains(cfg.Listen, address) {
+			return fmt.Errorf("engine: protocols for %q, which is no address to listen on", address)
+		}
+		for _, p := range speaks {
+			if p != "websocket" && p != "rawsocket" {
+				return fmt.Errorf("engine: %q is no protocol; websocket and rawsocket are", p)
+			}
 		}
 	}
 	for address := range cfg.ListenNames {

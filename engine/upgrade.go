@@ -38,7 +38,10 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 	if why := c.admitAddress(); why != admitted {
 		return c.comeBack(why)
 	}
-	if !h.OriginAllowed(c.loop.live.Origins, c.peer.Local) {
+	if c.opening.lacks("websocket") {
+		return &wire.Refusal{Status: http.StatusForbidden, Reason: "this address speaks no WebSocket"}
+	}
+	if !h.OriginAllowed(c.loop.live.rules(c.peer.Listener).Origins, c.peer.Local) {
 		return &wire.Refusal{
 			Status: http.StatusForbidden,
 			Reason: "this origin may not connect; see the origin option",
