@@ -39,8 +39,8 @@ func giveBuffer(b []byte) {
 	if size == 0 || class >= len(bufferPools) || size != 1<<(class+bufferShiftMin) {
 		return
 	}
-	b = b[:0]
-	bufferPools[class].Put(&b)
+	empty := b[:0] // b itself would be moved to the heap in the other case, too
+	bufferPools[class].Put(&empty)
 }
 
 // grow returns b with room for n more bytes and gives the old buffer back. The capacity follows the bytes that are

@@ -29,6 +29,8 @@ import (
 //
 //	sniff ─▶ http ─▶ webSocket ─┐
 //	  └────▶ rawHello ─▶ rawSocket ─┴─▶ closed       (any phase may go to closed)
+//
+// TLS stands below this: in the phase sniff the transport may change, and then the phase begins again.
 type conn struct {
 	q outq.Queue
 

@@ -118,7 +118,8 @@ func (e *Engine) build() error {
 		if err != nil {
 			return err
 		}
-		ls.index, ls.transport, ls.opening = i, newPlain, e.cfg.newOpening(address)
+		ls.index, ls.name = i, e.cfg.listenName(address)
+		ls.transport, ls.opening = newPlain, e.cfg.newOpening(address)
 		e.listeners = append(e.listeners, ls)
 		l := e.loops[i%len(e.loops)]
 		if err := ls.attach(l); err != nil {

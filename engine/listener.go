@@ -22,7 +22,8 @@ import (
 type listener struct {
 	bound
 	engine *Engine
-	index  int // in Config.Listen
+	index  int    // in Config.Listen
+	name   string // see Config.ListenNames
 	// transport makes the transport of an accepted connection.
 	transport func(fd int) transport
 
@@ -200,7 +201,7 @@ func (ls *listener) backOff(l *loop, cause error) {
 	if now := time.Now(); now.Sub(ls.logged) >= time.Second {
 		ls.logged = now
 		e.cfg.Log.Error("cannot accept connections; waiting", "cause", cause, "address", ls.addr, "wait", ls.pause,
-			"open", e.open.Load())
+			"open", e.open.Load(), "listener", ls.name)
 	}
 	if e.shed(ls.fd) {
 		e.rare.refused.Add(1)

@@ -18,7 +18,6 @@ import (
 
 // An opening says what may come first on a listener. Immutable.
 type opening struct {
-	name   string     // of the listener, for log lines
 	tls    *ListenTLS // nil without TLS
 	speaks []string   // of "websocket" and "rawsocket"; nil for both
 	proxy  bool       // every connection begins with a PROXY header
@@ -28,7 +27,7 @@ type opening struct {
 // newOpening returns the rules for an address of Config.Listen; nil if it is as every address is by default.
 func (cfg *Config) newOpening(address string) *opening {
 	o := &opening{
-		name: cfg.listenName(address), proxy: cfg.ProxyProtocol[address], speaks: cfg.Protocols[address],
+		proxy: cfg.ProxyProtocol[address], speaks: cfg.Protocols[address],
 	}
 	if t, ok := cfg.TLS[address]; ok {
 		o.tls = &t

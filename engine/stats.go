@@ -13,16 +13,17 @@ type Stats struct {
 	Connections int64 // open now, transport handshakes under way included
 	Sessions    int64 // open now, transport handshake complete
 
-	Accepted            int64 // connections accepted
-	Refused             int64 // over the connection limit or out of descriptors
-	RefusedAddress      int64 // of these, over the limit of their address
-	RefusedHandshakes   int64 // of these, because too many opening handshakes were under way
-	RefusedRate         int64 // of these, because too many came in a second
-	RefusalsCut         int64 // of these, closed without an answer because too many were silent
-	HandshakesRefused   int64 // HTTP or RawSocket openings answered with an error
-	HandshakeTimeouts   int64
-	TLSHandshakes       int64 // that ended well
-	TLSResumed          int64 // of these, those that resumed a session
+	Accepted          int64 // connections accepted
+	Refused           int64 // over the connection limit or out of descriptors
+	RefusedAddress    int64 // of these, over the limit of their address
+	RefusedHandshakes int64 // of these, because too many opening handshakes were under way
+	RefusedRate       int64 // of these, because too many came in a second
+	RefusalsCut       int64 // of these, closed without an answer because too many were silent
+	HandshakesRefused int64 // HTTP or RawSocket openings answered with an error
+	HandshakeTimeouts int64
+	TLSHandshakes     int64 // that ended well
+	TLSResumed        int64 // of these, those that resumed a session
+	// TLSFailed counts TLS handshakes that failed, by TLSFailure.
 	TLSFailed           [TLSFailures]int64
 	TLSTimeouts         int64 // of HandshakeTimeouts, those before the end of the TLS handshake
 	TLSCut              int64 // unfinished TLS handshakes that were closed because others waited

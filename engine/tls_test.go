@@ -341,6 +341,7 @@ func TestTLSGarbage(t *testing.T) {
 		if _, err := io.Copy(io.Discard, p.r); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
+		p.Close()
 	}
 	// After the handshake.
 	for i, record := range []string{
@@ -357,6 +358,7 @@ func TestTLSGarbage(t *testing.T) {
 		if _, err := q.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 			t.Errorf("record %d after the handshake: %v", i, err)
 		}
+		p.Close()
 	}
 	good.send(rawFrameOf([]byte("still there")))
 	good.expect(rawFrameOf([]byte("still there")))

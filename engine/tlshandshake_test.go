@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func (k *fakeSocket) close(int) { k.closed = true }
 
 // A stillTLS is a loop that does not run, with connections that begin TLS. The pool does nothing by itself.
 type stillTLS struct {
-	t     *testing.T
+	t     testing.TB
 	a     *authority
 	e     *Engine
 	l     *loop
@@ -62,7 +63,7 @@ type stillTLS struct {
 	creds *Credentials
 }
 
-func newStillTLS(t *testing.T, live Live) *stillTLS {
+func newStillTLS(t testing.TB, live Live) *stillTLS {
 	t.Helper()
 	s := &stillTLS{t: t, a: newAuthority(t)}
 	f, _ := s.a.issue("router", "ecdsa", "router.test")
@@ -388,7 +389,11 @@ func TestTLSStopsInTheMiddle(t *testing.T) {
 
 // Connections over the limit are told so over TLS, too, and /healthz is answered.
 func TestTLSOverTheLimit(t *testing.T) {
-	e, a := startTLS(t, Config{Live: Live{ConnectionsMax: 1}}, CredentialsConfig{}, echoes)
+	var lines lineLog
+	e, a := startTLS(t, Config{
+		Live: Live{ConnectionsMax: 1}, Log: slog.New(slog.NewTextHandler(&lines, nil)),
+		ListenNames: map[string]string{anyPort: "front"},
+	}, CredentialsConfig{}, echoes)
 	cfg := a.client("router.test")
 	dialTLS(t, e, cfg).rawHello()
 	for _, c := range []struct {
@@ -405,6 +410,9 @@ func TestTLSOverTheLimit(t *testing.T) {
 	p := dialTLS(t, e, cfg)
 	p.send([]byte{0x7F, 0xF3, 0, 0})
 	p.expect([]byte{0x7F, 0x40, 0, 0})
+	if !lines.has("connections are refused", "listener=front") {
+		t.Error("the line does not name the listener")
+	}
 }
 
 // What fits none of the kinds is the protocol's.
@@ -445,6 +453,7 @@ func TestTLSPanicInAStep(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("%v", err)
 	}
+	p.Close()
 	eventually(t, "all is given back", func() bool {
 		s := e.Stats()
 		return s.Panics == 1 && s.Connections == 0 && s.HeldBytes == 0 && s.TLSBegun == 0 &&
