@@ -18,6 +18,8 @@ type simClient struct {
 	canceling  bool
 	state      simState
 	session    uint64
+	authid     string // a user's, or ""
+	wrong      bool   // it brings a wrong ticket
 	decoder    codec.Decoder
 
 	request        uint64
@@ -63,7 +65,7 @@ type simSub struct {
 
 type simReg struct{ leaving bool }
 
-type simCall struct{ progress, canceled, timed bool }
+type simCall struct{ progress, canceled, timed, denied bool }
 
 type simInvocation struct {
 	id       uint64
@@ -174,6 +176,7 @@ func (c *simClient) act() {
 		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
 		c.calls[c.request] = call
 		m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(simTopics[rand(len(simTopics))])}
+		call.denied = c.denied(string(m.URI))
 		options := map[string]any{"receive_progress": call.progress, "disclose_me": rand(2) == 0}
 		if call.timed {
 			options["timeout"] = int64(10 + 10*rand(10))
@@ -207,10 +210,10 @@ func (c *simClient) act() {
 		} else {
 			c.state = simKilled
 			if err := s.router.kill(c.session, "", "", func(ok bool) {
-				if !ok {
+				if !ok && !c.mayBeKilled() {
 					s.fail("client %d was not there to be killed", c.number)
 				}
-			}); err != nil {
+			}); err != nil && !c.mayBeKilled() {
 				s.fail("client %d: %v", c.number, err)
 			}
 		}
@@ -220,8 +223,8 @@ func (c *simClient) act() {
 		c.send(&codec.Message{Type: codec.Goodbye, URI: []byte("wamp.close.close_realm")})
 	default:
 		c.state = simGone
-		if _, local := c.conn.(*simLocal); local {
-			c.doubt() // what waits is dropped; what is in a socket would still be read
+		if _, local := c.conn.(*simLocal); local || c.mayBeKilled() {
+			c.doubt() // what waits is dropped; what is in a socket is still read, unless the session ends before
 		}
 		c.conn.HangUp()
 		c.remove()
@@ -253,7 +256,7 @@ func (c *simClient) remove() {
 
 func (c *simClient) publish(topic string) {
 	s := c.sim
-	p := publication{by: c, topic: topic, exclude: s.w.Rand(3) > 0, ack: s.w.Rand(3) == 0}
+	p := publication{by: c, topic: topic, denied: c.denied(topic), exclude: s.w.Rand(3) > 0, ack: s.w.Rand(3) == 0}
 	if s.w.Rand(5) == 0 {
 		p.not = s.clients[s.w.Rand(len(s.clients))].session
 	}
@@ -314,14 +317,30 @@ func (c *simClient) read(b []byte) {
 	case c.state == simOver:
 		s.fail("client %d: type %d after the end", c.number, m.Type)
 		return
+	case c.state == simJoining && m.Type == codec.Challenge && c.authid != "":
+		c.authenticate()
+		return
+	case c.state == simJoining && m.Type == codec.Abort && c.turnedAway(string(m.URI)):
+		c.replace()
+		return
 	case c.state == simJoining && m.Type != codec.Welcome:
 		s.fail("client %d: type %d before WELCOME", c.number, m.Type)
 	}
 	switch m.Type {
 	case codec.Welcome:
+		if c.wrong {
+			s.fail("client %d got in with a wrong ticket", c.number)
+		}
 		c.state, c.session = simJoined, m.Request
 	case codec.Goodbye:
 		switch {
+		case c.state != simKilled && c.mayBeKilled() && string(m.URI) == codec.CloseKilled:
+			if c.state == simViolating {
+				s.violations-- // it comes behind GOODBYE, where all is ignored
+			}
+			c.doubt()
+			c.send(&codec.Message{Type: codec.Goodbye, URI: []byte(codec.CloseGoodbyeAndOut)})
+			c.replace()
 		case c.state == simLeaving:
 			c.state = simGone
 			c.remove()
@@ -391,6 +410,9 @@ func (c *simClient) reply(m *codec.Message) {
 // seen checks that a publication has one id for everybody.
 func (c *simClient) seen(index int, id uint64) {
 	p := &c.sim.published[index]
+	if p.denied {
+		c.sim.fail("publication %d was accepted although its publisher may not", index)
+	}
 	if p.id != 0 && p.id != id {
 		c.sim.fail("publication %d has two ids, %d and %d", index, p.id, id)
 	}
@@ -406,6 +428,9 @@ func (c *simClient) event(m *codec.Message) {
 	}
 	index := int(c.numbers(m)[0])
 	p := s.published[index]
+	if p.denied {
+		s.fail("client %d: publication %d came although its publisher may not", c.number, index)
+	}
 	last, heard := c.lastEvent[p.by]
 	switch {
 	case sub.got[index]:
@@ -455,6 +480,9 @@ func (c *simClient) invocation(m *codec.Message) {
 		if caller.number != int(call[0]) {
 			continue
 		}
+		if open := caller.calls[uint64(call[1])]; open != nil && open.denied {
+			s.fail("client %d: call %d of client %d came although it may not", c.number, call[1], caller.number)
+		}
 		if last := c.lastCall[caller]; uint64(call[1]) <= last {
 			s.fail("client %d: call %d of client %d after its call %d", c.number, call[1], caller.number, last)
 		}
@@ -490,7 +518,11 @@ func (c *simClient) readError(m *codec.Message) {
 			return
 		}
 		delete(c.calls, m.Request)
+		if call.denied != (string(m.URI) == codec.ErrNotAuthorized) && string(m.URI) != codec.ErrCanceled {
+			s.fail("client %d: call %d, denied %v: %s", c.number, m.Request, call.denied, m.URI)
+		}
 		switch string(m.URI) {
+		case codec.ErrNotAuthorized:
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
 		case codec.ErrNetworkFailure: // a callee's queue was full
@@ -504,6 +536,15 @@ func (c *simClient) readError(m *codec.Message) {
 		return
 	}
 	r, ok := c.pending[m.Request]
+	uri := r.topic
+	if r.t == codec.Publish {
+		uri = s.published[r.publication].topic
+	}
+	if ok && r.t == m.RequestType && r.match == codec.Exact && c.denied(uri) &&
+		string(m.URI) == codec.ErrNotAuthorized {
+		delete(c.pending, m.Request)
+		return
+	}
 	if !ok || r.t != m.RequestType || r.t != codec.Register || string(m.URI) != codec.ErrProcedureAlreadyExists {
 		s.fail("client %d: ERROR %d %d %s", c.number, m.RequestType, m.Request, m.URI)
 	}

@@ -48,6 +48,7 @@ type sim struct {
 	over       []*simClient // their connections have ended
 	violations int64
 
+	rules     *simRules // nil: everybody is anonymous and may do everything
 	listings  []*listing
 	published []publication
 	settled   int // publications before this index are known to be delivered
@@ -60,15 +61,25 @@ type publication struct {
 	ack     bool
 	id      uint64 // publication id, once anybody has seen it
 	not     uint64 // session that is excluded
+	denied  bool   // its publisher may not publish to the topic
 	maybe   bool   // its publisher was told that the node stops before this may have been handled
 }
 
 func simulate(t *testing.T, seed uint64) {
 	w := realmtest.NewWorld(seed, 1+int(seed%3))
-	r, err := New(Config{Realms: []RealmConfig{{URI: "realm1"}}, Loops: len(w.Loops)})
+	s := &sim{t: t, seed: seed, w: w}
+	cfg := Config{Realms: []RealmConfig{{URI: "realm1"}}}
+	if w.Rand(2) == 0 {
+		s.rules = newSimRules(s)
+		cfg = s.rules.config()
+	}
+	cfg.Loops = len(w.Loops)
+	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.clock = func() time.Time { return noon.Add(w.Now()) }
+	s.router = r
 	w.Open = r.Open
 	if err := r.Attach(w); err != nil {
 		t.Fatal(err)
@@ -87,7 +98,9 @@ func simulate(t *testing.T, seed uint64) {
 			farewellAtOnce: w.Rand(4),
 		}
 	}
-	s := &sim{t: t, seed: seed, w: w, router: r}
+	if s.rules != nil {
+		s.rules.open()
+	}
 	for range 4 + w.Rand(5) {
 		s.connect(nil)
 	}
@@ -99,6 +112,10 @@ func simulate(t *testing.T, seed uint64) {
 				w.Advance(10 * time.Millisecond)
 			} else if w.Rand(50) == 0 {
 				s.list()
+			} else if s.rules != nil && w.Rand(60) == 0 {
+				s.rules.reload()
+			} else if w.Rand(4) == 0 && s.rules.answer() {
+				continue
 			} else {
 				w.Step()
 			}
@@ -163,7 +180,7 @@ func (s *sim) join() {
 	c := s.newClient(l, true)
 	s.w.Submit(l.home, func(x port.Executor) {
 		var err error
-		l.conn, err = s.router.openLocal(x, "realm1", codec.Identity{AuthRole: "local"},
+		l.conn, err = s.router.openLocal(x, "realm1", codec.Identity{AuthRole: trustedRole},
 			func(_ port.Executor, b []byte) { l.heard = append(l.heard, b) }, func(port.Executor) {})
 		if err != nil {
 			s.fail("%v", err)
@@ -239,10 +256,12 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	}
 	c := s.newClient(conn, s.w.Rand(4) > 0)
 	features := map[string]any{"progressive_call_results": true, "call_canceling": c.canceling}
-	dict, err := codec.AppendValue(nil, c.serializer, map[string]any{"roles": map[string]any{
+	details := map[string]any{"roles": map[string]any{
 		"publisher": map[string]any{}, "subscriber": map[string]any{}, "caller": map[string]any{},
 		"callee": map[string]any{"features": features},
-	}})
+	}}
+	s.rules.hello(c, details)
+	dict, err := codec.AppendValue(nil, c.serializer, details)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -274,6 +293,9 @@ func (s *sim) settle() {
 			s.drain()
 		}
 		s.drain()
+		if s.rules.answer() {
+			continue
+		}
 		if !s.retries() {
 			return
 		}
@@ -307,6 +329,7 @@ func (s *sim) checkpoint() {
 		}
 	}
 	s.checkListings()
+	s.rules.check()
 	for _, c := range s.clients {
 		if c.state != simJoined {
 			s.fail("client %d did not come to rest: state %d", c.number, c.state)
@@ -323,7 +346,7 @@ func (s *sim) checkpoint() {
 				p := s.published[i]
 				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) &&
 					p.not != c.session
-				if owed && !p.maybe && !sub.got[i] {
+				if owed && !p.maybe && !p.denied && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come",
 						c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
@@ -350,6 +373,9 @@ func (s *sim) farewell() {
 	for _, c := range s.clients {
 		c.conn.HangUp()
 		c.state = simGone
+	}
+	if s.rules != nil {
+		s.w.Submit(s.rules.conn.home, s.rules.conn.hangUp)
 	}
 	s.settle()
 	s.leftBehind()
@@ -380,9 +406,24 @@ func (s *sim) leftBehind() {
 			s.fail("loop %d has %d timers", i, n)
 		}
 	}
-	for i := range s.router.directory.shards {
-		if n := len(s.router.directory.shards[i].sessions); n != 0 {
-			s.fail("%d session ids are still taken", n)
+	ids := 0
+	for _, rm := range s.router.named {
+		for _, k := range rm.askers {
+			if k != nil {
+				ids-- // the router's own
+				if n := len(k.open); n != 0 {
+					s.fail("%d questions are open", n)
+				}
+			}
 		}
+		if n := rm.held.sessions.Load() + rm.held.subscriptions.Load() + rm.held.registrations.Load(); n != 0 {
+			s.fail("the realm counts what is not there: %d", n)
+		}
+	}
+	for i := range s.router.directory.shards {
+		ids += len(s.router.directory.shards[i].sessions)
+	}
+	if ids != 0 {
+		s.fail("%d session ids are still taken", ids)
 	}
 }
