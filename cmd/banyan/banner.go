@@ -29,8 +29,13 @@ func announce(w io.Writer, f *config.File, addrs []net.Addr, connectionsMax int)
 			fmt.Fprintf(w, "  RawSocket  unix:%s\n  WebSocket  ws+unix:%s\n", where, where)
 			continue
 		}
-		urls[i] = "ws://" + where + "/ws"
-		fmt.Fprintf(w, "  WebSocket  %s\n  RawSocket  rs://%s\n  page       http://%s/\n", urls[i], where, where)
+		secure := ""
+		if f.Listeners[i].TLS != nil {
+			secure = "s"
+		}
+		urls[i] = "ws" + secure + "://" + where + "/ws"
+		fmt.Fprintf(w, "  WebSocket  %s\n  RawSocket  rs%s://%s\n  page       http%s://%s/\n", urls[i], secure, where,
+			secure, where)
 	}
 	fmt.Fprintf(w, "  realms     %s\n", realmNames(f))
 	open := announceAnonymous(w, f)

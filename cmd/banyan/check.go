@@ -63,15 +63,16 @@ func newCheck() *cobra.Command {
 
 const tryDocs = "banyan config docs OPTION, which describes it"
 
-// checkInside checks what only the realms know how to check, such as that keys are no users' keys.
+// checkInside checks what only engine and realms know how to check, such as that no user has the router's key.
 func checkInside(f *config.File) error {
 	k := &keys{log: slog.New(slog.DiscardHandler), sets: map[setName]*keySet{}, offline: true}
 	defer k.refuse()
+	_, certificates := listenTLS(f.Listeners)
 	c, err := realmConfig(f, f.Listeners, 1, k, k.log)
 	if err == nil {
 		_, err = realm.New(c)
 	}
-	return err
+	return errors.Join(certificates, err)
 }
 
 // printReport writes a report as JSON. Errors without a place come as problems without one.

@@ -133,8 +133,8 @@ func TestMessageLimitFollowsBudget(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", flags, err)
 		}
-		if e := engineConfig(f, nil); e.MessageBytesMax != want.most {
-			t.Errorf("%q: at most %d bytes, want %d", flags, e.MessageBytesMax, want.most)
+		if e, err := engineConfig(f, nil); err != nil || e.MessageBytesMax != want.most {
+			t.Errorf("%q: at most %d bytes, %v, want %d", flags, e.MessageBytesMax, err, want.most)
 		}
 		var banner bytes.Buffer
 		announce(&banner, f, []net.Addr{&net.TCPAddr{Port: 8080}}, 1)

@@ -14,16 +14,18 @@ import (
 	"banyan/engine"
 )
 
-// engineConfig is what a configuration says to the engine.
-func engineConfig(f *config.File, log *slog.Logger) engine.Config {
+// engineConfig is what a configuration says to the engine. It reads certificates; the error joins all problems.
+func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
 	e := engine.Config{
-		Live:        liveConfig(f),
-		Loops:       f.Process.Loops,
-		StopTimeout: f.Drain.Timeout,
-		BudgetBytes: int64(f.Budget.Bytes),
-		UnixFiles:   map[string]engine.UnixFile{},
-		Page:        page,
-		Log:         log,
+		Live:          liveConfig(f, f.Listeners),
+		Loops:         f.Process.Loops,
+		StopTimeout:   f.Drain.Timeout,
+		BudgetBytes:   int64(f.Budget.Bytes),
+		ListenNames:   map[string]string{},
+		UnixFiles:     map[string]engine.UnixFile{},
+		ProxyProtocol: map[string]bool{},
+		Page:          page,
+		Log:           log,
 	}
 	if e.Loops == 0 {
 		e.Loops = min(runtime.GOMAXPROCS(0), loopsMax)
@@ -31,18 +33,24 @@ func engineConfig(f *config.File, log *slog.Logger) engine.Config {
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		e.Listen = append(e.Listen, l.Address)
+		e.ListenNames[l.Address] = listenerName(l)
 		if l.File != nil {
 			e.UnixFiles[l.Address] = unixFile(l.File)
 		}
+		if l.ProxyProtocol == "required" {
+			e.ProxyProtocol[l.Address] = true
+		}
 	}
-	return e
+	var err error
+	e.TLS, err = listenTLS(f.Listeners)
+	return e, err
 }
 
 // loopsMax is how many loops an engine may have.
 const loopsMax = 64
 
-// liveConfig is that part of it which a reload changes.
-func liveConfig(f *config.File) engine.Live {
+// liveConfig is that part of it which a reload changes. listeners are those that run.
+func liveConfig(f *config.File, listeners []config.Listener) engine.Live {
 	l, s, k := &f.Limits, &f.SlowConsumers, &f.Keepalive
 	live := engine.Live{
 		MessageBytesMax:     int(l.MessageBytesMax),
@@ -52,7 +60,9 @@ func liveConfig(f *config.File) engine.Live {
 		PingInterval:        orNever(k.PingInterval),
 		PingTimeout:         k.PingTimeout,
 		RawSocketPings:      k.RawsocketPings,
-		Origins:             engineOrigins(f.Listeners[0].Origins), // the same for all listeners
+		TLSHandshakesMax:    l.TLSHandshakesMax,
+		TrustedProxies:      trustedProxies(listeners),
+		Origins:             engineOrigins(listeners[0].Origins), // the same for all listeners
 		BacklogBytesMax:     int(min(s.BacklogBytesMax, math.MaxInt)),
 		CreditBytes:         int64(s.CreditBytes),
 		ConnectionsMax:      l.ConnectionsMax,

@@ -117,7 +117,7 @@ func (s *service) listeners(f *config.File) []config.Listener {
 
 // live is what f says to the engine that runs. Its budget is that of the start.
 func (s *service) live(f *config.File) engine.Live {
-	live := liveConfig(f)
+	live := liveConfig(f, s.listeners(f))
 	live.MessageBytesMax = int(min(config.Bytes(live.MessageBytesMax), s.started.MessageBytesFit()))
 	return live
 }
@@ -143,9 +143,14 @@ func (s *service) apply(f *config.File) (done sessionsReport, err error) {
 		k.refuse()
 		return done, err
 	}
+	was, is := s.listeners(s.current), s.listeners(f)
 	if err := s.router.applyLive(s.live(f)); err != nil {
 		k.refuse()
 		return done, err
+	}
+	if err := s.router.replaceTLS(was, is); err != nil {
+		k.refuse()
+		return done, errors.Join(err, s.router.applyLive(s.live(s.current)))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reviewTimeout)
 	defer cancel()
@@ -155,7 +160,7 @@ func (s *service) apply(f *config.File) (done sessionsReport, err error) {
 		done.Unfinished = true // it is in force all the same
 	case err != nil:
 		k.refuse()
-		return done, errors.Join(err, s.router.applyLive(s.live(s.current)))
+		return done, errors.Join(err, s.router.applyLive(s.live(s.current)), s.router.replaceTLS(is, was))
 	}
 	k.accept()
 	s.router.keys = k

@@ -20,14 +20,17 @@ type router struct {
 	loops     int
 	filesMax  int // how many connections the limit of open files allows
 	keys      *keys
+	tls       map[string]engine.ListenTLS // by address
 }
 
 // newRouter binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
 func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error) {
-	ec := engineConfig(f, log)
+	ec, err := engineConfig(f, log)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
 	ec.Dedicated = dedicated
-	r := &router{listeners: f.Listeners, loops: ec.Loops}
-	var err error
+	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS}
 	if r.keys, err = newKeys(f, nil, log); err != nil {
 		return nil, err
 	}

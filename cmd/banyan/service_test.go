@@ -30,8 +30,8 @@ type testService struct {
 	unix string
 }
 
-// startService starts a router of two loops on a Unix socket with what the file says besides. Other files, name and
-// text by turns, are beside it.
+// startService starts a router of two loops on a Unix socket with what the file says besides, or on the listeners
+// that it has. Other files, name and text by turns, are beside it.
 func startService(t *testing.T, text string, files ...string) *testService {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,7 +44,11 @@ func startService(t *testing.T, text string, files ...string) *testService {
 			t.Fatal(err)
 		}
 	}
-	c, err := parseServe("--config", s.file, "--loops", "2", "--listen", "unix:"+s.unix)
+	flags := []string{"--config", s.file, "--loops", "2"}
+	if !strings.Contains(text, "listeners:") {
+		flags = append(flags, "--listen", "unix:"+s.unix)
+	}
+	c, err := parseServe(flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,13 +246,7 @@ func TestReloadListeners(t *testing.T) {
 			" }]\n" + openRealms("a")
 	}
 	s := startService(t, text("local", "x"))
-	s.source.listen = nil // the file's listeners
-	f, _, err := s.source.load(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.started, s.current = f, f
-	s.router.listeners = f.Listeners
+	s.unix = filepath.Join(dir, "x")
 	if _, err := s.join("a"); err != nil {
 		t.Fatal(err)
 	}

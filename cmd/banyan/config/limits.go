@@ -22,7 +22,10 @@ type Limits struct {
 	HandshakesMax int `yaml:"handshakes_max" default:"0" min:"1" zero:"no limit"`
 	// What Retry-After says at least. Clients get different times, so that they do not all return together.
 	RetryAfter time.Duration `yaml:"retry_after" default:"5s" min:"1s"`
-	// From the connection to the end of its opening handshake.
+	// TLS handshakes that may be unfinished at once; more wait, the newest is served first, and the oldest may be
+	// closed. auto is what an eighth of the budget allows at 32KiB each, and at most 8192.
+	TLSHandshakesMax int `yaml:"tls_handshakes_max" default:"auto" auto:"auto" min:"1" max:"1000000"`
+	// From the connection to the end of its opening handshake, with TLS and a PROXY header.
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms"`
 	// From the open connection to HELLO.
 	HelloTimeout time.Duration `yaml:"hello_timeout" default:"10s" min:"1ms"`

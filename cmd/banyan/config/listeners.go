@@ -27,7 +27,9 @@ type Listener struct {
 	// required means that every connection begins with a PROXY header of version 1 or 2, and comes from one of
 	// trusted_proxies.
 	ProxyProtocol string `yaml:"proxy_protocol" default:"off" enum:"off,required"`
-	// Addresses or prefixes of the proxies in front. Only their PROXY headers and X-Forwarded-For are believed.
+	// Addresses or prefixes of the proxies in front. Only their PROXY headers and X-Forwarded-For are believed. They
+	// count for all listeners, so listeners that have some must have the same. If there are any, whoever connects to
+	// a Unix socket is believed as well.
 	TrustedProxies []string `yaml:"trusted_proxies" default:"" form:"prefix" reload:"live"`
 }
 
@@ -51,21 +53,18 @@ type TLS struct {
 	// allow serves clients without encryption on the same port.
 	Plain string `yaml:"plain" default:"refuse" enum:"refuse,allow"`
 	// The oldest version of TLS that is spoken.
-	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
+	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3" reload:"live"`
 	// A file with the authorities whose client certificates are accepted. Empty: clients are asked for none.
 	ClientCA string `yaml:"client_ca" default:"" form:"file" reload:"live"`
 	// With client_ca: whether a client may do without a certificate.
 	ClientCertificates string `yaml:"client_certificates" default:"optional" enum:"optional,required" reload:"live"`
 	// Names of protocols for ALPN, best first. A client that asks for others only is refused.
-	ALPN []string `yaml:"alpn" default:"http/1.1"`
-	// From the connection to the end of the TLS handshake.
-	HandshakeTimeout time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" reload:"live"`
-	// TLS handshakes at once; more connections wait.
-	HandshakesMax int `yaml:"handshakes_max" default:"256" min:"1" reload:"live"`
-	// Lets clients that come back resume, which costs a tenth. The keys change every few hours.
+	// Empty: whatever a client asks for is fine.
+	ALPN []string `yaml:"alpn" default:"http/1.1" reload:"live"`
+	// Lets clients that come back resume, which costs a tenth. The keys change every day.
 	SessionTickets bool `yaml:"session_tickets" default:"true"`
 	// How long browsers are to insist on TLS for this host (Strict-Transport-Security of the page).
-	HSTS time.Duration `yaml:"hsts" default:"0" min:"1s" max:"17520h" zero:"not sent" reload:"live"`
+	HSTS time.Duration `yaml:"hsts" default:"0" min:"1s" max:"17520h" zero:"not sent"`
 }
 
 // A Certificate is an entry of certificates.
@@ -74,7 +73,7 @@ type Certificate struct {
 	Certificate string `yaml:"certificate" required:"true" form:"file"`
 	// A PEM file: its private key. Only the user of the router should be able to read it.
 	Key string `yaml:"key" required:"true" form:"file"`
-	// A file with the OCSP answer that is sent along. Empty: none.
+	// A file with the OCSP answer (DER) that is sent along. Empty: none.
 	OCSP string `yaml:"ocsp" default:"" form:"file"`
 }
 

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"banyan/cmd/banyan/config"
+	"banyan/engine"
+)
+
+// listenTLS reads the certificates of all listeners that have TLS, by address. The error joins all problems.
+func listenTLS(listeners []config.Listener) (map[string]engine.ListenTLS, error) {
+	all := map[string]engine.ListenTLS{}
+	var problems []error
+	for i := range listeners {
+		l := &listeners[i]
+		if l.TLS == nil {
+			continue
+		}
+		c, err := engine.NewCredentials(credentialsConfig(l.TLS))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("listener %s: %w", listenerName(l), err))
+			continue
+		}
+		all[l.Address] = engine.ListenTLS{Credentials: c, Plain: l.TLS.Plain == "allow", HSTS: l.TLS.HSTS}
+	}
+	return all, errors.Join(problems...)
+}
+
+// credentialsConfig is what a section tls says about certificates and clients.
+func credentialsConfig(t *config.TLS) engine.CredentialsConfig {
+	c := engine.CredentialsConfig{
+		MinVersion: tls.VersionTLS12, ClientCA: t.ClientCA, ALPN: append([]string{}, t.ALPN...),
+		NoTickets: !t.SessionTickets,
+	}
+	for _, f := range t.Certificates {
+		c.Certificates = append(c.Certificates, engine.CertificateFiles{
+			Certificate: f.Certificate, Key: f.Key, OCSP: f.OCSP,
+		})
+	}
+	if t.MinVersion == "1.3" {
+		c.MinVersion = tls.VersionTLS13
+	}
+	if t.ClientCA != "" {
+		c.ClientCertificates = engine.ClientsMay
+		if t.ClientCertificates == "required" {
+			c.ClientCertificates = engine.ClientsMust
+		}
+	}
+	return c
+}
+
+// replaceTLS changes what the listeners that run show and ask for, from what was in force to what is to be: all of
+// them or none. Whether a listener has TLS at all, and session tickets, change by a restart.
+func (r *router) replaceTLS(was, is []config.Listener) error {
+	var changed []int
+	for i := range is {
+		running, ok := r.tls[r.listeners[i].Address]
+		if !ok || is[i].TLS == nil {
+			continue
+		}
+		c := credentialsConfig(is[i].TLS)
+		c.NoTickets = r.listeners[i].TLS != nil && !r.listeners[i].TLS.SessionTickets
+		if err := running.Credentials.Replace(c); err != nil {
+			err = fmt.Errorf("listener %s: %w", listenerName(&is[i]), err)
+			for _, k := range changed { // these files were good a moment ago
+				c := credentialsConfig(was[k].TLS)
+				c.NoTickets = !r.listeners[k].TLS.SessionTickets
+				err = errors.Join(err, r.tls[r.listeners[k].Address].Credentials.Replace(c))
+			}
+			return err
+		}
+		if was[i].TLS != nil {
+			changed = append(changed, i)
+		}
+	}
+	return nil
+}
+
+// trustedProxies are the proxies of all listeners.
+func trustedProxies(listeners []config.Listener) (all []netip.Prefix) {
+	for i := range listeners {
+		for _, text := range listeners[i].TrustedProxies {
+			if p, err := config.ParsePrefix(text); err == nil { // it was checked when the file was read
+				all = append(all, p)
+			}
+		}
+		if len(all) > 0 {
+			break // the others have the same, or none
+		}
+	}
+	return all
+}
