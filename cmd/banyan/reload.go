@@ -91,7 +91,7 @@ func (s *service) reload(by string) *reloadReport {
 		}
 	}
 	s.restart = nil
-	for _, c := range config.Diff(s.started, f) {
+	for _, c := range config.Diff(s.started, f.WithoutUsers()) {
 		if !c.Live {
 			r.Restart = append(r.Restart, c)
 			s.restart = append(s.restart, c.Path)

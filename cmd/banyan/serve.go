@@ -27,6 +27,7 @@ func newServe() *cobra.Command {
 			"  banyan serve --listen 127.0.0.1:8080 --listen unix:/run/banyan.sock,group=www-data,anonymous=none",
 		Version: buildName(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.lean = true
 			return c.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}

@@ -21,6 +21,7 @@ type serveConfig struct {
 	autoCreate bool
 	anonymous  string   // empty: as the file says
 	set        []string // PATH=VALUE
+	lean       bool     // as of config.Loader
 
 	cpuProfile  string
 	profileRate int
@@ -264,7 +265,7 @@ func (c *serveConfig) load(env []string) (*config.File, *config.Report, error) {
 
 // read reads the configuration with the flags above it. Each call reads the file anew.
 func (c *serveConfig) read(env []string) (*config.File, *config.Report) {
-	l := config.Loader{Env: env, Overrides: c.overrides(), FilesMax: filesUnbounded}
+	l := config.Loader{Env: env, Overrides: c.overrides(), FilesMax: filesUnbounded, Lean: c.lean}
 	return l.Load(c.file)
 }
 

@@ -24,7 +24,7 @@ type service struct {
 	log     *slog.Logger
 	level   *slog.LevelVar
 	router  *router
-	started *config.File // what it was started with: options that a reload does not change have these values
+	started *config.File // what it was started with: options that need a restart have these values
 	since   time.Time
 	drained chan struct{} // closed when an operator asks for a stop
 	once    sync.Once     // of closing drained
@@ -51,7 +51,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	say := newConsole(out, errs, f.Log.Format, level)
 	defer say.close()
 	s := &service{
-		source: c, env: env, log: say.log, level: level, started: f, current: f, since: time.Now(),
+		source: c, env: env, log: say.log, level: level, started: f.WithoutUsers(), current: f, since: time.Now(),
 		applied: time.Now(), drained: make(chan struct{}),
 	}
 	hangups := s.onHangup() // before anybody can know that the router is there

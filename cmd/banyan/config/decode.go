@@ -23,7 +23,9 @@ type decoder struct {
 	parts  int                         // values read so far, those behind aliases each time
 	// origins are where values come from, by path; of users only one each.
 	origins map[string]Origin
-	hidden  bool // what is being read now is a user's: its places are not kept
+	hidden  bool              // what is being read now is a user's: its places are not kept
+	lean    bool              // the places of users themselves are not kept either
+	roles   map[string]string // those of users, each once: many users share them
 }
 
 // An Origin tells where a value is from. The zero value is the default.
@@ -320,9 +322,24 @@ func (d *decoder) scalar(o *option, n *yaml.Node, v reflect.Value) {
 		d.bad(Error, n, err.Error(), "")
 		return
 	}
+	if o.name == "User.Role" {
+		v.SetString(d.role(v.String()))
+	}
 	if o.kind == text && isPath(o.form) {
 		v.SetString(d.place(n, v.String()))
 	}
+}
+
+// role is the text of a role, of which there is one for all users.
+func (d *decoder) role(name string) string {
+	if shared, ok := d.roles[name]; ok {
+		return shared
+	}
+	if d.roles == nil {
+		d.roles = map[string]string{}
+	}
+	d.roles[name] = name
+	return name
 }
 
 // place makes a path in a file relative to the folder of that file. Other paths are relative to the folder in which
@@ -428,7 +445,9 @@ func (d *decoder) dict(o *option, n *yaml.Node, v reflect.Value) {
 			o.item.setDefaults(e)
 			item := d.follow(p.value)
 			if !d.hidden {
-				d.origins[strings.Join(d.path, ".")] = d.origin(p.key)
+				if !d.lean {
+					d.origins[strings.Join(d.path, ".")] = d.origin(p.key)
+				}
 				d.hidden = true
 				defer func() { d.hidden = false }()
 			}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,16 @@ type File struct {
 	origins map[string]Origin
 }
 
+// WithoutUsers is the configuration without users: what a reload changes anyway, and most of the memory.
+func (f *File) WithoutUsers() *File {
+	c := *f.Config
+	c.Realms, c.Templates = slices.Clone(c.Realms), slices.Clone(c.Templates)
+	each(&c, func(_ string, rm *Realm, _ string) { rm.Users = nil })
+	lean := *f
+	lean.Config = &c
+	return &lean
+}
+
 // An Override is a value from the command line, which wins over the environment and the file.
 type Override struct {
 	// Path is such as listeners.0.address. Entries count from 0, the number behind the last adds one, and * stands
@@ -51,6 +62,7 @@ type Loader struct {
 	Overrides []Override
 	Now       time.Time // for the dates of certificates; zero is the present
 	FilesMax  int       // how many files the process may have open; 0 asks the system
+	Lean      bool      // do not keep where each user is from, which only Show and Values tell: 190 bytes a user
 
 	read func(path string, most int64) ([]byte, fs.FileInfo, error) // nil: readFile
 }
@@ -221,7 +233,9 @@ func (ld *loading) noteErrors() {
 }
 
 func (ld *loading) decoder(doc *document) *decoder {
-	return &decoder{r: ld.r, doc: doc, lookup: ld.variable, given: ld.given, origins: map[string]Origin{}}
+	return &decoder{
+		r: ld.r, doc: doc, lookup: ld.variable, given: ld.given, origins: map[string]Origin{}, lean: ld.Lean,
+	}
 }
 
 func (ld *loading) variable(name string) (string, bool) {

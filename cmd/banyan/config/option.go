@@ -320,6 +320,9 @@ func (o *option) set(v reflect.Value, t string) error {
 		if err := o.checkText(t); err != nil {
 			return err
 		}
+		if i := slices.Index(o.enum, t); i >= 0 {
+			t = o.enum[i] // many users share it
+		}
 		v.SetString(t)
 	case words:
 		var all []string
