@@ -187,11 +187,14 @@ func (l *loadFlags) finish(cmd *cobra.Command, r *load.Report, err error) error 
 	if !r.Verified.OK {
 		return fmt.Errorf("verification failed, see the report")
 	}
+	if err := l.doubt(r); err != nil {
+		return err
+	}
 	if stalled := r.Stalled(); len(stalled) > 0 {
 		return fmt.Errorf("the others waited too long beside %d of %d hostile loads: %s",
 			len(stalled), len(r.Hostile), strings.Join(stalled, "; "))
 	}
-	return l.doubt(r)
+	return nil
 }
 
 // doubt is the error for figures that are not trustworthy.

@@ -18,8 +18,8 @@ func manyUsers(n int, all bool) string {
 	var b strings.Builder
 	for i := range n {
 		key := fmt.Sprintf("%032d", i)
-		fmt.Fprintf(&b, "user%05d:\n  role: user\n  scram: { kdf: argon2id13, salt: %s, iterations: 3, memory: 65536, "+
-			"stored_key: %s, server_key: %s }\n", i, base64.StdEncoding.EncodeToString([]byte(key[:16])),
+		fmt.Fprintf(&b, "user%05d:\n  role: user\n  scram: { kdf: argon2id13, salt: %s, iterations: 3, "+
+			"memory: 65536, stored_key: %s, server_key: %s }\n", i, base64.StdEncoding.EncodeToString([]byte(key[:16])),
 			base64.StdEncoding.EncodeToString([]byte(key)), base64.StdEncoding.EncodeToString([]byte(key)))
 		if all {
 			fmt.Fprintf(&b, "  ticket: { sha256: \"%064x\" }\n  cryptosign: [\"%064x\"]\n", i, i+1)

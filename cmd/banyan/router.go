@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"banyan/cmd/banyan/config"
 	"banyan/engine"
@@ -44,7 +48,7 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error
 	live := ec.Live
 	ec.ConnectionsMax = 0 // as many as the limit of open files allows
 	if r.engine, err = engine.New(ec, r.realms.Open); err != nil {
-		return nil, err
+		return nil, fewFiles(err, ec.Loops)
 	}
 	r.filesMax = r.engine.ConnectionsMax()
 	if err := r.applyLive(live); err != nil {
@@ -57,9 +61,28 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error
 		runtime.GOMAXPROCS(ec.Loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
 	}
 	if err := r.engine.Start(); err != nil {
-		return nil, err
+		return nil, fewFiles(err, ec.Loops)
 	}
 	return r, nil
+}
+
+// fewFiles explains an error that the limit of open files has caused: loops need some even without connections.
+func fewFiles(err error, loops int) error {
+	if !errors.Is(err, syscall.EMFILE) {
+		return err
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return err
+	}
+	return &hintedError{
+		code: exitFailed,
+		what: fmt.Sprintf("the limit of open files, %d, is too small for %s", limit.Cur,
+			counted(loops, "event loop")),
+		why: err,
+		try: "raise the limit (ulimit -n, LimitNOFILE= of systemd) to the number of connections that you expect and " +
+			"100 more, or start with fewer --loops",
+	}
 }
 
 // applyLive changes what the engine lets change. More connections than the limit of open files allows are not

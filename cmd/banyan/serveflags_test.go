@@ -706,6 +706,8 @@ func TestServeRefuses(t *testing.T) {
 		{"hello-timeout", "0", "from 1ms to 24h"},
 		{"handshake-timeout", "25h", "from 1ms to 24h"},
 		{"ping-interval", "-1s", "from 1ms to 24h, or 0 (never)"},
+		{"ping-interval", "1ns", "from 1ms to 24h"},
+		{"budget-bytes", "1TiB", "expected a size in B, KiB, MiB or GiB"},
 		{"ping-interval", "10", "expected a time like 500ms, 10s or 2m"},
 		{"ping-interval", "ten", "a time like 500ms"},
 		{"ping-interval", "1h90", "a time like 500ms"},
@@ -733,6 +735,7 @@ func TestServeRefuses(t *testing.T) {
 		"--listen [::1]:1 --listen [::]:1":                   "is also listeners.0",
 		"--listen 127.0.0.1:1 --listen :1":                   "is also listeners.0",
 		"--realm a --realm a":                                "given twice",
+		"--origin * --origin a.example":                      "the others have no effect",
 	} {
 		_, err := readFlags(strings.Fields(flags)...)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -59,7 +59,8 @@ func startService(t *testing.T, text string, files ...string) *testService {
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level}))
 	s.service = &service{
-		source: c, log: log, level: level, started: f.WithoutUsers(), current: f, since: time.Now(), drained: make(chan struct{}),
+		source: c, log: log, level: level, started: f.WithoutUsers(), current: f, since: time.Now(),
+		drained: make(chan struct{}),
 	}
 	control, err := listenControl(f)
 	if err != nil {

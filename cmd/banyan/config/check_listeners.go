@@ -84,6 +84,10 @@ func (c *checker) listeners() {
 			c.bad(path+".file", "it is for the file of a Unix socket, and this listener has none", "remove it")
 		}
 		c.proxies(path, l, t)
+		if c.openToAll(l.Origins) && len(l.Origins) > 1 {
+			c.idle(path+".origins", "with * all origins may connect: the others have no effect",
+				"remove *, or the others")
+		}
 		if c.openToAll(l.Origins) && l.Accepts("cookie") && c.offers("cookie") {
 			c.bad(path+".origins", "with * any web page could use the cookie of a browser that has logged in",
 				"name the origins, or leave cookie out of auth_methods")
