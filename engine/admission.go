@@ -104,8 +104,8 @@ func (c *conn) isProxy() bool {
 	return rules.trusts(c.peer.Address)
 }
 
-// admitAddress asks for a place for a connection that has none yet, because it comes from a proxy. By now the proxy has
-// told for whom, or it speaks for itself.
+// admitAddress asks for a place for a connection that has none yet, because it comes from a proxy. By now the proxy
+// has told for whom, or it speaks for itself.
 func (c *conn) admitAddress() refusal {
 	if a := &c.loop.engine.admission; c.place == nil && !a.take(c.loop.live, c) {
 		c.loop.engine.tellRefused(c, refusedAddress)
@@ -155,8 +155,8 @@ func (v *Live) prefixOf(ip netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// admitRate reports whether one more connection keeps within most per second; 0 is no limit. Each connection takes its
-// share of a second, and at most one second may be saved up.
+// admitRate reports whether one more connection keeps within most per second; 0 is no limit. Each connection takes
+// its share of a second, and at most one second may be saved up.
 func (a *admission) admitRate(most int, now int64) bool {
 	if most == 0 {
 		return true
@@ -208,8 +208,8 @@ func (e *Engine) tellRefused(c *conn, why refusal) {
 		"peer", c.peer.Address)
 }
 
-// retryAfter is a header line that tells a client when to come back: after Live.RetryAfter at least, and twice that at
-// most, so that those who were refused together do not return together.
+// retryAfter is a header line that tells a client when to come back: after Live.RetryAfter at least, and twice that
+// at most, so that those who were refused together do not return together.
 func (l *loop) retryAfter() string {
 	d := l.live.RetryAfter
 	d += time.Duration(l.Rand() % uint64(d))
@@ -223,8 +223,8 @@ func (v *Live) checkAdmission() error {
 	v.RetryAfter = cmp.Or(v.RetryAfter, 5*time.Second)
 	switch {
 	case v.ConnectionsPerAddressMax < 0, v.ConnectionsPerSecondMax < 0, v.HandshakesMax < 0:
-		return errors.New("engine: the limits of connections per address, per second and in their opening handshake " +
-			"cannot be negative")
+		return errors.New("engine: the limits of connections per address, per second and in their opening " +
+			"handshake cannot be negative")
 	case v.ConnectionsPerSecondMax > int(time.Second):
 		return errors.New("engine: at most 1 000 000 000 connections per second can be told apart")
 	case v.AddressBitsV4 < 1 || v.AddressBitsV4 > 32, v.AddressBitsV6 < 1 || v.AddressBitsV6 > 128:

@@ -40,8 +40,8 @@ type Config struct {
 	ListenNames map[string]string
 	// TLS holds the addresses in Listen that speak TLS. Default: none.
 	TLS map[string]ListenTLS
-	// Protocols holds what is spoken at an address in Listen: "websocket", "rawsocket". Default: both. A client of the
-	// other is refused; plain HTTP is answered all the same.
+	// Protocols holds what is spoken at an address in Listen: "websocket", "rawsocket". Default: both. A client of
+	// the other is refused; plain HTTP is answered all the same.
 	Protocols map[string][]string
 	// ProxyProtocol holds the addresses in Listen where every connection begins with a PROXY header, version 1 or 2,
 	// of one of Live.TrustedProxies; on a Unix socket whoever may connect is trusted. Others are closed:
@@ -127,8 +127,8 @@ type Live struct {
 	// minus a reserve. Further connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz
 	// is answered all the same.
 	ConnectionsMax int
-	// ConnectionsPerAddressMax is how many connections one address may have; 0 is no limit. Behind a trusted proxy the
-	// client's address counts. Unix sockets have none. Connections that are open when it is set are not counted.
+	// ConnectionsPerAddressMax is how many connections one address may have; 0 is no limit. Behind a trusted proxy
+	// the client's address counts. Unix sockets have none. Connections that are open when it is set do not count.
 	ConnectionsPerAddressMax int
 	// AddressBitsV4 and AddressBitsV6 are how many leading bits of an address count as one; default 32, and 64, which
 	// usually is one customer.

@@ -44,7 +44,7 @@ type Stats struct {
 	PingTimeouts        int64
 	Violations          int64 // connections failed for breaking the transport's rules
 	TooBig              int64 // messages over the limit
-	ReadPauses          int64 // times a connection was not read from: no credit, its backlog, its rate, a session that waits
+	ReadPauses          int64 // times a connection was not read from: credit, backlog, rate, a session that waits
 	RatePauses          int64 // of these, because the messages or bytes of a second were used up
 	Lingers             int64 // closed connections that were read on so that the client learns why
 	LingersCut          int64 // of these, ended by the limits of time or bytes instead of the client

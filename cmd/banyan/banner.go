@@ -23,19 +23,7 @@ func announce(w io.Writer, f *config.File, addrs []net.Addr, connectionsMax int)
 		if name := f.Listeners[i].Name; name != "" {
 			fmt.Fprintf(w, "  %s:\n", name)
 		}
-		where := reachable(a)
-		if a.Network() == "unix" {
-			urls[i] = "unix:" + where
-			fmt.Fprintf(w, "  RawSocket  unix:%s\n  WebSocket  ws+unix:%s\n", where, where)
-			continue
-		}
-		secure := ""
-		if f.Listeners[i].TLS != nil {
-			secure = "s"
-		}
-		urls[i] = "ws" + secure + "://" + where + "/ws"
-		fmt.Fprintf(w, "  WebSocket  %s\n  RawSocket  rs%s://%s\n  page       http%s://%s/\n", urls[i], secure, where,
-			secure, where)
+		urls[i] = announceListener(w, &f.Listeners[i], a.Network(), reachable(a))
 	}
 	fmt.Fprintf(w, "  realms     %s\n", realmNames(f))
 	open := announceAnonymous(w, f)
@@ -58,6 +46,33 @@ func announce(w io.Writer, f *config.File, addrs []net.Addr, connectionsMax int)
 	}
 	fmt.Fprintf(w, "\n  next, in another terminal:\n"+
 		"    banyan sub com.example.hello%s\n    banyan pub com.example.hello hi%s\n\n", flags, flags)
+}
+
+// announceListener tells what is spoken at one address, and returns the URL for clients.
+func announceListener(w io.Writer, l *config.Listener, network, where string) (url string) {
+	webSocket, rawSocket, page := "ws://"+where+"/ws", "rs://"+where, "http://"+where+"/"
+	switch {
+	case network == "unix":
+		webSocket, rawSocket, page = "ws+unix:"+where, "unix:"+where, ""
+	case l.TLS != nil:
+		webSocket, rawSocket, page = "wss://"+where+"/ws", "rss://"+where, "https://"+where+"/"
+	}
+	for _, line := range [][3]string{{"websocket", "WebSocket", webSocket}, {"rawsocket", "RawSocket", rawSocket}} {
+		if !slices.Contains(l.Protocols, line[0]) {
+			continue
+		}
+		fmt.Fprintf(w, "  %s  %s\n", line[1], line[2])
+		if url == "" || network == "unix" {
+			url = line[2]
+		}
+	}
+	if page != "" {
+		fmt.Fprintf(w, "  page       %s\n", page)
+	}
+	if l.TLS != nil && l.TLS.Plain == "allow" {
+		fmt.Fprint(w, "             and the same without TLS\n")
+	}
+	return url
 }
 
 // messageBytesMost is the longest message that any configuration accepts.

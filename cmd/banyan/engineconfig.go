@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"net/netip"
 	"os/user"
 	"runtime"
 	"strconv"
@@ -23,6 +24,7 @@ func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
 		BudgetBytes:   int64(f.Budget.Bytes),
 		ListenNames:   map[string]string{},
 		UnixFiles:     map[string]engine.UnixFile{},
+		Protocols:     map[string][]string{},
 		ProxyProtocol: map[string]bool{},
 		Page:          page,
 		Log:           log,
@@ -34,6 +36,7 @@ func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
 		l := &f.Listeners[i]
 		e.Listen = append(e.Listen, l.Address)
 		e.ListenNames[l.Address] = listenerName(l)
+		e.Protocols[l.Address] = l.Protocols
 		if l.File != nil {
 			e.UnixFiles[l.Address] = unixFile(l.File)
 		}
@@ -61,16 +64,38 @@ func liveConfig(f *config.File, listeners []config.Listener) engine.Live {
 		PingTimeout:         k.PingTimeout,
 		RawSocketPings:      k.RawsocketPings,
 		TLSHandshakesMax:    l.TLSHandshakesMax,
-		TrustedProxies:      trustedProxies(listeners),
-		Origins:             engineOrigins(listeners[0].Origins), // the same for all listeners
 		BacklogBytesMax:     int(min(s.BacklogBytesMax, math.MaxInt)),
 		CreditBytes:         int64(s.CreditBytes),
 		ConnectionsMax:      l.ConnectionsMax,
+
+		ConnectionsPerAddressMax: l.ConnectionsPerAddressMax,
+		AddressBitsV4:            l.AddressBitsV4,
+		AddressBitsV6:            l.AddressBitsV6,
+		ConnectionsPerSecondMax:  l.ConnectionsPerSecondMax,
+		HandshakesMax:            l.HandshakesMax,
+		RetryAfter:               l.RetryAfter,
+		MessagesPerSecondMax:     l.MessagesPerSecondMax,
+		BytesPerSecondMax:        int64(l.BytesPerSecondMax),
+	}
+	for i := range listeners {
+		live.Listeners = append(live.Listeners, engine.ListenerRules{
+			Origins: engineOrigins(listeners[i].Origins), TrustedProxies: prefixes(listeners[i].TrustedProxies),
+		})
 	}
 	if s.Policy == "drop_newest" {
 		live.SlowConsumer = engine.DropNewest
 	}
 	return live
+}
+
+// prefixes are addresses and prefixes that were checked when the file was read.
+func prefixes(texts []string) (all []netip.Prefix) {
+	for _, t := range texts {
+		if p, err := config.ParsePrefix(t); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // orNever is a time of the engine's configuration, where 0 stands for the default.

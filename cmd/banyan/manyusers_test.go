@@ -18,9 +18,10 @@ func manyUsers(n int, all bool) string {
 	var b strings.Builder
 	for i := range n {
 		key := fmt.Sprintf("%032d", i)
+		salt := base64.StdEncoding.EncodeToString([]byte(key[:16]))
+		encoded := base64.StdEncoding.EncodeToString([]byte(key))
 		fmt.Fprintf(&b, "user%05d:\n  role: user\n  scram: { kdf: argon2id13, salt: %s, iterations: 3, "+
-			"memory: 65536, stored_key: %s, server_key: %s }\n", i, base64.StdEncoding.EncodeToString([]byte(key[:16])),
-			base64.StdEncoding.EncodeToString([]byte(key)), base64.StdEncoding.EncodeToString([]byte(key)))
+			"memory: 65536, stored_key: %s, server_key: %s }\n", i, salt, encoded, encoded)
 		if all {
 			fmt.Fprintf(&b, "  ticket: { sha256: \"%064x\" }\n  cryptosign: [\"%064x\"]\n", i, i+1)
 		}

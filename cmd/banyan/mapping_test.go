@@ -57,15 +57,22 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		want        any    // nil: it is looked at by another test
 	}{
 		{"process.agent", "Me", "Agent", "Me"},
-		{"listeners.0.address", "unix:/x", "Listen ListenNames Listeners", nil},
+		{"listeners.0.address", "unix:/x", "Listen ListenNames Protocols Listeners", nil},
 		{"listeners.0.name", "one", "ListenNames Listeners", nil},
-		{"listeners.0.origins", "a.example, [::1]", "Origins", []string{"a.example", "::1"}},
+		{"listeners.0.origins", "a.example, [::1]", "Listeners", nil},
 		{"listeners.0.anonymous", "none", "Listeners", nil},
 		{"listeners.0.proxy_protocol", "required", "ProxyProtocol", nil},
-		{"listeners.0.trusted_proxies", "10.0.0.0/8", "TrustedProxies", nil},
+		{"listeners.0.trusted_proxies", "10.0.0.0/8", "Listeners", nil},
+		{"listeners.0.protocols", "websocket", "Protocols", nil},
 		{"limits.connections_max", "5", "ConnectionsMax", 5},
-		{"limits.address_bits_v4", "24", "AuthFailures", nil},
-		{"limits.address_bits_v6", "48", "AuthFailures", nil},
+		{"limits.address_bits_v4", "24", "AddressBitsV4 AuthFailures", nil},
+		{"limits.address_bits_v6", "48", "AddressBitsV6 AuthFailures", nil},
+		{"limits.connections_per_address_max", "5", "ConnectionsPerAddressMax", 5},
+		{"limits.connections_per_second_max", "5", "ConnectionsPerSecondMax", 5},
+		{"limits.handshakes_max", "5", "HandshakesMax", 5},
+		{"limits.retry_after", "1m", "RetryAfter", time.Minute},
+		{"limits.messages_per_second_max", "5", "MessagesPerSecondMax", 5},
+		{"limits.bytes_per_second_max", "1MiB", "BytesPerSecondMax", int64(1 << 20)},
 		{"limits.tls_handshakes_max", "5", "TLSHandshakesMax", 5},
 		{"limits.handshake_timeout", "1m", "HandshakeTimeout", time.Minute},
 		{"limits.hello_timeout", "1m", "HelloTimeout", time.Minute},
@@ -100,7 +107,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		more := []config.Override{{Path: c.path, Value: c.value}}
 		if c.path == "listeners.0.proxy_protocol" {
 			more = append(more, config.Override{Path: "listeners.0.trusted_proxies", Value: "10.0.0.0/8"})
-			c.field = "TrustedProxies " + c.field
+			c.field = "Listeners " + c.field
 		}
 		e, r := settingsOf(t, more...)
 		got := append(differing(e0, e), differing(r0, r)...)

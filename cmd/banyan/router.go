@@ -80,8 +80,8 @@ func fewFiles(err error, loops int) error {
 		what: fmt.Sprintf("the limit of open files, %d, is too small for %s", limit.Cur,
 			counted(loops, "event loop")),
 		why: err,
-		try: "raise the limit (ulimit -n, LimitNOFILE= of systemd) to the number of connections that you expect and " +
-			"100 more, or start with fewer --loops",
+		try: "raise the limit (ulimit -n, LimitNOFILE= of systemd) to the number of connections that you expect " +
+			"and 100 more, or start with fewer --loops",
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"banyan/cmd/banyan/config"
 	"banyan/engine"
@@ -77,19 +76,4 @@ func (r *router) replaceTLS(was, is []config.Listener) error {
 		}
 	}
 	return nil
-}
-
-// trustedProxies are the proxies of all listeners.
-func trustedProxies(listeners []config.Listener) (all []netip.Prefix) {
-	for i := range listeners {
-		for _, text := range listeners[i].TrustedProxies {
-			if p, err := config.ParsePrefix(text); err == nil { // it was checked when the file was read
-				all = append(all, p)
-			}
-		}
-		if len(all) > 0 {
-			break // the others have the same, or none
-		}
-	}
-	return all
 }

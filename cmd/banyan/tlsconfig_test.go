@@ -223,7 +223,8 @@ func TestFileProxies(t *testing.T) {
 	s := startService(t, `
 listeners:
   - { address: 127.0.0.1:0, proxy_protocol: required, trusted_proxies: [127.0.0.0/8] }
-  - { address: "127.0.0.2:0" }
+  - { address: "127.0.0.2:0", trusted_proxies: [127.0.0.0/8] }
+  - { address: "127.0.0.3:0" }
 realms:
   - uri: a
     auth: { anonymous: { from: 192.0.2.0/24 } }
@@ -250,16 +251,18 @@ realms:
 		}
 		nc.Close()
 	}
-	for address, want := range map[string]string{"192.0.2.7": "[2,", "198.51.100.7": "[3,"} {
-		second := s.router.engine.Addrs()[1].String()
-		c, err := client.Connect(t.Context(), "ws://"+second+"/ws", client.Options{
-			Serializer: codec.JSON, Header: map[string]string{"X-Forwarded-For": address},
+	for _, f := range []struct {
+		listener      int
+		address, want string
+	}{{1, "192.0.2.7", "[2,"}, {1, "198.51.100.7", "[3,"}, {2, "192.0.2.7", "[3,"}} {
+		c, err := client.Connect(t.Context(), "ws://"+s.at(f.listener)+"/ws", client.Options{
+			Serializer: codec.JSON, Header: map[string]string{"X-Forwarded-For": f.address},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
-		(&talk{c, t}).says(hello, want)
+		(&talk{c, t}).says(hello, f.want)
 		c.Abandon()
 	}
 }

@@ -13,14 +13,7 @@ import (
 // than its default is told so by an error: no option does nothing silently. Those of templates are those of realms. A
 // section stands for all that is in it. When an option gets its target in wired_test.go, it leaves this list.
 var planned = []string{
-	"listeners.*.protocols",
 	"listeners.*.tls.acme",
-	"limits.connections_per_address_max",
-	"limits.connections_per_second_max",
-	"limits.handshakes_max",
-	"limits.retry_after",
-	"limits.messages_per_second_max",
-	"limits.bytes_per_second_max",
 	"slow_consumers.backlog_events_max",
 	"slow_consumers.backlog_age_max",
 	"slow_consumers.slow_after",
@@ -90,33 +83,4 @@ func (c *checker) plannedValues() {
 	if p := c.cfg.SlowConsumers.Policy; p != "disconnect" && p != "drop_newest" {
 		c.bad("slow_consumers.policy", notYet+": "+p, "use disconnect or drop_newest")
 	}
-	c.plannedProxies()
-	for i := range c.cfg.Listeners {
-		if !sameTexts(c.cfg.Listeners[0].Origins, c.cfg.Listeners[i].Origins) {
-			c.bad(fmt.Sprintf("listeners.%d.origins", i),
-				"listeners with different origins are not in this version yet", "give all listeners the same")
-			break
-		}
-	}
-}
-
-// plannedProxies refuses trusted proxies for some listeners and others for others.
-func (c *checker) plannedProxies() {
-	var first []string
-	for i := range c.cfg.Listeners {
-		own := c.cfg.Listeners[i].TrustedProxies
-		if len(first) > 0 && len(own) > 0 && !sameTexts(first, own) {
-			c.bad(fmt.Sprintf("listeners.%d.trusted_proxies", i),
-				"listeners with different proxies are not in this version yet", "give them the same")
-			return
-		}
-		if len(own) > 0 {
-			first = own
-		}
-	}
-}
-
-// sameTexts compares without regard to order.
-func sameTexts(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }

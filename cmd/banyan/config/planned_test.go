@@ -27,8 +27,6 @@ func withRealm(more string) string {
 // does not.
 func TestPlannedAreRefused(t *testing.T) {
 	for _, c := range []struct{ text, path string }{
-		{"listeners: [{ address: 'unix:/x', protocols: [websocket] }]", "listeners.0.protocols"},
-		{"limits: { handshakes_max: 5 }", "limits.handshakes_max"},
 		{"slow_consumers: { backlog_events_max: 5 }", "slow_consumers.backlog_events_max"},
 		{"slow_consumers: { policy: keep_latest }", "slow_consumers.policy"},
 		{"slow_consumers: { policy: drop_oldest }", "slow_consumers.policy"},
@@ -38,11 +36,6 @@ func TestPlannedAreRefused(t *testing.T) {
 				"    slow_consumers: { policy: drop_newest }",
 			"templates.0.slow_consumers",
 		},
-		{
-			"listeners: [{ address: 'unix:/x', origins: [a] }, { address: 'unix:/y', origins: [b] }]",
-			"listeners.1.origins",
-		},
-		{"listeners: [{ address: 'unix:/x', origins: [a] }, { address: 'unix:/y' }]", "listeners.1.origins"},
 	} {
 		f, r := loadPlanned(t, c.text)
 		refused := slices.ContainsFunc(r.Problems, func(p Problem) bool {
@@ -56,9 +49,7 @@ func TestPlannedAreRefused(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", Example(), "limits: { handshakes_max: 0 }", "slow_consumers: { policy: drop_newest }",
-		"listeners: [{ address: 'unix:/x', protocols: [websocket, rawsocket] }]",
-		"listeners: [{ address: 'unix:/x', origins: [a, b] }, { address: 'unix:/y', origins: [b, a] }]",
+		"", Example(), "slow_consumers: { backlog_events_max: 0 }", "slow_consumers: { policy: drop_newest }",
 	} {
 		if f, r := loadPlanned(t, text); f == nil {
 			t.Errorf("%.60s: %v", text, r)
