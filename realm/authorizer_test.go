@@ -655,6 +655,19 @@ func TestAUZApplyMeanwhile(t *testing.T) {
 	p.say(codec.Call, 3, values{}, "a")
 	b.answer(Call, "a", false)
 	p.refused(codec.Call, 3, codec.ErrNotAuthorized)
+
+	other := b.localAs(0, trustedRole) // the same with a record, on which a session remembers
+	b.say(other, codec.Subscribe, 1, values{}, "t")
+	p.say(codec.Publish, 4, values{"acknowledge": true}, "t")
+	apply()
+	b.answer(Publish, "t", values{"allow": true, "cache": true})
+	p.expect(codec.Published, 4, nil)
+	p.say(codec.Publish, 5, values{"acknowledge": true}, "t")
+	b.answer(Publish, "t", false)
+	p.refused(codec.Publish, 5, codec.ErrNotAuthorized)
+	if n := b.router.Stats().Chunked; n != 0 {
+		t.Errorf("%d publications took more than a turn", n)
+	}
 }
 
 // TestMemo: entries take each other's place, and what is over is forgotten with the first.

@@ -34,7 +34,7 @@ type login struct {
 	hello   auth.Hello // Session is held in the directory
 
 	attempt  *auth.Attempt
-	weighed  bool       // the client has made the router work, so the limiter keeps count of it
+	counted  bool       // by the limiter, as a failure unless it succeeds
 	question *question  // to an authenticator that is a procedure, or nil
 	consults func()     // ends the context of an Authenticator that is asked, or nil
 	timer    port.Timer // until the Authenticator must have answered
@@ -70,10 +70,8 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 			g.hello.Methods[i] = "" // no method has that name either
 		}
 	}
-	if wait := g.limiter.Take(g.hello.Transport.Peer, rm.uri, d.AuthID, g.hello.Now); wait > 0 {
-		l.counters.limited.Add(1)
-		why := auth.LimitRefusal(wait).Refusal
-		h.refuse(x, l, why.URI, why.Message)
+	if wait := g.limiter.Wait(g.hello.Transport.Peer, rm.uri, d.AuthID, g.hello.Now); wait > 0 {
+		g.limit(x, l, wait)
 		return
 	}
 	g.hello.Session = r.directory.draw(x, &r.ids)
@@ -166,18 +164,53 @@ func (g *login) challenge(x port.Executor, l *perLoop, o *auth.Outcome) {
 	h.conn.Resume(x)
 }
 
-// decide holds the connection until the pool or an authenticator has an outcome.
-func (g *login) decide(x port.Executor) {
+// decide holds the connection until the pool or an authenticator has an outcome. It returns false if the client has
+// to wait because of earlier failures, and was told so.
+func (g *login) decide(x port.Executor, l *perLoop) bool {
+	if !g.count(x, l) {
+		return false
+	}
 	h := g.handler
 	x.Stop(&h.timer)
-	g.weighed = true
 	h.state = stateDeciding
 	h.conn.Hold(x)
+	return true
+}
+
+// count has the limiter count the login, which is about to be judged. It returns false if the limiter does not let
+// it, and the client was told so.
+func (g *login) count(x port.Executor, l *perLoop) bool {
+	if g.counted {
+		return true
+	}
+	now := g.handler.router.clock()
+	if wait := g.limiter.Take(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, now); wait > 0 {
+		g.limit(x, l, wait)
+		return false
+	}
+	g.counted = true
+	return true
+}
+
+// limit refuses because of earlier failures.
+func (g *login) limit(x port.Executor, l *perLoop, wait time.Duration) {
+	l.counters.limited.Add(1)
+	why := auth.LimitRefusal(wait).Refusal
+	g.handler.refuse(x, l, why.URI, why.Message)
+}
+
+// uncount takes back that the login was counted: it failed at nothing of its own.
+func (g *login) uncount() {
+	if g.counted {
+		g.limiter.Withdrawn(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, g.handler.router.clock())
+	}
 }
 
 // work has the attempt's work done in the pool.
 func (g *login) work(x port.Executor, l *perLoop, work func() auth.Outcome) {
-	g.decide(x)
+	if !g.decide(x, l) {
+		return
+	}
 	var o auth.Outcome
 	if !x.Async(func(context.Context) { o = work() }, func(x port.Executor) {
 		if g.current() {
@@ -194,14 +227,16 @@ func (g *login) current() bool { return g.handler.login == g }
 // busy refuses because the router has no room for the work, which is no failure of the client's.
 func (g *login) busy(x port.Executor, l *perLoop) {
 	l.counters.loginsBusy.Add(1)
-	g.weighed = false
+	g.uncount()
 	g.handler.refuse(x, l, codec.ErrAuthenticationFailed, "the router has more logins to check than it can; "+
 		"try again in a few seconds")
 }
 
 // ask asks the authenticator, and goes on with its answer.
 func (g *login) ask(x port.Executor, l *perLoop, q *auth.Request) {
-	g.decide(x)
+	if !g.decide(x, l) {
+		return
+	}
 	set := g.realm.settings.Load()
 	if set.Authenticator != nil {
 		g.consult(x, l, set.Authenticator, q)
@@ -281,15 +316,19 @@ func (g *login) receiveChallenged(x port.Executor, l *perLoop, m *codec.Message)
 		h.violation(x, "AUTHENTICATE.Extra: "+err.Error())
 		return
 	}
+	if !g.count(x, l) {
+		return
+	}
 	x.Stop(&h.timer)
-	g.weighed = true
 	g.proceed(x, g.attempt.Answer(h.router.clock(), string(m.URI), extra))
 }
 
-// refuse ends the login with ABORT and closes the connection. The limiter goes on counting it.
+// refuse ends the login with ABORT and closes the connection. The limiter counts it.
 func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 	h := g.handler
-	g.weighed = true
+	if !g.counted {
+		g.limiter.Take(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, h.router.clock())
+	}
 	l.counters.loginsFailed.Add(1)
 	if why.URI == codec.ErrProtocolViolation {
 		h.violation(x, why.Message)
@@ -310,8 +349,7 @@ func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 	h.finish(x, port.CloseNormal, why.URI)
 }
 
-// drop gives back what an unfinished login holds. An attempt in which the client has shown nothing and asked for no
-// work does not count as a failed one.
+// drop gives back what an unfinished login holds. The limiter goes on counting it if it was about to be judged.
 func (g *login) drop(x port.Executor) {
 	r := g.handler.router
 	r.directory.release(x, g.hello.Session)
@@ -322,9 +360,6 @@ func (g *login) drop(x port.Executor) {
 	}
 	if g.consults != nil {
 		g.consults()
-	}
-	if !g.weighed {
-		g.limiter.Withdrawn(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
 	}
 }
 
@@ -355,7 +390,9 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 		return
 	}
 	h.login = nil
-	g.limiter.Succeeded(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
+	if g.counted {
+		g.limiter.Succeeded(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
+	}
 	h.begin(x, l, s, l.out)
 	h.conn.Resume(x)
 	s.admission.watch(x, s)
@@ -403,7 +440,7 @@ func refuseRole(role string) *refusal {
 
 // turnAway refuses a client that has proved who it is.
 func (g *login) turnAway(x port.Executor, l *perLoop, why *refusal) {
-	g.weighed = false
+	g.uncount()
 	g.handler.refuse(x, l, why.uri, why.message)
 }
 

@@ -532,6 +532,68 @@ func TestAUTHLimiter(t *testing.T) {
 	}
 	b.Advance(time.Second)
 	b.far(0, codec.JSON, nil).ticketJoin("ann")
+
+	// Any number may be challenged at the same time, and those who are right get in; guesses in parallel do not.
+	b.Advance(time.Hour)
+	b.Settle()
+	begin := func(authid string) *peer {
+		t.Helper()
+		p := b.far(0, codec.JSON, func(p *port.Peer) { p.Address = "198.51.100.1:1" })
+		p.offer(authid, nil, "ticket")
+		p.challenged("ticket")
+		return p
+	}
+	var peers []*peer
+	for range 20 {
+		peers = append(peers, begin("joe"))
+	}
+	for _, p := range peers[:10] {
+		p.say(codec.Authenticate, ticketOf, values{})
+		p.welcomed("joe", "user", "ticket", "static")
+	}
+	denied, limited := 0, 0
+	for _, p := range peers[10:] {
+		p.say(codec.Authenticate, "wrong", values{})
+		if strings.Contains(p.aborted(codec.ErrAuthenticationDenied), "too many") {
+			limited++
+		} else {
+			denied++
+		}
+	}
+	if denied != 2 || limited != 8 {
+		t.Errorf("%d guesses, %d limited", denied, limited)
+	}
+	// What succeeds without being judged gives no guess back.
+	for range 5 {
+		p := b.far(0, codec.JSON, func(p *port.Peer) {
+			p.Address, p.TLS = "198.51.100.2:1", &port.TLS{Certificate: certificateOf}
+		})
+		p.offer("", nil, "tls")
+		p.welcomed("joe", "user", "tls", "static")
+	}
+	denied = 0
+	for i := range 6 {
+		p := b.far(0, codec.JSON, func(p *port.Peer) {
+			p.Address, p.TLS = "198.51.100.2:1", &port.TLS{Certificate: certificateOf}
+		})
+		if i%2 == 0 {
+			p.offer("", nil, "tls")
+		} else {
+			p.offer("nobody", nil, "ticket")
+		}
+		switch m := p.hear(); m[0] {
+		case int64(codec.Challenge):
+			p.say(codec.Authenticate, "wrong", values{})
+			denied++
+		case int64(codec.Abort):
+			if denied < 2 {
+				t.Errorf("refused after %d guesses", denied)
+			}
+		}
+	}
+	if denied != 2 {
+		t.Errorf("%d guesses", denied)
+	}
 }
 
 // TestAUTHListener: a listener may let in fewer methods, and says from where anonymous clients come.

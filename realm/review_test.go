@@ -179,6 +179,28 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadInvocation: a registration is taken away after a caller has chosen its callee and before it is reached.
+func TestReloadInvocation(t *testing.T) {
+	all := &policy.Actions{Register: true, Call: true}
+	only := func(allow *policy.Actions) Config {
+		return Config{Realms: []RealmConfig{{URI: "realm1", Policy: compile(t, policy.RoleDefinition{
+			Name: "anonymous", Permissions: []policy.Permission{{URI: "p", Allow: allow}},
+		})}}}
+	}
+	b := newBed(t, 2, only(all))
+	caller, callee := b.join(0), b.join(1)
+	callee.register(1, "p", "single")
+	caller.post(codec.Call, 1, values{}, "p")
+	b.pauseAt(0, "conn.lock", 2)
+	if err := b.router.apply(only(&policy.Actions{Call: true}), func(Report) {}); err != nil {
+		t.Fatal(err)
+	}
+	b.RunLoop(1)
+	b.Settle()
+	callee.silent()
+	caller.refused(codec.Call, 1, codec.ErrNoSuchProcedure)
+}
+
 // TestReloadNothing: a configuration that is refused changes nothing.
 func TestReloadNothing(t *testing.T) {
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1"}}})

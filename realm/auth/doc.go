@@ -14,7 +14,8 @@
 //
 // The caller drives it by the kind of the outcome:
 //
-//  1. Before Begin it asks its Limiter. If that returns a wait, it refuses with LimitRefusal and closes.
+//  1. Before Begin it asks its Limiter, Wait. If that returns a wait, it refuses with LimitRefusal and closes. So it
+//     does with Take before the first Answer, Ask or Work.
 //  2. Challenge: it sends CHALLENGE and calls Answer with what AUTHENTICATE carries.
 //  3. Ask: it calls the dynamic authenticator that the request names, a procedure or an HTTP hook, and hands the
 //     result or the error to Resume.

@@ -25,8 +25,10 @@ type LimiterConfig struct {
 
 // A Limiter bounds failed attempts per address and per authid. It has no clock. Any goroutine may call it.
 //
-// Each attempt takes a token of its address (IPv6: of the prefix) and one of its authid; success gives both back, so
-// only failures count, and attempts that are still open count as failures. The buckets fill up by the minute.
+// An attempt takes a token of its address (IPv6: of the prefix) and one of its authid when it is to be judged;
+// success gives both back, so only failures count, and what is still being judged counts as a failure: a stranger
+// cannot guess in parallel. Many clients behind one address may be challenged at the same time. The buckets fill up
+// by the minute.
 //
 // A stranger who fails on purpose could lock out an authid. So an address that an authid has logged in from before
 // has a bucket for that authid of its own, which strangers do not empty.
@@ -71,10 +73,20 @@ func NewLimiter(c LimiterConfig) *Limiter {
 	return l
 }
 
+// Wait returns how long a client has to wait before its attempt could be judged, 0 if it need not. It counts nothing.
+func (l *Limiter) Wait(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration) {
+	return l.take(address, realm, authid, now, 0)
+}
+
 // Take counts an attempt. It returns 0 if the attempt may go on, and how long the client has to wait if not; then
 // nothing was counted. address is invalid on Unix sockets: then only the authid counts. authid is "" if there is
 // none.
 func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration) {
+	return l.take(address, realm, authid, now, 1)
+}
+
+// take takes tokens if at least one is there.
+func (l *Limiter) take(address netip.Addr, realm, authid string, now time.Time, tokens float64) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var taken [2]*bucket
@@ -98,7 +110,7 @@ func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) 
 		return wait
 	}
 	for _, b := range take {
-		b.tokens--
+		b.tokens -= tokens
 	}
 	return 0
 }
@@ -114,8 +126,8 @@ func (l *Limiter) Succeeded(address netip.Addr, realm, authid string, now time.T
 	}
 }
 
-// Withdrawn gives back what Take took for an attempt that proved nothing and failed at nothing: the connection was
-// lost before an answer, or the router was too busy to look at it.
+// Withdrawn gives back what Take took for an attempt that failed at nothing of its own: the router was too busy to
+// look at it, or the realm has no room.
 func (l *Limiter) Withdrawn(address netip.Addr, realm, authid string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
