@@ -57,6 +57,9 @@ func TestAuthIDRefuse(t *testing.T) {
 	if n, m := b.holders(); n != 2 || m != 2 {
 		t.Errorf("%d authids, %d sessions", n, m)
 	}
+	if n := b.router.named["realm1"].held.sessions.Load(); n != 2 {
+		t.Errorf("the realm counts %d sessions", n)
+	}
 }
 
 // TestAuthIDReplace: a newer session ends the older one with GOODBYE; each time, and also when a client does not

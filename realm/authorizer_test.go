@@ -386,6 +386,17 @@ func TestAUZNotKept(t *testing.T) {
 			b.answer(Call, "told.a", true)
 		}
 		p.refused(codec.Call, 1, codec.ErrNoSuchProcedure)
+
+		b.say(b.localAs(0, trustedRole), codec.Subscribe, 1, values{}, "told.t") // a record
+		for i := range 3 {
+			p.say(codec.Publish, 2, values{"acknowledge": true}, "told.t")
+			if i == 0 || !cache {
+				b.answer(Publish, "told.t", values{"allow": true, "cache": true})
+			} else {
+				b.quiet()
+			}
+			p.expect(codec.Published, 2, nil)
+		}
 	}
 }
 
@@ -565,21 +576,31 @@ func TestAUZ15(t *testing.T) {
 // TestAUZRealmGoes: a realm that is closed while its authorizer is asked takes the question with it; ids of askers
 // are given back.
 func TestAUZRealmGoes(t *testing.T) {
-	b := newAuthorizerBed(t, 2, func(_ *Authorizer, cfg *Config) {
-		cfg.Realms = append(cfg.Realms, RealmConfig{URI: "realm2"})
-	})
-	p := b.join(0)
-	p.say(codec.Subscribe, 1, values{}, "a")
-	if b.next() == nil {
-		t.Fatal("not asked")
+	for name, closeIt := range map[string]func(b *bed){
+		"closed": func(b *bed) {
+			if err := b.router.closeRealm("realm1", func() {}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no longer configured": func(b *bed) { b.apply(Config{Realms: []RealmConfig{{URI: "realm2"}}}) },
+	} {
+		b := newAuthorizerBed(t, 2, func(_ *Authorizer, cfg *Config) {
+			cfg.Realms = append(cfg.Realms, RealmConfig{URI: "realm2"})
+		})
+		p := b.join(0)
+		p.say(codec.Subscribe, 1, values{}, "a")
+		if b.next() == nil {
+			t.Fatal("not asked")
+		}
+		closeIt(b.bed)
+		b.Settle()
+		p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
+		p.HangUp()
+		b.idle(0)
+		if t.Failed() {
+			t.Fatal(name)
+		}
 	}
-	if err := b.router.closeRealm("realm1", func() {}); err != nil {
-		t.Fatal(err)
-	}
-	b.Settle()
-	p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
-	p.HangUp()
-	b.idle(0)
 }
 
 // TestAUZLarge: a message that was checked in the pool waits for its authorizer like others, and goes its way.
