@@ -112,6 +112,8 @@ type Live struct {
 	// ("app.example.org"), full origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is
 	// no browser and always allowed.
 	Origins []string
+	// Cookie is what WebSocket clients get with their handshake; nil for nothing.
+	Cookie *CookieRules
 	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations
 	// are refused at the bound, events follow SlowConsumer, replies have a quarter more and then the connection is
 	// closed. A client with more than a quarter of it unsent in answers to its own requests is not read from until it
@@ -260,7 +262,7 @@ func (v *Live) check(loops int) error {
 	if v.ConnectionsMax < 0 {
 		return errors.New("engine: the connection limit cannot be negative")
 	}
-	if err := errors.Join(v.checkAdmission(), v.checkRates()); err != nil {
+	if err := errors.Join(v.checkAdmission(), v.checkRates(), v.Cookie.check()); err != nil {
 		return err
 	}
 	return nil

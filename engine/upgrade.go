@@ -52,9 +52,10 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		if !known {
 			continue
 		}
+		header := c.takeCookie(h)
 		c.q.Lock()
 		if buf, ok := c.Tail(port.Reply); ok {
-			c.Commit(c.loop, wire.AppendUpgrade(buf, h.Key, name))
+			c.Commit(c.loop, wire.AppendUpgrade(buf, h.Key, name, header))
 		}
 		c.q.Unlock()
 		c.phase = phaseWebSocket

@@ -276,6 +276,7 @@ func leaves(o *option) (all []*option) {
 
 // notOptions are fields of the engine and the realm that no operator sets.
 var notOptions = map[string]string{
+	"engine.Live.Cookie":         "planned.go: not yet",
 	"engine.Live.Origins":        "Listeners say it for each",
 	"engine.Live.TrustedProxies": "Listeners say it for each",
 	"engine.Config.Live":         "its fields are looked at by themselves",

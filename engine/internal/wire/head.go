@@ -39,6 +39,7 @@ type Head struct {
 	Forwarded      bool   // a header says that a proxy passed the request on
 	ForwardedFor   string // the lists of all X-Forwarded-For, in their order
 	ForwardedProto string // of X-Forwarded-Proto, the last one
+	Cookie         string // of all Cookie headers, in their order
 	Body           bool   // octets follow the head: Content-Length is above 0, or there is a Transfer-Encoding
 
 	hosts     int
@@ -210,6 +211,11 @@ func (h *Head) field(name, value string) {
 	case strings.EqualFold(name, "Origin"):
 		h.Origin = value
 		h.Origins++
+	case strings.EqualFold(name, "Cookie"):
+		if h.Cookie != "" {
+			value = h.Cookie + "; " + value
+		}
+		h.Cookie = value
 	case strings.EqualFold(name, "Content-Length"):
 		h.contentLength(value)
 	case strings.EqualFold(name, "Transfer-Encoding"):

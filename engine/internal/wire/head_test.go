@@ -81,7 +81,7 @@ func checkHead(t *testing.T, b []byte, step uint8) {
 	h.Path()
 	h.OriginAllowed([]string{"a.example"}, true)
 	if refused := h.JudgeUpgrade(); refused == nil {
-		AppendUpgrade(nil, h.Key, "p")
+		AppendUpgrade(nil, h.Key, "p", "")
 	}
 	head := bytes.TrimLeft(b[:n], "\r\n")
 	if len(head) > HeadBytesMax || n-len(head) > 2*emptyLinesMax ||

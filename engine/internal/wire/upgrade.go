@@ -80,8 +80,9 @@ func (h *Head) validKey() bool {
 	return err == nil && n == keyBytes
 }
 
-// AppendUpgrade appends the answer that makes a WebSocket of a request: 101. protocol is the chosen subprotocol.
-func AppendUpgrade(dst []byte, key, protocol string) []byte {
+// AppendUpgrade appends the answer that makes a WebSocket of a request: 101. protocol is the chosen subprotocol,
+// header one more header line without its end, or "".
+func AppendUpgrade(dst []byte, key, protocol, header string) []byte {
 	var joined [keyText + len(acceptKey)]byte
 	copy(joined[copy(joined[:], key):], acceptKey)
 	sum := sha1.Sum(joined[:])
@@ -90,6 +91,9 @@ func AppendUpgrade(dst []byte, key, protocol string) []byte {
 	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
 	dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 	dst = append(dst, protocol...)
+	if header != "" {
+		dst = append(append(dst, "\r\n"...), header...)
+	}
 	return append(dst, "\r\n\r\n"...)
 }
 

@@ -524,7 +524,7 @@ func acceptOf(answer string) string {
 }
 
 func TestUpgradeAnswer(t *testing.T) {
-	got := string(AppendUpgrade(nil, "dGhlIHNhbXBsZSBub25jZQ==", "wamp.2.json"))
+	got := string(AppendUpgrade(nil, "dGhlIHNhbXBsZSBub25jZQ==", "wamp.2.json", ""))
 	want := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: wamp.2.json\r\n\r\n"
 	if got != want {
