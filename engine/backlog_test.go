@@ -93,7 +93,7 @@ func overload(t *testing.T, cfg Config, append func(x port.Executor, c port.Conn
 func TestTRN48SlowConsumerIsDisconnected(t *testing.T) {
 	event := rawFrameOf(make([]byte, 10_000))
 	e, _ := overload(t, Config{}, func(x port.Executor, c port.Conn) bool {
-		c.AppendRun(x, event, 1)
+		c.AppendRun(x, event, 1, 0)
 		return !c.(*conn).finished.Load()
 	})
 	eventually(t, "closed", func() bool { return e.Stats().Connections == 0 })
@@ -143,7 +143,7 @@ func TestTRN48SlowConsumerDropsNewest(t *testing.T) {
 		frame := rawFrameOf(binary.BigEndian.AppendUint64(make([]byte, 10_000), uint64(sent)))
 		dropped := &x.(*loop).stats.eventsDropped
 		before := dropped.Load()
-		c.AppendRun(x, frame, 1)
+		c.AppendRun(x, frame, 1, 0)
 		if dropped.Load() == before {
 			taken = append(taken, sent)
 		}
@@ -193,7 +193,7 @@ func TestDropsAreLogged(t *testing.T) {
 		p.now += after
 		l.began = p.now
 		lines.clear()
-		c.AppendRun(l, event, 3)
+		c.AppendRun(l, event, 3, 0)
 		all := append(line, "level=WARN", "peer=192.0.2.1:5", "limit=65536", "backlog-bytes-max")
 		if lines.has(all...) != (len(line) > 0) || lines.has("level") != (len(line) > 0) {
 			t.Errorf("after %v: %q", after, lines.b.String())
@@ -218,7 +218,7 @@ func TestDropsAreLogged(t *testing.T) {
 	lines.clear()
 	c.loop.engine.cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
 	c.transport = &limitedTransport{}
-	c.AppendRun(c.loop, event, 3)
+	c.AppendRun(c.loop, event, 3, 0)
 	c.closeNow()
 	if lines.has("level") {
 		t.Errorf("%q", lines.b.String())

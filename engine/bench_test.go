@@ -72,7 +72,7 @@ func BenchmarkFanout(b *testing.B) {
 	for n := 0; n < b.N; n += members {
 		e.loops[0].post(note{kind: noteJob, job: &countJob{members: 1, end: func(x port.Executor) {
 			for _, c := range all {
-				c.AppendRun(x, run, 1)
+				c.AppendRun(x, run, 1, 0)
 			}
 			done <- true
 		}}})

@@ -126,7 +126,7 @@ func TestF4BudgetCountsBacklogs(t *testing.T) {
 	event := rawFrameOf(make([]byte, 12<<20))
 	on(e, 0, func(x port.Executor) {
 		for _, c := range all {
-			c.AppendRun(x, event, 1)
+			c.AppendRun(x, event, 1, 0)
 		}
 	})
 	eventually(t, "blocked", func() bool { return e.Stats().HeldBytes >= 12<<20 })

@@ -11,17 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// A SlowConsumer is what happens to an event whose receiver holds BacklogBytesMax unsent bytes already.
-type SlowConsumer uint8
-
-const (
-	// Disconnect closes the receiver. Counted as Stats.SlowConsumersClosed.
-	Disconnect SlowConsumer = iota
-	// DropNewest drops the event for this receiver. Counted as Stats.EventsDropped; the log has a warning when it
-	// begins and the number when the connection ends.
-	DropNewest
+	"banyan/engine/port"
 )
 
 // A Config tells how an engine listens and what it allows. The zero value of each field means its default. New checks
@@ -119,8 +110,17 @@ type Live struct {
 	// closed. A client with more than a quarter of it unsent in answers to its own requests is not read from until it
 	// has taken half of that.
 	BacklogBytesMax int
-	// SlowConsumer is what happens to events at the bound; default Disconnect.
+	// BacklogEventsMax is how many unsent events a connection may hold, and BacklogAgeMax how long one may wait to be
+	// sent; 0 is no limit. Age is looked at four times within that time, at most every 10 ms.
+	BacklogEventsMax int
+	BacklogAgeMax    time.Duration
+	// SlowConsumer is what happens to events at one of these bounds; default Disconnect. Sessions may have bounds of
+	// their own: port.Conn.SetBacklog.
 	SlowConsumer SlowConsumer
+	// SlowAfter is how long events of a client that takes nothing have to wait for it to be called slow, in the log
+	// and in Stats.Slow; default 1 s.
+	SlowAfter time.Duration
+	backlog   port.Backlog // what these say; set by check
 	// CreditBytes is how many bytes times receivers a connection may have waiting in event lanes before it is no
 	// longer read from; default 64 KiB. Clients that are connected keep what they have. What a publisher sends
 	// meanwhile waits in its socket and goes out together: with 32 MiB a fan-out to 5 000 cost three times as much.
@@ -241,13 +241,6 @@ func (v *Live) check(loops int) error {
 		return fmt.Errorf("engine: a ping timeout of %v is less than the ping interval of %v", v.PingTimeout,
 			v.PingInterval)
 	}
-	setDefault(&v.BacklogBytesMax, 64<<20)
-	if v.BacklogBytesMax < 64<<10 {
-		return fmt.Errorf("engine: backlog limit of %d bytes; at least %d", v.BacklogBytesMax, 64<<10)
-	}
-	if v.SlowConsumer > DropNewest {
-		return fmt.Errorf("engine: unknown slow consumer policy %d", v.SlowConsumer)
-	}
 	setDefault(&v.CreditBytes, 64<<10)
 	if v.CreditBytes < 0 {
 		return errors.New("engine: the credit cannot be negative")
@@ -262,7 +255,7 @@ func (v *Live) check(loops int) error {
 	if v.ConnectionsMax < 0 {
 		return errors.New("engine: the connection limit cannot be negative")
 	}
-	if err := errors.Join(v.checkAdmission(), v.checkRates(), v.Cookie.check()); err != nil {
+	if err := errors.Join(v.checkBacklog(), v.checkAdmission(), v.checkRates(), v.Cookie.check()); err != nil {
 		return err
 	}
 	return nil
@@ -297,14 +290,6 @@ func connectionsAllowed(loops int) (int, error) {
 	}
 	return max(int(min(limit.Cur, 1<<30))-filesReserve-filesPerLoop*loops, 1), nil
 }
-
-// backlogReserve is how far replies may go beyond BacklogBytesMax.
-func (v *Live) backlogReserve() int { return v.BacklogBytesMax + v.BacklogBytesMax/4 }
-
-// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading
-// goes on.
-func (v *Live) highWater() int { return v.BacklogBytesMax / 4 }
-func (v *Live) lowWater() int  { return v.BacklogBytesMax / 8 }
 
 // pingsMissedMax is how many pings in a row may go without a sign of life.
 func (v *Live) pingsMissedMax() int {

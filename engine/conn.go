@@ -44,7 +44,8 @@ type conn struct {
 	peer      port.Peer     // fixed before the session opens, but for Network and Listener
 
 	// Any goroutine.
-	credit atomic.Int64
+	credit  atomic.Int64
+	backlog atomic.Pointer[port.Backlog] // bounds of its own; nil: those of Live
 	// no further message is handled: the queue is finishing, or broken for the engine's own reason
 	finished atomic.Bool
 
@@ -86,12 +87,16 @@ type conn struct {
 	unopened   bool // counted in admission.unopened
 	deferred   bool // on the loop's list for the next turn
 	listed     bool // on the loop's list of unfinished messages
-	hungUp     bool // the poller reported the end while the connection was held, and is not asked again
-	closing    bool // on the loop's list of connections to close
-	ending     bool // windDown was called
-	peerDone   bool // a close frame came: the peer sends nothing any more
-	released   bool // the descriptor is freed
-	proxied    bool // its PROXY header was read
+	isSlow     bool // counted in Stats.Slow
+
+	listedBlocked bool // on the loop's list of blocked connections
+
+	hungUp   bool // the poller reported the end while the connection was held, and is not asked again
+	closing  bool // on the loop's list of connections to close
+	ending   bool // windDown was called
+	peerDone bool // a close frame came: the peer sends nothing any more
+	released bool // the descriptor is freed
+	proxied  bool // its PROXY header was read
 }
 
 type phase uint8
@@ -213,7 +218,7 @@ func (c *conn) read() {
 	if c.finished.Load() {
 		return
 	}
-	if c.q.HoldRead(l.live.highWater()) {
+	if c.q.HoldRead(highWater(c.bounds())) {
 		c.pause(holdBacklog)
 	}
 	if c.handler != nil && c.credit.Load() <= 0 {
@@ -437,7 +442,9 @@ func (c *conn) watchWrite(on bool) {
 	if c.wantWrite == on || c.phase == phaseClosed {
 		return
 	}
-	c.wantWrite = on
+	if c.wantWrite = on; on {
+		c.loop.listBlocked(c)
+	}
 	c.watch()
 }
 

@@ -167,7 +167,7 @@ func TestR2ManyWritersSlowReaders(t *testing.T) {
 					msg := binary.BigEndian.AppendUint32(make([]byte, 0, size), uint32(w))
 					msg = binary.BigEndian.AppendUint32(msg, n)
 					if n%2 == 0 && c.(*conn).loop.index == x.Loop() {
-						c.AppendRun(x, rawFrameOf(msg[:size]), 1)
+						c.AppendRun(x, rawFrameOf(msg[:size]), 1, 0)
 					} else if !reply(x, c, msg[:size]) {
 						t.Error("refused")
 					}

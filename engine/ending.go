@@ -198,6 +198,7 @@ func (c *conn) closeNow() (cost int) {
 	c.phase = phaseClosed
 	c.dropInput()
 	c.stopRate()
+	c.setSlow(false)
 	l.Stop(&c.timer)
 	if orderly && !c.peerDone {
 		c.transport.shutdown(int(c.fd))

@@ -56,7 +56,7 @@ func TestLongQueueIsWrittenOverSeveralBatches(t *testing.T) {
 	c := <-conns
 	on(e, 0, func(x port.Executor) {
 		for i := range uint32(runs) {
-			c.AppendRun(x, rawFrameOf(binary.BigEndian.AppendUint32(nil, i)), 1)
+			c.AppendRun(x, rawFrameOf(binary.BigEndian.AppendUint32(nil, i)), 1, 0)
 		}
 	})
 	for i := range uint32(runs) {

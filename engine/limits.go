@@ -108,6 +108,8 @@ const (
 	// nudgeAfter is how long a silent connection may stay with the loop that accepted
 	// it before its own loop is woken.
 	nudgeAfter = 100 * time.Millisecond
+	// blockedPauseMin is how often at most connections whose socket takes nothing are looked at.
+	blockedPauseMin = 10 * time.Millisecond
 	// unfinishedSweeps is how often within Live.MessageTimeout the unfinished messages of a loop are looked at.
 	unfinishedSweeps = 8
 

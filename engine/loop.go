@@ -53,23 +53,27 @@ type loop struct {
 	stats    counters
 
 	// Owned by loop.
-	live        *Live // the settings of this turn
-	conns       map[int]*conn
-	connsMost   int // most at one time since the map was made
-	listeners   map[int]*listener
-	refusals    []*conn // connections over the limit that this loop accepted, the oldest first
-	wheel       *wheel.Wheel
-	random      *rand.ChaCha8
-	vectors     outq.Vectors
-	buffer      []byte // one read, with headroom for what an earlier one left
-	local       []note
-	touched     list[*conn] // to be flushed
-	tasks       []port.BatchTask
-	closing     list[*conn]
-	ending      list[*conn] // still to be told that the engine stops
-	deferred    []*conn     // to be handled in the next turn, in this order
-	deferring   []*conn     // scratch
-	lanes       lanes
+	live         *Live // the settings of this turn
+	conns        map[int]*conn
+	connsMost    int // most at one time since the map was made
+	listeners    map[int]*listener
+	refusals     []*conn // connections over the limit that this loop accepted, the oldest first
+	wheel        *wheel.Wheel
+	random       *rand.ChaCha8
+	vectors      outq.Vectors
+	buffer       []byte // one read, with headroom for what an earlier one left
+	local        []note
+	touched      list[*conn] // to be flushed
+	tasks        []port.BatchTask
+	closing      list[*conn]
+	ending       list[*conn] // still to be told that the engine stops
+	deferred     []*conn     // to be handled in the next turn, in this order
+	deferring    []*conn     // scratch
+	lanes        lanes
+	blocked      []*conn                  // connections whose socket takes nothing
+	blockedSweep port.Timer               // looks at blocked
+	latest       map[uint64]*outq.Segment // scratch of KeepLatest; empty between uses
+
 	sweep       port.Timer    // looks at unfinished
 	unfinished  []*conn       // connections that may hold part of a message
 	joins       []*join       // messages whose chunks wait to be joined
@@ -398,7 +402,7 @@ func (l *loop) slice(conns *list[*conn], most time.Duration, do func(*conn) (cos
 
 // flush writes c's queue, whichever loop c lives on, and tells its home what only home can do.
 func (l *loop) flush(c *conn) (cost int) {
-	f := c.q.Flush(c.transport, &l.vectors, l.index, l.live.lowWater())
+	f := c.q.Flush(c.transport, &l.vectors, l.index, lowWater(c.bounds()))
 	if f.Sends > 0 {
 		l.stats.writes.Add(int64(f.Sends))
 		l.stats.bytesOut.Add(int64(f.Sent))

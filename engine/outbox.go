@@ -29,11 +29,11 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 	if !c.q.Accepts() {
 		return nil, false
 	}
-	if live := c.loop.engine.live.Load(); c.q.Bytes() >= live.BacklogBytesMax {
+	if b := c.bounds(); c.q.Bytes() >= b.BytesMax {
 		if class == port.Invocation {
 			return nil, false
 		}
-		if c.q.Bytes() >= live.backlogReserve() {
+		if c.q.Bytes() >= replyReserve(b) {
 			c.slow()
 			return nil, false
 		}
@@ -46,7 +46,7 @@ func (c *conn) slow() {
 	e := c.loop.engine
 	e.rare.slowConsumersClosed.Add(1)
 	e.warn("a client does not read what it is sent; its connection is closed",
-		"unsent", c.q.Bytes(), "limit", e.live.Load().BacklogBytesMax, "peer", c.peer.Address)
+		"unsent", c.q.Bytes(), "limit", c.bounds().BytesMax, "peer", c.peer.Address)
 	c.breakLocked(errSlow)
 	c.loop.post(note{kind: noteClose, c: c})
 }
@@ -84,7 +84,7 @@ func (c *conn) Finish(x port.Executor, code port.CloseCode, reason string) {
 }
 
 // AppendRun implements port.Conn.
-func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
+func (c *conn) AppendRun(x port.Executor, frames []byte, events int, topic uint64) {
 	l := x.(*loop)
 	l.appended++
 	c.q.Lock()
@@ -92,32 +92,11 @@ func (c *conn) AppendRun(x port.Executor, frames []byte, events int) {
 	if !c.q.Accepts() {
 		return
 	}
-	if unsent := c.q.Bytes(); unsent > 0 && unsent+len(frames) > l.live.BacklogBytesMax {
-		if l.live.SlowConsumer == DropNewest {
-			c.drop(int64(events))
-			return
-		}
-		c.slow()
+	if c.q.Bytes() > 0 && !c.makeRoom(c.bounds(), len(frames), events, topic) {
 		return
 	}
-	c.q.Share(frames, events)
+	c.q.Share(frames, events, topic, l.began)
 	l.touchLocked(c)
-}
-
-// drop notes that events are dropped because the client does not read. The first of an episode has a line in the log.
-// Home loop only.
-func (c *conn) drop(events int64) {
-	l := c.loop
-	l.stats.eventsDropped.Add(events)
-	began := c.dropped == 0 || l.began-c.droppedAt >= dropsPause
-	c.dropped += events
-	c.droppedAt = l.began
-	if began {
-		l.engine.warn("a client does not read what it is sent; events for it are dropped",
-			"dropped", c.dropped, "limit", l.live.BacklogBytesMax, "peer", c.peer.Address,
-			"transport", c.peer.Transport,
-			"try", "let the client read faster or subscribe to less, or raise --backlog-bytes-max")
-	}
 }
 
 // Spend implements port.Conn.

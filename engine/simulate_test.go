@@ -404,7 +404,7 @@ func (w *simWalk) Run(x port.Executor, budget int) bool {
 		to.c.q.Lock()
 		takes := to.c.q.Accepts()
 		to.c.q.Unlock()
-		to.c.AppendRun(x, w.frame, 1)
+		to.c.AppendRun(x, w.frame, 1, 0)
 		to.c.q.Lock()
 		takes = takes && to.c.q.Accepts() // a slow consumer is given up
 		to.c.q.Unlock()

@@ -38,7 +38,8 @@ type Stats struct {
 	BudgetClosed        int64 // connections closed because the budget was exceeded
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
-	EventsDropped       int64 // by the DropNewest policy
+	EventsDropped       int64 // by the policies that drop events
+	Slow                int64 // clients now whose events wait for longer than Live.SlowAfter
 	EventsLost          int64 // queued when their connection ended
 	SlowConsumersClosed int64
 	PingTimeouts        int64
@@ -84,7 +85,7 @@ type counters struct {
 	accepted, opened, closed              atomic.Int64
 	bytesIn, bytesOut, writes, messagesIn atomic.Int64
 	eventsDropped, eventsLost             atomic.Int64
-	readPauses, partialBytes              atomic.Int64
+	readPauses, partialBytes, slow        atomic.Int64
 	tlsBegun, tlsWaiting                  atomic.Int64
 	turns                                 [TurnBuckets]atomic.Int64
 	turnsLong                             atomic.Int64
@@ -161,6 +162,7 @@ func (e *Engine) Stats() Stats {
 		s.TurnsLong += c.turnsLong.Load()
 		s.Submits += l.submits.Load()
 		s.ReadPauses += c.readPauses.Load()
+		s.Slow += c.slow.Load()
 	}
 	return s
 }

@@ -113,7 +113,7 @@ func BenchmarkTLSFanout(b *testing.B) {
 		for n := 0; n < b.N; n += members {
 			on(e, 0, func(x port.Executor) {
 				for _, c := range all {
-					c.AppendRun(x, run, 1)
+					c.AppendRun(x, run, 1, 0)
 				}
 				done <- true
 			})
@@ -175,7 +175,7 @@ func BenchmarkTLSSeal(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				q.Lock()
-				q.Share(msg, 1)
+				q.Share(msg, 1, 0, 0)
 				q.Unlock()
 				q.Flush(c.tls, &v, 0, 0)
 			}
@@ -218,7 +218,7 @@ func TestTLSAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		for range 3 {
 			q.Lock()
-			q.Share(msg, 1)
+			q.Share(msg, 1, 0, 0)
 			q.Unlock()
 		}
 		q.Flush(c.tls, &v, 0, 0)

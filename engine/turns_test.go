@@ -329,7 +329,7 @@ func TestForeignFlushTellsHome(t *testing.T) {
 			if c.held {
 				conn.q.Commit(append(conn.q.Lend(true), 'x'))
 			} else {
-				conn.q.Share([]byte("x"), 1)
+				conn.q.Share([]byte("x"), 1, 0, 0)
 			}
 		}
 		if c.finish {

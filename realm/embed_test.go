@@ -192,7 +192,7 @@ func TestLocalBound(t *testing.T) {
 	frame, _ := codec.AppendFrame(nil, localVariant, encodeMessage(t, codec.MessagePack, codec.Event,
 		[]any{1, 2, values{}}))
 	repliesMax := int64(localBacklogMax + localBacklogMax/4)
-	event := func(x port.Executor, c *localConn) { c.AppendRun(x, frame, 1) }
+	event := func(x port.Executor, c *localConn) { c.AppendRun(x, frame, 1, 0) }
 	reply := func(x port.Executor, c *localConn) {
 		c.Lock()
 		defer c.Unlock()

@@ -161,6 +161,7 @@ func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte)
 	x.Stop(&h.timer)
 	h.state, h.session = stateJoined, s
 	h.conn.SetJoined(true)
+	h.conn.SetBacklog(s.realm.settings.Load().backlogOf(s.identity.AuthRole))
 	s.realm.sessions[s.home].add(s)
 	h.router.directory.enter(x, s) // first: whoever has heard of WELCOME finds the session
 	l.counters.joined.Add(1)

@@ -230,7 +230,7 @@ func (c *localConn) Finish(x port.Executor, _ port.CloseCode, _ string) {
 }
 
 // AppendRun implements port.Conn.
-func (c *localConn) AppendRun(x port.Executor, frames []byte, _ int) {
+func (c *localConn) AppendRun(x port.Executor, frames []byte, _ int, _ uint64) {
 	c.Lock()
 	defer c.Unlock()
 	if c.finishing {
@@ -268,6 +268,9 @@ func (c *localConn) Resume(x port.Executor) {
 		c.Unlock()
 	}
 }
+
+// SetBacklog implements port.Conn; the queue of a local session has its own bounds.
+func (c *localConn) SetBacklog(*port.Backlog) {}
 
 // SetJoined implements port.Conn; local messages are as long as they are.
 func (c *localConn) SetJoined(bool) {}

@@ -17,7 +17,8 @@ func (l quietLoop) Post(int, uint64, port.Job) {}
 
 type quietConn struct{ port.Conn }
 
-func (quietConn) AppendRun(port.Executor, []byte, int)         {}
+func (quietConn) AppendRun(port.Executor, []byte, int, uint64) {}
+func (quietConn) SetBacklog(*port.Backlog)                     {}
 func (quietConn) Lock()                                        {}
 func (quietConn) Unlock()                                      {}
 func (quietConn) Tail(port.Class) ([]byte, bool)               { return scratch[:0], true }

@@ -137,6 +137,7 @@ func (v *review) begin(x port.Executor, s *session) {
 		v.session, v.member, v.callee = s, s.lastMember, s.lastCallee
 		s.review = v
 	}
+	s.conn.SetBacklog(set.backlogOf(s.identity.AuthRole))
 	if s.holding < 0 && !s.local && set.authIDRule().needed() {
 		s.realm.authIDs.Load().enter(x, s, authIDRule{}) // it was not needed when s joined; nobody has to go for it
 	}

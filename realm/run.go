@@ -335,7 +335,7 @@ func (r *run) deliver(x port.Executor, l *perLoop, to *session) int {
 			l.dropTooLong(x, r.sub, to, p.tooLong, p.over)
 		}
 		if p.events > 0 && p.longest <= to.bytesMax {
-			to.conn.AppendRun(x, p.frames, p.events)
+			to.conn.AppendRun(x, p.frames, p.events, r.sub.topic())
 			return p.events
 		}
 		return p.deliverFitting(x, l, r.sub, to)
@@ -351,7 +351,7 @@ func (p *part) deliverFitting(x port.Executor, l *perLoop, sub *subscription, to
 			break // cannot: AppendFrame wrote them
 		}
 		if rest = after; message <= to.bytesMax {
-			to.conn.AppendRun(x, frame, 1)
+			to.conn.AppendRun(x, frame, 1, sub.topic())
 			events++
 		} else {
 			l.dropTooLong(x, sub, to, 1, message)

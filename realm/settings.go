@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/auth"
 	"banyan/realm/policy"
 )
@@ -70,6 +71,11 @@ type RealmConfig struct {
 	Authorizers map[string]Authorizer
 
 	Quotas Quotas
+
+	// Backlog bounds what sessions may have unsent; nil is what the engine has for all. RoleBacklogs are those of
+	// roles, which have others.
+	Backlog      *port.Backlog
+	RoleBacklogs map[string]*port.Backlog
 }
 
 // A Template makes realms on demand: those whose URI matches that of its RealmConfig.
@@ -134,6 +140,14 @@ type settings struct {
 	answers *policy.Cache
 
 	welcomes [codec.CBOR + 1]atomic.Pointer[codec.WelcomeForm] // by serializer, made when first needed; any goroutine
+}
+
+// backlogOf is the backlog for sessions of a role.
+func (set *settings) backlogOf(role string) *port.Backlog {
+	if b := set.RoleBacklogs[role]; b != nil {
+		return b
+	}
+	return set.Backlog
 }
 
 func newSettings(cfg *Config, rc RealmConfig, epoch uint64) *settings {
@@ -226,6 +240,15 @@ func (cfg Config) clone() Config {
 func (cfg *Config) checkRealm(rc *RealmConfig, match codec.Match) error {
 	if len(rc.URI) > cfg.URIBytesMax || !codec.ValidURI([]byte(rc.URI), match, false) {
 		return fmt.Errorf("realm: %q is not a valid realm URI", rc.URI)
+	}
+	backlogs := slices.Collect(maps.Values(rc.RoleBacklogs))
+	for _, b := range append(backlogs, rc.Backlog) {
+		if b == nil {
+			continue
+		}
+		if err := b.Check(); err != nil {
+			return fmt.Errorf("realm %q: %w", rc.URI, err)
+		}
 	}
 	if rc.Anonymous > AnonymousNone {
 		return fmt.Errorf("realm: %q: unknown rule for anonymous peers: %d", rc.URI, rc.Anonymous)

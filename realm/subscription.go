@@ -34,6 +34,14 @@ type subscription struct {
 	members []*memberList
 }
 
+// topic stands for the topic of all events of sub; 0 if they may be of several (port.KeepLatest).
+func (sub *subscription) topic() uint64 {
+	if sub.match == codec.Exact {
+		return sub.id
+	}
+	return 0
+}
+
 func newSubscription(id uint64, uri string, match codec.Match, loops int) *subscription {
 	sub := &subscription{id: id, uri: uri, match: match, members: make([]*memberList, loops)}
 	sub.count.Store(1)

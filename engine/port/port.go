@@ -1,6 +1,6 @@
 // Package port is the leaf that the engine and the realm share: the words in which a loop and a session speak to each
-// other. It has no behaviour. The engine implements Executor and Conn, the realm implements Handler and Job; tests
-// and the simulation implement whichever side they replace.
+// other. It has no behaviour but the check of a Backlog. The engine implements Executor and Conn, the realm implements
+// Handler and Job; tests and the simulation implement whichever side they replace.
 //
 // The two doors between loops (ARCHITECTURE.md):
 //
@@ -119,7 +119,11 @@ type Conn interface {
 
 	// AppendRun appends the frames of events, shared and immutable from now on. Home loop only; takes the lock
 	// itself. At the bound the slow-consumer policy decides, visibly.
-	AppendRun(x Executor, frames []byte, events int)
+	// topic stands for the one that all of them are of, so that KeepLatest knows which events are newer ones of the
+	// same; 0 if it is not one.
+	AppendRun(x Executor, frames []byte, events int, topic uint64)
+	// SetBacklog sets the bounds of this connection; nil is what the engine has for all. Home loop only.
+	SetBacklog(b *Backlog)
 
 	// Spend takes n bytes-times-members of the connection's credit. When it is used up no further message of this
 	// connection is handled, nor its socket read, until Refund brings it back. Home loop only.

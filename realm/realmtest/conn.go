@@ -19,11 +19,12 @@ type Conn struct {
 	bytesMax int
 	peer     port.Peer
 
-	handler port.Handler // owned by loop
-	kept    bool         // owned by loop: the message under way belongs to the realm
-	joined  bool         // owned by loop
-	in      []input      // guarded by loop.mu
-	held    bool         // guarded by loop.mu
+	handler port.Handler  // owned by loop
+	kept    bool          // owned by loop: the message under way belongs to the realm
+	joined  bool          // owned by loop
+	Backlog *port.Backlog // what SetBacklog was given; owned by loop
+	in      []input       // guarded by loop.mu
+	held    bool          // guarded by loop.mu
 
 	mu       sync.Mutex
 	Pieces   [][]byte // what AppendPieces was given, as a queue would keep it; guarded by mu
@@ -214,7 +215,7 @@ func (c *Conn) Finish(_ port.Executor, code port.CloseCode, _ string) {
 }
 
 // AppendRun implements port.Conn.
-func (c *Conn) AppendRun(x port.Executor, frames []byte, events int) {
+func (c *Conn) AppendRun(x port.Executor, frames []byte, events int, _ uint64) {
 	if x.Loop() != c.loop.index {
 		panic("realmtest: AppendRun on a foreign loop")
 	}
@@ -265,6 +266,9 @@ func (c *Conn) Held() bool {
 	defer c.loop.mu.Unlock()
 	return c.held
 }
+
+// SetBacklog implements port.Conn.
+func (c *Conn) SetBacklog(b *port.Backlog) { c.Backlog = b }
 
 // SetJoined implements port.Conn.
 func (c *Conn) SetJoined(joined bool) { c.joined = joined }

@@ -29,7 +29,7 @@ func TestAccount(t *testing.T) {
 	run := make([]byte, 1000)
 	share := func(q *Queue) {
 		q.Lock()
-		q.Share(run, 1)
+		q.Share(run, 1, 0, 0)
 		q.Unlock()
 	}
 	for range 2 { // what is reset is used twice

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Queue holds what a connection has still to send. Any goroutine appends under the lock; exactly one at a time
@@ -32,6 +33,8 @@ type Queue struct {
 	tail     *Segment
 	bytes    int // unsent, including the list that a writer has taken
 	answers  int // of these, answers to the client's own requests; falls when a whole segment is written
+	events   int // unsent, the same
+	grown    int // bytes of events linked since KeepLatest went through the queue
 	lost     int // events that were queued when the connection broke or closed
 	flags    flags
 	reply    bool // the lent buffer is for an answer
@@ -119,6 +122,9 @@ func (q *Queue) TryLock() bool { return q.mu.TryLock() }
 // Accepts reports whether bytes may be appended: the queue is neither finishing nor broken nor shut. Lock held.
 func (q *Queue) Accepts() bool { return q.flags&(finishing|broken|shut) == 0 }
 
+// Events is how many events are unsent. One that is partly on the wire counts, with its whole run. Lock held.
+func (q *Queue) Events() int { return q.events }
+
 // Bytes is how many bytes are unsent. Lock held.
 func (q *Queue) Bytes() int { return q.bytes }
 
@@ -173,12 +179,15 @@ func (q *Queue) Commit(buf []byte) int {
 	return n
 }
 
-// Share links bytes that several queues hold. Lock held.
-func (q *Queue) Share(b []byte, events int) {
+// Share links a run of events that several queues hold, at the time now. topic is what they are of, 0 if it is not
+// one. Lock held.
+func (q *Queue) Share(b []byte, events int, topic uint64, now time.Duration) {
 	s := newSharedSegment()
-	s.buf, s.events = b, int32(events)
+	s.buf, s.events, s.topic, s.since = b, int32(events), topic, now
 	q.link(s)
 	q.bytes += len(b)
+	q.events += events
+	q.grown += len(b)
 	if q.charging {
 		q.charge(s)
 	}
@@ -254,9 +263,9 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		q.mu.Unlock()
 
 		n, err := s.Send(fd, v, taken)
-		rest, answers := taken, 0
+		rest, answers, events := taken, 0, 0
 		if err == nil {
-			rest, answers = q.advance(taken, n)
+			rest, answers, events = q.advance(taken, n)
 		}
 
 		q.mu.Lock()
@@ -269,6 +278,7 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		}
 		q.bytes -= n
 		q.answers -= answers
+		q.events -= events
 		q.pushed = q.pushed || n > 0
 		if rest != nil {
 			// The unsent rest goes back in front of the bytes appended meanwhile.
@@ -327,7 +337,7 @@ func (q *Queue) Break() {
 	q.flags |= broken
 	q.lost += q.releaseAll(q.head)
 	q.head, q.tail = nil, nil
-	q.bytes, q.answers = 0, 0
+	q.bytes, q.answers, q.events = 0, 0, 0
 }
 
 // Shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop

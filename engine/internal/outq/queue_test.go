@@ -81,7 +81,7 @@ func TestQueueAgainstModel(t *testing.T) {
 					binary.BigEndian.PutUint32(run[i:], next)
 					next++
 				}
-				q.Share(run, 1)
+				q.Share(run, 1, 0, 0)
 				want = append(want, run...)
 			case 1:
 				buf := q.Lend(true) // withdrawn
@@ -300,7 +300,7 @@ func TestQueueWith1025PendingRuns(t *testing.T) {
 	q.mu.Lock()
 	for i := range 1025 {
 		run := binary.BigEndian.AppendUint32(nil, uint32(i))
-		q.Share(run, 1)
+		q.Share(run, 1, 0, 0)
 		want = append(want, run...)
 	}
 	q.mu.Unlock()
@@ -343,11 +343,11 @@ func TestQueueBrokenSocketDropsEverything(t *testing.T) {
 	f := &fakeSocket{failed: true}
 	f.during = func() {
 		q.mu.Lock()
-		q.Share([]byte("late"), 1)
+		q.Share([]byte("late"), 1, 0, 0)
 		q.mu.Unlock()
 	}
 	q.mu.Lock()
-	q.Share([]byte("abc"), 1)
+	q.Share([]byte("abc"), 1, 0, 0)
 	q.mu.Unlock()
 	r := q.Flush(f, nil, 0, 0).Result
 	if r != Broken || q.head != nil || q.bytes != 0 || q.lost != 2 {
@@ -359,7 +359,7 @@ func TestQueueTellsReaderAtLowWater(t *testing.T) {
 	q := &Queue{}
 	f := &fakeSocket{room: 150}
 	q.mu.Lock()
-	q.Share(make([]byte, 100), 1) // events do not count
+	q.Share(make([]byte, 100), 1, 0, 0) // events do not count
 	q.Commit(append(q.Lend(false), make([]byte, 100)...))
 	if q.answers != 0 {
 		t.Fatalf("%d bytes of answers", q.answers)
@@ -397,7 +397,7 @@ func TestQueueAllocatesNothing(t *testing.T) {
 		f.room, f.got = 100, f.got[:0]
 		q.mu.Lock()
 		q.Commit(append(q.Lend(true), "own"...))
-		q.Share(run, 1)
+		q.Share(run, 1, 0, 0)
 		q.mu.Unlock()
 		q.Flush(f, nil, 0, 0)
 	}); n > 0.1 { // a collection may empty the pools once
@@ -425,9 +425,9 @@ func TestWritesAreBounded(t *testing.T) {
 		q := &Queue{fd: int32(fds[0])}
 		q.Lock()
 		if cut > 0 {
-			q.Share(data[:cut], 1)
+			q.Share(data[:cut], 1, 0, 0)
 		}
-		q.Share(data[cut:], 1)
+		q.Share(data[cut:], 1, 0, 0)
 		q.Unlock()
 		var got []byte
 		buffer := make([]byte, 1<<20)

@@ -1,17 +1,22 @@
 package outq
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A Segment is one stretch of outbound bytes: an own buffer that several messages were appended to, or a shared run
 // of events. It belongs to the queue it is linked into, or to that queue's writer while a system call is under way.
 type Segment struct {
 	next    *Segment
 	buf     []byte
-	off     int   // bytes of buf that are already on the wire
-	events  int32 // events in a shared run
-	answer  int32 // bytes of class Reply in an own buffer
-	charged int32 // what the account counts for this segment; 0 for nothing
-	own     bool  // buf belongs to this segment and may be appended to under the queue's lock
+	off     int           // bytes of buf that are already on the wire
+	topic   uint64        // of all events of a shared run; 0 if they are not of one
+	since   time.Duration // when a shared run of events was linked
+	events  int32         // events in a shared run
+	answer  int32         // bytes of class Reply in an own buffer
+	charged int32         // what the account counts for this segment; 0 for nothing
+	own     bool          // buf belongs to this segment and may be appended to under the queue's lock
 }
 
 const (
@@ -33,7 +38,7 @@ func newSharedSegment() *Segment { return sharedSegments.Get().(*Segment) }
 func (s *Segment) unsent() []byte { return s.buf[s.off:] }
 
 func (s *Segment) release() {
-	s.next, s.off, s.events, s.answer, s.charged = nil, 0, 0, 0, 0
+	s.next, s.off, s.events, s.answer, s.charged, s.topic = nil, 0, 0, 0, 0, 0
 	if !s.own {
 		s.buf = nil
 		sharedSegments.Put(s)
@@ -47,21 +52,22 @@ func (s *Segment) release() {
 }
 
 // advance takes n written bytes off the list that starts at s. It returns the rest of it, and how many bytes of
-// answers were in the segments that are done.
-func (q *Queue) advance(s *Segment, n int) (rest *Segment, answers int) {
+// answers and how many events were in the segments that are done.
+func (q *Queue) advance(s *Segment, n int) (rest *Segment, answers, events int) {
 	for s != nil {
 		left := len(s.buf) - s.off
 		if n < left {
 			s.off += n
-			return s, answers
+			return s, answers, events
 		}
 		n -= left
 		done := s
 		s = s.next
 		answers += int(done.answer)
+		events += int(done.events)
 		q.release(done)
 	}
-	return nil, answers
+	return nil, answers, events
 }
 
 // releaseAll gives up a list and returns how many events were in it.

@@ -1,0 +1,227 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"banyan/engine/internal/outq"
+	"banyan/engine/port"
+)
+
+// What a client may leave unread, and what happens to events when it leaves more.
+//
+//	at a bound    AppendRun asks for room, and the policy decides: the client goes, or this event, or older ones
+//	by age        a connection whose socket takes nothing is looked at until it does: events that have waited too
+//	              long go, or the client, and the client is called slow
+//
+// Replies have a reserve of their own, and invocations are refused at the bound: see outbox.go.
+
+// A SlowConsumer is what happens to an event whose receiver has too much unsent: see port.SlowConsumer.
+type SlowConsumer = port.SlowConsumer
+
+// The policies.
+const (
+	Disconnect = port.Disconnect // Stats.SlowConsumersClosed
+	DropNewest = port.DropNewest // this and the next two: Stats.EventsDropped
+	DropOldest = port.DropOldest
+	KeepLatest = port.KeepLatest
+)
+
+// bounds are those of this connection. Any goroutine.
+func (c *conn) bounds() *port.Backlog {
+	if b := c.backlog.Load(); b != nil {
+		return b
+	}
+	return &c.loop.engine.live.Load().backlog
+}
+
+// SetBacklog implements port.Conn.
+func (c *conn) SetBacklog(b *port.Backlog) {
+	if c.backlog.Load() != b {
+		c.backlog.Store(b)
+	}
+}
+
+// replyReserve is how far replies may go beyond BytesMax.
+func replyReserve(b *port.Backlog) int { return b.BytesMax + b.BytesMax/4 }
+
+// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading
+// goes on.
+func highWater(b *port.Backlog) int { return b.BytesMax / 4 }
+func lowWater(b *port.Backlog) int  { return b.BytesMax / 8 }
+
+// makeRoom makes room for a run of events of that many bytes, or says that there is none: the run is dropped, or the
+// connection given up. The queue's lock is held. Home loop only.
+func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
+	over := func() bool {
+		unsent := c.q.Bytes()
+		return unsent > 0 && (unsent+bytes > b.BytesMax || b.EventsMax > 0 && c.q.Events()+events > b.EventsMax)
+	}
+	if !over() {
+		return true
+	}
+	dropped := 0
+	switch b.Policy {
+	case Disconnect:
+		c.slow()
+		return false
+	case KeepLatest:
+		dropped = c.keepLatest(topic)
+		if !over() {
+			break
+		}
+		fallthrough
+	case DropOldest:
+		most := unlimited
+		if b.EventsMax > 0 {
+			most = max(b.EventsMax-events, 0)
+		}
+		dropped += c.q.DropOldest(max(b.BytesMax-bytes, 0), most)
+	}
+	if over() {
+		c.drop(int64(dropped + events)) // nothing within reach makes room
+		return false
+	}
+	c.drop(int64(dropped))
+	return true
+}
+
+// keepLatest drops what is not the newest of its topic.
+func (c *conn) keepLatest(topic uint64) (dropped int) {
+	l := c.loop
+	if l.latest == nil {
+		l.latest = map[uint64]*outq.Segment{}
+	}
+	dropped = c.q.KeepLatest(topic, l.latest)
+	if len(l.latest) > mapKept {
+		l.latest = nil
+	} else {
+		clear(l.latest)
+	}
+	return dropped
+}
+
+// drop notes that events are dropped because the client does not read. The first of an episode has a line in the log.
+// Home loop only.
+func (c *conn) drop(events int64) {
+	if events == 0 {
+		return
+	}
+	l := c.loop
+	l.stats.eventsDropped.Add(events)
+	began := c.dropped == 0 || l.began-c.droppedAt >= dropsPause
+	c.dropped += events
+	c.droppedAt = l.began
+	if began {
+		l.engine.warn("a client does not read what it is sent; events for it are dropped",
+			"dropped", c.dropped, "limit", c.bounds().BytesMax, "peer", c.peer.Address,
+			"transport", c.peer.Transport,
+			"try", "let the client read faster or subscribe to less, or raise --backlog-bytes-max")
+	}
+}
+
+// listBlocked notes that the socket of c takes nothing more.
+func (l *loop) listBlocked(c *conn) {
+	if c.handler == nil || c.listedBlocked {
+		return
+	}
+	c.listedBlocked = true
+	l.blocked = append(l.blocked, c)
+	if l.blockedSweep.Due == 0 {
+		l.blockedSweep.Fire = l.sweepBlocked
+		l.Start(&l.blockedSweep, l.blockedPause())
+	}
+}
+
+// blockedPause is when to look at blocked connections next: four times within the shortest of their times.
+func (l *loop) blockedPause() time.Duration {
+	d := l.live.SlowAfter
+	for _, c := range l.blocked {
+		if age := c.bounds().AgeMax; age > 0 {
+			d = min(d, age)
+		}
+	}
+	return max(d/4, blockedPauseMin)
+}
+
+// sweepBlocked looks how long the events of blocked connections have waited.
+func (l *loop) sweepBlocked(port.Executor) {
+	kept := l.blocked[:0]
+	for _, c := range l.blocked {
+		if c.stillBlocked(l.began) {
+			kept = append(kept, c)
+		} else {
+			c.listedBlocked = false
+			c.setSlow(false)
+		}
+	}
+	clear(l.blocked[len(kept):])
+	if l.blocked = kept; len(kept) > 0 {
+		l.Start(&l.blockedSweep, l.blockedPause())
+	} else if cap(kept) > mapKept {
+		l.blocked = nil
+	}
+}
+
+// stillBlocked looks at one of them, and reports whether it is to be looked at again.
+func (c *conn) stillBlocked(now time.Duration) bool {
+	if c.phase == phaseClosed || c.closing || !c.wantWrite {
+		return false
+	}
+	b := c.bounds()
+	c.q.Lock()
+	defer c.q.Unlock()
+	if !c.q.Accepts() {
+		return false
+	}
+	since, ok := c.q.Oldest()
+	if !ok {
+		c.setSlow(false)
+		return true
+	}
+	age := now - since
+	c.setSlow(age >= c.loop.live.SlowAfter)
+	if b.AgeMax == 0 || age < b.AgeMax {
+		return true
+	}
+	if b.Policy == Disconnect {
+		c.slow()
+		return false
+	}
+	c.drop(int64(c.q.DropBefore(now - b.AgeMax + 1)))
+	return true
+}
+
+// setSlow notes whether the client is slow. The first time has a line in the log.
+func (c *conn) setSlow(slow bool) {
+	if c.isSlow == slow {
+		return
+	}
+	l := c.loop
+	if c.isSlow = slow; !slow {
+		l.stats.slow.Add(-1)
+		return
+	}
+	l.stats.slow.Add(1)
+	l.engine.warn("a client is slow: its events wait", "for", l.live.SlowAfter, "unsent", c.q.Bytes(),
+		"events", c.q.Events(), "peer", c.peer.Address, "transport", c.peer.Transport)
+}
+
+// checkBacklog judges the bounds, and keeps them in one piece.
+func (v *Live) checkBacklog() error {
+	setDefault(&v.BacklogBytesMax, 64<<20)
+	setDefault(&v.SlowAfter, time.Second)
+	v.backlog = port.Backlog{
+		BytesMax: v.BacklogBytesMax, EventsMax: v.BacklogEventsMax, AgeMax: v.BacklogAgeMax, Policy: v.SlowConsumer,
+	}
+	if v.SlowAfter < 0 {
+		return errors.New("engine: the time after which a client is slow cannot be negative")
+	}
+	if err := v.backlog.Check(); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	return nil
+}

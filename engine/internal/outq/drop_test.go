@@ -1,0 +1,187 @@
+package outq
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// texts are the segments of q that have bytes, own ones in brackets.
+func (q *Queue) texts() string {
+	var all []string
+	for s := q.head; s != nil; s = s.next {
+		text := string(s.unsent())
+		if s.own {
+			text = "[" + text + "]"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func (q *Queue) own(text string) { q.Commit(append(q.Lend(true), text...)) }
+
+// consistent fails if the sums of q are not those of its segments.
+func (q *Queue) consistent(t *testing.T) {
+	t.Helper()
+	bytes, events := 0, 0
+	var last *Segment
+	for s := q.head; s != nil; last, s = s, s.next {
+		bytes += len(s.unsent())
+		events += int(s.events)
+	}
+	if q.tail != last || q.Bytes() != bytes || q.Events() != events {
+		t.Errorf("%s: %d bytes, %d events, want %d and %d; the tail is right: %v", q.texts(), q.Bytes(), q.Events(),
+			bytes, events, q.tail == last)
+	}
+}
+
+// What is dropped are whole runs that are not on the wire, the oldest first; everything else stays in its order.
+func TestDropOldest(t *testing.T) {
+	for _, c := range []struct {
+		bytes, events int
+		want          string
+		dropped       int
+	}{
+		{100, 100, "[A] aa bb [B] cc dd", 0},
+		{10, 8, "[A] aa bb [B] cc dd", 0},
+		{9, 100, "[A] bb [B] cc dd", 2},
+		{8, 100, "[A] bb [B] cc dd", 2},
+		{100, 7, "[A] bb [B] cc dd", 2},
+		{7, 100, "[A] [B] cc dd", 4},
+		{100, 4, "[A] [B] cc dd", 4},
+		{2, 0, "[A] [B]", 8},
+		{0, 0, "[A] [B]", 8},
+	} {
+		for range 2 {
+			var q Queue
+			a := new(Account)
+			q.Open(1, a)
+			q.own("A")
+			q.Share([]byte("aa"), 2, 0, 1)
+			q.Share([]byte("bb"), 2, 0, 2)
+			q.own("B")
+			q.Share([]byte("cc"), 2, 0, 3)
+			q.Share([]byte("dd"), 2, 0, 4)
+			q.chargeBacklog()
+			if n := q.DropOldest(c.bytes, c.events); n != c.dropped || q.texts() != c.want {
+				t.Errorf("%d bytes, %d events: %s, %d dropped, want %s, %d", c.bytes, c.events, q.texts(), n,
+					c.want, c.dropped)
+			}
+			q.consistent(t)
+			q.own("C") // the tail is usable
+			q.Share([]byte("ee"), 1, 0, 5)
+			q.consistent(t)
+			q.Break()
+			if a.Bytes() != 0 || q.Lost() != 8-c.dropped+1 {
+				t.Errorf("%d bytes are still charged, %d events lost", a.Bytes(), q.Lost())
+			}
+		}
+	}
+}
+
+// halves is a Sender that takes n bytes and then nothing.
+type halves struct{ n int }
+
+func (h *halves) Send(int, *Vectors, *Segment) (int, error) {
+	if h.n == 0 {
+		return 0, ErrAgain
+	}
+	n := h.n
+	h.n = 0
+	return n, nil
+}
+
+// A run of which a byte is on the wire stays, and what is written counts no more.
+func TestDropSparesTheWire(t *testing.T) {
+	var q Queue
+	for i := range 4 {
+		q.Share(fmt.Appendf(nil, "%d%d%d", i, i, i), 2, 0, time.Duration(i))
+	}
+	if f := q.Flush(&halves{4}, nil, 0, 0); f.Result != Blocked {
+		t.Fatal(f.Result)
+	}
+	if q.consistent(t); q.Events() != 6 {
+		t.Errorf("%d events unsent, want 6", q.Events())
+	}
+	if since, ok := q.Oldest(); !ok || since != 1 {
+		t.Errorf("the oldest is of %d, %v", since, ok)
+	}
+	if n := q.DropOldest(0, 0); n != 4 || q.texts() != "11" {
+		t.Errorf("%s, %d dropped", q.texts(), n)
+	}
+	q.consistent(t)
+	q.Writable()
+	if f := q.Flush(&halves{2}, nil, 0, 0); f.Result != Idle || q.Events() != 0 || q.Bytes() != 0 {
+		t.Errorf("%v, %d events, %d bytes", f.Result, q.Events(), q.Bytes())
+	}
+	if _, ok := q.Oldest(); ok {
+		t.Error("an empty queue has an oldest event")
+	}
+}
+
+func TestDropBefore(t *testing.T) {
+	for now, want := range map[time.Duration]string{
+		0: "aa bb [A] cc", 10: "aa bb [A] cc", 11: "bb [A] cc", 20: "bb [A] cc", 21: "[A] cc", 31: "[A]",
+	} {
+		var q Queue
+		q.Share([]byte("aa"), 1, 0, 10)
+		q.Share([]byte("bb"), 1, 0, 20)
+		q.own("A")
+		q.Share([]byte("cc"), 1, 0, 30)
+		if q.DropBefore(now); q.texts() != want {
+			t.Errorf("before %d: %s, want %s", now, q.texts(), want)
+		}
+		q.consistent(t)
+	}
+}
+
+// Of each topic the newest run stays, none of the topic that comes next, and what has no topic.
+func TestKeepLatest(t *testing.T) {
+	var q Queue
+	latest := map[uint64]*Segment{}
+	fill := func() {
+		for i, topic := range []uint64{1, 2, 0, 1, 3, 2, 1, 4} {
+			q.Share(fmt.Appendf(nil, "%d%c__", topic, 'a'+i), 1, topic, 0)
+		}
+		q.own("A")
+	}
+	fill()
+	for range 2 {
+		if n := q.KeepLatest(4, latest); n != 4 || q.texts() != "0c__ 3e__ 2f__ 1g__ [A]" {
+			t.Fatalf("%s, %d dropped", q.texts(), n)
+		}
+		q.consistent(t)
+		clear(latest)
+		// Until an eighth more has come it does not look again.
+		q.Share([]byte("3"), 1, 3, 0)
+		if q.KeepLatest(9, latest); !strings.HasPrefix(q.texts(), "0c__ 3e__") {
+			t.Fatal(q.texts())
+		}
+		q.Share([]byte("3"), 1, 3, 0)
+		if q.KeepLatest(9, latest); q.texts() != "0c__ 2f__ 1g__ [A] 3" {
+			t.Fatal(q.texts())
+		}
+		clear(latest)
+		q.Flush(&halves{q.Bytes()}, nil, 0, 0)
+		if q.Bytes() != 0 {
+			t.Fatal(q.texts())
+		}
+		fill()
+	}
+}
+
+// Oldest looks behind some segments without events, not behind any number.
+func TestOldestIsBounded(t *testing.T) {
+	for _, n := range []int{oldestLooks - 1, oldestLooks} {
+		var q Queue
+		for range n {
+			q.Link([]byte("x"), false)
+		}
+		q.Share([]byte("e"), 1, 0, 5)
+		if _, ok := q.Oldest(); ok != (n < oldestLooks) {
+			t.Errorf("behind %d: %v", n, ok)
+		}
+	}
+}
