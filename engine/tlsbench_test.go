@@ -4,11 +4,14 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -183,11 +186,10 @@ func BenchmarkTLSSeal(b *testing.B) {
 	}
 }
 
-// completeTLS returns a connection with TLS whose socket takes everything.
-func completeTLS(t testing.TB) (*conn, *memoryTLS) {
-	s := newStillTLS(t, Live{})
-	client := newMemoryTLS(s.a.client("router.test"))
-	t.Cleanup(client.stop)
+// complete returns a connection with TLS, on a fakeSocket that takes everything, and its client.
+func (s *stillTLS) complete(cfg *tls.Config) (*conn, *memoryTLS) {
+	client := newMemoryTLS(cfg)
+	s.t.Cleanup(client.stop)
 	client.step()
 	c, k := s.connect(1, nil)
 	for !client.complete || c.tls == nil || !c.tls.complete {
@@ -197,6 +199,13 @@ func completeTLS(t testing.TB) (*conn, *memoryTLS) {
 		client.in, k.capture = append(client.in, k.capture...), nil
 		client.step()
 	}
+	return c, client
+}
+
+// completeTLS returns a connection with TLS whose socket throws everything away.
+func completeTLS(t testing.TB) (*conn, *memoryTLS) {
+	s := newStillTLS(t, Live{})
+	c, client := s.complete(s.a.client("router.test"))
 	c.tls.socket = discardSocket{}
 	return c, client
 }
@@ -296,5 +305,50 @@ func TestTLSIdle(t *testing.T) {
 		}
 		client.stop()
 		k.in, k.capture = nil, nil
+	}
+}
+
+// BenchmarkTLSStorm is the time of one message there and back on an established connection while others make
+// handshakes at a rate. The clients of the storm take CPU of this machine, too.
+func BenchmarkTLSStorm(b *testing.B) {
+	for _, rate := range []int{0, 100, 300} {
+		b.Run(fmt.Sprintf("handshakes=%d", rate), func(b *testing.B) {
+			e, a := startTLS(b, Config{}, CredentialsConfig{}, echoes)
+			cfg := a.client("router.test")
+			ctx, cancel := context.WithCancel(b.Context())
+			var storm sync.WaitGroup
+			if rate > 0 {
+				storm.Go(func() {
+					tick := time.NewTicker(time.Second / time.Duration(rate))
+					defer tick.Stop()
+					for ctx.Err() == nil {
+						<-tick.C
+						storm.Go(func() {
+							if nc, err := tls.Dial("tcp", e.Addrs()[0].String(), cfg); err == nil {
+								_ = nc.NetConn().Close()
+							}
+						})
+					}
+				})
+			}
+			p := dialTLS(b, e, cfg).rawHello()
+			_ = p.SetDeadline(time.Time{})
+			msg := rawFrameOf(make([]byte, 64))
+			var times []time.Duration
+			began := time.Now()
+			for b.Loop() {
+				at := time.Now()
+				p.send(msg)
+				p.expect(msg)
+				times = append(times, time.Since(at))
+			}
+			spent := time.Since(began).Seconds()
+			b.ReportMetric(float64(e.Stats().TLSHandshakes)/spent, "handshakes/s")
+			cancel()
+			storm.Wait()
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-us")
+		})
 	}
 }

@@ -460,3 +460,58 @@ func TestTLSPanicInAStep(t *testing.T) {
 			s.TLSFailed[TLSFailedProtocol] == 1
 	})
 }
+
+// The socket takes the router's part of a handshake, and then a record of data, a few octets at a time.
+func TestTLSSocketTakesLittle(t *testing.T) {
+	s := newStillTLS(t, Live{})
+	client := newMemoryTLS(s.a.client("router.test"))
+	defer client.stop()
+	client.step()
+	c, k := s.connect(1, nil)
+	k.room = 0
+	pump := func(done func() bool) {
+		t.Helper()
+		for n := 0; !done(); n++ {
+			if n > 2000 {
+				t.Fatalf("stuck: %d octets wait, the poller watches %b", len(c.tls.out), c.polled)
+			}
+			k.in, client.out = append(k.in, client.out...), nil
+			if len(k.in) > 0 {
+				c.read()
+			}
+			s.steps(1)
+			if k.room == 0 && c.wantWrite {
+				k.room = 1 + n%7
+				c.onEvent(unix.EPOLLOUT)
+			}
+			s.l.turn(nil)
+			client.in, k.capture = append(client.in, k.capture...), nil
+			client.step()
+		}
+	}
+	pump(func() bool { return client.complete && c.tls.complete })
+	for range 2 {
+		msg := rawFrameOf(patterned(3000, 1))
+		client.got = nil
+		if c.handler == nil {
+			client.write([]byte{0x7F, 0xF3, 0, 0})
+			pump(func() bool { return len(client.got) == 4 })
+			client.got = nil
+		}
+		client.write(msg)
+		pump(func() bool { return len(client.got) >= len(msg) })
+		if !bytes.Equal(client.got, msg) {
+			t.Fatal("another message")
+		}
+		c.q.Lock()
+		if n := c.q.Bytes(); n != 0 || c.tls.outHeld.Load() != 0 {
+			t.Errorf("%d octets unsent, %d bytes held", n, c.tls.outHeld.Load())
+		}
+		c.q.Unlock()
+	}
+	c.fail(port.CloseNormal, "")
+	pump(func() bool { return client.err != nil })
+	if client.err != io.EOF {
+		t.Errorf("the end is %v", client.err)
+	}
+}

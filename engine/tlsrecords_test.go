@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/sys/unix"
 )
 
 // A forger is a client that writes its own records once crypto/tls has completed the handshake: what no client of
@@ -223,17 +224,8 @@ func TestTLSAnswersAreBounded(t *testing.T) {
 	var log bytes.Buffer
 	cfg := s.a.client("router.test")
 	cfg.KeyLogWriter = &log
-	client := newMemoryTLS(cfg)
-	defer client.stop()
-	client.step()
-	c, k := s.connect(1, nil)
-	for !client.complete || c.tls == nil || !c.tls.complete {
-		k.in, client.out = append(k.in, client.out...), nil
-		c.read()
-		s.steps(1)
-		client.in, k.capture = append(client.in, k.capture...), nil
-		client.step()
-	}
+	c, client := s.complete(cfg)
+	k := c.tls.socket.(*fakeSocket)
 	f := newForger(t, &log, client.conn.ConnectionState().CipherSuite)
 	k.in = f.seal(recordData, append([]byte{0x7F, 0xF3, 0, 0}, rawFrameOf(make([]byte, 60_000))[:4]...))
 	c.read()
@@ -253,6 +245,10 @@ func TestTLSAnswersAreBounded(t *testing.T) {
 		}
 		if len(c.tls.out) > tlsOutBytesMax || c.tls.outHeld.Load() != int64(cap(c.tls.out)) {
 			t.Fatalf("%d octets wait, %d counted", len(c.tls.out), c.tls.outHeld.Load())
+		}
+		s.l.bookAll()
+		if all := s.e.Stats().HeldBytes; !c.closing && (all != c.held() || all < int64(len(c.tls.out))) {
+			t.Fatalf("the budget counts %d bytes, the connection %d", all, c.held())
 		}
 		if c.closing {
 			if want := tlsOutBytesMax / each / tlsRecordsPerRead; n < want ||
@@ -310,4 +306,47 @@ func TestTLSUnfinishedRecord(t *testing.T) {
 	}
 	f.Close()
 	eventually(t, "gone", func() bool { return e.Stats().Connections == 0 && e.Stats().HeldBytes == 0 })
+}
+
+// An answer of TLS itself stands behind what was encrypted before it, though the socket has room again; and it goes
+// out though nothing else is to be sent.
+func TestTLSAnswersKeepTheirOrder(t *testing.T) {
+	s := newStillTLS(t, Live{})
+	var log bytes.Buffer
+	cfg := s.a.client("router.test")
+	cfg.KeyLogWriter = &log
+	c, client := s.complete(cfg)
+	f := newForger(t, &log, client.conn.ConnectionState().CipherSuite)
+	k := c.tls.socket.(*fakeSocket)
+	k.in = f.seal(recordData, append([]byte{0x7F, 0xF3, 0, 0}, rawFrameOf(patterned(500, 1))...))
+	c.read()
+	k.room = 100
+	s.l.turn(nil)
+	if !c.wantWrite || len(k.capture) != 100 {
+		t.Fatalf("%d octets written, the poller watches %b", len(k.capture), c.polled)
+	}
+	for range 2 {
+		k.room = -1
+		k.in = f.keyUpdate(true)
+		c.read()
+		c.onEvent(unix.EPOLLOUT)
+		s.l.turn(nil)
+		client.in, k.capture = append(client.in, k.capture...), nil
+		client.step()
+		want := append([]byte{0x7F, 0xF3, 0, 0}, rawFrameOf(patterned(500, 1))...)
+		if client.err != nil || !bytes.Equal(client.got, want) {
+			t.Fatalf("%v, %d octets", client.err, len(client.got))
+		}
+		if len(c.tls.out) != 0 || c.wantWrite {
+			t.Fatalf("%d octets wait", len(c.tls.out))
+		}
+		// The next answer meets a full socket, and nothing else is queued.
+		k.room = 0
+		k.in = f.keyUpdate(true)
+		c.read()
+		s.l.turn(nil)
+		if !c.wantWrite || len(c.tls.out) == 0 {
+			t.Fatalf("%d octets wait, the poller watches %b", len(c.tls.out), c.polled)
+		}
+	}
 }
