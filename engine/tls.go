@@ -244,10 +244,11 @@ func (t *tlsTransport) read(fd int, b []byte) (int, error) {
 		n += got
 	}
 	copy(b, t.in)
-	records, bad := wholeRecords(b[:n])
+	records, count, bad := wholeRecords(b[:n])
 	if bad {
 		records = n // crypto/tls says what is wrong
 	}
+	t.c.loop.worked(count) // besides what its octets cost
 	t.keepIn(b[records:n])
 	plain, err := t.decrypt(b[:records])
 	if err == nil && bad {
@@ -392,20 +393,17 @@ func (t *tlsTransport) close(fd int) {
 	t.socket.close(fd)
 }
 
-// wholeRecords returns how many octets at the start of b are whole records, up to tlsRecordsPerRead of them. bad says
-// that the next one can never be good.
-func wholeRecords(b []byte) (octets int, bad bool) {
-	for range tlsRecordsPerRead {
+// wholeRecords returns how many octets at the start of b are whole records, up to tlsRecordsPerRead of them, and how
+// many records that is. bad says that the next one can never be good.
+func wholeRecords(b []byte) (octets, records int, bad bool) {
+	for ; records < tlsRecordsPerRead; records++ {
 		n := recordLength(b[octets:])
-		if n == 0 {
-			return octets, false
-		}
-		if n < 0 {
-			return octets, true
+		if n <= 0 {
+			return octets, records, n < 0
 		}
 		octets += n
 	}
-	return octets, false
+	return octets, records, false
 }
 
 // recordLength returns the length of the record at the start of b with its header; 0 if it is not all there, -1 if

@@ -238,8 +238,14 @@ func TestTLSAnswersAreBounded(t *testing.T) {
 			k.in = append(k.in, f.seal(recordData, []byte("x"))...)
 		}
 		for range 2 {
+			const work = 1 << 30
 			had := len(c.tls.out)
-			if c.read(); each == 0 {
+			s.l.work = work
+			c.read()
+			if spent := work - s.l.work; spent < tlsRecordsPerRead && !c.closing {
+				t.Fatalf("%d records count as work of %d", tlsRecordsPerRead, spent)
+			}
+			if each == 0 {
 				each = (len(c.tls.out) - had + 10) / (tlsRecordsPerRead / 2)
 			}
 		}
