@@ -258,6 +258,15 @@ func TestApplyAutomatic(t *testing.T) {
 	})
 	p.say(codec.Subscribe, 2, values{}, "UPPER.case")
 	p.refused(codec.Subscribe, 2, codec.ErrInvalidURI)
+	two := b.connect(0, codec.JSON, 1<<20)
+	two.hello("made2")
+	b.apply(Config{ // it is configured now, and then it is not: what a template would make is no reason to stay
+		Realms: []RealmConfig{{URI: "first"}, {URI: "made2"}}, Templates: []Template{{Match: codec.Prefix}},
+	})
+	two.silent()
+	apply(Config{Templates: []Template{{Match: codec.Prefix}}})
+	two.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
+	p.silent()
 	apply(Config{Templates: []Template{{Match: codec.Prefix, RealmConfig: RealmConfig{URI: "n"}}}})
 	p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
 	if n := b.router.Stats().Realms; n != 1 {

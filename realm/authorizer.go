@@ -63,8 +63,6 @@ func (s *session) recall(x port.Executor, l *perLoop, a Action, uri []byte, matc
 	case s.answersFor(az):
 		d.Allow, d.Definitive = true, true // it is not asked about itself (AUZ-11)
 		return d, nil
-	case !az.Cache:
-		return d, refuseUndecided
 	}
 	key := policy.Key{AuthRole: s.identity.AuthRole, AuthID: s.identity.AuthID, URI: uri, Action: a, Match: match}
 	kept, left, found := set.answers.Find(&key, s.realm.router.uptime())

@@ -479,6 +479,9 @@ func TestAUTHWork(t *testing.T) {
 	p.Shutdown()
 	b.RunLoop(0)
 	p.finished(port.CloseGoingAway)
+	if p.Held() {
+		t.Error("still held")
+	}
 	b.idle(1)
 
 	b.AsyncMax = 1
@@ -593,6 +596,63 @@ func TestAUTHLimiter(t *testing.T) {
 	}
 	if denied != 2 {
 		t.Errorf("%d guesses", denied)
+	}
+}
+
+// TestAUTHCounted: what is refused at once counts as a failure; what the router cannot look at, or has no room for,
+// does not.
+func TestAUTHCounted(t *testing.T) {
+	hash, err := auth.HashPassword("a password", 1, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := auth.ParseTicket(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
+		ac.Users[0].Tickets = []auth.StoredTicket{stored}
+		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 2}
+		cfg.Realms[0].Quotas.SessionsMax = 1
+	})
+	b.far(0, codec.JSON, nil).ticketJoin("ann")
+	for range 5 { // no room in the realm
+		p := b.far(0, codec.JSON, nil)
+		p.offer("ann", nil, "ticket")
+		p.challenged("ticket")
+		p.say(codec.Authenticate, ticketOf, values{})
+		p.aborted(codec.ErrOptionNotAllowed)
+	}
+	b.Forced = func(int, string) bool { return false }
+	begin := func() *peer {
+		t.Helper()
+		p := b.far(0, codec.JSON, nil)
+		p.post(codec.Hello, "realm1", values{
+			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
+		})
+		b.RunLoop(0)
+		p.challenged("ticket")
+		p.post(codec.Authenticate, "a password", values{})
+		b.RunLoop(0)
+		return p
+	}
+	b.AsyncMax = 1
+	first := begin()
+	for range 5 { // no room in the pool
+		begin().aborted(codec.ErrAuthenticationFailed)
+	}
+	b.Settle()
+	first.aborted(codec.ErrOptionNotAllowed)
+	for range 2 {
+		p := b.far(0, codec.JSON, nil)
+		p.offer("joe", nil, "tls")
+		p.aborted(codec.ErrNoMatchingAuthMethod)
+	}
+	p := b.far(0, codec.JSON, nil)
+	p.offer("joe", nil, "tls")
+	p.aborted(codec.ErrAuthenticationDenied)
+	if n := b.router.Stats().LoginsLimited; n != 1 {
+		t.Errorf("%d limited", n)
 	}
 }
 
@@ -768,7 +828,24 @@ func TestAUTHExpiry(t *testing.T) {
 		}
 		b.idle(0)
 	}
-	b := loginBed(t, 1, nil) // the timer of a session that has left does nothing
+	store := auth.NewCookies(10, time.Hour) // the proof is that of an earlier login
+	b := loginBed(t, 1, func(ac *auth.Config, _ *Config) { ac.Cookie = &auth.CookieOptions{Store: store} })
+	id := store.Issue()
+	store.Bind(id, &auth.Principal{
+		Realm: "realm1", AuthID: "joe", Role: "user", Method: "ticket", Provider: "static",
+		Expires: noon.Add(time.Minute),
+	}, noon)
+	browser := b.far(0, codec.JSON, func(p *port.Peer) { p.Cookie = id })
+	browser.offer("", nil, "cookie")
+	browser.welcomed("joe", "user", "cookie", "static")
+	b.Advance(time.Minute - time.Millisecond)
+	b.Settle()
+	browser.silent()
+	b.Advance(time.Millisecond)
+	b.Settle()
+	browser.expect(codec.Goodbye, nil, codec.CloseKilled)
+
+	b = loginBed(t, 1, nil) // the timer of a session that has left does nothing
 	p := b.far(0, codec.JSON, nil)
 	p.ticketJoin("joe")
 	p.Do(func(x port.Executor) {
