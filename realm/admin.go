@@ -314,7 +314,7 @@ func (s *session) info(x port.Executor) SessionInfo {
 	peer := s.conn.Peer()
 	i := SessionInfo{
 		Session: s.id, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
-		AuthMethod: anonymousRole, AuthProvider: staticProvider,
+		AuthMethod: anonymousMethod, AuthProvider: staticProvider,
 		Transport: peer.Transport, Address: peer.Address,
 		Subscriptions: len(s.subscriptions), Registrations: len(s.registrations),
 	}

@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -37,7 +36,7 @@ type question struct {
 	done  func(x port.Executor, a *answer)
 }
 
-// An answer is what became of a question. It is lent until done returns.
+// An answer is what became of a question.
 type answer struct {
 	uri    string // of an ERROR, or "" if there was no answer at all
 	result bool   // it is a RESULT
@@ -146,9 +145,9 @@ func (k *asker) hear(x port.Executor, msg []byte) {
 	}
 	switch m.Type {
 	case codec.Result:
-		q.end(x, &answer{result: true, args: bytes.Clone(m.Payload.Args)})
+		q.end(x, &answer{result: true, args: m.Payload.Args})
 	case codec.Error:
-		q.end(x, &answer{uri: string(m.URI), args: bytes.Clone(m.Payload.Args)})
+		q.end(x, &answer{uri: string(m.URI), args: m.Payload.Args})
 	}
 }
 

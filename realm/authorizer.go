@@ -130,7 +130,7 @@ func (s *session) request(m *codec.Message, a Action, match codec.Match) (*polic
 	q := &policy.Request{
 		Session: policy.Session{
 			ID: s.id, Realm: s.realm.uri, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
-			AuthMethod: anonymousRole, AuthProvider: staticProvider,
+			AuthMethod: anonymousMethod, AuthProvider: staticProvider,
 		},
 		Action: a, URI: string(m.URI), Match: match,
 	}

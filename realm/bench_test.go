@@ -74,3 +74,20 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal("calls are not answered")
 	}
 }
+
+// BenchmarkJoin measures HELLO, WELCOME and both GOODBYEs of an anonymous session in a realm without logins.
+func BenchmarkJoin(b *testing.B) {
+	x, sessions := quietBed(new(testing.T), 1)
+	h := sessions[0].handler
+	hello := encode(b, int64(1), "realm1", values{"roles": values{"caller": values{}, "subscriber": values{}}})
+	goodbye := encode(b, int64(6), values{}, "wamp.close.close_realm")
+	h.Receive(x, goodbye)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Receive(x, hello)
+		if h.state != stateJoined {
+			b.Fatal("not joined")
+		}
+		h.Receive(x, goodbye)
+	}
+}

@@ -3,6 +3,7 @@ package realm
 import (
 	"encoding/base32"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"banyan/codec"
@@ -97,11 +98,20 @@ var (
 		"anonymous sessions are limited to loopback and Unix sockets; configure the realm to let anonymous join " +
 			"from anywhere (serve --anonymous anywhere)",
 	}
+	refuseListener = &refusal{
+		codec.ErrAuthenticationRequired, "anonymous sessions are not allowed through this listener",
+	}
 	refuseAnonymous = &refusal{codec.ErrAuthenticationRequired, "anonymous sessions are not allowed here"}
 )
 
 // refuseAnonymous decides whether an anonymous peer may join; nil says yes.
 func (set *settings) refuseAnonymous(p *port.Peer) *refusal {
+	if i := p.Listener; i >= 0 && i < len(set.limits.Listeners) {
+		allowed := set.limits.Listeners[i].AuthMethods
+		if len(allowed) > 0 && !slices.Contains(allowed, anonymousMethod) {
+			return refuseListener
+		}
+	}
 	switch rule := set.anonymous(p.Listener); {
 	case rule == AnonymousNone:
 		return refuseAnonymous
@@ -131,13 +141,16 @@ func (set *settings) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 // anonymousRole is the role of every session until authentication gives others.
 const anonymousRole = "anonymous"
 
+// anonymousMethod is the authmethod of those who prove nothing.
+const anonymousMethod = "anonymous"
+
 // welcome makes the session and tells the peer.
 func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings, roles codec.Roles) {
 	id := h.router.directory.draw(x, &h.router.ids)
 	s := newSession(x, h, rm, id, roles, codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: anonymousRole})
 	var ok bool
 	l.out, ok = set.welcomeForm(s.serializer).Append(l.out[:0], id, &codec.WelcomeIdentity{
-		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: "anonymous",
+		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: anonymousMethod,
 		AuthProvider: staticProvider,
 	}, s.bytesMax)
 	var why *refusal

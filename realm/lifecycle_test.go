@@ -313,6 +313,18 @@ func TestAnonymous(t *testing.T) {
 		p.expect(codec.Abort, nil, codec.ErrAuthenticationRequired)
 		p.finished(port.CloseNormal)
 	}
+	for methods, in := range map[string]bool{"ticket": false, "anonymous": true} {
+		b := newBed(t, 1, Config{
+			Realms: []RealmConfig{{URI: "realm1"}}, Listeners: []Listener{{AuthMethods: []string{methods}}},
+		})
+		p := b.connect(0, codec.JSON, 1<<20)
+		p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}}})
+		if in {
+			p.expect(codec.Welcome, nil, nil)
+		} else {
+			p.expect(codec.Abort, nil, codec.ErrAuthenticationRequired)
+		}
+	}
 }
 
 // TestLIM01: what a session may hold is limited, with an error, and what it holds stays.

@@ -148,7 +148,7 @@ func (s *session) admitted(set *settings) bool {
 	if s.local {
 		return true
 	}
-	p := &auth.Principal{Method: anonymousRole, Role: anonymousRole, Provider: staticProvider}
+	p := &auth.Principal{Method: anonymousMethod, Role: anonymousRole, Provider: staticProvider}
 	gate := s.realm
 	if s.admission != nil {
 		p, gate = s.admission.principal, s.admission.gate
@@ -162,7 +162,7 @@ func (s *session) admitted(set *settings) bool {
 	if set.Auth != nil {
 		return set.Auth.Admits(p)
 	}
-	return p.Method == anonymousRole && p.Role == anonymousRole && set.refuseAnonymous(s.conn.Peer()) == nil
+	return p.Method == anonymousMethod && p.Role == anonymousRole && set.refuseAnonymous(s.conn.Peer()) == nil
 }
 
 // holding decides about one subscription or registration of the session. It returns what that cost.

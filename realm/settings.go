@@ -88,7 +88,7 @@ type Template struct {
 type Listener struct {
 	Name        string    // what authenticators are told; default: its index
 	Anonymous   Anonymous // overrides RealmConfig.Anonymous, and from where Auth admits anonymous peers
-	AuthMethods []string  // the methods of Auth that may be used here; empty: all that the realm offers
+	AuthMethods []string  // the methods that may be used here, "anonymous" among them; empty: all of the realm's
 }
 
 // An Authenticator decides about logins. It is called on a goroutine of its own and may block until the deadline of
