@@ -160,7 +160,8 @@ func (s *session) admitted(set *settings) bool {
 		set = gate.settings.Load()
 	}
 	if set.Auth != nil {
-		return set.Auth.Admits(p)
+		t := set.transport(s.conn.Peer())
+		return set.Auth.Admits(p) && set.Auth.AdmitsOver(p, &t)
 	}
 	return p.Method == anonymousMethod && p.Role == anonymousRole && set.refuseAnonymous(s.conn.Peer()) == nil
 }

@@ -148,6 +148,20 @@ func TestReload(t *testing.T) {
 	join()
 	apply(Report{SessionsDismissed: 2}, config(func(_ *RealmConfig, ac *auth.Config) { ac.Ticket = nil }, wide...))
 	guest.silent()
+	apply(Report{SessionsDismissed: 1}, config(func(_ *RealmConfig, ac *auth.Config) {
+		ac.Anonymous = &auth.AnonymousOptions{Role: "guest"} // from nowhere
+	}, wide...))
+	guest.expect(codec.Goodbye, nil, codec.CloseKilled)
+
+	// A listener that lets fewer in.
+	apply(Report{}, config(nil, wide...))
+	join()
+	narrow := config(nil, wide...)
+	narrow.Listeners = []Listener{{AuthMethods: []string{"anonymous", "ticket"}}}
+	apply(Report{}, narrow)
+	narrow.Listeners = []Listener{{AuthMethods: []string{"anonymous"}}}
+	apply(Report{SessionsDismissed: 2}, narrow)
+	guest.silent()
 	cfg := Config{Realms: []RealmConfig{{URI: "realm1"}, {URI: "other"}}}
 	apply(Report{SessionsDismissed: 1}, cfg) // guest is no role without logins
 	p := b.join(0)

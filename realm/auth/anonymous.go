@@ -25,6 +25,14 @@ func (o *AnonymousOptions) check(d *DynamicOptions) error {
 	return nil
 }
 
+// source returns from where clients of a connection may come: as its listener says, else as the realm does.
+func (o *AnonymousOptions) source(t *Transport) *Source {
+	if t.Anonymous != nil {
+		return t.Anonymous
+	}
+	return &o.From
+}
+
 // A Source says where clients may come from. Its zero value is nowhere.
 type Source struct {
 	Any      bool
@@ -100,11 +108,7 @@ func (s *Source) String() string {
 type anonymous struct{ *AnonymousOptions }
 
 func (m anonymous) blocked(a *Attempt) obstacle {
-	from := &m.From
-	if a.hello.Transport.Anonymous != nil {
-		from = a.hello.Transport.Anonymous
-	}
-	if !from.holds(&a.hello.Transport) {
+	if from := m.source(&a.hello.Transport); !from.holds(&a.hello.Transport) {
 		return obstacle{why: "only from " + from.String()}
 	}
 	return obstacle{}

@@ -219,6 +219,18 @@ func (r *Realm) Admits(p *Principal) bool {
 	return u != nil && u.Role == p.Role && !r.dynamic[p.Method]
 }
 
+// AdmitsOver reports whether a client could still come over that connection with the method of p: the listener lets
+// the method in, and anonymous clients come from where they may.
+func (r *Realm) AdmitsOver(p *Principal, t *Transport) bool {
+	if t.Allowed != nil && !slices.Contains(t.Allowed, p.Method) {
+		return false
+	}
+	if p.Method != methodAnonymous || r.config.Anonymous == nil {
+		return true
+	}
+	return r.config.Anonymous.source(t).holds(t)
+}
+
 func hexKey(k [32]byte) string { return fmt.Sprintf("%x", k[:]) }
 
 // isRouter reports whether k is the public key of the router itself.

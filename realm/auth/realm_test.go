@@ -226,3 +226,28 @@ func TestTimestampIsUTC(t *testing.T) {
 		t.Error(o.Extra["challenge"])
 	}
 }
+
+// A session outlives a reload only over a connection through which it could still come.
+func TestAdmitsOver(t *testing.T) {
+	r := makeRealm(t, Config{
+		Ticket: &TicketOptions{}, Anonymous: &AnonymousOptions{Role: "public", From: Source{Local: true}},
+	})
+	for i, c := range []struct {
+		method    string
+		transport Transport
+		want      bool
+	}{
+		{"ticket", Transport{}, true},
+		{"ticket", Transport{Allowed: []string{"wampcra", "ticket"}}, true},
+		{"ticket", Transport{Allowed: []string{"wampcra"}}, false},
+		{"anonymous", Transport{}, false},
+		{"anonymous", Transport{Local: true}, true},
+		{"anonymous", Transport{Anonymous: &Source{Any: true}}, true},
+		{"anonymous", Transport{Local: true, Anonymous: &Source{}}, false},
+		{"anonymous", Transport{Local: true, Allowed: []string{"ticket"}}, false},
+	} {
+		if got := r.AdmitsOver(&Principal{Method: c.method}, &c.transport); got != c.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+}
