@@ -54,6 +54,9 @@ func authConfig(rm *config.Realm, k *keys) (*auth.Config, error) {
 			note("auth.ticket.jwt", err)
 		}
 	}
+	if a.Cookie != nil {
+		c.Cookie = &auth.CookieOptions{Store: k.cookies, AllowPlain: a.Cookie.AllowPlain}
+	}
 	if s := a.Cryptosign; s != nil {
 		c.Cryptosign, c.RequireChannelBinding = &auth.CryptosignOptions{}, s.RequireChannelBinding
 		if s.RouterKeyFile != "" {

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"banyan/cmd/banyan/config"
 	"banyan/realm"
+	"banyan/realm/auth"
 )
 
 func newCheck() *cobra.Command {
@@ -65,7 +67,10 @@ const tryDocs = "banyan config docs OPTION, which describes it"
 
 // checkInside checks what only engine and realms know how to check, such as that no user has the router's key.
 func checkInside(f *config.File) error {
-	k := &keys{log: slog.New(slog.DiscardHandler), sets: map[setName]*keySet{}, offline: true}
+	k := &keys{
+		log: slog.New(slog.DiscardHandler), sets: map[setName]*keySet{}, offline: true,
+		cookies: auth.NewCookies(1, time.Second),
+	}
 	defer k.refuse()
 	_, certificates := listenTLS(f.Listeners)
 	c, err := realmConfig(f, f.Listeners, 1, k, k.log)

@@ -13,6 +13,7 @@ import (
 
 	"banyan/cmd/banyan/config"
 	"banyan/engine"
+	"banyan/realm/auth"
 )
 
 // engineConfig is what a configuration says to the engine. It reads certificates; the error joins all problems.
@@ -96,6 +97,21 @@ func prefixes(texts []string) (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// cookieRules are those of the cookie by which browsers come back; nil if no realm of f offers the method.
+func cookieRules(f *config.File, c *config.Cookies, store *auth.Cookies) *engine.CookieRules {
+	offered := false
+	for i := range f.Realms {
+		offered = offered || f.Realms[i].Auth.Cookie != nil
+	}
+	for i := range f.Templates {
+		offered = offered || f.Templates[i].Auth.Cookie != nil
+	}
+	if !offered {
+		return nil
+	}
+	return &engine.CookieRules{Name: c.Name, MaxAge: c.MaxAge, Issue: store.Issue, Valid: store.Valid}
 }
 
 // orNever is a time of the engine's configuration, where 0 stands for the default.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"banyan/cmd/banyan/config"
+	"banyan/realm/auth"
 )
 
 // keys are what a configuration needs besides its text: files with secrets, key sets of tokens, and the key of mock
@@ -23,8 +24,9 @@ import (
 // hands out are for any goroutine.
 type keys struct {
 	log     *slog.Logger
-	offline bool   // nothing is fetched: the configuration is only checked
-	mock    []byte // nil if there is no folder to keep it in
+	offline bool          // nothing is fetched: the configuration is only checked
+	cookies *auth.Cookies // the same as long as the router runs
+	mock    []byte        // nil if there is no folder to keep it in
 	sets    map[setName]*keySet
 	old     map[setName]*keySet // those of the configuration before
 }
@@ -33,7 +35,9 @@ type keys struct {
 func newKeys(f *config.File, before *keys, log *slog.Logger) (*keys, error) {
 	k := &keys{log: log, sets: map[setName]*keySet{}}
 	if before != nil {
-		k.old = before.sets
+		k.old, k.cookies = before.sets, before.cookies
+	} else {
+		k.cookies = auth.NewCookies(f.Cookies.EntriesMax, f.Cookies.MaxAge)
 	}
 	dir := f.Process.DataDir
 	if dir == "" {

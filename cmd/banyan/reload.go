@@ -118,6 +118,7 @@ func (s *service) listeners(f *config.File) []config.Listener {
 // live is what f says to the engine that runs. Its budget is that of the start.
 func (s *service) live(f *config.File) engine.Live {
 	live := liveConfig(f, s.listeners(f))
+	live.Cookie = cookieRules(f, &s.started.Cookies, s.router.keys.cookies)
 	live.MessageBytesMax = int(min(config.Bytes(live.MessageBytesMax), s.started.MessageBytesFit()))
 	return live
 }

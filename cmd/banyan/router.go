@@ -28,7 +28,7 @@ type router struct {
 }
 
 // newRouter binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
-func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error) {
+func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err error) {
 	ec, err := engineConfig(f, log)
 	if err != nil {
 		return nil, usagef("%v", err)
@@ -38,6 +38,12 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error
 	if r.keys, err = newKeys(f, nil, log); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			r.keys.refuse()
+		}
+	}()
+	ec.Cookie = cookieRules(f, &f.Cookies, r.keys.cookies)
 	rc, err := realmConfig(f, r.listeners, r.loops, r.keys, log)
 	if err == nil {
 		r.realms, err = realm.New(rc)
@@ -51,16 +57,16 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (*router, error
 		return nil, fewFiles(err, ec.Loops)
 	}
 	r.filesMax = r.engine.ConnectionsMax()
-	if err := r.applyLive(live); err != nil {
+	if err = r.applyLive(live); err != nil {
 		return nil, errors.Join(err, r.engine.Stop(context.Background()))
 	}
-	if err := r.realms.Attach(r.engine); err != nil {
+	if err = r.realms.Attach(r.engine); err != nil {
 		return nil, err
 	}
 	if dedicated {
 		runtime.GOMAXPROCS(ec.Loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
 	}
-	if err := r.engine.Start(); err != nil {
+	if err = r.engine.Start(); err != nil {
 		return nil, fewFiles(err, ec.Loops)
 	}
 	return r, nil

@@ -133,6 +133,14 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 			c.jwt(at+".ticket.jwt", rm, use, t.JWT)
 		}
 	}
+	if a.Cookie != nil && len(offered) == 1 {
+		c.bad(at+".cookie", "nobody could log in first, which binds the cookie", "add another method")
+	}
+	if a.Cookie != nil && !slices.ContainsFunc(c.cfg.Listeners, func(l Listener) bool {
+		return l.Accepts("cookie") && slices.Contains(l.Protocols, "websocket")
+	}) {
+		c.bad(at+".cookie", "no listener for WebSocket accepts the method", "add cookie to its auth_methods")
+	}
 	if k := a.Cryptosign; k != nil {
 		if k.RouterKeyFile != "" {
 			c.text(at+".cryptosign.router_key_file", k.RouterKeyFile, secretBytesMax, true)

@@ -29,6 +29,9 @@ type Config struct {
 	Realms []Realm `yaml:"realms" max:"10000" reload:"live"`
 	// Realms that are made when somebody joins them first, for instance one for each tenant.
 	Templates []Template `yaml:"templates" max:"1000" reload:"live"`
+	// The cookie by which browsers come back, in realms whose auth has cookie. It is one for all realms, and of no
+	// use after a restart.
+	Cookies Cookies `yaml:"cookies" reload:"restart"`
 	// How the router stops.
 	Drain Drain `yaml:"drain" reload:"live"`
 	// The log, which goes to standard error.
@@ -100,6 +103,16 @@ type SlowOverride struct {
 	BacklogEventsMax int `yaml:"backlog_events_max" default:"inherit" auto:"inherit" min:"1"`
 	// As slow_consumers.backlog_age_max; inherit takes what applies to the realm or to the router.
 	BacklogAgeMax time.Duration `yaml:"backlog_age_max" default:"inherit" auto:"inherit" min:"1ms"`
+}
+
+// Cookies is the section cookies.
+type Cookies struct {
+	// The name of the cookie. With TLS it begins with __Host- besides.
+	Name string `yaml:"name" default:"banyan" form:"token"`
+	// How long a browser stays known.
+	MaxAge time.Duration `yaml:"max_age" default:"168h" min:"1s" max:"8760h"`
+	// Logins that are known at once. The one that was used least recently is forgotten.
+	EntriesMax int `yaml:"entries_max" default:"100000" min:"1" max:"10000000"`
 }
 
 // Drain is the section drain.

@@ -44,7 +44,7 @@ realms:
     auth: { anonymous: {} }
     roles: [{ name: anonymous }]
   - uri: realm1
-    auth: { anonymous: {}, wampcra: {}, cookie: { max_age: 24h } }
+    auth: { anonymous: {}, wampcra: {}, cookie: { allow_plain: true } }
     roles:
       - name: service
       - name: anonymous
@@ -68,7 +68,7 @@ live limits.subscriptions_max: "100000" -> "10"
 live limits.patterns_max: "10000" -> "5"
 live realms[realm1].auth.ticket: "(there)" -> ""
 live realms[realm1].auth.cookie: "" -> "(there)"
-live realms[realm1].auth.cookie.max_age: "168h" -> "24h"
+live realms[realm1].auth.cookie.allow_plain: "false" -> "true"
 live realms[realm1].roles[anonymous].permissions[exact com.a]: "(there)" -> ""
 live realms[realm1].roles[anonymous].permissions[prefix com.b.].allow: "call, publish" -> "call"
 live realms[realm1].roles[anonymous].permissions[wildcard com.a]: "" -> "(there)"
@@ -102,7 +102,7 @@ restart log.format: "auto" -> "text"
 		t.Errorf("it differs from itself: %v", d)
 	}
 	back := Diff(b, a)
-	if len(back) != strings.Count(want, "\n")-1 { // max_age of the cookie is gone with it
+	if len(back) != strings.Count(want, "\n")-1 { // allow_plain of the cookie is gone with it
 		t.Errorf("%d changes back, %v", len(back), back)
 	}
 	if a.Hash == b.Hash || len(a.Hash) != 64 {

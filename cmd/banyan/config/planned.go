@@ -17,7 +17,6 @@ var planned = []string{
 	"slow_consumers.backlog_events_max",
 	"slow_consumers.backlog_age_max",
 	"slow_consumers.slow_after",
-	"realms.*.auth.cookie",
 	"realms.*.roles.*.slow_consumers",
 	"realms.*.slow_consumers",
 }

@@ -57,7 +57,7 @@ type Auth struct {
 	Cryptosign *Cryptosign `yaml:"cryptosign"`
 	// The TLS certificate of the client.
 	TLS *TLSAuth `yaml:"tls"`
-	// Browsers that have authenticated before and come back.
+	// Browsers that have authenticated by another method before and come back. See cookies.
 	Cookie *Cookie `yaml:"cookie"`
 	// A procedure that decides about logins.
 	Dynamic *Dynamic `yaml:"dynamic"`
@@ -128,12 +128,8 @@ type Cryptosign struct {
 
 // Cookie is a section cookie of auth.
 type Cookie struct {
-	// The name of the cookie.
-	Name string `yaml:"name" default:"banyan" form:"token"`
-	// How long a browser stays known.
-	MaxAge time.Duration `yaml:"max_age" default:"168h" min:"1s" max:"8760h"`
-	// Browsers that are known at once. The one that was seen least recently is forgotten.
-	EntriesMax int `yaml:"entries_max" default:"100000" min:"1" max:"10000000"`
+	// Accept cookies without encryption from other machines too. Whoever sees the traffic can use them.
+	AllowPlain bool `yaml:"allow_plain" default:"false"`
 }
 
 // Dynamic is a section dynamic of auth.

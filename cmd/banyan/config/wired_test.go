@@ -132,10 +132,8 @@ var wires = []wire{
 	{"realms.*.auth.cryptosign.require_channel_binding", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.cryptosign.router_key_file", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.tls", "realm.RealmConfig.Auth", ""},
-	{"realms.*.auth.cookie", "", "realm/auth; engine: upgrade"},
-	{"realms.*.auth.cookie.name", "", "engine: upgrade"},
-	{"realms.*.auth.cookie.max_age", "", "realm/auth store"},
-	{"realms.*.auth.cookie.entries_max", "", "realm/auth store"},
+	{"realms.*.auth.cookie", "realm.RealmConfig.Auth, engine.Live.Cookie", ""},
+	{"realms.*.auth.cookie.allow_plain", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.dynamic", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.dynamic.procedure", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.dynamic.realm", "realm.RealmConfig.Auth", ""},
@@ -204,6 +202,10 @@ var wires = []wire{
 	{"realms.*.slow_consumers.backlog_age_max", "", ""},
 
 	{"templates.*.match", "realm.Config.Templates", "Template.Match"},
+
+	{"cookies.name", "engine.Live.Cookie", ""},
+	{"cookies.max_age", "engine.Live.Cookie, realm.RealmConfig.Auth", ""},
+	{"cookies.entries_max", "realm.RealmConfig.Auth", ""},
 
 	{"drain.grace", "cmd", ""},
 	{"drain.spread", "cmd", ""},
@@ -276,7 +278,6 @@ func leaves(o *option) (all []*option) {
 
 // notOptions are fields of the engine and the realm that no operator sets.
 var notOptions = map[string]string{
-	"engine.Live.Cookie":             "planned.go: not yet",
 	"engine.Live.BacklogEventsMax":   "planned.go: not yet",
 	"engine.Live.BacklogAgeMax":      "planned.go: not yet",
 	"engine.Live.SlowAfter":          "planned.go: not yet",

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"banyan/bench/client"
+	"banyan/codec"
+)
+
+// TestFileCookies: a browser that has logged in comes back by its cookie, until the file takes the method or the user
+// away; names and ages are those of the file (PROTOCOL 10.7).
+func TestFileCookies(t *testing.T) {
+	text := func(methods, users string) string {
+		return `
+listeners: [{ address: '127.0.0.1:0' }]
+cookies: { name: biscuit, max_age: 1h }
+realms:
+  - uri: a
+    auth: { ticket: {}` + methods + ` }
+    roles: [{ name: user }]
+    users: { ann: { role: user, ticket: { file: secret } }` + users + ` }
+`
+	}
+	joe := ", joe: { role: user, ticket: { file: secret } }"
+	s := startService(t, text(", cookie: {}", joe), "secret", "t")
+	visit := func(method, cookie string) (answer string) {
+		t.Helper()
+		o := client.Options{Serializer: codec.JSON}
+		if cookie != "" {
+			o.Header = map[string]string{"Cookie": cookie}
+		}
+		c, err := client.Connect(t.Context(), "ws://"+s.address()+"/ws", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Abandon()
+		c.SetReadDeadline(time.Now().Add(patience))
+		return (&talk{c, t}).logIn("a", method, "joe", "", says("t"))
+	}
+	first := newCookie(t, s.address())
+	if first == nil || first.Name != "biscuit" || first.MaxAge != 3600 {
+		t.Fatalf("%v", first)
+	}
+	cookie := first.Name + "=" + first.Value
+	if answer := visit("cookie", cookie); !strings.HasPrefix(answer, "[3,") {
+		t.Errorf("before a login: %s", answer)
+	}
+	if answer := visit("ticket", cookie); !strings.HasPrefix(answer, "[2,") {
+		t.Fatal(answer)
+	}
+	for range 2 {
+		if answer := visit("cookie", cookie); !strings.Contains(answer, `"authid":"joe"`) {
+			t.Errorf("after a login: %s", answer)
+		}
+	}
+	for _, c := range []struct{ methods, users, want string }{
+		{", cookie: {}", "", "[3,"},
+		{", cookie: {}", joe, "[2,"}, // the store outlives reloads
+		{"", joe, "[3,"},
+	} {
+		s.write(text(c.methods, c.users))
+		if r := s.reload("test"); !r.Applied || len(r.Restart) > 0 {
+			t.Fatalf("%+v", r)
+		}
+		if answer := visit("cookie", cookie); !strings.HasPrefix(answer, c.want) {
+			t.Errorf("with %q and %q: %s", c.methods, c.users, answer)
+		}
+	}
+	if c := newCookie(t, s.address()); c != nil {
+		t.Errorf("without the method there is a cookie: %v", c)
+	}
+}
+
+// newCookie is the cookie that an upgrade gets, nil if there is none.
+func newCookie(t *testing.T, address string) *http.Cookie {
+	t.Helper()
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"+
+		"Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n", address)
+	var head []byte
+	for one := make([]byte, 1); !strings.HasSuffix(string(head), "\r\n\r\n"); head = append(head, one...) {
+		if _, err := nc.Read(one); err != nil {
+			t.Fatalf("%v after %q", err, head)
+		}
+	}
+	for line := range strings.SplitSeq(string(head), "\r\n") {
+		if text, ok := strings.CutPrefix(line, "Set-Cookie: "); ok {
+			c, err := http.ParseSetCookie(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+	}
+	return nil
+}
