@@ -23,7 +23,7 @@ const (
 )
 
 func newInit() *cobra.Command {
-	var device bool
+	var device, tls bool
 	cmd := &cobra.Command{
 		Use:   "init [FOLDER]",
 		Short: "Write an annotated configuration that works as it is",
@@ -33,22 +33,24 @@ func newInit() *cobra.Command {
 			"out. Files that are there already are left alone.",
 		Example: "  banyan init /etc/banyan\n" +
 			"  banyan serve --config /etc/banyan/banyan.yaml\n" +
-			"  banyan init --device          with a device that logs in by cryptosign, too",
+			"  banyan init --device --tls    with a device that logs in by cryptosign, and with TLS",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folder := "."
 			if len(args) > 0 {
 				folder = args[0]
 			}
-			return initialize(cmd, folder, device)
+			return initialize(cmd, folder, device, tls)
 		},
 	}
 	cmd.Flags().BoolVar(&device, "device", false,
 		"also make the user device1 with a key for cryptosign, in device1.key")
+	cmd.Flags().BoolVar(&tls, "tls", false,
+		"also listen on 0.0.0.0:8443 with TLS; its certificate and key are to be in tls/ of the folder")
 	return cmd
 }
 
 // initialize writes a configuration with users into a folder.
-func initialize(cmd *cobra.Command, folder string, device bool) error {
+func initialize(cmd *cobra.Command, folder string, device, tls bool) error {
 	files := []string{initFile, initUsers, initSchema}
 	if device {
 		files = append(files, initKey)
@@ -90,12 +92,15 @@ func initialize(cmd *cobra.Command, folder string, device bool) error {
 	if err := errors.Join(
 		os.WriteFile(path(initSchema), config.Schema(), 0o644),
 		replaceFile(path(initUsers), text),
-		os.WriteFile(path(initFile), []byte(config.ExampleWith(initUsers, "data", methods)), 0o644),
+		os.WriteFile(path(initFile), []byte(config.ExampleWith(initUsers, "data", methods, tls)), 0o644),
 	); err != nil {
 		return err
 	}
 	for _, name := range files {
 		fmt.Fprintf(cmd.ErrOrStderr(), "wrote      %s\n", path(name))
+	}
+	if tls {
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nput into    %s: fullchain.pem and privkey.pem\n", path("tls"))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\nnext: banyan serve --config %s\n\n", shellWord(path(initFile)))
 	tellTicket(cmd, "alice", ticket)

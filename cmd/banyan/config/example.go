@@ -18,15 +18,22 @@ func Example() string { return example }
 const off = "#-"
 
 // ExampleWith is the example with a folder for the control socket, a users file, and methods that are on: ticket,
-// wamp-scram or cryptosign. The users may have the role service.
-func ExampleWith(usersFile, dataDir string, methods []string) string {
+// wamp-scram or cryptosign. The users may have the role service. tls turns on the listener public.
+func ExampleWith(usersFile, dataDir string, methods []string, tls bool) string {
 	lines := strings.Split(example, "\n")
-	inRole := false
+	var block string // the entry that a line is in and that is on, by its beginning
 	for i, line := range lines {
 		rest, isOff := strings.CutPrefix(line, off)
 		key := strings.TrimSpace(rest)
-		inRole = isOff && (inRole || strings.HasPrefix(key, "- name: service"))
-		on := inRole
+		switch {
+		case !isOff:
+			block = ""
+		case strings.HasPrefix(key, "- name: service"), strings.HasPrefix(key, "- name: public") && tls:
+			block = key
+		case strings.HasPrefix(rest, "  - "):
+			block = ""
+		}
+		on := block != ""
 		for _, m := range methods {
 			on = on || isOff && strings.HasPrefix(key, m+": {}")
 		}
@@ -37,6 +44,11 @@ func ExampleWith(usersFile, dataDir string, methods []string) string {
 			lines[i] = strings.Replace(rest, "users.yaml", usersFile, 1)
 		case strings.HasPrefix(key, `data_dir: ""`):
 			lines[i] = strings.Replace(line, `""`, dataDir, 1)
+		}
+		if strings.HasPrefix(key, "auth_methods: [") {
+			before, after, _ := strings.Cut(lines[i], "[")
+			_, after, _ = strings.Cut(after, "]")
+			lines[i] = before + "[" + strings.Join(methods, ", ") + "]" + after
 		}
 	}
 	return strings.Join(lines, "\n")

@@ -4,8 +4,10 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,5 +215,35 @@ func TestNothingIsShared(t *testing.T) {
 	c, _ := Load("", nil, nil)
 	if !reflect.DeepEqual(b.Config, c.Config) {
 		t.Error("a change of one is a change of the other")
+	}
+}
+
+// TestExampleWith: the example works with every choice of methods, with TLS and without.
+func TestExampleWith(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificates(t, filepath.Join(dir, "tls"))
+	for from, to := range map[string]string{"good.pem": "fullchain.pem", "good.key": "privkey.pem"} {
+		if err := os.Rename(filepath.Join(dir, "tls", from), filepath.Join(dir, "tls", to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(dir, "people.yaml"), []byte("a: { role: service, ticket: { sha256: \""+
+		strings.Repeat("0", 64)+"\" }, cryptosign: [\""+strings.Repeat("1", 64)+"\"] }"), 0o600)
+	for _, methods := range [][]string{{"ticket"}, {"ticket", "cryptosign"}} {
+		for _, tls := range []bool{false, true} {
+			f, r := (&Loader{Now: today}).Parse("f", dir, []byte(ExampleWith("people.yaml", "data", methods, tls)))
+			if f == nil || r.Errors > 0 {
+				t.Errorf("%q, TLS %v: %v", methods, tls, r)
+				continue
+			}
+			rm, n := f.Realms[0], map[bool]int{false: 1, true: 2}[tls]
+			if len(f.Listeners) != n || len(rm.Users) != 1 || f.Process.DataDir != filepath.Join(dir, "data") ||
+				(rm.Auth.Cryptosign != nil) != (len(methods) > 1) || rm.Auth.WAMPSCRAM != nil || len(rm.Roles) != 2 {
+				t.Errorf("%q, TLS %v: %+v", methods, tls, f.Config)
+			}
+			if tls && !slices.Equal(f.Listeners[1].AuthMethods, methods) {
+				t.Errorf("the listener accepts %q, want %q", f.Listeners[1].AuthMethods, methods)
+			}
+		}
 	}
 }
