@@ -1,6 +1,6 @@
 // Package port is the leaf that the engine and the realm share: the words in which a loop and a session speak to each
-// other. It has no behaviour but the check of a Backlog. The engine implements Executor and Conn, the realm implements
-// Handler and Job; tests and the simulation implement whichever side they replace.
+// other. It has no behaviour but the check of a Backlog. The engine implements Executor and Conn, the realm
+// implements Handler and Job; tests and the simulation implement whichever side they replace.
 //
 // The two doors between loops (ARCHITECTURE.md):
 //

@@ -34,8 +34,8 @@ func (q *Queue) DropBefore(t time.Duration) (dropped int) {
 }
 
 // KeepLatest drops the runs of topics that have a newer one, topic among them, and returns how many events it
-// dropped. latest is an empty table for it to use; the caller empties it. It goes through the whole queue, so it does so only
-// when an eighth of what is unsent has come since the last time. Lock held.
+// dropped. latest is an empty table for it to use; the caller empties it. It goes through the whole queue, so it does
+// so only when an eighth of what is unsent has come since the last time. Lock held.
 func (q *Queue) KeepLatest(topic uint64, latest map[uint64]*Segment) (dropped int) {
 	if q.grown < q.bytes/8 {
 		return 0
