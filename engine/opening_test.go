@@ -297,6 +297,10 @@ func TestForwardedHeaders(t *testing.T) {
 		{anyPort, nil, "X-Forwarded-Proto: https\r\n", "own", false, false, false},
 		{anyPort, loopback, "", "own", false, true, false},
 		{anyPort, loopback, "X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0", true, false, false},
+		{
+			anyPort, loopback, "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 127.0.0.9\r\n",
+			"192.0.2.1:0", true, false, false,
+		},
 		{anyPort, loopback, "X-Forwarded-For: 127.0.0.1\r\n", "127.0.0.1:0", true, false, false},
 		{
 			anyPort, loopback, "X-Forwarded-For: 203.0.113.5\r\nx-forwarded-for: 192.0.2.1, 127.0.0.9\r\n",

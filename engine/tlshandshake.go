@@ -255,7 +255,7 @@ func (h *handshake) fail() {
 	c := h.t.c
 	kind := judgeTLSFailure(h.err)
 	c.loop.engine.rare.tlsFailed[kind].Add(1)
-	c.debug("TLS handshake failed", "kind", kind.String(), "cause", h.err)
+	c.debug("TLS handshake failed", "kind", kind.String(), "cause", h.err, "listener", c.listenName())
 	h.abandon()
 	c.fail(0, "")
 }

@@ -515,3 +515,26 @@ func TestTLSSocketTakesLittle(t *testing.T) {
 		t.Errorf("the end is %v", client.err)
 	}
 }
+
+// When memory for messages is used up, unfinished TLS handshakes go first.
+func TestF4BudgetClosesTLSHandshakes(t *testing.T) {
+	s := newStillTLS(t, Live{TLSHandshakesMax: 10})
+	s.e.budget.bytesMax = 3 * (tlsPlaceBytes + 4096)
+	hello := clientHello(t, s.a.client("router.test"))
+	for fd := range 5 {
+		s.connect(fd, bytes.Clone(hello))
+	}
+	for range 100 {
+		s.l.turn(nil)
+	}
+	st := s.e.Stats()
+	if st.BudgetClosed != 2 || st.TLSBegun != 3 || len(s.l.conns) != 3 || st.HeldBytes > s.e.budget.bytesMax {
+		t.Errorf("%d closed, %d begun, %d bytes held", st.BudgetClosed, st.TLSBegun, st.HeldBytes)
+	}
+	s.l.kill()
+	s.l.turn(nil)
+	s.steps(100)
+	if n := s.e.Stats().HeldBytes; n != 0 {
+		t.Errorf("%d bytes left", n)
+	}
+}

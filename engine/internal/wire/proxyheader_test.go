@@ -95,6 +95,17 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
+// A line is waited for up to its longest, and refused when it is that long without an end.
+func TestProxyLineIsBounded(t *testing.T) {
+	line := []byte("PROXY UNKNOWN " + strings.Repeat("f", 100))
+	for n := range len(line) {
+		_, length, err := ReadProxyHeader(line[:n])
+		if length != 0 || (err != nil) != (n >= 107) {
+			t.Errorf("%d octets: %d, %v", n, length, err)
+		}
+	}
+}
+
 // A header is refused as soon as it cannot be good, and before what is too long is all there. The outcome does not
 // depend on what is behind it.
 func FuzzProxyHeader(f *testing.F) {
