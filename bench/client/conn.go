@@ -38,6 +38,8 @@ type Options struct {
 	ReadBufferBytes int
 	// TLS for wss and rss; nil verifies against the system's roots.
 	TLS *tls.Config
+	// Login says who joins; nil is an anonymous client.
+	Login *Login
 	// Agent is HELLO.Details.agent; default "Banyan client".
 	Agent string
 	// From is the address to connect from, nil for the system's choice. A client that opens many connections from one
@@ -68,6 +70,7 @@ type Conn struct {
 	nats       bool
 	batched    bool
 	bytesMax   int // longest message we accept
+	login      *Login
 	peerMax    int // longest message the router accepts; 0 unknown
 	bufferMax  int
 
@@ -104,7 +107,7 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	}
 	c := &Conn{
 		url: url, serializer: o.Serializer, websocket: a.websocket, nats: a.nats, batched: a.websocket && o.Batched,
-		bytesMax: o.MessageBytesMax, bufferMax: o.ReadBufferBytes,
+		login: o.Login, bytesMax: o.MessageBytesMax, bufferMax: o.ReadBufferBytes,
 	}
 	if c.bytesMax <= 0 || c.bytesMax > messageBytesLimit {
 		c.bytesMax = messageBytesLimit

@@ -82,9 +82,13 @@ func HelloDetails(agent string) map[string]any {
 	}
 }
 
-// Hello encodes the HELLO that Join sends.
-func (c *Conn) Hello(realm, agent string) ([]byte, error) {
-	dict, err := codec.AppendValue(nil, c.serializer, HelloDetails(agent))
+// Hello encodes the HELLO that Join sends if there is no Login.
+func (c *Conn) Hello(realm, agent string) ([]byte, error) { return c.hello(realm, agent, "") }
+
+func (c *Conn) hello(realm, agent, nonce string) ([]byte, error) {
+	details := HelloDetails(agent)
+	c.login.hello(details, nonce)
+	dict, err := codec.AppendValue(nil, c.serializer, details)
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +97,17 @@ func (c *Conn) Hello(realm, agent string) ([]byte, error) {
 	})
 }
 
-// JoinRaw says HELLO and waits for WELCOME, and leaves the Conn to its owner: loads receive by themselves.
+// JoinRaw says HELLO, answers challenges and waits for WELCOME, and leaves the Conn to its owner: loads receive by
+// themselves.
 func (c *Conn) JoinRaw(ctx context.Context, realm, agent string) (id uint64, welcome map[string]any, err error) {
 	if c.nats {
 		return 0, nil, errors.New("a NATS server speaks no WAMP")
 	}
-	hello, err := c.Hello(realm, agent)
+	nonce := ""
+	if c.login != nil {
+		nonce = newNonce()
+	}
+	hello, err := c.hello(realm, agent, nonce)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -118,13 +127,17 @@ func (c *Conn) JoinRaw(ctx context.Context, realm, agent string) (id uint64, wel
 	if err := d.Decode(c.serializer, b, &m); err != nil {
 		return 0, nil, protocolErrorf("undecodable answer to HELLO: %v", err)
 	}
+	verifier, err := c.authenticate(&d, &m, nonce)
+	if err != nil {
+		return 0, nil, err
+	}
 	details, err := dict(&m)
 	if err != nil {
 		return 0, nil, err
 	}
 	switch m.Type {
 	case codec.Welcome:
-		return m.Request, details, nil
+		return m.Request, details, verified(details, verifier)
 	case codec.Abort:
 		text, _ := details["message"].(string)
 		return 0, nil, &AbortError{Reason: string(m.URI), Message: text}

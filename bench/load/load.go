@@ -36,7 +36,9 @@ type Options struct {
 	Serializer codec.Serializer // default MessagePack
 	Batched    bool             // use the .batched subprotocol
 	TLS        *tls.Config
-	PID        int // of the router, for its CPU time and memory; 0 looks for the listener of URL here, -1 does not
+	Login      *client.Login // of every client; nil: anonymous
+	// PID is the router's, for its CPU time and memory; 0 looks for the listener of URL here, -1 does not.
+	PID int
 
 	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
 	InFlight     int           // closed loop: messages in flight per sender; default 32

@@ -105,7 +105,8 @@ func (l *loadFlags) plan(cmd *cobra.Command) (load.Options, error) {
 		return l.common, err
 	}
 	o := l.common
-	o.URL, o.Realm, o.Serializer, o.Batched, o.TLS = l.url, l.realm, c.Serializer, l.batched, l.tls()
+	o.URL, o.Realm, o.Serializer, o.Batched, o.TLS = l.url, l.realm, c.Serializer, l.batched, c.TLS
+	o.Login = c.Login
 	switch {
 	case l.syscalls == "auto" && o.Duration >= 2*time.Second:
 		o.Syscalls = load.SyscallsPerf

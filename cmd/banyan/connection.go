@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"banyan/bench/client"
+	"banyan/realm/auth"
 )
 
 const (
@@ -21,6 +23,10 @@ const (
 type connection struct {
 	url, realm, serializer string
 	batched, insecure      bool
+
+	authid                              string
+	ticketFile, passwordFile, keyFile   string
+	authorityFile, certificate, certKey string
 }
 
 func (c *connection) flags(cmd *cobra.Command, serializer string) {
@@ -31,6 +37,15 @@ func (c *connection) flags(cmd *cobra.Command, serializer string) {
 	f.StringVar(&c.serializer, "serializer", serializer, "json, msgpack or cbor")
 	f.BoolVar(&c.batched, "batched", false, "several messages per WebSocket message (the .batched subprotocol)")
 	f.BoolVar(&c.insecure, "insecure", false, "do not verify the router's certificate")
+	f.StringVar(&c.authid, "authid", fromEnv("BANYAN_AUTHID", ""), "who logs in ($BANYAN_AUTHID)")
+	f.StringVar(&c.ticketFile, "ticket", "", "`file` with a ticket, - is standard input")
+	f.StringVar(&c.passwordFile, "password", "",
+		"`file` with a password for wamp-scram and wampcra, - is standard input")
+	f.StringVar(&c.keyFile, "key", "", "`file` with a private key for cryptosign, as banyan keygen writes it")
+	f.StringVar(&c.authorityFile, "ca", "",
+		"`file` with the certificates of the authorities to trust instead of the system's")
+	f.StringVar(&c.certificate, "cert", "", "`file` with a client certificate to show, in PEM")
+	f.StringVar(&c.certKey, "cert-key", "", "`file` with its private key")
 	cmd.RegisterFlagCompletionFunc("serializer",
 		cobra.FixedCompletions([]string{"json", "msgpack", "cbor"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -50,17 +65,74 @@ func (c *connection) options() (client.Options, error) {
 	if _, _, err := client.Socket(c.url); err != nil {
 		return client.Options{}, usagef("--url: %v", err)
 	}
-	return client.Options{
-		Serializer: s, Batched: c.batched, Realm: c.realm, TLS: c.tls(),
-		Agent: "banyan " + version,
-	}, nil
+	o := client.Options{Serializer: s, Batched: c.batched, Realm: c.realm, Agent: "banyan " + version}
+	if o.TLS, err = c.tls(); err != nil {
+		return client.Options{}, err
+	}
+	o.Login, err = c.login()
+	return o, err
 }
 
-func (c *connection) tls() *tls.Config {
-	if !c.insecure {
-		return nil
+// tls is what the flags say about certificates; nil if nothing.
+func (c *connection) tls() (*tls.Config, error) {
+	if !c.insecure && c.authorityFile == "" && c.certificate == "" && c.certKey == "" {
+		return nil, nil
 	}
-	return &tls.Config{InsecureSkipVerify: true} // asked for by flag
+	t := &tls.Config{InsecureSkipVerify: c.insecure} // asked for by flag
+	if c.authorityFile != "" {
+		text, err := os.ReadFile(c.authorityFile)
+		if err != nil {
+			return nil, usagef("--ca: %v", err)
+		}
+		if t.RootCAs = x509.NewCertPool(); !t.RootCAs.AppendCertsFromPEM(text) {
+			return nil, usagef("--ca: there is no certificate in %s", c.authorityFile)
+		}
+	}
+	if (c.certificate == "") != (c.certKey == "") {
+		return nil, usagef("--cert and --cert-key belong together")
+	}
+	if c.certificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.certificate, c.certKey)
+		if err != nil {
+			return nil, usagef("--cert: %v", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// login is what the flags say about who joins; nil if nothing.
+func (c *connection) login() (*client.Login, error) {
+	l := &client.Login{AuthID: c.authid}
+	for _, f := range []struct {
+		flag, file string
+		take       func(secret string) error
+	}{
+		{"ticket", c.ticketFile, func(secret string) error { l.Ticket = secret; return nil }},
+		{"password", c.passwordFile, func(secret string) error { l.Password = secret; return nil }},
+		{"key", c.keyFile, func(secret string) (err error) { l.Key, err = auth.ParsePrivateKey(secret); return err }},
+	} {
+		if f.file == "" {
+			continue
+		}
+		if f.file == "-" {
+			f.file = "/dev/stdin"
+		}
+		secret, err := readSecret(f.file)
+		if err == nil {
+			err = f.take(secret)
+		}
+		if err != nil {
+			return nil, usagef("--%s: %v", f.flag, err)
+		}
+		if c.authid == "" && f.flag != "key" {
+			return nil, usagef("--%s needs --authid: whose is it?", f.flag)
+		}
+	}
+	if l.AuthID == "" && l.Key == nil && c.certificate == "" {
+		return nil, nil
+	}
+	return l, nil
 }
 
 // dial joins the realm.
