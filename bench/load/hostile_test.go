@@ -13,7 +13,7 @@ import (
 // hostilePlan is small enough for the fake.
 func hostilePlan(s *fake, only string) HostilePlan {
 	o := quick(s, codec.MessagePack)
-	o.Warmup, o.Duration, o.Stall = 10*time.Millisecond, 60*time.Millisecond, 300*time.Millisecond
+	o.Warmup, o.Duration, o.Stall = 10*time.Millisecond, 60*time.Millisecond, 5*time.Second
 	return HostilePlan{Options: o, Tickers: 2, Many: 300, Bytes: 4 << 10, Only: only, Rounds: 1}
 }
 
