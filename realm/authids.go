@@ -29,6 +29,12 @@ func (a *authIDs) shard(authid string) *authIDShard {
 	return &a.shards[maphash.String(a.seed, authid)%uint64(len(a.shards))]
 }
 
+// What session.holding is if it is no index.
+const (
+	neverHeld  = -1 // the realm had no directory when it joined
+	heldNoMore = -2 // it was replaced, or has left
+)
+
 // authIDRule says who may have the same authid.
 type authIDRule struct {
 	policy auth.AuthIDPolicy
@@ -71,17 +77,33 @@ func (a *authIDs) enter(x port.Executor, s *session, rule authIDRule) (replaced 
 	case rule.policy == auth.ReplaceDuplicates:
 		replaced, held = held, nil
 		for _, old := range replaced {
-			old.holding = -1
+			old.holding = heldNoMore
 		}
 	case rule.most > 0 && len(held) >= rule.most:
 		return nil, refusePerAuthID
 	}
+	sh.put(s, held)
+	return replaced, nil
+}
+
+// adopt makes a session that joined before the realm had a directory a holder of its authid. Nobody has to go for it.
+func (a *authIDs) adopt(x port.Executor, s *session) {
+	x.Step("authids.lock")
+	sh := a.shard(s.identity.AuthID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s.holding == neverHeld {
+		sh.put(s, sh.holders[s.identity.AuthID])
+	}
+}
+
+// put adds s to the holders of its authid. mu is held.
+func (sh *authIDShard) put(s *session, held []*session) {
 	if sh.holders == nil {
 		sh.holders = make(map[string][]*session)
 	}
 	s.holding = len(held)
-	sh.holders[authid] = append(held, s)
-	return replaced, nil
+	sh.holders[s.identity.AuthID] = append(held, s)
 }
 
 // leave takes s out, unless it was replaced or never in.
@@ -99,7 +121,7 @@ func (a *authIDs) leave(x port.Executor, s *session) {
 	held[s.holding] = held[last]
 	held[s.holding].holding = s.holding
 	held[last] = nil
-	s.holding = -1
+	s.holding = heldNoMore
 	if last == 0 {
 		delete(sh.holders, authid)
 		return

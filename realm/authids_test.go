@@ -153,6 +153,37 @@ func TestAuthIDReplaceMany(t *testing.T) {
 	b.idle(1)
 }
 
+// TestAuthIDReplacedIsNotAdopted: a change of the configuration that meets a session which is replaced, and not told
+// so yet, does not bring it back.
+func TestAuthIDReplacedIsNotAdopted(t *testing.T) {
+	b := authIDBed(t, 2, auth.ReplaceDuplicates, 0)
+	b.Forced = func(int, string) bool { return false }
+	first := b.far(0, codec.JSON, nil)
+	first.ticketJoin("joe")
+	second := b.far(1, codec.JSON, nil)
+	second.offer("joe", nil, "ticket")
+	second.challenged("ticket")
+	cfg := *b.router.settings.Load()
+	if err := b.router.apply(cfg, func(Report) {}); err != nil { // its job stands before the news of the end
+		t.Fatal(err)
+	}
+	second.post(codec.Authenticate, ticketOf, values{})
+	b.StepLoop(1)
+	second.welcomed("joe", "user", "ticket", "static")
+	b.Settle()
+	first.expect(codec.Goodbye, nil, codec.CloseKilled)
+	second.silent()
+	if n, m := b.holders(); n != 1 || m != 1 {
+		t.Errorf("%d authids, %d sessions", n, m)
+	}
+	first.HangUp()
+	second.HangUp()
+	b.idle(0)
+	if n, m := b.holders(); n != 0 || m != 0 {
+		t.Errorf("%d authids, %d sessions are left", n, m)
+	}
+}
+
 // TestAuthIDMost: sessions_per_authid holds at n and n + 1, for each authid, and what left makes room.
 func TestAuthIDMost(t *testing.T) {
 	b := authIDBed(t, 2, auth.AllowDuplicates, 2)
@@ -206,7 +237,7 @@ func TestAuthIDsModel(t *testing.T) {
 				a.leave(x, s) // again: nothing
 				delete(model[s.identity.AuthID], s)
 			} else {
-				s := &session{holding: -1, identity: codec.Identity{AuthID: fmt.Sprint(b.Rand(3))}}
+				s := &session{holding: neverHeld, identity: codec.Identity{AuthID: fmt.Sprint(b.Rand(3))}}
 				if _, why := a.enter(x, s, authIDRule{}); why != nil {
 					t.Fatal(why)
 				}

@@ -41,6 +41,11 @@ const (
 	authMethodsMax = 16
 	// authMethodBytesMax is the longest name of a method, in octets. A longer one is nobody's.
 	authMethodBytesMax = 64
+	// checksAtOnce is how many logins of one loop the pool may check at a time. An Argon2id takes 0.1 s and 64 MiB,
+	// and other work waits behind them. More wait in order, checksWaiting of a loop, each for AuthTimeout. Then, and
+	// beyond: authentication_failed, and the limiter does not count it.
+	checksAtOnce  = 4
+	checksWaiting = 1024
 	// authenticatorsAtOnce is how many goroutines may ask an Authenticator at a time. More logins are refused:
 	// authentication_failed.
 	authenticatorsAtOnce = 256

@@ -34,10 +34,11 @@ type login struct {
 	hello   auth.Hello // Session is held in the directory
 
 	attempt  *auth.Attempt
-	counted  bool       // by the limiter, as a failure unless it succeeds
-	question *question  // to an authenticator that is a procedure, or nil
-	consults func()     // ends the context of an Authenticator that is asked, or nil
-	timer    port.Timer // until the Authenticator must have answered
+	counted  bool                // by the limiter, as a failure unless it succeeds
+	check    func() auth.Outcome // that the pool does, or that waits for it
+	question *question           // to an authenticator that is a procedure, or nil
+	consults func()              // ends the context of an Authenticator that is asked, or nil
+	timer    port.Timer          // until the pool must have room, or the Authenticator must have answered
 }
 
 // beginLogin begins an attempt to join rm.
@@ -206,18 +207,62 @@ func (g *login) uncount() {
 	}
 }
 
-// work has the attempt's work done in the pool.
+// work has the attempt's work done in the pool, or has it wait until others of this loop are done.
 func (g *login) work(x port.Executor, l *perLoop, work func() auth.Outcome) {
 	if !g.decide(x, l) {
 		return
 	}
+	g.check = work
+	if l.checks.running < checksAtOnce {
+		l.checks.start(x, l, g)
+		return
+	}
+	if len(l.checks.waiting) >= checksWaiting {
+		l.checks.waiting = slices.DeleteFunc(l.checks.waiting, func(o *login) bool { return !o.current() })
+	}
+	if len(l.checks.waiting) >= checksWaiting {
+		g.busy(x, l)
+		return
+	}
+	l.checks.waiting = append(l.checks.waiting, g)
+	g.timer.Fire = func(x port.Executor) { g.busy(x, g.handler.router.perLoop[x.Loop()]) }
+	x.Start(&g.timer, g.handler.router.settings.Load().AuthTimeout)
+}
+
+// checks are the logins of one loop that the pool is to check: a few at a time, so that other work need not wait for
+// long behind them; the rest in the order in which they came. Owned by loop.
+type checks struct {
+	running int
+	waiting []*login // some may be over
+}
+
+// start gives one to the pool.
+func (c *checks) start(x port.Executor, l *perLoop, g *login) {
 	var o auth.Outcome
+	c.running++
+	work := g.check
 	if !x.Async(func(context.Context) { o = work() }, func(x port.Executor) {
+		c.running--
 		if g.current() {
 			g.proceed(x, o)
 		}
+		c.next(x, l)
 	}) {
+		c.running--
 		g.busy(x, l)
+	}
+}
+
+// next starts the ones that have waited longest.
+func (c *checks) next(x port.Executor, l *perLoop) {
+	for len(c.waiting) > 0 && c.running < checksAtOnce {
+		g := c.waiting[0]
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		if g.current() {
+			x.Stop(&g.timer)
+			c.start(x, l, g)
+		}
 	}
 }
 

@@ -498,6 +498,81 @@ func TestAUTHWork(t *testing.T) {
 	b.idle(2)
 }
 
+// TestAUTHChecks: the pool has a few logins of a loop at a time; the others wait in their order, so many and so long;
+// one that is over does not keep those behind it.
+func TestAUTHChecks(t *testing.T) {
+	hash, err := auth.HashPassword("a password", 1, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := auth.ParseTicket(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
+		ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: -1}
+	})
+	b.Forced = func(int, string) bool { return false }
+	begin := func() *peer {
+		t.Helper()
+		p := b.far(0, codec.JSON, nil)
+		p.post(codec.Hello, "realm1", values{
+			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
+		})
+		b.RunLoop(0)
+		p.challenged("ticket")
+		p.post(codec.Authenticate, "a password", values{})
+		b.RunLoop(0)
+		return p
+	}
+	var peers []*peer
+	for range checksAtOnce + 4 {
+		peers = append(peers, begin())
+	}
+	if b.Async() != checksAtOnce {
+		t.Fatalf("%d pieces of work", b.Async())
+	}
+	one, two, three, four := peers[checksAtOnce], peers[checksAtOnce+1], peers[checksAtOnce+2], peers[checksAtOnce+3]
+	one.Shutdown()
+	b.RunLoop(0)
+	b.StepAsync(0)
+	b.RunLoop(0)
+	peers[0].welcomed("joe", "user", "ticket", "static")
+	if n := b.Async(); n != checksAtOnce {
+		t.Fatalf("%d pieces of work after one is done", n)
+	}
+	b.StepAsync(checksAtOnce - 1) // the one that came behind the one that is over
+	b.RunLoop(0)
+	two.welcomed("joe", "user", "ticket", "static")
+	three.silent()
+	b.Advance(defaultAuthTimeout)
+	b.RunLoop(0)
+	four.aborted(codec.ErrAuthenticationFailed)
+	three.silent() // it is in the pool
+	b.Settle()
+	three.welcomed("joe", "user", "ticket", "static")
+	b.idle(checksAtOnce + 2)
+
+	for range checksAtOnce + checksWaiting {
+		peers = append(peers, begin())
+	}
+	begin().aborted(codec.ErrAuthenticationFailed)
+	last := peers[len(peers)-1]
+	peers[len(peers)-2].Shutdown()
+	b.RunLoop(0)
+	more := begin() // in the place of the one that is over
+	b.Settle()
+	last.welcomed("joe", "user", "ticket", "static")
+	more.welcomed("joe", "user", "ticket", "static")
+	if n := b.router.Stats().LoginsBusy; n != 2 {
+		t.Errorf("%d busy", n)
+	}
+	if l := b.router.perLoop[0]; l.checks.running != 0 || len(l.checks.waiting) != 0 || b.Loops[0].Armed() != 0 {
+		t.Errorf("%d run, %d wait, %d timers", l.checks.running, len(l.checks.waiting), b.Loops[0].Armed())
+	}
+}
+
 // TestAUTHLimiter: failures are limited by address and authid; success, a lost connection and a busy router do not
 // count.
 func TestAUTHLimiter(t *testing.T) {

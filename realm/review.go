@@ -138,8 +138,8 @@ func (v *review) begin(x port.Executor, s *session) {
 		s.review = v
 	}
 	s.conn.SetBacklog(set.backlogOf(s.identity.AuthRole))
-	if s.holding < 0 && !s.local && set.authIDRule().needed() {
-		s.realm.authIDs.Load().enter(x, s, authIDRule{}) // it was not needed when s joined; nobody has to go for it
+	if !s.local && set.authIDRule().needed() {
+		s.realm.authIDs.Load().adopt(x, s)
 	}
 }
 

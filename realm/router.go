@@ -57,6 +57,8 @@ type perLoop struct {
 	batch      batchCounts
 	longEvents longEvents
 
+	checks checks
+
 	decoder  codec.Decoder
 	message  codec.Message
 	raw      []byte    // the message under way; lent

@@ -51,7 +51,7 @@ type session struct {
 	review        *review            // what it holds is gone through; otherwise nil
 
 	// Guarded by the shard of realm.authIDs.
-	holding int // its index among the sessions with its authid, -1 if it is not there
+	holding int // its index among the sessions with its authid, or neverHeld, heldNoMore
 }
 
 func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.Roles, who codec.Identity) *session {
@@ -68,7 +68,7 @@ func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.R
 		role:       rm.role(who.AuthRole),
 		bytesMax:   min(h.conn.MessageBytesMax(), v.MessageBytesMax()),
 		identity:   who,
-		holding:    -1,
+		holding:    neverHeld,
 	}
 }
 

@@ -25,7 +25,7 @@ type Config struct {
 	RealmsMax      int           // realms that Templates may reach, configured ones included; default 10 000
 	Agent          string        // WELCOME.Details.agent; default "Banyan"
 	HelloTimeout   time.Duration // to HELLO, from the connection or the end of its last session; default 10 s
-	AuthTimeout    time.Duration // from a CHALLENGE to its AUTHENTICATE; default 10 s; then: ABORT
+	AuthTimeout    time.Duration // from CHALLENGE to AUTHENTICATE, and from there to room in the pool; default 10 s
 	GoodbyeTimeout time.Duration // from our GOODBYE to the peer's; default 5 s
 	// AuthFailures bounds how often strangers may try, in realms with Auth. A change forgets what was counted.
 	AuthFailures auth.LimiterConfig
