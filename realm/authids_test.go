@@ -154,34 +154,41 @@ func TestAuthIDReplaceMany(t *testing.T) {
 }
 
 // TestAuthIDReplacedIsNotAdopted: a change of the configuration that meets a session which is replaced, and not told
-// so yet, does not bring it back.
+// so yet, does not make it a holder again.
 func TestAuthIDReplacedIsNotAdopted(t *testing.T) {
 	b := authIDBed(t, 2, auth.ReplaceDuplicates, 0)
-	b.Forced = func(int, string) bool { return false }
 	first := b.far(0, codec.JSON, nil)
 	first.ticketJoin("joe")
+	b.connect(0, codec.JSON, 1<<20).offer("", nil) // the review begins with the newest
 	second := b.far(1, codec.JSON, nil)
 	second.offer("joe", nil, "ticket")
 	second.challenged("ticket")
-	cfg := *b.router.settings.Load()
-	if err := b.router.apply(cfg, func(Report) {}); err != nil { // its job stands before the news of the end
+	b.Forced = func(int, string) bool { return false }
+	b.Budget, b.Chunk = 1, 1
+	if err := b.router.apply(*b.router.settings.Load(), func(Report) {}); err != nil {
 		t.Fatal(err)
+	}
+	old := b.router.directory.find(first.id)
+	list := &old.realm.sessions[0]
+	for len(list.cursors) == 0 || list.cursors[0].next != old {
+		b.StepLoop(0)
 	}
 	second.post(codec.Authenticate, ticketOf, values{})
 	b.StepLoop(1)
-	second.welcomed("joe", "user", "ticket", "static")
-	b.Settle()
-	first.expect(codec.Goodbye, nil, codec.CloseKilled)
-	second.silent()
-	if n, m := b.holders(); n != 1 || m != 1 {
+	for len(list.cursors) > 0 && list.cursors[0].next == old {
+		b.StepLoop(0) // the review comes to the first session
+	}
+	if n, m := b.holders(); n != 2 || m != 2 { // joe and the anonymous one
 		t.Errorf("%d authids, %d sessions", n, m)
 	}
-	first.HangUp()
-	second.HangUp()
-	b.idle(0)
-	if n, m := b.holders(); n != 0 || m != 0 {
-		t.Errorf("%d authids, %d sessions are left", n, m)
+	if old.left {
+		t.Fatal("it has left: the schedule is not the one that is meant")
 	}
+	b.Settle()
+	second.welcomed("joe", "user", "ticket", "static")
+	second.silent()
+	first.expect(codec.Goodbye, nil, codec.CloseKilled)
+	b.idle(2)
 }
 
 // TestAuthIDMost: sessions_per_authid holds at n and n + 1, for each authid, and what left makes room.
