@@ -167,6 +167,12 @@ realms:
 	if _, err := auth.NewRealm(c); err != nil {
 		t.Error(err)
 	}
+	for _, required := range []bool{false, true} {
+		f.Realms[0].Auth.Cryptosign.RequireChannelBinding = required
+		if c, err := authConfig(&f.Realms[0], readKeys(t, f)); err != nil || c.RequireChannelBinding != required {
+			t.Errorf("a channel binding is required: %v, %v, want %v", c.RequireChannelBinding, err, required)
+		}
+	}
 }
 
 // TestAuthConfigProblems: all files that cannot be used are named at once, with their users, and none is quoted.

@@ -468,3 +468,24 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestGrace: for drain.grace a router that stops lets clients in, and not after it; with few sessions nothing is
+// spread.
+func TestGrace(t *testing.T) {
+	s := startService(t, "drain: { grace: 300ms, timeout: 8s }\n"+openRealms("a"))
+	begin := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	if _, err := s.join("a"); err != nil {
+		t.Errorf("within the grace: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took < 300*time.Millisecond {
+		t.Errorf("the stop took %v", took)
+	}
+	if _, err := s.join("a"); err == nil {
+		t.Error("somebody joined a router that has stopped")
+	}
+}
