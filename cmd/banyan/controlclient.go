@@ -40,13 +40,18 @@ const (
 	controlAnswerBytesMax = 64 << 20
 )
 
+// path is that of the control socket, empty if nothing says it.
+func (c *controlClient) path() string {
+	if c.socket != "" {
+		return c.socket
+	}
+	s := serveConfig{file: c.source.file, set: c.source.set}
+	return s.socket(os.Environ())
+}
+
 // ask sends a request to the router and reads the answer into value. It returns the status code.
 func (c *controlClient) ask(ctx context.Context, method, path string, value any) (int, error) {
-	socket := c.socket
-	if socket == "" {
-		s := serveConfig{file: c.source.file, set: c.source.set}
-		socket = s.socket(os.Environ())
-	}
+	socket := c.path()
 	if socket == "" {
 		return 0, usagef("the configuration names no control socket: give --config, with process.data_dir in that " +
 			"file, or --control")
@@ -165,7 +170,7 @@ func newDrain() *cobra.Command {
 			if !c.write(cmd.OutOrStdout(), &d) {
 				fmt.Fprintf(cmd.OutOrStdout(), "the router stops within %v\n", seconds(d.Seconds))
 			}
-			return awaitEnd(cmd.Context(), d.PID, seconds(d.Seconds)+drainPatience)
+			return awaitEnd(cmd.Context(), c.path(), d.PID, seconds(d.Seconds)+drainPatience)
 		},
 	}
 	c.flags(cmd)
@@ -177,11 +182,19 @@ const drainPatience = 5 * time.Second
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// awaitEnd waits until a process has ended.
-func awaitEnd(ctx context.Context, pid int, longest time.Duration) error {
+// awaitEnd waits until a router has ended: the process is gone, or nobody listens on its socket, which is the last
+// that it closes. A process whose parent does not ask for its end stays for long.
+func awaitEnd(ctx context.Context, socket string, pid int, longest time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	for syscall.Kill(pid, 0) != syscall.ESRCH {
+	listens := func() bool {
+		c, err := net.DialTimeout("unix", socket, controlDialTimeout)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}
+	for syscall.Kill(pid, 0) != syscall.ESRCH && listens() {
 		pause(ctx, 20*time.Millisecond)
 		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
 			return &hintedError{code: exitFailed, what: fmt.Sprintf("process %d has not ended in time", pid)}
