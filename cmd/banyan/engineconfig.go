@@ -13,6 +13,7 @@ import (
 
 	"banyan/cmd/banyan/config"
 	"banyan/engine"
+	"banyan/engine/port"
 	"banyan/realm/auth"
 )
 
@@ -67,6 +68,10 @@ func liveConfig(f *config.File, listeners []config.Listener) engine.Live {
 		TLSHandshakesMax:    l.TLSHandshakesMax,
 		BacklogBytesMax:     int(min(s.BacklogBytesMax, math.MaxInt)),
 		CreditBytes:         int64(s.CreditBytes),
+		BacklogEventsMax:    s.BacklogEventsMax,
+		BacklogAgeMax:       s.BacklogAgeMax,
+		SlowConsumer:        slowPolicies[s.Policy],
+		SlowAfter:           s.SlowAfter,
 		ConnectionsMax:      l.ConnectionsMax,
 
 		ConnectionsPerAddressMax: l.ConnectionsPerAddressMax,
@@ -83,9 +88,6 @@ func liveConfig(f *config.File, listeners []config.Listener) engine.Live {
 			Origins: engineOrigins(listeners[i].Origins), TrustedProxies: prefixes(listeners[i].TrustedProxies),
 		})
 	}
-	if s.Policy == "drop_newest" {
-		live.SlowConsumer = engine.DropNewest
-	}
 	return live
 }
 
@@ -97,6 +99,12 @@ func prefixes(texts []string) (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// slowPolicies are the engine's words for those of slow_consumers.
+var slowPolicies = map[string]port.SlowConsumer{
+	"disconnect": port.Disconnect, "drop_newest": port.DropNewest, "drop_oldest": port.DropOldest,
+	"keep_latest": port.KeepLatest,
 }
 
 // cookieRules are those of the cookie by which browsers come back; nil if no realm of f offers the method.

@@ -10,6 +10,7 @@ import (
 
 	"banyan/cmd/banyan/config"
 	"banyan/engine"
+	"banyan/engine/port"
 	"banyan/realm"
 )
 
@@ -39,6 +40,9 @@ func differing(a, b any) (fields []string) {
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range va.NumField() {
 		f := va.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		if f.Anonymous {
 			fields = append(fields, differing(va.Field(i).Interface(), vb.Field(i).Interface())...)
 		} else if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
@@ -98,7 +102,13 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"keepalive.ping_interval", "0", "PingInterval", time.Duration(-1)},
 		{"keepalive.ping_timeout", "1m", "PingTimeout", time.Minute},
 		{"keepalive.rawsocket_pings", "true", "RawSocketPings", true},
-		{"slow_consumers.policy", "drop_newest", "SlowConsumer", engine.DropNewest},
+		{"slow_consumers.policy", "drop_newest", "SlowConsumer", port.DropNewest},
+		{"slow_consumers.policy", "drop_oldest", "SlowConsumer", port.DropOldest},
+		{"slow_consumers.policy", "keep_latest", "SlowConsumer", port.KeepLatest},
+		{"slow_consumers.backlog_events_max", "5", "BacklogEventsMax", 5},
+		{"slow_consumers.backlog_age_max", "5s", "BacklogAgeMax", 5 * time.Second},
+		{"slow_consumers.slow_after", "5s", "SlowAfter", 5 * time.Second},
+		{"realms.0.slow_consumers.policy", "keep_latest", "Realms", nil},
 		{"slow_consumers.backlog_bytes_max", "1MiB", "BacklogBytesMax", 1 << 20},
 		{"slow_consumers.credit_bytes", "1MiB", "CreditBytes", int64(1 << 20)},
 		{"drain.timeout", "1m", "StopTimeout", time.Minute},
@@ -149,5 +159,26 @@ func TestDefaults(t *testing.T) {
 	if rm := r.Realms[0]; rm.URI != "realm1" || rm.Auth != nil || rm.Policy != nil || rm.Authorizers != nil ||
 		rm.Anonymous != realm.AnonymousLocal {
 		t.Errorf("%+v", rm)
+	}
+}
+
+// TestBacklogs: a realm and its roles differ from the router in what they say, and in nothing else.
+func TestBacklogs(t *testing.T) {
+	_, r := settingsOf(t,
+		config.Override{Path: "slow_consumers.backlog_bytes_max", Value: "2MiB"},
+		config.Override{Path: "slow_consumers.backlog_age_max", Value: "9s"},
+		config.Override{Path: "realms.0.slow_consumers.policy", Value: "keep_latest"},
+		config.Override{
+			Path: "realms.0.roles.0.slow_consumers", Value: "{ backlog_events_max: 7, backlog_bytes_max: 1MiB }",
+		},
+	)
+	rm := r.Realms[0]
+	want := port.Backlog{BytesMax: 2 << 20, AgeMax: 9 * time.Second, Policy: port.KeepLatest}
+	if rm.Backlog == nil || *rm.Backlog != want {
+		t.Errorf("the realm has %+v, want %+v", rm.Backlog, want)
+	}
+	want.BytesMax, want.EventsMax = 1<<20, 7
+	if b := rm.RoleBacklogs["anonymous"]; b == nil || *b != want {
+		t.Errorf("the role has %+v, want %+v", b, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"banyan/cmd/banyan/config"
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm"
 	"banyan/realm/auth"
 )
@@ -48,7 +49,7 @@ func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys
 	}
 	var problems []error
 	for i := range f.Realms {
-		one, err := oneRealm(&f.Realms[i], k)
+		one, err := oneRealm(&f.Realms[i], &f.SlowConsumers, k)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("realm %s: %w", f.Realms[i].URI, err))
 		}
@@ -56,7 +57,7 @@ func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys
 	}
 	for i := range f.Templates {
 		t := &f.Templates[i]
-		one, err := oneRealm(&t.Realm, k)
+		one, err := oneRealm(&t.Realm, &f.SlowConsumers, k)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("template %s %q: %w", t.Match, t.URI, err))
 		}
@@ -102,7 +103,7 @@ var anonymousRules = map[string]realm.Anonymous{
 }
 
 // oneRealm is what a configuration says about one realm.
-func oneRealm(rm *config.Realm, k *keys) (realm.RealmConfig, error) {
+func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.RealmConfig, error) {
 	r := realm.RealmConfig{
 		URI:              rm.URI,
 		StrictURIs:       rm.StrictURIs,
@@ -118,6 +119,7 @@ func oneRealm(rm *config.Realm, k *keys) (realm.RealmConfig, error) {
 			CallsMax:             rm.Quotas.CallsMax,
 		},
 	}
+	r.Backlog, r.RoleBacklogs = backlogs(rm, slow)
 	if plainAnonymous(rm) && rm.Everything("anonymous") {
 		return r, nil // as without a file: nothing is asked and nothing is checked
 	}
@@ -151,4 +153,43 @@ func anonymousFrom(rm *config.Realm) realm.Anonymous {
 		return realm.AnonymousAnywhere
 	}
 	return realm.AnonymousLocal
+}
+
+// backlogs bound what sessions of a realm, and of its roles, may have unsent; nil is what the router says for all.
+func backlogs(rm *config.Realm, slow *config.SlowConsumers) (all *port.Backlog, roles map[string]*port.Backlog) {
+	own := port.Backlog{
+		BytesMax: int(slow.BacklogBytesMax), EventsMax: slow.BacklogEventsMax, AgeMax: slow.BacklogAgeMax,
+		Policy: slowPolicies[slow.Policy],
+	}
+	if rm.SlowConsumers != nil {
+		own = overridden(own, rm.SlowConsumers)
+		all = &own
+	}
+	for i := range rm.Roles {
+		if o := rm.Roles[i].SlowConsumers; o != nil {
+			if roles == nil {
+				roles = map[string]*port.Backlog{}
+			}
+			b := overridden(own, o)
+			roles[rm.Roles[i].Name] = &b
+		}
+	}
+	return all, roles
+}
+
+// overridden is b with what o says otherwise.
+func overridden(b port.Backlog, o *config.SlowOverride) port.Backlog {
+	if o.BacklogBytesMax > 0 {
+		b.BytesMax = int(o.BacklogBytesMax)
+	}
+	if o.BacklogEventsMax > 0 {
+		b.EventsMax = o.BacklogEventsMax
+	}
+	if o.BacklogAgeMax > 0 {
+		b.AgeMax = o.BacklogAgeMax
+	}
+	if p, ok := slowPolicies[o.Policy]; ok {
+		b.Policy = p
+	}
+	return b
 }

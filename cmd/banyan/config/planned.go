@@ -14,11 +14,6 @@ import (
 // section stands for all that is in it. When an option gets its target in wired_test.go, it leaves this list.
 var planned = []string{
 	"listeners.*.tls.acme",
-	"slow_consumers.backlog_events_max",
-	"slow_consumers.backlog_age_max",
-	"slow_consumers.slow_after",
-	"realms.*.roles.*.slow_consumers",
-	"realms.*.slow_consumers",
 }
 
 // refusePlanned is true in the router. Tests of the other rules turn it off.
@@ -32,7 +27,6 @@ func (c *checker) plannedOnly() {
 		return
 	}
 	c.plannedIn(root(), reflect.ValueOf(c.cfg).Elem(), "")
-	c.plannedValues()
 }
 
 // plannedIn looks at v, the values of o's struct.
@@ -75,11 +69,4 @@ func (o *option) differs(v reflect.Value) bool {
 		return v.Len() > 0
 	}
 	return o.show(v) != o.text
-}
-
-// plannedValues refuses single values of options whose other values have an effect.
-func (c *checker) plannedValues() {
-	if p := c.cfg.SlowConsumers.Policy; p != "disconnect" && p != "drop_newest" {
-		c.bad("slow_consumers.policy", notYet+": "+p, "use disconnect or drop_newest")
-	}
 }
