@@ -2,7 +2,8 @@
 
 // Package engine moves bytes: event loops, connections, WebSocket and RawSocket on one port, with TLS or without,
 // outbound queues, lanes and timers. It knows nothing of topics or procedures; what it reads goes to the port.Handler
-// of a connection, and what that says goes out through port.Conn. It runs on Linux (epoll, timerfd, eventfd, accept4).
+// of a connection, and what that says goes out through port.Conn. It runs on Linux (epoll, timerfd, eventfd,
+// accept4).
 package engine
 
 import (

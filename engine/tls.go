@@ -174,8 +174,14 @@ func (w *tlsWire) SetWriteDeadline(time.Time) error { return nil }
 func (t *tlsTransport) Send(fd int, v *outq.Vectors, first *outq.Segment) (int, error) {
 	t.mu.Lock()
 	if len(t.out) > 0 {
-		defer t.mu.Unlock()
-		return t.push(fd)
+		was := t.sealed
+		n, err := t.push(fd)
+		sealed := t.sealed
+		t.mu.Unlock()
+		if sealed != was {
+			t.c.q.Seal(sealed)
+		}
+		return n, err
 	}
 	t.took = 0
 	t.mu.Unlock()
@@ -183,14 +189,18 @@ func (t *tlsTransport) Send(fd int, v *outq.Vectors, first *outq.Segment) (int, 
 	if len(b) == 0 {
 		return 0, nil
 	}
-	_, err := t.tls.Write(b)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err != nil {
+	if _, err := t.tls.Write(b); err != nil {
 		return 0, err
 	}
+	t.mu.Lock()
 	t.sealed = len(b)
-	return t.report(t.took), nil
+	n := t.report(t.took)
+	sealed := t.sealed
+	t.mu.Unlock()
+	if sealed > 0 {
+		t.c.q.Seal(sealed)
+	}
+	return n, nil
 }
 
 // push writes what is encrypted already and returns how many octets of the queue that was. mu is held.

@@ -14,11 +14,14 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/chacha20poly1305"
 	"golang.org/x/sys/unix"
+
+	"banyan/engine/internal/outq"
 )
 
 // A forger is a client that writes its own records once crypto/tls has completed the handshake: what no client of
@@ -353,6 +356,60 @@ func TestTLSAnswersKeepTheirOrder(t *testing.T) {
 		s.l.turn(nil)
 		if !c.wantWrite || len(c.tls.out) == 0 {
 			t.Fatalf("%d octets wait, the poller watches %b", len(c.tls.out), c.polled)
+		}
+	}
+}
+
+// Events that a record which is partly on the wire holds are out of reach of the policies for slow clients: whatever
+// is dropped, the client gets whole messages in their order.
+func TestTLSDropsNothingThatIsEncrypted(t *testing.T) {
+	for name, drop := range map[string]func(q *outq.Queue) int{
+		"oldest": func(q *outq.Queue) int { return q.DropOldest(0, 0) },
+		"latest": func(q *outq.Queue) int { return q.KeepLatest(7, map[uint64]*outq.Segment{}) },
+		"before": func(q *outq.Queue) int { return q.DropBefore(1 << 40) },
+	} {
+		s := newStillTLS(t, Live{})
+		c, client := s.complete(s.a.client("router.test"))
+		k := c.tls.socket.(*fakeSocket)
+		client.write([]byte{0x7F, 0xF3, 0, 0})
+		k.in, client.out = client.out, nil
+		c.read()
+		s.l.turn(nil)
+		k.room = 200 // of a record with the first 40 events
+		const first, more = 40, 20
+		for i := range first + more {
+			if i == first {
+				s.l.turn(nil)
+			}
+			c.AppendRun(s.l, rawFrameOf(patterned(100, byte(i))), 1, 7)
+		}
+		c.q.Lock()
+		dropped := drop(&c.q)
+		c.q.Unlock()
+		if dropped == 0 || dropped > more {
+			t.Errorf("%s: %d dropped of %d that are not encrypted", name, dropped, more)
+		}
+		for range 100 {
+			k.room = 777
+			c.onEvent(unix.EPOLLOUT)
+			s.l.turn(nil)
+		}
+		client.in = append(client.in, k.capture...)
+		client.step()
+		got, at, n := client.got[4:], -1, 0
+		for ; len(got) > 0; n++ {
+			i := slices.IndexFunc(make([]bool, first+more), func(bool) bool {
+				at++
+				return at >= first+more ||
+					bytes.HasPrefix(got, rawFrameOf(patterned(100, byte(at))))
+			})
+			if i < 0 || at >= first+more {
+				t.Fatalf("%s: after %d messages comes none: %.20q", name, n, got)
+			}
+			got = got[104:]
+		}
+		if n != first+more-dropped {
+			t.Errorf("%s: %d arrived, %d were dropped", name, n, dropped)
 		}
 	}
 }

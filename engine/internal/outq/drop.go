@@ -3,7 +3,7 @@ package outq
 import "time"
 
 // Events may be dropped as long as no byte of their run is on the wire: see the policies of port.SlowConsumer. What a
-// writer has taken is out of reach. The order of what stays is as it was.
+// writer has taken is out of reach, and what is encrypted: see Seal. The order of what stays is as it was.
 
 // Oldest is when the run that has waited longest was linked; false if there is none within reach. Lock held.
 func (q *Queue) Oldest() (since time.Duration, ok bool) {
@@ -55,9 +55,12 @@ func (q *Queue) KeepLatest(topic uint64, latest map[uint64]*Segment) (dropped in
 // drop goes through the runs of events within reach. choose says whether one goes, and whether to look further.
 func (q *Queue) drop(choose func(*Segment) (drop, more bool)) (dropped int) {
 	var before *Segment
+	sealed := q.sealed
 	for s := q.head; s != nil; {
 		next := s.next
-		if s.events == 0 || s.off > 0 {
+		encrypted := sealed > 0
+		sealed -= len(s.unsent())
+		if encrypted || s.events == 0 || s.off > 0 {
 			before, s = s, next
 			continue
 		}

@@ -185,3 +185,25 @@ func TestOldestIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// What is encrypted is out of reach, with every event that begins in it.
+func TestDropKeepsWhatIsSealed(t *testing.T) {
+	for sealed, want := range map[int]int{0: 3, 1: 2, 10: 2, 11: 1, 20: 1, 21: 0, 30: 0} {
+		var q Queue
+		for range 3 {
+			q.Share(make([]byte, 10), 1, 0, 0)
+		}
+		for range 2 {
+			q.Seal(sealed)
+			if dropped := q.DropOldest(0, 0); dropped != want {
+				t.Errorf("%d sealed: %d dropped, want %d", sealed, dropped, want)
+			}
+			want = 0
+		}
+		q.Break()
+		q.Share(make([]byte, 10), 1, 0, 0)
+		if q.DropOldest(0, 0) != 1 {
+			t.Error("a queue that broke still has something sealed")
+		}
+	}
+}

@@ -35,6 +35,7 @@ type Queue struct {
 	answers  int // of these, answers to the client's own requests; falls when a whole segment is written
 	events   int // unsent, the same
 	grown    int // bytes of events linked since KeepLatest went through the queue
+	sealed   int // bytes at the front that the Sender has taken, though it did not say so: see Seal
 	lost     int // events that were queued when the connection broke or closed
 	flags    flags
 	reply    bool // the lent buffer is for an answer
@@ -209,6 +210,15 @@ func (q *Queue) Link(b []byte, reply bool) {
 	}
 }
 
+// Seal notes that the Sender has encrypted the first n unsent bytes, and reports them as sent later: when the socket
+// has taken the record. Until then nothing of them may be dropped. Only the Sender calls it, in Send; the lock is not
+// held.
+func (q *Queue) Seal(n int) {
+	q.mu.Lock()
+	q.sealed = n
+	q.mu.Unlock()
+}
+
 // Wake makes the next flush call the Sender though nothing may be queued: the Sender has bytes of its own to write.
 // Lock held.
 func (q *Queue) Wake() {
@@ -337,7 +347,7 @@ func (q *Queue) Break() {
 	q.flags |= broken
 	q.lost += q.releaseAll(q.head)
 	q.head, q.tail = nil, nil
-	q.bytes, q.answers, q.events = 0, 0, 0
+	q.bytes, q.answers, q.events, q.sealed = 0, 0, 0, 0
 }
 
 // Shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop
