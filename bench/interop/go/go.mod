@@ -7,6 +7,7 @@ require (
 	github.com/sirupsen/logrus v1.9.3
 	github.com/xconnio/wampproto-go v0.0.0-20251205113711-968e34250b9a
 	github.com/xconnio/xconn-go v0.1.0
+	golang.org/x/crypto v0.48.0
 )
 
 require (
@@ -29,7 +30,6 @@ require (
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	github.com/yusufpapurcu/wmi v1.2.4 // indirect
-	golang.org/x/crypto v0.48.0 // indirect
 	golang.org/x/exp v0.0.0-20240525044651-4c93da0ed11d // indirect
 	golang.org/x/sys v0.41.0 // indirect
 	golang.org/x/time v0.5.0 // indirect

@@ -107,7 +107,8 @@ func largeBinary(library *peer.Library, link peer.Link) bool {
 // tooLong sends more than 1 MiB, the limit of the session under test, from a nexus session, which accepts more.
 func tooLong(t *testing.T, s *stage) {
 	small := s.join()
-	big, err := peer.Nexus.Join(s.ctx, peer.Link{Transport: "ws", Serializer: s.link.Serializer}, s.at, "realm1")
+	link := peer.Link{Transport: "ws", Serializer: s.link.Serializer}
+	big, err := peer.Nexus.Join(s.ctx, link, s.at, "realm1", peer.Login{})
 	s.must(err)
 	t.Cleanup(func() { _ = big.Leave() })
 	long := strings.Repeat("x", 1<<20)

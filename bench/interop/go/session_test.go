@@ -28,7 +28,7 @@ var sessionCases = []testCase{
 		}
 	}},
 	{"SES-03 a realm that does not exist is refused with no_such_realm", nil, func(t *testing.T, s *stage) {
-		_, err := s.library.Join(s.ctx, s.link, s.at, "interop.no.such.realm")
+		_, err := s.library.Join(s.ctx, s.link, s.at, "interop.no.such.realm", peer.Login{})
 		if err == nil || !strings.Contains(err.Error(), "no_such_realm") {
 			t.Fatalf("got %v", err)
 		}

@@ -95,7 +95,7 @@ func (s *stage) join() peer.Session { return s.joinRealm(s.at, "realm1") }
 
 func (s *stage) joinRealm(at peer.Address, realm string) peer.Session {
 	s.t.Helper()
-	session, err := s.library.Join(s.ctx, s.link, at, realm)
+	session, err := s.library.Join(s.ctx, s.link, at, realm, peer.Login{})
 	if err != nil {
 		s.t.Fatalf("join %s: %v", realm, err)
 	}

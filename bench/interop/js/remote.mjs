@@ -43,7 +43,16 @@ const send = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 /** again prepares a received value for sending: a Uint8Array would get a tag in CBOR, a Buffer does not. */
 const again = ({ args, kwargs }) => ({ args: unpack(pack(args)), kwargs: unpack(pack(kwargs)) });
 
+/** consult answers as table says: with a value, or with an error if that is {"error": URI, "message": text}. */
+function consult(table, [, second, third]) {
+  const key = `${second} ${typeof third === 'string' ? third : third.ticket}`;
+  const answer = unpack(table[key] ?? table['*']);
+  if (answer?.error) throw new Failure(answer.error, [answer.message]);
+  return { args: [answer] };
+}
+
 const behaviours = {
+  details: ({ details }) => ({ args: [details] }),
   echo: again,
   fail: (invocation) => {
     const { args, kwargs } = again(invocation);
@@ -57,17 +66,30 @@ const behaviours = {
 };
 
 const operations = {
-  async join({ session, library, transport, serializer }) {
-    sessions.set(session, await libraries[library].join({ transport, serializer }));
+  async join({ session, library, transport, serializer, at, realm, login, reconnect }) {
+    const options = { login, reconnect, realm, at: at && { ...at, ws: `ws://${at.tcp}/ws` } };
+    const joined = await libraries[library].join({ transport, serializer }, options);
+    sessions.set(session, joined);
+    joined.closed.then(({ reason }) => send({ closed: session, reason }));
+    const { authid, authrole, authmethod, authprovider, authextra } = joined.welcome;
+    return { identity: { authid, authrole, authmethod, authprovider, authextra } };
+  },
+  /** joins tells how often the session joined: again after each lost connection. */
+  async joins({ session }) {
+    return { joins: sessions.get(session).joins };
   },
   async subscribe({ session, topic, match }) {
-    await sessions.get(session).subscribe(topic, (event) => send({ event: session, topic: event.topic, ...payload(event) }), { match });
+    await sessions.get(session).subscribe(topic, ({ details, ...event }) => {
+      send({ event: session, topic: event.topic, ...payload(event), details: pack(details) });
+    }, { match });
   },
-  async publish({ session, topic, args, kwargs }) {
-    await sessions.get(session).publish(topic, unpack(args), unpack(kwargs), { acknowledge: true });
+  async publish({ session, topic, args, kwargs, options }) {
+    await sessions.get(session).publish(topic, unpack(args), unpack(kwargs), { acknowledge: true, ...options });
   },
-  async register({ session, procedure, behaviour, invoke }) {
-    const named = behaviour === 'name' ? () => ({ args: [session, ''] }) : behaviours[behaviour];
+  async register({ session, procedure, behaviour, invoke, table }) {
+    let named = behaviours[behaviour];
+    if (behaviour === 'name') named = () => ({ args: [session, ''] });
+    if (behaviour === 'table') named = ({ args }) => consult(table, args);
     await sessions.get(session).register(procedure, named, invoke ? { invoke } : {});
   },
   async call({ session, procedure, args, kwargs, progress }) {

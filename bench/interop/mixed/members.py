@@ -60,8 +60,9 @@ def unpack(tagged):
 class Remote:
     """A process that holds sessions of one language."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, env=None):
         self.command = command
+        self.env = env  # None: that of this process
         self.pending = {}
         self.inboxes = {}
         self.serial = 0
@@ -70,22 +71,27 @@ class Remote:
     async def start(self):
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
-            *self.command, cwd=HERE, stdin=pipe, stdout=pipe, limit=1 << 26
+            *self.command, cwd=HERE, env=self.env, stdin=pipe, stdout=pipe, limit=1 << 26
         )
         self.reading = asyncio.ensure_future(self._read())
 
     async def _read(self):
         while line := await self.process.stdout.readline():
             message = json.loads(line)
-            if "event" in message:
-                self.inboxes[message["event"]].append(
-                    (message["topic"], unpack(message["args"]), unpack(message["kwargs"]))
-                )
-            else:
+            if "reply" in message:
                 self.pending.pop(message["reply"]).set_result(message)
+            else:
+                self.tell(message)
         self.ended = True
-        for future in self.pending.values():
+        for future in filter(lambda f: not f.done(), self.pending.values()):
             future.set_exception(ConnectionError(f"{self.command[0]} ended"))
+
+    def tell(self, message):
+        """Takes what nobody asked for: an event, or that a session is over, which is of no interest here."""
+        if "event" in message:
+            self.inboxes[message["event"]].append(
+                (message["topic"], unpack(message["args"]), unpack(message["kwargs"]))
+            )
 
     async def ask(self, op, session, **fields):
         if self.ended:

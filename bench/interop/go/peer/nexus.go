@@ -2,9 +2,13 @@ package peer
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"sync"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/gammazero/nexus/v3/transport"
 	"github.com/gammazero/nexus/v3/transport/serialize"
 	"github.com/gammazero/nexus/v3/wamp"
+	"github.com/gammazero/nexus/v3/wamp/crsign"
 )
 
 // Nexus is the client of github.com/gammazero/nexus.
@@ -88,6 +93,20 @@ func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
 	case "ws":
 		return transport.ConnectWebsocketPeer(ctx, "ws://"+at.TCP+"/ws", serializer, nil, quiet,
 			&transport.WebsocketConfig{})
+	case "wss", "tcps":
+		host, _, err := net.SplitHostPort(at.TCP)
+		if err != nil {
+			return nil, err
+		}
+		config, err := at.TLS.config(host)
+		if err != nil {
+			return nil, err
+		}
+		if link.Transport == "tcps" {
+			return transport.ConnectRawSocketPeer(ctx, "tcp", at.TCP, serializer, config, quiet, 0)
+		}
+		return transport.ConnectWebsocketPeer(ctx, "wss://"+at.TCP+"/ws", serializer, config, quiet,
+			&transport.WebsocketConfig{})
 	case "tcp":
 		return transport.ConnectRawSocketPeer(ctx, "tcp", at.TCP, serializer, nil, quiet, 0)
 	case "unix":
@@ -96,24 +115,86 @@ func DialNexus(ctx context.Context, link Link, at Address) (wamp.Peer, error) {
 	return nil, errors.New("nexus has no transport " + link.Transport)
 }
 
-func joinNexus(ctx context.Context, link Link, at Address, realm string) (Session, error) {
+func joinNexus(ctx context.Context, link Link, at Address, realm string, login Login) (Session, error) {
+	config := client.Config{
+		Realm:           realm,
+		Logger:          log.New(io.Discard, "", 0),
+		ResponseTimeout: 10 * time.Second,
+	}
+	check, err := logInNexus(&config, login)
+	if err != nil {
+		return nil, err
+	}
 	dialed, err := DialNexus(ctx, link, at)
 	if err != nil {
 		return nil, err
 	}
 	conn := newCuttable(dialed)
-	c, err := client.NewClient(conn, client.Config{
-		Realm:           realm,
-		Logger:          log.New(io.Discard, "", 0),
-		ResponseTimeout: 10 * time.Second,
-	})
+	c, err := client.NewClient(conn, config)
 	if err != nil {
 		return nil, err
 	}
-	return &nexusSession{Client: c, conn: conn}, nil
+	s := &nexusSession{Client: c, conn: conn}
+	return s, check(s.Identity().Extra)
+}
+
+// logInNexus writes the login into config. check is for the authextra of WELCOME.
+func logInNexus(config *client.Config, login Login) (check func(map[string]any) error, err error) {
+	check = func(map[string]any) error { return nil }
+	if login.Method == "" {
+		return check, nil
+	}
+	if login.Binding != "" {
+		return nil, errors.New("nexus does not show its connection to the application")
+	}
+	config.HelloDetails = wamp.Dict{"authid": login.AuthID}
+	answer := func(*wamp.Challenge) (string, wamp.Dict) { return "", wamp.Dict{} }
+	switch login.Method {
+	case "ticket":
+		answer = func(*wamp.Challenge) (string, wamp.Dict) { return login.Secret, wamp.Dict{} }
+	case "wampcra":
+		answer = func(c *wamp.Challenge) (string, wamp.Dict) {
+			return crsign.RespondChallenge(login.Secret, c, nil), wamp.Dict{}
+		}
+	case "cryptosign":
+		key, err := privateKey(login.Secret)
+		if err != nil {
+			return nil, err
+		}
+		public := hex.EncodeToString(key.Public().(ed25519.PublicKey))
+		config.HelloDetails["authextra"] = wamp.Dict{"pubkey": public}
+		answer = func(c *wamp.Challenge) (string, wamp.Dict) {
+			text, _ := wamp.AsString(c.Extra["challenge"])
+			data, _ := hex.DecodeString(text)
+			return hex.EncodeToString(ed25519.Sign(key, data)) + text, wamp.Dict{}
+		}
+	case "wamp-scram":
+		conversation := newScram(login)
+		config.HelloDetails["authextra"] = conversation.extra()
+		check = conversation.check
+		answer = func(c *wamp.Challenge) (string, wamp.Dict) {
+			signature, extra, err := conversation.prove(c.Extra)
+			if err != nil {
+				return fmt.Sprint(err), wamp.Dict{}
+			}
+			return signature, extra
+		}
+	}
+	config.AuthHandlers = map[string]client.AuthFunc{login.Method: answer}
+	return check, nil
 }
 
 func (s *nexusSession) ID() uint64 { return uint64(s.Client.ID()) }
+
+func (s *nexusSession) Identity() Identity {
+	details := s.RealmDetails()
+	text := func(key string) string {
+		value, _ := wamp.AsString(details[key])
+		return value
+	}
+	extra, _ := wamp.AsDict(details["authextra"])
+	return Identity{text("authid"), text("authrole"), text("authmethod"), text("authprovider"), extra}
+}
 
 func (s *nexusSession) Subscribe(topic, match string, on func(Event)) (func() error, error) {
 	options := wamp.Dict{}
@@ -122,7 +203,7 @@ func (s *nexusSession) Subscribe(topic, match string, on func(Event)) (func() er
 	}
 	err := s.Client.Subscribe(topic, func(event *wamp.Event) {
 		name, _ := wamp.AsString(event.Details["topic"])
-		on(Event{event.Arguments, event.ArgumentsKw, name, uint64(event.Publication)})
+		on(Event{event.Arguments, event.ArgumentsKw, name, uint64(event.Publication), event.Details})
 	}, options)
 	return func() error { return s.Client.Unsubscribe(topic) }, err
 }
@@ -135,7 +216,7 @@ func (s *nexusSession) Register(procedure string, options map[string]any,
 	on func(context.Context, Call) Reply,
 ) (func() error, error) {
 	err := s.Client.Register(procedure, func(ctx context.Context, invocation *wamp.Invocation) client.InvokeResult {
-		call := Call{Args: invocation.Arguments, Kwargs: invocation.ArgumentsKw}
+		call := Call{Args: invocation.Arguments, Kwargs: invocation.ArgumentsKw, Details: invocation.Details}
 		call.Procedure, _ = wamp.AsString(invocation.Details["procedure"])
 		if told, _ := invocation.Details["receive_progress"].(bool); told {
 			call.Progress = func(args []any, kwargs map[string]any) error { return s.SendProgress(ctx, args, kwargs) }

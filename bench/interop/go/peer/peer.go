@@ -9,7 +9,7 @@ import (
 
 // A Link is one way to reach the router.
 type Link struct {
-	Transport  string // ws, wsunix, tcp, unix
+	Transport  string // ws, wsunix, tcp, unix; wss and tcps are ws and tcp over TLS
 	Serializer string // json, msgpack, cbor
 }
 
@@ -17,8 +17,9 @@ func (l Link) String() string { return l.Transport + " " + l.Serializer }
 
 // An Address says where a router listens. WebSocket and RawSocket share the port, and the Unix socket.
 type Address struct {
-	TCP  string // host:port
-	Unix string // path
+	TCP  string `json:"tcp"`  // host:port
+	Unix string `json:"unix"` // path
+	TLS  *TLS   `json:"tls"`  // for wss and tcps
 }
 
 // Given returns the address of the router under test, as bench/interop/run passes it.
@@ -32,6 +33,7 @@ type Event struct {
 	Kwargs      map[string]any
 	Topic       string // from EVENT.Details, empty if absent
 	Publication uint64 // 0 if the library does not tell it
+	Details     map[string]any
 }
 
 // A Call is an INVOCATION as a callee gets it. Progress is nil unless it asks for progressive results.
@@ -40,6 +42,7 @@ type Call struct {
 	Kwargs    map[string]any
 	Procedure string // from INVOCATION.Details, empty if absent
 	Progress  func(args []any, kwargs map[string]any) error
+	Details   map[string]any
 }
 
 // A Reply is the answer of a callee; a non-empty Error makes it an ERROR.
@@ -61,6 +64,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s %v %v", f.URI, f.Args,
 // A Session is one joined client.
 type Session interface {
 	ID() uint64
+	Identity() Identity
 	// Subscribe returns a function that unsubscribes.
 	Subscribe(topic, match string, on func(Event)) (func() error, error)
 	Publish(topic string, args []any, kwargs, options map[string]any) error
@@ -82,7 +86,7 @@ type Session interface {
 type Library struct {
 	Name  string
 	Links []Link
-	Join  func(ctx context.Context, link Link, at Address, realm string) (Session, error)
+	Join  func(ctx context.Context, link Link, at Address, realm string, login Login) (Session, error)
 
 	InOrder     bool                 // delivers events and invocations to handlers in the order received
 	CancelModes []string             // modes of CANCEL it can send

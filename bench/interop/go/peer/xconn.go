@@ -2,14 +2,17 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 	"github.com/xconnio/wampproto-go/auth"
+	"github.com/xconnio/wampproto-go/messages"
 	"github.com/xconnio/wampproto-go/transports"
 	"github.com/xconnio/xconn-go"
 )
@@ -46,36 +49,134 @@ type xconnSession struct {
 }
 
 // joinXconn does the same as xconn.Client.Connect and keeps the connection, so that Drop can close it.
-func joinXconn(ctx context.Context, link Link, at Address, realm string) (Session, error) {
+func joinXconn(ctx context.Context, link Link, at Address, realm string, login Login) (Session, error) {
+	spec := xconnSerializers[link.Serializer]
+	dialer := &xconn.WSDialerConfig{SubProtocols: []string{spec.SubProtocol()}}
 	address := map[string]string{
 		"ws": "ws://" + at.TCP + "/ws", "wsunix": "unix+ws://" + at.Unix, "tcp": "rs://" + at.TCP,
-		"unix": "unix://" + at.Unix,
+		"unix": "unix://" + at.Unix, "wss": "wss://" + at.TCP + "/ws",
 	}[link.Transport]
+	var encrypted *tls.Conn
+	if link.Transport == "wss" && (login.Binding != "" || at.TLS.Cert != "" || at.TLS.Max != "") {
+		// The library has no options for TLS, but takes connections of the application.
+		address = "ws://" + at.TCP + "/ws"
+		dialer.NetDial = func(ctx context.Context, _, to string) (net.Conn, error) {
+			host, _, _ := net.SplitHostPort(to)
+			config, err := at.TLS.config(host)
+			if err != nil {
+				return nil, err
+			}
+			conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", to)
+			encrypted, _ = conn.(*tls.Conn)
+			return conn, err
+		}
+	}
 	target, err := url.Parse(address)
 	if err != nil {
 		return nil, err
 	}
-	spec := xconnSerializers[link.Serializer]
 	var conn xconn.Peer
 	switch link.Transport {
-	case "ws", "wsunix":
-		conn, _, err = xconn.DialWebSocket(ctx, target,
-			&xconn.WSDialerConfig{SubProtocols: []string{spec.SubProtocol()}})
-	default:
+	case "ws", "wsunix", "wss":
+		conn, _, err = xconn.DialWebSocket(ctx, target, dialer)
+	case "tcp", "unix":
 		serializer := transports.Serializer(spec.SerializerID())
 		conn, err = xconn.DialRawSocket(ctx, target, &xconn.RawSocketDialerConfig{Serializer: serializer})
+	default:
+		err = errors.New("xconn has no transport " + link.Transport)
 	}
 	if err != nil {
 		return nil, err
 	}
-	base, err := xconn.Join(conn, realm, spec.Serializer(), auth.NewAnonymousAuthenticator("", nil))
+	authenticator, err := logInXconn(login, encrypted)
 	if err != nil {
 		_ = conn.Close()
+		return nil, err
+	}
+	base, err := xconn.Join(conn, realm, spec.Serializer(), authenticator)
+	if err != nil {
+		_ = conn.NetConn().Close() // the library's own Close waits a second on RawSocket
 		return nil, err
 	}
 	s := &xconnSession{base: base, websocket: conn.Type() == xconn.TransportWebSocket, done: make(chan struct{})}
 	s.Session = xconn.NewSession(watched{base, s}, spec.Serializer())
 	return s, nil
+}
+
+func logInXconn(login Login, conn *tls.Conn) (auth.ClientAuthenticator, error) {
+	switch login.Method {
+	case "":
+		return auth.NewAnonymousAuthenticator("", nil), nil
+	case "ticket":
+		return auth.NewTicketAuthenticator(login.AuthID, login.Secret, nil), nil
+	case "wampcra":
+		return auth.NewWAMPCRAAuthenticator(login.AuthID, login.Secret, nil), nil
+	case "cryptosign":
+		if login.Binding == "" {
+			return auth.NewCryptoSignAuthenticator(login.AuthID, login.Secret, nil)
+		}
+		if conn == nil {
+			return nil, errors.New("a channel binding needs TLS")
+		}
+		data, err := binding(conn.ConnectionState(), login.Binding)
+		if err != nil {
+			return nil, err
+		}
+		extra := map[string]any{"channel_binding": login.Binding}
+		plain, err := auth.NewCryptoSignAuthenticator(login.AuthID, login.Secret, extra)
+		return bound{plain, login.Secret, data}, err
+	case "wamp-scram":
+		conversation := newScram(login)
+		return scramXconn{auth.NewAnonymousAuthenticator(login.AuthID, conversation.extra()), conversation}, nil
+	}
+	return other{auth.NewAnonymousAuthenticator(login.AuthID, nil), login.Method}, nil
+}
+
+// bound is cryptosign with a channel binding, which the library does not have.
+type bound struct {
+	auth.ClientAuthenticator
+	key  string
+	data []byte
+}
+
+func (b bound) Authenticate(challenge messages.Challenge) (*messages.Authenticate, error) {
+	text, _ := challenge.Extra()["challenge"].(string)
+	text, err := xor(text, b.data)
+	if err != nil {
+		return nil, err
+	}
+	key, err := privateKey(b.key)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := auth.SignCryptoSignChallenge(text, key)
+	return messages.NewAuthenticate(signature, map[string]any{}), err
+}
+
+// scramXconn is wamp-scram. The library does not hand out the authextra of WELCOME, so the verifier is not checked.
+type scramXconn struct {
+	auth.ClientAuthenticator
+	conversation *scram
+}
+
+func (scramXconn) AuthMethod() string { return "wamp-scram" }
+
+func (s scramXconn) Authenticate(challenge messages.Challenge) (*messages.Authenticate, error) {
+	signature, extra, err := s.conversation.prove(challenge.Extra())
+	return messages.NewAuthenticate(signature, extra), err
+}
+
+// other is a method without a challenge.
+type other struct {
+	auth.ClientAuthenticator
+	method string
+}
+
+func (o other) AuthMethod() string { return o.method }
+
+func (s *xconnSession) Identity() Identity {
+	d := s.Session.Details()
+	return Identity{AuthID: d.AuthID(), Role: d.AuthRole(), Method: d.AuthMethod(), Extra: d.AuthExtra()}
 }
 
 // watched tells the session when reading ends: the library's own Done reaches only one of several listeners.
@@ -102,7 +203,7 @@ func failure(err error) error {
 func (s *xconnSession) Subscribe(topic, match string, on func(Event)) (func() error, error) {
 	request := s.Session.Subscribe(topic, func(event *xconn.Event) {
 		name, _ := event.Details()["topic"].(string)
-		on(Event{event.Args(), event.Kwargs(), name, 0})
+		on(Event{event.Args(), event.Kwargs(), name, 0, event.Details()})
 	})
 	if match != "" {
 		request = request.Match(match)
@@ -121,7 +222,7 @@ func (s *xconnSession) Register(procedure string, options map[string]any,
 	response := s.Session.Register(procedure, func(ctx context.Context,
 		invocation *xconn.Invocation,
 	) *xconn.InvocationResult {
-		call := Call{Args: invocation.Args(), Kwargs: invocation.Kwargs()}
+		call := Call{Args: invocation.Args(), Kwargs: invocation.Kwargs(), Details: invocation.Details()}
 		call.Procedure, _ = invocation.Details()["procedure"].(string)
 		if invocation.SendProgress != nil {
 			call.Progress = invocation.SendProgress

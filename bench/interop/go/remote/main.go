@@ -5,14 +5,18 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/gammazero/nexus/v3/wamp"
 
 	"banyan/bench/interop/peer"
 )
@@ -33,6 +37,12 @@ type command struct {
 	Args       json.RawMessage `json:"args"`
 	Kwargs     json.RawMessage `json:"kwargs"`
 	Progress   bool            `json:"progress"`
+	Options    map[string]any  `json:"options"` // of publish
+	Realm      string          `json:"realm"`   // of join; empty: realm1
+	At         *peer.Address   `json:"at"`      // of join; absent: the router under test
+	Login      peer.Login      `json:"login"`
+	// Table says how behaviour table answers. The key is the second argument and the third, or the third's ticket.
+	Table map[string]json.RawMessage `json:"table"`
 }
 
 type payload struct {
@@ -47,7 +57,11 @@ type message struct {
 	Topic string `json:"topic,omitzero"`
 	Error string `json:"error,omitzero"`
 	payload
-	Steps []payload `json:"steps,omitzero"`
+	Steps    []payload      `json:"steps,omitzero"`
+	Details  tagged         `json:"details,omitzero"`
+	Closed   string         `json:"closed,omitzero"` // the session that is over
+	Reason   string         `json:"reason,omitzero"` // of its GOODBYE
+	Identity *peer.Identity `json:"identity,omitzero"`
 }
 
 type host struct {
@@ -97,15 +111,7 @@ func (h *host) run(c command) (reply message, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if c.Op == "join" {
-		session, err := h.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer},
-			peer.Given(), "realm1")
-		if err != nil {
-			return reply, err
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.sessions[c.Session] = session
-		return reply, nil
+		return h.join(ctx, c)
 	}
 	h.mu.Lock()
 	session := h.sessions[c.Session]
@@ -119,10 +125,13 @@ func (h *host) run(c command) (reply message, err error) {
 			if topic == "" {
 				topic = c.Topic // EVENT has no topic for exact subscriptions
 			}
-			h.send(message{Event: c.Session, Topic: topic, payload: packed(e.Args, e.Kwargs)})
+			details := pack(e.Details)
+			h.send(message{Event: c.Session, Topic: topic, payload: packed(e.Args, e.Kwargs), Details: details})
 		})
 	case "publish":
-		err = session.Publish(c.Topic, args, kwargs, map[string]any{"acknowledge": true})
+		options := map[string]any{"acknowledge": true}
+		maps.Copy(options, c.Options)
+		err = session.Publish(c.Topic, args, kwargs, options)
 	case "register":
 		options := map[string]any{}
 		if c.Invoke != "" {
@@ -146,6 +155,28 @@ func (h *host) run(c command) (reply message, err error) {
 	return reply, err
 }
 
+func (h *host) join(ctx context.Context, c command) (reply message, err error) {
+	at := peer.Given()
+	if c.At != nil {
+		at = *c.At
+	}
+	session, err := h.libraries[c.Library].Join(ctx, peer.Link{Transport: c.Transport, Serializer: c.Serializer},
+		at, cmp.Or(c.Realm, "realm1"), c.Login)
+	if err != nil {
+		return reply, err
+	}
+	h.mu.Lock()
+	h.sessions[c.Session] = session
+	h.mu.Unlock()
+	go func() {
+		<-session.Done()
+		h.send(message{Closed: c.Session, Reason: session.Goodbye()})
+	}()
+	identity := session.Identity()
+	reply.Identity = &identity
+	return reply, nil
+}
+
 func behave(c command) func(context.Context, peer.Call) peer.Reply {
 	return func(_ context.Context, call peer.Call) peer.Reply {
 		reply := peer.Reply{Args: call.Args, Kwargs: call.Kwargs}
@@ -154,6 +185,10 @@ func behave(c command) func(context.Context, peer.Call) peer.Reply {
 			reply.Error = "com.example.mixed"
 		case "name":
 			return peer.Reply{Args: []any{c.Session, ""}}
+		case "details":
+			return peer.Reply{Args: []any{call.Details}}
+		case "table":
+			return consult(c.Table, call.Args)
 		case "steps":
 			if call.Progress == nil {
 				return peer.Reply{Error: "com.example.not_told"}
@@ -166,6 +201,33 @@ func behave(c command) func(context.Context, peer.Call) peer.Reply {
 		}
 		return reply
 	}
+}
+
+// consult answers as table says: with a value, or with an error if that is {"error": URI, "message": text}.
+func consult(table map[string]json.RawMessage, args []any) peer.Reply {
+	if len(args) < 3 {
+		return peer.Reply{Error: "wamp.error.invalid_argument"}
+	}
+	third := args[2]
+	var details map[string]any
+	switch d := third.(type) {
+	case map[string]any:
+		details = d
+	case wamp.Dict:
+		details = d
+	}
+	if details != nil {
+		third = details["ticket"]
+	}
+	answer, ok := table[fmt.Sprint(args[1], " ", third)]
+	if !ok {
+		answer = table["*"]
+	}
+	value := unpack(answer)
+	if said, _ := value.(map[string]any); said["error"] != nil {
+		return peer.Reply{Error: fmt.Sprint(said["error"]), Args: []any{said["message"]}}
+	}
+	return peer.Reply{Args: []any{value}}
 }
 
 // A tagged value is [tag] or [tag, value].
@@ -201,6 +263,14 @@ func pack(value any) tagged {
 			parts[i] = pack(v[i])
 		}
 		return tagged{"list", parts}
+	case wamp.Dict:
+		return pack(map[string]any(v))
+	case wamp.List:
+		return pack([]any(v))
+	case wamp.URI:
+		return pack(string(v))
+	case wamp.ID:
+		return pack(uint64(v))
 	case map[string]any:
 		parts := make([][2]any, 0, len(v))
 		for key, item := range v {

@@ -6,11 +6,17 @@ import autobahn from 'autobahn';
 import { WebSocket } from 'ws';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
+import { Scram, bound, keyPair, tlsOptions } from '../login.mjs';
+
+/** encrypted has the options of TLS, and later the socket, by URL: the library hands over nothing else. */
+const encrypted = new Map();
+let serial = 0;
 
 globalThis.WebSocket = class extends WebSocket {
-  constructor(...args) {
-    super(...args);
+  constructor(url, protocols) {
+    super(url, protocols, encrypted.get(url));
     this.on('error', () => {}); // as in a browser, a failed connection closes and nothing is thrown
+    if (encrypted.has(url)) encrypted.set(url, this);
   }
 };
 autobahn.log.warn = () => {}; // it reports every closed connection
@@ -28,7 +34,11 @@ function transport(link, at) {
     return { ...rawsocket, host, port: Number(port) };
   }
   if (link.transport === 'unix') return { ...rawsocket, path: at.unix };
-  const url = link.transport === 'wsunix' ? `ws+unix:${at.unix}:/ws` : at.ws;
+  let url = link.transport === 'wsunix' ? `ws+unix:${at.unix}:/ws` : at.ws;
+  if (link.transport === 'wss') {
+    url = `wss://${at.tcp}/ws?join=${++serial}`;
+    encrypted.set(url, tlsOptions(at));
+  }
   return { type: 'websocket', url, serializers: [serializers[link.serializer]()] };
 }
 
@@ -60,7 +70,11 @@ class AutobahnSession {
 
   async subscribe(topic, onEvent, options = {}) {
     return settled(this.session.subscribe(topic, (args, kwargs, event) => {
-      onEvent({ args, kwargs, topic: event.topic, publication: event.publication, publisher: event.publisher });
+      const { publisher, publisher_authid, publisher_authrole } = event;
+      onEvent({
+        args, kwargs, topic: event.topic, publication: event.publication, publisher,
+        details: { publisher, publisher_authid, publisher_authrole },
+      });
     }, options));
   }
 
@@ -74,7 +88,11 @@ class AutobahnSession {
   async register(procedure, handler, options = {}) {
     return settled(this.session.register(procedure, async (args, kwargs, details) => {
       try {
-        const result = await handler({ args, kwargs, procedure: details.procedure, caller: details.caller, progress: details.progress });
+        const { caller, caller_authid, caller_authrole } = details;
+        const result = await handler({
+          args, kwargs, procedure: details.procedure, caller, progress: details.progress,
+          details: { caller, caller_authid, caller_authrole },
+        });
         return new autobahn.Result(result?.args, result?.kwargs);
       } catch (error) {
         if (error instanceof Failure) throw new autobahn.Error(error.uri, error.args, error.kwargs);
@@ -119,13 +137,45 @@ class AutobahnSession {
   }
 }
 
-async function join(link, { realm = 'realm1', at = address, reconnect = false } = {}) {
+/** logIn returns the options of a Connection for a login, and check for the authextra of WELCOME. */
+function logIn(login, url) {
+  if (!login?.method) return { options: {}, check: () => {} };
+  const { method, authid, secret, binding } = login;
+  const options = { authmethods: [method], authid };
+  if (method === 'wamp-scram') {
+    const scram = new Scram(login);
+    const onchallenge = (_, __, challenge) => {
+      const { signature, extra } = scram.prove(challenge);
+      return [signature, extra];
+    };
+    return { options: { ...options, authextra: scram.extra, onchallenge }, check: (extra) => scram.check(extra) };
+  }
+  if (method === 'cryptosign') {
+    const key = keyPair(secret);
+    options.authextra = { pubkey: autobahn.auth_cryptosign.public_key(key), channel_binding: binding || null };
+    options.onchallenge = (_, __, { challenge }) => autobahn.auth_cryptosign.sign_challenge(key, {
+      challenge: binding ? bound(challenge, encrypted.get(url)._socket, binding) : challenge,
+    });
+  } else {
+    options.onchallenge = (_, __, { challenge, salt, iterations, keylen }) => {
+      if (method === 'ticket') return secret;
+      const key = salt ? autobahn.auth_cra.derive_key(secret, salt, iterations, keylen) : secret;
+      return autobahn.auth_cra.sign(key, challenge);
+    };
+  }
+  return { options, check: () => {} };
+}
+
+async function join(link, { realm = 'realm1', at = address, reconnect = false, login } = {}) {
   const session = new AutobahnSession();
   session.joins = 0;
+  const way = transport(link, at);
+  const { options, check } = logIn(login, way.url);
   await new Promise((resolve, reject) => {
     session.connection = new autobahn.Connection({
       realm,
-      transports: [transport(link, at)],
+      ...options,
+      transports: [way],
       max_retries: reconnect ? 100 : 0,
       initial_retry_delay: 0.05,
       max_retry_delay: 0.2,
@@ -136,7 +186,12 @@ async function join(link, { realm = 'realm1', at = address, reconnect = false } 
       session.session = opened;
       session.welcome = details;
       session.joins += 1;
-      resolve();
+      try {
+        check(details.authextra);
+        resolve();
+      } catch (error) {
+        reject(error);
+      }
     };
     session.connection.onclose = (kind, details) => {
       reject(new Failure(details.reason ?? kind, [], {}, { message: details.message }));

@@ -3,14 +3,18 @@ import websocket from 'websocket';
 import { Wampy } from 'wampy';
 import { CborSerializer } from 'wampy/CborSerializer.js';
 import { JsonSerializer } from 'wampy/JsonSerializer.js';
+import * as cra from 'wampy/wampcra.js';
+import * as cryptosign from 'wampy/cryptosign.js';
 import { MsgpackSerializer } from 'wampy/MsgpackSerializer.js';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
+import { bound, keyPair, tlsOptions } from '../login.mjs';
 
-/** A Socket takes frames up to 16 MiB; the default of the package is 1 MiB. */
+/** A Socket takes frames up to 16 MiB; the default of the package is 1 MiB. request holds options of TLS. */
 class Socket extends websocket.w3cwebsocket {
   constructor(url, protocols, origin, headers, request) {
-    super(url, protocols, origin, headers, request, { maxReceivedFrameSize: 1 << 24, maxReceivedMessageSize: 1 << 24 });
+    const most = { maxReceivedFrameSize: 1 << 24, maxReceivedMessageSize: 1 << 24 };
+    super(url, protocols, origin, headers, undefined, { ...most, tlsOptions: request ?? {} });
   }
 }
 
@@ -43,7 +47,10 @@ class WampySession {
   async subscribe(topic, onEvent, options) {
     const subscription = await settled(this.wampy.subscribe(topic, (event) => {
       const { publisher } = event.details;
-      onEvent({ ...payload(event), topic: event.details.topic ?? topic, publisher: publisher && Number(publisher) });
+      onEvent({
+        ...payload(event), topic: event.details.topic ?? topic, publisher: publisher && Number(publisher),
+        details: event.details,
+      });
     }, options));
     return { id: Number(subscription.subscriptionId), key: subscription.subscriptionKey };
   }
@@ -61,7 +68,7 @@ class WampySession {
       try {
         const result = await handler({
           ...payload(invocation), procedure: invocation.details.procedure, caller: invocation.details.caller,
-          told: invocation.details.receive_progress, progress,
+          told: invocation.details.receive_progress, progress, details: invocation.details,
         });
         return message(result?.args ?? [], result?.kwargs ?? {});
       } catch (error) {
@@ -94,10 +101,29 @@ class WampySession {
   }
 }
 
-async function join(link, { realm = 'realm1', at = address, reconnect = false } = {}) {
+/** logIn returns the options of a Wampy for a login. AUTHENTICATE.Extra is always empty: no wamp-scram. */
+function logIn(login, session) {
+  if (!login?.method) return {};
+  const { method, authid, secret, binding } = login;
+  const options = { authid, authmethods: [method], onChallenge: () => secret };
+  if (method === 'wampcra') options.onChallenge = cra.sign(secret);
+  if (method === 'cryptosign') {
+    const sign = cryptosign.sign(secret);
+    options.authextra = { pubkey: keyPair(secret).publicKey.toString('hex'), channel_binding: binding || null };
+    options.onChallenge = (name, { challenge, ...rest }) => sign(name, {
+      ...rest, challenge: binding ? bound(challenge, session.wampy._ws._connection.socket, binding) : challenge,
+    });
+  }
+  return options;
+}
+
+async function join(link, { realm = 'realm1', at = address, reconnect = false, login } = {}) {
   const session = new WampySession();
-  session.wampy = new Wampy(at.ws, {
+  const secure = link.transport === 'wss';
+  session.wampy = new Wampy(secure ? `wss://${at.tcp}/ws` : at.ws, {
     realm,
+    ...logIn(login, session),
+    wsRequestOptions: secure ? tlsOptions(at) : null,
     ws: Socket,
     serializer: new serializers[link.serializer](),
     uriValidation: 'loose',

@@ -17,6 +17,8 @@ from autobahn.wamp.types import (
     SubscribeOptions,
 )
 
+from .login import authenticator, tls_context
+
 SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 TRANSPORTS = ("ws", "wsunix", "tcp", "unix")
 PATIENCE = 10.0  # seconds that a case waits for something that should happen at once
@@ -50,9 +52,23 @@ def payload(result):
 class _Session(ApplicationSession):
     """The library's session; it only reports to its Peer."""
 
-    def __init__(self, peer, realm):
+    def __init__(self, peer, realm, login=None):
         super().__init__(ComponentConfig(realm=realm))
         self.peer = peer
+        self.login = login
+        self.authenticator = authenticator(login) if login else None
+
+    def onConnect(self):
+        if not self.login:
+            return super().onConnect()
+        method, authid, extra = self.login["method"], self.login["authid"], self.authenticator.authextra
+        self.join(self.config.realm, authmethods=[method], authid=authid, authextra=extra)
+
+    def onChallenge(self, challenge):
+        return self.authenticator.on_challenge(self, challenge)
+
+    def onWelcome(self, welcome):
+        return self.authenticator.on_welcome(self, welcome.authextra) if self.login else None
 
     def onJoin(self, details):
         self.peer.welcome = details
@@ -84,23 +100,38 @@ class Peer:
         self.leaving = False  # the case itself ended it
 
     @classmethod
-    async def join(cls, link, address, realm="realm1", serializers=None):
+    async def join(cls, link, address, realm="realm1", serializers=None, login=None):
         peer = cls()
         loop = asyncio.get_running_loop()
-        peer.session = _Session(peer, realm)
+        peer.session = _Session(peer, realm, login)
         transport, serializer = link
         if transport.startswith("ws"):
             offered = serializers or [SERIALIZERS[serializer]()]
-            url = f"ws://127.0.0.1:{address.port}/ws"
+            url = f"{'wss' if transport == 'wss' else 'ws'}://{address.host}:{address.port}/ws"
             factory = WampWebSocketClientFactory(lambda: peer.session, url=url, serializers=offered)
         else:
             factory = WampRawSocketClientFactory(lambda: peer.session, serializer=SERIALIZERS[serializer]())
         if transport in ("ws", "tcp"):
-            _, peer.protocol = await loop.create_connection(factory, "127.0.0.1", address.port)
+            _, peer.protocol = await loop.create_connection(factory, address.host, address.port)
+        elif transport in ("wss", "tcps"):
+            context = tls_context(address.tls)
+            _, peer.protocol = await loop.create_connection(factory, address.host, address.port, ssl=context)
         else:
             _, peer.protocol = await loop.create_unix_connection(factory, address.unix)
+        peer.watch_connection()
         await asyncio.wait_for(peer.joined, PATIENCE)
         return peer
+
+    def watch_connection(self):
+        """Ends a join whose connection ends before there is a session: the library tells nobody then."""
+        lost = self.protocol.connection_lost
+
+        def connection_lost(error):
+            lost(error)
+            if not self.joined.done():
+                self.joined.set_exception(ConnectionError(f"closed before there was a session: {error}"))
+
+        self.protocol.connection_lost = connection_lost
 
     @property
     def id(self):

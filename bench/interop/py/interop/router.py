@@ -9,9 +9,11 @@ import socket
 class Address:
     """The addresses of one router: WebSocket and RawSocket share a port, and a Unix socket speaks both too."""
 
-    def __init__(self, port, unix):
+    def __init__(self, port, unix, host="127.0.0.1", tls=None):
+        self.host = host
         self.port = port
         self.unix = unix
+        self.tls = tls  # for the transports wss and tcps, see login.tls_context
 
     @classmethod
     def given(cls):
