@@ -16,11 +16,12 @@ sys.path[:0] = [str(HERE.parent / "py"), str(HERE.parent / "mixed")]
 
 import authorization  # noqa: E402 - the path comes first
 import logins  # noqa: E402
+import transports  # noqa: E402
 from authority import Authority  # noqa: E402
 from clients import Clients  # noqa: E402
 from router import Router  # noqa: E402
 
-PARTS = (logins, authorization)
+PARTS = (logins, authorization, transports)
 CASE_SECONDS = 40
 
 
