@@ -15,13 +15,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "py"), str(HERE.parent / "mixed")]
 
 import authorization  # noqa: E402 - the path comes first
+import limits  # noqa: E402
 import logins  # noqa: E402
 import transports  # noqa: E402
 from authority import Authority  # noqa: E402
 from clients import Clients  # noqa: E402
 from router import Router  # noqa: E402
 
-PARTS = (logins, authorization, transports)
+PARTS = (logins, authorization, transports, limits)
 CASE_SECONDS = 40
 
 

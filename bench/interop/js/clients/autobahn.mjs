@@ -194,7 +194,7 @@ async function join(link, { realm = 'realm1', at = address, reconnect = false, l
       }
     };
     session.connection.onclose = (kind, details) => {
-      reject(new Failure(details.reason ?? kind, [], {}, { message: details.message }));
+      if (!details.will_retry) reject(new Failure(details.reason ?? kind, [], {}, { message: details.message }));
       if (!details.will_retry) session.onClosed({ kind, reason: details.reason, message: details.message });
       return false;
     };
