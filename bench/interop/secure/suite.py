@@ -17,12 +17,13 @@ sys.path[:0] = [str(HERE.parent / "py"), str(HERE.parent / "mixed")]
 import authorization  # noqa: E402 - the path comes first
 import limits  # noqa: E402
 import logins  # noqa: E402
+import operation  # noqa: E402
 import transports  # noqa: E402
 from authority import Authority  # noqa: E402
 from clients import Clients  # noqa: E402
 from router import Router  # noqa: E402
 
-PARTS = (logins, authorization, transports, limits)
+PARTS = (logins, authorization, transports, limits, operation)
 CASE_SECONDS = 40
 
 
