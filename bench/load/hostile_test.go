@@ -32,6 +32,15 @@ func TestHostile(t *testing.T) {
 	done := map[string]string{}
 	for _, b := range r.Hostile {
 		done[b.Name] = b.Done + b.Skipped
+		if b.Skipped == "" && (b.P50 <= 0 || b.Without <= 0) { // on a busy machine no tick came in so short a time
+			longer := hostilePlan(newFake(t), b.Name)
+			longer.Duration = 3 * time.Second
+			again, err := Hostile(t.Context(), longer)
+			if err != nil || len(again.Hostile) != 1 {
+				t.Fatalf("%s: %v", b.Name, err)
+			}
+			b = again.Hostile[0]
+		}
 		if b.Skipped == "" && (b.P50 <= 0 || b.P999 < b.P50 || b.Without <= 0 || b.Ratio <= 0 ||
 			b.OK != (b.Ratio <= stallMax)) {
 			t.Errorf("%+v", b)
