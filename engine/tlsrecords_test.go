@@ -394,6 +394,12 @@ func TestTLSDropsNothingThatIsEncrypted(t *testing.T) {
 			c.onEvent(unix.EPOLLOUT)
 			s.l.turn(nil)
 		}
+		c.AppendRun(s.l, rawFrameOf([]byte("late")), 1, 7)
+		c.q.Lock()
+		if n := c.q.DropOldest(0, 0); n != 1 {
+			t.Errorf("%s: %d dropped where nothing is encrypted any more", name, n)
+		}
+		c.q.Unlock()
 		client.in = append(client.in, k.capture...)
 		client.step()
 		got, at, n := client.got[4:], -1, 0
