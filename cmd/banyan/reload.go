@@ -253,24 +253,34 @@ func (s *service) watch(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	paths, known := s.texts()
-	before := known
+	w := settling{known: known, before: known}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now := config.Texts(paths)
-		if now == known || now != before {
-			before = now
-			continue
+		if w.look(config.Texts(paths)) && s.reload("the file changed").Applied {
+			paths, w.known = s.texts()
+			w.before = w.known
 		}
-		known = now
-		if s.reload("the file changed").Applied {
-			paths, known = s.texts()
-		}
-		before = known
 	}
+}
+
+// A settling tells when something has changed and does not change any more.
+type settling struct {
+	known  string // what was acted on
+	before string // at the last look
+}
+
+// look reports whether it is time to act on now: it is not what was acted on, and it was the same at the last look.
+func (w *settling) look(now string) bool {
+	if now == w.known || now != w.before {
+		w.before = now
+		return false
+	}
+	w.known = now
+	return true
 }
 
 // texts are the files that the configuration in force was made of, and what they said.

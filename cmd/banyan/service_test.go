@@ -489,3 +489,51 @@ func TestGrace(t *testing.T) {
 		t.Error("somebody joined a router that has stopped")
 	}
 }
+
+// TestSettling: a text is acted on at the second look that finds it, once, until there is another.
+func TestSettling(t *testing.T) {
+	w := settling{known: "a", before: "a"}
+	for i, c := range []struct {
+		now  string
+		acts bool
+	}{
+		{"a", false},
+		{"b", false},
+		{"c", false},
+		{"c", true},
+		{"c", false},
+		{"d", false},
+		{"c", false},
+		{"c", false},
+		{"d", false},
+		{"d", true},
+	} {
+		if got := w.look(c.now); got != c.acts {
+			t.Errorf("look %d finds %s and acts: %v", i, c.now, got)
+		}
+	}
+}
+
+// TestReloadListenersByName: what the file says about a listener reaches it, wherever in the file it stands.
+func TestReloadListenersByName(t *testing.T) {
+	dir := t.TempDir()
+	one := func(rule string) string {
+		return "  - { name: one, address: 'unix:" + filepath.Join(dir, "x") + "', anonymous: " + rule + " }\n"
+	}
+	two := "  - { name: two, address: 'unix:" + filepath.Join(dir, "y") + "' }\n"
+	s := startService(t, "listeners:\n"+one("local")+two+openRealms("a"))
+	for _, rule := range []string{"none", "local"} {
+		s.write("listeners:\n" + two + one(rule) + openRealms("a"))
+		if r := s.reload("test"); !r.Applied || len(r.Restart) > 0 {
+			t.Fatalf("%+v", r)
+		}
+		s.unix = filepath.Join(dir, "x")
+		if _, err := s.join("a"); (err == nil) != (rule == "local") {
+			t.Errorf("one, %s: %v", rule, err)
+		}
+		s.unix = filepath.Join(dir, "y")
+		if _, err := s.join("a"); err != nil {
+			t.Errorf("two, while one has %s: %v", rule, err)
+		}
+	}
+}
