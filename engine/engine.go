@@ -96,6 +96,7 @@ func newEngine(cfg Config, open port.Opener) *Engine {
 	e.now = func() int64 { return int64(time.Since(e.epoch)) }
 	e.live.Store(&e.cfg.Live)
 	e.budget.bytesMax = cfg.BudgetBytes
+	e.admission.rateTime.Store(-int64(time.Second)) // a second is saved up
 	e.pool = newPool(e)
 	return e
 }

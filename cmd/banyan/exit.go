@@ -155,7 +155,7 @@ func explainConnect(e *client.ConnectError) *hintedError {
 	case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, os.ErrDeadlineExceeded):
 		h.try = "does a WAMP router listen there? --url takes " + client.Schemes
 	case strings.Contains(e.Err.Error(), "certificate"):
-		h.try = "--insecure skips the verification of the certificate"
+		h.try = "--ca FILE trusts the certificates in it; --insecure verifies nothing"
 	case strings.Contains(e.Err.Error(), "HTTP 4"):
 		h.try = "another path (most routers use /ws), another --serializer, or the Origin rules of the router"
 	}
@@ -167,7 +167,7 @@ func abortHint(e *client.AbortError) string {
 	case codec.ErrNoSuchRealm:
 		return "another --realm, or start the router with --realm for this one"
 	case codec.ErrAuthenticationRequired:
-		return "connect from the router's machine, or start the router with --anonymous anywhere"
+		return "log in: --authid with --ticket, --password or --key; or start the router with --anonymous anywhere"
 	}
 	return ""
 }

@@ -284,7 +284,9 @@ func TestHangupReloads(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "banyan.yaml")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		// In place of the old one, as a whole: a reload may read it at any moment.
+		err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
