@@ -15,7 +15,7 @@ import (
 type LimiterConfig struct {
 	AddressPerMinute float64 // failures that an address is granted; default 30, at least 0.001; negative: no limit
 	AuthIDPerMinute  float64 // failures that an authid is granted; the same
-	Burst            int     // failures at once; default 10, at least 1
+	Burst            int     // failures at once; default 10, or what a minute grants if that is less
 	AddressBitsV4    int     // leading bits of an IPv4 address that count as one address; default 32
 	AddressBitsV6    int     // leading bits of an IPv6 address; default 64: usually one customer has a /64
 	// EntriesMax is how many addresses, how many authids and how many pairs of them are remembered; default 8192. An
@@ -57,9 +57,6 @@ func NewLimiter(c LimiterConfig) *Limiter {
 	if c.AddressBitsV6 < 1 || c.AddressBitsV6 > 128 {
 		c.AddressBitsV6 = 64
 	}
-	if c.Burst < 1 {
-		c.Burst = 10
-	}
 	if c.EntriesMax < 1 {
 		c.EntriesMax = 8192
 	}
@@ -69,6 +66,9 @@ func NewLimiter(c LimiterConfig) *Limiter {
 	} {
 		b.entries, b.max = map[bucketKey]*list.Element{}, c.EntriesMax
 		b.perSecond, b.burst = perMinute/60, float64(c.Burst)
+		if c.Burst < 1 {
+			b.burst = min(10, max(perMinute, 1))
+		}
 	}
 	return l
 }

@@ -14,6 +14,24 @@ var (
 	there = netip.MustParseAddr("203.0.113.8")
 )
 
+// Without a burst of its own a kind grants what a minute grants, and no more than ten at once.
+func TestLimiterBurst(t *testing.T) {
+	for rate, want := range map[float64]int{0.5: 1, 1: 1, 3: 3, 9: 9, 10: 10, 30: 10} {
+		for kind, c := range map[string]LimiterConfig{
+			"authid":  {AuthIDPerMinute: rate, AddressPerMinute: -1},
+			"address": {AuthIDPerMinute: -1, AddressPerMinute: rate},
+		} {
+			l, n := NewLimiter(c), 0
+			for n < 20 && l.Take(here, testRealm, "u", noon) == 0 {
+				n++
+			}
+			if n != want {
+				t.Errorf("%g a minute by %s: %d at once, want %d", rate, kind, n, want)
+			}
+		}
+	}
+}
+
 // Each kind has its rate, or no limit; addresses count by their prefix; a withdrawn attempt leaves nothing behind.
 func TestLimiterConfig(t *testing.T) {
 	l := NewLimiter(LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: 60, Burst: 1, EntriesMax: 100})
