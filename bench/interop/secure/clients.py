@@ -204,4 +204,4 @@ async def refused(awaitable, uri, text=""):
     raise AssertionError(f"expected {uri}, got {getattr(got, 'identity', got)!r:.300}")
 
 
-__all__ = ["Address", "Clients", "Failure", "Session", "refused", "until"]
+__all__ = ["Address", "Clients", "Failure", "Peer", "Session", "refused", "until"]

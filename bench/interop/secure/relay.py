@@ -4,8 +4,9 @@ import asyncio
 
 
 class Relay:
-    def __init__(self, port):
+    def __init__(self, port, source=None):
         self.to = port
+        self.source = source and (source, 0)  # the address that it connects from, in 127.0.0.0/8
         self.answers = []
         self.writers = set()
 
@@ -15,7 +16,7 @@ class Relay:
         return self
 
     async def _serve(self, reader, writer):
-        their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self.to)
+        their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self.to, local_addr=self.source)
         self.writers |= {writer, their_writer}
         await asyncio.gather(self._copy(reader, their_writer), self._copy(their_reader, writer, self.answers))
 

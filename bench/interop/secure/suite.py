@@ -18,12 +18,13 @@ import authorization  # noqa: E402 - the path comes first
 import limits  # noqa: E402
 import logins  # noqa: E402
 import operation  # noqa: E402
+import proxies  # noqa: E402
 import transports  # noqa: E402
 from authority import Authority  # noqa: E402
 from clients import Clients  # noqa: E402
 from router import Router  # noqa: E402
 
-PARTS = (logins, authorization, transports, limits, operation)
+PARTS = (logins, authorization, transports, limits, operation, proxies)
 CASE_SECONDS = 40
 
 

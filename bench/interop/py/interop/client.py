@@ -100,7 +100,7 @@ class Peer:
         self.leaving = False  # the case itself ended it
 
     @classmethod
-    async def join(cls, link, address, realm="realm1", serializers=None, login=None):
+    async def join(cls, link, address, realm="realm1", serializers=None, login=None, headers=None):
         peer = cls()
         loop = asyncio.get_running_loop()
         peer.session = _Session(peer, realm, login)
@@ -108,7 +108,7 @@ class Peer:
         if transport.startswith("ws"):
             offered = serializers or [SERIALIZERS[serializer]()]
             url = f"{'wss' if transport == 'wss' else 'ws'}://{address.host}:{address.port}/ws"
-            factory = WampWebSocketClientFactory(lambda: peer.session, url=url, serializers=offered)
+            factory = WampWebSocketClientFactory(lambda: peer.session, url=url, serializers=offered, headers=headers)
         else:
             factory = WampRawSocketClientFactory(lambda: peer.session, serializer=SERIALIZERS[serializer]())
         if transport in ("ws", "tcp"):
