@@ -385,12 +385,14 @@ func (p *yieldingPoller) Wait(bool) []unix.EpollEvent {
 	return nil
 }
 
-// A loop that goes on without a wait lets others have its CPU, but not more often than giveWayEvery.
+// A loop that goes on without a wait lets others have its CPU and its P, but not more often than giveWayEvery.
 func TestLoopGivesWay(t *testing.T) {
 	e := &Engine{}
 	e.pool = newPool(e)
 	p := &yieldingPoller{}
 	l := newLoop(e, 0, p)
+	goroutines := 0
+	l.yield = func() { goroutines++ }
 	l.again = true
 	const start = time.Second
 	for _, step := range []struct {
@@ -404,12 +406,13 @@ func TestLoopGivesWay(t *testing.T) {
 		{start + 2*giveWayEvery, 3},
 	} {
 		l.began = step.at
-		if l.wait(); p.yields != step.yields {
-			t.Errorf("at %v: gave way %d times, want %d", step.at, p.yields, step.yields)
+		if l.wait(); p.yields != step.yields || goroutines != step.yields {
+			t.Errorf("at %v: gave way %d times to threads, %d to goroutines, want %d", step.at, p.yields, goroutines,
+				step.yields)
 		}
 	}
 	l.again, l.began = false, 2*start
-	if l.wait(); p.yields != 3 || p.waits != 1 {
-		t.Errorf("with nothing to do: gave way %d times, waited %d times", p.yields, p.waits)
+	if l.wait(); p.yields != 3 || goroutines != 3 || p.waits != 1 {
+		t.Errorf("with nothing to do: gave way %d and %d times, waited %d times", p.yields, goroutines, p.waits)
 	}
 }
