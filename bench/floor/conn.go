@@ -3,6 +3,7 @@ package floor
 import (
 	"bytes"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 
@@ -21,6 +22,7 @@ const (
 // A conn is one connection. Owned by Run.
 type conn struct {
 	fd         int
+	secure     *tls.Conn // nil without TLS
 	state      state
 	websocket  bool
 	serializer codec.Serializer

@@ -5,7 +5,7 @@
 // It knows one topic and one procedure: every PUBLISH goes to every connection that has subscribed, every CALL to the
 // callees in turn, whatever the URIs, the realm and the options say. All connections of a run have to speak the same
 // serializer and transport: payloads are copied, never transcoded. PUBLISHED is never sent. It plays only the
-// scenarios fanout, rpc, progressive, idle and storm.
+// scenarios fanout, rpc, progressive, idle and storm. With TLS (tls.go) it is a plain Go program without epoll.
 //
 // The flow, per readable connection:
 //
@@ -211,13 +211,18 @@ func (s *Server) accept() {
 func (s *Server) hangUp(c *conn) {
 	unix.Close(c.fd)
 	s.conns[c.fd] = nil
-	s.subscribers = without(s.subscribers, c, c.subscribed)
-	s.callees = without(s.callees, c, c.registered)
-	c.session = 0
+	s.forget(c)
 	if cap(c.in) > keepBytes || cap(c.out) > keepBytes {
 		c.in, c.out = nil, nil
 	}
 	s.spare = append(s.spare, c)
+}
+
+// forget takes c out of the lists, and away from its open calls.
+func (s *Server) forget(c *conn) {
+	s.subscribers = without(s.subscribers, c, c.subscribed)
+	s.callees = without(s.callees, c, c.registered)
+	c.session = 0
 }
 
 func without(list []*conn, c *conn, member bool) []*conn {
@@ -233,7 +238,7 @@ func without(list []*conn, c *conn, member bool) []*conn {
 	return list
 }
 
-// readable reads once, handles the frames and writes the answers.
+// readable reads once and handles what came.
 func (s *Server) readable(c *conn) {
 	n, errno := rawIO(unix.SYS_READ, c.fd, s.bytes)
 	if errno == unix.EAGAIN || errno == unix.EINTR {
@@ -243,7 +248,14 @@ func (s *Server) readable(c *conn) {
 		s.hangUp(c)
 		return
 	}
-	b := s.bytes[:n]
+	s.received(c, s.bytes[:n])
+	if c.state == stateGone && !c.blocked {
+		s.hangUp(c)
+	}
+}
+
+// received handles the frames in b, behind what was not whole before, and writes the answers.
+func (s *Server) received(c *conn, b []byte) {
 	if len(c.in) > 0 {
 		c.in = append(c.in, b...)
 		b = c.in
@@ -262,9 +274,6 @@ func (s *Server) readable(c *conn) {
 		s.write(to)
 	}
 	s.dirty = s.dirty[:0]
-	if c.state == stateGone && !c.blocked {
-		s.hangUp(c)
-	}
 }
 
 // send writes b to c, behind the bytes that wait already.
@@ -273,7 +282,7 @@ func (s *Server) send(c *conn, b []byte) {
 		c.out = append(c.out, b...)
 		return
 	}
-	n, errno := rawIO(unix.SYS_WRITE, c.fd, b)
+	n, errno := c.writeTo(b)
 	if errno != 0 && errno != unix.EAGAIN {
 		return // epoll reports the end
 	}
@@ -289,7 +298,7 @@ func (s *Server) write(c *conn) {
 		return
 	}
 	if len(c.out) > 0 {
-		n, errno := rawIO(unix.SYS_WRITE, c.fd, c.out)
+		n, errno := c.writeTo(c.out)
 		if errno != 0 && errno != unix.EAGAIN {
 			n = len(c.out)
 		}

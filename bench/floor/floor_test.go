@@ -1,7 +1,10 @@
 package floor_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,6 +27,16 @@ func start(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, s)
+	return s.Addr().String()
+}
+
+// run runs a floor until the test ends.
+func run(t *testing.T, s interface {
+	Run() error
+	Stop() error
+},
+) {
 	done := make(chan error)
 	go func() { done <- s.Run() }()
 	t.Cleanup(func() {
@@ -34,7 +47,6 @@ func start(t *testing.T, address string) string {
 			t.Error(err)
 		}
 	})
-	return s.Addr().String()
 }
 
 // options are those of a load of some hundredths of a second.
@@ -109,6 +121,48 @@ func TestFloorCarriesSessions(t *testing.T) {
 			t.Errorf("%+v", r.Verified)
 		}
 	}
+}
+
+// TestFloorEncrypts: the floor with TLS passes the same verification, and survives clients that leave.
+func TestFloorEncrypts(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewUnstartedServer(nil)
+	web.StartTLS() // for its certificate
+	certificates, roots := web.TLS.Certificates, x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	web.Close()
+	s, err := floor.ListenTLS("127.0.0.1:0", &tls.Config{Certificates: certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	for _, scheme := range []string{"wss", "rss"} {
+		l := options(fmt.Sprintf("%s://%s", scheme, s.Addr()), codec.MessagePack, 300)
+		l.TLS = &tls.Config{RootCAs: roots}
+		for name, play := range map[string]func() (*load.Report, error){
+			"fan-out": func() (*load.Report, error) {
+				return load.Fanout(t.Context(), load.FanoutPlan{Options: l, Publishers: 2, Subscribers: 3})
+			},
+			"rpc": func() (*load.Report, error) {
+				return load.RPC(t.Context(), load.RPCPlan{Options: l, Callers: 3})
+			},
+			"storm": func() (*load.Report, error) { return load.Storm(t.Context(), load.StormPlan{Options: l}) },
+		} {
+			r, err := play()
+			if err != nil {
+				t.Fatalf("%s, %s: %v", scheme, name, err)
+			}
+			if !r.Verified.OK || r.Verified.Received == 0 {
+				t.Errorf("%s, %s: %+v", scheme, name, r.Verified)
+			}
+		}
+	}
+	trusting := client.Options{TLS: &tls.Config{RootCAs: roots}}
+	idle, err := client.Connect(t.Context(), "wss://"+s.Addr().String(), trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { idle.Close() }) // behind the stop of the floor, which does not wait for it
 }
 
 func TestFloorSaysGoodbye(t *testing.T) {

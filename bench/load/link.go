@@ -15,8 +15,8 @@ import (
 // or translates them for a router that speaks something else. One goroutine receives (Next, Ready, ReadAt), one at a
 // time sends; any may flush.
 type link interface {
-	// join opens the session.
-	join(ctx context.Context, realm string) error
+	// join opens the session and returns its id, 0 if the protocol has none.
+	join(ctx context.Context, realm string) (uint64, error)
 	// Send queues m, whose Format is Serializer's.
 	Send(m *codec.Message) error
 	// Next returns the next message, lent until Next or Ready is called. Before it waits it flushes. After
@@ -65,9 +65,9 @@ type wamp struct {
 	out []byte // owned by the sender
 }
 
-func (w *wamp) join(ctx context.Context, realm string) error {
-	_, _, err := w.JoinRaw(ctx, realm, agent)
-	return err
+func (w *wamp) join(ctx context.Context, realm string) (uint64, error) {
+	id, _, err := w.JoinRaw(ctx, realm, agent)
+	return id, err
 }
 
 func (w *wamp) Send(m *codec.Message) (err error) {

@@ -207,7 +207,8 @@ func (r *run) joinOne(ctx context.Context, s codec.Serializer) (link, error) {
 	r.connsLock.Lock()
 	r.conns = append(r.conns, c)
 	r.connsLock.Unlock()
-	return c, c.join(ctx, r.Realm)
+	_, err = c.join(ctx, r.Realm)
+	return c, err
 }
 
 // isLoopback4 reports whether url leads to an address of 127/8, given as such.

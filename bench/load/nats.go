@@ -49,9 +49,9 @@ func newNATS(c *client.Conn) *nats {
 }
 
 // join subscribes to the answers of calls. The connection is a session already.
-func (n *nats) join(context.Context, string) error {
+func (n *nats) join(context.Context, string) (uint64, error) {
 	n.Queue(fmt.Appendf(nil, "SUB %s* %c\r\n", n.inbox, natsAnswers))
-	return nil
+	return 0, nil
 }
 
 // Send implements link.

@@ -119,10 +119,7 @@ func (s *storm) session(ctx context.Context) error {
 	}
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(connectTimeout))
-	if err := c.Send(&s.hello); err != nil {
-		return err
-	}
-	id, err := answerOf(c, codec.Welcome)
+	id, err := s.welcome(ctx, c)
 	if err != nil {
 		return fmt.Errorf("sessions without WELCOME: %w", err)
 	}
@@ -136,6 +133,17 @@ func (s *storm) session(ctx context.Context) error {
 		return fmt.Errorf("sessions without GOODBYE: %w", err)
 	}
 	return nil
+}
+
+// welcome joins and returns the session id. HELLO is encoded anew only for a login.
+func (s *storm) welcome(ctx context.Context, c link) (uint64, error) {
+	if s.Login != nil {
+		return c.join(ctx, s.Realm)
+	}
+	if err := c.Send(&s.hello); err != nil {
+		return 0, err
+	}
+	return answerOf(c, codec.Welcome)
 }
 
 func (s *storm) isTwice(id uint64) bool {

@@ -34,6 +34,7 @@ type Peer struct {
 	argv0   string // name that the program is given
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
+	secure  bool   // with TLS
 
 	inFlight map[string]int // by plan, if tried
 	notes    []string
@@ -42,8 +43,11 @@ type Peer struct {
 // url returns the URL of a peer with this address.
 func (p *Peer) url(address, transport string) string {
 	scheme := cmp.Or(p.scheme, transport)
-	if scheme == "ws" {
-		return "ws://" + address + "/ws"
+	if p.secure {
+		scheme += "s"
+	}
+	if scheme == "ws" || scheme == "wss" {
+		return scheme + "://" + address + "/ws"
 	}
 	return scheme + "://" + address
 }

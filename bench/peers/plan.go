@@ -27,6 +27,7 @@ type Plan struct {
 	PayloadBytes int
 	Serializer   codec.Serializer
 	Transport    string // ws or rs
+	Access       Access
 }
 
 // planDefaults are the plans that are written without numbers.

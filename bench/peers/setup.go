@@ -169,14 +169,19 @@ func (s *Setup) Once(ctx context.Context, plan *Plan, p *Peer) (*load.Report, er
 
 // once is Once with Stall, see load.Options.
 func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Duration) (*load.Report, error) {
+	o := load.Options{
+		Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
+		PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
+		InFlight:     cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
+		Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
+	}
+	p, err := s.grant(plan.Access, p, &o)
+	if err != nil {
+		return nil, err
+	}
 	return Using(ctx, s, p, cmp.Or(plan.Transport, s.Transport),
 		func(ctx context.Context, url string, pid int) (*load.Report, error) {
-			o := load.Options{
-				URL: url, PID: pid, Realm: s.realm(), Serializer: cmp.Or(plan.Serializer, s.Serializer),
-				PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
-				InFlight:     cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
-				Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
-			}
+			o.URL, o.PID = url, pid
 			if plan.Scenario == "hostile" {
 				return s.hostile(ctx, plan, o)
 			}

@@ -107,6 +107,14 @@ func table(idleMax int) []row {
 		p.Serializer = s
 		return p
 	}
+	storm := func(name string) peers.Plan {
+		return peers.Plan{Name: name, Scenario: "storm", Size: 8, InFlight: 1}
+	}
+	with := func(p peers.Plan, a peers.Access) peers.Plan {
+		p.Access = a
+		return p
+	}
+	rules := peers.Access{Rules: 1000, Roles: 49}
 	msgpack := serialized(fan("msgpack", 100, 32, 64), codec.MessagePack)
 
 	var all []row
@@ -212,8 +220,29 @@ func table(idleMax int) []row {
 			checks: []check{dearer("nexus", 8)},
 		},
 		row{
-			Plan:   peers.Plan{Name: "open, HELLO, GOODBYE, close", Scenario: "storm", Size: 8, InFlight: 1},
+			Plan:   storm("open, HELLO, GOODBYE, close"),
 			checks: []check{cost(floor, 1.3), dearer("crossbar", 8)},
+		},
+		row{
+			// With more in flight the floor, which does not gather, pays for far more records.
+			Plan:   with(fan("fan-out to 100 over TLS, one at a time", 100, 1, 64), peers.Access{TLS: true}),
+			checks: []check{cost(floor, 1.5)},
+		},
+		row{
+			Plan:   with(storm("open over TLS, HELLO, GOODBYE, close"), peers.Access{TLS: true}),
+			checks: []check{cost(floor, 1.2)},
+		},
+		row{
+			Plan: with(storm("open, log in by ticket, GOODBYE, close"), peers.Access{Ticket: true}),
+			base: new(storm("anonymous")), checks: []check{cost("anonymous", 1.3)},
+		},
+		row{
+			Plan: with(fan("fan-out to 100, 1 000 rules in 50 roles", 100, 32, 64), rules),
+			base: new(fan("one rule", 100, 32, 64)), checks: []check{cost("one rule", 1.02)},
+		},
+		row{
+			Plan: with(rpc("rpc 16 x 64, 1 000 rules in 50 roles", 16, 64), rules),
+			base: new(rpc("one rule", 16, 64)), checks: []check{cost("one rule", 1.02)},
 		},
 		idleRow(idleSessions, ""),
 		mostIdle(idleMax),

@@ -122,6 +122,9 @@ func TestTable(t *testing.T) {
 		"rpc 16 x 64: nexus's cost / ours at least 12", "rpc 1 x 64: nats's cost / ours at least 2",
 		"progressive results: nexus's cost / ours at least 8",
 		"fan-out to 100: crossbar's cost / ours at least 35", "rpc 16 x 64: crossbar's cost / ours at least 80",
+		"fan-out to 100 over TLS, one at a time: cost / floor at most 1.5",
+		"open over TLS, HELLO, GOODBYE, close: cost / floor at most 1.2",
+		"fan-out to 100, 1 000 rules in 50 roles: cost / one rule at most 1.02",
 		"fan-out to 10, 1 KiB: cost / floor at most 1.25", "19 600 idle sessions: KiB per session at most 3",
 	} {
 		if !slices.ContainsFunc(table(19_600), func(r row) bool {

@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 		"banyan/codec", "banyan/bench/judge", "banyan/bench/client",
 		"github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sys/unix",
 	},
-	"banyan/bench/peers": {"banyan/bench/load", "banyan/bench/report", "banyan/codec"},
+	"banyan/bench/peers": {"banyan/bench/client", "banyan/bench/load", "banyan/bench/report", "banyan/codec"},
 	"banyan/bench/report": {
 		"banyan/bench/judge", "banyan/bench/load", "github.com/HdrHistogram/hdrhistogram-go",
 	},
