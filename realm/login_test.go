@@ -906,11 +906,13 @@ func TestAUTHExpiry(t *testing.T) {
 	store := auth.NewCookies(10, time.Hour) // the proof is that of an earlier login
 	b := loginBed(t, 1, func(ac *auth.Config, _ *Config) { ac.Cookie = &auth.CookieOptions{Store: store} })
 	id := store.Issue()
-	store.Bind(id, &auth.Principal{
-		Realm: "realm1", AuthID: "joe", Role: "user", Method: "ticket", Provider: "static",
-		Expires: noon.Add(time.Minute),
-	}, noon)
 	browser := b.far(0, codec.JSON, func(p *port.Peer) { p.Cookie = id })
+	browser.ticketJoin("joe")
+	bound := *store.Lookup(id, "realm1", noon)
+	bound.Expires = noon.Add(time.Minute)
+	store.Bind(id, &bound, noon)
+	browser.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	browser.expect(codec.Goodbye, nil, codec.CloseGoodbyeAndOut)
 	browser.offer("", nil, "cookie")
 	browser.welcomed("joe", "user", "cookie", "static")
 	b.Advance(time.Minute - time.Millisecond)

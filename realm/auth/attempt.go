@@ -28,6 +28,7 @@ type Attempt struct {
 	provider string
 	target   string    // the realm to join
 	expires  time.Time // zero for never
+	proof    proof     // that was given
 	round    int       // challenges of a dynamic ticket authenticator so far
 
 	// Where the attempt stands: at most one is set, none when the attempt is over.
@@ -185,7 +186,7 @@ func (a *Attempt) judge(right bool, extra map[string]any) Outcome {
 func (a *Attempt) welcome(extra map[string]any) Outcome {
 	p := &Principal{
 		Realm: a.target, AuthID: a.user.AuthID, Role: a.user.Role, Method: a.name, Provider: a.provider,
-		Expires: a.expires,
+		Expires: a.expires, proof: a.proof,
 	}
 	if len(a.user.Extra)+len(extra) > 0 {
 		p.Extra = make(map[string]any, len(a.user.Extra)+len(extra))

@@ -53,7 +53,8 @@ func (m cookie) blocked(a *Attempt) obstacle {
 	return obstacle{}
 }
 
-// principal returns who the cookie stands for. A static user must still exist and has its role of today.
+// principal returns who the cookie stands for. A static user must still exist, with the credential of that login, and
+// has its role of today.
 func (m cookie) principal(a *Attempt) (u *User, known bool) {
 	bound := m.Store.Lookup(a.hello.Transport.Cookie, a.hello.Realm, a.hello.Now)
 	if bound == nil || a.hello.AuthID != "" && a.hello.AuthID != bound.AuthID {
@@ -66,7 +67,7 @@ func (m cookie) principal(a *Attempt) (u *User, known bool) {
 	if !a.realm.Admits(&p) {
 		return nil, false
 	}
-	a.provider, a.expires = p.Provider, p.Expires
+	a.provider, a.expires, a.proof = p.Provider, p.Expires, p.proof
 	return &User{AuthID: p.AuthID, Role: p.Role, Extra: p.Extra}, true
 }
 

@@ -68,6 +68,9 @@ func TestCookie(t *testing.T) {
 	wantWelcome(t, o, "alice", "admin", "cookie", "static")
 	for _, change := range []func(c *Config){
 		func(c *Config) { c.Users = nil }, func(c *Config) { c.Ticket = nil }, func(c *Config) { c.Cookie = nil },
+		func(c *Config) {
+			c.Users = []User{{AuthID: "alice", Role: "admin", Tickets: []StoredTicket{plain(t, "another")}}}
+		},
 	} {
 		gone := c
 		change(&gone)

@@ -45,6 +45,7 @@ func (crossbar) mock(r *Realm) *User { return r.mocks.one[methodCrossbar] }
 
 func (crossbar) start(a *Attempt) Outcome {
 	c := a.scramCredential(a.user.Crossbar)
+	a.proof = proof{methodCrossbar, c.StoredKey}
 	both, _ := readBase64(a.hello.Extra.Nonce)
 	var random [24]byte
 	a.hello.draw(random[:])

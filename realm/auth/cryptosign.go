@@ -100,6 +100,7 @@ func (m cryptosign) start(a *Attempt) Outcome {
 		extra["signature"] = hex.EncodeToString(append(ed25519.Sign(m.RouterKey, asked[:]), asked[:]...))
 	}
 	key, _ := ParseKey(e.PubKey)
+	a.proof = proof{methodCryptosign, key}
 	return a.challenge(extra, func(_ time.Time, signature string, _ *Extra) Outcome {
 		return a.judge(verifySigned(key, message, signature), nil)
 	})

@@ -330,7 +330,7 @@ func TestMockSaltForms(t *testing.T) {
 		salt := o.Extra["salt"].(string)
 		_, hexErr := hex.DecodeString(salt)
 		_, base64Err := base64.StdEncoding.DecodeString(salt)
-		if len(salt) != len(like) || salt == like ||
+		if len(salt) != len(like) || salt == like && len(like) > 1 || // one character may be drawn again
 			saltForm(like) == formHex && hexErr != nil || saltForm(like) == formBase64 && base64Err != nil {
 			t.Errorf("like %q: %q", like, salt)
 		}

@@ -38,6 +38,8 @@ type Principal struct {
 	Provider string         // static, jwt or dynamic; by cookie that of the login that bound it
 	Extra    map[string]any // WELCOME.Details.authextra, nil for none; values that codec.AppendValue encodes
 	Expires  time.Time      // when the proof of identity ends, a JWT's exp; zero for never
+
+	proof proof // of a static user; by cookie that of the login that bound it
 }
 
 // A Refusal is an ABORT to be.

@@ -200,8 +200,7 @@ func (r *Realm) AuthIDPolicy() AuthIDPolicy { return r.config.AuthIDPolicy }
 func (r *Realm) Methods() []string { return slices.Clone(r.names) }
 
 // Admits reports whether a session that joined as p by an older snapshot of this realm could still be that: its
-// method is offered, and a static user still exists with the same role. It does not see that a user's credentials
-// changed.
+// method is offered, and a static user still exists with the same role and the credential that was proved.
 func (r *Realm) Admits(p *Principal) bool {
 	if r.methods[p.Method] == nil {
 		return false
@@ -216,7 +215,7 @@ func (r *Realm) Admits(p *Principal) bool {
 		return !dynamic && r.config.Anonymous.Role == p.Role
 	}
 	u := r.users[p.AuthID]
-	return u != nil && u.Role == p.Role && !r.dynamic[p.Method]
+	return u != nil && u.Role == p.Role && u.has(p.proof) && !r.dynamic[p.Method]
 }
 
 // AdmitsOver reports whether a client could still come over that connection with the method of p: the listener lets

@@ -108,7 +108,7 @@ func (wampscram) converse(a *Attempt, own string) Outcome {
 	e := &a.hello.Extra
 	c := a.scramCredential(a.user.SCRAM)
 	nonce := e.Nonce + own
-
+	a.proof = proof{methodSCRAM, c.StoredKey}
 	server, err := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) {
 		return scram.StoredCredentials{
 			KeyFactors: scram.KeyFactors{Salt: string(c.Salt), Iters: c.Iterations},

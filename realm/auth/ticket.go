@@ -167,9 +167,14 @@ func (m ticket) answer(a *Attempt) answerFunc {
 			return Outcome{Kind: Work, Work: func() Outcome { return m.jwt.verify(a, now, signature) }}
 		}
 		check := func() Outcome {
-			right := 0
+			right, which := 0, 0
 			for i := range a.user.Tickets { // all of them, so that the time does not tell which one was right
-				right |= a.user.Tickets[i].holds(signature)
+				holds := a.user.Tickets[i].holds(signature)
+				right |= holds
+				which = subtle.ConstantTimeSelect(holds, i, which)
+			}
+			if right == 1 {
+				a.proof = a.user.Tickets[which].proof()
 			}
 			return a.judge(right == 1, nil)
 		}

@@ -23,4 +23,7 @@ func (clientCertificate) principal(a *Attempt) (u *User, known bool) {
 
 func (clientCertificate) mock(*Realm) *User { return nil }
 
-func (clientCertificate) start(a *Attempt) Outcome { return a.welcome(nil) }
+func (clientCertificate) start(a *Attempt) Outcome {
+	a.proof = proof{methodTLS, sha256.Sum256(a.hello.Transport.Certificate)}
+	return a.welcome(nil)
+}

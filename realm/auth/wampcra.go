@@ -98,6 +98,7 @@ func (wampcra) start(a *Attempt) Outcome {
 	if c.Salt != "" {
 		extra["salt"], extra["iterations"], extra["keylen"] = salt, c.Iterations, c.KeyLen
 	}
+	a.proof = c.proof()
 	return a.challenge(extra, func(_ time.Time, signature string, _ *Extra) Outcome {
 		right := signCRA(c.Key, string(text))
 		return a.judge(subtle.ConstantTimeCompare([]byte(right), []byte(signature)) == 1, nil)
