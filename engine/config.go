@@ -103,6 +103,9 @@ type Live struct {
 	// ("app.example.org"), full origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is
 	// no browser and always allowed.
 	Origins []string
+	// Draining makes the health check answer 503, so that load balancers send nobody any more. Connections are
+	// accepted all the same.
+	Draining bool
 	// Cookie is what WebSocket clients get with their handshake; nil for nothing.
 	Cookie *CookieRules
 	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations

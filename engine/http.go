@@ -18,6 +18,7 @@ import (
 //  3. any other request is answered as a web server would, and the connection is closed
 
 // healthPath is answered with 200 as long as the loops run, over the connection limit too: a full router is healthy.
+// One that drains is not: nobody should be sent there.
 const healthPath = "/healthz"
 
 // builtinPage is what a browser gets if Config.Page is nil.
@@ -37,6 +38,10 @@ func (c *conn) httpHead(data []byte) (used int) {
 	case c.lacksTLS():
 		refused = &wire.Refusal{
 			Status: http.StatusBadRequest, Reason: "this port speaks TLS: use https:// or wss://",
+		}
+	case isHealth && c.loop.live.Draining:
+		refused = &wire.Refusal{
+			Status: http.StatusServiceUnavailable, Header: c.loop.retryAfter(), Reason: "the router is about to stop",
 		}
 	case c.refused != admitted && !isHealth:
 		refused = c.comeBack(c.refused)

@@ -122,6 +122,38 @@ func TestTRN51HeadIsBounded(t *testing.T) {
 	}
 }
 
+// A health check fails while the router drains, over the connection limit too, and succeeds again if it no longer
+// does. Clients are let in all the same.
+func TestHealthWhileDraining(t *testing.T) {
+	e := start(t, Config{Live: Live{ConnectionsMax: 2}}, echoes)
+	for _, c := range []struct {
+		draining bool
+		status   int
+	}{{false, 200}, {true, 503}, {false, 200}} {
+		if err := e.Apply(Live{ConnectionsMax: 2, Draining: c.draining}); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"GET", "HEAD"} {
+			p := dial(t, e)
+			p.send([]byte(method + " /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
+			if status, head := p.readHead(); status != c.status || (status == 503) != (retryAfter(head) > 0) {
+				t.Errorf("draining %v: %q", c.draining, head)
+			}
+			p.Close()
+		}
+		first, second := dialRaw(t, e, codec.CBOR), dialRaw(t, e, codec.CBOR)
+		p := dial(t, e)
+		p.send([]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
+		if status, head := p.readHead(); status != c.status {
+			t.Errorf("draining %v, no place left: %q", c.draining, head)
+		}
+		first.Close()
+		second.Close()
+		p.Close()
+		eventually(t, "the connections are gone", func() bool { return e.Stats().Connections == 0 })
+	}
+}
+
 // F14: over the connection limit a health check is answered still, everything else is refused.
 func TestHealthOverTheConnectionLimit(t *testing.T) {
 	e := start(t, Config{Live: Live{ConnectionsMax: 1}, Page: func(string) Page { return Page{Status: 200} }}, echoes)

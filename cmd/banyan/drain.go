@@ -24,7 +24,7 @@ const (
 
 // stop stops the router within drain.timeout:
 //
-//  1. grace   connections are still accepted
+//  1. grace   connections are still accepted, and the health check already fails
 //  2. spread  nobody is accepted any more; sessions are told to leave, one after the other, those without open calls
 //     first
 //  3. the engine says goodbye to those that are left, and closes
@@ -36,7 +36,8 @@ func (s *service) stop() error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-d.Timeout/stopReserve))
 	defer cancel()
 	if d.Grace > 0 {
-		s.log.Info("connections are accepted a little longer", "grace", d.Grace)
+		s.log.Info("connections are accepted a little longer, and the health check fails", "grace", d.Grace)
+		s.enter(draining)
 		pause(ctx, d.Grace)
 	}
 	if d.Spread > 0 {
@@ -46,6 +47,23 @@ func (s *service) stop() error {
 		return err
 	}
 	return nil
+}
+
+// The stages of a stop, in order. A reload under way does not go back.
+const (
+	running  = iota
+	draining // the health check fails
+	leaving  // and no connection is accepted: who comes back finds another router, or waits
+)
+
+// enter begins a stage of the stop.
+func (s *service) enter(stage int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stage.Store(stage)
+	if err := s.router.applyLive(s.live(s.current)); err != nil {
+		s.log.Error("cannot tell the engine of the stop", "error", err)
+	}
 }
 
 // drainSettings are how a stop goes. Its longest time is that of the start, which the engine knows.
@@ -71,11 +89,7 @@ func (s *service) spread(ctx context.Context, longest time.Duration) {
 	}
 	over := min(longest, time.Duration(len(sessions))*time.Second/spreadPerSecond)
 	s.log.Info("sessions are told to leave", "sessions", len(sessions), "over", over)
-	live := s.live(s.inForce())
-	live.ConnectionsMax = 1 // who comes back finds another router, or waits
-	if err := s.router.engine.Apply(live); err != nil {
-		s.log.Error("cannot refuse new connections", "error", err)
-	}
+	s.enter(leaving)
 	var workers sync.WaitGroup
 	work := make(chan uint64)
 	for range spreadWorkers {

@@ -120,6 +120,11 @@ func (s *service) live(f *config.File) engine.Live {
 	live := liveConfig(f, s.listeners(f))
 	live.Cookie = cookieRules(f, &s.started.Cookies, s.router.keys.cookies)
 	live.MessageBytesMax = int(min(config.Bytes(live.MessageBytesMax), s.started.MessageBytesFit()))
+	stage := s.stage.Load()
+	live.Draining = stage >= draining
+	if stage >= leaving {
+		live.ConnectionsMax = 1
+	}
 	return live
 }
 

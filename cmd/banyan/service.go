@@ -28,6 +28,7 @@ type service struct {
 	since   time.Time
 	drained chan struct{} // closed when an operator asks for a stop
 	once    sync.Once     // of closing drained
+	stage   atomic.Int32  // of a stop: running, draining, leaving
 	running atomic.Bool   // the router runs, and a reload has something to change; any goroutine
 
 	mu      sync.Mutex   // held by one reload at a time

@@ -98,6 +98,22 @@ func (s *testService) join(realm string) (*client.Session, error) {
 	return c, err
 }
 
+// health is the status that the health check answers with.
+func (s *testService) health() int {
+	s.t.Helper()
+	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", s.unix)
+	}}
+	defer t.CloseIdleConnections()
+	r, err := (&http.Client{Transport: t, Timeout: patience}).Get("http://router/healthz")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Body.Close()
+	return r.StatusCode
+}
+
 // openRealms are realms in which anonymous clients may do everything.
 func openRealms(names ...string) string {
 	text := "realms:\n"
@@ -473,11 +489,21 @@ func TestSpread(t *testing.T) {
 // spread.
 func TestGrace(t *testing.T) {
 	s := startService(t, "drain: { grace: 300ms, timeout: 8s }\n"+openRealms("a"))
+	if status := s.health(); status != http.StatusOK {
+		t.Errorf("the health check answers %d", status)
+	}
 	begin := time.Now()
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop() }()
 	if _, err := s.join("a"); err != nil {
 		t.Errorf("within the grace: %v", err)
+	}
+	if status := s.health(); status != http.StatusServiceUnavailable {
+		t.Errorf("within the grace the health check answers %d", status)
+	}
+	s.reload("the test") // does not undo the stop
+	if status := s.health(); status != http.StatusServiceUnavailable {
+		t.Errorf("after a reload within the grace the health check answers %d", status)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)

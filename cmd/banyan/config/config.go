@@ -117,8 +117,8 @@ type Cookies struct {
 
 // Drain is the section drain.
 type Drain struct {
-	// How long connections are still accepted after a stop was asked for, so that load balancers notice. A second
-	// signal stops at once.
+	// How long connections are still accepted after a stop was asked for, while GET /healthz answers 503 already, so
+	// that load balancers notice. A second signal stops at once.
 	Grace time.Duration `yaml:"grace" default:"0" min:"1ms" zero:"none"`
 	// The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes
 	// less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter.

@@ -284,6 +284,7 @@ var notOptions = map[string]string{
 	"engine.Config.Dedicated":    "true in the router's own process",
 	"engine.Config.Page":         "a function",
 	"engine.Config.Log":          "an object",
+	"engine.Live.Draining":       "set while a stop is under way",
 	"realm.Config.Realms":        "its fields are looked at by themselves",
 	"realm.Config.Log":           "an object",
 }
