@@ -84,7 +84,7 @@ func (s *Setup) Prepare(ctx context.Context, name string) (*Peer, error) {
 		p.argv0, p.version = s.Argv0, ownVersion()
 		p.command = func(address, _ string) []string {
 			return append([]string{
-				s.Program, "serve", "--listen", address, "--log-level", "warn", "--realm",
+				s.Program, "serve", "--config=", "--listen", address, "--log-level", "warn", "--realm",
 				s.realm(),
 			}, s.ServeFlags...)
 		}

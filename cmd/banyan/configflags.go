@@ -16,8 +16,8 @@ type configSource struct {
 
 func (s *configSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.file, "config", os.Getenv("BANYAN_CONFIG"),
-		"configuration `file` ($BANYAN_CONFIG); without one: the built-in configuration")
+	f.StringVar(&s.file, "config", configFile(), "configuration `file`; by default $BANYAN_CONFIG, else banyan.yaml "+
+		"here, else /etc/banyan/banyan.yaml; none or empty: the built-in configuration")
 	f.Var(&setting{"path=value", "", func(text string) error {
 		if err := checkSet(text); err != nil {
 			return err

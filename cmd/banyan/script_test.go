@@ -19,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) != "banyan" {
+		os.Setenv("BANYAN_CONFIG", "") // what stands in /etc is no part of the tests
+	}
 	testscript.Main(m, map[string]func(){"banyan": main})
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -35,8 +34,8 @@ func (c *serveConfig) flags() []flagGroup {
 	c.options = map[string][]string{}
 
 	file := newFlagGroup("The configuration:")
-	file.StringVar(&c.file, "config", os.Getenv("BANYAN_CONFIG"),
-		"configuration `file` ($BANYAN_CONFIG), see banyan init; without one the router is as this help says")
+	file.StringVar(&c.file, "config", configFile(), "configuration `file`, see banyan init; by default "+
+		"$BANYAN_CONFIG, else banyan.yaml here, else /etc/banyan/banyan.yaml; none or empty: as this help says")
 	file.list(&c.set, "set", "path=value", "",
 		"any option of the file, such as limits.calls_max=5; repeatable. banyan config docs describes them all",
 		checkSet)

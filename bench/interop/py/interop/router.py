@@ -52,7 +52,7 @@ class Router:
 
     async def run(self):
         listen = f"127.0.0.1:{self.address.port}"
-        arguments = ["serve", "--listen", listen, "--realm", "realm1", "--realm", "realm2"]
+        arguments = ["serve", "--config=", "--listen", listen, "--realm", "realm1", "--realm", "realm2"]
         quiet = asyncio.subprocess.DEVNULL
         self.process = await asyncio.create_subprocess_exec(
             os.environ["INTEROP_ROUTER"], *arguments, stdout=quiet, stderr=quiet
