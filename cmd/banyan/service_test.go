@@ -223,6 +223,27 @@ func TestReloadRefused(t *testing.T) {
 	}
 }
 
+// TestReloadTakenBack: what the engine has taken already is taken back when the realms refuse. No file that was
+// checked gets so far: the name of a realm is spoilt behind the check.
+func TestReloadTakenBack(t *testing.T) {
+	s := startService(t, "limits: { connections_max: 9 }\n"+openRealms("a"))
+	s.write("limits: { connections_max: 7 }\n" + openRealms("spoilt"))
+	f, report := s.source.read(nil)
+	if f == nil {
+		t.Fatal(report)
+	}
+	f.Realms[0].URI = "no realm"
+	if _, err := s.apply(f); err == nil || !strings.Contains(err.Error(), "no realm") {
+		t.Errorf("the realms took it: %v", err)
+	}
+	if n := s.router.engine.ConnectionsMax(); n != 9 {
+		t.Errorf("the engine has %d connections", n)
+	}
+	if _, err := s.join("a"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReloadRestart: what needs a restart is named until the file says again what the router was started with.
 func TestReloadRestart(t *testing.T) {
 	s := startService(t, openRealms("a"))
