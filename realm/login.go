@@ -368,10 +368,12 @@ func (g *login) receiveChallenged(x port.Executor, l *perLoop, m *codec.Message)
 	g.proceed(x, g.attempt.Answer(h.router.clock(), string(m.URI), extra))
 }
 
-// refuse ends the login with ABORT and closes the connection. The limiter counts it.
+// refuse ends the login with ABORT and closes the connection. The limiter counts it, unless the client has no method
+// that it could use here: that is no guess, and a client that is set up wrong must not lock out its neighbours.
 func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 	h := g.handler
-	if !g.counted {
+	guess := why.URI != codec.ErrNoMatchingAuthMethod && why.URI != codec.ErrAuthenticationRequired
+	if !g.counted && guess {
 		g.limiter.Take(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, h.router.clock())
 	}
 	l.counters.loginsFailed.Add(1)
