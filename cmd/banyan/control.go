@@ -13,11 +13,14 @@ import (
 	"time"
 
 	"banyan/cmd/banyan/config"
+	"banyan/engine"
+	"banyan/realm"
 )
 
 // The control socket is a Unix socket with mode 0600 on which the router answers HTTP with JSON:
 //
 //	GET  /status  what runs, and with which configuration
+//	GET  /stats   engine.Stats and realm.Stats as they are now; names change with the program
 //	POST /reload  read the configuration again: the reloadReport; 422 if it was refused
 //	POST /drain   stop in good order: the time that it takes at most
 //
@@ -177,6 +180,9 @@ func (s *service) controlHandler() http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, s.status())
 	})
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, stats{s.router.engine.Stats(), s.router.realms.Stats()})
+	})
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
 		if s.source.file == "" {
 			answer(w, http.StatusConflict, problem{"the router runs without a configuration file"})
@@ -196,6 +202,12 @@ func (s *service) controlHandler() http.Handler {
 		s.drain()
 	})
 	return mux
+}
+
+// stats are the counters of a router.
+type stats struct {
+	Engine engine.Stats
+	Realm  realm.Stats
 }
 
 // A problem is the answer to a request that cannot be done.
