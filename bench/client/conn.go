@@ -196,6 +196,15 @@ func (c *Conn) LocalAddr() net.Addr { return c.net.LocalAddr() }
 // RemoteAddr is the router's end of the socket.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
+// TLS is the state of the TLS below; ok is false if there is none.
+func (c *Conn) TLS() (state tls.ConnectionState, ok bool) {
+	t, ok := c.net.(*tls.Conn)
+	if ok {
+		state = t.ConnectionState()
+	}
+	return state, ok
+}
+
 // SetReadDeadline bounds Receive. After a timeout (errors.Is os.ErrDeadlineExceeded) Receive may be called again and
 // loses nothing.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.net.SetReadDeadline(t) }
