@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "banyan" {
 		os.Setenv("BANYAN_CONFIG", "") // what stands in /etc is no part of the tests
 	}
-	testscript.Main(m, map[string]func(){"banyan": main})
+	testscript.Main(m, map[string]func(){"banyan": main, "bare-tls": bareTLS, "tls-storm": tlsStorm})
 }
 
 // TestScripts runs testdata/script: the commands as a user types them. Besides testscript's own commands there are

@@ -177,9 +177,7 @@ func startSecured(t *testing.T, edit func(file string) string) *secured {
 	}
 	s.socket = filepath.Join(dir, "control.sock")
 	s.Cmd = exec.Command("banyan", "serve", "--config", filepath.Join(dir, "banyan.yaml"))
-	s.Cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "BANYAN_") // they would be options
-	}), "GORACE="+raceOptions)
+	s.Cmd.Env = withoutOptions()
 	s.Cmd.Stdout, s.Cmd.Stderr = s.log, s.log
 	if err := s.Cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -210,6 +208,12 @@ func startSecured(t *testing.T, edit func(file string) string) *secured {
 	eventually(t, "the witness is alone", func() bool { s.before = s.stats(t); return s.alone(&s.before) })
 	s.start = s.resident(t)
 	return s
+}
+
+// withoutOptions is the environment without what would be options of a router, such as BANYAN_SECURITY.
+func withoutOptions() []string {
+	return append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BANYAN_") }),
+		"GORACE="+raceOptions)
 }
 
 // alone reports whether nothing is there but what belongs to the witness.
