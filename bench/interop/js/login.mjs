@@ -3,12 +3,14 @@
 import { createHash, createHmac, createPrivateKey, createPublicKey, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-/** tlsOptions returns the options of node:tls for an address, whose tls holds paths of PEM files and perhaps max. */
+/** tlsOptions returns the options of node:tls for an address, whose tls holds paths of PEM files and perhaps max;
+ * cookie is sent along. */
 export function tlsOptions({ tls }) {
   if (!tls) return {};
   const options = { ca: readFileSync(tls.ca) };
   if (tls.cert) Object.assign(options, { cert: readFileSync(tls.cert), key: readFileSync(tls.key) });
   if (tls.max === '1.2') options.maxVersion = 'TLSv1.2';
+  if (tls.cookie) options.headers = { Cookie: tls.cookie };
   return options;
 }
 
@@ -20,10 +22,18 @@ export function keyPair(seed) {
   return { publicKey, secretKey: Buffer.concat([Buffer.from(seed, 'hex'), publicKey]) };
 }
 
+/** channel returns what binds a login to the TLS connection. */
+export function channel(socket, binding) {
+  if (binding === 'tls-exporter') return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding');
+  if (binding === 'tls-server-end-point') {
+    return createHash('sha256').update(socket.getPeerCertificate().raw).digest();
+  }
+  throw new Error(`node knows no channel binding ${binding}`);
+}
+
 /** bound returns the challenge of cryptosign, in hex, bound to the TLS connection. */
 export function bound(challenge, socket, binding) {
-  if (binding !== 'tls-exporter') throw new Error(`node knows no channel binding ${binding}`);
-  const data = socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding');
+  const data = channel(socket, binding);
   const octets = Buffer.from(challenge, 'hex');
   return octets.map((octet, i) => octet ^ data[i]).toString('hex');
 }
@@ -32,11 +42,12 @@ const mac = (key, text) => createHmac('sha256', key).update(text).digest();
 
 /** A Scram is the client's part of wamp-scram with pbkdf2; neither library has the method, and node no Argon2id. */
 export class Scram {
-  constructor({ authid, secret }) {
-    Object.assign(this, { authid, secret, nonce: randomBytes(18).toString('base64') });
+  /** data returns what binds it, if the login has a binding. */
+  constructor({ authid, secret, binding }, data) {
+    Object.assign(this, { authid, secret, binding, data, nonce: randomBytes(18).toString('base64') });
   }
 
-  get extra() { return { nonce: this.nonce }; }
+  get extra() { return { nonce: this.nonce, channel_binding: this.binding ?? null }; }
 
   /** prove returns { signature, extra } for AUTHENTICATE. */
   prove({ nonce, salt, iterations, kdf }) {
@@ -44,13 +55,18 @@ export class Scram {
     if (!nonce.startsWith(this.nonce) || nonce === this.nonce) throw new Error('the nonce is not that of this login');
     const salted = pbkdf2Sync(this.secret, Buffer.from(salt, 'base64'), iterations, 32, 'sha256');
     const name = this.authid.replaceAll('=', '=3D').replaceAll(',', '=2C');
-    const message = `n=${name},r=${this.nonce},r=${nonce},s=${salt},i=${iterations},c=biws,r=${nonce}`;
+    const data = this.binding ? this.data() : Buffer.alloc(0);
+    const flag = this.binding ? `p=${this.binding},,` : 'n,,';
+    const bind = Buffer.concat([Buffer.from(flag), data]).toString('base64');
+    const message = `n=${name},r=${this.nonce},r=${nonce},s=${salt},i=${iterations},c=${bind},r=${nonce}`;
     const key = mac(salted, 'Client Key');
     const proof = mac(createHash('sha256').update(key).digest(), message);
     this.verifier = `v=${mac(mac(salted, 'Server Key'), message).toString('base64')}`;
     return {
       signature: key.map((octet, i) => octet ^ proof[i]).toString('base64'),
-      extra: { nonce, channel_binding: null, cbind_data: null },
+      extra: {
+        nonce, channel_binding: this.binding ?? null, cbind_data: this.binding ? data.toString('base64') : null,
+      },
     };
   }
 

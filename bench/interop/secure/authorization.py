@@ -2,7 +2,7 @@
 
 import asyncio
 
-from clients import Address, refused, until
+from clients import Address, Held, refused, until
 from router import EVERYTHING, free_port, realm
 
 REFUSED = "wamp.error.not_authorized"
@@ -113,6 +113,10 @@ async def run(suite):
             name: value for name, value in entry["users"].items() if value["role"] in ("all", "asks", "uncached")
         }
         realms.append(entry)
+    entry = realm("silent", {"ticket": {}}, {"all": EVERYTHING}, users=users | {"asks": user("asks", file)})
+    entry["roles"].append({"name": "asks", "authorizer": {"procedure": "com.silent", "timeout": "300ms"}})
+    entry["users"] = {name: entry["users"][name] for name in ("all", "asks")}
+    realms.append(entry)
     router = await suite.router("authorization", listeners=[{"address": f"127.0.0.1:{port}"}], realms=realms)
     at = Address(port, None)
 
@@ -126,6 +130,7 @@ async def run(suite):
 
     await asyncio.gather(*map(each, libraries))
     await disclosure(suite, libraries, join)
+    await silence(suite, libraries, join)
     await router.stop()
 
 
@@ -224,6 +229,35 @@ async def kept(suite, callee, join, judge):
     await refused(uncached.publish("com.yes", ["x"]), FAILED)
     for session in (first, other, uncached):
         await session.leave()
+
+
+async def silence(suite, libraries, join):
+    """An authorizer that does not answer in time has said nothing, and nothing is allowed. Its answer, when it comes,
+    is too late."""
+    judge = await join(suite.clients.python, "silent", "all", 1)
+    held = await Held().register(judge, "com.silent")
+    witness = await join(suite.clients.python, "silent", "all")
+    await witness.subscribe("com.topic")
+
+    async def unanswered(library, n):
+        session = await join(library, "silent", "asks", n)
+        before = held.called
+        for action in ("publish", "subscribe", "register", "call"):
+            await refused(attempt(session, action, "com.topic"), FAILED)
+        assert held.called == before + 4, held.called - before
+        await session.leave()
+
+    for n, library in enumerate(libraries):
+        await suite.case(f"AUZ-09: {library.name}: an authorizer does not answer", unanswered(library, n))
+
+    async def late():
+        held.open.set()
+        await witness.publish("com.topic", ["true"], exclude_me=False)
+        assert await witness.heard(1) == ["true"]
+
+    await suite.case("AUZ-09: what an authorizer says later has no effect", late())
+    await witness.leave()
+    await judge.leave()
 
 
 async def disclosure(suite, libraries, join):

@@ -11,6 +11,23 @@ from members import Remote, pack, unpack
 _serial = itertools.count(1)
 
 
+class Held:
+    """A procedure of Autobahn for Python that does not answer before it is let go."""
+
+    def __init__(self):
+        self.open = asyncio.Event()
+        self.called = 0
+
+    async def register(self, session, procedure):
+        await session.peer.register(procedure, self._answer)
+        return self
+
+    async def _answer(self, args, kwargs, _details):
+        self.called += 1
+        await self.open.wait()
+        return args, kwargs
+
+
 class Event:
     def __init__(self, topic, args, details):
         self.topic, self.args, self.details = topic, args, details
@@ -135,9 +152,9 @@ class LocalSession(Session):
 class Library:
     """A client library. methods are those that it, or an application of it, can log in by."""
 
-    def __init__(self, name, host, links, methods, secure, bindings=()):
+    def __init__(self, name, host, links, methods, secure, bindings=(), unix=()):
         self.name, self.host = name, host
-        self.links, self.secure = links, secure  # links without and with TLS
+        self.links, self.secure, self.unix = links, secure, unix  # without TLS, with it, and on Unix sockets
         self.methods = methods
         self.bindings = bindings  # channel bindings that cryptosign can have
 
@@ -165,13 +182,17 @@ class Clients:
         common = ("anonymous", "ticket", "wampcra", "cryptosign", "tls")
         self.hosts = (js, go)
         self.js = Library(
-            "autobahn-js", js, [*links("ws"), ("tcp", "json")], (*common, "pbkdf2"), links("wss"), ("tls-exporter",)
+            "autobahn-js", js, [*links("ws"), ("tcp", "json")], (*common, "pbkdf2"), links("wss"), ("tls-exporter",),
+            [*links("wsunix"), ("unix", "json")],
         )
         self.wampy = Library("wampy", js, links("ws"), common, links("wss"), ("tls-exporter",))
         self.python = Library(
-            "autobahn-python", None, links("ws", "tcp"), (*common, "scram"), links("wss", "tcps"), ("tls-unique",)
+            "autobahn-python", None, links("ws", "tcp"), (*common, "scram"), links("wss", "tcps"), ("tls-unique",),
+            links("wsunix", "unix"),
         )
-        self.nexus = Library("nexus", go, links("ws", "tcp"), (*common, "argon2id13", "pbkdf2"), links("wss", "tcps"))
+        self.nexus = Library(
+            "nexus", go, links("ws", "tcp"), (*common, "argon2id13", "pbkdf2"), links("wss", "tcps"), (), links("unix")
+        )
         self.xconn = Library(
             "xconn",
             go,
@@ -179,6 +200,7 @@ class Clients:
             (*common, "argon2id13", "pbkdf2"),
             links("wss"),
             ("tls-exporter", "tls-unique"),
+            links("wsunix", "unix"),
         )
         self.all = (self.js, self.wampy, self.python, self.nexus, self.xconn)
 
@@ -204,4 +226,4 @@ async def refused(awaitable, uri, text=""):
     raise AssertionError(f"expected {uri}, got {getattr(got, 'identity', got)!r:.300}")
 
 
-__all__ = ["Address", "Clients", "Failure", "Peer", "Session", "refused", "until"]
+__all__ = ["Address", "Clients", "Failure", "Held", "Peer", "Session", "refused", "until"]

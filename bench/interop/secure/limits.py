@@ -3,7 +3,7 @@
 import asyncio
 
 from autobahn.asyncio.component import Component
-from clients import Address, refused, until
+from clients import Address, Held, refused, until
 from relay import Relay
 from router import EVERYTHING, free_port, realm
 
@@ -30,6 +30,7 @@ async def run(suite):
             "subscriptions_max": 3,
             "registrations_max": 3,
             "patterns_max": 1,
+            "calls_max": 2,
             "auth_failures_per_address_max": 0,
             "auth_failures_per_authid_max": 3,
         },
@@ -88,6 +89,22 @@ async def run(suite):
             await refused(a.subscribe("com.pattern.two", "prefix"), OVER)
             await a.subscribe("com.pattern.three")
             await a.leave()
+
+        async def calls():
+            """calls_max bounds the open calls of a caller, and the open invocations of a callee."""
+            callee = await suite.clients.python.join(("ws", "cbor"), at, "realm1")
+            procedure = f"com.held.{library.name}"
+            held = await Held().register(callee, procedure)
+            a, b = await join("realm1"), await join("realm1", n=1)
+            under_way = [asyncio.ensure_future(a.call(procedure, [n])) for n in range(2)]
+            await until(lambda: held.called == 2, "two calls are under way")
+            await refused(a.call(procedure, [2]), OVER)
+            await refused(b.call(procedure, [2]), "wamp.error.network_failure")
+            held.open.set()
+            assert await asyncio.gather(*under_way) == [[0], [1]]
+            assert await a.call(procedure, [3]) == await b.call(procedure, [3]) == [3]
+            for session in (a, b, callee):
+                await session.leave()
 
         async def per_realm():
             a, b = await join(f"subscriptions.{library.name}"), await join(f"subscriptions.{library.name}", n=1)
@@ -157,6 +174,7 @@ async def run(suite):
         cases = {
             "LIM-01 subscriptions and registrations of a session": per_session,
             "LIM-01 patterns of a session": patterns,
+            "LIM-01 calls of a session": calls,
             "LIM-01 subscriptions and registrations of a realm": per_realm,
             "LIM-01 sessions of a realm": sessions,
             "LIM-01 sessions of an authid": authids,

@@ -115,7 +115,12 @@ async def run(suite):
         "realms": [
             realm("realm1", {**methods, "anonymous": {"role": "guest"}}, roles, users=own, users_file=users_file),
             realm("members", methods, roles, users=own),
-            realm("bound", {"cryptosign": {"require_channel_binding": True}}, roles, users_file=users_file),
+            realm(
+                "bound",
+                {"cryptosign": {"require_channel_binding": True}, "wamp-scram": {}},
+                roles,
+                users_file=users_file,
+            ),
             realm(
                 "jwt",
                 {
@@ -256,6 +261,15 @@ async def scram(cases, library):
             await cases.good(library, name, "realm1", login, authid, "member", method)
             await cases.bad(library, name + ", wrong", "realm1", {**login, "secret": "x"}, secure=True)
             await cases.good(library, name + ", over TLS", "realm1", login, authid, "member", method, secure=True)
+    if library.name == "autobahn-js":  # the others' applications cannot see the TLS connection, or send no extra
+        login = {"method": "wamp-scram", "authid": "carol", "secret": PASSWORD}
+        for binding in ("tls-exporter", "tls-server-end-point"):
+            name, bound = f"AUTH wamp-scram bound by {binding}", {**login, "binding": binding}
+            for uri in ("bound", "realm1"):
+                await cases.good(library, name, uri, bound, "carol", "member", "wamp-scram", secure=True)
+            await cases.bad(library, name + ", wrong", "bound", {**bound, "secret": "x"}, secure=True)
+        await cases.bad(library, "AUTH wamp-scram, without the binding that is required", "bound", login, NO_METHOD,
+                        "requires a channel binding", secure=True)
     for method, kdfs in (("wamp-scram", "argon2id13"), ("scram", "scram")):
         if kdfs in library.methods:
             login = {"method": method, "authid": "nobody", "secret": PASSWORD}

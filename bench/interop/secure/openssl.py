@@ -167,9 +167,10 @@ async def run(suite):
             await suite.case(f"SNI {name} picks {subject} {version}", names(name, subject, version))
 
     async def stapled():
-        for version in ("-tls1_2", "-tls1_3"):
-            text = await s_client(plain, "-status", "-servername", "localhost", version, *ca)
-            assert "OCSP Response Status: successful" in text and "Cert Status: good" in text, text
+        ways = [(port, version) for port in (plain, both, asking, ticketless) for version in ("-tls1_2", "-tls1_3")]
+        for port, version in [*ways, (modern, "-tls1_3")]:
+            text = await s_client(port, "-status", "-servername", "localhost", version, *ca)
+            assert "OCSP Response Status: successful" in text and "Cert Status: good" in text, (port, version, text)
         text = await s_client(plain, "-status", "-servername", "elsewhere.example")
         assert "OCSP response: no response sent" in text, text
 

@@ -15,17 +15,19 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "py"), str(HERE.parent / "mixed")]
 
 import authorization  # noqa: E402 - the path comes first
+import cookies  # noqa: E402
 import limits  # noqa: E402
 import logins  # noqa: E402
 import openssl  # noqa: E402
 import operation  # noqa: E402
 import proxies  # noqa: E402
+import sockets  # noqa: E402
 import transports  # noqa: E402
 from authority import Authority  # noqa: E402
 from clients import Clients  # noqa: E402
 from router import Router  # noqa: E402
 
-PARTS = (logins, authorization, transports, limits, operation, proxies, openssl)
+PARTS = (logins, cookies, authorization, transports, sockets, limits, operation, proxies, openssl)
 CASE_SECONDS = 40
 
 

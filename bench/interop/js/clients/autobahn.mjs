@@ -6,7 +6,7 @@ import autobahn from 'autobahn';
 import { WebSocket } from 'ws';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
-import { Scram, bound, keyPair, tlsOptions } from '../login.mjs';
+import { Scram, bound, channel, keyPair, tlsOptions } from '../login.mjs';
 
 /** encrypted has the options of TLS, and later the socket, by URL: the library hands over nothing else. */
 const encrypted = new Map();
@@ -143,7 +143,7 @@ function logIn(login, url) {
   const { method, authid, secret, binding } = login;
   const options = { authmethods: [method], authid };
   if (method === 'wamp-scram') {
-    const scram = new Scram(login);
+    const scram = new Scram(login, () => channel(encrypted.get(url)._socket, binding));
     const onchallenge = (_, __, challenge) => {
       const { signature, extra } = scram.prove(challenge);
       return [signature, extra];

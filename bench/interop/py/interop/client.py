@@ -108,6 +108,8 @@ class Peer:
         if transport.startswith("ws"):
             offered = serializers or [SERIALIZERS[serializer]()]
             url = f"{'wss' if transport == 'wss' else 'ws'}://{address.host}:{address.port}/ws"
+            if address.tls and address.tls.get("cookie"):
+                headers = {"Cookie": address.tls["cookie"], **(headers or {})}
             factory = WampWebSocketClientFactory(lambda: peer.session, url=url, serializers=offered, headers=headers)
         else:
             factory = WampRawSocketClientFactory(lambda: peer.session, serializer=SERIALIZERS[serializer]())

@@ -17,7 +17,7 @@ def tls_context(tls):
 
 
 class Certificate:
-    """The method tls: the certificate says it all."""
+    """The methods tls and cookie: the transport says it all."""
 
     authextra = None
 
@@ -28,7 +28,7 @@ class Certificate:
 def authenticator(login):
     """Returns the library's answer to challenges. It has no way to send AUTHENTICATE.Extra: no wamp-scram."""
     method, authid, secret = login["method"], login["authid"], login.get("secret")
-    if method == "tls":
+    if method in ("tls", "cookie"):
         return Certificate()
     options = {"authid": authid}
     match method:
