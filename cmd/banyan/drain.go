@@ -18,6 +18,8 @@ const (
 	spreadPerSecond = 100
 	// spreadWorkers is how many sessions are being told at once.
 	spreadWorkers = 16
+	// callsPause is how often calls under way are looked at.
+	callsPause = 20 * time.Millisecond
 	// stopReserve is the part of the time for a stop that is left for closing connections.
 	stopReserve = 8
 )
@@ -26,7 +28,7 @@ const (
 //
 //  1. grace   connections are still accepted, and the health check already fails
 //  2. spread  nobody is accepted any more; sessions are told to leave, one after the other, those without open calls
-//     first
+//     first. Where they are few, calls under way may end instead, for as long
 //  3. the engine says goodbye to those that are left, and closes
 //
 // Connections of clients that do not read or do not answer in time are closed. That is no error: more cannot be done.
@@ -85,6 +87,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (s *service) spread(ctx context.Context, longest time.Duration) {
 	sessions := s.sessions(ctx)
 	if len(sessions) < spreadPerSecond {
+		s.finishCalls(ctx, longest)
 		return
 	}
 	over := min(longest, time.Duration(len(sessions))*time.Second/spreadPerSecond)
@@ -115,6 +118,19 @@ func (s *service) spread(ctx context.Context, longest time.Duration) {
 	}
 	close(work)
 	workers.Wait()
+}
+
+// finishCalls accepts nobody any more and waits until no call is open, for a time of at most longest.
+func (s *service) finishCalls(ctx context.Context, longest time.Duration) {
+	open := func() int64 { return s.router.realms.Stats().OpenCalls }
+	if open() == 0 {
+		return
+	}
+	s.log.Info("calls under way may end", "calls", open(), "within", longest)
+	s.enter(leaving)
+	for begin := time.Now(); open() > 0 && time.Since(begin) < longest && ctx.Err() == nil; {
+		pause(ctx, callsPause)
+	}
 }
 
 // sessions are all sessions, those without open calls first.

@@ -46,7 +46,7 @@ var comments = map[string]string{
 	"Cryptosign.RequireChannelBinding": "Refuse logins by cryptosign and wamp-scram that are not bound to their TLS connection.",
 	"Cryptosign.RouterKeyFile":         "A file with the Ed25519 key by which the router shows clients who it is. Empty: it cannot.",
 	"Drain.Grace":                      "How long connections are still accepted after a stop was asked for, while GET /healthz answers 503 already, so that load balancers notice. A second signal stops at once.",
-	"Drain.Spread":                     "The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter.",
+	"Drain.Spread":                     "The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter. With fewer than a hundred clients, calls that are under way may take as long to end.",
 	"Drain.Timeout":                    "The longest time that a stop may take in all. Service managers kill after 10s unless told otherwise.",
 	"Dynamic.Methods":                  "The methods that it decides about. Users of the file cannot log in by them.",
 	"Dynamic.Procedure":                "The procedure that is called with realm, authid and details.",

@@ -122,6 +122,7 @@ type Drain struct {
 	Grace time.Duration `yaml:"grace" default:"0" min:"1ms" zero:"none"`
 	// The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes
 	// less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter.
+	// With fewer than a hundred clients, calls that are under way may take as long to end.
 	Spread time.Duration `yaml:"spread" default:"3s" min:"1ms" zero:"all at once"`
 	// The longest time that a stop may take in all. Service managers kill after 10s unless told otherwise.
 	Timeout time.Duration `yaml:"timeout" default:"8s" min:"1ms" max:"24h" reload:"restart"`

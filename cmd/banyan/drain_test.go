@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestFinishCalls: with few sessions a stop lets calls end that are under way, accepts nobody meanwhile, and waits
+// for drain.spread at most.
+func TestFinishCalls(t *testing.T) {
+	for _, c := range []struct {
+		spread  string
+		answers bool
+		least   time.Duration
+	}{
+		{"10s", true, 0},
+		{"300ms", false, 300 * time.Millisecond},
+	} {
+		s := startService(t, "drain: { spread: "+c.spread+", timeout: 20s }\n"+openRealms("a"))
+		callee, caller := s.talk(t), s.talk(t)
+		for _, k := range []*talk{callee, caller} {
+			k.says(`[1,"a",{`+allRoles+`}]`, "[2,")
+		}
+		callee.says(`[64,1,{},"com.a"]`, "[65,")
+		caller.Queue([]byte(`[48,1,{},"com.a"]`))
+		caller.Flush()
+		callee.hears("[68,")
+		begin := time.Now()
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.stop() }()
+		eventually(t, "the router has begun to stop", func() bool { return s.stage.Load() == leaving })
+		if _, err := s.join("a"); err == nil {
+			t.Error("somebody was accepted during the stop")
+		}
+		if c.answers {
+			callee.Queue([]byte(`[70,1,{},["done"]]`))
+			callee.Flush()
+			caller.hears(`[50,1,{},["done"]]`)
+		} else {
+			callee.hears("[6,")
+		}
+		for _, k := range []*talk{callee, caller} {
+			k.Queue(fmt.Appendf(nil, `[6,{},%q]`, "wamp.close.goodbye_and_out"))
+			k.Flush()
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < c.least || took > c.least+8*time.Second {
+			t.Errorf("with drain.spread %s the stop took %v", c.spread, took)
+		}
+	}
+}
+
+// hears wants a message that begins so.
+func (k *talk) hears(want string) {
+	k.t.Helper()
+	if got, err := k.Receive(); err != nil || !bytes.HasPrefix(got, []byte(want)) {
+		k.t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
