@@ -4,7 +4,7 @@ the others lose nothing; a drain ends in time."""
 import asyncio
 import time
 
-from clients import Address, refused, until
+from clients import Address, Held, refused, until
 from router import EVERYTHING, banyan, free_port, realm
 
 TICKET = "the ticket of everybody here"
@@ -16,6 +16,7 @@ async def run(suite):
     (folder / "ticket").write_text(TICKET + "\n")
     await reload(suite, str(folder / "ticket"))
     await drains(suite)
+    await drains_calls(suite)
 
 
 def login(authid):
@@ -182,11 +183,26 @@ async def reload(suite, file):
                 users={"stays": {"role": "nobody", "ticket": {"file": file}}},
             )
         ]
+        before = await router.status()
         router.write()
         code, out, err = await banyan("reload", "--config", router.file)
-        assert code == 2 and "refused" in err, (code, out, err)
+        assert code == 2 and "refused" in err and 'no role "nobody"' in out, (code, out, err)
+        after = await router.status()
+        assert after["hash"] == before["hash"] and after["applied"] == before["applied"], (before, after)
+        assert after["refused"], after
+        # Who was there is there, with the same rights, and others still come: also by the role that it took away.
+        for session in staying:
+            assert not session.closed.done(), session.name
+            assert await session.call(f"com.load.{session.name}", ["kept"]) == ["kept"]
+        for authid in ("stays", "reader"):
+            session = await suite.clients.python.join(("ws", "json"), plain, "realm1", login(authid))
+            await session.subscribe("com.load.other")
+            await session.leave()
+        await (await suite.clients.python.join(("ws", "json"), plain, "opened")).leave()
         router.config["realms"] = good
-        assert "0 changes" in await router.reload() or "is in force" in await router.reload()
+        report = await router.reload()
+        assert "is in force: 0 changes" in report, report
+        assert "refused" not in await router.status()
 
     await suite.case("a refused file changes nothing", refused_file())
     await load.more()
@@ -241,3 +257,53 @@ async def drains(suite):
             assert time.monotonic() - start < limit, f"the drain took {time.monotonic() - start:.1f} s"
 
         await suite.case(f"drain with spread {spread} ends with exit code 0 in time", in_time())
+
+
+async def drains_calls(suite):
+    """A drain with calls under way: each of them gets its result."""
+    port = free_port()
+    router = await suite.router(
+        "drain-calls",
+        listeners=[{"address": f"127.0.0.1:{port}"}],
+        drain={"spread": "4s", "timeout": "7s"},
+        limits={"goodbye_timeout": "1s"},
+        realms=[realm("realm1", {"anonymous": {"role": "all"}}, {"all": EVERYTHING})],
+    )
+    at = Address(port, None)
+    callee = await suite.clients.python.join(("ws", "json"), at, "realm1")
+    held = await Held().register(callee, "com.held")
+    calls = {}
+    for library in suite.clients.all:
+        session = await library.join(("ws", "json"), at, "realm1")
+        calls[session] = asyncio.ensure_future(session.call("com.held", [session.name]))
+    await until(lambda: held.called == len(calls), "the calls are under way")
+    start = time.monotonic()
+    ending = asyncio.ensure_future(router.drain())
+
+    async def ends(session, call):
+        assert await call == [session.name]
+        reason = await session.over(15)
+        assert reason == "wamp.close.system_shutdown" or session.library.name == "wampy", reason
+
+    async def nobody():
+        assert (await router.status())["draining"]
+        try:
+            await suite.clients.python.join(("tcp", "json"), at, "realm1")
+        except Exception:
+            return
+        raise AssertionError("somebody joined during the drain")
+
+    async def draining():
+        return (await router.status())["draining"]
+
+    await until(draining, "the drain has begun")
+    await suite.case("drain with calls under way: nobody joins any more", nobody())
+    held.open.set()
+    for session, call in calls.items():
+        await suite.case(f"drain with calls under way: {session.name}", ends(session, call))
+
+    async def in_time():
+        await ending
+        assert time.monotonic() - start < 8, f"the drain took {time.monotonic() - start:.1f} s"
+
+    await suite.case("drain with calls under way ends with exit code 0 in time", in_time())
