@@ -48,27 +48,30 @@ func TestMessagesPerSecond(t *testing.T) {
 
 // A client that is slower than the bound never waits, and one that is closed while it waits leaves no timer.
 func TestRateCountsSeconds(t *testing.T) {
-	c, p := newSilent(t, Live{MessagesPerSecondMax: 3, PingInterval: -1}, phaseRawSocket)
-	l := c.loop
-	for range 5 {
-		for range 2 {
+	for _, live := range []Live{{MessagesPerSecondMax: 3}, {BytesPerSecondMax: 30}} {
+		live.PingInterval = -1
+		c, p := newSilent(t, live, phaseRawSocket)
+		l := c.loop
+		for range 5 {
+			for range 2 {
+				c.countRate(10)
+			}
+			if c.hold != 0 {
+				t.Fatal("paused below the bound")
+			}
+			p.now += time.Second
+			l.began = p.now
+		}
+		for range 3 {
 			c.countRate(10)
 		}
-		if c.hold != 0 {
-			t.Fatal("paused below the bound")
+		if c.hold != holdRate || c.rate.timer.Due == 0 {
+			t.Fatalf("hold %b, timer due %d", c.hold, c.rate.timer.Due)
 		}
-		p.now += time.Second
-		l.began = p.now
-	}
-	for range 3 {
-		c.countRate(10)
-	}
-	if c.hold != holdRate || c.rate.timer.Due == 0 {
-		t.Fatalf("hold %b, timer due %d", c.hold, c.rate.timer.Due)
-	}
-	c.transport = &limitedTransport{}
-	c.closeNow()
-	if c.rate.timer.Due != 0 {
-		t.Error("the timer is still there")
+		c.transport = &limitedTransport{}
+		c.closeNow()
+		if c.rate.timer.Due != 0 {
+			t.Error("the timer is still there")
+		}
 	}
 }
