@@ -358,6 +358,8 @@ func attackCryptosign(t *testing.T, s *secured) (good int64) {
 		func(_ *talk, c map[string]any) string { return signed(t, key, c, nil)[:128] })
 	expect("with the message exchanged", "plain", "bank", public, false,
 		func(_ *talk, c map[string]any) string { return sign(zero)[:128] + c["challenge"].(string) })
+	expect("beside another message", "plain", "bank", public, false,
+		func(_ *talk, c map[string]any) string { return signed(t, key, c, nil)[:128] + hex.EncodeToString(zero) })
 	expect("of mallory with the key of alice", "plain", "bank", public, false,
 		func(_ *talk, c map[string]any) string { return signed(t, own, c, nil) })
 	expect("by the key of mallory", "plain", "bank", publicOf(own), false,
