@@ -140,3 +140,23 @@ func TestOpenCallsKeepTheirSlabs(t *testing.T) {
 	}
 	runtime.KeepAlive(b)
 }
+
+// A call whose slot is another's stays open when all calls that have slots are answered.
+func TestCallsOutOfSlotsStay(t *testing.T) {
+	var table calls
+	for id := uint64(1); id <= 2*slotsKept; id++ {
+		table.put(id, new(call))
+	}
+	other := new(call)
+	const far = 1 + slotsMax<<8
+	table.put(far, other)
+	if len(table.more) != 1 {
+		t.Fatalf("%d calls without a slot", len(table.more))
+	}
+	for id := uint64(1); id <= 2*slotsKept; id++ {
+		table.remove(id)
+	}
+	if table.get(far) != other || table.len() != 1 {
+		t.Errorf("the call is forgotten: %d left", table.len())
+	}
+}
