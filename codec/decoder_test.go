@@ -652,6 +652,75 @@ func TestIntegralNumbers(t *testing.T) {
 	}
 }
 
+// Decimals with a fraction are exact up to 2^64-1.
+func TestIntegralDecimalBounds(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want uint64
+		ok   bool
+	}{
+		{"18446744073709551615.0", 1<<64 - 1, true},
+		{"1844674407370955161.5e1", 1<<64 - 1, true},
+		{"1e19", 1e19, true},
+		{"12345678901234567890.0", 12345678901234567890, true},
+		{"18446744073709551616.0", 0, false},
+		{"1e20", 0, false},
+		{"123456789012345678901.0", 0, false},
+	} {
+		if u, ok := integralDecimal([]byte(c.text)); u != c.want || ok != c.ok {
+			t.Errorf("%s: %d, %v", c.text, u, ok)
+		}
+	}
+}
+
+// SER-20: keys of options are UTF-8, short ones and long ones.
+func TestDecodeKeysAreUTF8(t *testing.T) {
+	for _, n := range []int{1, 31, 63, 64, 65, 255, 256, 1000} {
+		for _, last := range []string{"a", "\xff"} {
+			key := strings.Repeat("k", n-1) + last
+			b := msgp.AppendString([]byte{0x94, 48, 1, 0x81}, key)
+			b = append(b, 0xc0, 0xa1, 'a')
+			if _, err := decode(MessagePack, b); (err == nil) != (last == "a") {
+				t.Errorf("msgpack, a key of %d octets that ends in %q: %v", n, last, err)
+			}
+			b = appendCBORHead([]byte{0x84, 0x18, 48, 1, 0xa1}, cborText, uint64(n))
+			b = append(append(b, key...), 0xf6, 0x61, 'a')
+			if _, err := decode(CBOR, b); (err == nil) != (last == "a") {
+				t.Errorf("cbor, a key of %d octets that ends in %q: %v", n, last, err)
+			}
+		}
+	}
+}
+
+// MSG-05: text whose length has octets of its own may be the last of a message, and empty.
+func TestDecodeTextAtTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		s    Serializer
+		head string
+	}{
+		{MessagePack, "\xa0"},
+		{MessagePack, "\xd9\x00"},
+		{MessagePack, "\xda\x00\x00"},
+		{MessagePack, "\xdb\x00\x00\x00\x00"},
+		{CBOR, "\x60"},
+		{CBOR, "\x78\x00"},
+		{CBOR, "\x79\x00\x00"},
+		{CBOR, "\x7a\x00\x00\x00\x00"},
+	} {
+		list := "\x94\x30\x01\x80"
+		if c.s == CBOR {
+			list = "\x84\x18\x30\x01\xa0"
+		}
+		m, err := decode(c.s, []byte(list+c.head))
+		if err != nil || m.URI == nil || len(m.URI) != 0 {
+			t.Errorf("%v, % x: %q, %v", c.s, c.head, m.URI, err)
+		}
+		if _, err := decode(c.s, []byte(list+c.head[:len(c.head)-1])); err == nil {
+			t.Errorf("%v, % x is complete without its last octet", c.s, c.head)
+		}
+	}
+}
+
 // SER-20: escapes in the header are undone, and survive until the next message.
 func TestDecodeEscapes(t *testing.T) {
 	m, err := decode(JSON,

@@ -185,3 +185,23 @@ func dictOf(t *testing.T, m *Message) any {
 	}
 	return v
 }
+
+// PROTOCOL 14.6: keys that differ only in lone surrogates become the same key. Every pair stays, so the dictionary is
+// as long as its head says, and its receiver treats equal keys as it does in any other message.
+func TestLoneSurrogatesInKeys(t *testing.T) {
+	src := []byte(`{"\ud800":1,"\ud801":2,"a":3}`)
+	const replaced = "\xef\xbf\xbd"
+	for _, c := range []struct {
+		to   Serializer
+		want string
+	}{
+		{MessagePack, "\x83\xa3" + replaced + "\x01\xa3" + replaced + "\x02\xa1a\x03"},
+		{CBOR, "\xa3\x63" + replaced + "\x01\x63" + replaced + "\x02\x61a\x03"},
+		{JSON, string(src)},
+	} {
+		got, err := Transcode(nil, src, JSON, c.to, 1000)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%v: %q, %v", c.to, got, err)
+		}
+	}
+}

@@ -190,7 +190,9 @@ func (t *transcoder) separate(l *level) (isKey bool) {
 	return isKey
 }
 
-// key writes a key. In JSON a scalar becomes text; between MessagePack and CBOR a key keeps its kind.
+// key writes a key. In JSON a scalar becomes text; between MessagePack and CBOR a key keeps its kind. Keys that have
+// become equal, because they were "1" and 1 or differed in lone surrogates only, both stay: which of them counts is
+// the receiver's choice, as it is for every payload with equal keys.
 func (t *transcoder) key(tok *token) {
 	switch {
 	case tok.kind == kindText && (t.lex.s == JSON || utf8.Valid(tok.b)):
