@@ -14,8 +14,8 @@ import (
 	"banyan/realm/auth"
 )
 
-// What an operator, or the program that embeds the router, does to it while it runs. Any goroutine may call these,
-// loops excepted: those that take a context wait for loops.
+// These functions act on a running router. Operators and embedding programs call them from any goroutine that is not
+// a loop: those that take a context wait for loops.
 
 var (
 	// ErrNoSuchRealm is returned for a realm that does not exist.
@@ -56,7 +56,7 @@ func (r *Router) onLoops(f func(x port.Executor, budget int) (more bool), done f
 				done()
 			}
 		}}
-		// Lane 0 is nobody's session.
+		// No session uses lane 0.
 		if err := r.submit(i, func(x port.Executor) { x.Post(x.Loop(), 0, job) }); err != nil {
 			return err
 		}

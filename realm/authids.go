@@ -29,7 +29,7 @@ func (a *authIDs) shard(authid string) *authIDShard {
 	return &a.shards[maphash.String(a.seed, authid)%uint64(len(a.shards))]
 }
 
-// What session.holding is if it is no index.
+// Values of session.holding that are no index.
 const (
 	neverHeld  = -1 // the realm had no directory when it joined
 	heldNoMore = -2 // it was replaced, or has left

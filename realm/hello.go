@@ -10,7 +10,7 @@ import (
 	"banyan/engine/port"
 )
 
-// What WELCOME announces: exactly what is complete (SES-38). Sorted.
+// The features that WELCOME announces: exactly those that are complete (SES-38). Sorted.
 var (
 	brokerFeatures = []string{
 		"pattern_based_subscription",

@@ -39,7 +39,8 @@ const (
 	authRoleBytesMax = 256
 	// authMethodsMax is how many authmethods of a HELLO are kept; the rest is ignored.
 	authMethodsMax = 16
-	// authMethodBytesMax is the longest name of a method, in octets. A longer one is nobody's.
+	// authMethodBytesMax is the longest name of a method, in octets. A longer name matches no
+	// method.
 	authMethodBytesMax = 64
 	// checksAtOnce is how many logins of one loop the pool may check at a time. An Argon2id takes 0.1 s and 64 MiB,
 	// and other work waits behind them. More wait in order, checksWaiting of a loop, each for AuthTimeout. Then, and
@@ -64,7 +65,7 @@ const (
 	// ownChunk is how many members of the own loop seal walks itself, if the turn grants them.
 	ownChunk = 1024
 
-	// What a job may do in a turn.
+	// The work of a job in one turn.
 
 	// matchMembers is what one match of a PUBLISH costs of the budget of a turn, in members: it is encoded, copied
 	// and posted.
@@ -79,7 +80,7 @@ const (
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
 
-	// What a loop keeps for reuse.
+	// Scratch that a loop keeps for reuse.
 
 	scratchBytesMax = 1 << 20 // octets of a scratch buffer
 	buildersMax     = 64      // free builders

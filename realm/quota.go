@@ -7,7 +7,7 @@ import (
 	"banyan/engine/port"
 )
 
-// What all sessions of a realm hold together, local ones excepted. Each figure is exact: a request that would go
+// The quotas of a realm cover all its sessions except local ones. Each figure is exact: a request that would go
 // beyond a quota changes nothing.
 
 // A holding is one figure of a realm. Any goroutine.

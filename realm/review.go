@@ -9,15 +9,16 @@ import (
 	"banyan/realm/auth"
 )
 
-// What a new configuration does to those who are there already. The settings are in force before a loop reviews its
-// sessions, so whoever joins meanwhile has joined under them. Each loop has one job, which goes on in chunks:
+// A new configuration is applied to the sessions that are already joined. The settings are in force before a loop
+// reviews its sessions, so a session that joins meanwhile has joined under them. Each loop has one job, which goes on
+// in chunks:
 //
 //	closed realms    every session is told GOODBYE
 //	all others       a session that could not join any more is told GOODBYE; of the others, subscriptions and
 //	                 registrations that the permissions of their role deny now are taken away
 //
-// What an authorizer has to decide about stays: it was asked when it was requested. The jobs of one loop are in one
-// lane, so a second change begins when the first is done.
+// Subscriptions and registrations that an authorizer decided about stay: it was asked when they were requested. The
+// jobs of one loop are in one lane, so a second change begins when the first is done.
 
 // A Report says what Apply did.
 type Report struct {

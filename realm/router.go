@@ -1,7 +1,7 @@
 // Package realm is the brain of the router: realms, sessions, broker and dealer. It knows neither sockets nor time;
 // an engine hands it whole messages through engine/port, loop by loop.
 //
-// Who owns what, in the four phrases used on every field:
+// Every field says who owns it, in one of four phrases:
 //
 //	Fixed at …            set once before anybody else can see it
 //	Owned by loop         touched only in handlers, jobs and timers of the session's home loop
