@@ -172,8 +172,9 @@ func (c *conn) shutdown() (cost int) {
 		return 0
 	}
 	defer c.loop.caught(c)
+	charged := c.loop.charged
 	c.handler.Shutdown(c.loop)
-	return 1
+	return 1 + (c.loop.charged-charged)/goodbyeWork
 }
 
 // closeNow ends the transport; for a connection that lingers, the rest of it. In the batch task only. Afterwards

@@ -36,6 +36,12 @@ func (l *loop) Grant(n int) int {
 	return n
 }
 
+// Work implements port.Executor.
+func (l *loop) Work(units int) {
+	l.charged += units
+	l.worked(units)
+}
+
 // AtBatchEnd implements port.Executor.
 func (l *loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }
 

@@ -148,6 +148,7 @@ const (
 	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count
 	// as one more write.
 	costPerLook = 16
+	goodbyeWork = 4 // work of a handler that counts as one more goodbye
 	flushShift  = 14
 
 	acceptsPerTurn = 64   // connections accepted for one listener

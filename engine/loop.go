@@ -85,6 +85,7 @@ type loop struct {
 	gaveWay     time.Duration // when others on this CPU last came first
 	work        int           // until the next look at the clock
 	workPerLook int           // work between two looks; less in the simulation
+	charged     int           // work that handlers noted, in all, to see what a goodbye cost
 	exhausted   bool          // the time for reading is over
 	members     int           // still to be walked in this turn
 	received    int64         // messages of this turn that are not in stats yet

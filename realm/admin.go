@@ -207,8 +207,8 @@ func (r *Router) closeRealm(uri string, done func()) error {
 func (r *Router) sayGoodbye(rm *realm, done func()) error {
 	return r.onLoops(func(x port.Executor, budget int) (more bool) {
 		list := &rm.sessions[x.Loop()]
-		for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && list.head != nil; n-- {
-			list.head.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
+		for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && list.head != nil; {
+			n -= list.head.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
 		}
 		if list.head != nil {
 			return true

@@ -147,14 +147,16 @@ func (s *session) replace(x port.Executor, older []*session) {
 
 // Run says goodbye to some of them.
 func (j *replacing) Run(x port.Executor, budget int) (more bool) {
-	for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && len(j.sessions) > 0; n-- {
+	for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && len(j.sessions) > 0; {
 		old := j.sessions[0]
 		j.sessions = j.sessions[1:]
-		if !old.left {
-			old.realm.router.perLoop[x.Loop()].counters.replaced.Add(1)
-			old.handler.goodbye(x, codec.CloseKilled, "another session has joined with the same authid",
-				port.CloseNormal)
+		if old.left {
+			n--
+			continue
 		}
+		old.realm.router.perLoop[x.Loop()].counters.replaced.Add(1)
+		n -= old.handler.goodbye(x, codec.CloseKilled, "another session has joined with the same authid",
+			port.CloseNormal)
 	}
 	return len(j.sessions) > 0
 }

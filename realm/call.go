@@ -272,8 +272,8 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 }
 
 // answerCalls answers open calls of a caller that is about to be told GOODBYE, as many as may end at once; the others
-// end without an answer.
-func (s *session) answerCalls(x port.Executor, l *perLoop, why *refusal) {
+// end without an answer. It returns how many it answered.
+func (s *session) answerCalls(x port.Executor, l *perLoop, why *refusal) (answered int) {
 	x.Step("conn.lock")
 	s.conn.Lock()
 	open := s.calls.list(s.realm.router.bounds.farewellAtOnce)
@@ -283,6 +283,7 @@ func (s *session) answerCalls(x port.Executor, l *perLoop, why *refusal) {
 			c.detach(x, l, true)
 		}
 	}
+	return len(open)
 }
 
 var refuseEnding = &refusal{codec.ErrCanceled, "the router ends the session of the caller"}

@@ -83,6 +83,9 @@ func (f *farewell) end(x port.Executor, l *perLoop) {
 // caller that leaves (PROTOCOL 8.3), then those of the callee (PROTOCOL 8.4), then the rest.
 func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 	s := f.session
+	n = max(n, 0)
+	l.gaveBack += n
+	defer func() { l.gaveBack -= max(n, 0) }()
 	n = f.calls.take(&f.atCall, n, func(c *call) {
 		c.ended(x)
 		c.detach(x, l, true)

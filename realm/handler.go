@@ -121,15 +121,20 @@ func (h *handler) left(x port.Executor) {
 }
 
 // goodbye ends the session because the router decides so: it answers open calls, disposes the session and appends
-// GOODBYE, which nothing follows. The transport is closed with code after the reply, or when the timer fires.
-func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) {
+// GOODBYE, which nothing follows. The transport is closed with code after the reply, or when the timer fires. It
+// returns what that cost, in calls that were answered and things that were given back: 1 for a session without any.
+func (h *handler) goodbye(x port.Executor, reason, message string, code port.CloseCode) (cost int) {
 	l := h.router.perLoop[x.Loop()]
-	h.session.answerCalls(x, l, refuseEnding)
+	gaveBack := l.gaveBack
+	cost = 1 + h.session.answerCalls(x, l, refuseEnding)
 	h.dispose(x, l)
+	cost += l.gaveBack - gaveBack
+	x.Work(cost)
 	l.out = codec.AppendGoodbye(l.out[:0], h.conn.Variant().Serializer(), reason, message)
 	h.send(x, l.out)
 	h.state, h.code = stateClosing, code
 	x.Start(&h.timer, h.router.settings.Load().GoodbyeTimeout)
+	return cost
 }
 
 // Violate ends the connection because of a breach of the protocol (PROTOCOL 4.7).

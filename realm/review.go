@@ -81,7 +81,8 @@ func (r *Router) review(report Report, closed, realms []*realm, done func(Report
 	}, func() { done(report) })
 }
 
-// run goes on, for about n sessions, and reports whether there are more.
+// run goes on and reports whether there is more. n is how much it may do: a session is 1, and 1 more for everything
+// of it that ends.
 func (v *review) run(x port.Executor, l *perLoop, n int) (more bool) {
 	loop := x.Loop()
 	for n > 0 {
@@ -89,13 +90,13 @@ func (v *review) run(x port.Executor, l *perLoop, n int) (more bool) {
 		case len(v.closed) > 0:
 			rm := v.closed[0]
 			if s := rm.sessions[loop].head; s != nil {
-				s.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
+				n -= s.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
 				v.report.SessionsClosed++
 			} else {
 				rm.closeAsker(x)
 				v.closed = v.closed[1:]
+				n--
 			}
-			n--
 		case v.session != nil:
 			n -= v.holding(x, l)
 		case len(v.realms) == 0:
@@ -113,27 +114,25 @@ func (v *review) run(x port.Executor, l *perLoop, n int) (more bool) {
 				continue
 			}
 			v.cursor.next = s.next
-			v.begin(x, s)
+			n -= v.begin(x, s)
 		}
 	}
 	return true
 }
 
-// begin decides whether s may stay, and begins with what it holds.
-func (v *review) begin(x port.Executor, s *session) {
+// begin decides whether s may stay, and begins with what it holds. It returns what a goodbye cost.
+func (v *review) begin(x port.Executor, s *session) (cost int) {
 	set := s.realm.settings.Load()
 	switch {
 	case !s.admitted(set):
 		v.report.SessionsDismissed++
-		s.handler.goodbye(x, codec.CloseKilled, "the configuration has changed: this session could not join any more",
-			port.CloseNormal)
-		return
+		return s.handler.goodbye(x, codec.CloseKilled,
+			"the configuration has changed: this session could not join any more", port.CloseNormal)
 	case set.Policy == nil || s.trusted:
 	case set.Policy.Role(s.identity.AuthRole) == nil:
 		v.report.SessionsRoleGone++
-		s.handler.goodbye(x, codec.CloseKilled, "the configuration has changed: the role of this session is gone",
-			port.CloseNormal)
-		return
+		return s.handler.goodbye(x, codec.CloseKilled,
+			"the configuration has changed: the role of this session is gone", port.CloseNormal)
 	case s.lastMember != nil || s.lastCallee != nil:
 		v.session, v.member, v.callee = s, s.lastMember, s.lastCallee
 		s.review = v
@@ -142,6 +141,7 @@ func (v *review) begin(x port.Executor, s *session) {
 	if !s.local && set.authIDRule().needed() {
 		s.realm.authIDs.Load().adopt(x, s)
 	}
+	return 0
 }
 
 // admitted reports whether s could still join.

@@ -69,6 +69,7 @@ type perLoop struct {
 	exact    *registration   // of the CALL under way
 	builders []*builder      // free ones
 	slab     []call          // records for the next calls
+	gaveBack int             // things of sessions that were given back, in all, to see what a goodbye cost
 }
 
 // New makes a router from cfg, or says what is wrong with cfg.

@@ -35,6 +35,9 @@ type Executor interface {
 	Post(dst int, lane uint64, j Job)
 	// Grant takes up to n members out of what this turn may still walk and returns how many were granted, perhaps 0.
 	Grant(n int) int
+	// Work notes that the handling of a message, or of the end of a session, costs more than its octets tell, in
+	// units of about one small message. It makes the turn look at the clock in time, and nothing else.
+	Work(units int)
 	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written.
 	// Adding t again before that does nothing only if t itself remembers it was added: the executor does not look.
 	AtBatchEnd(t BatchTask)

@@ -26,6 +26,7 @@ type Loop struct {
 	tasks  []port.BatchTask
 	timers []*port.Timer
 	grant  int
+	worked int // what was noted with Work, in all
 
 	// The coroutine of the turn under way. Seeded mode.
 	resume func() (string, bool)
@@ -108,6 +109,12 @@ func (l *Loop) Grant(n int) int {
 	l.grant -= n
 	return n
 }
+
+// Work implements port.Executor.
+func (l *Loop) Work(units int) { l.worked += units }
+
+// Worked returns how much was noted with Work so far. Between turns.
+func (l *Loop) Worked() int { return l.worked }
 
 // AtBatchEnd implements port.Executor.
 func (l *Loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }
@@ -221,6 +228,9 @@ func (l *Loop) take() (*Conn, input, bool) {
 	}
 	return nil, input{}, false
 }
+
+// Busy reports whether the loop has anything to do. Between turns.
+func (l *Loop) Busy() bool { return l.hasWork() }
 
 func (l *Loop) hasWork() bool {
 	l.mu.Lock()
