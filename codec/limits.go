@@ -33,6 +33,14 @@ const (
 	// countsMax is the same for the number of containers that a transcoder counts.
 	countsMax = 8 << 10
 
+	// The work of transcoding is measured in tokens, about 0.1 us each. Beside a token for every value,
+	// 2^octetsPerTokenShift octets are a token; an integer beyond 64 bits, or a decimal of more than longDigits
+	// octets, is longTokens more, and one for each 2^longDigitsShift of its octets.
+	octetsPerTokenShift = 7
+	longDigits          = 19
+	longTokens          = 8
+	longDigitsShift     = 2
+
 	// bignumBytesMax is the size in octets of the largest integer that is converted between the bases 2 and 10, which
 	// costs more than linear time, and bignumDigitsMax the number of decimal digits that make as many. Beyond them a
 	// CBOR bignum becomes a byte string, a JSON number text.

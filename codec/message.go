@@ -1,5 +1,7 @@
 package codec
 
+import "math"
+
 // A Type is a WAMP message type code (PROTOCOL 1.2).
 type Type uint16
 
@@ -84,32 +86,40 @@ type Payload struct {
 // p is in s already. In fails as Transcode does, with ErrTooLong above bytesMax octets. Any goroutine that owns the
 // bytes of p may call it: this is the way to transcode a large payload away from the loop, once for all receivers.
 func (p *Payload) In(s Serializer, bytesMax int) (Payload, error) {
-	q := *p
 	if p.Format == s || p.Format == 0 {
 		if len(p.Args)+len(p.Kwargs) > bytesMax {
 			return Payload{}, ErrTooLong
 		}
-		return q, nil
+		return *p, nil
 	}
+	work := math.MaxInt
+	q, _, err := p.AppendIn(make([]byte, 0, len(p.Args)+len(p.Kwargs)), s, bytesMax, &work)
+	return q, err
+}
+
+// AppendIn is In for a payload in another serializer. The result is in buf, which AppendIn returns, perhaps longer.
+// It takes its cost off work, in tokens of about 0.1 us, and fails with ErrTooMuchWork soon after work is used up. It
+// allocates as Transcode does.
+func (p *Payload) AppendIn(buf []byte, s Serializer, bytesMax int, work *int) (q Payload, out []byte, err error) {
+	q = *p
 	q.Format = s
-	b := make([]byte, 0, len(p.Args)+len(p.Kwargs))
-	var err error
+	from := len(buf)
 	if p.Args != nil {
-		if b, err = Transcode(b, p.Args, p.Format, s, bytesMax); err != nil {
-			return Payload{}, err
+		if buf, err = transcodeWithin(buf, p.Args, p.Format, s, bytesMax, work); err != nil {
+			return Payload{}, buf, err
 		}
-		q.Args = b[:len(b):len(b)]
 	}
+	args := len(buf)
 	if p.Kwargs != nil {
-		args := len(b)
-		if b, err = Transcode(b, p.Kwargs, p.Format, s, bytesMax-args); err != nil {
-			return Payload{}, err
+		if buf, err = transcodeWithin(buf, p.Kwargs, p.Format, s, bytesMax-(args-from), work); err != nil {
+			return Payload{}, buf, err
 		}
-		if q.Kwargs = b[args:]; p.Args != nil {
-			q.Args = b[:args:args]
-		}
+		q.Kwargs = buf[args:len(buf):len(buf)]
 	}
-	return q, nil
+	if p.Args != nil {
+		q.Args = buf[from:args:args]
+	}
+	return q, buf, nil
 }
 
 // Clone returns p with memory of its own, and no more than it needs.

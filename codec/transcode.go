@@ -14,6 +14,9 @@ var (
 	errDepth   = errors.New("codec: containers nest too deeply")
 )
 
+// ErrTooMuchWork means that a payload takes longer to transcode than its owner allows: see Payload.AppendIn.
+var ErrTooMuchWork = errors.New("codec: the payload takes too long to transcode")
+
 // ErrTooLong means that a message is longer than its receiver accepts.
 var ErrTooLong = errors.New("codec: the message is longer than its receiver accepts")
 
@@ -31,9 +34,18 @@ func Transcode(dst, src []byte, from, to Serializer, bytesMax int) ([]byte, erro
 		}
 		return appendLong(dst, src), nil
 	}
+	work := math.MaxInt
+	return transcodeWithin(dst, src, from, to, bytesMax, &work)
+}
+
+// transcodeWithin is Transcode between two serializers. It takes what it costs off work, in tokens of usual cost, and
+// fails with ErrTooMuchWork soon after work is used up.
+func transcodeWithin(dst, src []byte, from, to Serializer, bytesMax int, work *int) ([]byte, error) {
 	t := transcoders.Get().(*transcoder)
 	t.limit = len(dst) + min(bytesMax, math.MaxInt-len(dst))
+	t.work = *work - len(src)>>octetsPerTokenShift
 	out, err := t.run(dst, src, from, to)
+	*work = t.work
 	t.release()
 	if err != nil {
 		return dst, err
@@ -50,6 +62,7 @@ type transcoder struct {
 	dst    []byte
 	bin    []byte
 	limit  int   // the length that dst may have at the end
+	work   int   // how much may still be done, in tokens of usual cost
 	counts []int // items of the containers that end with a mark, in the order in which they begin
 	levels [DepthMaxMost]level
 
@@ -132,6 +145,9 @@ func (t *transcoder) run(dst, src []byte, from, to Serializer) ([]byte, error) {
 		}
 		if len(t.dst) > t.limit {
 			return dst, ErrTooLong
+		}
+		if t.work--; t.work < 0 {
+			return dst, ErrTooMuchWork
 		}
 		if isTight(t.dst) {
 			t.dst = growLong(t.dst, growRoom)
@@ -218,6 +234,9 @@ func (t *transcoder) key(tok *token) {
 
 // scalar writes a value that is no container.
 func (t *transcoder) scalar(tok *token) {
+	if tok.kind == kindBig || tok.kind == kindFloat && len(tok.b) > longDigits {
+		t.work -= longTokens + len(tok.b)>>longDigitsShift
+	}
 	switch tok.kind {
 	case kindBool:
 		t.dst = appendBool(t.dst, t.to, tok.u != 0)

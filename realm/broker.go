@@ -212,7 +212,7 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	l.matches, whole = s.realm.topics.Patterns(l.matches, m.URI, bounds.searchAtOnce)
 	switch n := len(l.matches); {
 	case n == 0 && whole:
-	case s.waiting != nil && s.waiting.large || !whole || n > bounds.matchesAtOnce:
+	case s.waiting != nil && s.waiting.large || !whole || n > bounds.matchesAtOnce || !s.formEvent(x, l, m):
 		s.publishLater(x, l, m, to, publication)
 	case n == 1:
 		s.extend(x, l, l.matches[0], to, publication, m)

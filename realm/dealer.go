@@ -192,7 +192,7 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	default:
 		c.arm()
 	}
-	p, err := s.payload(m, to.session.serializer)
+	p, err := s.payload(x, l, m, to.session.serializer)
 	switch {
 	case err == nil && p == nil:
 		return untranscoded
@@ -206,7 +206,8 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 
 // receiveYield passes a result on to the caller.
 func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
-	if s.waiting != nil && s.answerLater(x, l, m, s.receiveYield) {
+	if to := s.formless(x, l, m); to != 0 {
+		s.transcodeLater(x, l, to, s.receiveYield)
 		return
 	}
 	progress := m.Options.Bool(codec.KeyProgress, false)
@@ -220,7 +221,7 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	l.details = codec.Details{Progress: progress, Forward: &m.Options}
 	var frame [][]byte
-	p, err := s.payload(m, c.caller.serializer)
+	p, err := s.payload(x, l, m, c.caller.serializer)
 	switch {
 	case err != nil:
 	case s.kept(m, p, c.caller.serializer):
@@ -280,7 +281,8 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 			": a client's ERROR answers INVOCATION (68) only")
 		return
 	}
-	if s.waiting != nil && s.answerLater(x, l, m, s.receiveError) {
+	if to := s.formless(x, l, m); to != 0 {
+		s.transcodeLater(x, l, to, s.receiveError)
 		return
 	}
 	c, issued := s.invocation(x, m.Request, true)
@@ -293,7 +295,7 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 		uri = errInvalidURI // URI-32: a malformed error URI would cost the caller its connection
 	}
 	var frame [][]byte
-	p, err := s.payload(m, c.caller.serializer)
+	p, err := s.payload(x, l, m, c.caller.serializer)
 	switch {
 	case err != nil:
 	case s.kept(m, p, c.caller.serializer):

@@ -70,6 +70,12 @@ const (
 	// matchMembers is what one match of a PUBLISH costs of the budget of a turn, in members: it is encoded, copied
 	// and posted.
 	matchMembers = 4
+	// encodeShift says what an event costs besides: 1 member more for each 2^encodeShift octets and serializer.
+	encodeShift = 9
+	// directShift and tokenShift say what transcoding costs in units of port.Executor.Work: 1 for each 2^directShift
+	// octets that nobody has looked at, or for each 2^tokenShift tokens.
+	directShift = 6
+	tokenShift  = 3
 	// searchSteps is how many nodes of the index a job visits per member of its budget.
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.
@@ -91,9 +97,15 @@ const (
 // connection held. Fixed; the simulation makes them small.
 type bounds struct {
 	largeBytes     int // octets of a message from which on it is checked, transcoded and encoded in the pool
+	directBytes    int // octets of a payload up to which an encoder transcodes it, perhaps under a lock
+	transcodeWork  int // tokens of about 0.1 us that one message may take to be transcoded; beyond: in the pool
+	octetsAtOnce   int // octets of one PUBLISH that are encoded for several subscriptions
 	matchesAtOnce  int // subscriptions that one PUBLISH may match
 	searchAtOnce   int // nodes of the index that are visited for one message, about 0.1 us each
 	farewellAtOnce int // subscriptions, registrations and calls that end with a session, if the turn grants them
 }
 
-var usualBounds = bounds{largeBytes: 256 << 10, matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256}
+var usualBounds = bounds{
+	largeBytes: 256 << 10, directBytes: 4 << 10, transcodeWork: 8192, octetsAtOnce: 256 << 10,
+	matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256,
+}

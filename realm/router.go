@@ -68,6 +68,7 @@ type perLoop struct {
 	matches  []*subscription // scratch for one PUBLISH
 	exact    *registration   // of the CALL under way
 	builders []*builder      // free ones
+	forms    forms           // of the payload of the message under way
 	slab     []call          // records for the next calls
 	gaveBack int             // things of sessions that were given back, in all, to see what a goodbye cost
 }

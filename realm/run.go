@@ -76,9 +76,14 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 				continue
 			}
 			if !encoded {
-				var err error
-				l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, &m.Payload,
-					codec.MessageBytesMax)
+				payload, err := s.eventPayload(x, l, m, serializer)
+				if err == nil && payload == nil {
+					break
+				}
+				if err == nil {
+					l.out, err = codec.AppendEvent(l.out[:0], serializer, sub.id, publication, &l.details, payload,
+						codec.MessageBytesMax)
+				}
 				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
 					l.counters.eventsUntranscodable.Add(1)
 					break
@@ -110,11 +115,13 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 	}
 }
 
-// encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own and what any goroutine
-// may read. It returns in how many serializers the event has no form.
+// encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own, what any goroutine may
+// read, and the forms of the message, which it makes as they are needed. It returns in how many serializers the event
+// has no form.
 func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
-	m *codec.Message,
+	w *waiting,
 ) (r *run, untranscodable int64) {
+	m := &w.message
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
 	d := codec.Details{Publisher: to.disclosed, Forward: &m.Options}
@@ -130,10 +137,13 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 				continue
 			}
 			if msg == nil && !tooLong {
-				var err error
-				room := make([]byte, 0, len(m.Payload.Args)+len(m.Payload.Kwargs)+eventHeadBytes)
-				msg, err = codec.AppendEvent(room, serializer, sub.id, publication, &d, &m.Payload,
-					codec.MessageBytesMax)
+				f := w.transcode(serializer)
+				err := f.err
+				if err == nil {
+					room := make([]byte, 0, len(f.payload.Args)+len(f.payload.Kwargs)+eventHeadBytes)
+					msg, err = codec.AppendEvent(room, serializer, sub.id, publication, &d, &f.payload,
+						codec.MessageBytesMax)
+				}
 				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
 					untranscodable++
 					break
@@ -360,6 +370,16 @@ func (p *part) deliverFitting(x port.Executor, l *perLoop, sub *subscription, to
 	return events
 }
 
+// carries reports whether the run has events for that serializer.
+func (b *builder) carries(serializer codec.Serializer) bool {
+	for _, v := range codec.VariantsOf(serializer) {
+		if b.variants&(1<<v) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *perLoop) takeBuilder() *builder {
 	if n := len(l.builders); n > 0 {
 		b := l.builders[n-1]
@@ -384,7 +404,7 @@ func (l *perLoop) giveBuilder(b *builder) {
 	l.builders = append(l.builders, b)
 }
 
-// trim drops a scratch buffer that a large message made large.
+// trim drops scratch buffers that a large message made large. Forms stay: others may need them.
 func (l *perLoop) trim() {
 	if cap(l.out) > scratchBytesMax {
 		l.out = nil

@@ -75,6 +75,7 @@ func newSession(x port.Executor, h *handler, rm *realm, id uint64, roles codec.R
 // receive handles one message of an established session.
 func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 	l.set = s.realm.settings.Load()
+	l.forms.begin(s.realm.router.bounds.transcodeWork)
 	if m.Type != codec.Publish {
 		s.seal(x, l) // whatever this message causes comes after the events before it
 	}

@@ -94,8 +94,8 @@ func simulate(t *testing.T, seed uint64) {
 	if w.Rand(2) == 0 { // nearly everything takes more than one turn
 		w.AsyncMax = w.Rand(3)
 		r.bounds = bounds{
-			largeBytes: 1 + w.Rand(80), matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20),
-			farewellAtOnce: w.Rand(4),
+			largeBytes: 1 + w.Rand(80), directBytes: w.Rand(20), transcodeWork: w.Rand(8), octetsAtOnce: w.Rand(80),
+			matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), farewellAtOnce: w.Rand(4),
 		}
 	}
 	if s.rules != nil {

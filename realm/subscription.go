@@ -48,6 +48,16 @@ func newSubscription(id uint64, uri string, match codec.Match, loops int) *subsc
 	return sub
 }
 
+// hasMembers reports whether there are members of that serializer. Any goroutine.
+func (sub *subscription) hasMembers(serializer codec.Serializer) bool {
+	for _, v := range codec.VariantsOf(serializer) {
+		if sub.census[v].Load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // enter counts one more member, unless the last one has left. Any goroutine.
 func (sub *subscription) enter() bool {
 	for {

@@ -15,6 +15,7 @@ import (
 //
 //	a large message                  is checked in the pool, and then handled on its loop
 //	… for another serializer         its payload is transcoded in the pool, and then its handling is tried again
+//	one that takes long to transcode the same, whatever its length (forms.go)
 //	a large event                    is encoded in the pool, one subscription after the other
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
@@ -71,6 +72,7 @@ func (w *waiting) end(x port.Executor) {
 func (w *waiting) handle(x port.Executor, f func(x port.Executor, l *perLoop, m *codec.Message)) {
 	l := w.session.realm.router.perLoop[x.Loop()]
 	l.set = w.session.realm.settings.Load()
+	l.forms.begin(w.session.realm.router.bounds.transcodeWork)
 	w.more = false
 	f(x, l, &w.message)
 	if w.current() && !w.more {
@@ -130,19 +132,6 @@ func (w *waiting) compact() {
 	}
 }
 
-// payload returns m's payload as s would have it encoded: m's own when it is short or needs no transcoding, nil if it
-// has to be transcoded in the pool first. The error says that it has no form in that serializer.
-func (s *session) payload(m *codec.Message, to codec.Serializer) (*codec.Payload, error) {
-	f := s.form(m, to)
-	switch {
-	case f != nil:
-		return &f.payload, f.err
-	case s.needsForm(m, to):
-		return nil, nil
-	}
-	return &m.Payload, nil
-}
-
 // kept reports whether m, whose payload p stands in s's serializer to, waits and is so large that p is linked into
 // the receiver's queue instead of copied. Nobody changes it any more.
 func (s *session) kept(m *codec.Message, p *codec.Payload, to codec.Serializer) bool {
@@ -158,37 +147,44 @@ func (s *session) form(m *codec.Message, to codec.Serializer) *form {
 	return s.waiting.forms[to]
 }
 
-// needsForm reports whether m is too long to be transcoded on the loop.
-func (s *session) needsForm(m *codec.Message, to codec.Serializer) bool {
-	return m.Format != to && len(m.Payload.Args)+len(m.Payload.Kwargs) > s.realm.router.bounds.largeBytes
+// transcode makes the form of the message for a serializer, if there is none. In the pool, while it has w.
+func (w *waiting) transcode(to codec.Serializer) *form {
+	if w.forms[to] == nil {
+		f := new(form)
+		f.payload, f.err = w.message.Payload.In(to, codec.MessageBytesMax)
+		w.forms[to] = f
+	}
+	return w.forms[to]
 }
 
-// transcodeLater has the payload of the message that waits transcoded, and then goes on with next.
-func (s *session) transcodeLater(x port.Executor, _ *perLoop, to codec.Serializer,
+// transcodeLater makes the session wait until the payload of the message under way is transcoded, and then goes on
+// with next.
+func (s *session) transcodeLater(x port.Executor, l *perLoop, to codec.Serializer,
 	next func(x port.Executor, l *perLoop, m *codec.Message),
 ) {
-	w := s.waiting
-	f := &form{err: errNoForm}
-	w.async(x, func() { f.payload, f.err = w.message.Payload.In(to, codec.MessageBytesMax) }, func(x port.Executor) {
-		w.forms[to] = f
+	w := s.later(x, l)
+	w.async(x, func() { w.transcode(to) }, func(x port.Executor) {
+		if w.forms[to] == nil {
+			w.forms[to] = &form{err: errNoForm}
+		}
 		w.handle(x, next)
 	})
 }
 
-// answerLater reports whether the answer m, which waits, has to be transcoded first, for the caller of the invocation
-// it answers; then again is called when that is done.
-func (s *session) answerLater(x port.Executor, l *perLoop, m *codec.Message,
-	again func(x port.Executor, l *perLoop, m *codec.Message),
-) bool {
+// formless returns the serializer of the caller that the answer m is for, if m has to be transcoded in the pool
+// first; otherwise 0.
+func (s *session) formless(x port.Executor, l *perLoop, m *codec.Message) codec.Serializer {
+	if octets(m) <= s.realm.router.bounds.directBytes {
+		return 0
+	}
 	x.Step("conn.lock")
 	s.conn.Lock()
 	c := s.invocations.get(m.Request)
 	s.conn.Unlock()
-	if c == nil || s.form(m, c.caller.serializer) != nil || !s.needsForm(m, c.caller.serializer) {
-		return false
+	if c == nil || s.formed(x, l, m, c.caller.serializer) {
+		return 0
 	}
-	s.transcodeLater(x, l, c.caller.serializer, again)
-	return true
+	return c.caller.serializer
 }
 
 // later makes the session wait with the message under way, if it does not wait already.
@@ -242,7 +238,7 @@ func (j *searching) Run(x port.Executor, budget int) (more bool) {
 //
 //  1. search   the next subscriptions that match
 //  2. encode   a run for each: on the loop, as many as the budget of the turn allows; a large event in the pool, one
-//     run at a time
+//     run at a time. Before that, the forms that their members need: on the loop, or in the pool if they take long
 //  3. publish  each run
 //  4. wait     until the runs of this chunk are delivered on all loops, so that their memory is bounded; then 1
 type publishing struct {
@@ -253,6 +249,7 @@ type publishing struct {
 	found       []*subscription // to be published to
 	ended       bool            // the search has
 	large       bool
+	heavy       bool // the loop has tried to transcode it, and it takes too long
 
 	pending atomic.Int32 // any goroutine: runs of this chunk that are not delivered, and one for the chunk itself
 }
@@ -262,7 +259,7 @@ func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to
 	w := s.later(x, l)
 	p := &publishing{
 		waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI),
-		large: w.large,
+		large: w.large, heavy: l.forms.tooMuch,
 	}
 	l.counters.chunked.Add(1)
 	x.Post(s.home, s.id, p)
@@ -290,7 +287,18 @@ func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 		p.publishLarge(x)
 		return false
 	}
-	n := max(x.Grant(min(budget, len(p.found)*matchMembers))/matchMembers, 1)
+	found := p.found[:min(len(p.found), max(budget/matchMembers, 1))]
+	if !p.form(x, found) {
+		return false
+	}
+	cost := matchMembers
+	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
+		if wanted(found, serializer) {
+			cost += p.octets(serializer) >> encodeShift
+		}
+	}
+	n := max(min(budget/cost, len(found)), 1)
+	x.Grant(n * cost)
 	s.chunk = p
 	for _, sub := range p.found[:n] {
 		s.extend(x, l, sub, p.to, p.publication, &w.message)
@@ -302,6 +310,44 @@ func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 	return false
 }
 
+// form makes the forms of the event that the subscriptions found need. It returns false if that goes on in the pool;
+// then p runs again.
+func (p *publishing) form(x port.Executor, found []*subscription) (done bool) {
+	w := p.waiting
+	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
+		if serializer == w.message.Format || w.forms[serializer] != nil || !wanted(found, serializer) {
+			continue
+		}
+		if work := w.session.realm.router.bounds.transcodeWork; !p.heavy {
+			before := work
+			f := new(form)
+			f.payload, _, f.err = w.message.Payload.AppendIn(nil, serializer, codec.MessageBytesMax, &work)
+			x.Work((before - work) >> tokenShift)
+			if p.heavy = errors.Is(f.err, codec.ErrTooMuchWork); !p.heavy {
+				w.forms[serializer] = f
+				continue
+			}
+		}
+		w.pool(x, func() { w.transcode(serializer) }, func(x port.Executor) {
+			if w.forms[serializer] == nil {
+				w.forms[serializer] = &form{err: errNoForm}
+			}
+			x.Post(w.session.home, w.session.id, p)
+		})
+		return false
+	}
+	return true
+}
+
+// octets is how long the payload is in a serializer that has a form.
+func (p *publishing) octets(serializer codec.Serializer) int {
+	w := p.waiting
+	if f := w.forms[serializer]; f != nil {
+		return len(f.payload.Args) + len(f.payload.Kwargs)
+	}
+	return octets(&w.message)
+}
+
 // publishLarge encodes the event for the first subscription in the pool.
 func (p *publishing) publishLarge(x port.Executor) {
 	w, sub := p.waiting, p.found[0]
@@ -309,7 +355,7 @@ func (p *publishing) publishLarge(x port.Executor) {
 	s := w.session
 	var r *run
 	var untranscodable int64
-	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, &w.message) },
+	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, w) },
 		func(x port.Executor) {
 			l := s.realm.router.perLoop[x.Loop()]
 			l.counters.eventsUntranscodable.Add(untranscodable)

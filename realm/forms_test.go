@@ -1,0 +1,194 @@
+package realm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// sixteen are wildcard patterns that all match "aa.bb.cc.dd".
+func sixteen() (patterns []string) {
+	for mask := range 16 {
+		parts := []string{"aa", "bb", "cc", "dd"}
+		for i := range parts {
+			if mask&(1<<i) != 0 {
+				parts[i] = ""
+			}
+		}
+		patterns = append(patterns, strings.Join(parts, "."))
+	}
+	return patterns
+}
+
+// A publication is transcoded once for each serializer, however many subscriptions it matches, in one turn or in
+// several, and everybody gets it once for each of them.
+func TestTranscodedOnce(t *testing.T) {
+	numbers := func(n int) []any {
+		list := make([]any, n)
+		for i := range list {
+			list[i] = 1.5
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name   string
+		edit   func(b *bounds)
+		args   []any
+		tokens int // what transcoding into one serializer costs
+	}{
+		{"at once", func(*bounds) {}, numbers(20), 22},
+		{"longer", func(*bounds) {}, numbers(3000), 3002 + 12000>>7},
+		{"in chunks", func(b *bounds) { b.matchesAtOnce = 4 }, numbers(20), 22},
+		{"in chunks for its octets", func(b *bounds) { b.octetsAtOnce = 16*83 - 1 }, numbers(20), 22},
+		{"the work is just enough", func(b *bounds) { b.transcodeWork = 44 }, numbers(20), 22},
+		{"in chunks, just enough", func(b *bounds) { b.matchesAtOnce, b.transcodeWork = 4, 22 }, numbers(20), 22},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t, 1, Config{})
+			c.edit(&b.router.bounds)
+			var members []*peer
+			for s := codec.JSON; s <= codec.CBOR; s++ {
+				p := b.joinAs(0, s, 1<<20)
+				for i, uri := range sixteen() {
+					p.say(codec.Subscribe, i+1, values{"match": "wildcard"}, uri)
+					p.expect(codec.Subscribed, i+1, nil)
+				}
+				members = append(members, p)
+			}
+			publisher := b.joinAs(0, codec.JSON, 1<<20)
+			before := b.Loops[0].Worked()
+			publisher.say(codec.Publish, 1, values{}, "aa.bb.cc.dd", c.args)
+			for _, p := range members {
+				seen := map[any]bool{}
+				for m := p.hear(); m != nil; m = p.hear() {
+					if fmt.Sprint(m[4]) != fmt.Sprint(c.args) {
+						t.Fatalf("%v", m)
+					}
+					seen[m[1]] = true
+				}
+				if len(seen) != 16 {
+					t.Errorf("%d of 16 events", len(seen))
+				}
+			}
+			worked, want := b.Loops[0].Worked()-before, 2*(c.tokens>>tokenShift)
+			if worked < want || worked > want+2 {
+				t.Errorf("%d units of work, want about %d", worked, want)
+			}
+			if n := b.Async(); n != 0 {
+				t.Errorf("%d pieces of work are left", n)
+			}
+		})
+	}
+}
+
+// A payload that takes long to transcode goes to the pool, whatever its length: events, calls, results and errors.
+// What comes behind it keeps its order, and others do not wait.
+func TestTooMuchWork(t *testing.T) {
+	list := make([]any, 2000)
+	for i := range list {
+		list[i] = int64(i)
+	}
+	newWorkBed := func(work int) (b *bed, one, other *peer) {
+		b = newBed(t, 1, Config{})
+		b.router.bounds.transcodeWork = work
+		return b, b.joinAs(0, codec.JSON, 1<<20), b.joinAs(0, codec.CBOR, 1<<20)
+	}
+	const cost = 2002 + 8893>>7 // tokens: its items and brackets, its octets
+	for _, c := range []struct {
+		work int
+		pool bool
+	}{{cost, false}, {cost - 1, true}, {1, true}} {
+		run := func(what string, b *bed) {
+			t.Helper()
+			pooled := false
+			for {
+				for b.RunLoop(0) {
+				}
+				if b.Async() == 0 {
+					break
+				}
+				pooled = true
+				b.StepAsync(0)
+			}
+			if pooled != c.pool {
+				t.Errorf("%s with %d tokens: in the pool %v", what, c.work, pooled)
+			}
+		}
+		b, one, other := newWorkBed(c.work)
+		sub := other.subscribe(1, "t")
+		one.post(codec.Publish, 1, values{}, "t", list)
+		one.post(codec.Publish, 2, values{}, "t", []any{int64(7)})
+		run("event", b)
+		other.expect(codec.Event, int(sub), nil, values{}, list)
+		other.expect(codec.Event, int(sub), nil, values{}, []any{int64(7)})
+
+		other.register(2, "p", "single")
+		one.post(codec.Call, 3, values{}, "p", list)
+		one.post(codec.Call, 4, values{}, "p", []any{int64(8)})
+		run("call", b)
+		other.expect(codec.Invocation, 1, nil, values{}, list)
+		other.expect(codec.Invocation, 2, nil, values{}, []any{int64(8)})
+		other.say(codec.Yield, 1, values{})
+		other.say(codec.Yield, 2, values{})
+		one.expect(codec.Result, 3, values{})
+		one.expect(codec.Result, 4, values{})
+
+		one.register(5, "q", "single")
+		other.say(codec.Call, 3, values{}, "q")
+		other.say(codec.Call, 4, values{}, "q")
+		one.expect(codec.Invocation, 1, nil, values{})
+		one.expect(codec.Invocation, 2, nil, values{})
+		one.post(codec.Yield, 1, values{}, list)
+		run("result", b)
+		one.post(codec.Error, codec.Invocation, 2, values{}, "a.b", list)
+		run("error", b)
+		other.expect(codec.Result, 3, values{}, list)
+		other.expect(codec.Error, codec.Call, 4, values{}, "a.b", list)
+		one.HangUp()
+		other.HangUp()
+		b.Settle()
+		nothingLeft(t, b.router, b.World)
+	}
+}
+
+// A short payload is work too, if it is transcoded: 1 for each 64 octets.
+func TestTranscodingIsWork(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	one, other, same := b.joinAs(0, codec.JSON, 1<<20), b.joinAs(0, codec.CBOR, 1<<20), b.joinAs(0, codec.JSON, 1<<20)
+	other.subscribe(1, "t")
+	same.subscribe(1, "s")
+	text := []any{strings.Repeat("x", 636)} // 640 octets of arguments
+	for topic, want := range map[string]int{"t": 10, "s": 0, "nobody": 0} {
+		before := b.Loops[0].Worked()
+		one.say(codec.Publish, 1, values{}, topic, text)
+		if worked := b.Loops[0].Worked() - before; worked != want {
+			t.Errorf("%s: %d units of work, want %d", topic, worked, want)
+		}
+	}
+}
+
+// The members of a serializer leave while a run with events for them is open: a longer event without a form for them
+// does not join that run.
+func TestFormOfThoseThatLeft(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.router.bounds.directBytes = 4
+	publisher, stays, leaves := b.joinAs(0, codec.JSON, 1<<20), b.joinAs(0, codec.JSON, 1<<20),
+		b.joinAs(0, codec.CBOR, 1<<20)
+	sub := stays.subscribe(1, "t")
+	leaves.subscribe(1, "t")
+	publisher.Do(func(x port.Executor) {
+		p := b.router.directory.find(publisher.id).handler
+		p.Receive(x, encodeMessage(t, codec.JSON, codec.Publish, []any{1, values{}, "t", []any{int64(1)}}))
+		b.router.directory.find(leaves.id).handler.Receive(x,
+			encodeMessage(t, codec.CBOR, codec.Unsubscribe, []any{2, int(sub)}))
+		p.Receive(x, encodeMessage(t, codec.JSON, codec.Publish, []any{2, values{}, "t", []any{"longer"}}))
+	})
+	b.Settle()
+	stays.expect(codec.Event, int(sub), nil, values{}, []any{int64(1)})
+	stays.expect(codec.Event, int(sub), nil, values{}, []any{"longer"})
+	leaves.expect(codec.Unsubscribed, 2)
+	leaves.silent()
+}
