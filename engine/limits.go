@@ -133,6 +133,7 @@ const (
 const (
 	turnTimeMax = 10 * time.Millisecond  // longer turns are counted as Stats.TurnsLong
 	readTime    = 1 * time.Millisecond   // handling what was read; the rest waits for the next turn, in its order
+	timerTime   = 500 * time.Microsecond // timers that are due; the rest waits for the next turn, in its order
 	walkTime    = 250 * time.Microsecond // lanes, beyond one chunk
 	flushTime   = 1 * time.Millisecond   // writing
 	closeTime   = 1 * time.Millisecond   // closing, and saying goodbye when the engine stops
@@ -145,6 +146,8 @@ const (
 	// workPerLook is how much work goes by between two looks at the clock: a message is 1, and 1 more for each KiB.
 	workPerLook = 64
 	workShift   = 10
+	// timersPerLook is how many timers fire between two looks at the clock.
+	timersPerLook = 16
 	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count
 	// as one more write.
 	costPerLook = 16

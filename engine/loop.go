@@ -26,14 +26,15 @@ import (
 //  1. connections that an earlier turn had no time for, in their order
 //  2. the descriptors that are ready; one read of a connection, and its messages are handled. If few are ready the
 //     loop looks once more
-//  3. arrivals and notes: connections, jobs and requests from other loops
-//  4. tasks that waited for the end of the batch
-//  5. lanes: events to members, chunk by chunk
-//  6. one flush of every connection that was touched
-//  7. closes
+//  3. timers that are due
+//  4. arrivals and notes: connections, jobs and requests from other loops
+//  5. tasks that waited for the end of the batch
+//  6. lanes: events to members, chunk by chunk
+//  7. one flush of every connection that was touched
+//  8. closes
 //
 // Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well,
-// so that reads and calls come in between. Steps 3 to 7 are the batch task. The descriptor of a connection of this
+// so that reads and calls come in between. Steps 4 to 8 are the batch task. The descriptor of a connection of this
 // loop is closed there only, and the loop takes it out of the poller before: a stale event of the same wait never
 // meets a reused descriptor.
 type loop struct {
@@ -87,6 +88,7 @@ type loop struct {
 	workPerLook int           // work between two looks; less in the simulation
 	charged     int           // work that handlers noted, in all, to see what a goodbye cost
 	exhausted   bool          // the time for reading is over
+	timersDue   bool          // the time of a timer has come, or earlier turns left some
 	members     int           // still to be walked in this turn
 	received    int64         // messages of this turn that are not in stats yet
 	appended    int           // runs appended in all, to see what a job cost
@@ -168,6 +170,9 @@ func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	if refusals > 0 {
 		l.cutRefusals(l.refusals[:refusals])
 	}
+	if l.timersDue {
+		l.fireTimers()
+	}
 	l.runBatch()
 	l.stats.turn(l.poller.Now() - l.began)
 	return l.stopped()
@@ -217,6 +222,15 @@ func (l *loop) handleDeferred() {
 	clear(conns)
 }
 
+// fireTimers fires what is due until the time for it is over. The next turn goes on with the rest, in its order.
+func (l *loop) fireTimers() {
+	now := l.poller.Now()
+	until := now + timerTime
+	for l.timersDue = l.wheel.AdvanceSome(now, l, timersPerLook); l.timersDue && l.poller.Now() < until; {
+		l.timersDue = l.wheel.AdvanceSome(now, l, timersPerLook)
+	}
+}
+
 // runBatch is the batch task.
 func (l *loop) runBatch() {
 	l.stats.messagesIn.Add(l.received)
@@ -234,7 +248,7 @@ func (l *loop) runBatch() {
 		}
 	}
 	l.checkBudget()
-	l.again = len(l.tasks) > 0 || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty() ||
+	l.again = l.timersDue || len(l.tasks) > 0 || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty() ||
 		!l.touched.empty() || !l.closing.empty() || !l.ending.empty()
 	if err := l.poller.Arm(l.wheel.Next()); err != nil {
 		panic(fmt.Sprintf("engine: loop %d: %v", l.index, err))
@@ -249,7 +263,7 @@ func (l *loop) onEvent(fd int, events uint32) {
 	}
 	if own, timer := l.poller.Own(fd); own {
 		if timer {
-			l.wheel.Advance(l.poller.Now(), l)
+			l.timersDue = true
 		}
 		return
 	}

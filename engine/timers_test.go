@@ -30,9 +30,15 @@ func TestTimersOfATurnAreBounded(t *testing.T) {
 		l.Start(&all[i], time.Second)
 	}
 	p.now += 2 * time.Second
-	for turns := 0; fired < timers && turns < 100; turns++ {
+	ready := []unix.EpollEvent{{Fd: 1000, Events: unix.EPOLLIN}} // once
+	for turns := 0; fired < timers && turns < 1000; turns++ {
 		began, had := p.now, fired
-		l.turn([]unix.EpollEvent{{Fd: 1000, Events: unix.EPOLLIN}})
+		l.turn(ready)
+		ready = nil
+		if fired == had || fired < timers && !l.again {
+			t.Fatalf("turn %d fired %d timers, %d are left, and the loop waits: %v", turns, fired-had, timers-fired,
+				!l.again)
+		}
 		if spent := p.now - began; spent > turnTimeMax {
 			t.Fatalf("turn %d took %v for %d timers", turns, spent, fired-had)
 		}

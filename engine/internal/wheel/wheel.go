@@ -2,6 +2,7 @@
 package wheel
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
@@ -25,6 +26,11 @@ type Wheel struct {
 	slots [levels][slots]port.Timer
 	used  [levels]uint64 // a bit per slot that may hold timers; cleared when the slot is visited
 	armed int
+
+	// What the clock has entered with now and is not handled yet.
+	level  int        // of the levels below this one no slot was visited
+	moving port.Timer // timers of a slot of a higher level, which go down
+	due    port.Timer // timers that fire at now
 }
 
 // New returns a wheel without timers.
@@ -33,9 +39,11 @@ func New() *Wheel {
 	for l := range w.slots {
 		for s := range w.slots[l] {
 			head := &w.slots[l][s]
-			head.Next, head.Prev = head, head
+			empty(head)
 		}
 	}
+	empty(&w.moving)
+	empty(&w.due)
 	return w
 }
 
@@ -67,7 +75,7 @@ func (w *Wheel) Stop(t *port.Timer) {
 	if t.Due == 0 {
 		return
 	}
-	t.Prev.Next, t.Next.Prev = t.Next, t.Prev
+	unlink(t)
 	t.Next, t.Prev, t.Due = nil, nil, 0
 	w.armed--
 }
@@ -94,6 +102,9 @@ func (w *Wheel) next() int64 {
 	if w.armed == 0 {
 		return 0
 	}
+	if w.busy() {
+		return w.now
+	}
 	first := int64(0)
 	for level := range w.used {
 		if w.used[level] == 0 {
@@ -112,42 +123,71 @@ func (w *Wheel) next() int64 {
 
 // Advance fires everything due up to now. Firing may arm and disarm any timer; a timer that is armed meanwhile fires
 // at a later tick.
-func (w *Wheel) Advance(now time.Duration, x port.Executor) { w.advance(int64(now/Tick), x) }
+func (w *Wheel) Advance(now time.Duration, x port.Executor) {
+	for w.AdvanceSome(now, x, math.MaxInt) {
+	}
+}
 
-func (w *Wheel) advance(now int64, x port.Executor) (fired int) {
-	for {
-		due := w.next()
-		if due == 0 || due > now {
-			w.now = max(w.now, now)
-			return fired
-		}
-		w.now = due
-		for level := levels - 1; level > 0; level-- {
-			if due&(1<<(6*level)-1) == 0 {
-				w.cascade(level, due>>(6*level)&(slots-1))
-			}
-		}
-		slot := due & (slots - 1)
-		w.used[0] &^= 1 << slot
-		head := &w.slots[0][slot]
-		for head.Next != head {
-			t := head.Next
+// AdvanceSome does part of Advance: it fires that many timers, or moves them down, and reports whether more is to be
+// done. The order is that of Advance, however it is divided.
+func (w *Wheel) AdvanceSome(now time.Duration, x port.Executor, most int) (more bool) {
+	return w.advance(int64(now/Tick), x, most) == most
+}
+
+// advance returns how many timers it fired or moved down; most if there may be more.
+func (w *Wheel) advance(now int64, x port.Executor, most int) (done int) {
+	for done < most {
+		switch {
+		case w.moving.Next != &w.moving:
+			t := w.moving.Next
+			unlink(t)
+			w.place(t)
+			done++
+		case w.level > 0:
+			w.level--
+			w.visit(w.level)
+		case w.due.Next != &w.due:
+			t := w.due.Next
 			w.Stop(t)
-			fired++
+			done++
 			t.Fire(x)
+		default:
+			due := w.next()
+			if due == 0 || due > now {
+				w.now = max(w.now, now)
+				return done
+			}
+			w.now, w.level = due, levels
 		}
 	}
+	return done
 }
 
-// cascade moves the timers of a slot whose time has come to lower levels.
-func (w *Wheel) cascade(level int, slot int64) {
-	w.used[level] &^= 1 << slot
-	head := &w.slots[level][slot]
-	t := head.Next
-	head.Next, head.Prev = head, head
-	for t != head {
-		next := t.Next
-		w.place(t)
-		t = next
+// visit takes the timers out of the slot of a level that the clock has just entered, if it has.
+func (w *Wheel) visit(level int) {
+	if w.now&(1<<(6*level)-1) != 0 {
+		return
 	}
+	slot := w.now >> (6 * level) & (slots - 1)
+	w.used[level] &^= 1 << slot
+	to := &w.moving
+	if level == 0 {
+		to = &w.due
+	}
+	head := &w.slots[level][slot]
+	if head.Next == head {
+		return
+	}
+	to.Next, to.Prev = head.Next, head.Prev
+	to.Next.Prev, to.Prev.Next = to, to
+	empty(head)
 }
+
+// busy reports whether something that the clock has entered is not handled yet.
+func (w *Wheel) busy() bool {
+	return w.level > 0 || w.moving.Next != &w.moving || w.due.Next != &w.due
+}
+
+func empty(head *port.Timer) { head.Next, head.Prev = head, head }
+
+func unlink(t *port.Timer) { t.Prev.Next, t.Next.Prev = t.Next, t.Prev }

@@ -1,7 +1,9 @@
 package wheel
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +49,20 @@ func TestWheelAgainstModel(t *testing.T) {
 				model[tm] = due
 			default:
 				clock += rnd.Int64N(1 << (1 + rnd.IntN(14)))
-				w.advance(clock, nil)
+				for most := 1 + rnd.IntN(8); w.advance(clock, nil, most) == most; most = 1 + rnd.IntN(8) {
+					// Between two parts timers are armed and disarmed as well.
+					tm := all[rnd.IntN(len(all))]
+					w.Stop(tm)
+					delete(model, tm)
+					if rnd.IntN(2) == 0 {
+						due := clock + 1 + rnd.Int64N(1<<(1+rnd.IntN(24)))
+						w.start(tm, due)
+						model[tm] = due
+					}
+					if len(model) > 0 && w.next() == 0 {
+						t.Fatalf("seed %d: nothing is next within an advance", seed)
+					}
+				}
 				for tm, due := range model {
 					if due <= clock {
 						t.Fatalf("seed %d: due %d has not fired at %d (armed %v)", seed, due, clock, tm.Due)
@@ -66,13 +81,17 @@ func TestWheelAgainstModel(t *testing.T) {
 
 func TestWheelBoundsDistantDeadlines(t *testing.T) {
 	w := New()
-	tm := &port.Timer{Fire: func(port.Executor) {}}
+	fired := 0
+	tm := &port.Timer{Fire: func(port.Executor) { fired++ }}
 	w.start(tm, 1<<62)
 	if tm.Due != ticksMax-1 {
 		t.Fatalf("due %d", tm.Due)
 	}
-	if w.advance(ticksMax-2, nil) != 0 || w.advance(ticksMax-1, nil) != 1 {
-		t.Fatal("fired at the wrong tick")
+	if w.advance(ticksMax-2, nil, math.MaxInt); fired != 0 {
+		t.Fatal("fired too early")
+	}
+	if w.advance(ticksMax-1, nil, math.MaxInt); fired != 1 {
+		t.Fatal("not fired")
 	}
 }
 
@@ -90,6 +109,43 @@ func TestWheelRoundsUp(t *testing.T) {
 	} {
 		if got := dueTick(c.now, c.d); got != c.want {
 			t.Errorf("%v + %v: tick %d, want %d", c.now, c.d, got, c.want)
+		}
+	}
+}
+
+// Timers of one tick are fired, and moved down, in parts of the size that was asked for. Their order does not depend
+// on it, and meanwhile the wheel says that the time for the rest has come.
+func TestWheelAdvancesInParts(t *testing.T) {
+	const timers, due = 300, slots * slots // two moves before they fire
+	var whole []int
+	for _, most := range []int{math.MaxInt, 1, 7, timers - 1, timers, timers + 1} {
+		w := New()
+		var order []int
+		for i := range timers {
+			w.start(&port.Timer{Fire: func(port.Executor) { order = append(order, i) }}, due+int64(i%3))
+		}
+		work, fired := 0, 0
+		for parts := 0; ; parts++ {
+			n := w.advance(due+2, nil, most)
+			if work += n; n < most {
+				break
+			}
+			if len(order)-fired > most {
+				t.Fatalf("%d at a time: %d fired", most, len(order)-fired)
+			}
+			if fired = len(order); fired < timers && (w.next() == 0 || w.next() > due+2) {
+				t.Fatalf("%d at a time: the next tick is %d with %d of %d fired", most, w.next(), fired, timers)
+			}
+			if parts > 10*timers {
+				t.Fatal("no end")
+			}
+		}
+		if whole == nil {
+			whole = order
+		}
+		if len(order) != timers || !slices.Equal(order, whole) || work < 2*timers || w.next() != 0 || w.armed != 0 {
+			t.Errorf("%d at a time: %d fired, the same order: %v; %d parts of work, next %d", most, len(order),
+				slices.Equal(order, whole), work, w.next())
 		}
 	}
 }
