@@ -17,7 +17,9 @@ import (
 //	by age        a connection whose socket takes nothing is looked at until it does: events that have waited too
 //	              long go, or the client, and the client is called slow
 //
-// Replies have a reserve of their own, and invocations are refused at the bound: see outbox.go.
+// Replies have a reserve of their own, and invocations are refused at the bound: see outbox.go. A client that takes
+// no octet at all misses pings (keepalive.go), and one whose own answers pile up is not read any more (conn.read,
+// outq.HoldRead). If the process holds too much for all of them, the largest are closed (budget.go).
 
 // A SlowConsumer is what happens to an event whose receiver has too much unsent: see port.SlowConsumer.
 type SlowConsumer = port.SlowConsumer
@@ -48,6 +50,10 @@ func (c *conn) SetBacklog(b *port.Backlog) {
 // replyReserve is how far replies may go beyond BytesMax.
 func replyReserve(b *port.Backlog) int { return b.BytesMax + b.BytesMax/4 }
 
+// memoryMax is how much memory the unsent bytes may take. It bounds messages of a few octets: to queue one takes a
+// hundred and more.
+func memoryMax(b *port.Backlog) int { return b.BytesMax + b.BytesMax/4 }
+
 // highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading
 // goes on.
 func highWater(b *port.Backlog) int { return b.BytesMax / 4 }
@@ -56,9 +62,11 @@ func lowWater(b *port.Backlog) int  { return b.BytesMax / 8 }
 // makeRoom makes room for a run of events of that many bytes, or says that there is none: the run is dropped, or the
 // connection given up. The queue's lock is held. Home loop only.
 func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
+	memory := outq.RunCost(bytes)
 	over := func() bool {
 		unsent := c.q.Bytes()
-		return unsent > 0 && (unsent+bytes > b.BytesMax || b.EventsMax > 0 && c.q.Events()+events > b.EventsMax)
+		return unsent > 0 && (unsent+bytes > b.BytesMax || b.EventsMax > 0 && c.q.Events()+events > b.EventsMax ||
+			c.q.Occupied()+memory > memoryMax(b))
 	}
 	if !over() {
 		return true
@@ -79,7 +87,9 @@ func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
 		if b.EventsMax > 0 {
 			most = max(b.EventsMax-events, 0)
 		}
-		dropped += c.q.DropOldest(max(b.BytesMax-bytes, 0), most)
+		n, looks := c.q.DropOldest(max(b.BytesMax-bytes, 0), max(memoryMax(b)-memory, 0), most, c.loop.mayLookAt())
+		c.loop.segments -= looks
+		dropped += n
 	}
 	if over() {
 		c.drop(int64(dropped + events)) // nothing within reach makes room
@@ -89,17 +99,18 @@ func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
 	return true
 }
 
-// keepLatest drops what is not the newest of its topic.
+// mayLookAt is how many segments one event may look at to find room.
+func (l *loop) mayLookAt() int { return max(l.segments, segmentsMin) }
+
+// keepLatest drops what is not the newest of its topic, or part of that.
 func (c *conn) keepLatest(topic uint64) (dropped int) {
 	l := c.loop
-	if l.latest == nil {
-		l.latest = map[uint64]*outq.Segment{}
+	if l.pass == nil {
+		l.pass = new(outq.Pass)
 	}
-	dropped = c.q.KeepLatest(topic, l.latest)
-	if len(l.latest) > mapKept {
-		l.latest = nil
-	} else {
-		clear(l.latest)
+	dropped, looks, keeps := c.q.KeepLatest(topic, l.pass, l.mayLookAt())
+	if l.segments -= looks; keeps {
+		l.pass = nil
 	}
 	return dropped
 }
@@ -130,69 +141,84 @@ func (l *loop) listBlocked(c *conn) {
 	}
 	c.listedBlocked = true
 	l.blocked = append(l.blocked, c)
-	if l.blockedSweep.Due == 0 {
-		l.blockedSweep.Fire = l.sweepBlocked
-		l.Start(&l.blockedSweep, l.blockedPause())
-	}
+	l.startBlockedSweep()
 }
 
-// blockedPause is when to look at blocked connections next: four times within the shortest of their times.
-func (l *loop) blockedPause() time.Duration {
+// startBlockedSweep makes the loop look at blocked connections, if it is not about to, four times within the shortest
+// of their times.
+func (l *loop) startBlockedSweep() {
+	if l.blockedSweep.Due != 0 || !l.aging.empty() {
+		return
+	}
 	d := l.live.SlowAfter
 	for _, c := range l.blocked {
 		if age := c.bounds().AgeMax; age > 0 {
 			d = min(d, age)
 		}
 	}
-	return max(d/4, blockedPauseMin)
+	l.blockedSweep.Fire = l.sweepBlocked
+	l.Start(&l.blockedSweep, max(d/4, blockedPauseMin))
 }
 
-// sweepBlocked looks how long the events of blocked connections have waited.
+// sweepBlocked begins to look how long the events of blocked connections have waited; turns go on with it.
 func (l *loop) sweepBlocked(port.Executor) {
-	kept := l.blocked[:0]
 	for _, c := range l.blocked {
-		if c.stillBlocked(l.began) {
-			kept = append(kept, c)
-		} else {
-			c.listedBlocked = false
-			c.setSlow(false)
-		}
+		l.aging.add(c)
 	}
-	clear(l.blocked[len(kept):])
-	if l.blocked = kept; len(kept) > 0 {
-		l.Start(&l.blockedSweep, l.blockedPause())
-	} else if cap(kept) > mapKept {
+	clear(l.blocked)
+	if l.blocked = l.blocked[:0]; cap(l.blocked) > mapKept {
 		l.blocked = nil
 	}
 }
 
-// stillBlocked looks at one of them, and reports whether it is to be looked at again.
-func (c *conn) stillBlocked(now time.Duration) bool {
+// lookAge looks how long the events of c have waited.
+func (c *conn) lookAge() (cost int) {
+	l := c.loop
+	looks, still := c.stillBlocked(l.began)
+	switch {
+	case !still:
+		c.listedBlocked = false
+		c.setSlow(false)
+	case looks == segmentsPerLook:
+		l.aging.add(c) // there may be more to drop
+	default:
+		l.blocked = append(l.blocked, c)
+	}
+	if len(l.blocked) > 0 {
+		l.startBlockedSweep()
+	}
+	return 1 + looks/(segmentsPerLook/costPerLook)
+}
+
+// stillBlocked looks at one of them, and reports how many segments it looked at to drop events, and whether the
+// connection is to be looked at again.
+func (c *conn) stillBlocked(now time.Duration) (looks int, still bool) {
 	if c.phase == phaseClosed || c.closing || !c.wantWrite {
-		return false
+		return 0, false
 	}
 	b := c.bounds()
 	c.q.Lock()
 	defer c.q.Unlock()
 	if !c.q.Accepts() {
-		return false
+		return 0, false
 	}
 	since, ok := c.q.Oldest()
 	if !ok {
 		c.setSlow(false)
-		return true
+		return 0, true
 	}
 	age := now - since
 	c.setSlow(age >= c.loop.live.SlowAfter)
 	if b.AgeMax == 0 || age < b.AgeMax {
-		return true
+		return 0, true
 	}
 	if b.Policy == Disconnect {
 		c.slow()
-		return false
+		return 0, false
 	}
-	c.drop(int64(c.q.DropBefore(now - b.AgeMax + 1)))
-	return true
+	dropped, looks := c.q.DropBefore(now-b.AgeMax+1, segmentsPerLook)
+	c.drop(int64(dropped))
+	return looks, true
 }
 
 // setSlow notes whether the client is slow. The first time has a line in the log.

@@ -45,8 +45,10 @@ type budget struct {
 // evictPause is how long to wait if there is an excess but no connection to close.
 const evictPause = 100 * time.Millisecond
 
-func (b *budget) bytes() int64   { return b.backlogs.Bytes() + b.input.Load() }
-func (b *budget) exceeded() bool { return b.bytes() > b.bytesMax }
+func (b *budget) bytes() int64 { return b.backlogs.Bytes() + b.input.Load() }
+
+// exceeded does not count what is going to be free: else others would be closed for it meanwhile.
+func (b *budget) exceeded() bool { return b.bytes()-b.backlogs.Leaving() > b.bytesMax }
 
 // Held returns how many bytes the messages under way and the backlogs of all connections occupy, and the most it has
 // been since the last call. What is given back lies in the heap until a collection. Any goroutine.
@@ -78,7 +80,7 @@ func (l *loop) checkBudget() {
 	if bytes > b.peak.Load() {
 		b.peak.Store(bytes) // two loops at once: the difference is one turn's
 	}
-	if bytes <= b.bytesMax || b.evicting.Load() || l.engine.now() < b.pause.Load() {
+	if !b.exceeded() || b.evicting.Load() || l.engine.now() < b.pause.Load() {
 		return
 	}
 	if b.evicting.CompareAndSwap(false, true) {

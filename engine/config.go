@@ -108,8 +108,9 @@ type Live struct {
 	Draining bool
 	// Cookie is what WebSocket clients get with their handshake; nil for nothing.
 	Cookie *CookieRules
-	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. Invocations
-	// are refused at the bound, events follow SlowConsumer, replies have a quarter more and then the connection is
+	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. The memory
+	// that they take may be a quarter more: it is a multiple of them where messages are short. Invocations are
+	// refused at the bound, events follow SlowConsumer, replies have a quarter more and then the connection is
 	// closed. A client with more than a quarter of it unsent in answers to its own requests is not read from until it
 	// has taken half of that.
 	BacklogBytesMax int

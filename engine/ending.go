@@ -19,7 +19,8 @@ import (
 //  2. windDown  the home loop stops reading and sets a deadline for the unsent bytes
 //  3. drained   some loop has written the last byte; the home loop closes at the end of its batch
 //  4. closeNow  the queue is shut, the session told, and the descriptor released
-//  5. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of
+//  5. discard   what was not sent is freed, a part in each turn if there is much
+//  6. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of
 //     the connection, later bytes are thrown away until the client has ended the other side, and then the descriptor
 //     is released. To release it at once would cause a reset, which can overtake the close frame or the answer that
 //     says why
@@ -211,6 +212,9 @@ func (c *conn) closeNow() (cost int) {
 			}
 		}
 	}
+	if c.q.Discard(segmentsPerLook) {
+		l.discarding.add(c)
+	}
 	l.stats.eventsLost.Add(int64(c.q.Lost()))
 	c.tellEnd(cause)
 	if !lingers || !c.linger() {
@@ -221,6 +225,14 @@ func (c *conn) closeNow() (cost int) {
 		c.closed()
 	}
 	return 2
+}
+
+// discardUnsent goes on with freeing what was not sent when c was closed.
+func (c *conn) discardUnsent() (cost int) {
+	if c.q.Discard(segmentsPerLook) {
+		c.loop.discarding.add(c)
+	}
+	return costPerLook
 }
 
 func (c *conn) closed() {

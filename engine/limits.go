@@ -136,6 +136,8 @@ const (
 	timerTime   = 500 * time.Microsecond // timers that are due; the rest waits for the next turn, in its order
 	walkTime    = 250 * time.Microsecond // lanes, beyond one chunk
 	flushTime   = 1 * time.Millisecond   // writing
+	ageTime     = 250 * time.Microsecond // looking how long events have waited
+	discardTime = 500 * time.Microsecond // freeing what closed connections had not sent
 	closeTime   = 1 * time.Millisecond   // closing, and saying goodbye when the engine stops
 
 	// giveWayEvery is how often at most a loop that has no time to wait lets others have its CPU and its P.
@@ -153,6 +155,13 @@ const (
 	costPerLook = 16
 	goodbyeWork = 4 // work of a handler that counts as one more goodbye
 	flushShift  = 14
+
+	// turnSegments is how many segments of queues a turn looks at to drop events; each event that comes looks at
+	// segmentsMin at least. What is further away waits, and if nothing is found the event that comes is dropped.
+	// segmentsPerLook is how many of a closed connection are freed between two looks at the clock.
+	turnSegments    = 8192
+	segmentsMin     = 64
+	segmentsPerLook = 256
 
 	acceptsPerTurn = 64   // connections accepted for one listener
 	turnMembers    = 4096 // members walked, all lanes together

@@ -31,7 +31,7 @@ import (
 //  5. tasks that waited for the end of the batch
 //  6. lanes: events to members, chunk by chunk
 //  7. one flush of every connection that was touched
-//  8. closes
+//  8. closes; then what closed connections had not sent is freed
 //
 // Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well,
 // so that reads and calls come in between. Steps 4 to 8 are the batch task. The descriptor of a connection of this
@@ -71,9 +71,12 @@ type loop struct {
 	deferred     []*conn     // to be handled in the next turn, in this order
 	deferring    []*conn     // scratch
 	lanes        lanes
-	blocked      []*conn                  // connections whose socket takes nothing
-	blockedSweep port.Timer               // looks at blocked
-	latest       map[uint64]*outq.Segment // scratch of KeepLatest; empty between uses
+	blocked      []*conn     // connections whose socket takes nothing
+	blockedSweep port.Timer  // looks at blocked
+	pass         *outq.Pass  // scratch of KeepLatest; empty between uses
+	aging        list[*conn] // blocked connections whose events are still to be looked at
+	discarding   list[*conn] // closed connections with unsent bytes that are not freed yet
+	segments     int         // segments of queues that may still be looked at for a drop in this turn
 
 	sweep       port.Timer    // looks at unfinished
 	unfinished  []*conn       // connections that may hold part of a message
@@ -161,6 +164,7 @@ func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.live = l.engine.live.Load()
 	l.exhausted, l.work = false, l.workPerLook
 	l.members = turnMembers
+	l.segments = turnSegments
 	refusals := len(l.refusals)
 	l.handleDeferred()
 	l.handle(ready)
@@ -247,9 +251,11 @@ func (l *loop) runBatch() {
 			break
 		}
 	}
+	l.slice(&l.aging, ageTime, (*conn).lookAge)
+	l.slice(&l.discarding, discardTime, (*conn).discardUnsent)
 	l.checkBudget()
 	l.again = l.timersDue || len(l.tasks) > 0 || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty() ||
-		!l.touched.empty() || !l.closing.empty() || !l.ending.empty()
+		!l.touched.empty() || !l.closing.empty() || !l.ending.empty() || !l.aging.empty() || !l.discarding.empty()
 	if err := l.poller.Arm(l.wheel.Next()); err != nil {
 		panic(fmt.Sprintf("engine: loop %d: %v", l.index, err))
 	}
@@ -293,7 +299,7 @@ func (l *loop) stopped() bool {
 	default:
 		close(l.empty)
 	}
-	return l.killed && l.mail.close()
+	return l.killed && l.discarding.empty() && l.mail.close()
 }
 
 func (l *loop) takeNotes() {

@@ -29,11 +29,11 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 	if !c.q.Accepts() {
 		return nil, false
 	}
-	if b := c.bounds(); c.q.Bytes() >= b.BytesMax {
+	if b := c.bounds(); c.q.Bytes() >= b.BytesMax || c.q.Occupied() >= memoryMax(b) {
 		if class == port.Invocation {
 			return nil, false
 		}
-		if c.q.Bytes() >= replyReserve(b) {
+		if c.q.Bytes() >= replyReserve(b) || c.q.Occupied() >= memoryMax(b)+memoryMax(b)/4 {
 			c.slow()
 			return nil, false
 		}
@@ -46,7 +46,7 @@ func (c *conn) slow() {
 	e := c.loop.engine
 	e.rare.slowConsumersClosed.Add(1)
 	e.warn("a client does not read what it is sent; its connection is closed",
-		"unsent", c.q.Bytes(), "limit", c.bounds().BytesMax, "peer", c.peer.Address)
+		"unsent", c.q.Bytes(), "memory", c.q.Occupied(), "limit", c.bounds().BytesMax, "peer", c.peer.Address)
 	c.breakLocked(errSlow)
 	c.loop.post(note{kind: noteClose, c: c})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"banyan/engine/internal/outq"
 	"banyan/engine/port"
 )
 
@@ -109,12 +110,199 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
+// Events of a few octets count with what it takes to queue them, at n and n + 1, under each policy; so do answers
+// between them.
+func TestSmallEventsAreBounded(t *testing.T) {
+	const bytes = 64 << 10
+	for _, policy := range []SlowConsumer{Disconnect, DropNewest, DropOldest, KeepLatest} {
+		c, _ := newSilent(t, Live{BacklogBytesMax: bytes, SlowConsumer: policy, PingInterval: -1}, phaseRawSocket)
+		c.transport = &limitedTransport{}
+		c.q.Open(0, &c.loop.engine.budget.backlogs)
+		event := make([]byte, 20)
+		room := memoryMax(&c.loop.live.backlog) / outq.RunCost(len(event))
+		for range room {
+			c.AppendRun(c.loop, event, 1, 0)
+		}
+		s := c.loop.engine.Stats()
+		if !accepts(c) || s.EventsDropped != 0 || c.q.Bytes() != room*len(event) || c.q.Occupied() > bytes*5/4 {
+			t.Errorf("policy %d: %d bytes in %d at the bound, %d dropped", policy, c.q.Bytes(), c.q.Occupied(),
+				s.EventsDropped)
+		}
+		c.loop.flush(c)
+		if held := c.loop.engine.Stats().HeldBytes; held != int64(c.q.Occupied()) {
+			t.Errorf("policy %d: the budget knows %d bytes of %d", policy, held, c.q.Occupied())
+		}
+		c.AppendRun(c.loop, event, 1, 0)
+		s = c.loop.engine.Stats()
+		if policy == Disconnect {
+			if accepts(c) || s.SlowConsumersClosed != 1 {
+				t.Error("more than the bound is taken")
+			}
+			continue
+		}
+		if s.EventsDropped != 1 || c.q.Occupied() > bytes*5/4 {
+			t.Errorf("policy %d: %d dropped, %d bytes", policy, s.EventsDropped, c.q.Occupied())
+		}
+	}
+	c, _ := newSilent(t, Live{BacklogBytesMax: bytes, SlowConsumer: DropNewest, PingInterval: -1}, phaseRawSocket)
+	answer := func(class port.Class) bool {
+		c.Lock()
+		defer c.Unlock()
+		c.q.Link(nil, false) // so that each has a segment of its own
+		buf, ok := c.Tail(class)
+		if ok {
+			c.Commit(c.loop, append(buf, "answer"...))
+		}
+		return ok
+	}
+	invocations, replies := 0, 0
+	for answer(port.Invocation) {
+		invocations++
+	}
+	if n := c.q.Occupied(); n < bytes*5/4 || n > bytes*5/4+1000 {
+		t.Errorf("invocations are refused at %d", n)
+	}
+	if !c.q.HoldRead(highWater(c.bounds())) && invocations > 0 {
+		// Invocations are no answers.
+		for answer(port.Reply) {
+			replies++
+		}
+	}
+	if accepts(c) || replies < invocations/5 || replies > invocations/3 {
+		t.Errorf("%d invocations, %d replies", invocations, replies)
+	}
+	// A client that is owed many short answers is not read any more long before.
+	c, _ = newSilent(t, Live{BacklogBytesMax: bytes, PingInterval: -1}, phaseRawSocket)
+	n := 0
+	for ; !c.q.HoldRead(highWater(c.bounds())); n++ {
+		answer(port.Reply)
+	}
+	if n < 20 || n > 40 {
+		t.Errorf("not read after %d answers", n)
+	}
+}
+
+// What a client left unread is freed over several turns when it is closed; meanwhile nobody else is closed for it,
+// and the loop does not end before.
+func TestUnsentEventsAreFreedOverTurns(t *testing.T) {
+	c, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
+	l := c.loop
+	p := &tickingPoller{each: 100 * time.Microsecond}
+	l.poller = p
+	c.transport = &limitedTransport{}
+	b := &l.engine.budget
+	c.q.Open(0, &b.backlogs)
+	for range 20_000 {
+		c.AppendRun(l, make([]byte, 20), 1, 0)
+	}
+	l.flush(c)
+	b.bytesMax = b.bytes() / 2
+	if !b.exceeded() {
+		t.Fatal("nothing is charged")
+	}
+	c.q.Lock()
+	c.breakLocked(errSlow)
+	c.q.Unlock()
+	if b.exceeded() || b.bytes() < b.bytesMax {
+		t.Errorf("%d of %d bytes, exceeded: %v", b.bytes(), b.bytesMax, b.exceeded())
+	}
+	l.closeSoon(c)
+	turns := 0
+	for ; turns == 0 || l.again; turns++ {
+		began := p.now
+		l.killed, l.stopping = true, true
+		ended := l.turn(nil)
+		if spent := p.now - began; spent > 3*time.Millisecond || turns > 1000 {
+			t.Fatalf("turn %d took %v", turns, spent)
+		}
+		if ended == l.again {
+			t.Fatalf("turn %d: ended %v, goes on %v", turns, ended, l.again)
+		}
+	}
+	if s := l.engine.Stats(); turns < 10 || s.HeldBytes != 0 || s.EventsLost != 20_000 {
+		t.Errorf("%d turns, %d bytes are left, %d events lost", turns, s.HeldBytes, s.EventsLost)
+	}
+}
+
+// A tickingPoller's time goes on with each look at it.
+type tickingPoller struct {
+	stillPoller
+	each time.Duration
+}
+
+func (p *tickingPoller) Now() time.Duration {
+	p.now += p.each
+	return p.now
+}
+
+// Many blocked connections, and many old events of one, are looked at over several turns; all of them are.
+func TestAgesAreLookedAtOverTurns(t *testing.T) {
+	const conns, each = 200, 1000
+	first, _ := newSilent(t, Live{
+		BacklogAgeMax: time.Second, SlowConsumer: DropOldest, PingInterval: -1,
+	}, phaseRawSocket)
+	l := first.loop
+	p := &tickingPoller{each: 50 * time.Microsecond}
+	l.poller = p
+	for i := range conns {
+		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, joined: true, handler: first.handler}
+		c.transport = &limitedTransport{}
+		c.q.Open(i, &l.engine.budget.backlogs)
+		l.conns[i] = c
+		for range each {
+			c.AppendRun(l, make([]byte, 20), 1, 0)
+		}
+	}
+	for turns := 0; l.engine.Stats().EventsDropped < conns*each; turns++ {
+		had := l.engine.Stats().EventsDropped
+		began := p.now
+		if l.turn(nil); p.now-began > 4*time.Millisecond || turns > 10_000 {
+			t.Fatalf("turn %d took %v; %d events dropped", turns, p.now-began, l.engine.Stats().EventsDropped)
+		}
+		if n := l.engine.Stats().EventsDropped - had; n > 50*segmentsPerLook {
+			t.Fatalf("%d dropped in one turn", n)
+		}
+		if !l.again {
+			p.now += 10 * time.Millisecond
+			l.timersDue = true
+		}
+	}
+	if n := len(l.blocked); n != conns || l.blockedSweep.Due == 0 {
+		t.Errorf("%d of %d are looked at again", n, conns)
+	}
+}
+
+// A drop looks at a bounded number of segments in a turn, all connections together.
+func TestDropsOfATurnAreBounded(t *testing.T) {
+	for policy, least := range map[SlowConsumer]int64{DropOldest: turnSegments / 4, KeepLatest: segmentsMin} {
+		c, _ := newSilent(t, Live{BacklogBytesMax: 4 << 20, SlowConsumer: policy, PingInterval: -1}, phaseRawSocket)
+		l := c.loop
+		for n := 0; l.engine.Stats().EventsDropped == 0; n++ {
+			l.segments = 0
+			c.AppendRun(l, make([]byte, 20), 1, uint64(1+n%10_000)) // most have a newer one
+		}
+		had := l.engine.Stats().EventsDropped
+		l.segments = turnSegments
+		c.AppendRun(l, make([]byte, 1<<20), 1, 77) // needs room for thousands
+		n := l.engine.Stats().EventsDropped - had
+		if l.segments > 0 || l.segments < -2*segmentsMin || n < least || n > turnSegments+segmentsMin {
+			t.Errorf("policy %d: %d dropped, %d may still be looked at", policy, n, l.segments)
+		}
+		had += n
+		c.AppendRun(l, make([]byte, 1<<20), 1, 77)
+		if n := l.engine.Stats().EventsDropped - had; n > 2*segmentsMin+1 {
+			t.Errorf("policy %d: %d more dropped in that turn", policy, n)
+		}
+	}
+}
+
 // later lets time pass on a loop that does not run, step by step as its timers would.
 func later(c *conn, p *stillPoller, d time.Duration) {
 	for end := p.now + d; p.now < end; {
 		p.now += 10 * time.Millisecond
 		c.loop.began = p.now
 		c.loop.wheel.Advance(p.now, c.loop)
+		c.loop.slice(&c.loop.aging, ageTime, (*conn).lookAge)
 	}
 }
 

@@ -364,9 +364,18 @@ func TestTLSAnswersKeepTheirOrder(t *testing.T) {
 // is dropped, the client gets whole messages in their order.
 func TestTLSDropsNothingThatIsEncrypted(t *testing.T) {
 	for name, drop := range map[string]func(q *outq.Queue) int{
-		"oldest": func(q *outq.Queue) int { return q.DropOldest(0, 0) },
-		"latest": func(q *outq.Queue) int { return q.KeepLatest(7, map[uint64]*outq.Segment{}) },
-		"before": func(q *outq.Queue) int { return q.DropBefore(1 << 40) },
+		"oldest": func(q *outq.Queue) int {
+			n, _ := q.DropOldest(0, 0, 0, 1<<20)
+			return n
+		},
+		"latest": func(q *outq.Queue) int {
+			n, _, _ := q.KeepLatest(7, new(outq.Pass), 1<<20)
+			return n
+		},
+		"before": func(q *outq.Queue) int {
+			n, _ := q.DropBefore(1<<40, 1<<20)
+			return n
+		},
 	} {
 		s := newStillTLS(t, Live{})
 		c, client := s.complete(s.a.client("router.test"))
@@ -396,7 +405,7 @@ func TestTLSDropsNothingThatIsEncrypted(t *testing.T) {
 		}
 		c.AppendRun(s.l, rawFrameOf([]byte("late")), 1, 7)
 		c.q.Lock()
-		if n := c.q.DropOldest(0, 0); n != 1 {
+		if n, _ := c.q.DropOldest(0, 0, 0, 1<<20); n != 1 {
 			t.Errorf("%s: %d dropped where nothing is encrypted any more", name, n)
 		}
 		c.q.Unlock()

@@ -4,6 +4,9 @@ import "time"
 
 // Events may be dropped as long as no byte of their run is on the wire: see the policies of port.SlowConsumer. What a
 // writer has taken is out of reach, and what is encrypted: see Seal. The order of what stays is as it was.
+//
+// A client decides how many segments there are, so nothing here looks at all of them in one go: callers say how many,
+// and what is further away is out of reach until the next time.
 
 // Oldest is when the run that has waited longest was linked; false if there is none within reach. Lock held.
 func (q *Queue) Oldest() (since time.Duration, ok bool) {
@@ -19,72 +22,176 @@ func (q *Queue) Oldest() (since time.Duration, ok bool) {
 // oldestLooks is how many segments without events, of 24 KiB each, Oldest passes by.
 const oldestLooks = 64
 
-// DropOldest drops runs from the oldest on until at most that many bytes and events are unsent, and returns how many
-// events it dropped. Lock held.
-func (q *Queue) DropOldest(bytes, events int) (dropped int) {
-	return q.drop(func(*Segment) (drop, more bool) {
-		over := q.bytes > bytes || q.events > events
-		return over, over
+// DropOldest drops runs from the oldest on until at most that many bytes and events are unsent and they occupy at
+// most so much, and returns how many events it dropped and how many segments it looked at. Lock held.
+func (q *Queue) DropOldest(bytes, memory, events, most int) (dropped, looks int) {
+	over := q.bytes > bytes || q.cost > memory || q.events > events
+	return q.dropWhile(over, most, func(*Segment) bool {
+		return q.bytes > bytes || q.cost > memory || q.events > events
 	})
 }
 
-// DropBefore drops the runs that were linked before that time, and returns how many events it dropped. Lock held.
-func (q *Queue) DropBefore(t time.Duration) (dropped int) {
-	return q.drop(func(s *Segment) (drop, more bool) { return s.since < t, s.since < t })
+// DropBefore drops the runs that were linked before that time, and returns how many events it dropped and how many
+// segments it looked at: as many as it may if there are perhaps more. Lock held.
+func (q *Queue) DropBefore(t time.Duration, most int) (dropped, looks int) {
+	return q.dropWhile(true, most, func(s *Segment) bool { return s.since < t })
 }
 
-// KeepLatest drops the runs of topics that have a newer one, topic among them, and returns how many events it
-// dropped. latest is an empty table for it to use; the caller empties it. It goes through the whole queue, so it does
-// so only when an eighth of what is unsent has come since the last time. Lock held.
-func (q *Queue) KeepLatest(topic uint64, latest map[uint64]*Segment) (dropped int) {
-	if q.grown < q.bytes/8 {
-		return 0
+// dropWhile drops runs from the oldest on as long as gone says so.
+func (q *Queue) dropWhile(begin bool, most int, gone func(*Segment) bool) (dropped, looks int) {
+	if !begin {
+		return 0, 0
 	}
-	q.grown = 0
-	for s := q.head; s != nil; s = s.next {
-		if s.topic != 0 {
-			latest[s.topic] = s
-		}
+	var charged, bytes int64
+	before, s, sealed := q.kept, q.head, q.sealed
+	if before != nil {
+		s, sealed = before.next, 0
 	}
-	dropped = q.drop(func(s *Segment) (drop, more bool) {
-		return s.topic != 0 && (s.topic == topic || latest[s.topic] != s), true
-	})
-	return dropped
-}
-
-// drop goes through the runs of events within reach. choose says whether one goes, and whether to look further.
-func (q *Queue) drop(choose func(*Segment) (drop, more bool)) (dropped int) {
-	var before *Segment
-	sealed := q.sealed
-	for s := q.head; s != nil; {
+	for ; s != nil && looks < most; looks++ {
 		next := s.next
-		encrypted := sealed > 0
+		stays := s.stays(sealed)
 		sealed -= len(s.unsent())
-		if encrypted || s.events == 0 || s.off > 0 {
-			before, s = s, next
-			continue
-		}
-		gone, more := choose(s)
-		if !gone {
-			if before = s; !more {
-				break
+		if stays {
+			if before = s; sealed <= 0 {
+				q.kept = s
 			}
-			s = next
-			continue
-		}
-		if before == nil {
-			q.head = next
+		} else if !gone(s) {
+			break
 		} else {
-			before.next = next
+			dropped += int(s.events)
+			c, b := q.unlink(before, s)
+			charged, bytes = charged+c, bytes+b
 		}
-		if q.tail == s {
-			q.tail = before
-		}
-		q.bytes -= len(s.buf)
-		q.events -= int(s.events)
-		dropped += int(s.events)
-		q.release(s)
 		s = next
 	}
-	return dropped
+	q.settle(charged, bytes)
+	return dropped, looks
+}
+
+// stays reports that s is not to be dropped, whatever the policy; sealed is how many bytes from its beginning on are.
+func (s *Segment) stays(sealed int) bool { return sealed > 0 || s.events == 0 || s.off > 0 }
+
+// unlink drops s, which is behind before, and returns what free does.
+func (q *Queue) unlink(before, s *Segment) (charged, bytes int64) {
+	if before == nil {
+		q.head = s.next
+	} else {
+		before.next = s.next
+	}
+	if q.tail == s {
+		q.tail = before
+	}
+	q.bytes -= len(s.buf)
+	q.events -= int(s.events)
+	q.cost -= int(s.cost)
+	q.segments--
+	if p := q.pass; p != nil {
+		switch s {
+		case p.last:
+			q.endPass()
+		case p.at:
+			p.at = s.next
+		case p.before:
+			p.before = before
+		}
+	}
+	return q.free(s)
+}
+
+// A Pass goes through a queue for KeepLatest, in as many parts as it takes: first it notes which run of each topic is
+// the last, then it drops the others. It ends early when a writer takes the list.
+type Pass struct {
+	latest     map[uint64]*Segment
+	before, at *Segment // at is the next to look at
+	last       *Segment // the last one that was noted
+	dropping   bool
+	sealed     int
+	charged    int64 // for latest
+}
+
+// KeepLatest drops the runs of topics that have a newer one, topic among them, and returns how many events it dropped
+// and how many segments it looked at. p is an empty Pass for it to use. It begins only when an eighth of what is
+// unsent has come since the last time; it may take several calls to go through the queue. It reports whether it keeps
+// p until then. Lock held.
+func (q *Queue) KeepLatest(topic uint64, p *Pass, most int) (dropped, looks int, keeps bool) {
+	if q.pass == nil {
+		if q.grown < q.bytes/8 {
+			return 0, 0, false
+		}
+		q.grown = 0
+		if p.latest == nil {
+			p.latest = make(map[uint64]*Segment)
+		}
+		p.at = q.head
+		q.pass = p
+	}
+	mine := q.pass == p
+	p = q.pass
+	for ; !p.dropping && looks < most; looks++ {
+		s := p.at
+		if s == nil {
+			p.dropping, p.at, p.sealed = true, q.head, q.sealed
+			break
+		}
+		if s.topic != 0 {
+			p.latest[s.topic] = s
+		}
+		p.last, p.at = s, s.next
+	}
+	var charged, bytes int64
+	for ; p.dropping && q.pass == p && looks < most; looks++ {
+		s := p.at
+		if s == nil {
+			q.endPass()
+			break
+		}
+		ends := s == p.last
+		stays := s.stays(p.sealed) || s.topic == 0 || s.topic != topic && p.latest[s.topic] == s
+		p.sealed -= len(s.unsent())
+		if stays {
+			p.before, p.at = s, s.next
+		} else {
+			dropped += int(s.events)
+			c, b := q.unlink(p.before, s)
+			charged, bytes = charged+c, bytes+b
+		}
+		if ends {
+			q.endPass()
+		}
+	}
+	q.settle(charged, bytes)
+	if q.pass == p && q.charging {
+		q.chargePass()
+	}
+	return dropped, looks, mine && q.pass == p
+}
+
+const (
+	latestBytes = 32  // about what one topic takes in a Pass
+	latestKept  = 256 // topics up to which the table of a Pass is used again
+)
+
+// chargePass counts what the pass takes.
+func (q *Queue) chargePass() {
+	p := q.pass
+	more := int64(len(p.latest)*latestBytes) - p.charged
+	p.charged += more
+	q.charged.Add(more)
+	q.account.bytes.Add(more)
+}
+
+// endPass ends the pass, if there is one. It stays in the hands of whoever it belongs to.
+func (q *Queue) endPass() {
+	p := q.pass
+	if p == nil {
+		return
+	}
+	q.pass = nil
+	q.settle(p.charged, p.charged)
+	if latest := p.latest; len(latest) <= latestKept {
+		clear(latest)
+		*p = Pass{latest: latest}
+	} else {
+		*p = Pass{} // maps never shrink
+	}
 }

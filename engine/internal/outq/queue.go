@@ -31,12 +31,17 @@ type Queue struct {
 	promised uint64   // a bit per loop that will flush at the end of its batch
 	head     *Segment // not yet taken by a writer
 	tail     *Segment
-	bytes    int // unsent, including the list that a writer has taken
-	answers  int // of these, answers to the client's own requests; falls when a whole segment is written
-	events   int // unsent, the same
-	grown    int // bytes of events linked since KeepLatest went through the queue
-	sealed   int // bytes at the front that the Sender has taken, though it did not say so: see Seal
-	lost     int // events that were queued when the connection broke or closed
+	bytes    int      // unsent, including the list that a writer has taken
+	answers  int      // of these, answers to the client's own requests; falls when a whole segment is written
+	events   int      // unsent, the same
+	cost     int      // memory that all of it takes, the same
+	segments int      // the same
+	grown    int      // bytes of events linked since KeepLatest went through the queue
+	sealed   int      // bytes at the front that the Sender has taken, though it did not say so: see Seal
+	lost     int      // events that were queued when the connection broke or closed
+	kept     *Segment // the last of those in front that a drop passed by; nil if none did
+	pass     *Pass    // KeepLatest is under way; nil most of the time
+	dead     *Segment // given up, for Discard
 	flags    flags
 	reply    bool // the lent buffer is for an answer
 	charging bool // the account knows the segments of this queue
@@ -85,6 +90,8 @@ const (
 	// FlushBytesMax is how many bytes one flush writes, give or take one system call, before other connections get
 	// their turn: about half a millisecond.
 	FlushBytesMax = 1 << 20
+	// unchargedMax is how many segments may be linked without the account. Usually the next flush writes them.
+	unchargedMax = 1024
 )
 
 // ErrAgain is what a Sender returns when the socket takes nothing now, and what a read returns when there is nothing
@@ -129,6 +136,9 @@ func (q *Queue) Events() int { return q.events }
 // Bytes is how many bytes are unsent. Lock held.
 func (q *Queue) Bytes() int { return q.bytes }
 
+// Occupied is how much memory the unsent bytes take; shared ones count whole. Lock held.
+func (q *Queue) Occupied() int { return q.cost }
+
 // Finish refuses every later append. The flush that writes the last byte returns Drained. Lock held.
 func (q *Queue) Finish() { q.flags |= finishing }
 
@@ -154,7 +164,11 @@ func (q *Queue) Lend(reply bool) []byte {
 	if t := q.tail; t != nil && t.own && len(t.buf) < segmentFull {
 		return t.buf
 	}
-	q.link(newOwnSegment())
+	if q.charging {
+		q.link(freshSegment())
+	} else {
+		q.link(newOwnSegment())
+	}
 	return q.tail.buf
 }
 
@@ -165,20 +179,34 @@ func (q *Queue) Commit(buf []byte) int {
 	n := len(buf) - len(t.buf)
 	t.buf = buf
 	q.bytes += n
-	if q.reply {
-		t.answer += int32(n)
-		q.answers += n
+	if q.reply && n > 0 {
+		answer := n
+		if t.answer == 0 {
+			answer += answerOverhead
+		}
+		t.answer += int32(answer)
+		q.answers += answer
 	}
 	if len(buf) == 0 && q.head == t {
 		q.head, q.tail = nil, nil
-		q.release(t)
+		q.cost -= int(t.cost)
+		q.segments--
+		q.settle(q.free(t))
 		return n
 	}
-	if q.charging {
-		q.charge(t)
+	if more := t.occupies() - t.cost; more > 0 {
+		t.cost += more
+		q.cost += int(more)
+		if t.charged {
+			q.charged.Add(int64(more))
+			q.account.bytes.Add(int64(more))
+		}
 	}
 	return n
 }
+
+// answerOverhead is what an own segment counts among the answers beside its bytes.
+const answerOverhead = segmentOverhead + segmentBytes
 
 // Share links a run of events that several queues hold, at the time now. topic is what they are of, 0 if it is not
 // one. Lock held.
@@ -189,9 +217,6 @@ func (q *Queue) Share(b []byte, events int, topic uint64, now time.Duration) {
 	q.bytes += len(b)
 	q.events += events
 	q.grown += len(b)
-	if q.charging {
-		q.charge(s)
-	}
 }
 
 // Link links bytes that nobody changes any more, of one message for this queue. reply says that they are an answer.
@@ -205,9 +230,6 @@ func (q *Queue) Link(b []byte, reply bool) {
 	}
 	q.link(s)
 	q.bytes += len(b)
-	if q.charging {
-		q.charge(s)
-	}
 }
 
 // Seal notes that the Sender has encrypted the first n unsent bytes, and reports them as sent later: when the socket
@@ -234,6 +256,14 @@ func (q *Queue) link(s *Segment) {
 		q.tail.next = s
 	}
 	q.tail = s
+	s.cost = s.occupies()
+	q.cost += int(s.cost)
+	q.segments++
+	if q.charging {
+		q.charge(s)
+	} else if q.segments > unchargedMax {
+		q.chargeBacklog()
+	}
 }
 
 // Promise notes that loop will flush and reports whether it had not promised before. Lock held.
@@ -267,15 +297,17 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		}
 		taken := q.head
 		last := q.tail
-		q.head, q.tail = nil, nil
+		q.head, q.tail, q.kept = nil, nil, nil
+		q.endPass()
 		q.flags |= writing
 		fd := int(q.fd)
 		q.mu.Unlock()
 
 		n, err := s.Send(fd, v, taken)
-		rest, answers, events := taken, 0, 0
+		rest := taken
+		var done written
 		if err == nil {
-			rest, answers, events = q.advance(taken, n)
+			rest, done = q.advance(taken, n)
 		}
 
 		q.mu.Lock()
@@ -283,12 +315,15 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		f.Sends++
 		f.Sent += n
 		if q.flags&(shut|broken) != 0 {
-			q.lost += q.releaseAll(rest)
+			q.lost -= done.events
+			q.condemn(rest, last)
 			return f
 		}
 		q.bytes -= n
-		q.answers -= answers
-		q.events -= events
+		q.answers -= done.answers
+		q.events -= done.events
+		q.cost -= done.cost
+		q.segments -= done.segments
 		q.pushed = q.pushed || n > 0
 		if rest != nil {
 			// The unsent rest goes back in front of the bytes appended meanwhile.
@@ -297,7 +332,8 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 			} else {
 				last.next = q.head
 			}
-			q.head = rest
+			q.head, q.kept = rest, nil
+			q.endPass() // it may have begun meanwhile
 		}
 		switch {
 		case err == nil:
@@ -341,13 +377,20 @@ func (q *Queue) Writable() bool {
 	return q.flags&(broken|shut) == 0
 }
 
-// Break refuses every later append and drops what is queued. A writer in a system call releases its own list. Lock
-// held.
+// Break refuses every later append and gives up what is queued, for Discard. A writer in a system call gives up its
+// own list. Lock held.
 func (q *Queue) Break() {
 	q.flags |= broken
-	q.lost += q.releaseAll(q.head)
-	q.head, q.tail = nil, nil
-	q.bytes, q.answers, q.events, q.sealed = 0, 0, 0, 0
+	q.lost += q.events
+	q.endPass()
+	first, last := q.head, q.tail
+	q.head, q.tail, q.kept = nil, nil, nil
+	q.bytes, q.answers, q.events, q.cost, q.segments, q.sealed, q.charging = 0, 0, 0, 0, 0, 0, false
+	if q.flags&writing == 0 {
+		q.condemn(first, last)
+	} else if first != nil {
+		last.next, q.dead = q.dead, first
+	}
 }
 
 // Shut waits until no writer is in a system call and then makes sure that there never will be one again. Home loop

@@ -179,7 +179,8 @@ func TestQueueAgainstModel(t *testing.T) {
 		if !bytes.Equal(f.got, want) {
 			t.Fatalf("seed %d: %d bytes arrived of %d", seed, len(f.got), len(want))
 		}
-		if q.head != nil || q.tail != nil || q.bytes != 0 || q.answers != 0 || q.flags != 0 || q.promised != 0 {
+		if q.head != nil || q.tail != nil || q.bytes != 0 || q.answers != 0 || q.flags != 0 ||
+			q.cost != 0 || q.segments != 0 || q.promised != 0 {
 			t.Fatalf("seed %d: not at rest: %+v", seed, q)
 		}
 	}
@@ -369,16 +370,19 @@ func TestQueueTellsReaderAtLowWater(t *testing.T) {
 		q.Commit(append(q.Lend(true), make([]byte, 40)...))
 	}
 	q.mu.Unlock()
-	if q.HoldRead(120) || !q.HoldRead(119) {
+	const o = answerOverhead
+	if q.HoldRead(120+3*o) || !q.HoldRead(119+3*o) {
 		t.Fatal("high water")
 	}
 	for _, c := range []struct {
 		room, answers int
 		read          bool
-	}{{60, 120, false}, {29, 120, false}, {2, 80, false}, {50, 40, true}, {100, 0, false}} {
+	}{
+		{60, 120 + 3*o, false}, {29, 120 + 3*o, false}, {2, 80 + 2*o, false}, {50, 40 + o, true}, {100, 0, false},
+	} {
 		q.Writable()
 		f.room += c.room
-		read := q.Flush(f, nil, 0, 40).Resume
+		read := q.Flush(f, nil, 0, 40+o).Resume
 		if read != c.read || q.answers != c.answers {
 			t.Fatalf("%+v: told %v with %d bytes of answers", c, read, q.answers)
 		}

@@ -15,7 +15,8 @@ type Segment struct {
 	since   time.Duration // when a shared run of events was linked
 	events  int32         // events in a shared run
 	answer  int32         // bytes of class Reply in an own buffer
-	charged int32         // what the account counts for this segment; 0 for nothing
+	cost    int32         // memory it takes: see occupies
+	charged bool          // the account knows it
 	own     bool          // buf belongs to this segment and may be appended to under the queue's lock
 }
 
@@ -27,18 +28,22 @@ const (
 
 // Two pools, because an own segment keeps its buffer.
 var (
-	ownSegments    = sync.Pool{New: func() any { return &Segment{buf: make([]byte, 0, segmentBytes), own: true} }}
+	ownSegments    = sync.Pool{New: func() any { return freshSegment() }}
 	sharedSegments = sync.Pool{New: func() any { return new(Segment) }}
 )
 
-func newOwnSegment() *Segment    { return ownSegments.Get().(*Segment) }
+func newOwnSegment() *Segment { return ownSegments.Get().(*Segment) }
+
+// freshSegment is for a backlog: an own buffer of the pool may be much larger than what it is for, and stay so.
+func freshSegment() *Segment { return &Segment{buf: make([]byte, 0, segmentBytes), own: true} }
+
 func newSharedSegment() *Segment { return sharedSegments.Get().(*Segment) }
 
 // unsent returns the bytes of s that no system call has taken yet.
 func (s *Segment) unsent() []byte { return s.buf[s.off:] }
 
 func (s *Segment) release() {
-	s.next, s.off, s.events, s.answer, s.charged, s.topic = nil, 0, 0, 0, 0, 0
+	s.next, s.off, s.events, s.answer, s.cost, s.charged, s.topic = nil, 0, 0, 0, 0, false, 0
 	if !s.own {
 		s.buf = nil
 		sharedSegments.Put(s)
@@ -51,32 +56,29 @@ func (s *Segment) release() {
 	ownSegments.Put(s)
 }
 
-// advance takes n written bytes off the list that starts at s. It returns the rest of it, and how many bytes of
-// answers and how many events were in the segments that are done.
-func (q *Queue) advance(s *Segment, n int) (rest *Segment, answers, events int) {
+// written is what was in the segments that are done.
+type written struct{ answers, events, cost, segments int }
+
+// advance takes n written bytes off the list that starts at s, and returns the rest of it. The writer calls it,
+// without the lock.
+func (q *Queue) advance(s *Segment, n int) (rest *Segment, done written) {
+	var charged, bytes int64
 	for s != nil {
 		left := len(s.buf) - s.off
 		if n < left {
 			s.off += n
-			return s, answers, events
+			break
 		}
 		n -= left
-		done := s
+		gone := s
 		s = s.next
-		answers += int(done.answer)
-		events += int(done.events)
-		q.release(done)
+		done.answers += int(gone.answer)
+		done.events += int(gone.events)
+		done.cost += int(gone.cost)
+		done.segments++
+		c, b := q.free(gone)
+		charged, bytes = charged+c, bytes+b
 	}
-	return nil, answers, events
-}
-
-// releaseAll gives up a list and returns how many events were in it.
-func (q *Queue) releaseAll(s *Segment) (events int) {
-	for s != nil {
-		next := s.next
-		events += int(s.events)
-		q.release(s)
-		s = next
-	}
-	return events
+	q.settle(charged, bytes)
+	return s, done
 }
