@@ -149,7 +149,8 @@ type Live struct {
 	// tells it, and up to twice as much, so that not all come back together.
 	RetryAfter time.Duration
 	// MessagesPerSecondMax and BytesPerSecondMax bound what a client may send in a second; 0 is no limit. The message
-	// that reaches the bound is handled, then nothing is read until the second is over: Stats.RatePauses.
+	// that reaches the bound is handled, then nothing is read until the second is over, and as many more as a longer
+	// message has used up: Stats.RatePauses.
 	MessagesPerSecondMax int
 	BytesPerSecondMax    int64
 }

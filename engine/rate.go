@@ -10,14 +10,15 @@ import (
 )
 
 // How fast a client may send: messages and bytes in a second. One that has used up its second is not read from until
-// the second is over; what it sends meanwhile waits in its socket.
+// the second is over; what it sends meanwhile waits in its socket. A message may be larger than what a second allows:
+// then the seconds that it has used up are waited for, so that over any longer time the rate holds.
 
-// A rate counts what a connection sent in the current second. Owned by loop.
+// A rate counts what a connection sent in the current second, and what it owes of earlier ones. Owned by loop.
 type rate struct {
 	began    time.Duration // of the second
-	messages int
+	messages int64
 	bytes    int64
-	timer    port.Timer // ends the pause
+	timer    port.Timer // ends the second of a pause
 }
 
 // rated reports whether anything is limited.
@@ -28,25 +29,55 @@ func (c *conn) countRate(n int) {
 	l, r := c.loop, c.rate
 	if r == nil {
 		r = &rate{began: l.began}
-		r.timer.Fire = func(port.Executor) {
-			r.began, r.messages, r.bytes = l.began, 0, 0
-			c.hold &^= holdRate
-			c.resume()
-		}
+		r.timer.Fire = func(port.Executor) { c.endRatePause() }
 		c.rate = r
 	}
-	if l.began-r.began >= time.Second {
-		r.began, r.messages, r.bytes = l.began, 0, 0
-	}
+	r.next(l.began, l.live)
 	r.messages++
 	r.bytes += int64(n)
-	live := l.live
-	if live.MessagesPerSecondMax > 0 && r.messages >= live.MessagesPerSecondMax ||
-		live.BytesPerSecondMax > 0 && r.bytes >= live.BytesPerSecondMax {
+	if r.usedUp(l.live) {
 		l.engine.rare.ratePauses.Add(1)
 		c.pause(holdRate)
-		l.Start(&r.timer, max(r.began+time.Second-l.began, 0))
+		l.Start(&r.timer, r.began+time.Second-l.began)
 	}
+}
+
+// next begins another second if the present one is over: what was over the limits stays to be paid for.
+func (r *rate) next(now time.Duration, live *Live) {
+	seconds := int64((now - r.began) / time.Second)
+	if seconds < 1 {
+		return
+	}
+	r.messages = owed(r.messages, int64(live.MessagesPerSecondMax), seconds)
+	r.bytes = owed(r.bytes, live.BytesPerSecondMax, seconds)
+	if r.began += time.Duration(seconds) * time.Second; r.messages == 0 && r.bytes == 0 {
+		r.began = now
+	}
+}
+
+// owed is what is left of n when so many seconds have paid for it.
+func owed(n, perSecond, seconds int64) int64 {
+	if perSecond <= 0 || n/perSecond < seconds {
+		return 0
+	}
+	return n - seconds*perSecond
+}
+
+// usedUp reports whether the present second allows nothing more.
+func (r *rate) usedUp(live *Live) bool {
+	return live.MessagesPerSecondMax > 0 && r.messages >= int64(live.MessagesPerSecondMax) ||
+		live.BytesPerSecondMax > 0 && r.bytes >= live.BytesPerSecondMax
+}
+
+// endRatePause goes on with reading, or waits for another second. It looks at the limits of the day each time.
+func (c *conn) endRatePause() {
+	l, r := c.loop, c.rate
+	if r.next(l.began, l.live); r.usedUp(l.live) {
+		l.Start(&r.timer, r.began+time.Second-l.began)
+		return
+	}
+	c.hold &^= holdRate
+	c.resume()
 }
 
 // stopRate ends the counting of a connection that is closed.

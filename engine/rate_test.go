@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -13,9 +14,8 @@ import (
 // LIM: the message that reaches the bound is handled, the next one waits for the next second, and nothing is lost.
 func TestMessagesPerSecond(t *testing.T) {
 	for name, live := range map[string]Live{
-		"messages":                     {MessagesPerSecondMax: 4},
-		"bytes":                        {BytesPerSecondMax: 400},
-		"bytes, and a message over it": {BytesPerSecondMax: 301},
+		"messages": {MessagesPerSecondMax: 4},
+		"bytes":    {BytesPerSecondMax: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,6 +43,81 @@ func TestMessagesPerSecond(t *testing.T) {
 				t.Errorf("%d pauses", n)
 			}
 		})
+	}
+}
+
+// A message that is over the rate is paid for by waiting: over any longer time the rate holds, whatever the length of
+// the messages, and a client that has waited may send again, with nothing saved up.
+func TestRateIsPaidFor(t *testing.T) {
+	for _, s := range []struct {
+		live        Live
+		octets      int
+		first, wait int // messages up to the first pause, seconds of it
+	}{
+		{Live{BytesPerSecondMax: 10 << 10}, 1 << 20, 1, 102},
+		{Live{BytesPerSecondMax: 1000}, 999, 2, 1},
+		{Live{BytesPerSecondMax: 1000}, 1000, 1, 1},
+		{Live{BytesPerSecondMax: 1000}, 1999, 1, 1},
+		{Live{BytesPerSecondMax: 1000}, 2000, 1, 2},
+		{Live{BytesPerSecondMax: 1000, MessagesPerSecondMax: 2}, 100, 2, 1},
+		{Live{BytesPerSecondMax: math.MaxInt64, MessagesPerSecondMax: math.MaxInt}, 1 << 20, 0, 0},
+	} {
+		s.live.PingInterval = -1
+		c, p := newSilent(t, s.live, phaseRawSocket)
+		l := c.loop
+		p.now, l.began = time.Hour, time.Hour
+		if s.wait > 0 {
+			for n := range s.first {
+				if c.hold != 0 {
+					t.Fatalf("%+v: paused after %d", s, n)
+				}
+				c.countRate(s.octets)
+			}
+			for end := p.now + time.Duration(s.wait)*time.Second; ; later(c, p, 10*time.Millisecond) {
+				if held := c.hold == holdRate; held != (p.now < end) {
+					t.Fatalf("%+v: held %v, %v before the end", s, held, end-p.now)
+				}
+				if p.now >= end+100*time.Millisecond {
+					break
+				}
+			}
+			if n := l.engine.Stats().RatePauses; n != 1 || c.rate.timer.Due != 0 {
+				t.Errorf("%+v: %d pauses, the timer is still there: %v", s, n, c.rate.timer.Due != 0)
+			}
+		}
+		// A client that sends whatever it may, with pauses of its own.
+		const seconds = 300
+		began, bytes, messages := p.now, 0, 0
+		for k := 0; p.now < began+seconds*time.Second && messages < 10_000; k++ {
+			for n := 0; c.hold == 0 && n < 100; n++ {
+				c.countRate(s.octets)
+				bytes += s.octets
+				messages++
+			}
+			later(c, p, time.Duration(1+k%7*300)*10*time.Millisecond)
+		}
+		if most := s.live.BytesPerSecondMax; most < math.MaxInt64 && bytes > int(most)*(seconds+3)+s.octets {
+			t.Errorf("%+v: %d octets in %v", s, bytes, p.now-began)
+		}
+		if most := s.live.MessagesPerSecondMax; most > 0 && most < math.MaxInt && messages > most*(seconds+3) {
+			t.Errorf("%+v: %d messages in %v", s, messages, p.now-began)
+		}
+		if c.hold != 0 && s.wait == 0 {
+			t.Errorf("%+v: held", s)
+		}
+	}
+	// Limits that are lifted end a pause within a second, however much is owed.
+	c, p := newSilent(t, Live{BytesPerSecondMax: 1, PingInterval: -1}, phaseRawSocket)
+	c.countRate(1 << 20)
+	later(c, p, 5*time.Second)
+	if c.hold != holdRate {
+		t.Fatal("not held")
+	}
+	live := *c.loop.live
+	live.BytesPerSecondMax = 0
+	c.loop.live = &live
+	if later(c, p, time.Second); c.hold != 0 {
+		t.Error("held without a limit")
 	}
 }
 
