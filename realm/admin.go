@@ -208,12 +208,13 @@ func (r *Router) sayGoodbye(rm *realm, done func()) error {
 	return r.onLoops(func(x port.Executor, budget int) (more bool) {
 		list := &rm.sessions[x.Loop()]
 		for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && list.head != nil; {
+			list.head.quiet = true
 			n -= list.head.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
 		}
 		if list.head != nil {
 			return true
 		}
-		rm.closeAsker(x)
+		rm.closeHidden(x)
 		return false
 	}, done)
 }
@@ -314,16 +315,10 @@ func (s *session) info(x port.Executor) SessionInfo {
 	peer := s.conn.Peer()
 	i := SessionInfo{
 		Session: s.id, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
-		AuthMethod: anonymousMethod, AuthProvider: staticProvider,
 		Transport: peer.Transport, Address: peer.Address,
 		Subscriptions: len(s.subscriptions), Registrations: len(s.registrations),
 	}
-	switch {
-	case s.local:
-		i.AuthMethod, i.AuthProvider = localMethod, localMethod
-	case s.admission != nil:
-		i.AuthMethod, i.AuthProvider = s.admission.principal.Method, s.admission.principal.Provider
-	}
+	i.AuthMethod, i.AuthProvider = s.authMethod()
 	x.Step("conn.lock")
 	s.conn.Lock()
 	i.OpenCalls, i.OpenInvocations = s.calls.len(), s.invocations.len()

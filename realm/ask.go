@@ -118,19 +118,27 @@ func (rm *realm) ask(x port.Executor, procedure string, args []any, timeout time
 
 // newAsker makes the asker of this loop.
 func (rm *realm) newAsker(x port.Executor) *asker {
-	r := rm.router
 	k := &asker{realm: rm, open: map[uint64]*question{}}
 	k.decoder.SetDepthMax(codec.DepthMaxMost)
-	k.conn = newLocalConn(x, k.hear, k.ended)
-	h := &handler{router: r, conn: k.conn, state: stateJoined}
-	id := r.directory.draw(x, &r.ids) // held, so that nobody else has it; it finds no session
-	h.session = newSession(x, h, rm, id, localRoles, codec.Identity{
-		Session: id, AuthID: drawAuthID(x), AuthRole: trustedRole,
-	})
-	h.session.trusted, h.session.hidden, h.session.live = true, true, true
-	k.conn.handler = h
+	k.conn = rm.openHidden(x, k.hear, k.ended)
 	rm.askers[x.Loop()] = k
 	return k
+}
+
+// openHidden makes a session of the router itself, which belongs to no list.
+func (rm *realm) openHidden(x port.Executor, hear func(x port.Executor, msg []byte),
+	ended func(x port.Executor),
+) *localConn {
+	r := rm.router
+	c := newLocalConn(x, hear, ended)
+	c.handler = &handler{router: r, conn: c, state: stateJoined}
+	id := r.directory.draw(x, &r.ids) // held, so that nobody else has it; it finds no session
+	s := newSession(x, c.handler, rm, id, localRoles, codec.Identity{
+		Session: id, AuthID: drawAuthID(x), AuthRole: trustedRole,
+	})
+	s.trusted, s.hidden, s.live = true, true, true
+	c.handler.session = s
+	return c
 }
 
 // hear takes the answer to a question.
@@ -199,9 +207,12 @@ func (q *question) interrupt(x port.Executor) {
 	q.asker.conn.sendSoon(x, msg)
 }
 
-// closeAsker ends the asker of this loop, with its questions.
-func (rm *realm) closeAsker(x port.Executor) {
+// closeHidden ends the sessions of the router on this loop: the asker, with its questions, and the voice.
+func (rm *realm) closeHidden(x port.Executor) {
 	if k := rm.askers[x.Loop()]; k != nil {
 		k.conn.hangUp(x)
+	}
+	if x.Loop() == rm.meta.home {
+		rm.meta.close(x)
 	}
 }

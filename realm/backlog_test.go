@@ -54,7 +54,7 @@ func TestBacklogOfRoles(t *testing.T) {
 // KeepLatest may replace events of one topic only: those of an exact subscription.
 func TestTopicOfSubscriptions(t *testing.T) {
 	for match, want := range map[codec.Match]uint64{codec.Exact: 7, codec.Prefix: 0, codec.Wildcard: 0} {
-		if got := newSubscription(7, "a", match, 1).topic(); got != want {
+		if got := newSubscription(7, "a", match, 0, 1).topic(); got != want {
 			t.Errorf("match %v: %d, want %d", match, got, want)
 		}
 	}

@@ -58,17 +58,20 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
-	mb := &member{session: s, sub: s.realm.enterSubscription(x, m.URI, match)}
+	sub, made := s.realm.enterSubscription(x, s, m.URI, match)
+	mb := &member{session: s, sub: sub}
 	s.hold(l, mb)
 
 	l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, mb.sub.id)
 	x.Step("conn.lock")
 	s.conn.Lock()
-	defer s.conn.Unlock()
 	// Reply and visibility are one section (R6): SUBSCRIBED cannot be sent before publishers see the loop in the
 	// mask. Where the connection accepts no reply it is closing, and its disposal ends the membership.
 	s.append(x, l.out)
 	mb.sub.add(s.home, mb)
+	s.conn.Unlock()
+	s.realm.meta.ready(x, made)
+	s.tellMeta(x, "wamp.subscription.on_subscribe", sub.uri, sub.id)
 }
 
 // hold adds a membership to the session, before publishers see it.
@@ -106,18 +109,22 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	}
 	sub.drop(s.home, mb)
 	sub.census[s.variant].Add(-1)
-	s.realm.leaveSubscription(x, sub)
+	s.tellMeta(x, "wamp.subscription.on_unsubscribe", sub.uri, sub.id)
+	s.realm.leaveSubscription(x, s, sub)
 	s.dropSubscription()
 	l.counters.subscriptions.Add(-1)
 }
 
-// enterSubscription returns the record of (uri, match) with one more member. It makes the record if there is none.
-func (rm *realm) enterSubscription(x port.Executor, uri []byte, match codec.Match) *subscription {
+// enterSubscription returns the record of (uri, match) with one more member, s. If there is none it makes it, and
+// reserves on_create, which is nil otherwise.
+func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
+	match codec.Match,
+) (sub *subscription, made *metaEvent) {
 	x.Step("topics.find")
 	if sub := rm.topics.Find(uri, match); sub != nil {
 		x.Step("topics.enter")
 		if sub.enter() {
-			return sub
+			return sub, nil
 		}
 	}
 	x.Step("topics.lock")
@@ -125,15 +132,23 @@ func (rm *realm) enterSubscription(x port.Executor, uri []byte, match codec.Matc
 	mu.Lock()
 	defer mu.Unlock()
 	if sub := rm.topics.Find(uri, match); sub != nil && sub.enter() {
-		return sub
+		return sub, nil
 	}
-	sub := newSubscription(rm.router.ids.subscription(), string(uri), match, len(rm.router.perLoop))
+	r := rm.router
+	sub = newSubscription(r.ids.subscription(), string(uri), match, r.clock().UnixMilli(), len(r.perLoop))
 	rm.topics.Put(sub.uri, match, sub)
-	return sub
+	rm.subscribed.add(sub.id, match, sub)
+	if hearsMeta(sub.uri, match) {
+		rm.meta.listeners.Add(1)
+	}
+	if rm.meta.wanted() && !codec.ReservedURI(uri) {
+		made = rm.meta.reserve(x, "wamp.subscription.on_create", s.id, sub.metaDetails())
+	}
+	return sub, made
 }
 
 // leaveSubscription undoes enterSubscription.
-func (rm *realm) leaveSubscription(x port.Executor, sub *subscription) {
+func (rm *realm) leaveSubscription(x port.Executor, s *session, sub *subscription) {
 	x.Step("topics.leave")
 	if sub.leaveUnlessLast() {
 		return
@@ -141,10 +156,19 @@ func (rm *realm) leaveSubscription(x port.Executor, sub *subscription) {
 	x.Step("topics.lock")
 	mu := rm.topics.Mutex([]byte(sub.uri), sub.match)
 	mu.Lock()
-	defer mu.Unlock()
+	var gone *metaEvent
 	if sub.count.Add(-1) == 0 {
 		rm.topics.Remove(sub.uri, sub.match)
+		rm.subscribed.remove(sub.id, sub.match)
+		if rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(sub.uri)) {
+			gone = rm.meta.reserve(x, "wamp.subscription.on_delete", s.id, sub.id)
+		}
+		if hearsMeta(sub.uri, sub.match) {
+			rm.meta.listeners.Add(-1)
+		}
 	}
+	mu.Unlock()
+	rm.meta.ready(x, gone)
 }
 
 func (s *session) receiveUnsubscribe(x port.Executor, l *perLoop, m *codec.Message) {
@@ -163,7 +187,10 @@ var refuseNoSubscription = &refusal{codec.ErrNoSuchSubscription, "this session h
 // receivePublish passes an event on. If that needs more than one turn, a publishing continues it.
 func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) {
 	acknowledge := m.Options.Bool(codec.KeyAcknowledge, false)
-	why := l.set.admit(Publish, m.URI, codec.Exact)
+	var why *refusal
+	if !s.hidden { // a voice may publish to what is reserved
+		why = l.set.admit(Publish, m.URI, codec.Exact)
+	}
 	var exact *subscription
 	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true)}
 	disclosed := false
@@ -183,6 +210,9 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	}
 	if why == nil && (disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
 		to.disclosed = &s.identity
+		if s.face != nil {
+			to.disclosed = s.face
+		}
 		if l.set.ForbidDisclosure && !disclosed {
 			why = refuseDisclosure
 		}

@@ -45,6 +45,7 @@ type Stats struct {
 	Replaced             int64 // sessions ended because another one took their authid
 	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
+	MetaEventsLost       int64 // meta events and testaments that found no room in the queue
 }
 
 // A counter is one figure of one loop: written by that loop, read by Stats.
@@ -62,7 +63,7 @@ type counters struct {
 	unauthorized, large, chunked, poolFull                     counter
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
-	overQuota, replaced, expired                               counter
+	overQuota, replaced, expired, metaLost                     counter
 
 	_ [64]byte
 }
@@ -132,6 +133,7 @@ func (r *Router) Stats() Stats {
 		s.OverQuota += c.overQuota.Load()
 		s.Replaced += c.replaced.Load()
 		s.Expired += c.expired.Load()
+		s.MetaEventsLost += c.metaLost.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

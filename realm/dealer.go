@@ -82,6 +82,12 @@ func (s *session) dispatchAllowed(x port.Executor, l *perLoop, c *call, m *codec
 		c.fail(x, l, why)
 		return
 	}
+	if l.exact == nil && codec.ReservedURI(m.URI) {
+		if why := s.callMeta(x, l, c, m); why != nil {
+			c.fail(x, l, why)
+		}
+		return
+	}
 	s.dispatch(x, l, c, m, l.exact)
 }
 

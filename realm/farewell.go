@@ -76,6 +76,7 @@ func (f *farewell) end(x port.Executor, l *perLoop) {
 	s.realm.router.directory.release(x, s.id)
 	if !s.hidden {
 		l.counters.sessions.Add(-1)
+		s.part(x)
 	}
 }
 

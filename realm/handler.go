@@ -208,6 +208,7 @@ func (h *handler) Shutdown(x port.Executor) {
 	case stateOpen, stateChallenged, stateDeciding, stateLeaving:
 		h.finish(x, port.CloseGoingAway, "the node stops")
 	case stateJoined:
+		h.session.quiet = true
 		h.goodbye(x, codec.CloseSystemShutdown, "the node stops", port.CloseGoingAway)
 	case stateClosing, stateDone:
 	}

@@ -16,7 +16,10 @@ var (
 		"pattern_based_subscription",
 		"publisher_exclusion",
 		"publisher_identification",
+		"session_meta_api",
 		"subscriber_blackwhite_listing",
+		"subscription_meta_api",
+		"subscription_revocation",
 	}
 	dealerFeatures = []string{
 		"call_canceling",
@@ -24,7 +27,11 @@ var (
 		"caller_identification",
 		"pattern_based_registration",
 		"progressive_call_results",
+		"registration_meta_api",
+		"registration_revocation",
+		"session_meta_api",
 		"shared_registration",
+		"testament_meta_api",
 	}
 )
 
@@ -187,4 +194,7 @@ func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte)
 		s.append(x, welcome)
 	}
 	h.conn.Unlock()
+	if ms := &s.realm.meta; ms.wanted() {
+		ms.tell(x, "wamp.session.on_join", s.metaDetails())
+	}
 }

@@ -86,6 +86,28 @@ const (
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
 
+	// What the meta API does.
+
+	// metaAtOnce is how many ids a loop encodes; more are encoded in the pool.
+	metaAtOnce = 1024
+	// metaSearchSteps is how many nodes of the index are visited in one go, about 0.1 us each.
+	metaSearchSteps = 4096
+	// metaEventsAtOnce is how many meta events the voice of a realm publishes in one go.
+	metaEventsAtOnce = 64
+	// metaQueueMax is how many meta events of a realm wait at most, and metaQueueBytesMax how long the testaments among
+	// them are together, in bytes. What finds no room is lost: Stats.MetaEventsLost.
+	metaQueueMax      = 1 << 16
+	metaQueueBytesMax = 16 << 20
+	// metaArgumentsMax is how long the arguments of a meta procedure may be, in bytes.
+	metaArgumentsMax = 128 << 10
+	metaReasonMax    = 256  // octets of a reason
+	metaMessageMax   = 4096 // octets of a message for humans
+	// testamentsMax is how many testaments a session may have, and testamentBytesMax how long they are together, in
+	// bytes.
+	testamentsMax     = 64
+	testamentBytesMax = 256 << 10
+	testamentOverhead = 256 // what one costs besides topic and payload
+
 	// Scratch that a loop keeps for reuse.
 
 	scratchBytesMax = 1 << 20 // octets of a scratch buffer

@@ -23,6 +23,7 @@ type localConn struct {
 	peer   port.Peer
 	hear   func(x port.Executor, msg []byte) // one message in MessagePack; the bytes are hear's to keep
 	ended  func(x port.Executor)             // the session is over, nothing more is heard
+	idle   func(x port.Executor)             // or nil: nothing waits, and there is credit again
 	credit atomic.Int64
 
 	// Any goroutine.
@@ -156,8 +157,11 @@ func (c *localConn) Run(x port.Executor, _ int) (more bool) {
 		c.waits = c.waits[1:]
 		c.handler.Receive(x, b)
 	}
-	if finishing {
+	switch {
+	case finishing:
 		c.hangUp(x)
+	case c.idle != nil && len(c.waits) == 0 && !c.blocked():
+		c.idle(x)
 	}
 	return false
 }

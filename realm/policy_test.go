@@ -382,6 +382,8 @@ func TestForgedMetaEvents(t *testing.T) {
 	p, victim := b.join(0), b.join(0)
 	victim.say(codec.Subscribe, 1, values{"match": "prefix"}, "")
 	victim.expect(codec.Subscribed, 1, nil)
+	victim.expect(codec.Event, 1, nil, values{"topic": "wamp.subscription.on_create"}, nil)
+	victim.expect(codec.Event, 1, nil, values{"topic": "wamp.subscription.on_subscribe"}, nil)
 	victim.subscribe(2, "wamp.session.on_join")
 	for _, uri := range []string{"wamp.session.on_join", "wamp", "wamp.x"} {
 		p.say(codec.Publish, 1, values{"acknowledge": true}, uri)

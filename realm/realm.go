@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,9 @@ type realm struct {
 	topics     index.Index[subscription]
 	procedures index.Index[registration]
 	authIDs    atomic.Pointer[authIDs] // nil until the settings ask for it; then it stays
+	meta       metaStream
+	subscribed catalog[subscription]
+	registered catalog[registration]
 	held       struct{ sessions, subscriptions, registrations, calls holding }
 
 	rolesMu sync.Mutex
@@ -34,6 +38,8 @@ func newRealm(r *Router, cfg *Config, rc RealmConfig) *realm {
 		uri: rc.URI, router: r, sessions: make([]sessionList, len(r.perLoop)),
 		askers: make([]*asker, len(r.perLoop)), roles: map[string]roleNumber{anonymousRole: 0},
 	}
+	rm.meta.realm, rm.meta.home = rm, len(r.named)%len(r.perLoop)
+	rm.meta.lane = math.MaxUint64 - localLanes.Add(1)
 	rm.put(newSettings(cfg, rc, 0))
 	return rm
 }

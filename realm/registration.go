@@ -13,10 +13,11 @@ import (
 // looks the procedure up again.
 type registration struct {
 	// Fixed at creation; any goroutine may read.
-	id     uint64
-	uri    string
-	match  codec.Match
-	invoke codec.Invoke
+	id      uint64
+	uri     string
+	match   codec.Match
+	invoke  codec.Invoke
+	created int64 // Unix time, ms
 
 	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the
 	// index's mutex.
@@ -118,7 +119,7 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 // is returned if s is in it already.
 func (rm *realm) enterRegistration(x port.Executor, s *session,
 	m *codec.Message,
-) (c *callee, held *registration, why *refusal) {
+) (c *callee, made *metaEvent, held *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
 	mu := rm.procedures.Mutex(uri, match)
@@ -127,23 +128,30 @@ func (rm *realm) enterRegistration(x port.Executor, s *session,
 	reg := rm.procedures.Find(uri, match)
 	switch {
 	case reg == nil:
-		reg = &registration{id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke}
+		reg = &registration{
+			id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke,
+			created: rm.router.clock().UnixMilli(),
+		}
 		c = newCallee(s, reg, &m.Options)
 		reg.callees.Store(&[]*callee{c})
 		rm.procedures.Put(reg.uri, match, reg)
-		return c, nil, nil
+		rm.registered.add(reg.id, match, reg)
+		if rm.meta.wanted() && !codec.ReservedURI(uri) {
+			made = rm.meta.reserve(x, "wamp.registration.on_create", s.id, reg.metaDetails())
+		}
+		return c, made, nil, nil
 	case reg.invoke != invoke:
-		return nil, nil, refusePolicy
+		return nil, nil, nil, refusePolicy
 	case reg.invoke == codec.Single:
-		return nil, nil, refuseExists
+		return nil, nil, nil, refuseExists
 	case s.registrations[reg.id] != nil:
-		return nil, reg, nil
+		return nil, nil, reg, nil
 	case len(*reg.callees.Load()) >= rm.settings.Load().limits.CalleesMax:
-		return nil, nil, refuseCallees
+		return nil, nil, nil, refuseCallees
 	}
 	c = newCallee(s, reg, &m.Options)
 	reg.add(c)
-	return c, nil, nil
+	return c, nil, nil, nil
 }
 
 // leaveRegistration takes c out of its registration.
@@ -152,10 +160,16 @@ func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
 	x.Step("procedures.lock")
 	mu := rm.procedures.Mutex([]byte(reg.uri), reg.match)
 	mu.Lock()
-	defer mu.Unlock()
+	var gone *metaEvent
 	if reg.drop(c) == 0 {
 		rm.procedures.Remove(reg.uri, reg.match)
+		rm.registered.remove(reg.id, reg.match)
+		if s := c.session; rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(reg.uri)) {
+			gone = rm.meta.reserve(x, "wamp.registration.on_delete", s.id, reg.id)
+		}
 	}
+	mu.Unlock()
+	rm.meta.ready(x, gone)
 }
 
 func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message) {
@@ -181,7 +195,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
-	c, held, why := s.realm.enterRegistration(x, s, m)
+	c, made, held, why := s.realm.enterRegistration(x, s, m)
 	if c == nil {
 		s.dropRegistration()
 	}
@@ -198,10 +212,12 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 	l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, c.reg.id)
 	x.Step("conn.lock")
 	s.conn.Lock()
-	defer s.conn.Unlock()
 	// Reply and visibility are one section (R6, O4).
 	s.append(x, l.out)
 	c.live = true
+	s.conn.Unlock()
+	s.realm.meta.ready(x, made)
+	s.tellMeta(x, "wamp.registration.on_register", c.reg.uri, c.reg.id)
 }
 
 func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Message) {
@@ -246,6 +262,7 @@ func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 	} else {
 		s.lastCallee = c.older
 	}
+	s.tellMeta(x, "wamp.registration.on_unregister", c.reg.uri, c.reg.id)
 	s.realm.leaveRegistration(x, c)
 	s.dropRegistration()
 	l.counters.registrations.Add(-1)

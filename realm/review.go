@@ -90,10 +90,11 @@ func (v *review) run(x port.Executor, l *perLoop, n int) (more bool) {
 		case len(v.closed) > 0:
 			rm := v.closed[0]
 			if s := rm.sessions[loop].head; s != nil {
+				s.quiet = true
 				n -= s.handler.goodbye(x, codec.CloseCloseRealm, "the realm is closed", port.CloseNormal)
 				v.report.SessionsClosed++
 			} else {
-				rm.closeAsker(x)
+				rm.closeHidden(x)
 				v.closed = v.closed[1:]
 				n--
 			}
@@ -181,7 +182,7 @@ func (v *review) holding(x port.Executor, l *perLoop) (cost int) {
 		v.member = mb.older
 		if set.denies(s, Subscribe, mb.sub.uri, mb.sub.match) {
 			v.report.Subscriptions++
-			s.revokeSubscription(x, l, mb)
+			s.revokeSubscription(x, l, mb, codec.ErrNotAuthorized)
 		}
 		return costOf(mb.sub.match)
 	default:
@@ -189,7 +190,7 @@ func (v *review) holding(x port.Executor, l *perLoop) (cost int) {
 		v.callee = c.older
 		if set.denies(s, Register, c.reg.uri, c.reg.match) {
 			v.report.Registrations++
-			s.revokeRegistration(x, l, c)
+			s.revokeRegistration(x, l, c, codec.ErrNotAuthorized)
 		}
 		return costOf(c.reg.match)
 	}
@@ -223,22 +224,22 @@ func (v *review) pass(mb *member, c *callee) {
 
 // revokeSubscription takes a subscription away, and tells a client that announced subscription_revocation (PROTOCOL
 // 7.7). No event follows.
-func (s *session) revokeSubscription(x port.Executor, l *perLoop, mb *member) {
+func (s *session) revokeSubscription(x port.Executor, l *perLoop, mb *member, reason string) {
 	s.endMembership(x, l, mb)
 	if s.roles&codec.SubscriberRevocation == 0 {
 		return
 	}
-	l.out = s.appendRevoked(l.out[:0], codec.Unsubscribed, "subscription", mb.sub.id)
+	l.out = s.appendRevoked(l.out[:0], codec.Unsubscribed, "subscription", mb.sub.id, reason)
 	s.reply(x, l.out)
 }
 
 // revokeRegistration takes a registration away, and tells a client that announced registration_revocation (PROTOCOL
 // 8.14). Invocations that are under way go on.
-func (s *session) revokeRegistration(x port.Executor, l *perLoop, c *callee) {
+func (s *session) revokeRegistration(x port.Executor, l *perLoop, c *callee, reason string) {
 	s.endRegistration(x, l, c)
 	l.out = l.out[:0]
 	if s.roles&codec.CalleeRevocation != 0 {
-		l.out = s.appendRevoked(l.out, codec.Unregistered, "registration", c.reg.id)
+		l.out = s.appendRevoked(l.out, codec.Unregistered, "registration", c.reg.id, reason)
 	}
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -250,9 +251,9 @@ func (s *session) revokeRegistration(x port.Executor, l *perLoop, c *callee) {
 }
 
 // appendRevoked encodes UNSUBSCRIBED or UNREGISTERED of the router's own accord.
-func (s *session) appendRevoked(dst []byte, t codec.Type, key string, id uint64) []byte {
+func (s *session) appendRevoked(dst []byte, t codec.Type, key string, id uint64, reason string) []byte {
 	dict, _ := codec.AppendValue(nil, s.serializer, map[string]any{ // cannot fail: a number and text
-		key: id, "reason": codec.ErrNotAuthorized,
+		key: id, "reason": reason,
 	})
 	dst, _ = codec.Append(dst, s.serializer, &codec.Message{Type: t, Format: s.serializer, Dict: dict})
 	return dst

@@ -24,7 +24,7 @@ type session struct {
 	admission  *admission // nil: local, or anonymous in a realm without Auth
 	local      bool       // of this process: counts for no quota
 	trusted    bool       // of the router itself: needs no permission
-	hidden     bool       // an asker's: on no list, in no figure
+	hidden     bool       // an asker's or a voice's: on no list, in no figure
 
 	// Guarded by conn lock.
 	live           bool  // false: nothing may be appended for this session any more
@@ -49,6 +49,9 @@ type session struct {
 	prev, next    *session           // the list of the realm and loop
 	rights        *rights            // nil until its role is looked up in a policy
 	review        *review            // what it holds is gone through; otherwise nil
+	testaments    testaments
+	quiet         bool            // no meta event and no testament tells of its end
+	face          *codec.Identity // of a voice: whom the receivers see as the publisher
 
 	// Guarded by the shard of realm.authIDs.
 	holding int // its index among the sessions with its authid, or neverHeld, heldNoMore

@@ -59,6 +59,7 @@ type simSub struct {
 	topic   string
 	match   codec.Match
 	since   int // publications from this index on are owed
+	meta    metaOrder
 	got     map[int]bool
 	leaving bool
 }
@@ -424,6 +425,12 @@ func (c *simClient) event(m *codec.Message) {
 	sub := c.subs[m.ID]
 	if sub == nil {
 		s.fail("client %d: EVENT for subscription %d, which it does not hold", c.number, m.ID)
+		return
+	}
+	if topic := eventTopic(sub, m); codec.ReservedURI([]byte(topic)) {
+		if why := sub.meta.hear(topic, m); why != "" {
+			s.fail("client %d: %s", c.number, why)
+		}
 		return
 	}
 	index := int(c.numbers(m)[0])

@@ -408,9 +408,15 @@ func (s *sim) leftBehind() {
 	}
 	ids := 0
 	for _, rm := range s.router.named {
+		if rm.meta.voice != nil {
+			ids-- // the router's own, as those of askers
+		}
+		if n := len(rm.meta.queue); n != 0 || rm.meta.running {
+			s.fail("%d meta events wait", n)
+		}
 		for _, k := range rm.askers {
 			if k != nil {
-				ids-- // the router's own
+				ids--
 				if n := len(k.open); n != 0 {
 					s.fail("%d questions are open", n)
 				}

@@ -13,9 +13,10 @@ import (
 // final. A session that found the record too late fails to enter it and makes a new one.
 type subscription struct {
 	// Fixed at creation; any goroutine may read.
-	id    uint64
-	uri   string
-	match codec.Match
+	id      uint64
+	uri     string
+	match   codec.Match
+	created int64 // Unix time, ms
 
 	// Any goroutine.
 	count atomic.Int64 // members on all loops
@@ -42,8 +43,8 @@ func (sub *subscription) topic() uint64 {
 	return 0
 }
 
-func newSubscription(id uint64, uri string, match codec.Match, loops int) *subscription {
-	sub := &subscription{id: id, uri: uri, match: match, members: make([]*memberList, loops)}
+func newSubscription(id uint64, uri string, match codec.Match, created int64, loops int) *subscription {
+	sub := &subscription{id: id, uri: uri, match: match, created: created, members: make([]*memberList, loops)}
 	sub.count.Store(1)
 	return sub
 }

@@ -88,7 +88,7 @@ func TestMemberListModel(t *testing.T) {
 // TestR3 forces the schedule of race R3 on the record itself: one loop is about to join the record it found while
 // another drops its last member.
 func TestR3(t *testing.T) {
-	sub := newSubscription(1, "a.b", codec.Exact, 2) // count 1
+	sub := newSubscription(1, "a.b", codec.Exact, 0, 2) // count 1
 	if sub.leaveUnlessLast() {
 		t.Fatal("the last member left without the mutex")
 	}
@@ -96,7 +96,7 @@ func TestR3(t *testing.T) {
 	if sub.enter() {
 		t.Fatal("zero is not final: a session joined a record that nobody finds")
 	}
-	sub = newSubscription(2, "a.b", codec.Exact, 2)
+	sub = newSubscription(2, "a.b", codec.Exact, 0, 2)
 	if !sub.enter() || !sub.leaveUnlessLast() || sub.leaveUnlessLast() {
 		t.Fatal("entering and leaving beside another member must not need the mutex")
 	}

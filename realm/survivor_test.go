@@ -16,7 +16,7 @@ import (
 // TestFirstMemberDuringWalk: all members of a loop have left while a walk holds their seats; the next to join is the
 // first again.
 func TestFirstMemberDuringWalk(t *testing.T) {
-	sub := newSubscription(1, "t", codec.Exact, 2)
+	sub := newSubscription(1, "t", codec.Exact, 0, 2)
 	one, two := &member{session: new(session), sub: sub}, &member{session: new(session), sub: sub}
 	sub.add(1, one)
 	var w walk

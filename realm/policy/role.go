@@ -115,6 +115,16 @@ func (r *Role) chosen(uri []byte) *rule {
 	return r.chosenPattern(uri)
 }
 
+// Names reports whether the rule that decides about a URI in the namespace wamp is one for that namespace, and not one
+// that covers it among others. r may be nil.
+func (r *Role) Names(uri []byte) bool {
+	if r == nil {
+		return false
+	}
+	rule := r.chosen(uri)
+	return rule != nil && codec.ReservedURI(rule.text)
+}
+
 // chosenPattern is chosen among wildcards and prefixes.
 func (r *Role) chosenPattern(uri []byte) *rule {
 	if rule := r.wildcards.best(uri, true); rule != nil {

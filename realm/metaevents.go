@@ -1,0 +1,203 @@
+package realm
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Meta events and testaments (PROTOCOL 7.12, 9). One publisher of each realm, its voice, publishes all of them on one
+// loop, in the order in which their causes came to be, whatever loops those were on (PROTOCOL 6.2, 9):
+//
+//	tell      any loop: puts an event at the end of the queue
+//	reserve   the same, for one that may not be published yet: what is behind it waits too. on_create is reserved under
+//	          the mutex of the index, and ready once SUBSCRIBED or REGISTERED is queued
+//	Run       the voice's loop: takes events from the queue while the voice has credit, and publishes them
+//
+// An event that nobody can be subscribed to costs one load.
+
+// A metaStream is the queue of a realm and its voice.
+type metaStream struct {
+	// Fixed by newRealm.
+	realm *realm
+	home  int // the loop of the voice
+	lane  uint64
+
+	// Any goroutine.
+	listeners atomic.Int64 // subscriptions that a meta event can match
+
+	mu      sync.Mutex
+	queue   []*metaEvent // guarded by mu
+	bytes   int          // guarded by mu; of the testaments in it
+	running bool         // guarded by mu; a job is under way, or will be when the voice has credit
+
+	// Owned by loop home.
+	voice *localConn // nil until there is something to say
+	last  uint64     // its latest request id
+}
+
+// A metaEvent is one publication to be.
+type metaEvent struct {
+	topic     string
+	args      []any      // of a meta event
+	testament *testament // nil for a meta event
+	who       *codec.Identity
+	ready     bool // guarded by metaStream.mu
+}
+
+// wanted reports whether somebody may be subscribed to meta events.
+func (ms *metaStream) wanted() bool { return ms.listeners.Load() > 0 }
+
+// hearsMeta reports whether a subscription can match a topic in the namespace wamp.
+func hearsMeta(uri string, match codec.Match) bool {
+	const space = "wamp."
+	switch match {
+	case codec.Prefix:
+		return strings.HasPrefix(space, uri) || strings.HasPrefix(uri, space)
+	case codec.Wildcard:
+		first, _, more := strings.Cut(uri, ".")
+		return more && (first == "" || first+"." == space)
+	}
+	return strings.HasPrefix(uri, space)
+}
+
+// tell publishes an event soon. Any loop.
+func (ms *metaStream) tell(x port.Executor, topic string, args ...any) {
+	x.Step("meta.lock")
+	ms.ready(x, ms.reserve(x, topic, args...))
+}
+
+// reserve puts an event in the queue that ready has to be called for, on this loop and before long. It returns nil if
+// the queue is full. Any loop.
+func (ms *metaStream) reserve(x port.Executor, topic string, args ...any) *metaEvent {
+	return ms.put(x, &metaEvent{topic: topic, args: args})
+}
+
+func (ms *metaStream) put(x port.Executor, e *metaEvent) *metaEvent {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if len(ms.queue) >= metaQueueMax || e.testament != nil && ms.bytes+e.testament.bytes() > metaQueueBytesMax {
+		ms.realm.router.perLoop[x.Loop()].counters.metaLost.Add(1)
+		x.Warn("meta events or testaments come faster than they can be published: some are lost", "realm",
+			ms.realm.uri)
+		return nil
+	}
+	if e.testament != nil {
+		ms.bytes += e.testament.bytes()
+	}
+	ms.queue = append(ms.queue, e)
+	return e
+}
+
+// ready lets a reserved event be published. e may be nil.
+func (ms *metaStream) ready(x port.Executor, e *metaEvent) {
+	if e == nil {
+		return
+	}
+	x.Step("meta.lock")
+	ms.mu.Lock()
+	e.ready = true
+	begin := !ms.running && ms.queue[0].ready
+	ms.running = ms.running || begin
+	ms.mu.Unlock()
+	if begin {
+		x.Post(ms.home, ms.lane, ms)
+	}
+}
+
+// next takes the first event from the queue, if it is ready. If not, the job is over.
+func (ms *metaStream) next(x port.Executor) *metaEvent {
+	x.Step("meta.lock")
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if len(ms.queue) == 0 || !ms.queue[0].ready {
+		ms.running = false
+		if len(ms.queue) == 0 {
+			ms.queue = nil
+		}
+		return nil
+	}
+	e := ms.queue[0]
+	ms.queue[0] = nil
+	ms.queue = ms.queue[1:]
+	if e.testament != nil {
+		ms.bytes -= e.testament.bytes()
+	}
+	return e
+}
+
+// Run publishes events. The voice's loop.
+func (ms *metaStream) Run(x port.Executor, budget int) (more bool) {
+	rm := ms.realm
+	if ms.voice == nil {
+		if rm.router.realms.Find([]byte(rm.uri), codec.Exact) != rm {
+			return false // it is closed, and running stays: nobody wakes it again
+		}
+		ms.speak(x)
+	}
+	for range max(min(budget, metaEventsAtOnce), 1) {
+		if ms.voice.blocked() {
+			return false // idle wakes it
+		}
+		e := ms.next(x)
+		if e == nil {
+			return false
+		}
+		ms.publish(x, e)
+	}
+	return true
+}
+
+// speak makes the voice.
+func (ms *metaStream) speak(x port.Executor) {
+	c := ms.realm.openHidden(x, func(port.Executor, []byte) {}, func(port.Executor) { ms.voice = nil })
+	c.idle = func(x port.Executor) {
+		ms.mu.Lock()
+		running := ms.running
+		ms.mu.Unlock()
+		if running {
+			x.Post(ms.home, ms.lane, ms)
+		}
+	}
+	ms.voice, ms.last = c, 0
+}
+
+// publish has the voice publish one event.
+func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
+	m := codec.Message{
+		Type: codec.Publish, Format: codec.MessagePack, Request: ms.last + 1, URI: []byte(e.topic),
+		Payload: codec.Payload{Format: codec.MessagePack},
+	}
+	options := map[string]any{}
+	var err error
+	if t := e.testament; t != nil {
+		options, m.Payload = t.options, t.payload
+	} else if m.Payload.Args, err = codec.AppendValue(nil, codec.MessagePack, e.args); err != nil {
+		panic("realm: a meta event without a form: " + err.Error()) // numbers and text
+	}
+	s := ms.voice.handler.session
+	s.face = nil
+	if e.who != nil {
+		s.face = e.who
+		options = withDisclosure(options)
+	}
+	if m.Dict, err = codec.AppendValue(nil, codec.MessagePack, options); err != nil {
+		return // cannot: it was decoded
+	}
+	msg, err := codec.Append(nil, codec.MessagePack, &m)
+	if err != nil {
+		return // cannot: its parts are well formed
+	}
+	ms.last++
+	ms.voice.handler.Receive(x, msg)
+}
+
+// close ends the voice, on its loop.
+func (ms *metaStream) close(x port.Executor) {
+	if ms.voice != nil {
+		ms.voice.hangUp(x)
+	}
+}

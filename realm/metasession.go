@@ -1,0 +1,260 @@
+package realm
+
+import (
+	"slices"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// The session meta API (PROTOCOL 9.1). Sessions of the router itself are neither listed nor killed.
+
+// roles reads the list of authroles in argument 0; nil for every role.
+func (m *metaCall) roles() (roles []string, ok bool) {
+	if len(m.args) == 0 || m.args[0] == nil {
+		return nil, len(m.args) <= 1
+	}
+	list, ok := m.args[0].([]any)
+	if !ok || len(m.args) > 1 {
+		return nil, false
+	}
+	roles = []string{}
+	for _, v := range list {
+		role, isText := v.(string)
+		if !isText {
+			return nil, false
+		}
+		roles = append(roles, role)
+	}
+	return roles, true
+}
+
+// eachSession calls f for every session of the realm, on its loop, and then done. f returns what it has cost, in
+// sessions.
+func (m *metaCall) eachSession(x port.Executor, f func(x port.Executor, s *session) (cost int),
+	done func(x port.Executor, l *perLoop),
+) {
+	rm := m.session.realm
+	cursors := make([]*cursor, x.Loops()) // each owned by its loop
+	m.everywhere(x, func(x port.Executor, budget int) (more bool) {
+		loop := x.Loop()
+		list := &rm.sessions[loop]
+		c := cursors[loop]
+		if c == nil {
+			c = list.begin()
+			cursors[loop] = c
+		}
+		for n := max(x.Grant(min(budget, listChunk)), 1); n > 0 && c.next != nil; {
+			s := c.next
+			c.next = s.next
+			n -= f(x, s)
+		}
+		if c.next != nil {
+			return true
+		}
+		list.end(c)
+		return false
+	}, done)
+}
+
+// sessionIDs gives the ids of the sessions with one of the roles to done.
+func (m *metaCall) sessionIDs(x port.Executor, l *perLoop, done func(x port.Executor, l *perLoop, ids []any)) {
+	roles, ok := m.roles()
+	if !ok {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	parts := make([][]any, x.Loops())
+	m.eachSession(x, func(x port.Executor, s *session) int {
+		if roles == nil || slices.Contains(roles, s.identity.AuthRole) {
+			parts[x.Loop()] = append(parts[x.Loop()], s.id)
+		}
+		return 1
+	}, func(x port.Executor, l *perLoop) { done(x, l, slices.Concat(parts...)) })
+}
+
+func (m *metaCall) sessionCount(x port.Executor, l *perLoop) {
+	m.sessionIDs(x, l, func(x port.Executor, l *perLoop, ids []any) { m.answer(x, l, len(ids)) })
+}
+
+func (m *metaCall) sessionList(x port.Executor, l *perLoop) {
+	m.sessionIDs(x, l, func(x port.Executor, l *perLoop, ids []any) { m.answerIDs(x, l, ids) })
+}
+
+// answerIDs answers with one list of ids, in no order.
+func (m *metaCall) answerIDs(x port.Executor, l *perLoop, ids []any) {
+	if ids == nil {
+		ids = []any{}
+	}
+	if len(ids) > metaAtOnce {
+		m.answerLong(x, l, ids)
+	} else {
+		m.answer(x, l, ids)
+	}
+}
+
+// target returns the session of the realm with the id in argument i, nil if there is none.
+func (m *metaCall) target(i int) *session {
+	id, ok := m.number(i)
+	if !ok {
+		return nil
+	}
+	s := m.session.realm.router.directory.find(id)
+	if s == nil || s.realm != m.session.realm || s.hidden {
+		return nil
+	}
+	return s
+}
+
+func (m *metaCall) sessionGet(x port.Executor, l *perLoop) {
+	if _, ok := m.number(0); !ok || len(m.args) > 1 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	s := m.target(0)
+	if s == nil {
+		m.fail(x, l, refuseNoSession)
+		return
+	}
+	m.answer(x, l, s.metaDetails())
+}
+
+// metaDetails are what the meta API tells about a session. Any goroutine.
+func (s *session) metaDetails() map[string]any {
+	method, provider := s.authMethod()
+	return map[string]any{
+		"session": s.id, "authid": s.identity.AuthID, "authrole": s.identity.AuthRole, "authmethod": method,
+		"authprovider": provider, "transport": map[string]any{"type": s.conn.Peer().Transport},
+	}
+}
+
+// authMethod is how s has logged in. Any goroutine.
+func (s *session) authMethod() (method, provider string) {
+	switch {
+	case s.local:
+		return localMethod, localMethod
+	case s.admission != nil:
+		return s.admission.principal.Method, s.admission.principal.Provider
+	}
+	return anonymousMethod, staticProvider
+}
+
+// farewellWords are what sessions that are killed are told.
+type farewellWords struct{ reason, message string }
+
+// words reads reason and message from the keyword arguments.
+func (m *metaCall) words() (w farewellWords, why *refusal) {
+	var ok, ok2 bool
+	if w.reason, ok = m.keyword("reason"); !ok {
+		return w, refuseArguments
+	}
+	if w.message, ok2 = m.keyword("message"); !ok2 {
+		return w, refuseArguments
+	}
+	if w.reason == "" {
+		w.reason = codec.CloseKilled
+	}
+	if len(w.reason) > metaReasonMax || !codec.ValidURI([]byte(w.reason), codec.Exact, false) {
+		return w, refuseReason
+	}
+	if len(w.message) > metaMessageMax {
+		return w, refuseArguments
+	}
+	return w, nil
+}
+
+func (m *metaCall) sessionKill(x port.Executor, l *perLoop) {
+	if _, ok := m.number(0); !ok || len(m.args) != 1 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	w, why := m.words()
+	if why != nil {
+		m.fail(x, l, why)
+		return
+	}
+	s := m.target(0)
+	if s == nil || s == m.session {
+		m.fail(x, l, refuseNoSession)
+		return
+	}
+	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
+		killed := s.kill(x, w)
+		m.atHome(x, func(x port.Executor, l *perLoop) {
+			if killed {
+				m.answer(x, l)
+			} else {
+				m.fail(x, l, refuseNoSession)
+			}
+		})
+	}))
+}
+
+// kill says goodbye, unless the session has left. Home loop.
+func (s *session) kill(x port.Executor, w farewellWords) bool {
+	if s.left {
+		return false
+	}
+	s.handler.goodbye(x, w.reason, w.message, port.CloseNormal)
+	return true
+}
+
+// killThose kills all sessions but the caller's for which which is true.
+func (m *metaCall) killThose(x port.Executor, l *perLoop, quiet bool, which func(s *session) bool,
+	done func(x port.Executor, l *perLoop, ids []any),
+) {
+	w, why := m.words()
+	if why != nil {
+		m.fail(x, l, why)
+		return
+	}
+	parts := make([][]any, x.Loops())
+	m.eachSession(x, func(x port.Executor, s *session) int {
+		if s == m.session || !which(s) {
+			return 1
+		}
+		s.quiet = s.quiet || quiet
+		cost := 1 + s.endingCost(x)
+		if s.kill(x, w) {
+			parts[x.Loop()] = append(parts[x.Loop()], s.id)
+		}
+		return cost
+	}, func(x port.Executor, l *perLoop) { done(x, l, slices.Concat(parts...)) })
+}
+
+// endingCost is how many calls saying goodbye to s answers at once. Home loop.
+func (s *session) endingCost(x port.Executor) int {
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	return min(s.calls.len()+s.invocations.len(), s.realm.router.bounds.farewellAtOnce)
+}
+
+func (m *metaCall) sessionKillByAuthID(x port.Executor, l *perLoop) {
+	authid, ok := m.text(0)
+	if !ok || len(m.args) != 1 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	m.killThose(x, l, false, func(s *session) bool { return s.identity.AuthID == authid }, m.answerIDs)
+}
+
+func (m *metaCall) sessionKillByAuthRole(x port.Executor, l *perLoop) {
+	role, ok := m.text(0)
+	if !ok || len(m.args) != 1 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	m.killThose(x, l, false, func(s *session) bool { return s.identity.AuthRole == role }, m.answerCount)
+}
+
+// sessionKillAll ends all other sessions, and neither meta events nor testaments tell of it.
+func (m *metaCall) sessionKillAll(x port.Executor, l *perLoop) {
+	if len(m.args) != 0 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	m.killThose(x, l, true, func(*session) bool { return true }, m.answerCount)
+}
+
+func (m *metaCall) answerCount(x port.Executor, l *perLoop, ids []any) { m.answer(x, l, len(ids)) }

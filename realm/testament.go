@@ -1,0 +1,265 @@
+package realm
+
+import (
+	"maps"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Testaments (PROTOCOL 7.12): publications that a session leaves behind. They are kept with the session, checked when
+// they are made and again when it ends, and published by the voice of the realm on its behalf: behind everything that
+// the session has published, and before on_leave.
+
+// A testament is one of them. Immutable.
+type testament struct {
+	topic     string
+	options   map[string]any // of PUBLISH, as far as they are heeded
+	discloses bool           // disclose_me
+	payload   codec.Payload  // in MessagePack
+}
+
+func (t *testament) bytes() int {
+	return len(t.topic) + len(t.payload.Args) + len(t.payload.Kwargs) + testamentOverhead
+}
+
+// testaments are those of a session by scope, in the order in which they are published. Owned by loop.
+type testaments struct {
+	scopes [2][]*testament
+	bytes  int
+}
+
+// testamentScopes are the scopes by name.
+var testamentScopes = map[string]int{"detached": 0, "destroyed": 1}
+
+// testamentOptions are the options of PUBLISH that are heeded.
+var testamentOptions = []string{
+	"exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole", "retain",
+}
+
+var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as many testaments, or bytes in them, " +
+	"as the router allows"}
+
+// scope reads the keyword argument scope.
+func (m *metaCall) scope() (scope int, ok bool) {
+	name, ok := m.keyword("scope")
+	if !ok {
+		return 0, false
+	}
+	if name == "" {
+		name = "destroyed"
+	}
+	scope, ok = testamentScopes[name]
+	return scope, ok
+}
+
+func (m *metaCall) flushTestaments(x port.Executor, l *perLoop) {
+	scope, ok := m.scope()
+	if !ok || len(m.args) != 0 {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	t := &m.session.testaments
+	for _, gone := range t.scopes[scope] {
+		t.bytes -= gone.bytes()
+	}
+	t.scopes[scope] = nil
+	m.answer(x, l)
+}
+
+func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
+	t, scope, ok := m.testament()
+	if !ok {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	s := m.session
+	if why := l.set.admit(Publish, []byte(t.topic), codec.Exact); why != nil {
+		m.fail(x, l, why)
+		return
+	}
+	s.mayPublish(x, l, t.topic, func(x port.Executor, l *perLoop, why *refusal) {
+		if why == nil {
+			why = s.bequeath(t, scope)
+		}
+		if why != nil {
+			m.fail(x, l, why)
+		} else {
+			m.answer(x, l)
+		}
+	})
+}
+
+// bequeath keeps a testament.
+func (s *session) bequeath(t *testament, scope int) *refusal {
+	all := &s.testaments
+	if len(all.scopes[0])+len(all.scopes[1]) >= testamentsMax || all.bytes+t.bytes() > testamentBytesMax {
+		return refuseTestaments
+	}
+	all.scopes[scope] = append(all.scopes[scope], t)
+	all.bytes += t.bytes()
+	return nil
+}
+
+// testament reads the arguments of add_testament.
+func (m *metaCall) testament() (t *testament, scope int, ok bool) {
+	t = &testament{payload: codec.Payload{Format: codec.MessagePack}, options: map[string]any{}}
+	if t.topic, ok = m.text(0); !ok || len(m.args) > 3 {
+		return nil, 0, false
+	}
+	var err error
+	if len(m.args) > 1 && m.args[1] != nil {
+		args, isList := m.args[1].([]any)
+		if !isList {
+			return nil, 0, false
+		}
+		t.payload.Args, err = codec.AppendValue(nil, codec.MessagePack, args)
+	}
+	if err == nil && len(m.args) > 2 && m.args[2] != nil {
+		kwargs, isDict := m.args[2].(map[string]any)
+		if !isDict {
+			return nil, 0, false
+		}
+		if len(kwargs) > 0 {
+			if t.payload.Args == nil {
+				t.payload.Args = []byte{0x90}
+			}
+			t.payload.Kwargs, err = codec.AppendValue(nil, codec.MessagePack, kwargs)
+		}
+	}
+	if scope, ok = m.scope(); !ok || err != nil {
+		return nil, 0, false
+	}
+	if v := m.kwargs["publish_options"]; v != nil {
+		options, isDict := v.(map[string]any)
+		if !isDict {
+			return nil, 0, false
+		}
+		for _, name := range testamentOptions {
+			if v, found := options[name]; found {
+				t.options[name] = v
+			}
+		}
+		t.discloses = options["disclose_me"] == true
+	}
+	return t, scope, t.wellFormed()
+}
+
+// wellFormed reports whether its options are what PUBLISH takes.
+func (t *testament) wellFormed() bool {
+	dict, err := codec.AppendValue(nil, codec.MessagePack, t.options)
+	if err != nil {
+		return false
+	}
+	msg, err := codec.Append(nil, codec.MessagePack, &codec.Message{
+		Type: codec.Publish, Format: codec.MessagePack, Request: 1, URI: []byte(t.topic), Dict: dict,
+	})
+	if err != nil {
+		return false
+	}
+	var d codec.Decoder
+	var m codec.Message
+	return d.Decode(codec.MessagePack, msg, &m) == nil
+}
+
+// mayPublish decides whether s may publish to a topic, and calls done with why not: at once, or when the authorizer
+// has answered, unless the session has left by then.
+func (s *session) mayPublish(x port.Executor, l *perLoop, topic string,
+	done func(x port.Executor, l *perLoop, why *refusal),
+) {
+	m := &codec.Message{Type: codec.Publish, Format: s.serializer, URI: []byte(topic)}
+	w := s.waiting
+	s.waiting = nil // a verdict that is there is about the call
+	why, _ := s.authorize(x, l, Publish, m.URI, codec.Exact, nil, 0)
+	s.waiting = w
+	if why != refuseUndecided {
+		done(x, l, why)
+		return
+	}
+	request, why := s.request(m, Publish, codec.Exact)
+	if why != nil {
+		done(x, l, why)
+		return
+	}
+	l.counters.asked.Add(1)
+	az := s.rights.authorizer
+	s.realm.ask(x, az.Procedure, request.Arguments(), az.Timeout, func(x port.Executor, got *answer) {
+		if s.left {
+			return
+		}
+		l := s.realm.router.perLoop[x.Loop()]
+		v := readVerdict(got)
+		why := v.why
+		switch {
+		case why != nil:
+			l.counters.authorizersFailed.Add(1)
+		case !v.answer.Allow:
+			l.counters.unauthorized.Add(1)
+			why = refuseRight
+		}
+		done(x, l, why)
+	})
+}
+
+// part ends the public life of a session that is gone: its testaments, then on_leave.
+func (s *session) part(x port.Executor) {
+	if s.hidden || s.quiet {
+		return
+	}
+	if t := &s.testaments; len(t.scopes[0])+len(t.scopes[1]) == 0 {
+		s.tellLeave(x)
+		return
+	}
+	// What the session has published goes through lanes of its own to every loop; the voice waits until it is there.
+	x.Post(s.home, s.id, metaJob(func(x port.Executor) {
+		pending := new(atomic.Int32)
+		pending.Store(int32(x.Loops()))
+		for i := range x.Loops() {
+			x.Post(i, s.id, metaJob(func(x port.Executor) {
+				if pending.Add(-1) == 0 {
+					s.publishTestaments(x)
+					s.tellLeave(x)
+				}
+			}))
+		}
+	}))
+}
+
+// publishTestaments hands them to the voice. Any loop, after the session is gone.
+func (s *session) publishTestaments(x port.Executor) {
+	rm := s.realm
+	set := rm.settings.Load()
+	for _, scope := range s.testaments.scopes {
+		for _, t := range scope {
+			e := &metaEvent{topic: t.topic, testament: t}
+			disclose := t.discloses && !set.ForbidDisclosure
+			if set.Policy != nil && !s.trusted {
+				d := set.Policy.Decide(s.identity.AuthRole, Publish, []byte(t.topic), codec.Exact)
+				if d.Definitive && !d.Allow {
+					rm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
+					continue
+				}
+				disclose = disclose || d.Disclose
+			}
+			if disclose {
+				e.who = &s.identity
+			}
+			rm.meta.ready(x, rm.meta.put(x, e))
+		}
+	}
+}
+
+// tellLeave publishes on_leave.
+func (s *session) tellLeave(x port.Executor) {
+	if ms := &s.realm.meta; ms.wanted() {
+		ms.tell(x, "wamp.session.on_leave", s.id, s.identity.AuthID, s.identity.AuthRole)
+	}
+}
+
+// withDisclosure are options that disclose the publisher.
+func withDisclosure(options map[string]any) map[string]any {
+	options = maps.Clone(options)
+	options["disclose_me"] = true
+	return options
+}
