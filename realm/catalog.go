@@ -8,9 +8,9 @@ import (
 	"banyan/realm/index"
 )
 
-// A catalog finds subscriptions or registrations by id, and lists them, for the meta API (PROTOCOL 9). Patterns are in
-// it from the beginning. Exact URIs come in when somebody asks for the first time: until then a record that comes and
-// goes pays nothing for it. Any goroutine.
+// A catalog finds subscriptions or registrations by id, and lists them, for the meta API (PROTOCOL 9). Patterns are
+// in it from the beginning. Exact URIs come in when somebody asks for the first time: until then a record that comes
+// and goes pays nothing for it. Any goroutine.
 //
 // Lock order: the mutex of the index, then that of a shard.
 type catalog[V any] struct {

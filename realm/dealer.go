@@ -348,7 +348,7 @@ func (s *session) receiveCancel(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	mode := m.Options.Mode
-	if c.callee.roles&codec.CalleeCanceling == 0 {
+	if c.callee == nil || c.callee.roles&codec.CalleeCanceling == 0 { // nil: the router itself answers
 		mode = codec.Skip
 	}
 	if mode == codec.Kill {

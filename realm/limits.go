@@ -94,8 +94,8 @@ const (
 	metaSearchSteps = 4096
 	// metaEventsAtOnce is how many meta events the voice of a realm publishes in one go.
 	metaEventsAtOnce = 64
-	// metaQueueMax is how many meta events of a realm wait at most, and metaQueueBytesMax how long the testaments among
-	// them are together, in bytes. What finds no room is lost: Stats.MetaEventsLost.
+	// metaQueueMax is how many meta events of a realm wait at most, and metaQueueBytesMax how long the testaments
+	// among them are together, in bytes. What finds no room is lost: Stats.MetaEventsLost.
 	metaQueueMax      = 1 << 16
 	metaQueueBytesMax = 16 << 20
 	// metaArgumentsMax is how long the arguments of a meta procedure may be, in bytes.

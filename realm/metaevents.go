@@ -13,8 +13,8 @@ import (
 // loop, in the order in which their causes came to be, whatever loops those were on (PROTOCOL 6.2, 9):
 //
 //	tell      any loop: puts an event at the end of the queue
-//	reserve   the same, for one that may not be published yet: what is behind it waits too. on_create is reserved under
-//	          the mutex of the index, and ready once SUBSCRIBED or REGISTERED is queued
+//	reserve   the same, for one that may not be published yet: what is behind it waits too. on_create is reserved
+//	          under the mutex of the index, and ready once SUBSCRIBED or REGISTERED is queued
 //	Run       the voice's loop: takes events from the queue while the voice has credit, and publishes them
 //
 // An event that nobody can be subscribed to costs one load.

@@ -9,7 +9,9 @@ import (
 
 func (m *metaCall) registrationList(x port.Executor, l *perLoop) {
 	m.lists(x, l, func(f func(id uint64, match codec.Match, uri string)) {
-		m.session.realm.registered.list(func(id uint64, match codec.Match, reg *registration) { f(id, match, reg.uri) })
+		m.session.realm.registered.list(func(id uint64, match codec.Match, reg *registration) {
+			f(id, match, reg.uri)
+		})
 	})
 }
 
@@ -50,8 +52,8 @@ func (m *metaCall) registrationMatch(x port.Executor, l *perLoop) {
 	}, func(x port.Executor, l *perLoop) { m.answerRegistration(x, l, best) })
 }
 
-// registration gives the registration with the id in argument 0 to f. It answers with an error if there is none, or if
-// there are not as many arguments.
+// registration gives the registration with the id in argument 0 to f. It answers with an error if there is none, or
+// if there are not as many arguments.
 func (m *metaCall) registration(x port.Executor, l *perLoop, arguments int,
 	f func(x port.Executor, l *perLoop, reg *registration),
 ) {

@@ -64,7 +64,9 @@ func anys(ids []uint64) []any {
 
 func (m *metaCall) subscriptionList(x port.Executor, l *perLoop) {
 	m.lists(x, l, func(f func(id uint64, match codec.Match, uri string)) {
-		m.session.realm.subscribed.list(func(id uint64, match codec.Match, sub *subscription) { f(id, match, sub.uri) })
+		m.session.realm.subscribed.list(func(id uint64, match codec.Match, sub *subscription) {
+			f(id, match, sub.uri)
+		})
 	})
 }
 
@@ -126,8 +128,8 @@ func (m *metaCall) searching(x port.Executor, l *perLoop, step func() (ended boo
 	}))
 }
 
-// subscription gives the subscription with the id in argument 0 to f. It answers with an error if there is none, or if
-// there are not as many arguments.
+// subscription gives the subscription with the id in argument 0 to f. It answers with an error if there is none, or
+// if there are not as many arguments.
 func (m *metaCall) subscription(x port.Executor, l *perLoop, arguments int,
 	f func(x port.Executor, l *perLoop, sub *subscription),
 ) {

@@ -3,6 +3,7 @@ package realm
 import (
 	"bytes"
 	"maps"
+	"math"
 	"slices"
 
 	"banyan/codec"
@@ -66,7 +67,7 @@ type simSub struct {
 
 type simReg struct{ leaving bool }
 
-type simCall struct{ progress, canceled, timed, denied bool }
+type simCall struct{ progress, canceled, timed, denied, meta bool }
 
 type simInvocation struct {
 	id       uint64
@@ -172,6 +173,8 @@ func (c *simClient) act() {
 				break
 			}
 		}
+	case n < 63:
+		c.callMeta()
 	case n < 78:
 		c.request++
 		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
@@ -231,6 +234,58 @@ func (c *simClient) act() {
 		c.remove()
 		s.connect(nil)
 	}
+}
+
+// simMeta are calls of the meta API: the procedure, and what its argument is.
+var simMeta = []struct{ procedure, argument string }{
+	{"wamp.session.count", ""},
+	{"wamp.session.list", ""},
+	{"wamp.session.get", "session"},
+	{"wamp.subscription.list", ""},
+	{"wamp.subscription.get", "subscription"},
+	{"wamp.subscription.list_subscribers", "subscription"},
+	{"wamp.subscription.count_subscribers", "subscription"},
+	{"wamp.subscription.match", "topic"},
+	{"wamp.subscription.lookup", "topic"},
+	{"wamp.registration.list", ""},
+	{"wamp.registration.match", "topic"},
+	{"wamp.registration.list_callees", "registration"},
+	{"wamp.session.add_testament", "testament"},
+	{"wamp.session.add_testament", "testament"},
+	{"wamp.session.flush_testaments", ""},
+}
+
+// callMeta calls a meta procedure. The answer may be an error: what it asks about may be gone.
+func (c *simClient) callMeta() {
+	rand := c.sim.w.Rand
+	p := simMeta[rand(len(simMeta))]
+	c.request++
+	c.calls[c.request] = &simCall{meta: true}
+	var args []any
+	switch p.argument {
+	case "session":
+		args = []any{int64(c.sim.clients[rand(len(c.sim.clients))].session)}
+	case "subscription", "registration":
+		args = []any{int64(1 + rand(20))}
+	case "topic":
+		args = []any{simTopics[rand(len(simTopics))]}
+	case "testament":
+		c.sim.testators = append(c.sim.testators, c)
+		args = []any{simTopics[rand(len(simTopics))], []any{-int64(len(c.sim.testators))}, map[string]any{}}
+	}
+	m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(p.procedure)}
+	m.Payload.Args = c.value(args)
+	c.send(m)
+}
+
+// testament checks an event that c.sim.testators[n] left behind: it comes once, and is the last that one says.
+func (c *simClient) testament(sub *simSub, n int) {
+	by := c.sim.testators[n]
+	if sub.got[-1-n] {
+		c.sim.fail("client %d: testament %d came twice", c.number, n)
+	}
+	sub.got[-1-n] = true
+	c.lastEvent[by] = math.MaxInt
 }
 
 // doubt notes that what the client has published of late may never have been handled.
@@ -434,6 +489,10 @@ func (c *simClient) event(m *codec.Message) {
 		return
 	}
 	index := int(c.numbers(m)[0])
+	if index < 0 {
+		c.testament(sub, -index-1)
+		return
+	}
 	p := s.published[index]
 	if p.denied {
 		s.fail("client %d: publication %d came although its publisher may not", c.number, index)
@@ -507,6 +566,10 @@ func (c *simClient) result(m *codec.Message) {
 		s.fail("client %d: RESULT for %d, progress %v, which is not expected", c.number, m.Request, progress)
 		return
 	}
+	if call.meta {
+		delete(c.calls, m.Request)
+		return
+	}
 	if n := c.numbers(m); int(n[0]) != c.number || uint64(n[1]) != m.Request {
 		s.fail("client %d: RESULT of call %d brings the answer to call %d of client %d",
 			c.number, m.Request, n[1], n[0])
@@ -525,6 +588,9 @@ func (c *simClient) readError(m *codec.Message) {
 			return
 		}
 		delete(c.calls, m.Request)
+		if call.meta {
+			return
+		}
 		if call.denied != (string(m.URI) == codec.ErrNotAuthorized) && string(m.URI) != codec.ErrCanceled {
 			s.fail("client %d: call %d, denied %v: %s", c.number, m.Request, call.denied, m.URI)
 		}

@@ -51,7 +51,8 @@ type sim struct {
 	rules     *simRules // nil: everybody is anonymous and may do everything
 	listings  []*listing
 	published []publication
-	settled   int // publications before this index are known to be delivered
+	testators []*simClient // of testaments, in order
+	settled   int          // publications before this index are known to be delivered
 }
 
 type publication struct {

@@ -115,8 +115,8 @@ func (r *Role) chosen(uri []byte) *rule {
 	return r.chosenPattern(uri)
 }
 
-// Names reports whether the rule that decides about a URI in the namespace wamp is one for that namespace, and not one
-// that covers it among others. r may be nil.
+// Names reports whether the rule that decides about a URI in the namespace wamp is one for that namespace, and not
+// one that covers it among others. r may be nil.
 func (r *Role) Names(uri []byte) bool {
 	if r == nil {
 		return false
