@@ -179,7 +179,7 @@ func (m *metaCall) sessionKill(x port.Executor, l *perLoop) {
 		return
 	}
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
-		killed := s.kill(x, w)
+		killed, _ := s.kill(x, w)
 		m.atHome(x, func(x port.Executor, l *perLoop) {
 			if killed {
 				m.answer(x, l)
@@ -190,13 +190,12 @@ func (m *metaCall) sessionKill(x port.Executor, l *perLoop) {
 	}))
 }
 
-// kill says goodbye, unless the session has left. Home loop.
-func (s *session) kill(x port.Executor, w farewellWords) bool {
+// kill says goodbye, unless the session has left, and returns what that cost, in sessions. Home loop.
+func (s *session) kill(x port.Executor, w farewellWords) (killed bool, cost int) {
 	if s.left {
-		return false
+		return false, 1
 	}
-	s.handler.goodbye(x, w.reason, w.message, port.CloseNormal)
-	return true
+	return true, s.handler.goodbye(x, w.reason, w.message, port.CloseNormal)
 }
 
 // killThose kills all sessions but the caller's for which which is true.
@@ -214,20 +213,12 @@ func (m *metaCall) killThose(x port.Executor, l *perLoop, quiet bool, which func
 			return 1
 		}
 		s.quiet = s.quiet || quiet
-		cost := 1 + s.endingCost(x)
-		if s.kill(x, w) {
+		killed, cost := s.kill(x, w)
+		if killed {
 			parts[x.Loop()] = append(parts[x.Loop()], s.id)
 		}
 		return cost
 	}, func(x port.Executor, l *perLoop) { done(x, l, slices.Concat(parts...)) })
-}
-
-// endingCost is how many calls saying goodbye to s answers at once. Home loop.
-func (s *session) endingCost(x port.Executor) int {
-	x.Step("conn.lock")
-	s.conn.Lock()
-	defer s.conn.Unlock()
-	return min(s.calls.len()+s.invocations.len(), s.realm.router.bounds.farewellAtOnce)
 }
 
 func (m *metaCall) sessionKillByAuthID(x port.Executor, l *perLoop) {

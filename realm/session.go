@@ -49,7 +49,9 @@ type session struct {
 	prev, next    *session           // the list of the realm and loop
 	rights        *rights            // nil until its role is looked up in a policy
 	review        *review            // what it holds is gone through; otherwise nil
+	publishing    *publishing        // a PUBLISH that takes several turns; it goes on when the session is gone
 	testaments    testaments
+	parting       bool            // testaments wait for the end of publishing
 	quiet         bool            // no meta event and no testament tells of its end
 	face          *codec.Identity // of a voice: whom the receivers see as the publisher
 

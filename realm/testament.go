@@ -211,6 +211,9 @@ func (s *session) part(x port.Executor) {
 		s.tellLeave(x)
 		return
 	}
+	if s.parting = s.publishing != nil; s.parting {
+		return // part is called again
+	}
 	// What the session has published goes through lanes of its own to every loop; the voice waits until it is there.
 	x.Post(s.home, s.id, metaJob(func(x port.Executor) {
 		pending := new(atomic.Int32)

@@ -262,6 +262,7 @@ func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to
 		large: w.large, heavy: l.forms.tooMuch,
 	}
 	l.counters.chunked.Add(1)
+	s.publishing = p
 	x.Post(s.home, s.id, p)
 }
 
@@ -274,8 +275,12 @@ func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 	}
 	switch {
 	case len(p.found) == 0 && p.ended:
+		s.publishing = nil
 		if w.current() {
 			w.end(x)
+		}
+		if s.parting {
+			s.part(x)
 		}
 		return false
 	case len(p.found) == 0:
