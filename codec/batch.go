@@ -1,6 +1,9 @@
 package codec
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // The octets that end a JSON message in a batch (PROTOCOL 13.2).
 const (
@@ -35,14 +38,24 @@ func SplitBatch(s Serializer, b []byte) (msg, rest []byte, old bool, err error) 
 
 // splitJSON reads no further than the first terminator; otherwise a long batch would cost quadratic time.
 func splitJSON(b []byte) (msg, rest []byte, old bool, err error) {
-	for i, c := range b {
-		if c != batchEnd && c != batchEndOld {
+	const stride = 4 << 10
+	for from := 0; from < len(b); from += stride {
+		part := b[from:min(from+stride, len(b))]
+		i := bytes.IndexByte(part, batchEnd)
+		if i >= 0 {
+			part = part[:i]
+		}
+		old := bytes.IndexByte(part, batchEndOld)
+		switch {
+		case old >= 0:
+			i = old
+		case i < 0:
 			continue
 		}
-		if i == 0 {
+		if i += from; i == 0 {
 			return nil, nil, false, &Violation{Reason: "batch: an empty message"}
 		}
-		return b[:i], b[i+1:], c == batchEndOld, nil
+		return b[:i], b[i+1:], old >= 0, nil
 	}
 	return nil, nil, false, &Violation{Reason: "batch: a message lacks its record separator"}
 }

@@ -208,6 +208,48 @@ func TestFrameRun(t *testing.T) {
 	}
 }
 
+// A long message of a JSON batch is searched in parts: the first octet that ends a message does, of either kind, also
+// where a part begins and ends.
+func TestSplitLongBatch(t *testing.T) {
+	const part = 4 << 10
+	places := []int{1, part - 2, part - 1, part, part + 1, 2*part - 1, 2 * part, 3*part + 7}
+	for _, first := range places {
+		for _, second := range append(places, -1) {
+			if second == first {
+				continue
+			}
+			for _, end := range []byte{batchEnd, batchEndOld} {
+				b := bytes.Repeat([]byte("x"), 3*part+8)
+				b[first] = end
+				at, old := first, end == batchEndOld
+				if second >= 0 {
+					b[second] = batchEnd + batchEndOld - end
+					if second < first {
+						at, old = second, !old
+					}
+				}
+				msg, rest, wasOld, err := SplitBatch(JSON, b)
+				if err != nil || len(msg) != at || len(rest) != len(b)-at-1 || wasOld != old {
+					t.Errorf("%#x at %d, the other at %d: %d octets, old %v, %v", end, first, second, len(msg),
+						wasOld, err)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkSplitBatch(b *testing.B) {
+	for name, n := range map[string]int{"octets=100": 100, "octets=1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			batch := append(bytes.Repeat([]byte("x"), n), batchEnd)
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				_, _, _, _ = SplitBatch(JSON, batch)
+			}
+		})
+	}
+}
+
 func TestSplitBatch(t *testing.T) {
 	for _, c := range []struct {
 		s    Serializer
