@@ -82,7 +82,7 @@ func (s *session) answersFor(az *Authorizer) bool {
 	}
 	reg := s.realm.procedures.Find([]byte(az.Procedure), codec.Exact)
 	if reg == nil {
-		reg, _ = s.realm.procedures.Best([]byte(az.Procedure), s.realm.router.bounds.searchAtOnce)
+		reg, _, _ = s.realm.procedures.Best([]byte(az.Procedure), s.realm.router.bounds.searchAtOnce)
 	}
 	return reg != nil && s.registrations[reg.id] != nil
 }

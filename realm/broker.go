@@ -1,6 +1,8 @@
 package realm
 
 import (
+	"strings"
+
 	"banyan/codec"
 	"banyan/engine/port"
 )
@@ -60,6 +62,7 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	}
 	sub, made := s.realm.enterSubscription(x, s, m.URI, match)
 	mb := &member{session: s, sub: sub}
+	x.Work(componentWork(sub.uri, match))
 	s.hold(l, mb)
 
 	l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, mb.sub.id)
@@ -72,6 +75,14 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	s.conn.Unlock()
 	s.realm.meta.ready(x, made)
 	s.tellMeta(x, "wamp.subscription.on_subscribe", sub.uri, sub.id)
+}
+
+// componentWork is what it costs to add a pattern to an index, or to remove it, beyond what any request costs.
+func componentWork(uri string, match codec.Match) int {
+	if match == codec.Exact {
+		return 0
+	}
+	return strings.Count(uri, ".") >> componentShift
 }
 
 // hold adds a membership to the session, before publishers see it.
@@ -178,6 +189,7 @@ func (s *session) receiveUnsubscribe(x port.Executor, l *perLoop, m *codec.Messa
 		return
 	}
 	s.endMembership(x, l, mb)
+	x.Work(componentWork(mb.sub.uri, mb.sub.match))
 	l.out = codec.AppendUnsubscribed(l.out[:0], s.serializer, m.Request)
 	s.reply(x, l.out)
 }
@@ -238,8 +250,11 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		l.matches = append(l.matches, exact)
 	}
 	bounds := &s.realm.router.bounds
-	whole := true
-	l.matches, whole = s.realm.topics.Patterns(l.matches, m.URI, bounds.searchAtOnce)
+	visits, whole := 0, true
+	l.matches, visits, whole = s.realm.topics.Patterns(l.matches, m.URI, bounds.searchAtOnce)
+	if visits >= 1<<visitShift {
+		x.Work(visits >> visitShift)
+	}
 	switch n := len(l.matches); {
 	case n == 0 && whole:
 	case s.waiting != nil && s.waiting.large || !whole || n > bounds.matchesAtOnce || !s.formEvent(x, l, m):

@@ -137,8 +137,12 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 				return refuseNoProcedure, false // never routed to a client's pattern (PROTOCOL 3.3)
 			}
 			x.Step("procedures.match")
-			whole := false
-			if reg, whole = s.realm.procedures.Best(m.URI, s.realm.router.bounds.searchAtOnce); !whole {
+			visits, whole := 0, false
+			reg, visits, whole = s.realm.procedures.Best(m.URI, s.realm.router.bounds.searchAtOnce)
+			if visits >= 1<<visitShift {
+				x.Work(visits >> visitShift)
+			}
+			if !whole {
 				s.searchLater(x, l, c)
 				return nil, true
 			}

@@ -86,7 +86,7 @@ func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 	s := f.session
 	n = max(n, 0)
 	l.gaveBack += n
-	defer func() { l.gaveBack -= max(n, 0) }()
+	defer func() { l.gaveBack -= n }()
 	n = f.calls.take(&f.atCall, n, func(c *call) {
 		c.ended(x)
 		c.detach(x, l, true)
@@ -94,11 +94,15 @@ func (f *farewell) giveBack(x port.Executor, l *perLoop, n int) (done bool) {
 		c.uncount()
 	})
 	n = f.invocations.take(&f.atInvocation, n, func(c *call) { c.fail(x, l, refuseCalleeLeft) })
-	for ; n > 0 && s.lastCallee != nil; n-- {
-		s.endRegistration(x, l, s.lastCallee)
+	for n > 0 && s.lastCallee != nil {
+		c := s.lastCallee
+		s.endRegistration(x, l, c)
+		n -= 1 + componentWork(c.reg.uri, c.reg.match)
 	}
-	for ; n > 0 && s.lastMember != nil; n-- {
-		s.endMembership(x, l, s.lastMember)
+	for n > 0 && s.lastMember != nil {
+		mb := s.lastMember
+		s.endMembership(x, l, mb)
+		n -= 1 + componentWork(mb.sub.uri, mb.sub.match)
 	}
 	return f.len() == 0
 }

@@ -192,3 +192,59 @@ func TestFormOfThoseThatLeft(t *testing.T) {
 	leaves.expect(codec.Unsubscribed, 2)
 	leaves.silent()
 }
+
+// Requests whose cost does not follow their length: components of patterns, prefix lengths that are probed.
+func TestWorkOfPatterns(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.join(0)
+	work := func(what string, want int, f func()) {
+		t.Helper()
+		before := b.Loops[0].Worked()
+		f()
+		if worked := b.Loops[0].Worked() - before; worked != want {
+			t.Errorf("%s: %d units of work, want %d", what, worked, want)
+		}
+	}
+	wildcard := strings.Repeat("a.", 400) + "a"
+	work("subscribe", 100, func() { p.say(codec.Subscribe, 1, values{"match": "wildcard"}, wildcard) })
+	sub := p.hear()[2].(int64)
+	work("unsubscribe", 100, func() { p.say(codec.Unsubscribe, 2, int(sub)) })
+	work("register", 100, func() { p.say(codec.Register, 3, values{"match": "prefix"}, wildcard) })
+	p.hear()
+	reg := p.hear()[2].(int64)
+	work("unregister", 100, func() { p.say(codec.Unregister, 4, int(reg)) })
+	work("exact", 0, func() { p.say(codec.Subscribe, 5, values{}, wildcard) })
+
+	for i := range 500 {
+		p.say(codec.Register, 100+2*i, values{"match": "prefix"}, strings.Repeat("b", 1+i))
+		p.say(codec.Subscribe, 101+2*i, values{"match": "prefix"}, strings.Repeat("b", 1+i))
+	}
+	long := strings.Repeat("c", 600)
+	work("call", (2*501)>>visitShift, func() { p.say(codec.Call, 2000, values{}, long) })
+	work("publish", 501>>visitShift, func() { p.say(codec.Publish, 2001, values{}, long) })
+	work("publish to what is not there", 0, func() { p.say(codec.Publish, 2002, values{}, "d") })
+}
+
+// A session with long patterns leaves: their components count, so that it takes more turns.
+func TestFarewellOfPatterns(t *testing.T) {
+	const patterns = 20
+	turns := func(match string) (n int) {
+		b := newBed(t, 1, Config{})
+		p := b.join(0)
+		for i := range patterns {
+			p.say(codec.Subscribe, 2*i+1, values{"match": match}, fmt.Sprint("t", i)+strings.Repeat(".a", 39))
+			p.say(codec.Register, 2*i+2, values{"match": match}, fmt.Sprint("p", i)+strings.Repeat(".a", 39))
+		}
+		b.Budget, b.Chunk = 10, 10
+		p.HangUp()
+		for b.Loops[0].Busy() {
+			b.StepLoop(0)
+			n++
+		}
+		nothingLeft(t, b.router, b.World)
+		return n
+	}
+	if exact, wildcard := turns("exact"), turns("wildcard"); exact > 6 || wildcard < 2*patterns*9/10-2 {
+		t.Errorf("%d turns for exact ones, %d for patterns of 40 components", exact, wildcard)
+	}
+}

@@ -76,6 +76,10 @@ const (
 	// octets that nobody has looked at, or for each 2^tokenShift tokens.
 	directShift = 6
 	tokenShift  = 3
+	// visitShift says what a search costs in the same units: 1 for each 2^visitShift nodes and tails that it visits,
+	// and componentShift what a pattern costs that is added or removed: 1 for each 2^componentShift components.
+	visitShift     = 3
+	componentShift = 2
 	// searchSteps is how many nodes of the index a job visits per member of its budget.
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.

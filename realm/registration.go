@@ -209,6 +209,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		return
 	}
 	s.enlist(l, c)
+	x.Work(componentWork(c.reg.uri, match))
 	l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, c.reg.id)
 	x.Step("conn.lock")
 	s.conn.Lock()
@@ -229,6 +230,7 @@ func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Messag
 	// The index comes first: a client that hears of UNREGISTERED can register the procedure. An INVOCATION in between
 	// is legal.
 	s.endRegistration(x, l, c)
+	x.Work(componentWork(c.reg.uri, c.reg.match))
 	l.out = codec.AppendUnregistered(l.out[:0], s.serializer, m.Request)
 	x.Step("conn.lock")
 	s.conn.Lock()

@@ -71,41 +71,43 @@ func (ix *Index[V]) Remove(uri string, match codec.Match) {
 
 // Patterns appends every record whose pattern matches uri to dst; the record of exactly uri is found by Find. whole
 // is false when that takes more than steps visits to nodes and tails, about 0.1 us each: then dst is incomplete, and
-// Search has to be used instead. Any goroutine.
+// Search has to be used instead. visits is how many there were. Any goroutine.
 //
 // hot: BenchmarkIndex, 0 allocs/op.
-func (ix *Index[V]) Patterns(dst []*V, uri []byte, steps int) (found []*V, whole bool) {
+func (ix *Index[V]) Patterns(dst []*V, uri []byte, steps int) (found []*V, visits int, whole bool) {
 	if ix.patternCount.Load() == 0 {
-		return dst, true
+		return dst, 0, true
 	}
 	w := walk[V]{branch: branch[V]{n: &ix.patterns.root, rest: uri}}
-	whole = w.run(steps, func(v *V, _ codec.Match) bool {
+	left, whole := w.run(steps, func(v *V, _ codec.Match) bool {
 		dst = append(dst, v)
 		return true
 	})
-	return dst, whole
+	return dst, steps - left, whole
 }
 
 // Best returns the one record a call of uri goes to, or nil: exact, else the longest prefix, else the best wildcard.
-// whole is false when that takes more than steps visits: then Search has to be used instead. Any goroutine.
-func (ix *Index[V]) Best(uri []byte, steps int) (best *V, whole bool) {
+// whole is false when that takes more than steps visits: then Search has to be used instead. visits is how many there
+// were. Any goroutine.
+func (ix *Index[V]) Best(uri []byte, steps int) (best *V, visits int, whole bool) {
 	if v := ix.Find(uri, codec.Exact); v != nil {
-		return v, true
+		return v, 0, true
 	}
 	if ix.patternCount.Load() == 0 {
-		return nil, true
+		return nil, 0, true
 	}
-	if v := ix.patterns.longest(uri); v != nil {
-		return v, true
+	best, visits = ix.patterns.longest(uri)
+	if best != nil {
+		return best, visits, true
 	}
 	w := walk[V]{branch: branch[V]{n: &ix.patterns.root, rest: uri}}
-	whole = w.run(steps, func(v *V, match codec.Match) bool {
+	left, whole := w.run(steps, func(v *V, match codec.Match) bool {
 		if match == codec.Wildcard {
 			best = v
 		}
 		return best == nil
 	})
-	return best, whole
+	return best, visits + steps - left, whole
 }
 
 // A Search is a search that is done in several goes. What is added or removed between two goes may be found or not.
@@ -131,7 +133,7 @@ func (s *Search[V]) All(dst []*V, steps int) (found []*V, ended bool) {
 			dst = append(dst, v)
 		}
 	}
-	ended = s.walk.run(steps, func(v *V, _ codec.Match) bool {
+	_, ended = s.walk.run(steps, func(v *V, _ codec.Match) bool {
 		dst = append(dst, v)
 		return true
 	})
@@ -146,11 +148,11 @@ func (s *Search[V]) Best(steps int) (best *V, ended bool) {
 		if v := s.ix.Find(s.uri, codec.Exact); v != nil {
 			return v, true
 		}
-		if v := s.ix.patterns.longest(s.uri); v != nil {
+		if v, _ := s.ix.patterns.longest(s.uri); v != nil {
 			return v, true
 		}
 	}
-	ended = s.walk.run(steps, func(v *V, match codec.Match) bool {
+	_, ended = s.walk.run(steps, func(v *V, match codec.Match) bool {
 		if match == codec.Wildcard {
 			best = v
 		}

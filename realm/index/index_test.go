@@ -64,7 +64,8 @@ func all(ix *Index[pattern], dst []*pattern, uri []byte) (found []*pattern, whol
 	if v := ix.Find(uri, codec.Exact); v != nil {
 		dst = append(dst, v)
 	}
-	return ix.Patterns(dst, uri, stepsMax)
+	found, _, whole = ix.Patterns(dst, uri, stepsMax)
+	return found, whole
 }
 
 func randomURI(rng *rand.Rand, empty bool) string {
@@ -118,7 +119,7 @@ func TestIndexModel(t *testing.T) {
 		}
 		uri := randomURI(rng, false)
 		wantBest := slowBest(twin, uri)
-		if got, whole := ix.Best([]byte(uri), stepsMax); got != wantBest || !whole {
+		if got, _, whole := ix.Best([]byte(uri), stepsMax); got != wantBest || !whole {
 			t.Fatalf("step %d: best(%q) = %v, want %v of %v", step, uri, got, wantBest, twin)
 		}
 		// In goes of a few steps the same is found, in the same order.
@@ -406,7 +407,7 @@ func TestIndexConcurrent(t *testing.T) {
 					t.Errorf("saw %d of %d entries that never left", seen, len(fixed))
 					return
 				}
-				if v, _ := ix.Best([]byte("a.b.c"), stepsMax); v == nil || *v != fixed[0] {
+				if v, _, _ := ix.Best([]byte("a.b.c"), stepsMax); v == nil || *v != fixed[0] {
 					t.Errorf("best = %v", v)
 					return
 				}
@@ -453,7 +454,7 @@ func TestURI20(t *testing.T) {
 		if test.want > 0 {
 			want = &table[test.want]
 		}
-		if got, _ := ix.Best([]byte(test.uri), stepsMax); got != want {
+		if got, _, _ := ix.Best([]byte(test.uri), stepsMax); got != want {
 			t.Errorf("%s: %s goes to %v, want %v", test.id, test.uri, got, want)
 		}
 	}
@@ -549,7 +550,7 @@ func TestSearchIsBounded(t *testing.T) {
 		dead.Put(strings.Join(parts, "."), codec.Wildcard, &pattern{})
 	}
 	uri = append(uri, ".c"...)
-	if v, whole := dead.Best(uri, stepsMax); v != nil || whole {
+	if v, _, whole := dead.Best(uri, stepsMax); v != nil || whole {
 		t.Errorf("best = %v in one go, whole %v", v, whole)
 	}
 	again, goes := dead.Search(uri), 0
@@ -561,5 +562,31 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 	if goes < 8 {
 		t.Errorf("a search of 2^%d dead ends took %d goes of 500 steps", components, goes)
+	}
+}
+
+// The visits that a search tells of: nodes, and the tails that it looks for.
+func TestIndexVisits(t *testing.T) {
+	var ix Index[pattern]
+	uri := []byte("x." + strings.Repeat("a", 100))
+	check := func(what string, patterns, best int) {
+		t.Helper()
+		_, n, whole := ix.Patterns(nil, uri, stepsMax)
+		_, m, wholeBest := ix.Best(uri, stepsMax)
+		if n != patterns || m != best || !whole || !wholeBest {
+			t.Errorf("%s: %d visits for the patterns, %d for the best; want %d, %d", what, n, m, patterns, best)
+		}
+	}
+	check("without patterns", 0, 0)
+	for i := range 60 {
+		p := &pattern{"x." + strings.Repeat("b", 50+i), codec.Prefix}
+		ix.Put(p.uri, p.match, p)
+	}
+	check("60 lengths, 51 of them short enough", 2+51, 2*(2+51))
+	p := &pattern{"x.a", codec.Prefix}
+	ix.Put(p.uri, p.match, p)
+	check("the longest is found last", 2+52, 2+52)
+	if _, _, whole := ix.Patterns(nil, uri, 1); whole {
+		t.Error("the node of x is not visited within one step")
 	}
 }

@@ -188,9 +188,9 @@ type walk[V any] struct {
 
 // run goes on for up to steps nodes and tails and calls yield for every pattern that matches, in the order of 3.4
 // among wildcards (literal before star, with backing out of dead ends), until yield returns false. Prefix patterns
-// come on the way, shorter ones not necessarily first. It reports whether the walk has ended; if not, run continues
-// it.
-func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ended bool) {
+// come on the way, shorter ones not necessarily first. It returns how many steps are left, which are less than none
+// after a node with many tails, and reports whether the walk has ended; if not, run continues it.
+func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (left int, ended bool) {
 	// One star per level is pending at most. Deeper patterns than this grow the stack on the heap.
 	var room [24]branch[V]
 	stack := append(room[:0], w.stack...)
@@ -199,7 +199,7 @@ func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ende
 		if n == nil {
 			last := len(stack) - 1
 			if last < 0 {
-				return true
+				return steps, true
 			}
 			n, rest, done = stack[last].n, stack[last].rest, stack[last].done
 			stack = stack[:last]
@@ -207,21 +207,21 @@ func (w *walk[V]) run(steps int, yield func(v *V, match codec.Match) bool) (ende
 		if steps <= 0 {
 			w.branch = branch[V]{n, rest, done}
 			w.stack = append(w.stack[:0], stack...)
-			return false
+			return steps, false
 		}
 		steps--
 		if done {
 			v := n.wildcard.Load()
 			n = nil
 			if v != nil && !yield(v, codec.Wildcard) {
-				return true
+				return steps, true
 			}
 			continue
 		}
 		component, after, more := bytes.Cut(rest, dot)
 		probes, goOn := n.eachTail(component, yield)
 		if steps -= probes; !goOn {
-			return true
+			return steps, true
 		}
 		if star := n.star.Load(); star != nil {
 			stack = append(stack, branch[V]{n: star, rest: after, done: !more})
@@ -250,19 +250,21 @@ func (n *node[V]) eachTail(component []byte, yield func(v *V, match codec.Match)
 	return probes, true
 }
 
-// longest returns the value of the longest prefix pattern that matches uri, or nil. Any goroutine.
-func (t *trie[V]) longest(uri []byte) (best *V) {
+// longest returns the value of the longest prefix pattern that matches uri, or nil, and how many nodes and tails it
+// looked at: at most two for each octet of uri. Any goroutine.
+func (t *trie[V]) longest(uri []byte) (best *V, visits int) {
 	n, rest := &t.root, uri
 	for n != nil {
 		component, after, more := bytes.Cut(rest, dot)
-		n.eachTail(component, func(v *V, _ codec.Match) bool {
+		probes, _ := n.eachTail(component, func(v *V, _ codec.Match) bool {
 			best = v // the longest of this node, and longer than any of the nodes above
 			return false
 		})
+		visits += 1 + probes
 		if !more {
-			return best
+			return best, visits
 		}
 		n, rest = n.children.get(hashBytes(component), component), after
 	}
-	return best
+	return best, visits
 }
