@@ -81,7 +81,7 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 
 // Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not
 // are closed, and the settings of all others are replaced, from the next message of each session on. A realm made by
-// a template stays if a template matches it. DepthMax, Loops and Log of cfg are ignored.
+// a template stays if a template matches it, until its last session leaves. DepthMax, Loops and Log of cfg are ignored.
 //
 // Sessions that have lost their right to be there are told GOODBYE, and subscriptions and registrations that
 // permissions deny now are taken away: the report counts them. Apply returns when that is done; on the error of ctx,
@@ -122,7 +122,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 			created = append(created, rm)
 			continue
 		}
-		rm.automatic = false
+		rm.automatic.Store(false)
 		rm.configure(&cfg, rc)
 		changed = append(changed, rm)
 	}
@@ -130,7 +130,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 		if wanted[uri] {
 			continue
 		}
-		if rc, found := cfg.template(uri); found && rm.automatic {
+		if rc, found := cfg.template(uri); found && rm.automatic.Load() {
 			rm.configure(&cfg, rc)
 			changed = append(changed, rm)
 			continue
@@ -147,7 +147,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 	return r.review(report, closed, changed, done)
 }
 
-// Realms returns the URIs of all realms, sorted, those made by templates included.
+// Realms returns the URIs of all realms, sorted, those made by templates included: each of these has sessions.
 func (r *Router) Realms() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -92,6 +92,7 @@ func (rm *realm) ask(x port.Executor, procedure string, args []any, timeout time
 ) *question {
 	q := &question{done: done}
 	q.timer.Fire = q.expire
+	rm.asked.Store(true) // first: if the realm is still known after that, whoever forgets it closes the asker
 	if rm.router.realms.Find([]byte(rm.uri), codec.Exact) != rm {
 		x.Start(&q.timer, 0) // it is closed
 		return q

@@ -56,7 +56,8 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	rm := h.router.realm(m.URI)
 	if rm == nil {
-		h.refuse(x, l, codec.ErrNoSuchRealm, "there is no realm "+strconv.Quote(string(m.URI))+" on this router")
+		why := noSuchRealm(string(m.URI))
+		h.refuse(x, l, why.uri, why.message)
 		return
 	}
 	set := rm.settings.Load()
@@ -153,6 +154,11 @@ const anonymousMethod = "anonymous"
 
 // welcome makes the session and tells the peer.
 func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings, roles codec.Roles) {
+	rm, why := h.router.useBy(x, rm, set)
+	if why != nil {
+		h.refuse(x, l, why.uri, why.message)
+		return
+	}
 	id := h.router.directory.draw(x, &h.router.ids)
 	s := newSession(x, h, rm, id, roles, codec.Identity{Session: id, AuthID: drawAuthID(x), AuthRole: anonymousRole})
 	var ok bool
@@ -160,7 +166,6 @@ func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings,
 		AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole, AuthMethod: anonymousMethod,
 		AuthProvider: staticProvider,
 	}, s.bytesMax)
-	var why *refusal
 	if !ok {
 		why = &refusal{codec.ErrPayloadSizeExceeded, "WELCOME is longer than the " + strconv.Itoa(s.bytesMax) +
 			" octets that your transport accepts"}
@@ -168,6 +173,7 @@ func (h *handler) welcome(x port.Executor, l *perLoop, rm *realm, set *settings,
 		why = s.enter(x, set)
 	}
 	if why != nil {
+		rm.release(x)
 		h.router.directory.release(x, id)
 		h.refuse(x, l, why.uri, why.message)
 		return

@@ -65,6 +65,9 @@ func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear
 	if rm == nil {
 		return nil, ErrNoSuchRealm
 	}
+	if rm = r.use(x, rm); rm == nil {
+		return nil, ErrNoSuchRealm
+	}
 	c := newLocalConn(x, hear, ended)
 	c.handler = r.open(x, c)
 	l := r.perLoop[x.Loop()]

@@ -418,6 +418,10 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 		g.turnAway(x, l, why)
 		return
 	}
+	if rm, why = r.useBy(x, rm, set); why != nil {
+		g.turnAway(x, l, why)
+		return
+	}
 	s := newSession(x, h, rm, g.hello.Session, g.roles, codec.Identity{
 		Session: g.hello.Session, AuthID: p.AuthID, AuthRole: p.Role,
 	})
@@ -428,11 +432,13 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 	}
 	var ok bool
 	if l.out, ok = set.welcomeForm(s.serializer).Append(l.out[:0], s.id, &who, s.bytesMax); !ok {
+		rm.release(x)
 		g.turnAway(x, l, &refusal{codec.ErrPayloadSizeExceeded, "WELCOME is longer than the " +
 			strconv.Itoa(s.bytesMax) + " octets that your transport accepts"})
 		return
 	}
 	if why := s.enter(x, set); why != nil {
+		rm.release(x)
 		g.turnAway(x, l, why)
 		return
 	}
@@ -450,12 +456,13 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 // realm or its logins may have changed meanwhile.
 func (g *login) admit(p *auth.Principal) (rm *realm, set *settings, why *refusal) {
 	r := g.handler.router
+	rm = r.present(g.realm)
+	if rm != nil {
+		g.realm = rm
+	}
 	gate := g.realm.settings.Load().Auth
 	if gate != g.auth && (gate == nil || !gate.Admits(p)) {
 		return nil, nil, refuseChanged
-	}
-	if r.realms.Find([]byte(g.realm.uri), codec.Exact) == g.realm {
-		rm = g.realm
 	}
 	if p.Realm != g.realm.uri {
 		rm = nil
@@ -465,9 +472,7 @@ func (g *login) admit(p *auth.Principal) (rm *realm, set *settings, why *refusal
 		}
 	}
 	if rm == nil {
-		return nil, nil, &refusal{
-			codec.ErrNoSuchRealm, "there is no realm " + strconv.Quote(p.Realm) + " on this router",
-		}
+		return nil, nil, noSuchRealm(p.Realm)
 	}
 	set = rm.settings.Load()
 	if set.Policy != nil && set.Policy.Role(p.Role) == nil {
@@ -495,7 +500,9 @@ func (g *login) turnAway(x port.Executor, l *perLoop, why *refusal) {
 type admission struct {
 	// Fixed at join.
 	principal *auth.Principal
-	gate      *realm // the realm of HELLO, whose Auth let it in; an authenticator may have assigned another one
+	// gate is the realm of HELLO, whose Auth let it in; an authenticator may have assigned another one. It may be
+	// automatic and unknown: see Router.present.
+	gate *realm
 
 	timer port.Timer // owned by loop: until the proof of identity expires
 }
@@ -526,7 +533,11 @@ func (s *session) logout() {
 	if a == nil {
 		return
 	}
-	if gate := a.gate.settings.Load().Auth; gate != nil {
+	gate := s.realm.router.present(a.gate)
+	if gate == nil {
+		return
+	}
+	if gate := gate.settings.Load().Auth; gate != nil {
 		gate.UnbindCookie(&auth.Hello{Realm: a.gate.uri, Transport: auth.Transport{Cookie: s.conn.Peer().Cookie}})
 	}
 }

@@ -133,6 +133,7 @@ func (ms *metaStream) next(x port.Executor) *metaEvent {
 func (ms *metaStream) Run(x port.Executor, budget int) (more bool) {
 	rm := ms.realm
 	if ms.voice == nil {
+		rm.asked.Store(true) // first: if the realm is still known after that, whoever forgets it closes the voice
 		if rm.router.realms.Find([]byte(rm.uri), codec.Exact) != rm {
 			return false // it is closed, and running stays: nobody wakes it again
 		}

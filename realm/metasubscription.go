@@ -19,8 +19,8 @@ func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor,
 		return
 	}
 	if !x.Async(func(context.Context) {
-		rm.subscribed.build(&rm.topics, func(sub *subscription) uint64 { return sub.id })
-		rm.registered.build(&rm.procedures, func(reg *registration) uint64 { return reg.id })
+		rm.subscribed.build(rm.topics, func(sub *subscription) uint64 { return sub.id })
+		rm.registered.build(rm.procedures, func(reg *registration) uint64 { return reg.id })
 	}, func(x port.Executor) { f(x, rm.router.perLoop[x.Loop()]) }) {
 		m.fail(x, l, refuseBusy)
 	}
@@ -89,7 +89,7 @@ func (m *metaCall) subscriptionMatch(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	uri, ix := []byte(topic), &m.session.realm.topics
+	uri, ix := []byte(topic), m.session.realm.topics
 	var found []*subscription
 	search := ix.Search(uri)
 	m.searching(x, l, func() (ended bool) {

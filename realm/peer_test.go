@@ -26,7 +26,7 @@ type bed struct {
 
 func newBed(t *testing.T, loops int, cfg Config) *bed {
 	t.Helper()
-	if len(cfg.Realms) == 0 {
+	if len(cfg.Realms)+len(cfg.Templates) == 0 {
 		cfg.Realms = []RealmConfig{{URI: "realm1"}, {URI: "realm2"}}
 	}
 	cfg.Loops = loops

@@ -62,8 +62,9 @@ func (s *session) enter(x port.Executor, set *settings) *refusal {
 	return nil
 }
 
-// quit undoes enter. The session is told nothing more; what it holds may still be given back.
+// quit undoes enter and use. The session is told nothing more; what it holds may still be given back.
 func (s *session) quit(x port.Executor) {
+	defer s.realm.release(x)
 	if s.local {
 		return
 	}

@@ -11,14 +11,17 @@ import (
 // A realm is one routing namespace; nothing crosses it.
 type realm struct {
 	// Fixed at creation.
-	uri       string
-	router    *Router
-	automatic bool // made by a template
+	uri    string
+	router *Router
+	// Fixed when the realm becomes known.
+	topics     *index.Index[subscription]
+	procedures *index.Index[registration]
 
 	// Any goroutine.
 	settings   atomic.Pointer[settings] // replaced under Router.mu
-	topics     index.Index[subscription]
-	procedures index.Index[registration]
+	users      userCount
+	automatic  atomic.Bool             // made by a template; changed under Router.mu
+	asked      atomic.Bool             // it has, or is about to have, an asker or a voice
 	authIDs    atomic.Pointer[authIDs] // nil until the settings ask for it; then it stays
 	meta       metaStream
 	subscribed catalog[subscription]
@@ -32,14 +35,15 @@ type realm struct {
 	askers   []*asker      // askers[i] is owned by loop i; nil until something is asked
 }
 
-// newRealm makes a realm. Router.mu is held, or the router is new.
+// newRealm makes a realm that nobody knows yet: see Router.addRealm.
 func newRealm(r *Router, cfg *Config, rc RealmConfig) *realm {
 	rm := &realm{
 		uri: rc.URI, router: r, sessions: make([]sessionList, len(r.perLoop)),
 		askers: make([]*asker, len(r.perLoop)), roles: map[string]roleNumber{anonymousRole: 0},
 	}
-	rm.meta.realm, rm.meta.home = rm, len(r.named)%len(r.perLoop)
+	rm.meta.realm, rm.meta.home = rm, int(r.count.Load())%len(r.perLoop)
 	rm.meta.lane = math.MaxUint64 - localLanes.Add(1)
+	rm.users.Store(unknown)
 	rm.put(newSettings(cfg, rc, 0))
 	return rm
 }

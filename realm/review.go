@@ -156,7 +156,7 @@ func (s *session) admitted(set *settings) bool {
 		p, gate = s.admission.principal, s.admission.gate
 	}
 	if gate != s.realm {
-		if s.realm.router.realms.Find([]byte(gate.uri), codec.Exact) != gate {
+		if gate = s.realm.router.present(gate); gate == nil {
 			return false
 		}
 		set = gate.settings.Load()

@@ -131,30 +131,6 @@ func (r *Router) open(x port.Executor, c port.Conn) *handler {
 	return h
 }
 
-// realm returns the realm of that name, made now if a template matches it, or nil.
-func (r *Router) realm(uri []byte) *realm {
-	if rm := r.realms.Find(uri, codec.Exact); rm != nil {
-		return rm
-	}
-	if cfg := r.settings.Load(); len(cfg.Templates) == 0 || r.count.Load() >= int64(cfg.RealmsMax) {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if rm := r.named[string(uri)]; rm != nil {
-		return rm
-	}
-	cfg := r.settings.Load()
-	rc, found := cfg.template(string(uri))
-	if !found || len(r.named) >= cfg.RealmsMax {
-		return nil
-	}
-	rm := newRealm(r, cfg, rc)
-	rm.automatic = true
-	r.addRealm(rm)
-	return rm
-}
-
 // template returns what the first template that matches makes of a realm of that name.
 func (cfg *Config) template(uri string) (rc RealmConfig, found bool) {
 	for i := range cfg.Templates {
@@ -186,6 +162,8 @@ func (t *Template) matches(uri string) bool {
 
 // addRealm makes rm known. mu is held, or the router is new.
 func (r *Router) addRealm(rm *realm) {
+	rm.topics, rm.procedures = new(index.Index[subscription]), new(index.Index[registration])
+	rm.users.Store(0)
 	r.named[rm.uri] = rm
 	r.realms.Put(rm.uri, codec.Exact, rm)
 	r.count.Add(1)

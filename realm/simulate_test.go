@@ -49,6 +49,7 @@ type sim struct {
 	violations int64
 
 	rules     *simRules // nil: everybody is anonymous and may do everything
+	automatic bool      // realm1 is made by a template
 	listings  []*listing
 	published []publication
 	testators []*simClient // of testaments, in order
@@ -73,6 +74,9 @@ func simulate(t *testing.T, seed uint64) {
 	if w.Rand(2) == 0 {
 		s.rules = newSimRules(s)
 		cfg = s.rules.config()
+	} else if w.Rand(2) == 0 {
+		s.automatic = true
+		cfg = Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1}
 	}
 	cfg.Loops = len(w.Loops)
 	r, err := New(cfg)
@@ -212,6 +216,10 @@ type listing struct {
 }
 
 func (s *sim) list() {
+	rm := s.router.named["realm1"]
+	if rm == nil {
+		return // automatic, and nobody is there
+	}
 	l := &listing{before: map[uint64]*simClient{}, seen: map[uint64]int{}}
 	for _, c := range s.clients {
 		if c.state == simJoined {
@@ -219,7 +227,7 @@ func (s *sim) list() {
 		}
 	}
 	s.listings = append(s.listings, l)
-	if err := s.router.listSessions(s.router.named["realm1"], func(_ int, i SessionInfo) { l.seen[i.Session]++ },
+	if err := s.router.listSessions(rm, func(_ int, i SessionInfo) { l.seen[i.Session]++ },
 		func() { l.ended = true }); err != nil {
 		s.fail("%v", err)
 	}
@@ -246,7 +254,7 @@ func (s *sim) checkListings() {
 
 // connect adds a client on a new connection, or on one whose last session said goodbye.
 func (s *sim) connect(conn *realmtest.Conn) {
-	if conn == nil && s.w.Rand(6) == 0 {
+	if conn == nil && s.w.Rand(6) == 0 && !s.automatic {
 		s.join()
 		return
 	}
@@ -363,7 +371,7 @@ func (s *sim) checkpoint() {
 // farewell ends every session and looks for what is left behind.
 func (s *sim) farewell() {
 	if s.w.Rand(2) == 0 {
-		if err := s.router.closeRealm("realm1", func() {}); err != nil {
+		if err := s.router.closeRealm("realm1", func() {}); err != nil && !s.automatic {
 			s.fail("%v", err)
 		}
 		for _, c := range s.clients {
@@ -390,6 +398,9 @@ func (s *sim) leftBehind() {
 		s.fail("left behind: %+v", left)
 	}
 	for _, rm := range s.router.named {
+		if n := rm.users.Load(); n != 0 || rm.automatic.Load() {
+			s.fail("the realm %s is there with %d users, automatic %v", rm.uri, n, rm.automatic.Load())
+		}
 		if !rm.topics.Empty() {
 			s.fail("topics left behind")
 		}
@@ -401,6 +412,9 @@ func (s *sim) leftBehind() {
 				s.fail("loop %d still lists sessions, or walks over them", i)
 			}
 		}
+	}
+	if n := s.router.Stats().Realms; n != int64(len(s.router.named)) {
+		s.fail("%d realms are counted, there are %d", n, len(s.router.named))
 	}
 	for i := range s.router.perLoop {
 		if n := s.w.Loops[i].Armed(); n != 0 {
