@@ -81,7 +81,8 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 
 // Apply replaces the configuration: realms that cfg has and the router has not are created, those that cfg has not
 // are closed, and the settings of all others are replaced, from the next message of each session on. A realm made by
-// a template stays if a template matches it, until its last session leaves. DepthMax, Loops and Log of cfg are ignored.
+// a template stays if a template matches it, until its last session leaves. DepthMax, Loops and Log of cfg are
+// ignored.
 //
 // Sessions that have lost their right to be there are told GOODBYE, and subscriptions and registrations that
 // permissions deny now are taken away: the report counts them. Apply returns when that is done; on the error of ctx,

@@ -8,8 +8,8 @@ import (
 	"banyan/engine/port"
 )
 
-// A realm that a template makes is automatic: it comes when somebody is welcomed to it, and goes when its last session
-// leaves. HELLO alone makes nothing that lasts, so strangers cannot use up RealmsMax (PROTOCOL 4.2):
+// A realm that a template makes is automatic: it comes when somebody is welcomed to it, and goes when its last
+// session leaves. HELLO alone makes nothing that lasts, so strangers cannot use up RealmsMax (PROTOCOL 4.2):
 //
 //	HELLO     any loop: finds the realm, or makes one that only this login knows, by the settings of the template
 //	welcome   any loop: use counts a user of a realm that is known; one that is not becomes known under Router.mu,
@@ -20,8 +20,8 @@ import (
 // The step from no users to unknown is one compare-and-swap under Router.mu, and final: a loop that found the realm
 // before does not get in any more, and makes a new one. Configured realms count users too, and stay.
 
-// userCount is how many sessions a realm has, local ones included and askers not; unknown: it is not known yet, or any
-// more. Any goroutine.
+// userCount is how many sessions a realm has, local ones included and askers not; unknown: it is not known yet, or
+// any more. Any goroutine.
 type userCount struct{ atomic.Int64 }
 
 const unknown = -1

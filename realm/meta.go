@@ -99,8 +99,11 @@ func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Messag
 // named reports whether the permission by which s may call a procedure is one for the namespace wamp, or the answer
 // of an authorizer, which has seen its name.
 func (s *session) named(set *settings, uri []byte) bool {
-	if set.Policy == nil || s.trusted {
+	if s.trusted {
 		return true
+	}
+	if set.Policy == nil { // everybody may do everything, and nothing is named
+		return false
 	}
 	r := set.Policy.Role(s.identity.AuthRole)
 	return r.Names(uri) || !r.Decide(Call, uri, codec.Exact).Definitive

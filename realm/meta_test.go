@@ -71,6 +71,10 @@ func TestMETA38Permission(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+	b := newBed(t, 1, Config{}) // without a policy nothing is named, either
+	p, victim := b.join(0), b.join(0)
+	p.say(codec.Call, 1, values{}, "wamp.session.kill", []any{int(victim.id)})
+	p.refused(codec.Call, 1, codec.ErrNotAuthorized)
 	for procedure := range metaProcedures {
 		_, what, _ := strings.Cut(strings.TrimPrefix(procedure, "wamp."), ".")
 		if harms := strings.HasPrefix(what, "kill") || strings.HasPrefix(what, "remove"); harms !=

@@ -115,7 +115,7 @@ var comments = map[string]string{
 	"Permission.Allow":                 "What is allowed. Empty: nothing.",
 	"Permission.Disclose":              "The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.",
 	"Permission.Match":                 "How uri is meant. Without it: exact, or prefix if uri ends with *.",
-	"Permission.URI":                   "A topic or procedure, or a pattern of them. The empty prefix is everything.",
+	"Permission.URI":                   "A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take something away from others (wamp.session.kill and its kind, wamp.subscription.remove_subscriber, wamp.registration.remove_callee) need a permission whose own URI begins with \"wamp.\".",
 	"Process.Agent":                    "How the router calls itself in WELCOME; auto is Banyan and its version.",
 	"Process.ControlSocket":            "The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600. Empty: control.sock in data_dir.",
 	"Process.DataDir":                  "The folder for what the router keeps: the control socket and certificates from ACME. It is made if it is missing, with mode 0700. Empty: nothing is kept, and there is no control socket unless control_socket says where.",

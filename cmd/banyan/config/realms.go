@@ -177,7 +177,9 @@ type Role struct {
 
 // A Permission is an entry of permissions.
 type Permission struct {
-	// A topic or procedure, or a pattern of them. The empty prefix is everything.
+	// A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take
+	// something away from others (wamp.session.kill and its kind, wamp.subscription.remove_subscriber,
+	// wamp.registration.remove_callee) need a permission whose own URI begins with "wamp.".
 	URI string `yaml:"uri" required:"true" empty:"true"`
 	// How uri is meant. Without it: exact, or prefix if uri ends with *.
 	Match string `yaml:"match" default:"auto" auto:"auto" enum:"exact,prefix,wildcard"`
