@@ -354,3 +354,85 @@ func note(gone map[string]bool, before, after string) {
 		}
 	}
 }
+
+// A writer that takes the list, or what is dropped meanwhile, leaves no drop and no pass with segments that are not
+// in the queue any more, or with a list that has got a new front.
+func TestDropsBeginAnew(t *testing.T) {
+	fill := func(q *Queue) {
+		q.own("A")
+		for i := range 3 {
+			q.Share(fmt.Appendf(nil, "%d", i), 1, uint64(i+1), 0)
+			if i == 0 {
+				q.own("B")
+			}
+		}
+		q.grown = q.bytes
+	}
+	begin := func(q *Queue) {
+		q.DropBefore(-1, 1)            // passes A by
+		q.KeepLatest(99, new(Pass), 5) // notes all
+		q.KeepLatest(99, new(Pass), 2) // begins to drop
+		if q.kept == nil || q.pass == nil || !q.pass.dropping {
+			t.Fatal("nothing has begun")
+		}
+	}
+	for name, then := range map[string]func(q *Queue){
+		"all is written":  func(q *Queue) { q.Flush(&halves{5}, nil, 0, 0) },
+		"some is written": func(q *Queue) { q.Flush(&halves{1}, nil, 0, 0) },
+		"begun beside a writer": func(q *Queue) {
+			f := &fakeSocket{}
+			f.during = func() {
+				q.Lock()
+				q.grown = 1 << 20
+				q.own("C")
+				for range 4 {
+					q.Share([]byte("x"), 1, 7, 0)
+				}
+				begin(q)
+				q.Unlock()
+				f.during = nil
+			}
+			q.Flush(f, nil, 0, 0)
+		},
+		"all is dropped": func(q *Queue) {
+			q.DropOldest(0, 0, 0, all)
+			q.Share([]byte("z"), 1, 9, 0) // the newest of its topic
+			for range 2 {
+				q.KeepLatest(99, new(Pass), 1)
+			}
+			if !strings.HasSuffix(q.texts(), "z") {
+				t.Errorf("the newest was dropped: %s", q.texts())
+			}
+		},
+	} {
+		var q Queue
+		if fill(&q); name != "begun beside a writer" {
+			begin(&q)
+		}
+		then(&q)
+		q.consistent(t)
+		if name != "all is dropped" && (q.pass != nil || q.kept != nil) {
+			t.Errorf("%s: a pass: %v, passed by: %v", name, q.pass != nil, q.kept != nil)
+		}
+		events := q.Events()
+		q.Share([]byte("new"), 1, 0, 0)
+		if n, _ := q.DropOldest(0, 0, 0, all); n != events+1 || q.Events() != 0 {
+			t.Errorf("%s: %d of %d dropped: %s", name, n, events+1, q.texts())
+		}
+		q.consistent(t)
+	}
+	// What is encrypted stays, in however many parts it is passed by.
+	var q Queue
+	for range 3 {
+		q.Share(make([]byte, 10), 1, 0, 0)
+	}
+	q.Seal(15)
+	dropped := 0
+	for most := 1; most < 5; most++ {
+		n, _ := q.DropOldest(0, 0, 0, most)
+		dropped += n
+	}
+	if dropped != 1 || q.Events() != 2 {
+		t.Errorf("%d dropped of one that is not encrypted", dropped)
+	}
+}
