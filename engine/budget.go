@@ -28,6 +28,9 @@ import (
 //
 // So the largest go first, within a factor of two, and there is no list of all connections. Many connections that
 // have not joined go before, from the share of the budget on that strangers may have.
+//
+// What sessions keep (subscriptions, registrations) counts too. It has a share of the budget, beyond which nothing
+// more is taken: nobody is closed for it, and the rest of the budget is always left to messages.
 type budget struct {
 	// Fixed at New.
 	bytesMax int64
@@ -35,7 +38,8 @@ type budget struct {
 	// Any goroutine.
 	backlogs  outq.Account
 	input     atomic.Int64 // bytes of buffers that hold what was read and is not handled yet
-	peak      atomic.Int64 // most of both since Held was asked
+	kept      atomic.Int64 // bytes of what sessions keep, see Charge; at most its share
+	peak      atomic.Int64 // most of all since Held was asked
 	evicting  atomic.Bool
 	threshold atomic.Int64
 	waiting   atomic.Int32 // loops that have not answered the present threshold
@@ -45,13 +49,14 @@ type budget struct {
 // evictPause is how long to wait if there is an excess but no connection to close.
 const evictPause = 100 * time.Millisecond
 
-func (b *budget) bytes() int64 { return b.backlogs.Bytes() + b.input.Load() }
+func (b *budget) bytes() int64 { return b.backlogs.Bytes() + b.input.Load() + b.kept.Load() }
 
 // exceeded does not count what is going to be free: else others would be closed for it meanwhile.
 func (b *budget) exceeded() bool { return b.bytes()-b.backlogs.Leaving() > b.bytesMax }
 
-// Held returns how many bytes the messages under way and the backlogs of all connections occupy, and the most it has
-// been since the last call. What is given back lies in the heap until a collection. Any goroutine.
+// Held returns how many bytes the messages under way, the backlogs of all connections and what sessions keep occupy,
+// and the most it has been since the last call. What is given back lies in the heap until a collection. Any
+// goroutine.
 func (e *Engine) Held() (now, peak int64) {
 	now = e.budget.bytes()
 	return now, max(e.budget.peak.Swap(now), now)

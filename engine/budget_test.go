@@ -314,3 +314,32 @@ func TestF4JoinsKeepTheBudget(t *testing.T) {
 		t.Errorf("%d closed", n)
 	}
 }
+
+// What sessions keep has half of the budget: one byte more is refused, and what is given back can be taken again. It
+// counts among what is held.
+func TestCharge(t *testing.T) {
+	e := start(t, Config{BudgetBytes: budgetBytesMin}, echoes)
+	const most = budgetBytesMin / keptShare
+	done := make(chan bool)
+	charge := func(n int, want bool) {
+		t.Helper()
+		e.Submit(0, func(x port.Executor) { done <- x.Charge(n) })
+		if got := <-done; got != want {
+			t.Errorf("%d more: %v", n, got)
+		}
+	}
+	for range 2 {
+		charge(most+1, false)
+		charge(most-10, true)
+		charge(11, false)
+		charge(10, true)
+		charge(1, false)
+		if now, _ := e.Held(); now != most {
+			t.Errorf("%d bytes are held, want %d", now, most)
+		}
+		charge(-most, true)
+	}
+	if now, _ := e.Held(); now != 0 {
+		t.Errorf("%d bytes are held in the end", now)
+	}
+}

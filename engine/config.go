@@ -44,10 +44,11 @@ type Config struct {
 	// StopTimeout is how long Stop takes at most, in all; default 8 s, which is less than the 10 s that service
 	// managers and container runtimes give. Connections that have not said goodbye by then are closed.
 	StopTimeout time.Duration
-	// BudgetBytes is how much memory, in bytes, messages under way and unsent bytes of all connections together may
-	// take. Above it the largest holders are closed, one after the other, until it is kept: Stats.BudgetClosed. Loops
-	// may go beyond it by 64 KiB each, and by one read or one message each. Default: a quarter of GOMEMLIMIT, or else
-	// of what the control group or the machine has; at least 256 MiB.
+	// BudgetBytes is how much memory, in bytes, messages under way, unsent bytes and subscriptions and registrations
+	// of all connections together may take. The last two have half of it: more are refused. Above the budget the
+	// largest holders are closed, one after the other, until it is kept: Stats.BudgetClosed. Loops may go beyond it
+	// by 64 KiB each, and by one read or one message each. Default: a quarter of GOMEMLIMIT, or else of what the
+	// control group or the machine has; at least 256 MiB.
 	BudgetBytes int64
 	// Dedicated says that the process does nothing beside this engine worth a CPU, and that GOMAXPROCS is above
 	// Loops. A loop without work then keeps its P for up to 10 ms, which spares the runtime much searching and

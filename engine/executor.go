@@ -42,6 +42,16 @@ func (l *loop) Work(units int) {
 	l.worked(units)
 }
 
+// Charge implements port.Executor.
+func (l *loop) Charge(n int) bool {
+	b := &l.engine.budget
+	if b.kept.Add(int64(n)) > b.bytesMax/keptShare && n > 0 {
+		b.kept.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
 // AtBatchEnd implements port.Executor.
 func (l *loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }
 

@@ -22,6 +22,9 @@ const (
 	// closed first, if they hold evictStrangerMin bytes each.
 	strangersShare   = 4
 	evictStrangerMin = 1 << 10
+	// keptShare is the part of the budget, one in so many, that subscriptions and registrations may take. More:
+	// Charge returns false, and the realm refuses them.
+	keptShare = 2
 	// bookedBytes is how many bytes a loop may hold more than the budget knows of, within one turn.
 	bookedBytes = 64 << 10
 

@@ -148,7 +148,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 	return r.review(report, closed, changed, done)
 }
 
-// Realms returns the URIs of all realms, sorted, those made by templates included: each of these has sessions.
+// Realms returns the URIs of all realms, sorted. Those made by templates are among them while they have sessions.
 func (r *Router) Realms() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -60,9 +60,20 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
+	if !x.Charge(memberBytes) {
+		s.dropSubscription()
+		s.refuseMemory(x, l, codec.Subscribe, m.Request)
+		return
+	}
 	sub, made := s.realm.enterSubscription(x, s, m.URI, match)
+	if sub == nil {
+		x.Charge(-memberBytes)
+		s.dropSubscription()
+		s.refuseMemory(x, l, codec.Subscribe, m.Request)
+		return
+	}
 	mb := &member{session: s, sub: sub}
-	x.Work(componentWork(sub.uri, match))
+	x.Work(componentWork(mb.sub.uri, match))
 	s.hold(l, mb)
 
 	l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, mb.sub.id)
@@ -123,11 +134,12 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	s.tellMeta(x, "wamp.subscription.on_unsubscribe", sub.uri, sub.id)
 	s.realm.leaveSubscription(x, s, sub)
 	s.dropSubscription()
+	x.Charge(-memberBytes)
 	l.counters.subscriptions.Add(-1)
 }
 
 // enterSubscription returns the record of (uri, match) with one more member, s. If there is none it makes it, and
-// reserves on_create, which is nil otherwise.
+// reserves on_create, which is nil otherwise. It returns nil if there is no memory for the record.
 func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 	match codec.Match,
 ) (sub *subscription, made *metaEvent) {
@@ -145,8 +157,11 @@ func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 	if sub := rm.topics.Find(uri, match); sub != nil && sub.enter() {
 		return sub, nil
 	}
-	r := rm.router
-	sub = newSubscription(r.ids.subscription(), string(uri), match, r.clock().UnixMilli(), len(r.perLoop))
+	r, name := rm.router, string(uri)
+	if !x.Charge(rm.recordMemory(name, match)) {
+		return nil, nil
+	}
+	sub = newSubscription(r.ids.subscription(), name, match, r.clock().UnixMilli(), len(r.perLoop))
 	rm.topics.Put(sub.uri, match, sub)
 	rm.subscribed.add(sub.id, match, sub)
 	if hearsMeta(sub.uri, match) {
@@ -170,6 +185,7 @@ func (rm *realm) leaveSubscription(x port.Executor, s *session, sub *subscriptio
 	var gone *metaEvent
 	if sub.count.Add(-1) == 0 {
 		rm.topics.Remove(sub.uri, sub.match)
+		x.Charge(-rm.recordMemory(sub.uri, sub.match))
 		rm.subscribed.remove(sub.id, sub.match)
 		if rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(sub.uri)) {
 			gone = rm.meta.reserve(x, "wamp.subscription.on_delete", s.id, sub.id)

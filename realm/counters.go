@@ -42,6 +42,7 @@ type Stats struct {
 	AuthorizersAsked     int64 // questions to authorizers
 	AuthorizersFailed    int64 // requests refused because an authorizer did not answer as it should, or is missing
 	OverQuota            int64 // requests and HELLOs refused because of a quota or an authid that is taken
+	OverBudget           int64 // SUBSCRIBEs and REGISTERs refused because the process has no memory left for them
 	Replaced             int64 // sessions ended because another one took their authid
 	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
@@ -63,7 +64,7 @@ type counters struct {
 	unauthorized, large, chunked, poolFull                     counter
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
-	overQuota, replaced, expired, metaLost                     counter
+	overQuota, overBudget, replaced, expired, metaLost         counter
 
 	_ [64]byte
 }
@@ -131,6 +132,7 @@ func (r *Router) Stats() Stats {
 		s.AuthorizersAsked += c.asked.Load()
 		s.AuthorizersFailed += c.authorizersFailed.Load()
 		s.OverQuota += c.overQuota.Load()
+		s.OverBudget += c.overBudget.Load()
 		s.Replaced += c.replaced.Load()
 		s.Expired += c.expired.Load()
 		s.MetaEventsLost += c.metaLost.Load()

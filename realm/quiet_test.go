@@ -12,6 +12,7 @@ type quietLoop struct {
 
 func (l quietLoop) Grant(n int) int            { return min(n, l.grant) }
 func (l quietLoop) Work(int)                   {}
+func (l quietLoop) Charge(int) bool            { return true }
 func (l quietLoop) AtBatchEnd(port.BatchTask)  {}
 func (l quietLoop) Step(string)                {}
 func (l quietLoop) Post(int, uint64, port.Job) {}

@@ -128,8 +128,12 @@ func (rm *realm) enterRegistration(x port.Executor, s *session,
 	reg := rm.procedures.Find(uri, match)
 	switch {
 	case reg == nil:
+		name := string(uri)
+		if !x.Charge(rm.recordMemory(name, match)) {
+			return nil, nil, nil, refuseMemory
+		}
 		reg = &registration{
-			id: rm.router.ids.registration(), uri: string(uri), match: match, invoke: invoke,
+			id: rm.router.ids.registration(), uri: name, match: match, invoke: invoke,
 			created: rm.router.clock().UnixMilli(),
 		}
 		c = newCallee(s, reg, &m.Options)
@@ -163,6 +167,7 @@ func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
 	var gone *metaEvent
 	if reg.drop(c) == 0 {
 		rm.procedures.Remove(reg.uri, reg.match)
+		x.Charge(-rm.recordMemory(reg.uri, reg.match))
 		rm.registered.remove(reg.id, reg.match)
 		if s := c.session; rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(reg.uri)) {
 			gone = rm.meta.reserve(x, "wamp.registration.on_delete", s.id, reg.id)
@@ -195,9 +200,19 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
+	if !x.Charge(memberBytes) {
+		s.dropRegistration()
+		s.refuseMemory(x, l, codec.Register, m.Request)
+		return
+	}
 	c, made, held, why := s.realm.enterRegistration(x, s, m)
 	if c == nil {
 		s.dropRegistration()
+		x.Charge(-memberBytes)
+	}
+	if why == refuseMemory {
+		s.refuseMemory(x, l, codec.Register, m.Request)
+		return
 	}
 	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
@@ -267,5 +282,6 @@ func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 	s.tellMeta(x, "wamp.registration.on_unregister", c.reg.uri, c.reg.id)
 	s.realm.leaveRegistration(x, c)
 	s.dropRegistration()
+	x.Charge(-memberBytes)
 	l.counters.registrations.Add(-1)
 }

@@ -212,6 +212,12 @@ func (s *session) appendPieces(x port.Executor, frame [][]byte) {
 	}
 }
 
+// refuseMemory refuses a request that the budget of the process has no room for.
+func (s *session) refuseMemory(x port.Executor, l *perLoop, request codec.Type, id uint64) {
+	l.counters.overBudget.Add(1)
+	s.refuse(x, l, request, id, refuseMemory)
+}
+
 // refuse answers a request with ERROR.
 func (s *session) refuse(x port.Executor, l *perLoop, request codec.Type, id uint64, why *refusal) {
 	if request == codec.Call {

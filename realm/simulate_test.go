@@ -413,6 +413,9 @@ func (s *sim) leftBehind() {
 			}
 		}
 	}
+	if n := s.w.Charged(); n != 0 {
+		s.fail("%d bytes are still charged", n)
+	}
 	if n := s.router.Stats().Realms; n != int64(len(s.router.named)) {
 		s.fail("%d realms are counted, there are %d", n, len(s.router.named))
 	}

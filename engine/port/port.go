@@ -38,6 +38,9 @@ type Executor interface {
 	// Work notes that the handling of a message, or of the end of a session, costs more than its octets tell, in
 	// units of about one small message. It makes the turn look at the clock in time, and nothing else.
 	Work(units int)
+	// Charge takes n bytes of the process's budget for something that a session keeps, and returns false, and takes
+	// nothing, when there is no room. A negative n gives back, on any loop.
+	Charge(n int) bool
 	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written.
 	// Adding t again before that does nothing only if t itself remembers it was added: the executor does not look.
 	AtBatchEnd(t BatchTask)

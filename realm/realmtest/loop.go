@@ -113,6 +113,16 @@ func (l *Loop) Grant(n int) int {
 // Work implements port.Executor.
 func (l *Loop) Work(units int) { l.worked += units }
 
+// Charge implements port.Executor.
+func (l *Loop) Charge(n int) bool {
+	w := l.world
+	if now := w.charged.Add(int64(n)); n > 0 && w.BytesMax > 0 && now > w.BytesMax {
+		w.charged.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
 // Worked returns how much was noted with Work so far. Between turns.
 func (l *Loop) Worked() int { return l.worked }
 

@@ -31,6 +31,9 @@ type World struct {
 	// AsyncMax is how much asynchronous work may wait at a time before Async refuses; 0: no bound.
 	AsyncMax int
 
+	// BytesMax is how much Charge gives out; 0: no bound.
+	BytesMax int64
+
 	// Warned, when set, is given what loops warn of. Any goroutine.
 	Warned func(message string, args ...any)
 
@@ -44,6 +47,7 @@ type World struct {
 
 	// Any goroutine.
 	now     atomic.Int64 // virtual nanoseconds
+	charged atomic.Int64 // bytes that Charge gave out
 	pending atomic.Int64 // inputs, posts and lanes not yet done; parallel mode
 	idle    chan struct{}
 	stop    sync.WaitGroup
@@ -193,6 +197,9 @@ func (w *World) Advance(d time.Duration) {
 		l.kick()
 	}
 }
+
+// Charged returns how many bytes Charge gave out that have not been given back. Any goroutine.
+func (w *World) Charged() int64 { return w.charged.Load() }
 
 // Start turns to the parallel mode: from now on every loop is a goroutine, until Stop.
 func (w *World) Start() {

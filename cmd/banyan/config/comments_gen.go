@@ -23,7 +23,7 @@ var comments = map[string]string{
 	"Authorizer.Cache":                 "How long an answer that allows it is kept.",
 	"Authorizer.Procedure":             "The procedure that is called with session, URI, action and options.",
 	"Authorizer.Timeout":               "Without an answer by then the request fails.",
-	"Budget.Bytes":                     "Bytes that all connections together may have unsent or in unfinished messages. Beyond it the largest holders are closed. Without limits.message_bytes_max, messages are accepted up to a quarter of it. auto is a quarter of the memory, and at least 256MiB.",
+	"Budget.Bytes":                     "Bytes that all connections together may have unsent, in unfinished messages, or in subscriptions and registrations. Beyond it the largest holders are closed; subscriptions and registrations may have half of it, and more are refused with wamp.error.option_not_allowed. Without limits.message_bytes_max, messages are accepted up to a quarter of it. auto is a quarter of the memory, and at least 256MiB.",
 	"Certificate.Certificate":          "A PEM file: the certificate, followed by those that lead to the root.",
 	"Certificate.Key":                  "A PEM file: its private key. Only the user of the router should be able to read it.",
 	"Certificate.OCSP":                 "A file with the OCSP answer (DER) that is sent along. Empty: none.",

@@ -58,9 +58,10 @@ type Process struct {
 
 // Budget is the section budget.
 type Budget struct {
-	// Bytes that all connections together may have unsent or in unfinished messages. Beyond it the largest holders
-	// are closed. Without limits.message_bytes_max, messages are accepted up to a quarter of it. auto is a quarter of
-	// the memory, and at least 256MiB.
+	// Bytes that all connections together may have unsent, in unfinished messages, or in subscriptions and
+	// registrations. Beyond it the largest holders are closed; subscriptions and registrations may have half of it,
+	// and more are refused with wamp.error.option_not_allowed. Without limits.message_bytes_max, messages are
+	// accepted up to a quarter of it. auto is a quarter of the memory, and at least 256MiB.
 	Bytes Bytes `yaml:"bytes" default:"auto" auto:"auto" min:"16MiB" reload:"restart"`
 }
 

@@ -1,0 +1,129 @@
+package realm
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"banyan/codec"
+)
+
+// TestMemory: what is charged is not less than what the heap shows, and not more than four times as much.
+func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it collects garbage")
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	const n = 2000
+	for _, c := range []struct {
+		name, match string
+		t           codec.Type
+		uri         string
+	}{
+		{"topics", "exact", codec.Subscribe, "%06d"},
+		{"long topics", "exact", codec.Subscribe, "%06d." + strings.Repeat("x", 1000)},
+		{"procedures", "exact", codec.Register, "%06d"},
+		{"prefixes", "prefix", codec.Subscribe, "%06d"},
+		{"wildcards", "wildcard", codec.Subscribe, "%06d" + strings.Repeat(".a", 60)},
+		{"stars", "wildcard", codec.Subscribe, "%06d" + strings.Repeat(".", 60)},
+		{"literals", "wildcard", codec.Register, "%06d" + strings.Repeat(".abcd", 60)},
+	} {
+		b := newBed(t, 2, Config{})
+		p := b.join(0)
+		before := heap()
+		for i := range n {
+			p.say(c.t, i+1, values{"match": c.match}, fmt.Sprintf(c.uri, i))
+			if m := p.hear(); m[0] == int64(codec.Error) {
+				t.Fatal(m)
+			}
+		}
+		used, charged := heap()-before, b.Charged()
+		t.Logf("%s: %d bytes each, %d charged", c.name, used/n, charged/n)
+		if charged < used || charged > 4*used {
+			t.Errorf("%s: %d bytes are used, %d charged", c.name, used, charged)
+		}
+		p.HangUp()
+		b.Settle()
+		if left := b.Charged(); left != 0 {
+			t.Errorf("%s: %d bytes are still charged", c.name, left)
+		}
+		runtime.KeepAlive(b)
+	}
+}
+
+// What there is memory for is taken, and one more is refused and changes nothing; what is given back can be taken
+// again.
+func TestMemoryRefused(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, other := b.join(0), b.join(0)
+	record := func(uri string, match codec.Match) int64 {
+		return int64(b.router.named["realm1"].recordMemory(uri, match))
+	}
+	for _, c := range []struct {
+		t, done, undo codec.Type
+		match         string
+	}{
+		{codec.Subscribe, codec.Subscribed, codec.Unsubscribe, "exact"},
+		{codec.Subscribe, codec.Subscribed, codec.Unsubscribe, "wildcard"},
+		{codec.Register, codec.Registered, codec.Unregister, "exact"},
+		{codec.Register, codec.Registered, codec.Unregister, "prefix"},
+	} {
+		match := codec.Exact
+		if c.match != "exact" {
+			match = codec.Wildcard
+		}
+		need := memberBytes + record("a.b", match)
+		options := values{"match": c.match}
+		if c.t == codec.Register {
+			options["invoke"] = "roundrobin"
+		}
+		for _, short := range []int64{need - 1, memberBytes, memberBytes - 1, 1} {
+			b.BytesMax = short
+			p.say(c.t, 1, options, "a.b")
+			p.refused(c.t, 1, codec.ErrOptionNotAllowed)
+			if n := b.Charged(); n != 0 {
+				t.Fatalf("%d bytes are charged for nothing", n)
+			}
+		}
+		for range 2 {
+			b.BytesMax = need
+			p.say(c.t, 2, options, "a.b")
+			id := p.expect(c.done, 2, nil)[2].(int64)
+			p.say(c.t, 3, options, "a.b") // has it already: nothing more
+			if c.t == codec.Subscribe {
+				p.expect(c.done, 3, int(id))
+			} else {
+				p.refused(c.t, 3, codec.ErrOptionNotAllowed) // is not looked up without memory for a callee
+			}
+			other.say(c.t, 4, options, "a.b")
+			other.refused(c.t, 4, codec.ErrOptionNotAllowed)
+			b.BytesMax = need + memberBytes
+			other.say(c.t, 5, options, "a.b") // shares the record
+			other.expect(c.done, 5, int(id))
+			if n := b.Charged(); n != need+memberBytes {
+				t.Errorf("%d bytes for two, want %d", n, need+memberBytes)
+			}
+			p.say(c.undo, 6, int(id))
+			p.hear()
+			if n := b.Charged(); n != need {
+				t.Errorf("%d bytes for one, want %d", n, need)
+			}
+			other.say(c.undo, 7, int(id))
+			other.hear()
+		}
+	}
+	if n := b.router.Stats().OverBudget; n != 4*4+4*2+2*2 {
+		t.Errorf("%d refusals are counted", n)
+	}
+	held := &b.router.named["realm1"].held
+	if held.subscriptions.Load() != 0 || held.registrations.Load() != 0 || b.Charged() != 0 {
+		t.Errorf("%d subscriptions, %d registrations, %d bytes are left", held.subscriptions.Load(),
+			held.registrations.Load(), b.Charged())
+	}
+}
