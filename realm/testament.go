@@ -41,6 +41,8 @@ var testamentOptions = []string{
 var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as many testaments, or bytes in them, " +
 	"as the router allows"}
 
+var refuseTestamentMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for testaments"}
+
 // scope reads the keyword argument scope.
 func (m *metaCall) scope() (scope int, ok bool) {
 	name, ok := m.keyword("scope")
@@ -61,10 +63,12 @@ func (m *metaCall) flushTestaments(x port.Executor, l *perLoop) {
 		return
 	}
 	t := &m.session.testaments
+	before := t.bytes
 	for _, gone := range t.scopes[scope] {
 		t.bytes -= gone.bytes()
 	}
 	t.scopes[scope] = nil
+	x.Charge(t.bytes - before)
 	m.answer(x, l)
 }
 
@@ -81,7 +85,7 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 	}
 	s.mayPublish(x, l, t.topic, func(x port.Executor, l *perLoop, why *refusal) {
 		if why == nil {
-			why = s.bequeath(t, scope)
+			why = s.bequeath(x, t, scope)
 		}
 		if why != nil {
 			m.fail(x, l, why)
@@ -91,11 +95,14 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 	})
 }
 
-// bequeath keeps a testament.
-func (s *session) bequeath(t *testament, scope int) *refusal {
+// bequeath keeps a testament, which counts in the budget of the process until it is in the queue of the realm.
+func (s *session) bequeath(x port.Executor, t *testament, scope int) *refusal {
 	all := &s.testaments
 	if len(all.scopes[0])+len(all.scopes[1]) >= testamentsMax || all.bytes+t.bytes() > testamentBytesMax {
 		return refuseTestaments
+	}
+	if !x.Charge(t.bytes()) {
+		return refuseTestamentMemory
 	}
 	all.scopes[scope] = append(all.scopes[scope], t)
 	all.bytes += t.bytes()
@@ -204,10 +211,13 @@ func (s *session) mayPublish(x port.Executor, l *perLoop, topic string,
 
 // part ends the public life of a session that is gone: its testaments, then on_leave.
 func (s *session) part(x port.Executor) {
-	if s.hidden || s.quiet {
+	switch {
+	case s.hidden:
 		return
-	}
-	if t := &s.testaments; len(t.scopes[0])+len(t.scopes[1]) == 0 {
+	case s.quiet:
+		x.Charge(-s.testaments.bytes)
+		return
+	case s.testaments.bytes == 0:
 		s.tellLeave(x)
 		return
 	}
@@ -251,6 +261,7 @@ func (s *session) publishTestaments(x port.Executor) {
 			rm.meta.ready(x, rm.meta.put(x, e))
 		}
 	}
+	x.Charge(-s.testaments.bytes)
 }
 
 // tellLeave publishes on_leave.
