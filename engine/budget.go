@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,9 +44,6 @@ type budget struct {
 	waiting   atomic.Int32 // loops that have not answered the present threshold
 	pause     atomic.Int64 // Engine.now before which no eviction starts: the last one found nobody to close
 }
-
-// evictPause is how long to wait if there is an excess but no connection to close.
-const evictPause = 100 * time.Millisecond
 
 func (b *budget) bytes() int64 { return b.backlogs.Bytes() + b.input.Load() + b.kept.Load() }
 

@@ -87,7 +87,3 @@ func (v *ListenerRules) check() error {
 	v.TrustedProxies = all
 	return nil
 }
-
-// trustedProxiesMax is how many Live.TrustedProxies there may be: all are looked at for each connection. More: New
-// and Apply fail.
-const trustedProxiesMax = 1000

@@ -39,6 +39,10 @@ const (
 	// less, and any stranger can send it. Longer: as for MessageBytesMax, at the header.
 	joinBytesMax = 64 << 10
 
+	// trustedProxiesMax is how many Live.TrustedProxies there may be: all are looked at for each connection. More:
+	// New and Apply fail.
+	trustedProxiesMax = 1000
+
 	// filesReserve is how many descriptors stay free of connections: listeners, loops, log, a database or two of the
 	// embedder, and connections that are refused.
 	filesReserve = 64
@@ -104,6 +108,9 @@ const (
 	tlsCutAfter = time.Second
 	// poolFullPause is when to try again if the pool is full.
 	poolFullPause = 10 * time.Millisecond
+
+	// evictPause is how long to wait if the budget is exceeded but there is no connection to close.
+	evictPause = 100 * time.Millisecond
 
 	// pingsMissed is how many pings in a row may go without a sign of life where Live.PingTimeout does not say. Then
 	// the connection is closed.
@@ -193,7 +200,9 @@ const (
 
 	readBytes = 64 << 10                 // one read of one connection
 	headroom  = wire.HeadBytesMax + 1024 // longest incomplete piece kept between two reads
-	// pongsPerRead is in websocket.go.
+	// pongsPerRead is how many pings of one read are answered each. If there are more, only the last of the others is
+	// answered (RFC 6455 5.5.3 allows that for all of them).
+	pongsPerRead = 64
 )
 
 // How much is kept for reuse after a burst. More is left to the collector.

@@ -19,10 +19,6 @@ import (
 //
 // engine/internal/wire parses and judges; this file only does what follows from its answers.
 
-// pongsPerRead is how many pings of one read are answered each. If there are more, only the last of the others is
-// answered (RFC 6455 5.5.3 allows that for all of them).
-const pongsPerRead = 64
-
 var pingFrame = wire.AppendControl(nil, wire.OpPing, nil)
 
 // webSocket handles the frames in data and returns how many octets are done with.
