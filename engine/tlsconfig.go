@@ -97,6 +97,30 @@ func (s *shown) newTLSConfig(cfg *CredentialsConfig) *tls.Config {
 	}
 }
 
+// acmeProtocol is what the client of a challenge offers in ALPN, and nothing else (RFC 8737 3).
+const acmeProtocol = "acme-tls/1"
+
+// configFor returns the configuration for a client.
+func (s *shown) configFor(hello *tls.ClientHelloInfo) *tls.Config {
+	if s.challenge != nil && len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeProtocol {
+		return s.challenge
+	}
+	return s.config
+}
+
+// challengeConfig makes the configuration for challenges of ACME. A client of one has no certificate, and no ticket
+// that it got would be good for anything.
+func (s *shown) challengeConfig() *tls.Config {
+	return &tls.Config{
+		GetCertificate:         s.choose,
+		MinVersion:             tls.VersionTLS12,
+		CipherSuites:           cipherSuites,
+		NextProtos:             []string{acmeProtocol},
+		SessionTicketsDisabled: true,
+		Renegotiation:          tls.RenegotiateNever,
+	}
+}
+
 func (c ClientCertificates) auth() tls.ClientAuthType {
 	switch c {
 	case ClientsMay:
@@ -115,6 +139,8 @@ func (cfg *CredentialsConfig) check() error {
 			tls.VersionName(cfg.MinVersion))
 	case len(cfg.Certificates) == 0 && cfg.GetCertificate == nil:
 		return errors.New("engine: TLS needs a certificate")
+	case cfg.ACME && len(cfg.Certificates) > 0:
+		return errors.New("engine: certificates are either from files or from ACME")
 	case len(cfg.Certificates) > certificatesMax:
 		return fmt.Errorf("engine: %d certificates; at most %d", len(cfg.Certificates), certificatesMax)
 	case cfg.ClientCertificates > ClientsMust:
@@ -131,6 +157,9 @@ func (cfg *CredentialsConfig) check() error {
 		}
 		if p == "h2" {
 			return errors.New("engine: HTTP/2 (h2) is not spoken here; leave it out of ALPN")
+		}
+		if p == acmeProtocol {
+			return errors.New("engine: acme-tls/1 is for challenges of ACME only; leave it out of ALPN")
 		}
 	}
 	cfg.ALPN = slices.Clone(cfg.ALPN)

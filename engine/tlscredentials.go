@@ -28,8 +28,12 @@ type CredentialsConfig struct {
 	// different kinds: then the first that the client can verify is shown. At most 1000.
 	Certificates []CertificateFiles
 	// GetCertificate is asked instead if there are no Certificates. It runs in the pool and may take a while; nothing
-	// else uses the pool meanwhile, so not for long.
+	// else uses the pool meanwhile, so not for long. Without an error and a certificate the client is told that its
+	// name is not known here (unrecognized_name).
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// ACME says that GetCertificate also answers the challenge tls-alpn-01 of ACME (RFC 8737). A client that offers
+	// acme-tls/1 and nothing else is shown what it returns, and the connection ends with the handshake.
+	ACME bool
 	// MinVersion is tls.VersionTLS12, the default, or tls.VersionTLS13.
 	MinVersion uint16
 	// ClientCA is a PEM file with the authorities that client certificates are verified against. "": none is.
@@ -70,6 +74,7 @@ type Credentials struct {
 // A shown is what one reading of the files gave. Immutable.
 type shown struct {
 	config       *tls.Config
+	challenge    *tls.Config // for challenges of ACME; nil if there are none
 	certificates []*certificate
 	byName       map[string][]*certificate // lower case; "*.example.org" for a wildcard
 	authorities  *x509.CertPool
@@ -92,7 +97,9 @@ func NewCredentials(cfg CredentialsConfig) (*Credentials, error) {
 	}
 	c := &Credentials{cfg: cfg}
 	c.outer = &tls.Config{
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.now.Load().config, nil },
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return c.now.Load().configFor(hello), nil
+		},
 		// crypto/tls looks at these before it asks.
 		MinVersion: tls.VersionTLS12, SessionTicketsDisabled: cfg.NoTickets,
 	}
@@ -240,6 +247,9 @@ func (cfg *CredentialsConfig) read(now time.Time) (*shown, error) {
 		}
 	}
 	s.config = s.newTLSConfig(cfg)
+	if cfg.ACME {
+		s.challenge = s.challengeConfig()
+	}
 	return s, nil
 }
 

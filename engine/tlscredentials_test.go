@@ -340,6 +340,75 @@ func TestTLSOnlyNewest(t *testing.T) {
 	}
 }
 
+// A challenge of ACME (RFC 8737) is met by the listener itself, without a client certificate, and the connection ends
+// with it, whatever the client has sent besides. Others never get its protocol.
+func TestTLSChallenge(t *testing.T) {
+	a := newAuthority(t)
+	_, ordinary := a.issue("router", "ecdsa", "router.test")
+	_, challenge := a.issue("challenge", "ecdsa", "router.test")
+	cc := CredentialsConfig{
+		ClientCA: a.path("ca.pem"), ClientCertificates: ClientsMust, ACME: true,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			switch {
+			case hello.ServerName != "router.test":
+				return nil, nil
+			case slices.Equal(hello.SupportedProtos, []string{"acme-tls/1"}):
+				return &challenge, nil
+			}
+			return &ordinary, nil
+		},
+	}
+	creds, err := NewCredentials(cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := startWith(t, Config{}, ListenTLS{Credentials: creds}, echoes)
+	as := func(name string, protocols ...string) *tls.Config {
+		c := a.client(name)
+		c.NextProtos, c.ClientSessionCache = protocols, tls.NewLRUClientSessionCache(1)
+		return c
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cfg := as("router.test", "acme-tls/1")
+		cfg.MaxVersion = version
+		for range 2 {
+			p := dialTLS(t, e, cfg)
+			s := p.state()
+			if s.NegotiatedProtocol != "acme-tls/1" || !s.PeerCertificates[0].Equal(challenge.Leaf) || s.DidResume {
+				t.Errorf("%s: %q, %v", tls.VersionName(version), s.NegotiatedProtocol, s.PeerCertificates[0].Subject)
+			}
+			p.Write([]byte{0x7F, 0xF3, 0, 0}) // it may be gone
+			if b, err := io.ReadAll(p.Conn); err != nil || len(b) > 0 {
+				t.Errorf("%s: %d octets, %v", tls.VersionName(version), len(b), err)
+			}
+			p.Close()
+		}
+	}
+	both := as("router.test", "acme-tls/1", "http/1.1")
+	both.Certificates = []tls.Certificate{ordinary}
+	p := dialTLS(t, e, both)
+	if s := p.state(); s.NegotiatedProtocol != "http/1.1" || !s.PeerCertificates[0].Equal(ordinary.Leaf) {
+		t.Errorf("two protocols: %q", s.NegotiatedProtocol)
+	}
+	p.rawHello()
+	refused := func(cfg *tls.Config) error {
+		p := dial(t, e)
+		defer p.Close()
+		return tls.Client(p.Conn, cfg).Handshake()
+	}
+	if err := refused(as("other.test")); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+		t.Errorf("a name without a certificate: %v", err)
+	}
+	cc.ACME = false
+	if err := creds.Replace(cc); err != nil {
+		t.Fatal(err)
+	}
+	if refused(as("router.test", "acme-tls/1")) == nil {
+		t.Error("a challenge is met without ACME")
+	}
+	eventually(t, "only the client with two protocols is left", func() bool { return e.Stats().Connections == 1 })
+}
+
 // What cannot be is refused, at the bound and one beyond.
 func TestTLSConfigIsChecked(t *testing.T) {
 	a := newAuthority(t)
@@ -357,6 +426,8 @@ func TestTLSConfigIsChecked(t *testing.T) {
 		"rule":         with(func(c *CredentialsConfig) { c.ClientCertificates = ClientsMust + 1 }),
 		"HTTP/2":       with(func(c *CredentialsConfig) { c.ALPN = []string{"h2"} }),
 		"ALPN":         with(func(c *CredentialsConfig) { c.ALPN = []string{strings.Repeat("a", 256)} }),
+		"of ACME only": with(func(c *CredentialsConfig) { c.ALPN = []string{"acme-tls/1"} }),
+		"or from ACME": with(func(c *CredentialsConfig) { c.ACME = true }),
 		"OCSP":         with(func(c *CredentialsConfig) { c.Certificates[0].OCSP = files.Key }),
 	} {
 		if c, err := NewCredentials(c); err == nil || !strings.Contains(err.Error(), what) || c != nil {

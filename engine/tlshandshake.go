@@ -246,6 +246,10 @@ func (h *handshake) complete() {
 		c.loop.engine.rare.tlsResumed.Add(1)
 	}
 	c.peer.Encrypted, c.peer.TLS = true, h.result
+	if h.result.Protocol == acmeProtocol {
+		c.fail(port.CloseNormal, "") // it was a challenge, and it is met
+		return
+	}
 	c.hold &^= holdHandshake
 	c.resume()
 }
