@@ -72,7 +72,7 @@ func checkInside(f *config.File) error {
 		cookies: auth.NewCookies(1, time.Second),
 	}
 	defer k.refuse()
-	_, certificates := listenTLS(f.Listeners)
+	_, certificates := listenTLS(f.Listeners, nil)
 	c, err := realmConfig(f, f.Listeners, 1, k, k.log)
 	if err == nil {
 		_, err = realm.New(c)

@@ -133,7 +133,7 @@ func TestMessageLimitFollowsBudget(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", flags, err)
 		}
-		if e, err := engineConfig(f, nil); err != nil || e.MessageBytesMax != want.most {
+		if e, err := engineConfig(f, nil, nil); err != nil || e.MessageBytesMax != want.most {
 			t.Errorf("%q: at most %d bytes, %v, want %d", flags, e.MessageBytesMax, err, want.most)
 		}
 		var banner bytes.Buffer

@@ -17,8 +17,9 @@ import (
 	"banyan/realm/auth"
 )
 
-// engineConfig is what a configuration says to the engine. It reads certificates; the error joins all problems.
-func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
+// engineConfig is what a configuration says to the engine. It reads certificates; a has those from ACME. The error
+// joins all problems.
+func engineConfig(f *config.File, a *acme, log *slog.Logger) (engine.Config, error) {
 	e := engine.Config{
 		Live:          liveConfig(f, f.Listeners),
 		Loops:         f.Process.Loops,
@@ -28,7 +29,7 @@ func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
 		UnixFiles:     map[string]engine.UnixFile{},
 		Protocols:     map[string][]string{},
 		ProxyProtocol: map[string]bool{},
-		Page:          page,
+		Page:          a.page,
 		Log:           log,
 	}
 	if e.Loops == 0 {
@@ -47,7 +48,7 @@ func engineConfig(f *config.File, log *slog.Logger) (engine.Config, error) {
 		}
 	}
 	var err error
-	e.TLS, err = listenTLS(f.Listeners)
+	e.TLS, err = listenTLS(f.Listeners, a)
 	return e, err
 }
 

@@ -22,7 +22,7 @@ func settingsOf(t *testing.T, overrides ...config.Override) (engine.Config, real
 		t.Fatalf("%v: %v", overrides, r)
 	}
 	log := slog.New(slog.DiscardHandler)
-	e, err := engineConfig(f, log)
+	e, err := engineConfig(f, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

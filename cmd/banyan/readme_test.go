@@ -17,6 +17,9 @@ func TestReadmeConfigures(t *testing.T) {
 	found := 0
 	for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
 		block, _, _ = strings.Cut(block, "```")
+		if strings.Contains(block, "acme:") && !hasACME {
+			continue
+		}
 		found++
 		f, r := (&config.Loader{}).Parse("README.md", t.TempDir(), []byte(block))
 		if f == nil || len(r.Problems) > 0 {

@@ -150,6 +150,10 @@ func (s *service) apply(f *config.File) (done sessionsReport, err error) {
 		return done, err
 	}
 	was, is := s.listeners(s.current), s.listeners(f)
+	if err := s.router.acme.prepare(is); err != nil {
+		k.refuse()
+		return done, err
+	}
 	if err := s.router.applyLive(s.live(f)); err != nil {
 		k.refuse()
 		return done, err
@@ -170,6 +174,7 @@ func (s *service) apply(f *config.File) (done sessionsReport, err error) {
 	}
 	k.accept()
 	s.router.keys = k
+	s.router.acme.apply(is)
 	s.level.Set(levelOf(f.Log.Level))
 	done.RealmClosed, done.LoginLost, done.RoleGone = report.SessionsClosed, report.SessionsDismissed,
 		report.SessionsRoleGone

@@ -25,22 +25,28 @@ type router struct {
 	filesMax  int // how many connections the limit of open files allows
 	keys      *keys
 	tls       map[string]engine.ListenTLS // by address
+	acme      *acme
 }
 
 // newRouter binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
 func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err error) {
-	ec, err := engineConfig(f, log)
+	fetched := newACME(f, log)
+	ec, err := engineConfig(f, fetched, log)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
 	ec.Dedicated = dedicated
-	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS}
+	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS, acme: fetched}
+	if err = r.acme.prepare(r.listeners); err != nil {
+		return nil, err
+	}
 	if r.keys, err = newKeys(f, nil, log); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			r.keys.refuse()
+			r.acme.close()
 		}
 	}()
 	ec.Cookie = cookieRules(f, &f.Cookies, r.keys.cookies)
@@ -63,6 +69,8 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err
 	if err = r.realms.Attach(r.engine); err != nil {
 		return nil, err
 	}
+	r.acme.bound(r.listeners, r.engine.Addrs())
+	r.acme.apply(r.listeners)
 	if dedicated {
 		runtime.GOMAXPROCS(ec.Loops + 1) // a P for each loop, which keeps it, and one for whatever else there is
 	}
@@ -102,4 +110,7 @@ func (r *router) applyLive(live engine.Live) error {
 
 // stop says goodbye to every session and ends the loops, within drain.timeout. The engine closes the connections
 // of clients that do not read or do not answer in time, and says so. That is no error: more cannot be done.
-func (r *router) stop() error { return r.engine.Stop(context.Background()) }
+func (r *router) stop() error {
+	r.acme.close()
+	return r.engine.Stop(context.Background())
+}

@@ -9,8 +9,9 @@ import (
 	"banyan/engine"
 )
 
-// listenTLS reads the certificates of all listeners that have TLS, by address. The error joins all problems.
-func listenTLS(listeners []config.Listener) (map[string]engine.ListenTLS, error) {
+// listenTLS reads the certificates of all listeners that have TLS, by address; a has those from ACME. The error joins
+// all problems.
+func listenTLS(listeners []config.Listener, a *acme) (map[string]engine.ListenTLS, error) {
 	all := map[string]engine.ListenTLS{}
 	var problems []error
 	for i := range listeners {
@@ -18,7 +19,7 @@ func listenTLS(listeners []config.Listener) (map[string]engine.ListenTLS, error)
 		if l.TLS == nil {
 			continue
 		}
-		c, err := engine.NewCredentials(credentialsConfig(l.TLS))
+		c, err := engine.NewCredentials(credentialsConfig(l, a))
 		if err != nil {
 			problems = append(problems, fmt.Errorf("listener %s: %w", listenerName(l), err))
 			continue
@@ -28,8 +29,9 @@ func listenTLS(listeners []config.Listener) (map[string]engine.ListenTLS, error)
 	return all, errors.Join(problems...)
 }
 
-// credentialsConfig is what a section tls says about certificates and clients.
-func credentialsConfig(t *config.TLS) engine.CredentialsConfig {
+// credentialsConfig is what the section tls of a listener says about certificates and clients.
+func credentialsConfig(l *config.Listener, a *acme) engine.CredentialsConfig {
+	t := l.TLS
 	c := engine.CredentialsConfig{
 		MinVersion: tls.VersionTLS12, ClientCA: t.ClientCA, ALPN: append([]string{}, t.ALPN...),
 		NoTickets: !t.SessionTickets,
@@ -38,6 +40,9 @@ func credentialsConfig(t *config.TLS) engine.CredentialsConfig {
 		c.Certificates = append(c.Certificates, engine.CertificateFiles{
 			Certificate: f.Certificate, Key: f.Key, OCSP: f.OCSP,
 		})
+	}
+	if t.ACME != nil {
+		c.ACME, c.GetCertificate = true, a.certificates(l.Address)
 	}
 	if t.MinVersion == "1.3" {
 		c.MinVersion = tls.VersionTLS13
@@ -60,14 +65,12 @@ func (r *router) replaceTLS(was, is []config.Listener) error {
 		if !ok || is[i].TLS == nil {
 			continue
 		}
-		c := credentialsConfig(is[i].TLS)
-		c.NoTickets = r.listeners[i].TLS != nil && !r.listeners[i].TLS.SessionTickets
+		c := r.credentials(&is[i], i)
 		if err := running.Credentials.Replace(c); err != nil {
 			err = fmt.Errorf("listener %s: %w", listenerName(&is[i]), err)
 			for _, k := range changed { // these files were good a moment ago
-				c := credentialsConfig(was[k].TLS)
-				c.NoTickets = !r.listeners[k].TLS.SessionTickets
-				err = errors.Join(err, r.tls[r.listeners[k].Address].Credentials.Replace(c))
+				c := r.tls[r.listeners[k].Address].Credentials
+				err = errors.Join(err, c.Replace(r.credentials(&was[k], k)))
 			}
 			return err
 		}
@@ -76,4 +79,12 @@ func (r *router) replaceTLS(was, is []config.Listener) error {
 		}
 	}
 	return nil
+}
+
+// credentials are what l says about listener i, which runs: its session tickets are those of the start.
+func (r *router) credentials(l *config.Listener, i int) engine.CredentialsConfig {
+	running := &r.listeners[i]
+	c := credentialsConfig(&config.Listener{Address: running.Address, TLS: l.TLS}, r.acme)
+	c.NoTickets = running.TLS != nil && !running.TLS.SessionTickets
+	return c
 }

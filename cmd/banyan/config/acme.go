@@ -2,5 +2,5 @@
 
 package config
 
-// HasACME reports whether this program can fetch certificates by itself.
-const HasACME = true
+// hasACME reports whether this program can fetch certificates by itself. Tests change it.
+var hasACME = true

@@ -20,7 +20,6 @@ type checker struct {
 }
 
 func (c *checker) check() {
-	c.plannedOnly()
 	c.listeners()
 	c.certificates()
 	c.limits()

@@ -197,10 +197,11 @@ func (c *checker) tls(path string, l *Listener, t bindTarget) {
 		c.bad(path+".acme", "there are certificates as well", "remove one of them")
 	case s.ACME == nil && len(s.Certificates) == 0:
 		c.bad(path, "there is no certificate", "add certificates, each with certificate and key")
-	case s.ACME != nil && !HasACME:
-		c.bad(path+".acme", "this program was built without ACME", "use certificates, or a build with -tags acme")
-	case s.ACME != nil && c.cfg.Process.DataDir == "":
-		c.bad(path+".acme", "there is no folder to keep the certificates in", "say one in process.data_dir")
+	case s.ACME != nil && !hasACME:
+		c.bad(path+".acme", "this program was built without ACME",
+			"build it with: go build -tags acme ./cmd/banyan; or use certificates")
+	case s.ACME != nil:
+		c.acme(path+".acme", s.ACME)
 	}
 	if s.ClientCA == "" && c.has(path+".client_certificates") {
 		c.bad(path+".client_certificates", "it has no effect without client_ca", "add client_ca")
@@ -228,7 +229,10 @@ func (c *checker) certificates() {
 			c.certificate(at, &s.Certificates[j])
 		}
 		if s.ClientCA != "" {
-			c.clientCA(path+".client_ca", s.ClientCA)
+			c.authorities(path+".client_ca", s.ClientCA)
+		}
+		if s.ACME != nil && s.ACME.DirectoryCA != "" {
+			c.authorities(path+".acme.directory_ca", s.ACME.DirectoryCA)
 		}
 	}
 }
@@ -316,7 +320,7 @@ func firstCertificate(text []byte) *x509.Certificate {
 	}
 }
 
-func (c *checker) clientCA(path, file string) {
+func (c *checker) authorities(path, file string) {
 	text := c.text(path, file, certBytesMax, false)
 	if text == nil {
 		return

@@ -5,9 +5,14 @@
 package config
 
 var comments = map[string]string{
-	"ACME.Directory":                   "The directory of the authority.",
-	"ACME.Domains":                     "The host names for which certificates are fetched.",
+	"ACME.AgreeToTerms":                "true says that you agree to the terms of service of the authority. Without it nothing is fetched.",
+	"ACME.Challenges":                  "How the authority may see that the domains are yours: tls-alpn-01 is answered by this listener, which has to be reachable at port 443 of the domains; http-01 has to reach port_http from port 80. What fails is followed by the other one.",
+	"ACME.Directory":                   "The directory of the authority. Its default is Let's Encrypt.",
+	"ACME.DirectoryCA":                 "A PEM file with the roots that the directory's own certificate is verified against, for an authority of your own. Empty: those of the system.",
+	"ACME.Domains":                     "The host names, each of which gets a certificate of its own. The first is for clients that ask for no name, or for another one. Nothing is fetched for names that are not here.",
 	"ACME.Email":                       "To whom the authority writes if something is wrong.",
+	"ACME.PortHTTP":                    "The port of this listener's address that answers http-01. It is open only while a certificate is fetched, unless another listener without encryption has it: then that one answers.",
+	"ACME.RenewInterval":               "How often certificates are looked at. They are renewed when the authority says so, or a third of their time is left.",
 	"Anonymous.From":                   "From where they may come: local is this machine without a proxy, anywhere is everybody, or addresses and prefixes such as 10.0.0.0/8. A listener may say otherwise.",
 	"Anonymous.Role":                   "The role of anonymous sessions.",
 	"Auth.Anonymous":                   "Clients that say nothing about themselves.",
@@ -155,7 +160,7 @@ var comments = map[string]string{
 	"SocketFile.Group":                 "Its group, by name or number. Empty: the group of the process.",
 	"SocketFile.Mode":                  "Permission bits of the socket's file, in octal. Who may write to it may connect.",
 	"SocketFile.Owner":                 "The user that owns it, by name or number. Empty: the user of the process.",
-	"TLS.ACME":                         "Certificates that are fetched by themselves, instead of certificates. Only in builds with -tags acme.",
+	"TLS.ACME":                         "Certificates that are fetched by themselves, instead of certificates, and kept in the folder acme of process.data_dir. Only in builds with -tags acme. Until there is a certificate, clients are refused (unrecognized_name). What cannot be fetched is tried again, after a minute first and after six hours at last.",
 	"TLS.ALPN":                         "Names of protocols for ALPN, best first. A client that asks for others only is refused. Empty: whatever a client asks for is fine.",
 	"TLS.Certificates":                 "The certificates; which one is shown depends on the name that the client asks for. The first is for clients that ask for none. The files are read again when they change.",
 	"TLS.ClientCA":                     "A file with the authorities whose client certificates are accepted. Empty: clients are asked for none.",

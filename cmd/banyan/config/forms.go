@@ -69,6 +69,7 @@ var forms = map[string]form{
 	"user":  {"a user, by name or number", checkUser},
 	"group": {"a group, by name or number", checkGroup},
 	"host":  {"a host name", matches(`[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*`, "a host name such as wamp.example.org")},
+	"email": {"an e-mail address", matches(`[^@\s]+@[^@\s]+`, "an e-mail address such as ops@example.org")},
 	"token": {"a name of letters, digits and -_.", matches(`[A-Za-z0-9._-]+`, "a name of letters, digits and -_.")},
 	"url":   {"a URL that begins with https:// or http://", checkURL},
 	"uri": {"a URI such as com.example.name", func(t string) error {

@@ -48,8 +48,10 @@ type TLS struct {
 	// The certificates; which one is shown depends on the name that the client asks for. The first is for clients
 	// that ask for none. The files are read again when they change.
 	Certificates []Certificate `yaml:"certificates" max:"1000" reload:"live"`
-	// Certificates that are fetched by themselves, instead of certificates. Only in builds with -tags acme.
-	ACME *ACME `yaml:"acme"`
+	// Certificates that are fetched by themselves, instead of certificates, and kept in the folder acme of
+	// process.data_dir. Only in builds with -tags acme. Until there is a certificate, clients are refused
+	// (unrecognized_name). What cannot be fetched is tried again, after a minute first and after six hours at last.
+	ACME *ACME `yaml:"acme" reload:"live"`
 	// allow serves clients without encryption on the same port.
 	Plain string `yaml:"plain" default:"refuse" enum:"refuse,allow"`
 	// The oldest version of TLS that is spoken.
@@ -79,10 +81,26 @@ type Certificate struct {
 
 // ACME is a section acme.
 type ACME struct {
-	// The host names for which certificates are fetched.
-	Domains []string `yaml:"domains" required:"true" form:"host" least:"1"`
+	// The host names, each of which gets a certificate of its own. The first is for clients that ask for no name, or
+	// for another one. Nothing is fetched for names that are not here.
+	Domains []string `yaml:"domains" required:"true" form:"host" least:"1" max:"100"`
+	// true says that you agree to the terms of service of the authority. Without it nothing is fetched.
+	AgreeToTerms bool `yaml:"agree_to_terms" default:"false"`
 	// To whom the authority writes if something is wrong.
-	Email string `yaml:"email" default:""`
-	// The directory of the authority.
+	Email string `yaml:"email" default:"" form:"email"`
+	// The directory of the authority. Its default is Let's Encrypt.
 	Directory string `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" form:"url"`
+	// A PEM file with the roots that the directory's own certificate is verified against, for an authority of your
+	// own. Empty: those of the system.
+	DirectoryCA string `yaml:"directory_ca" default:"" form:"file"`
+	// How the authority may see that the domains are yours: tls-alpn-01 is answered by this listener, which has to be
+	// reachable at port 443 of the domains; http-01 has to reach port_http from port 80. What fails is followed by
+	// the other one.
+	Challenges []string `yaml:"challenges" default:"tls-alpn-01, http-01" enum:"tls-alpn-01,http-01" least:"1"`
+	// The port of this listener's address that answers http-01. It is open only while a certificate is fetched,
+	// unless another listener without encryption has it: then that one answers.
+	PortHTTP int `yaml:"port_http" default:"80" min:"1" max:"65535"`
+	// How often certificates are looked at. They are renewed when the authority says so, or a third of their time is
+	// left.
+	RenewInterval time.Duration `yaml:"renew_interval" default:"10m" min:"1s" max:"24h"`
 }

@@ -18,6 +18,11 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// withRealm is a file with one realm that has more in it.
+func withRealm(more string) string {
+	return "realms:\n  - uri: a\n    auth: { anonymous: {} }\n    roles: [{ name: anonymous }]\n" + more
+}
+
 // parseText reads a text without files around it.
 func parseText(text string) (*File, *Report) {
 	return (&Loader{Now: today}).Parse("f", ".", []byte(text))
