@@ -54,9 +54,11 @@ var arrows = map[string][]string{
 		"banyan/codec", "github.com/golang-jwt/jwt/v5", "github.com/tinylib/msgp/msgp", "github.com/xdg-go/scram",
 		"github.com/xdg-go/stringprep", "golang.org/x/crypto/argon2",
 	},
-	"banyan/realm/policy":     {"banyan/codec"},
-	"banyan/realm/realmtest":  {"banyan/codec", "banyan/engine/port", "banyan/realm"},
-	"banyan/realm/transcript": {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
+	"banyan/realm/history":      {"banyan/codec"},
+	"banyan/realm/history/disk": {"banyan/codec", "banyan/realm/history", "go.etcd.io/bbolt"},
+	"banyan/realm/policy":       {"banyan/codec"},
+	"banyan/realm/realmtest":    {"banyan/codec", "banyan/engine/port", "banyan/realm"},
+	"banyan/realm/transcript":   {"banyan/codec", "github.com/rogpeppe/go-internal/txtar"},
 }
 
 // neverReached lists what a folder must not import through others either.

@@ -1,0 +1,288 @@
+package history
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"banyan/codec"
+)
+
+// ErrRetainedFull: the realm retains as much as it may. What was retained before stays.
+var ErrRetainedFull = errors.New("history: this realm retains as many events as it may")
+
+// Retained keeps the last event of each topic of one realm that was published with retain (PROTOCOL 7.9). For each
+// topic that is the newest event without lists, and the newer ones with lists, at most restrictedMax.
+//
+// It is in memory only. The specification calls retention best effort and asks for nothing that outlives the router;
+// an event whose lists name session ids means nothing after a restart; and a state that is older than the router
+// would be told to newcomers as if somebody still vouched for it. Durable events are what history is for.
+//
+// Any goroutine may call it, also a loop: no call but Clear takes longer than a look-up, the copy of one event, or
+// the steps that it was given.
+type Retained struct {
+	eventsMax int
+	bytesMax  int64
+
+	mu      sync.Mutex
+	topics  map[string]*retainedTopic
+	oldest  *retention
+	newest  *retention
+	seq     uint64 // of the newest retention
+	events  int
+	bytes   int64
+	refused int64
+}
+
+// A retainedTopic is one topic.
+type retainedTopic struct {
+	topic  string
+	events []*Event // oldest first; immutable
+	last   *retention
+}
+
+// A retention is the place of a topic in the order in which topics were retained last. When the topic leaves it,
+// topic becomes nil and newer stays: a search that stands here goes on from there, and every place that it can miss
+// so is newer than the search.
+type retention struct {
+	topic        *retainedTopic
+	seq          uint64
+	older, newer *retention
+}
+
+// RetainedStats count what a Retained holds and refused.
+type RetainedStats struct {
+	Topics, Events int
+	Bytes          int64
+	Refused        int64 // ErrRetainedFull
+}
+
+// NewRetained returns a Retained for at most so many events and octets. 0 stands for the default.
+func NewRetained(eventsMax int, bytesMax int64) *Retained {
+	r := &Retained{topics: make(map[string]*retainedTopic)}
+	r.SetBounds(eventsMax, bytesMax)
+	return r
+}
+
+// SetBounds changes how much may be retained. What is retained stays, also if it is more.
+func (r *Retained) SetBounds(eventsMax int, bytesMax int64) {
+	if eventsMax <= 0 {
+		eventsMax = DefaultRetainedEvents
+	}
+	if bytesMax <= 0 {
+		bytesMax = DefaultRetainedBytes
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.eventsMax, r.bytesMax = eventsMax, bytesMax
+}
+
+// Put retains a copy of e. An event without lists replaces all of its topic, one with lists those that it would
+// exceed restrictedMax with. Putting one without payload removes nothing. On ErrRetainedFull nothing has changed: the
+// caller refuses the publication, or calls Remove so that nobody takes an older event for the last one.
+func (r *Retained) Put(e *Event) error {
+	e = e.Clone()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[string(e.Topic)]
+	var replaced []*Event
+	if t != nil {
+		replaced = t.replacedBy(e)
+	}
+	bytes := int64(e.bytes())
+	for _, old := range replaced {
+		bytes -= int64(old.bytes())
+	}
+	more := 1 - len(replaced)
+	if more > 0 && r.events+more > r.eventsMax || bytes > 0 && r.bytes+bytes > r.bytesMax {
+		r.refused++
+		return ErrRetainedFull
+	}
+	if t == nil {
+		t = &retainedTopic{topic: string(e.Topic)}
+		r.topics[t.topic] = t
+	} else {
+		r.unlink(t.last)
+	}
+	kept := make([]*Event, 0, len(t.events)+more)
+	for _, old := range t.events {
+		if !slices.Contains(replaced, old) {
+			kept = append(kept, old)
+		}
+	}
+	t.events = append(kept, e)
+	r.events += more
+	r.bytes += bytes
+	r.seq++
+	t.last = &retention{topic: t, seq: r.seq, older: r.newest}
+	if r.newest != nil {
+		r.newest.newer = t.last
+	} else {
+		r.oldest = t.last
+	}
+	r.newest = t.last
+	return nil
+}
+
+// replacedBy returns the events that go when e comes.
+func (t *retainedTopic) replacedBy(e *Event) []*Event {
+	if e.Filter == nil {
+		return t.events
+	}
+	lists := t.events
+	if lists[0].Filter == nil {
+		lists = lists[1:]
+	}
+	if len(lists) < restrictedMax {
+		return nil
+	}
+	return lists[:1]
+}
+
+// unlink takes p out of the order.
+func (r *Retained) unlink(p *retention) {
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		r.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		r.newest = p.older
+	}
+	p.topic, p.older = nil, nil
+}
+
+// Get returns the newest retained event of topic that who may have, or nil. The event is shared and must not be
+// changed.
+func (r *Retained) Get(topic []byte, who *codec.Identity) *Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.topics[string(topic)]; t != nil {
+		return t.admitted(who)
+	}
+	return nil
+}
+
+func (t *retainedTopic) admitted(who *codec.Identity) *Event {
+	for i := len(t.events) - 1; i >= 0; i-- {
+		e := t.events[i]
+		if e.Filter.Admits(who) && !(e.ExcludeMe && e.Publisher.Session == who.Session) {
+			return e
+		}
+	}
+	return nil
+}
+
+// Remove forgets what is retained for topic, and reports whether there was something.
+func (r *Retained) Remove(topic []byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[string(topic)]
+	if t == nil {
+		return false
+	}
+	r.remove(t)
+	return true
+}
+
+func (r *Retained) remove(t *retainedTopic) {
+	r.unlink(t.last)
+	delete(r.topics, t.topic)
+	r.events -= len(t.events)
+	for _, e := range t.events {
+		r.bytes -= int64(e.bytes())
+	}
+}
+
+// Clear forgets what is retained for all topics that the pattern matches, and returns how many those were. It is for
+// administrators: it takes as long as there are topics.
+func (r *Retained) Clear(pattern string, match codec.Match) (topics int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := r.oldest; p != nil; p = p.newer {
+		if t := p.topic; matches(pattern, match, t.topic) {
+			r.remove(t)
+			topics++
+		}
+	}
+	return topics
+}
+
+// Stats returns what is held.
+func (r *Retained) Stats() RetainedStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return RetainedStats{Topics: len(r.topics), Events: r.events, Bytes: r.bytes, Refused: r.refused}
+}
+
+// A RetainedSearch finds the retained events of the topics that a pattern matches, in the order of retention, a few
+// steps at a time. One that is retained anew meanwhile is not found any more: it was published while the subscription
+// was there. One goroutine at a time may use it, for a few turns; it may be dropped at any time.
+type RetainedSearch struct {
+	r       *Retained
+	pattern string
+	match   codec.Match
+	who     codec.Identity
+	left    int
+	at      *retention // nil: ended
+	end     uint64     // what is newer is not looked at
+}
+
+// Search begins a search for at most eventsMax events that who may have.
+func (r *Retained) Search(pattern string, match codec.Match, who codec.Identity, eventsMax int) *RetainedSearch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &RetainedSearch{
+		r: r, pattern: pattern, match: match, who: who, left: eventsMax, at: r.oldest, end: r.seq,
+	}
+}
+
+// Next appends the next events to dst, after a look at no more than so many topics, and reports whether there are no
+// more.
+func (s *RetainedSearch) Next(dst []*Event, steps int) (found []*Event, ended bool) {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	for ; s.at != nil; s.at = s.at.newer {
+		if s.at.seq > s.end || s.left <= 0 {
+			s.at = nil
+			break
+		}
+		if steps <= 0 {
+			return dst, false
+		}
+		steps--
+		t := s.at.topic
+		if t == nil || !matches(s.pattern, s.match, t.topic) {
+			continue
+		}
+		if e := t.admitted(&s.who); e != nil {
+			dst = append(dst, e)
+			s.left--
+		}
+	}
+	return dst, true
+}
+
+// matches reports whether the pattern matches the topic (PROTOCOL 3.4).
+func matches(pattern string, match codec.Match, topic string) bool {
+	switch match {
+	case codec.Exact:
+		return pattern == topic
+	case codec.Prefix:
+		return strings.HasPrefix(topic, pattern)
+	}
+	for {
+		p, restP, moreP := strings.Cut(pattern, ".")
+		t, restT, moreT := strings.Cut(topic, ".")
+		if moreP != moreT || p != "" && p != t {
+			return false
+		}
+		if !moreP {
+			return true
+		}
+		pattern, topic = restP, restT
+	}
+}
