@@ -18,7 +18,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed of TestModel; 0: several")
-	stepsFlag = flag.Int("steps", 400, "steps of one seed of TestModel")
+	stepsFlag = flag.Int("steps", 150, "steps of one seed of TestModel")
 )
 
 // TestModel feeds both stores and a plain slice the same random events, bounds, expiries, purges, restarts and
@@ -31,7 +31,11 @@ func TestModel(t *testing.T) {
 				newWorld(t, kind, *seedFlag).run(*stepsFlag)
 				return
 			}
-			for seed := range uint64(4) {
+			seeds := uint64(3)
+			if kind == "memory" {
+				seeds = 20
+			}
+			for seed := range seeds {
 				newWorld(t, kind, seed+1).run(*stepsFlag)
 			}
 		})

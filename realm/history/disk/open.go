@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -58,13 +59,13 @@ var errStructure = errors.New("something else is in it than history")
 func open(c *Config) (_ *Store, err error) {
 	s := &Store{
 		cfg: *c, byKey: make(map[history.Key]history.Log), readers: make(chan struct{}, readersMax),
-		written: make(chan struct{}),
+		written: make(chan struct{}), broken: make(chan struct{}),
 	}
 	s.queue.init(&s.cfg)
 	var file *os.File
 	err = guard(func() (err error) {
 		s.db, err = bbolt.Open(c.Path, 0o600, &bbolt.Options{
-			Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+			Timeout: c.lockWait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 			OpenFile: func(path string, flag int, mode fs.FileMode) (*os.File, error) {
 				var err error
 				file, err = os.OpenFile(path, flag, mode)
@@ -81,10 +82,11 @@ func open(c *Config) (_ *Store, err error) {
 		return nil, fmt.Errorf("history: another process uses %s", c.Path)
 	case err != nil:
 		if d := new(damage); errors.As(err, &d) && file != nil {
-			_ = file.Close()
+			_ = release(file)
 		}
 		return nil, fmt.Errorf("history: open %s: %w", c.Path, err)
 	}
+	s.file = file
 	if err = guard(s.prepare); err != nil {
 		s.abandon(file)
 		return nil, fmt.Errorf("history: open %s: %w", c.Path, err)
@@ -103,8 +105,13 @@ func (s *Store) abandon(file *os.File) {
 	select {
 	case <-closed:
 	case <-time.After(time.Second): // a panic has left a lock of the database behind
-		_ = file.Close()
+		_ = release(file)
 	}
+}
+
+// release closes the file of a database that cannot do it. Its lock would last as long as its mapping.
+func release(file *os.File) error {
+	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
 }
 
 // prepare makes what a new file lacks, and reads an old one.

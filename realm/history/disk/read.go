@@ -20,7 +20,8 @@ func (s *Store) Span(id history.Log) (history.Span, error) {
 	return history.Span{First: l.first, Next: l.next, Age: l.bounds.Age, Trimmed: l.first > 0}, nil
 }
 
-// Scan implements history.Source. It reads in one transaction of the database.
+// Scan implements history.Source. It reads in one transaction of the database. A read that waits for the database
+// while it breaks never returns; there are at most readersMax of these.
 func (s *Store) Scan(id history.Log, first, next uint64, reverse bool,
 	visit func(seq uint64, rec []byte) bool,
 ) error {
@@ -30,6 +31,10 @@ func (s *Store) Scan(id history.Log, first, next uint64, reverse bool,
 	}
 	if first, next = max(first, span.First), min(next, span.Next); first >= next {
 		return nil
+	}
+	if s.isBroken() {
+		s.readErrors.Add(1)
+		return history.ErrBroken
 	}
 	name := s.log(id).name
 	err = guard(func() error {
@@ -46,8 +51,9 @@ func (s *Store) Scan(id history.Log, first, next uint64, reverse bool,
 		})
 	})
 	if err != nil {
-		if s.readErrors.Add(1) == 1 {
-			s.tell("history: %s cannot be read: %v; who asks for history is told so", s.cfg.Path, err)
+		s.readErrors.Add(1)
+		if s.breaks(err) {
+			return history.ErrBroken
 		}
 		return fmt.Errorf("history: %s cannot be read: %w", s.cfg.Path, err)
 	}

@@ -30,7 +30,9 @@ type Config struct {
 	// Any goroutine calls it, never two at a time; it may wait, and the disk's goroutine with it. Nil: nobody.
 	Report func(text string)
 
-	opened func(*os.File) // for tests
+	// For tests.
+	opened   func(*os.File)
+	lockWait time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -39,6 +41,7 @@ func (c *Config) setDefaults() {
 	c.QueueRecordsMax = cmp.Or(max(c.QueueRecordsMax, 0), defaultQueueRecordsMax)
 	c.Gather = cmp.Or(c.Gather, defaultGather)
 	c.BatchBytes = cmp.Or(max(c.BatchBytes, 0), defaultBatchBytes)
+	c.lockWait = cmp.Or(c.lockWait, lockWait)
 	if c.Report == nil {
 		c.Report = func(string) {}
 	}
@@ -46,8 +49,9 @@ func (c *Config) setDefaults() {
 
 // A Store keeps history in a file.
 type Store struct {
-	cfg Config
-	db  *bbolt.DB
+	cfg  Config
+	db   *bbolt.DB
+	file *os.File // of db
 
 	queue   queue
 	written chan struct{} // closed when the writer has ended
@@ -62,8 +66,11 @@ type Store struct {
 	readings sync.WaitGroup
 	closing  sync.Mutex // one Close at a time
 	closed   bool       // guarded by closing: the file is closed
-	broken   atomic.Bool
 	report   sync.Mutex // one Report at a time
+	// broken is closed when the database has panicked: it may then hold a lock of its own forever, so that nobody may
+	// touch it any more.
+	broken   chan struct{}
+	breaking sync.Once
 
 	appended, trimmed, evicted, expired                      atomic.Int64
 	refusedFull, refusedTooLarge, refusedBroken, refusedBusy atomic.Int64
@@ -162,7 +169,7 @@ func (s *Store) Append(e *history.Event, to []history.Log, w history.Waiter) err
 	if e.Filter.Sessions() {
 		return history.ErrSessionLists
 	}
-	if s.broken.Load() {
+	if s.isBroken() {
 		s.refusedBroken.Add(1)
 		return history.ErrBroken
 	}
@@ -262,7 +269,11 @@ func (s *Store) Close(ctx context.Context) error {
 			return
 		}
 		s.closed = true
-		ended <- guard(s.db.Close)
+		if s.isBroken() {
+			ended <- release(s.file)
+		} else {
+			ended <- guard(s.db.Close)
+		}
 	}()
 	select {
 	case err := <-ended:
@@ -271,6 +282,28 @@ func (s *Store) Close(ctx context.Context) error {
 		return fmt.Errorf("history: the disk of %s does not answer, what was appended last may be lost: %w",
 			s.cfg.Path, ctx.Err())
 	}
+}
+
+func (s *Store) isBroken() bool {
+	select {
+	case <-s.broken:
+		return true
+	default:
+		return false
+	}
+}
+
+// breaks reports whether err is a panic of the database. The store is broken then.
+func (s *Store) breaks(err error) bool {
+	if d := new(damage); !errors.As(err, &d) {
+		return false
+	}
+	s.breaking.Do(func() {
+		close(s.broken)
+		s.tell("history: %s: %v; no event is kept or found until the router is restarted, which sets the file aside",
+			s.cfg.Path, err)
+	})
+	return true
 }
 
 // tell gives the operator a text.

@@ -46,7 +46,7 @@ func (s *Store) write() {
 		if b == nil {
 			return
 		}
-		err := s.commit(b)
+		err, whole := s.commit(b)
 		for i := range b.entries {
 			if e := &b.entries[i]; e.waiter != nil {
 				e.waiter.Committed(e.publication, err)
@@ -57,20 +57,38 @@ func (s *Store) write() {
 				close(o.done)
 			}
 		}
+		if !whole {
+			b = new(batch) // somebody has the other one forever
+		}
 		s.queue.release(b)
 	}
 }
 
-// commit writes b in one transaction.
-func (s *Store) commit(b *batch) error {
-	if s.broken.Load() {
+// commit writes b in one transaction. whole is false if the database did not come back from it.
+func (s *Store) commit(b *batch) (err error, whole bool) {
+	if s.isBroken() {
 		s.lost.Add(int64(b.records))
-		return history.ErrBroken
+		return history.ErrBroken, true
 	}
 	p := &plan{store: s, logs: make(map[*log]*planned)}
-	err := guard(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error { return p.write(tx, b) })
-	})
+	result := make(chan error, 1)
+	go func() {
+		result <- guard(func() error {
+			return s.db.Update(func(tx *bbolt.Tx) error { return p.write(tx, b) })
+		})
+	}()
+	select {
+	case err = <-result:
+		return s.settle(p, b, err), true
+	case <-s.broken:
+		s.commitErrors.Add(1)
+		s.lost.Add(int64(b.records))
+		return history.ErrBroken, false
+	}
+}
+
+// settle makes p the state of the store, or tells what is wrong.
+func (s *Store) settle(p *plan, b *batch, err error) error {
 	w := &s.writer
 	if err == nil {
 		w.doubt = nil
@@ -88,10 +106,7 @@ func (s *Store) commit(b *batch) error {
 	if p.number != 0 {
 		w.doubt = p
 	}
-	if d := new(damage); errors.As(err, &d) {
-		s.broken.Store(true)
-		s.tell("history: %s: %v; no event is kept until the router is restarted, which sets the file aside",
-			s.cfg.Path, err)
+	if s.breaks(err) {
 		return history.ErrBroken
 	}
 	if !w.failing {
