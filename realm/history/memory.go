@@ -11,7 +11,8 @@ import (
 // Memory keeps logs in memory: they end with the process.
 //
 // Append copies the event into the log under the log's lock, which readers hold for one page at most and writers for
-// one record. When a log is full, a new record takes the memory of the oldest, so that appending allocates nothing.
+// one record. When a log is full, a new record takes the memory of the one that was dropped last, so that
+// appending allocates nothing.
 type Memory struct {
 	bytesMax int64
 
@@ -171,10 +172,6 @@ func (l *memoryLog) takes(n int) bool {
 func (m *Memory) append(l *memoryLog, e *Event, room int, rec []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ring.n >= l.bounds.Events {
-		// Its memory is what the new record takes.
-		m.trimmed.Add(int64(m.drop(l, 1, func(int64) bool { return true })))
-	}
 	if rec == nil {
 		if cap(l.spare) >= room && cap(l.spare) <= room+room/4+64 {
 			rec, l.spare = l.spare[:0], nil

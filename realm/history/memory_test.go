@@ -241,6 +241,12 @@ func TestPageBytes(t *testing.T) {
 		if err := m.Append(event(id, "1"), []Log{small}, nil); err != nil {
 			t.Fatal(err)
 		}
+		if id == queryEventsMax {
+			got, pages := ids(t, m, small, &Query{})
+			if len(got) != queryEventsMax || pages[len(pages)-1].Cut || len(pages[len(pages)-1].Events) == 0 {
+				t.Errorf("%d events on %d pages", len(got), len(pages))
+			}
+		}
 	}
 	for _, limit := range []int{0, queryEventsMax + 1} {
 		got, pages = ids(t, m, small, &Query{Limit: limit})
@@ -359,6 +365,26 @@ func TestMemoryClosed(t *testing.T) {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
+	}
+}
+
+// TestLargeRecordInTwoLogs: the two share its octets, so that they are no one's to write to when one drops it.
+func TestLargeRecordInTwoLogs(t *testing.T) {
+	m := NewMemory(0)
+	one := openLog(t, m, topicKey, Bounds{Events: 1})
+	two := openLog(t, m, Key{URI: "two"}, Bounds{Events: 1})
+	shared := event(1, strings.Repeat("1", encodeUnlocked))
+	if err := m.Append(shared, []Log{one, two}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // drops it, and takes the memory of what was dropped, if anything does
+		if err := m.Append(event(2, strings.Repeat("2", encodeUnlocked-200)), []Log{one}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := NewCursor(m, two, &Query{}).Next()
+	if err != nil || len(p.Events) != 1 || string(p.Events[0].Payload.Args) != string(shared.Payload.Args) {
+		t.Errorf("an event was written over: %v", err)
 	}
 }
 

@@ -107,6 +107,7 @@ type witness struct {
 	ids  []uint64
 	errs []error
 	told chan struct{} // one for each, if there
+	at   func()        // called for each, if there
 }
 
 func (w *witness) Committed(publication uint64, err error) {
@@ -114,6 +115,9 @@ func (w *witness) Committed(publication uint64, err error) {
 	w.ids = append(w.ids, publication)
 	w.errs = append(w.errs, err)
 	w.mu.Unlock()
+	if w.at != nil {
+		w.at()
+	}
 	if w.told != nil {
 		w.told <- struct{}{}
 	}
