@@ -52,14 +52,16 @@
 //
 // Topics cost nothing but their octets in the records: a log has no table of them, so that a stranger who publishes
 // to ever new topics under a pattern fills the log and nothing else. The file does not shrink, but what is dropped is
-// used again: it has about twice the octets of its records at most. Ages are kept by Expire, and exactly by queries.
+// used again: it has about 20 MiB more than the octets of its records. Ages are kept by Expire, and exactly by
+// queries.
 //
 // # When the disk fails
 //
 // The router goes on, and history is what suffers. A commit that fails is not tried again: its events are told the
 // error, and counted as Lost. The next commit tries the disk anew, so that storing goes on when the reason is gone.
 // Both are reported once, in words. If the disk hangs, the queue becomes full and Append returns ErrFull. If the file
-// is found damaged while writing, nothing is stored until a restart (ErrBroken). On opening, each record is checked;
+// is found damaged while it is in use, nothing is kept or found until a restart (ErrBroken); a query that is reading
+// just then may get no answer. On opening, each record is checked;
 // a damaged one is reported, counted and never served, and a file that is damaged as a whole is renamed.
 //
 // # Retained events

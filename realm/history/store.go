@@ -126,8 +126,9 @@ var (
 	// ErrSessionLists: the event names session ids in its lists, so history does not keep it (PROTOCOL 7.8). That
 	// is no fault.
 	ErrSessionLists = errors.New("history: an event with exclude or eligible is not kept")
-	// ErrBroken: the file was found damaged while writing. Nothing is stored until the router is restarted.
-	ErrBroken = errors.New("history: the file is damaged and nothing is stored, restart the router to set it aside")
+	// ErrBroken: the file was found damaged while it was in use. Nothing is kept or found until the router is
+	// restarted.
+	ErrBroken = errors.New("history: the file is damaged and not used any more, restart the router to set it aside")
 	// ErrBusy: as many pages are read as the store allows.
 	ErrBusy = errors.New("history: too many queries at once, try again later")
 	// ErrNoLog: the log is none of this store's.

@@ -22,7 +22,7 @@ import (
 // aside is what the name of a file gets that cannot be used.
 const aside = ".damaged"
 
-// Open opens the file, or makes it, and reads it once: each record is checked, which takes about a second per
+// Open opens the file, or makes it, and reads it once: each record is checked, which takes a few seconds per
 // gigabyte. Damaged records are reported, counted and never served. A file that is damaged as a whole is renamed,
 // with the suffix .damaged, and Open begins a new one; if there is such a file already, Open fails, so that no more
 // than one is kept. Open fails too if another process has the file, or if it cannot be written.
