@@ -264,8 +264,8 @@ func TestStoreBound(t *testing.T) {
 	payload := strings.Repeat("1", 1000)
 	size := int64(len(history.AppendRecord(nil, event(1<<20, payload)))) + history.RecordOverhead
 	id := uint64(1 << 20)
-	var early int64
-	for round := range 40 {
+	const rounds = 60
+	for round := range rounds {
 		for range 512 {
 			if err := s.Append(event(id, payload), logs[id%3:][:1], nil); err != nil {
 				t.Fatal(err)
@@ -277,26 +277,22 @@ func TestStoreBound(t *testing.T) {
 		if st.Bytes > bytesMax || round > 4 && st.Bytes+size <= bytesMax {
 			t.Fatalf("round %d: %d octets", round, st.Bytes)
 		}
-		if round == 8 {
-			early = st.FileBytes
+		var all []uint64
+		for _, l := range logs {
+			all = append(all, stored(t, s, l)...)
+		}
+		slices.Sort(all)
+		for i, got := range all {
+			if want := id - uint64(len(all)) + uint64(i); got != want {
+				t.Fatalf("round %d: event %d is kept, and %d is not", round, got, want)
+			}
+		}
+		if len(all) != int(st.Records) {
+			t.Errorf("round %d: %d events of %d", round, len(all), st.Records)
 		}
 	}
-	st := s.Stats()
-	if st.Evicted != 40*512-st.Records || st.FileBytes > early+early/4 || st.FileBytes > 4*bytesMax {
-		t.Errorf("stats are %+v; early on the file had %d octets", st, early)
-	}
-	var all []uint64
-	for _, l := range logs {
-		all = append(all, stored(t, s, l)...)
-	}
-	slices.Sort(all)
-	for i, got := range all {
-		if want := id - uint64(len(all)) + uint64(i); got != want {
-			t.Fatalf("event %d is kept, and %d is not", got, want)
-		}
-	}
-	if len(all) != int(st.Records) {
-		t.Errorf("%d events of %d", len(all), st.Records)
+	if st := s.Stats(); st.Evicted != rounds*512-st.Records || st.FileBytes > 8*bytesMax {
+		t.Errorf("stats are %+v", st)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v: %v", info, err)

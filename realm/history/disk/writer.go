@@ -52,15 +52,19 @@ func (s *Store) write() {
 				e.waiter.Committed(e.publication, err)
 			}
 		}
+		var flushed []chan struct{}
 		for _, o := range b.orders {
 			if o.done != nil {
-				close(o.done)
+				flushed = append(flushed, o.done)
 			}
 		}
 		if !whole {
 			b = new(batch) // somebody has the other one forever
 		}
 		s.queue.release(b)
+		for _, done := range flushed {
+			close(done)
+		}
 	}
 }
 
