@@ -54,8 +54,10 @@ type Store interface {
 	// Purge removes all records of the log of k, if there is one.
 	Purge(k Key) error
 
-	// Append puts e at the end of each log of to, of all or, on an error, of none. It keeps nothing of e. It never
-	// waits for a disk or a reader; a loop may call it. w may be nil; on an error it is not called.
+	// Append puts e at the end of each log of to, of all or, on an error, of none. It keeps nothing of e. A loop may
+	// call it: it never waits for a disk, and in memory for a reader of the same log as long as a page takes. A
+	// large event is copied here, so the caller does that where it transcodes large payloads. w may be nil; on an
+	// error it is not called.
 	Append(e *Event, to []Log, w Waiter) error
 	// Read gets the next page of c and calls done: at once, or from a goroutine. It waits for nothing; a loop may
 	// call it. On an error done is not called. One page of a cursor at a time.
