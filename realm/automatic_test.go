@@ -208,3 +208,15 @@ func TestAutomaticRealmAndAsker(t *testing.T) {
 		nothingLeft(t, b.router, b.World)
 	}
 }
+
+// More logins are under way than there is room for: room is looked for again when they end.
+func TestStrangersAtTheLimit(t *testing.T) {
+	b, _ := tenants(t, 1, 1)
+	one, two := b.far(0, codec.JSON, nil), b.far(0, codec.JSON, nil)
+	one.ask("tenant.a")
+	two.ask("tenant.b")
+	one.say(codec.Authenticate, ticketOf, values{})
+	one.expect(codec.Welcome, nil, nil)
+	two.say(codec.Authenticate, ticketOf, values{})
+	two.expect(codec.Abort, nil, codec.ErrNoSuchRealm)
+}
