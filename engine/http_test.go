@@ -141,6 +141,7 @@ func TestHealthWhileDraining(t *testing.T) {
 			}
 			p.Close()
 		}
+		eventually(t, "there is room for two", func() bool { return e.Stats().Connections == 0 })
 		first, second := dialRaw(t, e, codec.CBOR), dialRaw(t, e, codec.CBOR)
 		p := dial(t, e)
 		p.send([]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))
