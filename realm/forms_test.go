@@ -73,7 +73,8 @@ func TestTranscodedOnce(t *testing.T) {
 					t.Errorf("%d of 16 events", len(seen))
 				}
 			}
-			worked, want := b.Loops[0].Worked()-before, 2*(c.tokens>>tokenShift)+(31>>visitShift) // the search visits 31 nodes
+			const search = 31 >> visitShift // for the nodes that it visits
+			worked, want := b.Loops[0].Worked()-before, 2*(c.tokens>>tokenShift)+search
 			if worked < want || worked > want+2 {
 				t.Errorf("%d units of work, want about %d", worked, want)
 			}
