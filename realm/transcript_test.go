@@ -9,7 +9,6 @@ import (
 
 	"banyan/codec"
 	"banyan/realm"
-	"banyan/realm/policy"
 	"banyan/realm/realmtest"
 	"banyan/realm/transcript"
 )
@@ -59,7 +58,7 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		EnforceRoles:     s.Needs("enforce_roles"),
 	}
 	if s.Needs("named") {
-		rc.Policy = named(t)
+		rc.Policy = transcript.Named()
 	}
 	cfg := realm.Config{URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
 	if s.Needs("auto_create") {
@@ -74,18 +73,6 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// named permits everything to everybody, and names what needs to be named.
-func named(t *testing.T) *policy.Snapshot {
-	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
-	snapshot, problems := policy.Compile([]policy.RoleDefinition{{
-		Name: "anonymous", Permissions: []policy.Permission{{URI: "*", Allow: all}, {URI: "wamp.*", Allow: all}},
-	}}, false)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return snapshot
 }
 
 // TestTranscripts plays every transcript with every serializer, mixed serializers, one loop and several.

@@ -83,10 +83,17 @@ func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire)
 	routers := map[string]*testRouter{}
 	for _, s := range scripts {
 		key := fmt.Sprint(s.Options)
-		if routers[key] == nil {
+		alone := s.Needs("alone") // it hears what other sessions do
+		if !alone && routers[key] == nil {
 			routers[key] = transcriptRouter(t, s)
 		}
-		t.Run(s.Name, func(t *testing.T) { playOne(t, routers[key], s, choose) })
+		t.Run(s.Name, func(t *testing.T) {
+			r := routers[key]
+			if alone {
+				r = transcriptRouter(t, s)
+			}
+			playOne(t, r, s, choose)
+		})
 	}
 }
 
@@ -97,6 +104,9 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 		one := realm.RealmConfig{
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
 			EnforceRoles: s.Needs("enforce_roles"),
+		}
+		if s.Needs("named") {
+			one.Policy = transcript.Named()
 		}
 		rc.URIBytesMax = s.Value("uri_bytes_max")
 		if s.Needs("auto_create") {

@@ -31,7 +31,7 @@ import (
 type Script struct {
 	File    string   // the archive
 	Name    string   // the member: a checklist id, perhaps with a suffix
-	Options []string // auto_create, named, strict_uris, strict_request_ids, enforce_roles, uri_bytes_max=N
+	Options []string // alone, auto_create, named, strict_uris, strict_request_ids, enforce_roles, uri_bytes_max=N
 	lines   []line
 }
 
