@@ -9,7 +9,7 @@ from autobahn.wamp.serializer import CBORSerializer
 from clients import Address, Peer, refused, until
 from relay import Relay
 from router import EVERYTHING, free_port, realm
-from transports import fails
+from transports import CLOSED, fails
 
 CLIENT, NGINX, HAPROXY = "127.0.0.9", "127.0.0.20", "127.0.0.21"
 # An address that anonymous clients may not come from is told so.
@@ -210,7 +210,7 @@ async def forged(suite, web, raw, front):
         await suite.case(f"{header} of a client is not believed behind nginx", forge(front, {header: value}))
     for library in suite.clients.all:
         await suite.case(f"PROXY is required: {library.name} without",
-                         fails(library, library.links[0], Address(raw, None)))
+                         fails(library, library.links[0], Address(raw, None), CLOSED))
 
     async def header():
         reader, writer = await asyncio.open_connection("127.0.0.1", raw)

@@ -9,7 +9,8 @@ from router import EVERYTHING, free_port, realm
 
 
 # Why a client does not join, in the words of the libraries that tell.
-NO_TLS = ("400 Bad Request", "status: 400", "EOF", "closed before there was a session: None")
+CLOSED = ("EOF", "closed before there was a session: None")
+NO_TLS = ("400 Bad Request", "status: 400", *CLOSED)
 TOO_OLD = ("ALERT_PROTOCOL_VERSION", "protocol version not supported")
 NO_CERTIFICATE = ("ALERT_CERTIFICATE_REQUIRED", "tls: certificate required")
 FOREIGN = ("ALERT_UNKNOWN_CA", "tls: certificate required")  # Go sends none that is not asked for
