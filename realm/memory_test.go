@@ -11,9 +11,6 @@ import (
 
 // TestMemory: what is charged is not less than what the heap shows, and not more than four times as much.
 func TestMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it collects garbage")
-	}
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
