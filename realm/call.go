@@ -82,6 +82,7 @@ const (
 	opened openResult = iota
 	openAlready
 	openTooMany
+	openNoMemory
 )
 
 // open puts c into its caller's table.
@@ -95,6 +96,9 @@ func (c *call) open(x port.Executor) openResult {
 	}
 	if s.calls.len() >= s.realm.settings.Load().limits.CallsMax {
 		return openTooMany
+	}
+	if s.calls.len() >= s.callsPaid+callsStep && !s.payForCalls(x) {
+		return openNoMemory
 	}
 	s.calls.put(c.request, c)
 	return opened
@@ -199,6 +203,7 @@ func (c *call) append(x port.Executor, l *perLoop, msg []byte, frame [][]byte, f
 	}
 	if final {
 		s.calls.remove(c.request)
+		s.refundCalls(x)
 		l.counts(x).openCalls--
 		c.uncount()
 	}

@@ -42,11 +42,12 @@ type Stats struct {
 	AuthorizersAsked     int64 // questions to authorizers
 	AuthorizersFailed    int64 // requests refused because an authorizer did not answer as it should, or is missing
 	OverQuota            int64 // requests and HELLOs refused because of a quota or an authid that is taken
-	OverBudget           int64 // SUBSCRIBEs and REGISTERs refused because the process has no memory left for them
+	OverBudget           int64 // SUBSCRIBEs, REGISTERs, CALLs refused because the process has no memory left
 	Replaced             int64 // sessions ended because another one took their authid
 	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
-	MetaEventsLost       int64 // meta events and testaments that found no room in the queue
+	MetaEventsLost       int64 // meta events that found no room in the queue
+	MetaPaced            int64 // times a session had to wait because many meta events did
 }
 
 // A counter is one figure of one loop: written by that loop, read by Stats.
@@ -64,7 +65,8 @@ type counters struct {
 	unauthorized, large, chunked, poolFull                     counter
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
-	overQuota, overBudget, replaced, expired, metaLost         counter
+	overQuota, overBudget, replaced, expired                   counter
+	metaLost, metaPaced                                        counter
 
 	_ [64]byte
 }
@@ -136,6 +138,7 @@ func (r *Router) Stats() Stats {
 		s.Replaced += c.replaced.Load()
 		s.Expired += c.expired.Load()
 		s.MetaEventsLost += c.metaLost.Load()
+		s.MetaPaced += c.metaPaced.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

@@ -55,6 +55,10 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	case openTooMany:
 		s.refuse(x, l, codec.Call, m.Request, refuseCalls)
 		return
+	case openNoMemory:
+		l.counters.overBudget.Add(1)
+		s.refuse(x, l, codec.Call, m.Request, refuseCallsMemory)
+		return
 	}
 	if most := l.set.Quotas.CallsMax; most > 0 && !s.local {
 		if !s.realm.held.calls.take(most) {

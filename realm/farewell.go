@@ -15,6 +15,7 @@ type farewell struct {
 	calls, invocations   calls
 	atCall, atInvocation int                   // the slots before these are empty
 	done                 func(x port.Executor) // or nil
+	timer                port.Timer            // until it goes on, if it has to wait
 }
 
 // dispose ends the session. It reports whether everything of it is gone; if not, done (which may be nil) is called
@@ -44,6 +45,11 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 	f.invocations, s.invocations = s.invocations, calls{}
 	s.conn.Unlock()
 
+	if f.crowded() {
+		later := f
+		later.pace(x)
+		return false
+	}
 	if n := f.len(); n == 0 || f.giveBack(x, l, x.Grant(min(n, s.realm.router.bounds.farewellAtOnce))) {
 		f.end(x, l)
 		return true
@@ -60,6 +66,10 @@ func (f *farewell) len() int {
 
 // Run goes on with the farewell.
 func (f *farewell) Run(x port.Executor, budget int) (more bool) {
+	if f.crowded() {
+		f.pace(x)
+		return false
+	}
 	l := f.session.realm.router.perLoop[x.Loop()]
 	if !f.giveBack(x, l, budget) {
 		return true
@@ -74,6 +84,7 @@ func (f *farewell) Run(x port.Executor, budget int) (more bool) {
 func (f *farewell) end(x port.Executor, l *perLoop) {
 	s := f.session
 	s.realm.router.directory.release(x, s.id)
+	x.Charge(-s.callsPaid * callBytes) // nobody looks at it any more
 	if !s.hidden {
 		l.counters.sessions.Add(-1)
 		s.part(x)

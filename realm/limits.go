@@ -98,10 +98,11 @@ const (
 	metaSearchSteps = 4096
 	// metaEventsAtOnce is how many meta events the voice of a realm publishes in one go.
 	metaEventsAtOnce = 64
-	// metaQueueMax is how many meta events of a realm wait at most, and metaQueueBytesMax how long the testaments
-	// among them are together, in bytes. What finds no room is lost: Stats.MetaEventsLost.
-	metaQueueMax      = 1 << 16
-	metaQueueBytesMax = 16 << 20
+	// metaQueueCrowded is how many meta events and testaments of a realm may wait before sessions that cause more are
+	// made to wait themselves: Stats.MetaPaced. metaQueueMax is for what comes all the same, from sessions that join;
+	// of meta events, what finds no room is lost: Stats.MetaEventsLost.
+	metaQueueCrowded = 1 << 14
+	metaQueueMax     = 1 << 16
 	// metaArgumentsMax is how long the arguments of a meta procedure may be, in bytes.
 	metaArgumentsMax = 128 << 10
 	metaReasonMax    = 256  // octets of a reason

@@ -4,20 +4,47 @@ import (
 	"strings"
 
 	"banyan/codec"
+	"banyan/engine/port"
 )
 
-// Subscriptions and registrations are charged to the budget of the process (port.Executor.Charge), and so are the
-// records and patterns behind them, which go with their last member. Figures are rounded up from what the heap shows:
-// see TestMemory.
+// Subscriptions, registrations and open calls are charged to the budget of the process (port.Executor.Charge). So are
+// the records and patterns behind them, which go with their last member. Figures are rounded up from what the heap
+// shows: see TestMemory.
 const (
 	memberBytes    = 192 // a session in a subscription or registration, in all its lists
 	recordBytes    = 384 // a subscription or registration, with its entry in the index
 	loopBytes      = 8   // of a subscription, for each loop
 	componentBytes = 208 // of a pattern, a node of the index
+
+	// Open calls are charged to the caller, with what the callee keeps of them, callsStep at a time. So many of a
+	// session are free: to count each of them would cost every call an access to memory that all loops share.
+	callsStep = 128
+	callBytes = 256
 )
 
-var refuseMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for subscriptions and " +
-	"registrations"}
+var (
+	refuseMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for subscriptions and " +
+		"registrations"}
+	refuseCallsMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for open calls"}
+)
+
+// payForCalls charges for a step more of open calls, and reports whether there is memory. The conn lock is held.
+func (s *session) payForCalls(x port.Executor) bool {
+	if !x.Charge(callsStep * callBytes) {
+		return false
+	}
+	s.callsPaid += callsStep
+	return true
+}
+
+// refundCalls gives a step back once half of the one before is free as well: a number of calls that goes up and down
+// by a few pays nothing. The conn lock is held. Any loop.
+func (s *session) refundCalls(x port.Executor) {
+	if s.callsPaid > 0 && s.calls.len() <= s.callsPaid-callsStep/2 {
+		s.callsPaid -= callsStep
+		x.Charge(-callsStep * callBytes)
+	}
+}
 
 // recordMemory is what the record of (uri, match) takes.
 func (rm *realm) recordMemory(uri string, match codec.Match) int {

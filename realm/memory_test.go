@@ -9,14 +9,16 @@ import (
 	"banyan/codec"
 )
 
+// heap returns the bytes of the heap that are in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // TestMemory: what is charged is not less than what the heap shows, and not more than four times as much.
 func TestMemory(t *testing.T) {
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	const n = 2000
 	for _, c := range []struct {
 		name, match string
@@ -122,5 +124,107 @@ func TestMemoryRefused(t *testing.T) {
 	if held.subscriptions.Load() != 0 || held.registrations.Load() != 0 || b.Charged() != 0 {
 		t.Errorf("%d subscriptions, %d registrations, %d bytes are left", held.subscriptions.Load(),
 			held.registrations.Load(), b.Charged())
+	}
+}
+
+// The first callsStep open calls of a session are free, the next ones are paid for step by step; a step that is free
+// again, and half of the one before, is given back.
+func TestMemoryOfCalls(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	callee := b.join(1)
+	callee.say(codec.Register, 1, values{}, "p")
+	callee.hear()
+	kept := b.Charged()
+	const step = int64(callsStep * callBytes)
+	for round := range 2 {
+		p := b.join(0)
+		var open []any // invocation ids
+		request := 0
+		call := func() {
+			request++
+			p.say(codec.Call, request, values{}, "p")
+		}
+		more := func(n int) {
+			t.Helper()
+			for range n {
+				call()
+				open = append(open, callee.hear()[1])
+			}
+		}
+		less := func(n int) {
+			t.Helper()
+			for range n {
+				callee.say(codec.Yield, open[0], values{})
+				if m := p.hear(); m[0] != int64(codec.Result) {
+					t.Fatal(m)
+				}
+				open = open[1:]
+			}
+		}
+		charged := func(steps int64) {
+			t.Helper()
+			if got := b.Charged() - kept; got != steps*step {
+				t.Fatalf("round %d: %d calls are charged with %d bytes, want %d", round, len(open), got, steps*step)
+			}
+		}
+		b.BytesMax = kept + step - 1
+		more(callsStep)
+		charged(0)
+		call()
+		p.refused(codec.Call, request, codec.ErrOptionNotAllowed)
+		charged(0)
+		b.BytesMax = kept + step
+		more(callsStep)
+		charged(1)
+		call()
+		p.refused(codec.Call, request, codec.ErrOptionNotAllowed)
+		less(callsStep + callsStep/2 - 1)
+		charged(1)
+		less(1)
+		charged(0)
+		more(callsStep / 2)
+		charged(0)
+		more(1)
+		charged(1)
+		b.BytesMax = kept + 3*step
+		more(2*callsStep + 1)
+		charged(3)
+		p.HangUp()
+		b.Settle()
+		open = nil
+		charged(0)
+		for callee.hear() != nil { // INTERRUPTs
+		}
+	}
+	if n := b.router.Stats().OverBudget; n != 4 {
+		t.Errorf("%d refusals are counted", n)
+	}
+}
+
+// TestMemoryUsedByCalls: what is charged for a step of calls is not less than what the heap shows, and not more than
+// four times as much.
+func TestMemoryUsedByCalls(t *testing.T) {
+	for _, options := range []values{{}, {"timeout": 1000}} {
+		b := newBed(t, 2, Config{})
+		callee, p := b.join(1), b.join(0)
+		callee.say(codec.Register, 1, values{}, "p")
+		callee.hear()
+		const n = 20 * callsStep
+		request := 0
+		calls := func() {
+			for range n {
+				request++
+				p.say(codec.Call, request, options, "p")
+				callee.hear()
+			}
+		}
+		before, paid := heap(), b.Charged()
+		calls()
+		used, charged := heap()-before, b.Charged()-paid+callsStep*callBytes
+		t.Logf("%v: %d bytes each, %d charged", options, used/n, charged/n)
+		if charged < used || charged > 4*used {
+			t.Errorf("%v: %d bytes are used, %d charged", options, used, charged)
+		}
+		runtime.KeepAlive(b)
 	}
 }

@@ -17,7 +17,9 @@ import (
 //	          under the mutex of the index, and ready once SUBSCRIBED or REGISTERED is queued
 //	Run       the voice's loop: takes events from the queue while the voice has credit, and publishes them
 //
-// An event that nobody can be subscribed to costs one load.
+// An event that nobody can be subscribed to costs one load. While many wait, the sessions that cause more are made to
+// wait (pace.go). Testaments always find room: their memory was charged when they were made, and is until they are
+// published.
 
 // A metaStream is the queue of a realm and its voice.
 type metaStream struct {
@@ -28,11 +30,12 @@ type metaStream struct {
 
 	// Any goroutine.
 	listeners atomic.Int64 // subscriptions that a meta event can match
+	length    atomic.Int64 // of queue
 
 	mu      sync.Mutex
 	queue   []*metaEvent // guarded by mu
-	bytes   int          // guarded by mu; of the testaments in it
 	running bool         // guarded by mu; a job is under way, or will be when the voice has credit
+	closed  bool         // guarded by mu; nobody publishes any more
 
 	// Owned by loop home.
 	voice *localConn // nil until there is something to say
@@ -76,20 +79,30 @@ func (ms *metaStream) reserve(x port.Executor, topic string, args ...any) *metaE
 	return ms.put(x, &metaEvent{topic: topic, args: args})
 }
 
+// put takes over what e is charged.
 func (ms *metaStream) put(x port.Executor, e *metaEvent) *metaEvent {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if len(ms.queue) >= metaQueueMax || e.testament != nil && ms.bytes+e.testament.bytes() > metaQueueBytesMax {
+	switch {
+	case ms.closed:
+		x.Charge(-e.charged())
+		return nil
+	case e.testament == nil && len(ms.queue) >= metaQueueMax:
 		ms.realm.router.perLoop[x.Loop()].counters.metaLost.Add(1)
-		x.Warn("meta events or testaments come faster than they can be published: some are lost", "realm",
-			ms.realm.uri)
+		x.Warn("meta events come faster than they can be published: some are lost", "realm", ms.realm.uri)
 		return nil
 	}
-	if e.testament != nil {
-		ms.bytes += e.testament.bytes()
-	}
 	ms.queue = append(ms.queue, e)
+	ms.length.Store(int64(len(ms.queue)))
 	return e
+}
+
+// charged is what e takes of the budget of the process.
+func (e *metaEvent) charged() int {
+	if e.testament == nil {
+		return 0
+	}
+	return e.testament.bytes()
 }
 
 // ready lets a reserved event be published. e may be nil.
@@ -100,7 +113,7 @@ func (ms *metaStream) ready(x port.Executor, e *metaEvent) {
 	x.Step("meta.lock")
 	ms.mu.Lock()
 	e.ready = true
-	begin := !ms.running && ms.queue[0].ready
+	begin := !ms.running && len(ms.queue) > 0 && ms.queue[0].ready
 	ms.running = ms.running || begin
 	ms.mu.Unlock()
 	if begin {
@@ -123,9 +136,8 @@ func (ms *metaStream) next(x port.Executor) *metaEvent {
 	e := ms.queue[0]
 	ms.queue[0] = nil
 	ms.queue = ms.queue[1:]
-	if e.testament != nil {
-		ms.bytes -= e.testament.bytes()
-	}
+	ms.length.Store(int64(len(ms.queue)))
+	x.Charge(-e.charged())
 	return e
 }
 
@@ -135,7 +147,8 @@ func (ms *metaStream) Run(x port.Executor, budget int) (more bool) {
 	if ms.voice == nil {
 		rm.asked.Store(true) // first: if the realm is still known after that, whoever forgets it closes the voice
 		if rm.router.realms.Find([]byte(rm.uri), codec.Exact) != rm {
-			return false // it is closed, and running stays: nobody wakes it again
+			ms.close(x)
+			return false
 		}
 		ms.speak(x)
 	}
@@ -196,8 +209,16 @@ func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
 	ms.voice.handler.Receive(x, msg)
 }
 
-// close ends the voice, on its loop.
+// close ends the voice, on its loop, with the realm. What waits, and what comes, is published by nobody.
 func (ms *metaStream) close(x port.Executor) {
+	ms.mu.Lock()
+	ms.closed = true
+	for _, e := range ms.queue {
+		x.Charge(-e.charged())
+	}
+	ms.queue = nil
+	ms.length.Store(0)
+	ms.mu.Unlock()
 	if ms.voice != nil {
 		ms.voice.hangUp(x)
 	}

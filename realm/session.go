@@ -29,6 +29,7 @@ type session struct {
 	// Guarded by conn lock.
 	live           bool  // false: nothing may be appended for this session any more
 	calls          calls // open calls as caller, by request id
+	callsPaid      int   // of calls, how many are charged to the budget beside the first callsStep
 	invocations    calls // open invocations as callee, by invocation id
 	lastInvocation uint64
 	wrapped        bool // lastInvocation has passed 2^53 once
@@ -115,12 +116,16 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 		s.receiveCancel(x, l, m)
 	case codec.Subscribe:
 		s.receiveSubscribe(x, l, m)
+		s.pace(x)
 	case codec.Unsubscribe:
 		s.receiveUnsubscribe(x, l, m)
+		s.pace(x)
 	case codec.Register:
 		s.receiveRegister(x, l, m)
+		s.pace(x)
 	case codec.Unregister:
 		s.receiveUnregister(x, l, m)
+		s.pace(x)
 	case codec.Goodbye:
 		if string(m.URI) == codec.CloseLogout {
 			s.logout()

@@ -95,7 +95,7 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 	})
 }
 
-// bequeath keeps a testament, which counts in the budget of the process until it is in the queue of the realm.
+// bequeath keeps a testament, which counts in the budget of the process until it is published.
 func (s *session) bequeath(x port.Executor, t *testament, scope int) *refusal {
 	all := &s.testaments
 	if len(all.scopes[0])+len(all.scopes[1]) >= testamentsMax || all.bytes+t.bytes() > testamentBytesMax {
@@ -251,6 +251,7 @@ func (s *session) publishTestaments(x port.Executor) {
 				d := set.Policy.Decide(s.identity.AuthRole, Publish, []byte(t.topic), codec.Exact)
 				if d.Definitive && !d.Allow {
 					rm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
+					x.Charge(-t.bytes())
 					continue
 				}
 				disclose = disclose || d.Disclose
@@ -261,7 +262,6 @@ func (s *session) publishTestaments(x port.Executor) {
 			rm.meta.ready(x, rm.meta.put(x, e))
 		}
 	}
-	x.Charge(-s.testaments.bytes)
 }
 
 // tellLeave publishes on_leave.

@@ -76,7 +76,7 @@ func (w *waiting) handle(x port.Executor, f func(x port.Executor, l *perLoop, m 
 	w.more = false
 	f(x, l, &w.message)
 	if w.current() && !w.more {
-		w.end(x)
+		w.pace(x)
 	}
 }
 
