@@ -484,6 +484,7 @@ func simulate(t *testing.T, seed uint64) {
 	}()
 	ended := r.now
 	r.settle(20*time.Second, "the script is over") // a held message has its time once nothing holds it
+	r.settle(20*time.Second, "all is sent")        // and so has one whose client sent the last of it late
 	for _, c := range r.clients {
 		s := c.session
 		switch {
