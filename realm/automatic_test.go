@@ -121,12 +121,20 @@ func TestAutomaticRealmOnce(t *testing.T) {
 }
 
 // The last session leaves while another has found the realm: whoever is first, the second one finds a realm that
-// works.
+// works, and what ends with the old one does not reach it.
 func TestAutomaticRealmGoesMeanwhile(t *testing.T) {
 	for _, step := range []string{"realm.use", "realm.release"} {
 		b := newBed(t, 2, Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1})
 		last, next := b.connect(0, codec.JSON, 1<<20), b.connect(1, codec.JSON, 1<<20)
 		last.hello("made")
+		last.subscribe(1, "wamp.session.on_join")
+		one := b.connect(0, codec.JSON, 1<<20)
+		one.hello("made")
+		one.HangUp()
+		b.Settle()
+		if !b.router.named["made"].asked.Load() {
+			t.Fatal("nobody heard of a session")
+		}
 		if step == "realm.use" {
 			next.post(codec.Hello, "made", everyRole)
 			b.pauseAt(1, step, 1)
@@ -219,4 +227,68 @@ func TestStrangersAtTheLimit(t *testing.T) {
 	one.expect(codec.Welcome, nil, nil)
 	two.say(codec.Authenticate, ticketOf, values{})
 	two.expect(codec.Abort, nil, codec.ErrNoSuchRealm)
+}
+
+// Two loops have room for one realm, and each is about to make one of its own: the second is refused. RealmsMax holds
+// however the loops take turns.
+func TestRealmsMaxMeanwhile(t *testing.T) {
+	for _, most := range []int{1, 2} {
+		b := newBed(t, 2, Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: most})
+		one, two := b.connect(0, codec.JSON, 1<<20), b.connect(1, codec.JSON, 1<<20)
+		b.Settle()
+		one.post(codec.Hello, "made.one", everyRole)
+		b.pauseAt(0, "realm.use", 1) // there was room
+		two.post(codec.Hello, "made.two", everyRole)
+		b.RunLoop(1)
+		two.expect(codec.Welcome, nil, nil)
+		b.Settle()
+		if most == 1 {
+			one.expect(codec.Abort, nil, codec.ErrNoSuchRealm)
+		} else {
+			one.expect(codec.Welcome, nil, nil)
+		}
+		if n := len(b.router.Realms()); n != most {
+			t.Errorf("%d realms, %d allowed", n, most)
+		}
+	}
+}
+
+// The configuration changes between the look for a realm and its first session: what it says now counts.
+func TestAutomaticRealmUsedMeanwhile(t *testing.T) {
+	before := Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 2}
+	strict := before.clone()
+	strict.Templates[0].StrictURIs = true
+	refused := before.clone()
+	refused.Templates[0].Auth = makeAuth(t, loginConfig(t))
+	fewer := before.clone()
+	fewer.Realms, fewer.RealmsMax = []RealmConfig{{URI: "realm1"}}, 1
+	for _, c := range []struct {
+		name  string
+		now   Config
+		abort string
+	}{
+		{"stricter", strict, ""},
+		{"with logins", refused, codec.ErrAuthenticationFailed},
+		{"without a template", Config{Realms: []RealmConfig{{URI: "realm1"}}}, codec.ErrNoSuchRealm},
+		{"without room", fewer, codec.ErrNoSuchRealm},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t, 1, before)
+			p := b.connect(0, codec.JSON, 1<<20)
+			b.Settle()
+			p.post(codec.Hello, "made", everyRole)
+			b.pauseAt(0, "realm.use", 1)
+			if err := b.router.apply(c.now, func(Report) {}); err != nil {
+				t.Fatal(err)
+			}
+			b.Settle()
+			if c.abort != "" {
+				p.expect(codec.Abort, nil, c.abort)
+				return
+			}
+			p.expect(codec.Welcome, nil, nil)
+			p.say(codec.Subscribe, 1, values{}, "UPPER")
+			p.refused(codec.Subscribe, 1, codec.ErrInvalidURI)
+		})
+	}
 }

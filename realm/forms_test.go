@@ -33,18 +33,21 @@ func TestTranscodedOnce(t *testing.T) {
 		}
 		return list
 	}
+	few := numbers(20)
 	for _, c := range []struct {
 		name   string
 		edit   func(b *bounds)
 		args   []any
 		tokens int // what transcoding into one serializer costs
+		chunks bool
 	}{
-		{"at once", func(*bounds) {}, numbers(20), 22},
-		{"longer", func(*bounds) {}, numbers(3000), 3002 + 12000>>7},
-		{"in chunks", func(b *bounds) { b.matchesAtOnce = 4 }, numbers(20), 22},
-		{"in chunks for its octets", func(b *bounds) { b.octetsAtOnce = 16*83 - 1 }, numbers(20), 22},
-		{"the work is just enough", func(b *bounds) { b.transcodeWork = 44 }, numbers(20), 22},
-		{"in chunks, just enough", func(b *bounds) { b.matchesAtOnce, b.transcodeWork = 4, 22 }, numbers(20), 22},
+		{"at once", func(*bounds) {}, few, 22, false},
+		{"longer", func(*bounds) {}, numbers(3000), 3002 + 12000>>7, false},
+		{"in chunks", func(b *bounds) { b.matchesAtOnce = 4 }, few, 22, true},
+		{"as many octets as go at once", func(b *bounds) { b.octetsAtOnce = 16 * 81 }, few, 22, false},
+		{"in chunks for its octets", func(b *bounds) { b.octetsAtOnce = 16*81 - 1 }, few, 22, true},
+		{"the work is just enough", func(b *bounds) { b.transcodeWork = 44 }, few, 22, false},
+		{"in chunks, just enough", func(b *bounds) { b.matchesAtOnce, b.transcodeWork = 4, 22 }, few, 22, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t, 1, Config{})
@@ -80,6 +83,9 @@ func TestTranscodedOnce(t *testing.T) {
 			}
 			if n := b.Async(); n != 0 {
 				t.Errorf("%d pieces of work are left", n)
+			}
+			if n := b.router.Stats().Chunked; n != 0 != c.chunks {
+				t.Errorf("%d publications in chunks", n)
 			}
 		})
 	}
@@ -192,6 +198,73 @@ func TestFormOfThoseThatLeft(t *testing.T) {
 	stays.expect(codec.Event, int(sub), nil, values{}, []any{"longer"})
 	leaves.expect(codec.Unsubscribed, 2)
 	leaves.silent()
+}
+
+// The same, and somebody with that serializer subscribes before the run is sealed: there is no gap in what it hears.
+func TestFormOfThoseThatLeftAndCame(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.router.bounds.directBytes = 4
+	publisher, stays := b.joinAs(0, codec.JSON, 1<<20), b.joinAs(0, codec.JSON, 1<<20)
+	leaves, comes := b.joinAs(0, codec.CBOR, 1<<20), b.joinAs(0, codec.CBOR, 1<<20)
+	sub := stays.subscribe(1, "t")
+	leaves.subscribe(1, "t")
+	publisher.Do(func(x port.Executor) {
+		handle := func(p *peer, s codec.Serializer, typ codec.Type, elements ...any) {
+			b.router.directory.find(p.id).handler.Receive(x, encodeMessage(t, s, typ, elements))
+		}
+		handle(publisher, codec.JSON, codec.Publish, 1, values{}, "t", []any{int64(1)})
+		handle(leaves, codec.CBOR, codec.Unsubscribe, 2, int(sub))
+		handle(publisher, codec.JSON, codec.Publish, 2, values{}, "t", []any{"longer"})
+		handle(comes, codec.CBOR, codec.Subscribe, 1, values{}, "t")
+		handle(publisher, codec.JSON, codec.Publish, 3, values{}, "t", []any{int64(3)})
+	})
+	b.Settle()
+	comes.expect(codec.Subscribed, 1, int(sub))
+	comes.expect(codec.Event, int(sub), nil, values{}, []any{int64(3)})
+	comes.silent()
+}
+
+// How many events one chunk of a publication has follows from their length, in each serializer that is wanted.
+func TestOctetsBoundAChunk(t *testing.T) {
+	const octets = 8 << encodeShift // 8 of the budget for each serializer
+	for _, c := range []struct {
+		octets      int
+		serializers []codec.Serializer
+		events      int // in one chunk
+	}{
+		{octets - 1, []codec.Serializer{codec.JSON}, 66 / (matchMembers + 7)},
+		{octets, []codec.Serializer{codec.JSON}, 66 / (matchMembers + 8)},
+		{octets, []codec.Serializer{codec.JSON, codec.MessagePack}, 66 / (matchMembers + 16)},
+		{octets << 4, []codec.Serializer{codec.JSON}, 1}, // more than the budget
+	} {
+		b := newBed(t, 1, Config{})
+		b.router.bounds.matchesAtOnce = 1
+		var members []*peer
+		for _, s := range c.serializers {
+			p := b.joinAs(0, s, 1<<20)
+			for i, uri := range sixteen() {
+				p.say(codec.Subscribe, i+1, values{"match": "wildcard"}, uri)
+				p.expect(codec.Subscribed, i+1, nil)
+			}
+			members = append(members, p)
+		}
+		publisher := b.joinAs(0, codec.JSON, 1<<20)
+		b.Budget, b.Chunk = 1000, 66
+		publisher.post(codec.Publish, 1, values{}, "aa.bb.cc.dd", []any{strings.Repeat("x", c.octets-4)})
+		most, all := 0, 0
+		for b.Loops[0].Busy() {
+			b.StepLoop(0)
+			n := 0
+			for m := members[0].hear(); m != nil; m = members[0].hear() {
+				n++
+			}
+			most, all = max(most, n), all+n
+		}
+		if most != c.events || all != 16 {
+			t.Errorf("%d octets for %d serializers: %d events at once, want %d; %d in all",
+				c.octets, len(c.serializers), most, c.events, all)
+		}
+	}
 }
 
 // Requests whose cost does not follow their length: components of patterns, prefix lengths that are probed.

@@ -270,6 +270,46 @@ func TestMetaLongLists(t *testing.T) {
 	}
 }
 
+// TestMetaBusyPool: a list that the pool has no room to encode is refused, and the next call is answered. The same
+// goes for the catalogs that the first such call makes.
+func TestMetaBusyPool(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, other := b.joinAs(0, codec.CBOR, 1<<20), b.join(0)
+	for range metaAtOnce {
+		b.join(0)
+	}
+	b.AsyncMax = 1
+	other.post(codec.Publish, 1, values{}, "t", []any{large})
+	for b.RunLoop(0) {
+	}
+	if b.Async() != 1 {
+		t.Fatalf("%d pieces of work", b.Async())
+	}
+	call := func(request int, procedure string) {
+		p.post(codec.Call, request, values{}, procedure)
+		for b.RunLoop(0) {
+		}
+	}
+	for i, procedure := range []string{"wamp.session.list", "wamp.subscription.list"} {
+		call(1+i, procedure)
+		p.refused(codec.Call, 1+i, codec.ErrUnavailable)
+	}
+	b.Settle() // the pool is free
+	p.say(codec.Call, 3, values{}, "wamp.session.list")
+	ids := p.expect(codec.Result, 3, values{}, nil)[3].([]any)[0].([]any)
+	if len(ids) != metaAtOnce+2 {
+		t.Errorf("%d sessions", len(ids))
+	}
+	p.say(codec.Call, 4, values{}, "wamp.subscription.list")
+	p.expect(codec.Result, 4, values{}, nil)
+	// The catalogs are there now; the list still needs the pool.
+	other.post(codec.Publish, 2, values{}, "t", []any{large})
+	for b.RunLoop(0) {
+	}
+	call(5, "wamp.subscription.list")
+	p.refused(codec.Call, 5, codec.ErrUnavailable)
+}
+
 // TestMetaQuietEnds: sessions of a realm that is closed, and of a node that stops, are told of nowhere.
 func TestMetaQuietEnds(t *testing.T) {
 	b := newBed(t, 2, Config{})
