@@ -9,7 +9,7 @@ import (
 )
 
 // Roles is a set of the roles that HELLO announced, and of the features that a router acts upon (PROTOCOL 4.2).
-type Roles uint16
+type Roles uint32
 
 // The roles of a client, and the features that change what it is sent.
 const (
@@ -21,11 +21,14 @@ const (
 	CalleeCanceling // call_canceling
 	CalleeProgress  // progressive_call_results
 	CalleeTimeout   // call_timeout
+	CalleeStreams   // progressive_call_invocations
+	CallerStreams   // progressive_call_invocations
 
 	CalleeRevocation     // registration_revocation
 	SubscriberRevocation // subscription_revocation
 
-	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | CalleeRevocation | calleeCancelling
+	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | CalleeStreams | CalleeRevocation |
+		calleeCancelling
 )
 
 // HelloDetails are the parts of HELLO.Details that a router reads (PROTOCOL 1.5).
@@ -99,6 +102,8 @@ func featuresOf(role Roles) Roles {
 		return calleeFeatures
 	case RoleSubscriber:
 		return SubscriberRevocation
+	case RoleCaller:
+		return CallerStreams
 	}
 	return 0
 }
@@ -111,10 +116,17 @@ func featureBit(role Roles, name []byte) Roles {
 			return SubscriberRevocation
 		}
 		return 0
+	case RoleCaller:
+		if string(name) == featureStreams {
+			return CallerStreams
+		}
+		return 0
 	default:
 		return 0
 	}
 	switch string(name) {
+	case featureStreams:
+		return CalleeStreams
 	case "registration_revocation":
 		return CalleeRevocation
 	case "call_canceling":
@@ -128,3 +140,6 @@ func featureBit(role Roles, name []byte) Roles {
 	}
 	return 0
 }
+
+// featureStreams is a feature of callers and of callees.
+const featureStreams = "progressive_call_invocations"

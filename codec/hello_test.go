@@ -85,6 +85,14 @@ func TestReadHello(t *testing.T) {
 			}}, HelloDetails{
 				Roles: RoleSubscriber | RoleCallee | RoleCaller | SubscriberRevocation | CalleeRevocation,
 			}, true},
+			{dict{"roles": dict{
+				"callee":    dict{"features": dict{"progressive_call_invocations": true}},
+				"publisher": dict{"features": dict{"progressive_call_invocations": true}},
+			}}, HelloDetails{Roles: RolePublisher | RoleCallee | CalleeStreams}, true},
+			{dict{"roles": dict{
+				"callee": dict{"features": dict{"progressive_call_invocations": false}},
+				"caller": dict{"features": dict{"progressive_call_invocations": true, "call_timeout": true}},
+			}}, HelloDetails{Roles: RoleCaller | RoleCallee | CallerStreams}, true},
 			{dict{"roles": dict{"callee": dict{"features": dict{
 				"call_timeout":             1,
 				"progressive_call_results": list{true},

@@ -125,7 +125,7 @@ var (
 type helloRoles Roles
 
 // calleeCancelling is the other spelling of call_canceling (PROTOCOL 4.2). It is set only while reading.
-const calleeCancelling = 1 << 15
+const calleeCancelling = 1 << 31
 
 // UnmarshalMsg implements msgp.Unmarshaler. The last of duplicate keys wins.
 func (r *helloRoles) UnmarshalMsg(b []byte) (rest []byte, err error) {

@@ -40,11 +40,31 @@ type call struct {
 	restarting atomic.Bool // a restart of the timer is under way
 
 	// Owned by the caller's loop.
-	callee     *session
+	to         *callee // nil until it is offered to one, and for good if the router itself answers
 	invocation uint64
 	killing    bool // an INTERRUPT has been sent
-	timer      *port.Timer
+	extra      *callExtra
 }
+
+// callExtra is what few calls need; nil for all others. Owned by the caller's loop.
+type callExtra struct {
+	timer port.Timer // started if the dealer minds the timeout
+
+	streaming bool   // further chunks are to come (PROTOCOL 8.6)
+	procedure uint64 // a hash of the procedure that all chunks have to name
+	disclosed bool   // all chunks tell the callee who the caller is
+}
+
+// needs returns the extra of c, which it makes. Caller's loop, before c is offered.
+func (c *call) needs() *callExtra {
+	if c.extra == nil {
+		c.extra = new(callExtra)
+	}
+	return c.extra
+}
+
+// streaming reports whether the caller has not sent all of the call yet.
+func (c *call) streaming() bool { return c.extra != nil && c.extra.streaming }
 
 // callsPerSlab is how many records are allocated at once. An open call keeps the seven beside it from being freed,
 // and through them the sessions of their callers and callees, as long as it is open.
@@ -73,6 +93,8 @@ const (
 	tooLong                    // INVOCATION exceeds what the callee's transport takes
 	untranscodable             // the payload cannot be said in the callee's serializer
 	untranscoded               // the payload is large and not transcoded yet: see waiting
+	incapable                  // it did not announce a feature that the call needs
+	withdrawn                  // it has given back the registration, and cannot be sent more of the call
 )
 
 // The outcomes of open.
@@ -133,6 +155,18 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 	if s.lastInvocation == codec.MaxID {
 		id = 1
 	}
+	result := to.invoke(x, tail, id, d, p, kept)
+	if result == accepted {
+		c.offered(to, id)
+	}
+	return result
+}
+
+// invoke appends INVOCATION behind tail, or commits tail unchanged. The conn lock is held.
+func (to *callee) invoke(x port.Executor, tail []byte, id uint64, d *codec.Details, p *codec.Payload,
+	kept bool,
+) offerResult {
+	s := to.session
 	if kept {
 		s.conn.Commit(x, tail)
 		head := codec.AppendInvocationHead(nil, s.serializer, id, to.reg.id, d, p)
@@ -143,7 +177,6 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		if !s.conn.AppendPieces(x, port.Invocation, frame) {
 			return full
 		}
-		c.offered(s, id)
 		return accepted
 	}
 	estimate := len(p.Args) + len(p.Kwargs) + 48
@@ -156,22 +189,22 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 		}
 		return untranscodable
 	}
-	buf, ok = codec.EndFrame(buf, s.variant, len(tail), estimate, s.bytesMax)
+	buf, ok := codec.EndFrame(buf, s.variant, len(tail), estimate, s.bytesMax)
 	if !ok {
 		s.conn.Commit(x, tail)
 		return tooLong
 	}
-	c.offered(s, id)
 	s.conn.Commit(x, buf)
 	return accepted
 }
 
 // offered notes the invocation with its callee. Its conn lock is held.
-func (c *call) offered(s *session, id uint64) {
+func (c *call) offered(to *callee, id uint64) {
+	s := to.session
 	s.wrapped = s.wrapped || id < s.lastInvocation
 	s.lastInvocation = id
 	s.invocations.put(id, c)
-	c.callee, c.invocation = s, id
+	c.to, c.invocation = to, id
 }
 
 // answer appends msg to the caller if the call is still open, and closes it if msg is
@@ -241,10 +274,10 @@ func (c *call) detach(x port.Executor, l *perLoop, interrupt bool) {
 // interrupt appends INTERRUPT to the callee, if it is open there and the callee announced call_canceling; with forget
 // the record goes.
 func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, interrupt, forget bool) {
-	s := c.callee
-	if s == nil {
+	if c.to == nil {
 		return
 	}
+	s := c.to.session
 	l.out = codec.AppendInterrupt(l.out[:0], s.serializer, c.invocation, mode)
 	x.Step("conn.lock")
 	s.conn.Lock()

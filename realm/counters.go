@@ -29,6 +29,7 @@ type Stats struct {
 
 	EventsTooLong        int64 // events not sent because the receiver announced a smaller message limit
 	EventsUntranscodable int64 // events not sent because a serializer cannot carry the payload, once per publication
+	ChunksLate           int64 // CALLs that go on with a progressive call that was over
 	AnswersLate          int64 // YIELDs and ERRORs for a call that was over
 	Unauthorized         int64 // requests that the policy of a realm forbade
 	Large                int64 // messages that were checked in the pool for their length
@@ -66,7 +67,7 @@ type counters struct {
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
 	overQuota, overBudget, replaced, expired                   counter
-	metaLost, metaPaced                                        counter
+	metaLost, metaPaced, chunksLate                            counter
 
 	_ [64]byte
 }
@@ -121,6 +122,7 @@ func (r *Router) Stats() Stats {
 		s.Timeouts += c.timeouts.Load()
 		s.EventsTooLong += c.eventsTooLong.Load()
 		s.EventsUntranscodable += c.eventsUntranscodable.Load()
+		s.ChunksLate += c.chunksLate.Load()
 		s.AnswersLate += c.answersLate.Load()
 		s.Unauthorized += c.unauthorized.Load()
 		s.Large += c.large.Load()

@@ -14,6 +14,7 @@ import (
 //	INVOCATION  appended by the caller's loop, in the section that draws its id and notes the call with the callee
 //	YIELD       callee's loop: look the invocation up; encode RESULT; append it if the call is still open
 //	ERROR       the same, with the callee's error
+//	CALL again  caller's loop: the next chunk of a progressive call, for the callee that has it (stream.go)
 //	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT and wait for its answer
 //
 // Work that takes longer than a turn may last (a large payload for another serializer, a search of many patterns)
@@ -31,14 +32,20 @@ var (
 	refuseAnswerLength  = &refusal{codec.ErrPayloadSizeExceeded, "the answer is longer than your transport accepts"}
 	refuseAnswerPayload = &refusal{codec.ErrInvalidArgument, "the payload of the answer cannot be expressed in " +
 		"your serializer"}
+	refuseFeature  = &refusal{codec.ErrFeatureNotSupported, "the callee cannot take a call that comes in parts"}
 	refuseCanceled = &refusal{codec.ErrCanceled, "call canceled"}
 )
 
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
 func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	l.counts(x).calls++
-	if m.Options.Bool(codec.KeyProgress, false) {
-		s.violation(x, "CALL.Options.progress: this router does not announce progressive_call_invocations")
+	if s.streams != nil && (s.streams.has(m.Request) || l.set.StrictRequestIDs && m.Request != s.lastRequest) {
+		s.receiveChunk(x, l, m)
+		return
+	}
+	streaming := m.Options.Bool(codec.KeyProgress, false)
+	if streaming && l.set.EnforceRoles && s.roles&codec.CallerStreams == 0 {
+		s.violation(x, "CALL.Options.progress: HELLO did not announce progressive_call_invocations")
 		return
 	}
 	c := l.newCall()
@@ -67,6 +74,12 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 			return
 		}
 		c.counted = true
+	}
+	if streaming {
+		if why := s.beginStream(x, l, c, m); why != nil {
+			c.fail(x, l, why)
+			return
+		}
 	}
 	s.dispatchAllowed(x, l, c, m)
 }
@@ -173,6 +186,8 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 				return refuseCallLength, false
 			case untranscodable:
 				return refuseCallPayload, false
+			case incapable:
+				return refuseFeature, false
 			case untranscoded:
 				s.transcodeLater(x, l, to.session.serializer, func(x port.Executor, l *perLoop, m *codec.Message) {
 					s.dispatch(x, l, c, m, nil)
@@ -197,6 +212,13 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 		to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
 	if to.discloseCaller || c.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false) {
 		d.Publisher = &s.identity
+	}
+	if c.streaming() {
+		const needed = codec.CalleeStreams | codec.CalleeCanceling
+		if to.session.roles&needed != needed {
+			return incapable
+		}
+		d.Progress, c.extra.disclosed = true, d.Publisher != nil
 	}
 	switch {
 	case c.timeout == 0:
@@ -356,7 +378,7 @@ func (s *session) receiveCancel(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	mode := m.Options.Mode
-	if c.callee == nil || c.callee.roles&codec.CalleeCanceling == 0 { // nil: the router itself answers
+	if c.to == nil || c.to.session.roles&codec.CalleeCanceling == 0 { // nil: the router itself answers
 		mode = codec.Skip
 	}
 	if mode == codec.Kill {

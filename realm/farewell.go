@@ -36,6 +36,9 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 		s.realm.sessions[s.home].remove(s)
 		s.quit(x)
 	}
+	if s.streams != nil {
+		s.streams.drop(x)
+	}
 	f := farewell{session: s, done: done}
 
 	x.Step("conn.lock")

@@ -26,6 +26,7 @@ var (
 		"call_timeout",
 		"caller_identification",
 		"pattern_based_registration",
+		"progressive_call_invocations",
 		"progressive_call_results",
 		"registration_meta_api",
 		"registration_revocation",

@@ -28,6 +28,12 @@ const (
 	// engine reach 124 days.
 	timeoutMillisMax = 100 * 24 * 3600 * 1000
 
+	// streamsMax is how many progressive calls of a session are remembered whose last chunk has not come: open ones,
+	// and of those that are over the latest, so that late chunks are known for what they are (PROTOCOL 8.6). More
+	// open ones: option_not_allowed. streamBytes is what one takes in the heap.
+	streamsMax  = 1024
+	streamBytes = 96
+
 	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10

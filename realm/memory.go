@@ -23,8 +23,7 @@ const (
 )
 
 var (
-	refuseMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for subscriptions and " +
-		"registrations"}
+	refuseMemory      = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for that"}
 	refuseCallsMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for open calls"}
 )
 

@@ -84,6 +84,9 @@ func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Messag
 	if !found {
 		return refuseNoProcedure
 	}
+	if c.streaming() {
+		return refuseFeature
+	}
 	if p.named && !s.named(l.set, m.URI) {
 		l.counters.unauthorized.Add(1)
 		return refuseUnnamed

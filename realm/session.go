@@ -43,6 +43,7 @@ type session struct {
 	registrations map[uint64]*callee // by registration id
 	lastCallee    *callee            // the list of the same, newest first
 	lastRequest   uint64             // with StrictRequestIDs
+	streams       *streams           // nil until the first CALL with progress
 	building      *builder           // the open run of events, or nil
 	ownJobs       int                // unfinished jobs of this publisher on its own loop
 	waiting       *waiting           // the message that cannot be handled at once; the connection is held
@@ -177,7 +178,7 @@ func (s *session) sequential(m *codec.Message) bool {
 		next = 1
 	}
 	if m.Request != next {
-		return false
+		return m.Type == codec.Call && s.streams != nil && s.streams.expects(m.Request, s.lastRequest)
 	}
 	s.lastRequest = next
 	return true

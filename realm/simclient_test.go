@@ -17,6 +17,7 @@ type simClient struct {
 	conn       simConn
 	serializer codec.Serializer
 	canceling  bool
+	streams    bool // it takes progressive calls
 	state      simState
 	session    uint64
 	authid     string // a user's, or ""
@@ -32,6 +33,21 @@ type simClient struct {
 	lastInvocation uint64
 	lastEvent      map[*simClient]int
 	lastCall       map[*simClient]uint64
+	uploads        []*simUpload          // of calls whose last chunk is not sent
+	chunks         map[uint64]*simChunks // what came of progressive calls, by invocation
+}
+
+// A simUpload is a progressive call as its caller knows it.
+type simUpload struct {
+	request uint64
+	topic   string
+	sent    int64 // chunks
+}
+
+// simChunks is a progressive call as its callee knows it.
+type simChunks struct {
+	caller, request, heard int64
+	complete               bool
 }
 
 type simState uint8
@@ -67,7 +83,10 @@ type simSub struct {
 
 type simReg struct{ leaving bool }
 
-type simCall struct{ progress, canceled, timed, denied, meta bool }
+type simCall struct {
+	progress, canceled, timed, denied, meta, streaming bool
+	sent                                               int64 // chunks
+}
 
 type simInvocation struct {
 	id       uint64
@@ -185,9 +204,18 @@ func (c *simClient) act() {
 		if call.timed {
 			options["timeout"] = int64(10 + 10*rand(10))
 		}
+		if rand(3) == 0 {
+			call.streaming, call.sent = true, 1
+			options["progress"] = true
+			c.uploads = append(c.uploads, &simUpload{request: c.request, topic: string(m.URI), sent: 1})
+		}
 		m.Dict = c.value(options)
-		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request)})
+		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request), int64(1)})
 		c.send(m)
+	case n < 82:
+		if len(c.uploads) > 0 {
+			c.sendChunk(rand(len(c.uploads)))
+		}
 	case n < 88:
 		if len(c.invocations) > 0 {
 			c.answer(true)
@@ -233,6 +261,41 @@ func (c *simClient) act() {
 		c.conn.HangUp()
 		c.remove()
 		s.connect(nil)
+	}
+}
+
+// sendChunk goes on with a progressive call, which may be over already.
+func (c *simClient) sendChunk(i int) {
+	rand := c.sim.w.Rand
+	u := c.uploads[i]
+	u.sent++
+	if call := c.calls[u.request]; call != nil {
+		call.sent = u.sent
+	}
+	m := &codec.Message{Type: codec.Call, Request: u.request, URI: []byte(u.topic)}
+	last := rand(3) == 0
+	if last {
+		c.uploads = slices.Delete(c.uploads, i, i+1)
+	}
+	m.Dict = c.value(map[string]any{"progress": !last, "disclose_me": rand(2) == 0, "timeout": int64(rand(2) * 10)})
+	m.Payload.Args = c.value([]any{int64(c.number), int64(u.request), u.sent})
+	c.send(m)
+}
+
+// checkChunks checks, when everything is at rest, that the callee has all of each progressive call that is open.
+func (c *simClient) checkChunks() {
+	for _, inv := range c.invocations {
+		u := c.chunks[inv.id]
+		if u == nil {
+			continue
+		}
+		for _, caller := range c.sim.clients {
+			call := caller.calls[uint64(u.request)]
+			if caller.number == int(u.caller) && call != nil && !call.canceled && call.sent != u.heard {
+				c.sim.fail("client %d: %d of %d chunks of call %d of client %d came", c.number, u.heard, call.sent,
+					u.request, u.caller)
+			}
+		}
 	}
 }
 
@@ -537,11 +600,29 @@ func (c *simClient) invocation(m *codec.Message) {
 	if c.regs[m.ID] == nil {
 		s.fail("client %d: INVOCATION for registration %d, which it does not hold", c.number, m.ID)
 	}
+	call := c.numbers(m)
+	streaming := m.Options.Bool(codec.KeyProgress, false)
+	if u := c.chunks[m.Request]; u != nil {
+		u.heard++
+		if u.complete || u.caller != call[0] || u.request != call[1] || u.heard != call[2] {
+			s.fail("client %d: chunk %v on invocation %d, of which it knows %+v", c.number, call, m.Request, *u)
+		}
+		u.complete = !streaming
+		return
+	}
+	if call[2] != 1 {
+		s.fail("client %d: chunk %v began an invocation", c.number, call)
+	}
+	if streaming {
+		c.chunks[m.Request] = &simChunks{caller: call[0], request: call[1], heard: 1}
+		if !c.streams || !c.canceling {
+			s.fail("client %d: INVOCATION %d with progress, which it did not announce", c.number, m.Request)
+		}
+	}
 	if m.Request != c.lastInvocation+1 {
 		s.fail("client %d: INVOCATION %d after %d", c.number, m.Request, c.lastInvocation)
 	}
 	c.lastInvocation = m.Request
-	call := c.numbers(m)
 	for _, caller := range s.clients {
 		if caller.number != int(call[0]) {
 			continue
@@ -599,6 +680,10 @@ func (c *simClient) readError(m *codec.Message) {
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
 		case codec.ErrNetworkFailure: // a callee's queue was full
+		case codec.ErrFeatureNotSupported:
+			if !call.streaming {
+				s.fail("client %d: call %d is not progressive, and wants no feature", c.number, m.Request)
+			}
 		case codec.ErrTimeout:
 			if !call.timed {
 				s.fail("client %d: call %d timed out without a timeout", c.number, m.Request)

@@ -22,7 +22,7 @@ var (
 // Replay: go test ./realm -run Simulate -seed=42.
 //
 // SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, ID-11, ID-12; RPC-10, RPC-14, RPC-46,
-// RPC-71, RPC-73, RPC-87, RPC-88; ORD-01 … ORD-07, ORD-11.
+// RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-07, ORD-11.
 func TestSimulate(t *testing.T) {
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag)
@@ -200,7 +200,7 @@ func (s *sim) newClient(conn simConn, canceling bool) *simClient {
 	c := &simClient{
 		sim: s, number: s.born, conn: conn, serializer: conn.Variant().Serializer(), canceling: canceling,
 		pending: map[uint64]simRequest{}, subs: map[uint64]*simSub{}, regs: map[uint64]*simReg{},
-		calls:     map[uint64]*simCall{},
+		calls: map[uint64]*simCall{}, chunks: map[uint64]*simChunks{},
 		lastEvent: map[*simClient]int{}, lastCall: map[*simClient]uint64{},
 	}
 	s.clients = append(s.clients, c)
@@ -264,7 +264,10 @@ func (s *sim) connect(conn *realmtest.Conn) {
 		conn = s.w.Connect(s.w.Rand(len(s.w.Loops)), v, 1<<20, true)
 	}
 	c := s.newClient(conn, s.w.Rand(4) > 0)
-	features := map[string]any{"progressive_call_results": true, "call_canceling": c.canceling}
+	c.streams = s.w.Rand(4) > 0
+	features := map[string]any{
+		"progressive_call_results": true, "call_canceling": c.canceling, "progressive_call_invocations": c.streams,
+	}
 	details := map[string]any{"roles": map[string]any{
 		"publisher": map[string]any{}, "subscriber": map[string]any{}, "caller": map[string]any{},
 		"callee": map[string]any{"features": features},
@@ -328,6 +331,7 @@ func (s *sim) checkpoint() {
 		s.settle()
 		open := 0
 		for _, c := range s.clients {
+			c.checkChunks()
 			open += len(c.invocations)
 			for len(c.invocations) > 0 {
 				c.answer(false)

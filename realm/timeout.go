@@ -16,8 +16,8 @@ var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within
 // arm makes the timer of c. Caller's loop, before c is offered: from then on others read timed.
 func (c *call) arm() {
 	c.timed = true
-	if c.timer == nil {
-		c.timer = &port.Timer{Fire: c.expire}
+	if e := c.needs(); e.timer.Fire == nil {
+		e.timer.Fire = c.expire
 	}
 }
 
@@ -26,7 +26,7 @@ func (c *call) disarm() { c.timed = false }
 
 // start starts the timer, or starts it again. Caller's loop.
 func (c *call) start(x port.Executor) {
-	x.Start(c.timer, time.Duration(min(c.timeout, timeoutMillisMax))*time.Millisecond)
+	x.Start(&c.extra.timer, time.Duration(min(c.timeout, timeoutMillisMax))*time.Millisecond)
 }
 
 // expire ends the call because its time is over. Caller's loop.
@@ -72,7 +72,7 @@ type timerJob struct {
 func (j *timerJob) Run(x port.Executor, _ int) (more bool) {
 	c := j.call
 	if !j.restart {
-		x.Stop(c.timer)
+		x.Stop(&c.extra.timer)
 		return false
 	}
 	c.restarting.Store(false)

@@ -46,10 +46,12 @@ var Features = map[string]any{
 	}},
 	"caller": map[string]any{"features": map[string]any{
 		"progressive_call_results": true, "call_timeout": true, "call_canceling": true, "caller_identification": true,
+		"progressive_call_invocations": true,
 	}},
 	"callee": map[string]any{"features": map[string]any{
 		"progressive_call_results": true, "call_timeout": true, "call_canceling": true, "caller_identification": true,
 		"pattern_based_registration": true, "shared_registration": true, "registration_revocation": true,
+		"progressive_call_invocations": true,
 	}},
 }
 

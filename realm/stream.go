@@ -1,0 +1,238 @@
+package realm
+
+import (
+	"errors"
+	"hash/maphash"
+	"strconv"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Progressive call invocations (PROTOCOL 8.6): one call whose arguments come in chunks.
+//
+//	CALL 7 progress   opens the call and chooses the callee, as any CALL does        INVOCATION 1 progress
+//	CALL 7 progress   goes to that callee, under the same invocation id              INVOCATION 1 progress
+//	CALL 7            is the last chunk                                              INVOCATION 1
+//
+// A chunk is passed on at once and never kept, so a call costs no more memory than any other, and it is never offered
+// to a second callee. The answer may come before the last chunk: then, and after CANCEL, timeout or an error, chunks
+// that still come are discarded. For that the session remembers the request ids of its calls whose last chunk has not
+// come; the CALLs of those that never do this are not looked up anywhere.
+//
+// A caller need not have announced the feature (some clients use it without) unless the realm enforces roles.
+
+var refuseStreams = &refusal{codec.ErrOptionNotAllowed, "this session has as many progressive calls under way as " +
+	"the router allows"}
+
+var refuseWithdrawn = &refusal{codec.ErrCanceled, "the callee has given back the procedure before it had all of " +
+	"the call"}
+
+// procedureSeed hashes procedures, so that an open call does not have to keep the name of its own. If another name
+// has the same hash, its chunk goes where it would have gone under the right one.
+var procedureSeed = maphash.MakeSeed()
+
+// beginStream takes note that c, which is open, is the first chunk of a progressive call.
+func (s *session) beginStream(x port.Executor, l *perLoop, c *call, m *codec.Message) *refusal {
+	if s.streams == nil {
+		s.streams = new(streams)
+	}
+	switch why := s.streams.add(x, s, c.request); why {
+	case nil:
+	case refuseMemory:
+		l.counters.overBudget.Add(1)
+		return why
+	default:
+		return why
+	}
+	e := c.needs()
+	e.streaming, e.procedure = true, maphash.Bytes(procedureSeed, m.URI)
+	return nil
+}
+
+// receiveChunk handles a CALL whose request id is that of a progressive call that is not complete.
+func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
+	last := !m.Options.Bool(codec.KeyProgress, false)
+	x.Step("conn.lock")
+	s.conn.Lock()
+	c := s.calls.get(m.Request)
+	s.conn.Unlock()
+	switch {
+	case c == nil:
+	case !c.streaming():
+		s.violation(x, "CALL reuses the request id "+strconv.FormatUint(m.Request, 10)+" of an open call")
+		return
+	case maphash.Bytes(procedureSeed, m.URI) != c.extra.procedure:
+		s.violation(x, "CALL "+strconv.FormatUint(m.Request, 10)+" goes on with another procedure than it began with")
+		return
+	}
+	result := gone
+	if c != nil && c.to != nil && !c.killing {
+		if result = s.sendChunk(x, l, c, m, last); result == untranscoded {
+			s.transcodeLater(x, l, c.to.session.serializer, s.receiveChunk)
+			return
+		}
+	}
+	if last {
+		s.streams.remove(x, m.Request)
+		if c != nil {
+			c.extra.streaming = false
+		}
+	}
+	var why *refusal
+	switch result {
+	case accepted:
+		return
+	case full:
+		l.counters.refusals.Add(1)
+		why = refuseFull
+	case tooLong:
+		why = refuseCallLength
+	case withdrawn:
+		why = refuseWithdrawn
+	case untranscodable:
+		why = refuseCallPayload
+	default:
+		l.counters.chunksLate.Add(1)
+		return
+	}
+	if c.fail(x, l, why) {
+		c.detach(x, l, true)
+	}
+}
+
+// sendChunk passes a chunk on. Options other than progress are those of the first one; only what describes the
+// payload itself accompanies it.
+func (s *session) sendChunk(x port.Executor, l *perLoop, c *call, m *codec.Message, last bool) offerResult {
+	to := c.to
+	p, err := s.payload(x, l, m, to.session.serializer)
+	switch {
+	case errors.Is(err, codec.ErrTooLong):
+		return tooLong
+	case err != nil:
+		return untranscodable
+	case p == nil:
+		return untranscoded
+	}
+	d := &l.details
+	*d = codec.Details{Progress: !last, Forward: &m.Options}
+	if to.reg.match != codec.Exact {
+		d.Procedure = m.URI
+	}
+	if c.extra.disclosed {
+		d.Publisher = &s.identity
+	}
+	return c.goOn(x, to, d, p, s.kept(m, p, to.session.serializer))
+}
+
+// goOn gives the callee of c a further chunk, if the invocation is still open there.
+func (c *call) goOn(x port.Executor, to *callee, d *codec.Details, p *codec.Payload, kept bool) offerResult {
+	s := to.session
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	switch {
+	case !s.live || s.invocations.get(c.invocation) != c:
+		return gone // its answer, or that of its farewell, is on the way
+	case !to.live:
+		return withdrawn
+	}
+	tail, ok := s.conn.Tail(port.Invocation)
+	if !ok {
+		return full
+	}
+	return to.invoke(x, tail, c.invocation, d, p, kept)
+}
+
+// streams are the request ids of progressive calls whose last chunk has not come. Owned by the loop of the caller.
+type streams struct {
+	begun  map[uint64]uint64 // the serial number of its entry in order, by request id
+	order  []streamEntry     // oldest first; those that are not in begun under this number are over
+	serial uint64
+	forgot bool // an id was dropped that may still get chunks
+}
+
+type streamEntry struct{ request, serial uint64 }
+
+func (t *streams) has(request uint64) bool {
+	_, found := t.begun[request]
+	return found
+}
+
+// expects reports whether a CALL out of sequence may be a chunk, where request ids have to be sequential and last is
+// the latest.
+func (t *streams) expects(request, last uint64) bool {
+	return t.has(request) || t.forgot && request <= last
+}
+
+// add remembers a call of s that is open.
+func (t *streams) add(x port.Executor, s *session, request uint64) *refusal {
+	if len(t.begun) >= streamsMax && !t.evict(x, s) {
+		return refuseStreams
+	}
+	if !x.Charge(streamBytes) {
+		return refuseMemory
+	}
+	if t.begun == nil {
+		t.begun = make(map[uint64]uint64)
+	}
+	t.serial++
+	t.begun[request] = t.serial
+	if len(t.order) >= 2*streamsMax {
+		t.compact(x)
+	}
+	t.order = append(t.order, streamEntry{request, t.serial})
+	return nil
+}
+
+// evict forgets the oldest call that is over, if there is one.
+func (t *streams) evict(x port.Executor, s *session) bool {
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	for n := range len(t.order) {
+		e := t.order[0]
+		t.order = t.order[1:]
+		switch {
+		case t.begun[e.request] != e.serial:
+		case s.calls.get(e.request) != nil:
+			t.order = append(t.order, e)
+		default:
+			t.forgot = true
+			t.remove(x, e.request)
+			x.Work(n >> visitShift)
+			return true
+		}
+	}
+	x.Work(streamsMax >> visitShift)
+	return false
+}
+
+// compact drops the entries of calls that are complete.
+func (t *streams) compact(x port.Executor) {
+	x.Work(len(t.order) >> visitShift)
+	kept := t.order[:0]
+	for _, e := range t.order {
+		if t.begun[e.request] == e.serial {
+			kept = append(kept, e)
+		}
+	}
+	t.order = kept
+}
+
+// remove forgets a call whose last chunk has come.
+func (t *streams) remove(x port.Executor, request uint64) {
+	if t.has(request) {
+		delete(t.begun, request)
+		x.Charge(-streamBytes)
+	}
+	if len(t.begun) == 0 {
+		t.order = t.order[:0]
+	}
+}
+
+// drop forgets all.
+func (t *streams) drop(x port.Executor) {
+	x.Charge(-streamBytes * len(t.begun))
+	*t = streams{}
+}

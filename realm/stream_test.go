@@ -1,0 +1,300 @@
+package realm
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"banyan/codec"
+)
+
+// joinStreams joins with everything that progressive calls need.
+func (b *bed) joinStreams(loop int, s codec.Serializer, bytesMax int) *peer {
+	b.t.Helper()
+	p := b.connect(loop, s, bytesMax)
+	p.say(codec.Hello, "realm1", values{"roles": values{
+		"caller": values{"features": values{"progressive_call_invocations": true}},
+		"callee": values{"features": values{
+			"progressive_call_invocations": true, "progressive_call_results": true, "call_canceling": true,
+		}},
+	}})
+	p.expect(codec.Welcome, nil, nil)
+	return p
+}
+
+var (
+	moreChunks = values{"progress": true}
+	lastChunk  = values{}
+)
+
+// nothingUnderWay checks that no call and no memory of one is left.
+func nothingUnderWay(t *testing.T, b *bed) {
+	t.Helper()
+	if s := b.router.Stats(); s.OpenCalls != 0 {
+		t.Errorf("%d open calls left", s.OpenCalls)
+	}
+	for i, l := range b.Loops {
+		if l.Armed() != 0 {
+			t.Errorf("loop %d: %d timers left", i, l.Armed())
+		}
+	}
+}
+
+// TestRPC39Race: the callee's final answer is on its way at every step it can be at when a chunk comes. RPC-39.
+func TestRPC39Race(t *testing.T) {
+	for _, options := range []values{moreChunks, lastChunk} {
+		for at := 1; at <= 3; at++ {
+			b := newBed(t, 2, Config{})
+			caller, callee := b.join(0), b.joinStreams(1, codec.MessagePack, 1<<20)
+			id := callee.register(1, "p", "single")
+			caller.say(codec.Call, 1, moreChunks, "p", []any{int64(1)})
+			callee.expect(codec.Invocation, 1, id, moreChunks, []any{int64(1)})
+			callee.post(codec.Yield, 1, values{}, []any{"done"})
+			b.pause[1], b.skip[1] = "conn.lock", at-1
+			b.RunLoop(1)
+			caller.post(codec.Call, 1, options, "p", []any{int64(2)})
+			b.RunLoop(0)
+			b.Settle()
+			caller.expect(codec.Result, 1, values{}, []any{"done"})
+			caller.silent()
+			if at == 1 { // the answer had not left the callee's table
+				callee.expect(codec.Invocation, 1, id, options, []any{int64(2)})
+			}
+			callee.silent()
+			caller.say(codec.Call, 1, lastChunk, "p", []any{int64(3)})
+			if options["progress"] == nil { // that was the last one, so this is a call of its own
+				callee.expect(codec.Invocation, 2, id, values{}, []any{int64(3)})
+				callee.say(codec.Yield, 2, values{})
+				caller.expect(codec.Result, 1, values{})
+			}
+			caller.silent()
+			callee.silent()
+			nothingUnderWay(t, b)
+		}
+	}
+}
+
+// TestRPC44Race: the callee leaves while a chunk is on its way to it, at every step. RPC-44.
+func TestRPC44Race(t *testing.T) {
+	for _, how := range []string{"hang up", "goodbye", "unregister"} {
+		for at := 1; at <= 3; at++ {
+			b := newBed(t, 2, Config{})
+			caller, callee := b.join(0), b.joinStreams(1, codec.MessagePack, 1<<20)
+			id := callee.register(1, "p", "single")
+			caller.say(codec.Call, 1, moreChunks, "p")
+			callee.expect(codec.Invocation, 1, id, moreChunks)
+			caller.post(codec.Call, 1, moreChunks, "p")
+			b.pause[0], b.skip[0] = "conn.lock", at-1
+			b.RunLoop(0)
+			switch how {
+			case "hang up":
+				callee.HangUp()
+			case "goodbye":
+				callee.post(codec.Goodbye, values{}, codec.CloseCloseRealm)
+			default:
+				callee.post(codec.Unregister, 2, id)
+			}
+			b.RunLoop(1)
+			b.Settle()
+			if how == "unregister" {
+				caller.say(codec.Call, 1, moreChunks, "p")
+			}
+			caller.refused(codec.Call, 1, codec.ErrCanceled)
+			caller.say(codec.Call, 1, lastChunk, "p")
+			caller.silent()
+			callee.HangUp()
+			b.Settle()
+			nothingUnderWay(t, b)
+			if n := b.router.Stats().ChunksLate; n == 0 {
+				t.Errorf("%s, step %d: late chunks are not counted", how, at)
+			}
+		}
+	}
+}
+
+// TestChunkFails: a chunk that the callee cannot be given ends the call for both, and the rest of it is discarded.
+func TestChunkFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before func(callee *peer)
+		args   []any
+		uri    string
+	}{
+		{"full", func(callee *peer) { callee.SetFull(true) }, nil, codec.ErrNetworkFailure},
+		{"too long", func(*peer) {}, []any{strings.Repeat("x", 600)}, codec.ErrPayloadSizeExceeded},
+	} {
+		for _, last := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/last=%t", c.name, last), func(t *testing.T) {
+				b := newBed(t, 2, Config{})
+				caller, callee := b.join(0), b.joinStreams(1, codec.CBOR, 512)
+				id := callee.register(1, "p", "single")
+				caller.say(codec.Call, 1, values{"progress": true, "timeout": int64(1000)}, "p")
+				callee.expect(codec.Invocation, 1, id, moreChunks)
+				c.before(callee)
+				caller.say(codec.Call, 1, values{"progress": !last}, "p", c.args)
+				caller.refused(codec.Call, 1, c.uri)
+				callee.SetFull(false)
+				callee.expect(codec.Interrupt, 1, values{"mode": "killnowait"})
+				callee.say(codec.Yield, 1, values{})
+				if !last {
+					caller.say(codec.Call, 1, moreChunks, "p")
+					caller.say(codec.Call, 1, lastChunk, "p")
+				}
+				caller.silent()
+				callee.silent()
+				nothingUnderWay(t, b)
+				caller.say(codec.Call, 1, lastChunk, "p") // a call of its own
+				callee.expect(codec.Invocation, 2, id, values{})
+			})
+		}
+	}
+}
+
+// TestLargeChunks: chunks that the pool has to check and to transcode keep their order among others. RPC-36, ORD-03.
+func TestLargeChunks(t *testing.T) {
+	for _, to := range []codec.Serializer{codec.MessagePack, codec.JSON} {
+		b := newBed(t, 2, Config{})
+		caller, callee := b.join(0), b.joinStreams(1, to, 1<<24)
+		id := callee.register(1, "p", "single")
+		for i := range 5 {
+			options := moreChunks
+			if i == 4 {
+				options = lastChunk
+			}
+			caller.post(codec.Call, 1, options, "p", []any{int64(i), strings.Repeat("x", i%2*300<<10)})
+		}
+		caller.post(codec.Call, 2, values{}, "p")
+		b.Settle()
+		for i := range 5 {
+			options := moreChunks
+			if i == 4 {
+				options = lastChunk
+			}
+			callee.expect(codec.Invocation, 1, id, options, []any{int64(i), strings.Repeat("x", i%2*300<<10)})
+		}
+		callee.expect(codec.Invocation, 2, id, values{})
+	}
+}
+
+// TestChunksAndTimeout: chunks do not start the timeout again, progressive results do. RPC-38.
+func TestChunksAndTimeout(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	caller, callee := b.join(0), b.joinStreams(1, codec.MessagePack, 1<<20)
+	callee.register(1, "p", "single")
+	options := values{"progress": true, "receive_progress": true, "timeout": int64(100)}
+	caller.say(codec.Call, 1, options, "p")
+	b.Advance(60 * time.Millisecond)
+	callee.say(codec.Yield, 1, values{"progress": true})
+	caller.expect(codec.Result, 1, values{"progress": true})
+	for range 3 {
+		b.Advance(33 * time.Millisecond)
+		caller.say(codec.Call, 1, values{"progress": true, "timeout": int64(100)}, "p")
+		caller.silent()
+	}
+	b.Advance(time.Millisecond)
+	b.Settle()
+	caller.refused(codec.Call, 1, codec.ErrTimeout)
+	for range 4 {
+		callee.expect(codec.Invocation, 1, nil, nil)
+	}
+	callee.expect(codec.Interrupt, 1, values{"mode": "killnowait"})
+	nothingUnderWay(t, b)
+}
+
+// TestStreamsMax: a session has so many progressive calls open at a time, and remembers so many that are over; then
+// the oldest is forgotten. All memory of them is given back.
+func TestStreamsMax(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: strict}}})
+		caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+		idle := b.Charged()
+		id := callee.register(1, "p", "single")
+		registered := b.Charged()
+		for i := range streamsMax {
+			caller.say(codec.Call, i+1, moreChunks, "p")
+			callee.expect(codec.Invocation, i+1, id, moreChunks)
+		}
+		if n := b.Charged() - registered; n != streamsMax*streamBytes {
+			t.Errorf("%d bytes are charged, want %d", n, streamsMax*streamBytes)
+		}
+		next := streamsMax + 1
+		caller.say(codec.Call, next, moreChunks, "p")
+		caller.refused(codec.Call, next, codec.ErrOptionNotAllowed)
+		callee.silent()
+		// Two are over, the third is the oldest that stays open: there is room for two more.
+		for i := range 2 {
+			callee.say(codec.Yield, i+1, values{})
+			caller.expect(codec.Result, i+1, values{})
+		}
+		for range 2 {
+			next++
+			caller.say(codec.Call, next, moreChunks, "p")
+			callee.expect(codec.Invocation, nil, id, moreChunks)
+		}
+		next++
+		caller.say(codec.Call, next, moreChunks, "p")
+		caller.refused(codec.Call, next, codec.ErrOptionNotAllowed)
+		// A late chunk of a forgotten one: nobody can tell it from a call, except by its place in the sequence.
+		caller.say(codec.Call, 1, lastChunk, "p")
+		if !strict {
+			callee.expect(codec.Invocation, nil, id, lastChunk)
+		}
+		caller.say(codec.Call, 3, lastChunk, "p")
+		callee.expect(codec.Invocation, 3, id, lastChunk)
+		callee.silent()
+		caller.silent()
+		if strict { // an open call that is complete
+			caller.say(codec.Call, 3, lastChunk, "p")
+			caller.expect(codec.Abort, nil, codec.ErrProtocolViolation)
+		}
+		caller.HangUp()
+		callee.HangUp()
+		b.Settle()
+		nothingUnderWay(t, b)
+		if n := b.Charged(); n > idle {
+			t.Errorf("%d bytes are charged, %d before", n, idle)
+		}
+	}
+}
+
+// TestStreamsForget: what is remembered of complete calls does not grow, and an id may be used many times.
+func TestStreamsForget(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+	callee.register(1, "p", "single")
+	caller.say(codec.Call, 1, moreChunks, "p") // stays
+	for i := range 3 * streamsMax {
+		request := 2 + i%3
+		caller.post(codec.Call, request, moreChunks, "p")
+		caller.say(codec.Call, request, lastChunk, "p")
+		callee.say(codec.Yield, i+2, values{})
+		caller.expect(codec.Result, request, values{})
+	}
+	for s := b.router.named["realm1"].sessions[0].head; s != nil; s = s.next {
+		if st := s.streams; st != nil && (len(st.begun) != 1 || len(st.order) > 2*streamsMax || st.forgot) {
+			t.Errorf("%d remembered, %d in order, forgot %t", len(st.begun), len(st.order), st.forgot)
+		}
+	}
+}
+
+// TestStreamMemory: without room in the budget of the process a progressive call is refused, others are not.
+func TestStreamMemory(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+	id := callee.register(1, "p", "single")
+	b.BytesMax = b.Charged() + streamBytes
+	for i, refused := range []bool{false, true} {
+		caller.say(codec.Call, i+1, moreChunks, "p")
+		if refused {
+			caller.refused(codec.Call, i+1, codec.ErrOptionNotAllowed)
+		} else {
+			callee.expect(codec.Invocation, 1, id, moreChunks)
+		}
+	}
+	if n := b.router.Stats().OverBudget; n != 1 {
+		t.Errorf("%d refusals counted", n)
+	}
+	caller.say(codec.Call, 3, values{}, "p")
+	callee.expect(codec.Invocation, 2, id, values{})
+}
