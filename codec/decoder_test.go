@@ -179,9 +179,10 @@ func TestDecodeChecklist(t *testing.T) {
 		{
 			"timeout negative",
 			list{48, 1, dict{"timeout": -1}, "a.b"},
-			"CALL.Options.timeout: expected a non-negative integer",
+			"CALL.Options.timeout: expected a non-negative number",
 		},
-		{"timeout fraction", list{48, 1, dict{"timeout": 1.5}, "a.b"}, "timeout"},
+		{"timeout not finite", list{48, 1, dict{"timeout": 1e300}, "a.b"}, "timeout"},
+		{"timeout fraction negative", list{48, 1, dict{"timeout": -1.5}, "a.b"}, "timeout"},
 		{"timeout text", list{48, 1, dict{"timeout": "1"}, "a.b"}, "timeout"},
 		{"roles no dictionary", list{1, "r", dict{"roles": list{}}}, "HELLO.Details.roles"},
 		{"authmethods", list{1, "r", dict{"authmethods": "ticket"}}, "authmethods"},
@@ -561,6 +562,15 @@ func TestOptions(t *testing.T) {
 		{list{49, 1, dict{"mode": "killnowait"}}, func(o *Options) bool { return o.Mode == KillNoWait }},
 		{list{48, 1, dict{"timeout": 250}, "a"}, func(o *Options) bool { return o.Timeout == 250 }},
 		{list{48, 1, dict{"timeout": 1e3}, "a"}, func(o *Options) bool { return o.Timeout == 1000 }},
+		{list{48, 1, dict{"timeout": 2.5}, "a"}, func(o *Options) bool {
+			return o.Timeout == 2 && o.TimeoutFraction == 500
+		}},
+		{list{48, 1, dict{"timeout": 1e-9}, "a"}, func(o *Options) bool {
+			return o.Timeout == 0 && o.TimeoutFraction == 1
+		}},
+		{list{48, 1, dict{"timeout": 6.99999}, "a"}, func(o *Options) bool {
+			return o.Timeout == 6 && o.TimeoutFraction == 999
+		}},
 	} {
 		for _, ser := range serializers {
 			if m, err := decode(ser.s, encode(t, ser.s, c.message...)); err != nil || !c.check(&m.Options) {

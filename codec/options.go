@@ -32,10 +32,12 @@ type Options struct {
 	truth  keySet // values of the booleans
 	format Serializer
 
-	Match   Match
-	Invoke  Invoke
-	Mode    CancelMode
-	Timeout uint64 // ms
+	Match  Match
+	Invoke Invoke
+	Mode   CancelMode
+	// Timeout is that of a call, in ms by the specification and in s by some clients, without its fraction.
+	Timeout         uint64
+	TimeoutFraction uint16 // thousandths, at least 1 if there is any fraction
 
 	entries int    // of all lists of ids and text, those of duplicate keys included
 	dict    []byte // the raw dictionary; aliases the message
@@ -164,6 +166,7 @@ type want uint8
 const (
 	wantBool want = iota
 	wantInteger
+	wantTimeout
 	wantID
 	wantText
 	wantAlgorithm
@@ -181,6 +184,7 @@ const (
 var wanted = [...]string{
 	wantBool:       "a boolean",
 	wantInteger:    "a non-negative integer",
+	wantTimeout:    "a non-negative number",
 	wantID:         wantedID,
 	wantText:       "text",
 	wantAlgorithm:  `"cryptobox", "mqtt", "xbr" or "x_…"`,
@@ -215,15 +219,14 @@ func (o *Options) set(s Serializer, k Key, raw []byte) (expected string) {
 		if t.u != 0 {
 			o.truth |= bit
 		}
-	case wantInteger, wantID:
+	case wantInteger:
+		_, ok = x.integer(&t)
+	case wantID:
 		var u uint64
 		u, ok = x.integer(&t)
-		switch {
-		case w == wantID:
-			ok = ok && u >= 1 && u <= MaxID
-		case k == KeyTimeout:
-			o.Timeout = u
-		}
+		ok = ok && u >= 1 && u <= MaxID
+	case wantTimeout:
+		o.Timeout, o.TimeoutFraction, ok = x.timeout(&t)
 	case wantText:
 		ok = t.isOption()
 	case wantDict:
@@ -262,8 +265,17 @@ func (o *Options) reset(k Key) {
 	case KeyMode:
 		o.Mode = KillNoWait
 	case KeyTimeout:
-		o.Timeout = 0
+		o.Timeout, o.TimeoutFraction = 0, 0
 	}
+}
+
+// timeout splits a non-negative number into its integer and its thousandths.
+func (x *lexer) timeout(t *token) (whole uint64, thousandths uint16, ok bool) {
+	if whole, ok = x.integer(t); ok || t.kind != kindFloat || !(t.f > 0 && t.f < 1<<63) {
+		return whole, 0, ok
+	}
+	whole = uint64(t.f)
+	return whole, uint16(min(max((t.f-float64(whole))*1000, 1), 999)), true
 }
 
 // items checks and counts the items of the list whose head was just read. The list is the rest of x.

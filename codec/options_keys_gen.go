@@ -20,7 +20,7 @@ const (
 	KeyMatch                            // SUBSCRIBE, REGISTER: Options.Match
 	KeyInvoke                           // REGISTER: Options.Invoke
 	KeyMode                             // CANCEL, INTERRUPT: Options.Mode
-	KeyTimeout                          // CALL, INVOCATION: Options.Timeout
+	KeyTimeout                          // CALL, INVOCATION: Options.Timeout and TimeoutFraction
 	KeyConcurrency                      // REGISTER
 	KeyTrustlevel                       // EVENT, INVOCATION
 	KeyExclude                          // PUBLISH: list of session ids
@@ -88,7 +88,7 @@ var keyTable = [numKeys]struct {
 	KeyMatch:                 {"match", wantMatch},
 	KeyInvoke:                {"invoke", wantInvoke},
 	KeyMode:                  {"mode", wantMode},
-	KeyTimeout:               {"timeout", wantInteger},
+	KeyTimeout:               {"timeout", wantTimeout},
 	KeyConcurrency:           {"concurrency", wantInteger},
 	KeyTrustlevel:            {"trustlevel", wantInteger},
 	KeyExclude:               {"exclude", wantIDs},

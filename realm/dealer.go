@@ -51,7 +51,9 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	c := l.newCall()
 	*c = call{
 		caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false),
-		timeout: m.Options.Timeout,
+	}
+	if m.Options.Has(codec.KeyTimeout) {
+		c.timeout = s.timeoutOf(x, l.set, &m.Options)
 	}
 	switch c.open(x) {
 	case opened:

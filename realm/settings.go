@@ -53,6 +53,9 @@ type RealmConfig struct {
 	StrictRequestIDs bool   // request ids must be sequential from 1, or the session is aborted (PROTOCOL 2)
 	EnforceRoles     bool   // a request of a role that HELLO did not announce aborts the session (PROTOCOL 1.4)
 	ForbidDisclosure bool   // disclose_me and disclose_caller are refused (PROTOCOL 7.5, 8.9)
+	// TimeoutSeconds says that clients send the timeout of a call in seconds, as Autobahn for Python does, instead of
+	// milliseconds (PROTOCOL 8.7).
+	TimeoutSeconds bool
 
 	// Auth decides who joins, and with which role (PROTOCOL 10). Nil: everybody is anonymous, with the role
 	// "anonymous". It may be shared by the realms of a Template.

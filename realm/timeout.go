@@ -9,9 +9,24 @@ import (
 
 // Call timeouts (PROTOCOL 8.7). The timer of a call belongs to the caller's loop, like everything that ends a call
 // from the caller's side. If another loop answers, it posts a job that stops or restarts the timer. Calls without a
-// timeout cost nothing.
+// timeout cost nothing. A timeout that is forwarded to the callee is in milliseconds, whatever the caller sends.
 
 var refuseTimeout = &refusal{codec.ErrTimeout, "the callee did not answer within the timeout of the call"}
+
+// timeoutOf returns the timeout of a CALL in ms, rounded up, 0 for none. A client that sends a fraction of a
+// millisecond most likely means seconds; its calls are not refused, but end soon, and the log says why.
+func (s *session) timeoutOf(x port.Executor, set *settings, o *codec.Options) uint64 {
+	whole := min(o.Timeout, timeoutMillisMax)
+	if set.TimeoutSeconds {
+		return min(whole*1000+uint64(o.TimeoutFraction), timeoutMillisMax)
+	}
+	if o.TimeoutFraction > 0 {
+		x.Warn("a client sends the timeout of a call with a fraction: timeouts are in milliseconds, unless the "+
+			"realm has call_timeout_unit: s", "realm", s.realm.uri, "session", s.id)
+		whole++
+	}
+	return whole
+}
 
 // arm makes the timer of c. Caller's loop, before c is offered: from then on others read timed.
 func (c *call) arm() {
@@ -26,7 +41,7 @@ func (c *call) disarm() { c.timed = false }
 
 // start starts the timer, or starts it again. Caller's loop.
 func (c *call) start(x port.Executor) {
-	x.Start(&c.extra.timer, time.Duration(min(c.timeout, timeoutMillisMax))*time.Millisecond)
+	x.Start(&c.extra.timer, time.Duration(c.timeout)*time.Millisecond)
 }
 
 // expire ends the call because its time is over. Caller's loop.

@@ -110,6 +110,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 		StrictRequestIDs: rm.StrictRequestIDs,
 		EnforceRoles:     rm.EnforceRoles,
 		ForbidDisclosure: rm.ForbidDisclosure,
+		TimeoutSeconds:   rm.CallTimeoutUnit == "s",
 		Anonymous:        anonymousFrom(rm),
 		Quotas: realm.Quotas{
 			SessionsMax:          rm.Quotas.SessionsMax,

@@ -133,6 +133,7 @@ var comments = map[string]string{
 	"Quotas.SubscriptionsMax":          "Subscriptions of all sessions of the realm.",
 	"Realm.Auth":                       "The methods of authentication that this realm offers. Each is on if its key is there, even without a value. The client's order decides between them.",
 	"Realm.AuthidUniqueness":           "What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or replace the older one.",
+	"Realm.CallTimeoutUnit":            "What the timeout of a CALL counts in: ms as the specification has it, or s as Autobahn for Python and Crossbar.io have it. Fractions are accepted in both.",
 	"Realm.EnforceRoles":               "End sessions that act in a role, such as publisher, which their HELLO did not announce.",
 	"Realm.ForbidDisclosure":           "Refuse disclose_me and disclose_caller.",
 	"Realm.Quotas":                     "How much all sessions of this realm may use.",

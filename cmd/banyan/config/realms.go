@@ -16,6 +16,9 @@ type Realm struct {
 	EnforceRoles bool `yaml:"enforce_roles" default:"false"`
 	// Refuse disclose_me and disclose_caller.
 	ForbidDisclosure bool `yaml:"forbid_disclosure" default:"false"`
+	// What the timeout of a CALL counts in: ms as the specification has it, or s as Autobahn for Python and
+	// Crossbar.io have it. Fractions are accepted in both.
+	CallTimeoutUnit string `yaml:"call_timeout_unit" default:"ms" enum:"ms,s"`
 	// What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or
 	// replace the older one.
 	AuthidUniqueness string `yaml:"authid_uniqueness" default:"allow" enum:"allow,refuse,replace"`

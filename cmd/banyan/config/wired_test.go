@@ -112,6 +112,7 @@ var wires = []wire{
 	{"realms.*.strict_request_ids", "realm.RealmConfig.StrictRequestIDs", ""},
 	{"realms.*.enforce_roles", "realm.RealmConfig.EnforceRoles", ""},
 	{"realms.*.forbid_disclosure", "realm.RealmConfig.ForbidDisclosure", ""},
+	{"realms.*.call_timeout_unit", "realm.RealmConfig.TimeoutSeconds", ""},
 	{"realms.*.authid_uniqueness", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.anonymous", "realm.RealmConfig.Anonymous", "without it: AnonymousNone"},
 	{"realms.*.auth.anonymous.role", "realm.RealmConfig.Auth", ""},

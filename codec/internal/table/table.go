@@ -263,7 +263,7 @@ var Keys = []Key{
 	{"match", "KeyMatch", "wantMatch", "SUBSCRIBE, REGISTER: Options.Match"},
 	{"invoke", "KeyInvoke", "wantInvoke", "REGISTER: Options.Invoke"},
 	{"mode", "KeyMode", "wantMode", "CANCEL, INTERRUPT: Options.Mode"},
-	{"timeout", "KeyTimeout", "wantInteger", "CALL, INVOCATION: Options.Timeout"},
+	{"timeout", "KeyTimeout", "wantTimeout", "CALL, INVOCATION: Options.Timeout and TimeoutFraction"},
 	{"concurrency", "KeyConcurrency", "wantInteger", "REGISTER"},
 	{"trustlevel", "KeyTrustlevel", "wantInteger", "EVENT, INVOCATION"},
 	{"exclude", "KeyExclude", "wantIDs", "PUBLISH: list of session ids"},
