@@ -164,6 +164,8 @@ const (
 	Random
 	First
 	Last
+	// LeastOutstanding is ours: the callee with the fewest open invocations of the registration.
+	LeastOutstanding
 )
 
 // CancelMode is CANCEL.Options.mode (PROTOCOL 8.8).

@@ -128,6 +128,19 @@ func (o *Options) Text(k Key) string {
 	return string(t.b)
 }
 
+// Integer returns the value of the integer k, 0 when it is absent.
+func (o *Options) Integer(k Key) uint64 {
+	raw := o.raw(k)
+	if raw == nil {
+		return 0
+	}
+	x := lexer{s: o.format, b: raw}
+	var t token
+	x.next(&t)
+	u, _ := x.integer(&t)
+	return u
+}
+
 // IDs appends the items of the id list k, or the id k itself, to dst.
 func (o *Options) IDs(dst []uint64, k Key) []uint64 {
 	o.each(k, func(x *lexer, t *token) {
@@ -190,7 +203,7 @@ var wanted = [...]string{
 	wantAlgorithm:  `"cryptobox", "mqtt", "xbr" or "x_…"`,
 	wantSerializer: `"json", "msgpack", "cbor", "ubjson", "flatbuffers" or "x_…"`,
 	wantMatch:      `"exact", "prefix" or "wildcard"`,
-	wantInvoke:     `"single", "roundrobin", "random", "first" or "last"`,
+	wantInvoke:     `"single", "roundrobin", "random", "first", "last" or "x_least_outstanding"`,
 	wantMode:       `"skip", "kill" or "killnowait"`,
 	wantDict:       "a dictionary",
 	wantIDs:        "a list of ids",
@@ -411,6 +424,8 @@ func invokeOf(t *token) (i Invoke, ok bool) {
 		return First, true
 	case "last":
 		return Last, true
+	case "x_least_outstanding":
+		return LeastOutstanding, true
 	}
 	return Single, false
 }

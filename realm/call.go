@@ -36,10 +36,14 @@ type call struct {
 	disclosed bool // the permission to call discloses the caller
 	counted   bool // in the quota of the realm
 
+	// Guarded by the conn lock of the callee that has the invocation.
+	tallied bool // counts in callee.open
+
 	// Any goroutine.
 	restarting atomic.Bool // a restart of the timer is under way
 
-	// Owned by the caller's loop.
+	// Owned by the caller's loop. The first two change under the conn lock of the callee that gets the invocation,
+	// so that its loop may read them while it has it.
 	to         *callee // nil until it is offered to one, and for good if the router itself answers
 	invocation uint64
 	killing    bool // an INTERRUPT has been sent
@@ -94,6 +98,7 @@ const (
 	untranscodable             // the payload cannot be said in the callee's serializer
 	untranscoded               // the payload is large and not transcoded yet: see waiting
 	incapable                  // it did not announce a feature that the call needs
+	saturated                  // it has as many open invocations as it wants
 	withdrawn                  // it has given back the registration, and cannot be sent more of the call
 )
 
@@ -136,6 +141,9 @@ func (c *call) offer(x port.Executor, to *callee, d *codec.Details, p *codec.Pay
 	defer s.conn.Unlock()
 	if !s.live || !to.live {
 		return gone
+	}
+	if to.full() {
+		return saturated
 	}
 	tail, ok := s.conn.Tail(port.Invocation)
 	if !ok {
@@ -205,6 +213,9 @@ func (c *call) offered(to *callee, id uint64) {
 	s.lastInvocation = id
 	s.invocations.put(id, c)
 	c.to, c.invocation = to, id
+	if c.tallied = to.tally; c.tallied {
+		to.open.Add(1)
+	}
 }
 
 // answer appends msg to the caller if the call is still open, and closes it if msg is
@@ -289,7 +300,15 @@ func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, int
 		s.append(x, l.out)
 	}
 	if forget {
-		s.invocations.remove(c.invocation)
+		s.forget(c.invocation, c)
+	}
+}
+
+// forget takes c out of the open invocations of s. Its conn lock is held.
+func (s *session) forget(invocation uint64, c *call) {
+	s.invocations.remove(invocation)
+	if c.tallied {
+		c.to.open.Add(-1)
 	}
 }
 
@@ -304,7 +323,7 @@ func (s *session) invocation(x port.Executor, id uint64, final bool) (c *call, i
 		return nil, id <= s.lastInvocation || s.wrapped
 	}
 	if final {
-		s.invocations.remove(id)
+		s.forget(id, c)
 	}
 	return c, true
 }

@@ -46,6 +46,7 @@ type Stats struct {
 	OverBudget           int64 // SUBSCRIBEs, REGISTERs, CALLs refused because the process has no memory left
 	Replaced             int64 // sessions ended because another one took their authid
 	Expired              int64 // sessions ended because their proof of identity has expired
+	CallsSaturated       int64 // calls answered unavailable because every callee had as many as it wants
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
 	MetaEventsLost       int64 // meta events that found no room in the queue
 	MetaPaced            int64 // times a session had to wait because many meta events did
@@ -67,7 +68,7 @@ type counters struct {
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
 	overQuota, overBudget, replaced, expired                   counter
-	metaLost, metaPaced, chunksLate                            counter
+	metaLost, metaPaced, chunksLate, saturated                 counter
 
 	_ [64]byte
 }
@@ -141,6 +142,7 @@ func (r *Router) Stats() Stats {
 		s.Expired += c.expired.Load()
 		s.MetaEventsLost += c.metaLost.Load()
 		s.MetaPaced += c.metaPaced.Load()
+		s.CallsSaturated += c.saturated.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

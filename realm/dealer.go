@@ -24,7 +24,9 @@ var (
 	refuseNoProcedure = &refusal{codec.ErrNoSuchProcedure, "no callee is registered for this procedure"}
 	refuseCalls       = &refusal{codec.ErrOptionNotAllowed, "this session has as many open calls as the router " +
 		"allows"}
-	refuseFull       = &refusal{codec.ErrNetworkFailure, "the callee does not keep up: its queue is full"}
+	refuseFull      = &refusal{codec.ErrNetworkFailure, "the callee does not keep up: its queue is full"}
+	refuseSaturated = &refusal{codec.ErrUnavailable, "every callee has as many open calls as it wants; try again " +
+		"later"}
 	refuseCallLength = &refusal{codec.ErrPayloadSizeExceeded, "the invocation is longer than the callee's " +
 		"transport accepts"}
 	refuseCallPayload = &refusal{codec.ErrInvalidArgument, "the payload cannot be expressed in the callee's " +
@@ -174,13 +176,20 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 			reg = nil
 			continue
 		}
-		i, step := reg.first(x, len(callees))
-		for range callees {
+		first, step := reg.first(x, callees)
+		i, busy := first, false
+		for n := range callees {
 			to := callees[i]
 			switch s.offer(x, l, c, m, to) {
 			case accepted:
+				if n > 0 {
+					x.Work(n >> visitShift)
+					reg.passed(first, i, len(callees))
+				}
 				return nil, false
 			case gone:
+			case saturated:
+				busy = true
 			case full:
 				l.counters.refusals.Add(1)
 				return refuseFull, false
@@ -198,6 +207,11 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 			}
 			i = (i + step + len(callees)) % len(callees)
 		}
+		x.Work(len(callees) >> visitShift)
+		if busy {
+			l.counters.saturated.Add(1)
+			return refuseSaturated, false
+		}
 		reg = nil
 	}
 	return refuseNoProcedure, false
@@ -205,6 +219,9 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 
 // offer prepares the details of the INVOCATION for one callee and offers it.
 func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) offerResult {
+	if to.full() {
+		return saturated // most likely; c.offer looks again, under the lock
+	}
 	d := &l.details
 	*d = codec.Details{Forward: &m.Options}
 	if to.reg.match != codec.Exact {
@@ -309,7 +326,7 @@ func (s *session) failAnswer(x port.Executor, l *perLoop, c *call, invocation ui
 	if s.roles&codec.CalleeCanceling != 0 {
 		s.append(x, l.out)
 	}
-	s.invocations.remove(invocation)
+	s.forget(invocation, c)
 }
 
 // receiveError passes a callee's error on to the caller, details and payload unchanged.

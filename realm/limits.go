@@ -34,6 +34,10 @@ const (
 	streamsMax  = 1024
 	streamBytes = 96
 
+	// leastBusyAtOnce is how many callees a call looks at to find the one with the fewest open invocations; of a
+	// registration that has more, those that are next in turn.
+	leastBusyAtOnce = 64
+
 	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10

@@ -89,7 +89,7 @@ func (reg *registration) metaDetails() map[string]any {
 // invokeNames are the invocation policies by codec.Invoke.
 var invokeNames = [...]string{
 	codec.Single: "single", codec.RoundRobin: "roundrobin", codec.Random: "random", codec.First: "first",
-	codec.Last: "last",
+	codec.Last: "last", codec.LeastOutstanding: "x_least_outstanding",
 }
 
 func (m *metaCall) registrationListCallees(x port.Executor, l *perLoop) {

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -24,8 +25,8 @@ type registration struct {
 	callees atomic.Pointer[[]*callee]
 	// rights keeps who may call the procedure, if the registration is of exactly that procedure.
 	rights permit
-	// cursor is the index of the next callee of a round robin. Calls move it as they can; order is promised to a lone
-	// sequential caller only (PROTOCOL 8.12).
+	// cursor is the index of the next callee of a round robin, and where the search for the least busy one begins.
+	// Calls move it as they can; order is promised to a lone sequential caller only (PROTOCOL 8.12).
 	cursor atomic.Int64
 }
 
@@ -34,18 +35,27 @@ type callee struct {
 	// Fixed at creation.
 	session        *session
 	reg            *registration
-	discloseCaller bool // every caller is disclosed to it
-	forwardTimeout bool // it minds the timeout itself, if it announced call_timeout
+	discloseCaller bool  // every caller is disclosed to it
+	forwardTimeout bool  // it minds the timeout itself, if it announced call_timeout
+	tally          bool  // open is kept: for concurrency, or for the policy of the registration
+	concurrency    int32 // open invocations of this registration that it takes at a time; 0: any number
 
 	// Owned by the session's loop.
 	newer, older *callee // the session's list
 
 	// Guarded by the session's conn lock: set with REGISTERED, cleared before UNREGISTERED is appended (R5).
 	live bool
+
+	// Any goroutine; changed under the same lock.
+	open atomic.Int32 // its open invocations of this registration, if tally
 }
 
+// full reports whether the callee has as many open invocations as it wants.
+func (c *callee) full() bool { return c.concurrency > 0 && c.open.Load() >= c.concurrency }
+
 // first returns where the search for a callee begins, and in which direction it goes on when that one is gone.
-func (reg *registration) first(x port.Executor, n int) (index, step int) {
+func (reg *registration) first(x port.Executor, callees []*callee) (index, step int) {
+	n := len(callees)
 	switch reg.invoke {
 	case codec.Single, codec.First:
 		return 0, 1
@@ -53,8 +63,38 @@ func (reg *registration) first(x port.Executor, n int) (index, step int) {
 		return n - 1, -1
 	case codec.Random:
 		return int(x.Rand() % uint64(n)), 1
+	case codec.LeastOutstanding:
+		return leastBusy(callees, reg.next(x, n)), 1
 	case codec.RoundRobin:
 	}
+	return reg.next(x, n), 1
+}
+
+// leastBusy returns which callee has the fewest open invocations, the first one from start on if there are several.
+// Of many callees it looks at some.
+func leastBusy(callees []*callee, start int) (best int) {
+	n := len(callees)
+	best = start
+	fewest := callees[start].open.Load()
+	for k := 1; k < min(n, leastBusyAtOnce) && fewest > 0; k++ {
+		i := (start + k) % n
+		if open := callees[i].open.Load(); open < fewest {
+			best, fewest = i, open
+		}
+	}
+	return best
+}
+
+// passed takes note that the callee at index took a call that those from first on could not take: a round robin goes
+// on behind it, so that nobody is served twice.
+func (reg *registration) passed(first, index, n int) {
+	if reg.invoke == codec.RoundRobin {
+		reg.cursor.CompareAndSwap(int64((first+1)%n), int64((index+1)%n))
+	}
+}
+
+// next moves the cursor and returns where it was.
+func (reg *registration) next(x port.Executor, n int) int {
 	for {
 		x.Step("procedures.cursor")
 		at := reg.cursor.Load()
@@ -63,7 +103,7 @@ func (reg *registration) first(x port.Executor, n int) (index, step int) {
 			i = 0
 		}
 		if reg.cursor.CompareAndSwap(at, int64((i+1)%n)) {
-			return i, 1
+			return i
 		}
 	}
 }
@@ -107,12 +147,15 @@ var (
 )
 
 func newCallee(s *session, reg *registration, o *codec.Options) *callee {
-	return &callee{
+	c := &callee{
 		session:        s,
 		reg:            reg,
 		discloseCaller: o.Bool(codec.KeyDiscloseCaller, false),
 		forwardTimeout: o.Bool(codec.KeyForwardTimeout, false),
+		concurrency:    int32(min(o.Integer(codec.KeyConcurrency), math.MaxInt32)),
 	}
+	c.tally = c.concurrency > 0 || reg.invoke == codec.LeastOutstanding
+	return c
 }
 
 // enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held

@@ -178,10 +178,14 @@ func (c *simClient) act() {
 	case n < 55:
 		p := simPatterns[rand(len(simPatterns))]
 		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match})
-		invoke := []string{"single", "roundrobin", "roundrobin", "first", "last", "random"}[rand(6)]
+		invoke := []string{
+			"single", "roundrobin", "roundrobin", "first", "last", "random", "x_least_outstanding",
+		}[rand(7)]
 		c.send(&codec.Message{
 			Type: codec.Register, Request: id, URI: []byte(p.uri),
-			Dict: c.value(map[string]any{"match": matchName(p.match), "invoke": invoke}),
+			Dict: c.value(map[string]any{
+				"match": matchName(p.match), "invoke": invoke, "concurrency": int64(rand(4)),
+			}),
 		})
 	case n < 60:
 		for _, id := range slices.Sorted(maps.Keys(c.regs)) {
@@ -680,6 +684,7 @@ func (c *simClient) readError(m *codec.Message) {
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
 		case codec.ErrNetworkFailure: // a callee's queue was full
+		case codec.ErrUnavailable: // every callee had enough
 		case codec.ErrFeatureNotSupported:
 			if !call.streaming {
 				s.fail("client %d: call %d is not progressive, and wants no feature", c.number, m.Request)

@@ -337,6 +337,7 @@ func (s *sim) checkpoint() {
 				c.answer(false)
 			}
 		}
+		s.checkOpen()
 		if open == 0 {
 			break
 		}
@@ -370,6 +371,27 @@ func (s *sim) checkpoint() {
 		}
 	}
 	s.settled = len(s.published)
+}
+
+// checkOpen checks, when everything is at rest or clients have just sent something, that every callee that is limited
+// counts exactly the invocations that it has.
+func (s *sim) checkOpen() {
+	for _, rm := range s.router.named {
+		for i := range rm.sessions {
+			for e := rm.sessions[i].head; e != nil; e = e.next {
+				open := map[*callee]int32{}
+				for _, c := range e.invocations.list(1 << 20) {
+					open[c.to]++
+				}
+				for _, c := range e.registrations {
+					if n := c.open.Load(); c.tally && n != open[c] || c.concurrency > 0 && n > c.concurrency {
+						s.fail("a callee of %s counts %d of %d open invocations, at most %d", c.reg.uri, n, open[c],
+							c.concurrency)
+					}
+				}
+			}
+		}
+	}
 }
 
 // farewell ends every session and looks for what is left behind.

@@ -76,15 +76,17 @@ func newRegister() *cobra.Command {
 	f.StringVar(&value, "value", "", "return this value (JSON, or else a string)")
 	f.StringVar(&command, "exec", "", "run this command for every call")
 	f.StringVar(&match, "match", "exact", "exact, prefix or wildcard")
-	f.StringVar(&invoke, "invoke", "", "share the procedure: single, roundrobin, random, first or last")
+	f.StringVar(&invoke, "invoke", "", "share the procedure: single, roundrobin, random, first, last or "+
+		"x_least_outstanding (who has the fewest open calls)")
 	f.StringVar(&options, "options", "", "further REGISTER options, a JSON object")
 	f.IntVar(&count, "count", 0, "end after this many calls; 0 never")
 	f.DurationVar(&duration, "for", 0, "end after this time; 0 never")
 	f.BoolVar(&asJSON, "json", false, "print JSON lines")
 	cmd.MarkFlagsMutuallyExclusive("echo", "value", "exec")
 	cmd.MarkFlagsOneRequired("echo", "value", "exec")
-	cmd.RegisterFlagCompletionFunc("invoke", cobra.FixedCompletions(
-		[]string{"single", "roundrobin", "random", "first", "last"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("invoke", cobra.FixedCompletions([]string{
+		"single", "roundrobin", "random", "first", "last", "x_least_outstanding",
+	}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
