@@ -11,25 +11,48 @@ import (
 // Roles is a set of the roles that HELLO announced, and of the features that a router acts upon (PROTOCOL 4.2).
 type Roles uint32
 
-// The roles of a client, and the features that change what it is sent.
+// The roles of a client, and the features that change what it is sent or may send. A feature bit begins with the role
+// that announces it.
 const (
 	RolePublisher Roles = 1 << iota
 	RoleSubscriber
 	RoleCaller
 	RoleCallee
 
-	CalleeCanceling // call_canceling
+	PublisherPassthru // payload_passthru_mode
+	CallerPassthru
+	CalleePassthru
+
+	CallerStreams // progressive_call_invocations
+	CalleeStreams
 	CalleeProgress  // progressive_call_results
+	CalleeCanceling // call_canceling
 	CalleeTimeout   // call_timeout
-	CalleeStreams   // progressive_call_invocations
-	CallerStreams   // progressive_call_invocations
+	CalleeReroute   // call_reroute
 
 	CalleeRevocation     // registration_revocation
 	SubscriberRevocation // subscription_revocation
-
-	calleeFeatures = CalleeCanceling | CalleeProgress | CalleeTimeout | CalleeStreams | CalleeRevocation |
-		calleeCancelling
 )
+
+// features are the features of each role, by their names on the wire.
+var features = [...]struct {
+	role Roles
+	name string
+	bit  Roles
+}{
+	{RolePublisher, "payload_passthru_mode", PublisherPassthru},
+	{RoleSubscriber, "subscription_revocation", SubscriberRevocation},
+	{RoleCaller, "payload_passthru_mode", CallerPassthru},
+	{RoleCaller, "progressive_call_invocations", CallerStreams},
+	{RoleCallee, "call_canceling", CalleeCanceling},
+	{RoleCallee, "call_cancelling", calleeCancelling},
+	{RoleCallee, "call_reroute", CalleeReroute},
+	{RoleCallee, "call_timeout", CalleeTimeout},
+	{RoleCallee, "payload_passthru_mode", CalleePassthru},
+	{RoleCallee, "progressive_call_invocations", CalleeStreams},
+	{RoleCallee, "progressive_call_results", CalleeProgress},
+	{RoleCallee, "registration_revocation", CalleeRevocation},
+}
 
 // HelloDetails are the parts of HELLO.Details that a router reads (PROTOCOL 1.5).
 type HelloDetails struct {
@@ -96,47 +119,20 @@ func roleBit(name []byte) Roles {
 }
 
 // featuresOf are the features of a role.
-func featuresOf(role Roles) Roles {
-	switch role {
-	case RoleCallee:
-		return calleeFeatures
-	case RoleSubscriber:
-		return SubscriberRevocation
-	case RoleCaller:
-		return CallerStreams
+func featuresOf(role Roles) (bits Roles) {
+	for i := range features {
+		if features[i].role == role {
+			bits |= features[i].bit
+		}
 	}
-	return 0
+	return bits
 }
 
 func featureBit(role Roles, name []byte) Roles {
-	switch role {
-	case RoleCallee:
-	case RoleSubscriber:
-		if string(name) == "subscription_revocation" {
-			return SubscriberRevocation
+	for i := range features {
+		if f := &features[i]; f.role == role && f.name == string(name) {
+			return f.bit
 		}
-		return 0
-	case RoleCaller:
-		if string(name) == featureStreams {
-			return CallerStreams
-		}
-		return 0
-	default:
-		return 0
-	}
-	switch string(name) {
-	case featureStreams:
-		return CalleeStreams
-	case "registration_revocation":
-		return CalleeRevocation
-	case "call_canceling":
-		return CalleeCanceling
-	case "call_cancelling":
-		return calleeCancelling
-	case "progressive_call_results":
-		return CalleeProgress
-	case "call_timeout":
-		return CalleeTimeout
 	}
 	return 0
 }

@@ -96,6 +96,7 @@ const (
 	full                       // its queue is at the bound, or its transport is going
 	tooLong                    // INVOCATION exceeds what the callee's transport takes
 	untranscodable             // the payload cannot be said in the callee's serializer
+	passthruless               // the callee lacks payload_passthru_mode, and the call is in it
 	untranscoded               // the payload is large and not transcoded yet: see waiting
 	incapable                  // it did not announce a feature that the call needs
 	saturated                  // it has as many open invocations as it wants

@@ -199,6 +199,8 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 				return refuseCallPayload, false
 			case incapable:
 				return refuseFeature, false
+			case passthruless:
+				return refuseCalleePassthru, false
 			case untranscoded:
 				s.transcodeLater(x, l, to.session.serializer, func(x port.Executor, l *perLoop, m *codec.Message) {
 					s.dispatch(x, l, c, m, nil)
@@ -221,6 +223,9 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) offerResult {
 	if to.full() {
 		return saturated // most likely; c.offer looks again, under the lock
+	}
+	if m.Options.Has(codec.KeyPptScheme) && to.session.lacksPassthru(l.set, codec.CalleePassthru, m) {
+		return passthruless
 	}
 	d := &l.details
 	*d = codec.Details{Forward: &m.Options}
@@ -273,6 +278,10 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	if progress && !c.progress {
 		return // the caller did not ask for it, the call stays open (RPC-30)
+	}
+	if m.Options.Has(codec.KeyPptScheme) && c.caller.lacksPassthru(l.set, codec.CallerPassthru, m) {
+		s.failAnswer(x, l, c, m.Request, progress, refuseCallerPassthru)
+		return
 	}
 	l.details = codec.Details{Progress: progress, Forward: &m.Options}
 	var frame [][]byte

@@ -14,6 +14,8 @@ import (
 var (
 	brokerFeatures = []string{
 		"pattern_based_subscription",
+		"payload_passthru_mode",
+		"payload_transparency",
 		"publisher_exclusion",
 		"publisher_identification",
 		"session_meta_api",
@@ -26,6 +28,8 @@ var (
 		"call_timeout",
 		"caller_identification",
 		"pattern_based_registration",
+		"payload_passthru_mode",
+		"payload_transparency",
 		"progressive_call_invocations",
 		"progressive_call_results",
 		"registration_meta_api",

@@ -97,9 +97,10 @@ const localMethod = "local"
 // trustedRole is the authrole of local sessions that need no permission (PROTOCOL 11). No other session can have it.
 const trustedRole = "trusted"
 
-// localRoles is what a local session announces: everything.
+// localRoles is what a local session announces: everything that it can receive. A Client is told no details, so it
+// cannot read what comes in payload passthru mode.
 const localRoles = codec.RolePublisher | codec.RoleSubscriber | codec.RoleCaller | codec.RoleCallee |
-	codec.CalleeProgress | codec.CalleeCanceling | codec.CalleeTimeout
+	codec.CalleeProgress | codec.CalleeCanceling | codec.CalleeTimeout | codec.PublisherPassthru
 
 // send gives the realm one message in MessagePack. Home loop, from a job or a submitted function: never within
 // another message's handling. b is lent, unless it has to wait.

@@ -91,6 +91,9 @@ func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Messag
 		l.counters.unauthorized.Add(1)
 		return refuseUnnamed
 	}
+	if passes(m) {
+		return refuseMetaPassthru
+	}
 	mc := &metaCall{call: c, session: s}
 	if !mc.read(m) {
 		return refuseArguments

@@ -100,8 +100,8 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 			strconv.Itoa(dictBytesMax)+" are allowed")
 		return
 	}
-	if m.Options.Has(codec.KeyPptScheme) && passesPayload(m) {
-		s.violation(x, "ppt_scheme: this router does not announce payload_passthru_mode")
+	if m.Options.Has(codec.KeyPptScheme) && !s.mayPass(l.set, m) {
+		s.violation(x, "ppt_scheme: HELLO does not announce payload_passthru_mode for the role of this sender")
 		return
 	}
 	switch m.Type {
@@ -155,15 +155,6 @@ func (s *session) plays(t codec.Type) bool {
 		return s.roles&codec.RoleCallee != 0
 	}
 	return true
-}
-
-// passesPayload reports whether m, which has the key ppt_scheme, asks for payload passthru (PROTOCOL 12.1).
-func passesPayload(m *codec.Message) bool {
-	switch m.Type {
-	case codec.Publish, codec.Call, codec.Yield, codec.Error:
-		return m.Options.Text(codec.KeyPptScheme) != ""
-	}
-	return false
 }
 
 // sequential checks and counts the request id of the six messages that share one sequence (PROTOCOL 2).

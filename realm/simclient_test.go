@@ -2,6 +2,7 @@ package realm
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -18,6 +19,7 @@ type simClient struct {
 	serializer codec.Serializer
 	canceling  bool
 	streams    bool // it takes progressive calls
+	passes     bool // it has announced payload_passthru_mode, for each role
 	state      simState
 	session    uint64
 	authid     string // a user's, or ""
@@ -85,7 +87,9 @@ type simReg struct{ leaving bool }
 
 type simCall struct {
 	progress, canceled, timed, denied, meta, streaming bool
-	sent                                               int64 // chunks
+	sent                                               int64  // chunks
+	scheme                                             string // of payload passthru mode, or ""
+	opaque                                             bool   // a callee has answered in the mode
 }
 
 type simInvocation struct {
@@ -213,6 +217,7 @@ func (c *simClient) act() {
 			options["progress"] = true
 			c.uploads = append(c.uploads, &simUpload{request: c.request, topic: string(m.URI), sent: 1})
 		}
+		call.scheme = c.pass(options, "x_%d_%d", c.number, c.request)
 		m.Dict = c.value(options)
 		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request), int64(1)})
 		c.send(m)
@@ -238,7 +243,14 @@ func (c *simClient) act() {
 	case n < 96:
 		s.violations++
 		c.state = simViolating
-		c.send(&codec.Message{Type: codec.Welcome, Request: 1})
+		if !c.passes && rand(2) == 0 {
+			c.send(&codec.Message{
+				Type: codec.Call, Request: c.request + 1, URI: []byte("a"),
+				Dict: c.value(values{"ppt_scheme": "wamp"}),
+			})
+		} else {
+			c.send(&codec.Message{Type: codec.Welcome, Request: 1})
+		}
 	case n < 97:
 		if rand(2) == 0 {
 			c.state = simShutdown
@@ -396,9 +408,31 @@ func (c *simClient) publish(topic string) {
 	if p.not != 0 {
 		options["exclude"] = []any{int64(p.not)}
 	}
+	s.published[index].scheme = c.pass(options, "x_%d", index)
 	m.Dict = c.value(options)
 	m.Payload.Args = c.value([]any{int64(index)})
 	c.send(m)
+}
+
+// pass puts a message in payload passthru mode, perhaps, under a scheme of its own. The payload stays readable: that
+// is nothing to the router.
+func (c *simClient) pass(options map[string]any, format string, args ...any) (scheme string) {
+	if !c.passes || c.sim.w.Rand(3) > 0 {
+		return ""
+	}
+	scheme = fmt.Sprintf(format, args...)
+	options["ppt_scheme"] = scheme
+	return scheme
+}
+
+// open returns the call that a payload belongs to, nil if its caller is gone or knows its end.
+func (s *sim) open(payload []int64) *simCall {
+	for _, caller := range s.clients {
+		if caller.number == int(payload[0]) {
+			return caller.calls[uint64(payload[1])]
+		}
+	}
+	return nil
 }
 
 // answer answers the oldest or a random invocation: finally, or perhaps with progress.
@@ -410,12 +444,20 @@ func (c *simClient) answer(random bool) {
 	}
 	inv := c.invocations[i]
 	m := &codec.Message{Type: codec.Yield, Request: inv.id}
-	m.Payload.Args = inv.payload
+	m.Payload = codec.Payload{Format: c.serializer, Args: inv.payload}
+	options := map[string]any{}
+	if n := c.numbers(m); c.pass(options, "x_%d_%d", n[0], n[1]) != "" {
+		if call := c.sim.open(n); call != nil {
+			call.opaque = true
+		}
+	}
 	if random && rand(3) == 0 {
-		m.Dict = c.value(map[string]any{"progress": true})
+		options["progress"] = true
+		m.Dict = c.value(options)
 		c.send(m)
 		return
 	}
+	m.Dict = c.value(options)
 	if rand(4) == 0 {
 		m.Type, m.RequestType, m.URI = codec.Error, codec.Invocation, []byte("com.app.error")
 	}
@@ -580,6 +622,9 @@ func (c *simClient) event(m *codec.Message) {
 		s.fail("client %d: topic %q does not match subscription %q", c.number, p.topic, sub.topic)
 	case p.by == c && p.ack && p.id == 0:
 		s.fail("client %d: own EVENT before PUBLISHED", c.number)
+	case m.Options.Text(codec.KeyPptScheme) != p.scheme:
+		s.fail("client %d: publication %d came with ppt_scheme %q", c.number, index,
+			m.Options.Text(codec.KeyPptScheme))
 	}
 	sub.got[index] = true
 	c.lastEvent[p.by] = index
@@ -627,6 +672,10 @@ func (c *simClient) invocation(m *codec.Message) {
 		s.fail("client %d: INVOCATION %d after %d", c.number, m.Request, c.lastInvocation)
 	}
 	c.lastInvocation = m.Request
+	scheme := m.Options.Text(codec.KeyPptScheme)
+	if open := s.open(call); scheme != "" && !c.passes || open != nil && open.scheme != scheme {
+		s.fail("client %d: call %d of client %d came with ppt_scheme %q", c.number, call[1], call[0], scheme)
+	}
 	for _, caller := range s.clients {
 		if caller.number != int(call[0]) {
 			continue
@@ -659,6 +708,10 @@ func (c *simClient) result(m *codec.Message) {
 		s.fail("client %d: RESULT of call %d brings the answer to call %d of client %d",
 			c.number, m.Request, n[1], n[0])
 	}
+	if scheme := m.Options.Text(codec.KeyPptScheme); scheme != "" &&
+		(!c.passes || scheme != fmt.Sprintf("x_%d_%d", c.number, m.Request)) {
+		s.fail("client %d: RESULT of call %d with ppt_scheme %q", c.number, m.Request, scheme)
+	}
 	if !progress {
 		delete(c.calls, m.Request)
 	}
@@ -686,8 +739,8 @@ func (c *simClient) readError(m *codec.Message) {
 		case codec.ErrNetworkFailure: // a callee's queue was full
 		case codec.ErrUnavailable: // every callee had enough
 		case codec.ErrFeatureNotSupported:
-			if !call.streaming {
-				s.fail("client %d: call %d is not progressive, and wants no feature", c.number, m.Request)
+			if !call.streaming && call.scheme == "" && (c.passes || !call.opaque) {
+				s.fail("client %d: call %d needed no feature", c.number, m.Request)
 			}
 		case codec.ErrTimeout:
 			if !call.timed {

@@ -22,7 +22,7 @@ var (
 // Replay: go test ./realm -run Simulate -seed=42.
 //
 // SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, ID-11, ID-12; RPC-10, RPC-14, RPC-46,
-// RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-07, ORD-11.
+// RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-07, ORD-11; PPT-01 … PPT-08.
 func TestSimulate(t *testing.T) {
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag)
@@ -64,6 +64,7 @@ type publication struct {
 	id      uint64 // publication id, once anybody has seen it
 	not     uint64 // session that is excluded
 	denied  bool   // its publisher may not publish to the topic
+	scheme  string // of payload passthru mode, or ""
 	maybe   bool   // its publisher was told that the node stops before this may have been handled
 }
 
@@ -265,11 +266,14 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	}
 	c := s.newClient(conn, s.w.Rand(4) > 0)
 	c.streams = s.w.Rand(4) > 0
+	c.passes = s.w.Rand(3) > 0
+	passes := map[string]any{"features": map[string]any{passthru: c.passes}}
 	features := map[string]any{
 		"progressive_call_results": true, "call_canceling": c.canceling, "progressive_call_invocations": c.streams,
+		passthru: c.passes,
 	}
 	details := map[string]any{"roles": map[string]any{
-		"publisher": map[string]any{}, "subscriber": map[string]any{}, "caller": map[string]any{},
+		"publisher": passes, "subscriber": map[string]any{}, "caller": passes,
 		"callee": map[string]any{"features": features},
 	}}
 	s.rules.hello(c, details)

@@ -92,6 +92,8 @@ func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
 		why = refuseWithdrawn
 	case untranscodable:
 		why = refuseCallPayload
+	case passthruless:
+		why = refuseCalleePassthru
 	default:
 		l.counters.chunksLate.Add(1)
 		return
@@ -105,6 +107,9 @@ func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
 // payload itself accompanies it.
 func (s *session) sendChunk(x port.Executor, l *perLoop, c *call, m *codec.Message, last bool) offerResult {
 	to := c.to
+	if m.Options.Has(codec.KeyPptScheme) && to.session.lacksPassthru(l.set, codec.CalleePassthru, m) {
+		return passthruless
+	}
 	p, err := s.payload(x, l, m, to.session.serializer)
 	switch {
 	case errors.Is(err, codec.ErrTooLong):

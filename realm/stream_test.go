@@ -215,8 +215,9 @@ func TestStreamsMax(t *testing.T) {
 			caller.say(codec.Call, i+1, moreChunks, "p")
 			callee.expect(codec.Invocation, i+1, id, moreChunks)
 		}
-		if n := b.Charged() - registered; n != streamsMax*streamBytes {
-			t.Errorf("%d bytes are charged, want %d", n, streamsMax*streamBytes)
+		const want = streamsMax*streamBytes + (streamsMax-callsStep)*callBytes
+		if n := b.Charged() - registered; n != want {
+			t.Errorf("%d bytes are charged, want %d", n, want)
 		}
 		next := streamsMax + 1
 		caller.say(codec.Call, next, moreChunks, "p")

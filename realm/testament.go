@@ -36,6 +36,7 @@ var testamentScopes = map[string]int{"detached": 0, "destroyed": 1}
 // testamentOptions are the options of PUBLISH that are heeded.
 var testamentOptions = []string{
 	"exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole", "retain",
+	"ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid",
 }
 
 var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as many testaments, or bytes in them, " +
@@ -79,6 +80,11 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		return
 	}
 	s := m.session
+	if scheme, _ := t.options["ppt_scheme"].(string); scheme != "" && s.roles&codec.PublisherPassthru == 0 &&
+		!l.set.LaxPassthru {
+		m.fail(x, l, refuseTestamentPassthru)
+		return
+	}
 	if why := l.set.admit(Publish, []byte(t.topic), codec.Exact); why != nil {
 		m.fail(x, l, why)
 		return

@@ -113,6 +113,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"slow_consumers.credit_bytes", "1MiB", "CreditBytes", int64(1 << 20)},
 		{"drain.timeout", "1m", "StopTimeout", time.Minute},
 		{"realms.0.strict_uris", "true", "Realms", nil},
+		{"realms.0.ppt_strict", "false", "Realms", nil},
 	} {
 		more := []config.Override{{Path: c.path, Value: c.value}}
 		if c.path == "listeners.0.proxy_protocol" {
@@ -157,8 +158,12 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%+v", e.Live)
 	}
 	if rm := r.Realms[0]; rm.URI != "realm1" || rm.Auth != nil || rm.Policy != nil || rm.Authorizers != nil ||
-		rm.Anonymous != realm.AnonymousLocal {
+		rm.Anonymous != realm.AnonymousLocal || rm.LaxPassthru {
 		t.Errorf("%+v", rm)
+	}
+	_, r = settingsOf(t, config.Override{Path: "realms.0.ppt_strict", Value: "false"})
+	if !r.Realms[0].LaxPassthru {
+		t.Errorf("%+v", r.Realms[0])
 	}
 }
 

@@ -111,6 +111,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 		EnforceRoles:     rm.EnforceRoles,
 		ForbidDisclosure: rm.ForbidDisclosure,
 		TimeoutSeconds:   rm.CallTimeoutUnit == "s",
+		LaxPassthru:      !rm.PPTStrict,
 		Anonymous:        anonymousFrom(rm),
 		Quotas: realm.Quotas{
 			SessionsMax:          rm.Quotas.SessionsMax,

@@ -38,21 +38,24 @@ const (
 
 // Features is what a peer announces that joins by itself: every feature a router may gate on.
 var Features = map[string]any{
-	"publisher": map[string]any{"features": map[string]any{
-		"publisher_identification": true, "subscriber_blackwhite_listing": true, "publisher_exclusion": true,
-	}},
-	"subscriber": map[string]any{"features": map[string]any{
-		"publisher_identification": true, "pattern_based_subscription": true, "subscription_revocation": true,
-	}},
-	"caller": map[string]any{"features": map[string]any{
-		"progressive_call_results": true, "call_timeout": true, "call_canceling": true, "caller_identification": true,
-		"progressive_call_invocations": true,
-	}},
-	"callee": map[string]any{"features": map[string]any{
-		"progressive_call_results": true, "call_timeout": true, "call_canceling": true, "caller_identification": true,
-		"pattern_based_registration": true, "shared_registration": true, "registration_revocation": true,
-		"progressive_call_invocations": true,
-	}},
+	"publisher": features("publisher_identification", "subscriber_blackwhite_listing", "publisher_exclusion",
+		"payload_passthru_mode"),
+	"subscriber": features("publisher_identification", "pattern_based_subscription", "subscription_revocation",
+		"payload_passthru_mode"),
+	"caller": features("progressive_call_results", "call_timeout", "call_canceling", "caller_identification",
+		"progressive_call_invocations", "payload_passthru_mode"),
+	"callee": features("progressive_call_results", "call_timeout", "call_canceling", "caller_identification",
+		"pattern_based_registration", "shared_registration", "registration_revocation",
+		"progressive_call_invocations", "payload_passthru_mode"),
+}
+
+// features is a role that announces these.
+func features(names ...string) map[string]any {
+	all := map[string]any{}
+	for _, name := range names {
+		all[name] = true
+	}
+	return map[string]any{"features": all}
 }
 
 // Run plays s. dial connects a peer whenever the script needs one; Run closes what it dialed.

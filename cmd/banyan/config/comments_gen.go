@@ -136,6 +136,7 @@ var comments = map[string]string{
 	"Realm.CallTimeoutUnit":            "What the timeout of a CALL counts in: ms as the specification has it, or s as Autobahn for Python and Crossbar.io have it. Fractions are accepted in both.",
 	"Realm.EnforceRoles":               "End sessions that act in a role, such as publisher, which their HELLO did not announce.",
 	"Realm.ForbidDisclosure":           "Refuse disclose_me and disclose_caller.",
+	"Realm.PPTStrict":                  "Let only those use payload passthru mode who announced payload_passthru_mode: end sessions that send such messages without that, and refuse calls and results for receivers that lack it.",
 	"Realm.Quotas":                     "How much all sessions of this realm may use.",
 	"Realm.Roles":                      "What those who have joined may do. A request that no permission allows is refused.",
 	"Realm.SlowConsumers":              "Differences from slow_consumers of the router.",

@@ -19,6 +19,9 @@ type Realm struct {
 	// What the timeout of a CALL counts in: ms as the specification has it, or s as Autobahn for Python and
 	// Crossbar.io have it. Fractions are accepted in both.
 	CallTimeoutUnit string `yaml:"call_timeout_unit" default:"ms" enum:"ms,s"`
+	// Let only those use payload passthru mode who announced payload_passthru_mode: end sessions that send such
+	// messages without that, and refuse calls and results for receivers that lack it.
+	PPTStrict bool `yaml:"ppt_strict" default:"true"`
 	// What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or
 	// replace the older one.
 	AuthidUniqueness string `yaml:"authid_uniqueness" default:"allow" enum:"allow,refuse,replace"`
