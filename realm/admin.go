@@ -315,7 +315,7 @@ func (r *Router) listSessions(rm *realm, each func(loop int, s SessionInfo), don
 func (s *session) info(x port.Executor) SessionInfo {
 	peer := s.conn.Peer()
 	i := SessionInfo{
-		Session: s.id, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
+		Session: s.id, AuthID: s.who().AuthID, AuthRole: s.who().AuthRole,
 		Transport: peer.Transport, Address: peer.Address,
 		Subscriptions: len(s.subscriptions), Registrations: len(s.registrations),
 	}

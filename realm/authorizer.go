@@ -64,7 +64,7 @@ func (s *session) recall(x port.Executor, l *perLoop, a Action, uri []byte, matc
 		d.Allow, d.Definitive = true, true // it is not asked about itself (AUZ-11)
 		return d, nil
 	}
-	key := policy.Key{AuthRole: s.identity.AuthRole, AuthID: s.identity.AuthID, URI: uri, Action: a, Match: match}
+	key := policy.Key{AuthRole: s.who().AuthRole, AuthID: s.who().AuthID, URI: uri, Action: a, Match: match}
 	kept, left, found := set.answers.Find(&key, s.realm.router.uptime())
 	if !found {
 		return d, refuseUndecided
@@ -99,9 +99,9 @@ func (s *session) askFirst(x port.Executor, l *perLoop, m *codec.Message, a Acti
 	}
 	l.counters.asked.Add(1)
 	w := s.later(x, l)
-	az, set := *s.rights.authorizer, l.set
+	az, set, who := *s.rights.authorizer, l.set, s.who()
 	key := policy.Key{
-		AuthRole: s.identity.AuthRole, AuthID: s.identity.AuthID, URI: w.message.URI, Action: a, Match: match,
+		AuthRole: who.AuthRole, AuthID: who.AuthID, URI: w.message.URI, Action: a, Match: match,
 	}
 	w.question = s.realm.ask(x, az.Procedure, request.Arguments(), az.Timeout, func(x port.Executor, got *answer) {
 		w.question = nil
@@ -111,8 +111,8 @@ func (s *session) askFirst(x port.Executor, l *perLoop, m *codec.Message, a Acti
 		case v.why != nil:
 			s.realm.router.perLoop[x.Loop()].counters.authorizersFailed.Add(1)
 			x.Warn("an authorizer did not answer as it should", "procedure", az.Procedure, "realm", s.realm.uri,
-				"role", s.identity.AuthRole, "error", got.uri)
-		case az.Cache:
+				"role", who.AuthRole, "error", got.uri)
+		case az.Cache && s.who() == who:
 			v.keep = az.CacheTime
 			d := s.rights.role.Decide(a, key.URI, match).Answered(v.answer)
 			set.answers.Put(&key, set.answers.Generation(), d, s.realm.router.uptime(), v.keep)
@@ -129,7 +129,7 @@ func (s *session) askFirst(x port.Executor, l *perLoop, m *codec.Message, a Acti
 func (s *session) request(m *codec.Message, a Action, match codec.Match) (*policy.Request, *refusal) {
 	q := &policy.Request{
 		Session: policy.Session{
-			ID: s.id, Realm: s.realm.uri, AuthID: s.identity.AuthID, AuthRole: s.identity.AuthRole,
+			ID: s.id, Realm: s.realm.uri, AuthID: s.who().AuthID, AuthRole: s.who().AuthRole,
 			AuthMethod: anonymousMethod, AuthProvider: staticProvider,
 		},
 		Action: a, URI: string(m.URI), Match: match,

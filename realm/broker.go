@@ -237,7 +237,7 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		}
 	}
 	if why == nil && (disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
-		to.disclosed = &s.identity
+		to.disclosed = s.who()
 		if s.face != nil {
 			to.disclosed = s.face
 		}

@@ -235,7 +235,7 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	d.ReceiveProgress = c.progress &&
 		to.session.roles&(codec.CalleeProgress|codec.CalleeCanceling) == codec.CalleeProgress|codec.CalleeCanceling
 	if to.discloseCaller || c.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false) {
-		d.Publisher = &s.identity
+		d.Publisher = s.who()
 	}
 	if c.streaming() {
 		const needed = codec.CalleeStreams | codec.CalleeCanceling

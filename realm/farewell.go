@@ -29,6 +29,9 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 	if s.admission != nil {
 		x.Stop(&s.admission.timer)
 	}
+	if a := s.altered.Load(); a != nil {
+		x.Charge(-a.bytes)
+	}
 	if r := s.rights; r != nil && r.memo != nil {
 		x.Stop(&r.memo.timer)
 	}

@@ -117,6 +117,10 @@ const (
 	metaArgumentsMax = 128 << 10
 	metaReasonMax    = 256  // octets of a reason
 	metaMessageMax   = 4096 // octets of a message for humans
+	// alteredBytesMax is how long all details of a session that modify_details has changed may be together, in octets
+	// of MessagePack. Longer: option_not_allowed.
+	alteredBytesMax = 16 << 10
+	alteredOverhead = 512 // what they cost besides, in bytes
 	// testamentsMax is how many testaments a session may have, and testamentBytesMax how long they are together, in
 	// bytes.
 	testamentsMax     = 64

@@ -31,6 +31,8 @@ type metaProcedure struct {
 	// named: permission by a pattern does not do, it has to be one for wamp. URIs. A role that may call everything
 	// should not, by that, end the sessions of others.
 	named bool
+	// offered says whether the realm has it; nil: every realm has it.
+	offered func(set *settings) bool
 }
 
 // metaProcedures are all of them, by URI.
@@ -45,6 +47,10 @@ func init() {
 		"wamp.session.kill_by_authid":   {run: (*metaCall).sessionKillByAuthID, named: true},
 		"wamp.session.kill_by_authrole": {run: (*metaCall).sessionKillByAuthRole, named: true},
 		"wamp.session.kill_all":         {run: (*metaCall).sessionKillAll, named: true},
+		"wamp.session.modify_details": {
+			run: (*metaCall).sessionModifyDetails, named: true,
+			offered: func(set *settings) bool { return set.ModifyDetails },
+		},
 		"wamp.session.add_testament":    {run: (*metaCall).addTestament},
 		"wamp.session.flush_testaments": {run: (*metaCall).flushTestaments},
 
@@ -81,7 +87,7 @@ var (
 // callMeta answers the open call c of a procedure in the namespace wamp. It returns why it cannot be called.
 func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Message) *refusal {
 	p, found := metaProcedures[string(m.URI)]
-	if !found {
+	if !found || p.offered != nil && !p.offered(l.set) {
 		return refuseNoProcedure
 	}
 	if c.streaming() {
@@ -111,7 +117,7 @@ func (s *session) named(set *settings, uri []byte) bool {
 	if set.Policy == nil { // everybody may do everything, and nothing is named
 		return false
 	}
-	r := set.Policy.Role(s.identity.AuthRole)
+	r := set.Policy.Role(s.who().AuthRole)
 	return r.Names(uri) || !r.Decide(Call, uri, codec.Exact).Definitive
 }
 

@@ -66,7 +66,7 @@ func (m *metaCall) sessionIDs(x port.Executor, l *perLoop, done func(x port.Exec
 	}
 	parts := make([][]any, x.Loops())
 	m.eachSession(x, func(x port.Executor, s *session) int {
-		if roles == nil || slices.Contains(roles, s.identity.AuthRole) {
+		if roles == nil || slices.Contains(roles, s.who().AuthRole) {
 			parts[x.Loop()] = append(parts[x.Loop()], s.id)
 		}
 		return 1
@@ -122,10 +122,12 @@ func (m *metaCall) sessionGet(x port.Executor, l *perLoop) {
 // metaDetails are what the meta API tells about a session. Any goroutine.
 func (s *session) metaDetails() map[string]any {
 	method, provider := s.authMethod()
-	return map[string]any{
-		"session": s.id, "authid": s.identity.AuthID, "authrole": s.identity.AuthRole, "authmethod": method,
+	details := map[string]any{
+		"session": s.id, "authid": s.who().AuthID, "authrole": s.who().AuthRole, "authmethod": method,
 		"authprovider": provider, "transport": map[string]any{"type": s.conn.Peer().Transport},
 	}
+	s.altered.Load().apply(details)
+	return details
 }
 
 // authMethod is how s has logged in. Any goroutine.
@@ -227,7 +229,7 @@ func (m *metaCall) sessionKillByAuthID(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.killThose(x, l, false, func(s *session) bool { return s.identity.AuthID == authid }, m.answerIDs)
+	m.killThose(x, l, false, func(s *session) bool { return s.who().AuthID == authid }, m.answerIDs)
 }
 
 func (m *metaCall) sessionKillByAuthRole(x port.Executor, l *perLoop) {
@@ -236,7 +238,7 @@ func (m *metaCall) sessionKillByAuthRole(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.killThose(x, l, false, func(s *session) bool { return s.identity.AuthRole == role }, m.answerCount)
+	m.killThose(x, l, false, func(s *session) bool { return s.who().AuthRole == role }, m.answerCount)
 }
 
 // sessionKillAll ends all other sessions, and neither meta events nor testaments tell of it.

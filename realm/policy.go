@@ -108,8 +108,8 @@ func (s *session) lookUp(x port.Executor, l *perLoop, a Action, uri []byte, matc
 		s.rights = r
 	}
 	if r.policy != set.Policy || r.epoch != set.epoch {
-		r.policy, r.epoch, r.role, r.authorizer = set.Policy, set.epoch, set.Policy.Role(s.identity.AuthRole), nil
-		if az, found := set.Authorizers[s.identity.AuthRole]; found {
+		r.policy, r.epoch, r.role, r.authorizer = set.Policy, set.epoch, set.Policy.Role(s.who().AuthRole), nil
+		if az, found := set.Authorizers[s.who().AuthRole]; found {
 			r.authorizer = &az
 		}
 	}

@@ -56,6 +56,7 @@ type review struct {
 	session *session
 	member  *member
 	callee  *callee
+	after   []func(x port.Executor) // to be called when they are all gone through
 }
 
 // review goes through all sessions and calls done with the report, on a loop.
@@ -130,15 +131,19 @@ func (v *review) begin(x port.Executor, s *session) (cost int) {
 		return s.handler.goodbye(x, codec.CloseKilled,
 			"the configuration has changed: this session could not join any more", port.CloseNormal)
 	case set.Policy == nil || s.trusted:
-	case set.Policy.Role(s.identity.AuthRole) == nil:
+	case set.Policy.Role(s.who().AuthRole) == nil:
 		v.report.SessionsRoleGone++
 		return s.handler.goodbye(x, codec.CloseKilled,
 			"the configuration has changed: the role of this session is gone", port.CloseNormal)
 	case s.lastMember != nil || s.lastCallee != nil:
+		if other := s.review; other != nil { // of a role that was modified: this one does its work
+			v.after = other.after
+			other.session, other.member, other.callee, other.after = nil, nil, nil, nil
+		}
 		v.session, v.member, v.callee = s, s.lastMember, s.lastCallee
 		s.review = v
 	}
-	s.conn.SetBacklog(set.backlogOf(s.identity.AuthRole))
+	s.conn.SetBacklog(set.backlogOf(s.who().AuthRole))
 	if !s.local && set.authIDRule().needed() {
 		s.realm.authIDs.Load().adopt(x, s)
 	}
@@ -174,8 +179,12 @@ func (v *review) holding(x port.Executor, l *perLoop) (cost int) {
 	set := s.realm.settings.Load()
 	switch {
 	case s.left || set.Policy == nil || v.member == nil && v.callee == nil:
-		v.session, v.member, v.callee = nil, nil, nil
+		after := v.after
+		v.session, v.member, v.callee, v.after = nil, nil, nil, nil
 		s.review = nil
+		for _, f := range after {
+			f(x)
+		}
 		return 1
 	case v.member != nil:
 		mb := v.member
@@ -205,7 +214,7 @@ func costOf(match codec.Match) int {
 
 // denies reports whether the permissions of the role of s say no.
 func (set *settings) denies(s *session, a Action, uri string, match codec.Match) bool {
-	d := set.Policy.Decide(s.identity.AuthRole, a, []byte(uri), match)
+	d := set.Policy.Decide(s.who().AuthRole, a, []byte(uri), match)
 	return d.Definitive && !d.Allow
 }
 

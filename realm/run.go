@@ -326,7 +326,7 @@ func (r *run) walk(x port.Executor, l *perLoop, seats []seat) {
 		if to == nil || to.left || r.exclude && to == r.publisher {
 			continue
 		}
-		if r.filter != nil && !r.filter.admits(&to.identity) {
+		if r.filter != nil && !r.filter.admits(to.who()) {
 			continue
 		}
 		events += r.deliver(x, l, to)

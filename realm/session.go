@@ -2,6 +2,7 @@ package realm
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -18,13 +19,12 @@ type session struct {
 	variant    codec.Variant
 	serializer codec.Serializer
 	roles      codec.Roles
-	role       roleNumber // of identity.AuthRole in the realm
-	bytesMax   int        // the longest message the peer accepts
-	identity   codec.Identity
-	admission  *admission // nil: local, or anonymous in a realm without Auth
-	local      bool       // of this process: counts for no quota
-	trusted    bool       // of the router itself: needs no permission
-	hidden     bool       // an asker's or a voice's: on no list, in no figure
+	bytesMax   int            // the longest message the peer accepts
+	identity   codec.Identity // that has joined; see who
+	admission  *admission     // nil: local, or anonymous in a realm without Auth
+	local      bool           // of this process: counts for no quota
+	trusted    bool           // of the router itself: needs no permission
+	hidden     bool           // an asker's or a voice's: on no list, in no figure
 
 	// Guarded by conn lock.
 	live           bool  // false: nothing may be appended for this session any more
@@ -34,7 +34,11 @@ type session struct {
 	lastInvocation uint64
 	wrapped        bool // lastInvocation has passed 2^53 once
 
+	// Any goroutine.
+	altered atomic.Pointer[alteration] // nil, unless its details have been modified
+
 	// Owned by loop.
+	role          roleNumber         // of the authrole in the realm
 	left          bool               // disposed: gets no events, though it may be on lists still
 	batched       bool               // EndOfBatch is coming
 	subscriptions map[uint64]*member // by subscription id

@@ -56,6 +56,7 @@ type RealmConfig struct {
 	// TimeoutSeconds says that clients send the timeout of a call in seconds, as Autobahn for Python does, instead of
 	// milliseconds (PROTOCOL 8.7).
 	TimeoutSeconds bool
+	ModifyDetails  bool // wamp.session.modify_details can be called (PROTOCOL 9.1)
 	LaxPassthru    bool // nobody needs to have announced payload_passthru_mode to use it (PROTOCOL 12.1)
 
 	// Auth decides who joins, and with which role (PROTOCOL 10). Nil: everybody is anonymous, with the role

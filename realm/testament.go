@@ -254,7 +254,7 @@ func (s *session) publishTestaments(x port.Executor) {
 			e := &metaEvent{topic: t.topic, testament: t}
 			disclose := t.discloses && !set.ForbidDisclosure
 			if set.Policy != nil && !s.trusted {
-				d := set.Policy.Decide(s.identity.AuthRole, Publish, []byte(t.topic), codec.Exact)
+				d := set.Policy.Decide(s.who().AuthRole, Publish, []byte(t.topic), codec.Exact)
 				if d.Definitive && !d.Allow {
 					rm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
 					x.Charge(-t.bytes())
@@ -263,7 +263,7 @@ func (s *session) publishTestaments(x port.Executor) {
 				disclose = disclose || d.Disclose
 			}
 			if disclose {
-				e.who = &s.identity
+				e.who = s.who()
 			}
 			rm.meta.ready(x, rm.meta.put(x, e))
 		}
@@ -273,7 +273,7 @@ func (s *session) publishTestaments(x port.Executor) {
 // tellLeave publishes on_leave.
 func (s *session) tellLeave(x port.Executor) {
 	if ms := &s.realm.meta; ms.wanted() {
-		ms.tell(x, "wamp.session.on_leave", s.id, s.identity.AuthID, s.identity.AuthRole)
+		ms.tell(x, "wamp.session.on_leave", s.id, s.who().AuthID, s.who().AuthRole)
 	}
 }
 

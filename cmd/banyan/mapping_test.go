@@ -114,6 +114,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"drain.timeout", "1m", "StopTimeout", time.Minute},
 		{"realms.0.strict_uris", "true", "Realms", nil},
 		{"realms.0.ppt_strict", "false", "Realms", nil},
+		{"realms.0.modify_details", "true", "Realms", nil},
 	} {
 		more := []config.Override{{Path: c.path, Value: c.value}}
 		if c.path == "listeners.0.proxy_protocol" {
@@ -162,7 +163,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%+v", rm)
 	}
 	_, r = settingsOf(t, config.Override{Path: "realms.0.ppt_strict", Value: "false"})
-	if !r.Realms[0].LaxPassthru {
+	if !r.Realms[0].LaxPassthru || r.Realms[0].ModifyDetails {
 		t.Errorf("%+v", r.Realms[0])
 	}
 }

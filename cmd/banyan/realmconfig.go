@@ -112,6 +112,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 		ForbidDisclosure: rm.ForbidDisclosure,
 		TimeoutSeconds:   rm.CallTimeoutUnit == "s",
 		LaxPassthru:      !rm.PPTStrict,
+		ModifyDetails:    rm.ModifyDetails,
 		Anonymous:        anonymousFrom(rm),
 		Quotas: realm.Quotas{
 			SessionsMax:          rm.Quotas.SessionsMax,

@@ -22,6 +22,9 @@ type Realm struct {
 	// Let only those use payload passthru mode who announced payload_passthru_mode: end sessions that send such
 	// messages without that, and refuse calls and results for receivers that lack it.
 	PPTStrict bool `yaml:"ppt_strict" default:"true"`
+	// Offer wamp.session.modify_details, by which those who have a permission that names it give a session another
+	// authid, role or other details.
+	ModifyDetails bool `yaml:"modify_details" default:"false"`
 	// What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or
 	// replace the older one.
 	AuthidUniqueness string `yaml:"authid_uniqueness" default:"allow" enum:"allow,refuse,replace"`
@@ -184,8 +187,9 @@ type Role struct {
 // A Permission is an entry of permissions.
 type Permission struct {
 	// A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take
-	// something away from others (wamp.session.kill and its kind, wamp.subscription.remove_subscriber,
-	// wamp.registration.remove_callee) need a permission whose own URI begins with "wamp.".
+	// something away from others (wamp.session.kill and its kind, wamp.session.modify_details,
+	// wamp.subscription.remove_subscriber, wamp.registration.remove_callee) need a permission whose own URI begins
+	// with "wamp.".
 	URI string `yaml:"uri" required:"true" empty:"true"`
 	// How uri is meant. Without it: exact, or prefix if uri ends with *.
 	Match string `yaml:"match" default:"auto" auto:"auto" enum:"exact,prefix,wildcard"`

@@ -113,6 +113,7 @@ var wires = []wire{
 	{"realms.*.enforce_roles", "realm.RealmConfig.EnforceRoles", ""},
 	{"realms.*.forbid_disclosure", "realm.RealmConfig.ForbidDisclosure", ""},
 	{"realms.*.call_timeout_unit", "realm.RealmConfig.TimeoutSeconds", ""},
+	{"realms.*.modify_details", "realm.RealmConfig.ModifyDetails", ""},
 	{"realms.*.ppt_strict", "realm.RealmConfig.LaxPassthru", ""},
 	{"realms.*.authid_uniqueness", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.anonymous", "realm.RealmConfig.Anonymous", "without it: AnonymousNone"},

@@ -1,0 +1,240 @@
+package realm
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"banyan/codec"
+	"banyan/realm/policy"
+)
+
+// detailsBed has roles anonymous and narrow: the former may do everything, the latter only what is below "a.".
+func detailsBed(t *testing.T, loops int, on bool) *bed {
+	return newBed(t, loops, Config{Realms: []RealmConfig{{URI: "realm1", ModifyDetails: on, Policy: detailRoles(t)}}})
+}
+
+func detailRoles(t *testing.T) *policy.Snapshot {
+	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
+	return compile(t, policy.RoleDefinition{Name: "anonymous", Permissions: []policy.Permission{
+		{URI: "*", Allow: all}, {URI: "wamp.*", Allow: all},
+	}}, policy.RoleDefinition{Name: "narrow", Permissions: []policy.Permission{{URI: "a.*", Allow: all}}})
+}
+
+// modify has p modify the details of a session, and expects that it works.
+func (p *peer) modify(request int, session uint64, delta values) {
+	p.bed.t.Helper()
+	p.say(codec.Call, request, values{}, "wamp.session.modify_details", []any{int64(session), delta})
+	p.expect(codec.Result, request, values{})
+}
+
+// details are what wamp.session.get tells about a session.
+func (p *peer) details(request int, session uint64) values {
+	p.bed.t.Helper()
+	p.say(codec.Call, request, values{}, "wamp.session.get", []any{int64(session)})
+	return p.expect(codec.Result, request, values{}, nil)[3].([]any)[0].(values)
+}
+
+// TestMETA44 is the checklist: what is replaced, removed and refused.
+func TestMETA44(t *testing.T) {
+	off := detailsBed(t, 1, false).join(0)
+	off.say(codec.Call, 1, values{}, "wamp.session.modify_details", []any{int64(off.id), values{"x": 1}})
+	off.refused(codec.Call, 1, codec.ErrNoSuchProcedure)
+
+	unnamed := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", ModifyDetails: true}}}).join(0)
+	unnamed.say(codec.Call, 1, values{}, "wamp.session.modify_details", []any{int64(unnamed.id), values{"x": 1}})
+	unnamed.refused(codec.Call, 1, codec.ErrNotAuthorized)
+
+	b := detailsBed(t, 2, true)
+	one, two := b.join(0), b.join(1)
+	before := two.details(1, two.id)
+	one.modify(1, two.id, values{
+		"authid": "joe", "nick": "J", "authmethod": "magic", "transport": nil, "more": values{"n": []any{int64(1)}},
+	})
+	want := maps.Clone(before)
+	maps.Copy(want, values{"authid": "joe", "nick": "J", "authmethod": "magic", "more": values{"n": []any{int64(1)}}})
+	delete(want, "transport")
+	same := func(request int) {
+		t.Helper()
+		if got := one.details(request, two.id); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %v\nwant %v", got, want)
+		}
+	}
+	same(2)
+	// A second time: the rest stays.
+	one.modify(3, two.id, values{"nick": nil, "authid": nil})
+	delete(want, "nick")
+	delete(want, "authid")
+	same(4)
+	one.modify(5, two.id, values{})
+	same(6)
+	two.modify(2, two.id, values{"authid": "ann"}) // one's own
+	want["authid"] = "ann"
+	same(7)
+
+	for i, c := range []struct {
+		args []any
+		uri  string
+	}{
+		{[]any{int64(two.id), values{"session": int64(5)}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"session": nil}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authid": int64(5)}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authid": strings.Repeat("x", authRoleBytesMax+1)}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authrole": true}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authrole": "nobody has this"}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authrole": nil}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{"authrole": trustedRole}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), []any{}}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id)}, codec.ErrInvalidArgument},
+		{[]any{int64(two.id), values{}, int64(1)}, codec.ErrInvalidArgument},
+		{[]any{"x", values{}}, codec.ErrInvalidArgument},
+		{nil, codec.ErrInvalidArgument},
+		{[]any{int64(12345), values{}}, codec.ErrNoSuchSession},
+		{[]any{int64(two.id), values{"x": strings.Repeat("x", alteredBytesMax)}}, codec.ErrOptionNotAllowed},
+	} {
+		one.say(codec.Call, 10+i, values{}, "wamp.session.modify_details", c.args)
+		one.refused(codec.Call, 10+i, c.uri)
+	}
+	same(50)
+	one.modify(51, two.id, values{"authid": strings.Repeat("x", authRoleBytesMax)})
+	one.silent()
+	two.silent()
+}
+
+// TestModifiedBound: the details of one session that were modified are bounded together, at n and n+1, also over
+// several calls, and they are charged until the session has left.
+func TestModifiedBound(t *testing.T) {
+	b := detailsBed(t, 1, true)
+	one, two := b.join(0), b.join(0)
+	before := b.Charged()
+	// A dictionary with two keys of one octet: 1 + 2*2 octets, and 3 for the head of each text.
+	rest := alteredBytesMax - 5 - 3 - 3 - 1000
+	one.modify(1, two.id, values{"a": strings.Repeat("x", 1000)})
+	one.say(codec.Call, 2, values{}, "wamp.session.modify_details",
+		[]any{int64(two.id), values{"b": strings.Repeat("x", rest+1)}})
+	one.refused(codec.Call, 2, codec.ErrOptionNotAllowed)
+	one.modify(3, two.id, values{"b": strings.Repeat("x", rest)})
+	if got := b.Charged() - before; got != alteredBytesMax+alteredOverhead {
+		t.Errorf("%d bytes are charged", got)
+	}
+	one.modify(4, two.id, values{"a": nil, "b": nil})
+	if got := b.Charged() - before; got <= 0 || got > alteredOverhead+10 {
+		t.Errorf("%d bytes are charged after all was removed", got)
+	}
+	two.HangUp()
+	b.Settle()
+	if got := b.Charged() - before; got > 0 {
+		t.Errorf("%d bytes are charged after it has left", got)
+	}
+}
+
+// TestModifiedRole: permissions, lists, disclosure, meta API and farewell follow the new authid and authrole. What
+// the new role may not hold is taken away before the answer.
+func TestModifiedRole(t *testing.T) {
+	b := detailsBed(t, 2, true)
+	one, two := b.join(0), b.join(1)
+	leaves := one.subscribe(1, "wamp.session.on_leave")
+	events := one.subscribe(2, "a.t")
+	own := two.subscribe(1, "a.own")
+	two.subscribe(2, "b.t")
+	two.register(3, "a.p", "single")
+	two.register(4, "b.p", "single")
+	one.say(codec.Call, 3, values{}, "b.p") // under way: it goes on
+	invocation := two.expect(codec.Invocation, nil, nil, values{})[1]
+
+	one.modify(4, two.id, values{"authrole": "narrow", "authid": "joe"})
+	two.say(codec.Yield, invocation, values{})
+	one.expect(codec.Result, 3, values{})
+	one.say(codec.Call, 5, values{}, "b.p")
+	one.refused(codec.Call, 5, codec.ErrNoSuchProcedure)
+	one.say(codec.Publish, 6, values{}, "b.t")
+	two.silent()
+	two.say(codec.Subscribe, 5, values{}, "b.t")
+	two.refused(codec.Subscribe, 5, codec.ErrNotAuthorized)
+	two.say(codec.Publish, 6, values{"acknowledge": true}, "b.t")
+	two.refused(codec.Publish, 6, codec.ErrNotAuthorized)
+
+	two.say(codec.Publish, 7, values{"disclose_me": true}, "a.t")
+	one.expect(codec.Event, events, nil, values{
+		"publisher": int64(two.id), "publisher_authid": "joe", "publisher_authrole": "narrow",
+	})
+	one.say(codec.Publish, 7, values{"eligible_authid": []any{"joe"}, "eligible_authrole": []any{"narrow"}}, "a.own")
+	two.expect(codec.Event, own, nil, values{})
+	one.say(codec.Publish, 8, values{"exclude_authrole": []any{"narrow"}}, "a.own")
+	two.silent()
+	one.say(codec.Call, 9, values{}, "wamp.session.list", []any{[]any{"narrow"}})
+	one.expect(codec.Result, 9, values{}, []any{[]any{int64(two.id)}})
+
+	// And back, before what the narrow role was refused has been forgotten.
+	one.modify(10, two.id, values{"authrole": "anonymous"})
+	two.say(codec.Publish, 8, values{"acknowledge": true}, "b.t")
+	two.expect(codec.Published, 8, nil)
+	one.modify(11, two.id, values{"authrole": "narrow"})
+
+	// It goes by the new details.
+	one.say(codec.Call, 12, values{}, "wamp.session.kill_by_authid", []any{"joe"})
+	one.expect(codec.Result, 12, values{}, []any{[]any{int64(two.id)}})
+	one.expect(codec.Event, leaves, nil, values{}, []any{int64(two.id), "joe", "narrow"})
+	two.expect(codec.Goodbye, values{}, codec.CloseKilled)
+}
+
+// TestModifiedWhileReviewed: a configuration changes, and its review of a session overtakes, or is overtaken by, that
+// of a new role. What the role may not hold is gone in the end, once.
+func TestModifiedWhileReviewed(t *testing.T) {
+	for _, order := range []string{"reload first", "modify first", "modify twice"} {
+		t.Run(order, func(t *testing.T) {
+			b := detailsBed(t, 1, true)
+			b.Budget, b.Chunk = 3, 1 // several turns for each review
+			one, two := b.join(0), b.join(0)
+			const holds = 20
+			for i := range holds {
+				two.subscribe(2*i+1, fmt.Sprint("a.", i))
+				two.subscribe(2*i+2, fmt.Sprint("b.", i))
+			}
+			reload := func() {
+				if err := b.router.apply(Config{Realms: []RealmConfig{{
+					URI: "realm1", ModifyDetails: true, Policy: detailRoles(t),
+				}}}, func(Report) {}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			modify := func(request int) {
+				one.post(codec.Call, request, values{}, "wamp.session.modify_details",
+					[]any{int64(two.id), values{"authrole": "narrow"}})
+			}
+			steps := func() {
+				for range 7 {
+					b.Step()
+				}
+			}
+			switch order {
+			case "reload first":
+				reload()
+				steps()
+				modify(1)
+			case "modify first":
+				modify(1)
+				steps()
+				reload()
+			default:
+				modify(1)
+				steps()
+				modify(2)
+			}
+			b.Settle()
+			one.expect(codec.Result, 1, values{})
+			if order == "modify twice" {
+				one.expect(codec.Result, 2, values{})
+			}
+			one.silent()
+			if got := b.router.Stats().Subscriptions; got != holds {
+				t.Errorf("%d subscriptions are left, want %d", got, holds)
+			}
+			one.HangUp()
+			two.HangUp()
+			b.Settle()
+			nothingLeft(t, b.router, b.World)
+		})
+	}
+}
