@@ -248,6 +248,7 @@ func (r raw) in(s Serializer) string {
 
 // MSG-30, MSG-29, SER-28, ID-05: what leaves has no empty tail, integers as integers and the shortest form.
 func TestAppendCanonical(t *testing.T) {
+	t.Attr("checklist", "MSG-30 MSG-29 SER-28 ID-05")
 	for _, c := range []struct {
 		in   string
 		want raw
@@ -285,6 +286,7 @@ func TestAppendCanonical(t *testing.T) {
 
 // SER-13: the payload is copied as it is, whatever its form.
 func TestAppendCopiesPayload(t *testing.T) {
+	t.Attr("checklist", "SER-13")
 	for _, c := range []struct {
 		s    Serializer
 		args string
@@ -352,6 +354,7 @@ func TestDetailsForward(t *testing.T) {
 // PPT-15, PROTOCOL 15: forward_for of a callee's ERROR stays here, however often and whatever it holds; everything
 // else is passed on.
 func TestErrorForwardFor(t *testing.T) {
+	t.Attr("checklist", "PPT-15")
 	link := list{dict{"session": 5, "authid": "a", "authrole": "r"}}
 	for _, from := range serializers {
 		for i, c := range []struct{ details, want dict }{

@@ -382,6 +382,7 @@ func TestDecodeMalformed(t *testing.T) {
 // MSG-40: a stranger's nesting costs its octets once and no stack; every prefix of every message is refused without
 // harm.
 func TestDecodeHostile(t *testing.T) {
+	t.Attr("checklist", "MSG-40")
 	const n = 100 << 10
 	for _, c := range []struct {
 		s         Serializer
@@ -481,6 +482,7 @@ func TestDecodeTail(t *testing.T) {
 
 // SER-18, MSG-18: the last of duplicate keys wins, also when it is null.
 func TestDecodeDuplicates(t *testing.T) {
+	t.Attr("checklist", "SER-18 MSG-18")
 	m, err := decode(JSON,
 		[]byte(`[48,1,{"disclose_me":false,"timeout":5,"disclose_me":true,"receive_progress":true,`+
 			`"receive_progress":false,"timeout":7,"progress":true,"progress":null,"rkey":"a","rkey":"b"},"a"]`))
@@ -582,6 +584,7 @@ func TestOptions(t *testing.T) {
 
 // ID-05, MSG-36: floats that are integers, exactly.
 func TestIntegralNumbers(t *testing.T) {
+	t.Attr("checklist", "ID-05 MSG-36")
 	for _, c := range []struct {
 		text string
 		want uint64
@@ -685,6 +688,7 @@ func TestIntegralDecimalBounds(t *testing.T) {
 
 // SER-20: keys of options are UTF-8, short ones and long ones.
 func TestDecodeKeysAreUTF8(t *testing.T) {
+	t.Attr("checklist", "SER-20")
 	for _, n := range []int{1, 31, 63, 64, 65, 255, 256, 1000} {
 		for _, last := range []string{"a", "\xff"} {
 			key := strings.Repeat("k", n-1) + last
@@ -704,6 +708,7 @@ func TestDecodeKeysAreUTF8(t *testing.T) {
 
 // MSG-05: text whose length has octets of its own may be the last of a message, and empty.
 func TestDecodeTextAtTheEnd(t *testing.T) {
+	t.Attr("checklist", "MSG-05")
 	for _, c := range []struct {
 		s    Serializer
 		head string
@@ -733,6 +738,7 @@ func TestDecodeTextAtTheEnd(t *testing.T) {
 
 // SER-20: escapes in the header are undone, and survive until the next message.
 func TestDecodeEscapes(t *testing.T) {
+	t.Attr("checklist", "SER-20")
 	m, err := decode(JSON,
 		[]byte(" [ 48 ,\t1,\r\n{\"time\\u006fut\" : 5 , \"runmod\\u0065\":\"\\u00e9\\ud83d\\ude00\\ud83d\"} , "+
 			"\"a\\u002eb\\/\\u00e9\" , [ \"\\u0041\" ] ] \n"))

@@ -74,6 +74,7 @@ func TestFrameBytes(t *testing.T) {
 // TRN-27, PUB-57: a message that its framing cannot carry makes no frame, by either way, and leaves the bytes before
 // it alone.
 func TestFrameLimits(t *testing.T) {
+	t.Attr("checklist", "TRN-27 PUB-57")
 	longest := make([]byte, MessageBytesMax+1)
 	for v := Variant(0); int(v) < NumVariants; v++ {
 		limit := MessageBytesMax
@@ -104,6 +105,7 @@ func TestFrameLimits(t *testing.T) {
 
 // TRN-27, RPC-21: EndFrame takes a frame away that is longer than the receiver accepts.
 func TestFrameReceiverLimit(t *testing.T) {
+	t.Attr("checklist", "TRN-27 RPC-21")
 	for v := Variant(0); int(v) < NumVariants; v++ {
 		for _, n := range []int{511, 512, 513} {
 			dst := append(BeginFrame([]byte("x"), v, 0), make([]byte, n)...)

@@ -168,6 +168,7 @@ func TestReadHelloViolations(t *testing.T) {
 
 // SER-18: of what comes twice, the last counts, whole.
 func TestReadHelloDuplicates(t *testing.T) {
+	t.Attr("checklist", "SER-18")
 	for _, c := range []struct {
 		roles string
 		want  Roles

@@ -24,6 +24,7 @@ func nested(n int) (v any) {
 // SER-12, PROTOCOL 14.6: the depth that is set, and one more, in every serializer, at every place, and a Decoder that
 // is set anew.
 func TestDepthMax(t *testing.T) {
+	t.Attr("checklist", "SER-12")
 	var d Decoder
 	for _, c := range []struct{ set, want int }{
 		{-1, 64},

@@ -30,6 +30,7 @@ var loneSurrogates = []struct{ in, clean string }{
 // SER-11, MSG-43: an option that is forwarded reaches every receiver as the same text, without lone surrogates. The
 // payload stays as it is, and so does the message that was decoded.
 func TestOptionsWithoutLoneSurrogates(t *testing.T) {
+	t.Attr("checklist", "SER-11 MSG-43")
 	for _, c := range loneSurrogates {
 		in := fmt.Sprintf(`[16,1,{"x_a":1,"ppt_keyid":"%[1]s","ppt_scheme":"x_y"},"a.b",["%[1]s"],{"k":"%[1]s"}]`,
 			c.in)
@@ -87,6 +88,7 @@ func TestOptionsWithoutLoneSurrogates(t *testing.T) {
 // SER-11: the details of a callee's ERROR have no lone surrogates either, whatever their keys, in both forms in which
 // they are written.
 func TestErrorDetailsWithoutLoneSurrogates(t *testing.T) {
+	t.Attr("checklist", "SER-11")
 	for _, c := range loneSurrogates {
 		for _, dropped := range []string{"", `"forward_for":[],`} {
 			in := fmt.Sprintf(`[8,68,1,{%s"x_a":["%[2]s",{"k%[2]s":null}],"%[2]s":1},"a.%[2]s",["%[2]s"]]`, dropped,
@@ -126,6 +128,7 @@ func TestErrorDetailsWithoutLoneSurrogates(t *testing.T) {
 
 // SER-11: what the router reads is U+FFFD as well: URIs and the lists of receivers.
 func TestReadOptionsWithoutLoneSurrogates(t *testing.T) {
+	t.Attr("checklist", "SER-11")
 	m, err := decode(JSON, []byte(`[16,1,{"eligible_authid":["\ud800","b"]},"a.\udc00"]`))
 	if err != nil {
 		t.Fatal(err)

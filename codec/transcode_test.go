@@ -274,6 +274,7 @@ func TestTranscodeValues(t *testing.T) {
 
 // SER-01, SER-06, SER-07, SER-08, SER-11: through every pair and back.
 func TestTranscodeRoundTrips(t *testing.T) {
+	t.Attr("checklist", "SER-01 SER-06 SER-07 SER-08 SER-11")
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -314,6 +315,7 @@ func TestTranscodeRoundTrips(t *testing.T) {
 
 // SER-25, SER-26: large payloads.
 func TestTranscodeLarge(t *testing.T) {
+	t.Attr("checklist", "SER-25 SER-26")
 	items := make([]byte, 0, 100_000*2)
 	items = append(items, '[')
 	for i := range 100_000 {

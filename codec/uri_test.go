@@ -51,6 +51,7 @@ func checkURI(t *testing.T, u []byte) {
 }
 
 func TestURIChecklist(t *testing.T) {
+	t.Attr("checklist", "URI-24 URI-29")
 	for _, c := range []struct {
 		id     string
 		uri    string

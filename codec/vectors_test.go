@@ -233,6 +233,7 @@ func mapped(v any, f func(any) any) any {
 
 // MSG-37, MSG-38, MSG-39, SER-23: the published vectors.
 func TestVectors(t *testing.T) {
+	t.Attr("checklist", "MSG-37 MSG-38 MSG-39 SER-23")
 	files, err := filepath.Glob(filepath.Join(vectorDir(t), "singlemessage", "*", "*.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -69,6 +69,7 @@ func TestWelcome(t *testing.T) {
 
 // TRN-55: WELCOME shrinks to what the client accepts: first realm and agent go, then the names of the features.
 func TestWelcomeShrinks(t *testing.T) {
+	t.Attr("checklist", "TRN-55")
 	for _, ser := range serializers {
 		form := NewWelcomeForm(ser.s, &WelcomeDetails{
 			Realm: "realm1", Agent: "Banyan",

@@ -11,6 +11,7 @@ import (
 // SER-21, MSG-41: strings are looked at eight octets at a time. Every octet that may not stand in one is found at
 // every place, in short strings and long ones, in keys and values.
 func TestJSONStringOctets(t *testing.T) {
+	t.Attr("checklist", "SER-21 MSG-41")
 	for _, length := range []int{1, 7, 8, 9, 15, 16, 17, 40} {
 		for at := range length {
 			for c := range 256 {
@@ -46,6 +47,7 @@ func TestJSONStringOctets(t *testing.T) {
 
 // ID-02, ID-03: integers beyond 64 bits do not come back as small ones.
 func TestIntegersDoNotWrap(t *testing.T) {
+	t.Attr("checklist", "ID-02 ID-03")
 	for _, c := range []struct {
 		text string
 		ok   bool
@@ -112,6 +114,7 @@ func TestIntegersDoNotWrap(t *testing.T) {
 
 // SER-16, RFC 8949 3.2.3: the chunks of an indefinite string are definite strings of its kind.
 func TestCBORChunks(t *testing.T) {
+	t.Attr("checklist", "SER-16")
 	for _, c := range []struct {
 		value string
 		ok    bool
@@ -199,6 +202,7 @@ func TestCBORSimpleValues(t *testing.T) {
 
 // SES-09, MSG-31: undefined counts as null where null may stand.
 func TestCBORUndefined(t *testing.T) {
+	t.Attr("checklist", "MSG-31")
 	if m, err := decode(CBOR, []byte("\x83\x01\xf7\xa0")); err != nil || m.URI != nil {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -214,6 +218,7 @@ func TestCBORUndefined(t *testing.T) {
 
 // SER-28: texts and binaries around every length at which their heads change come back, in the shortest form.
 func TestLengthsOfHeads(t *testing.T) {
+	t.Attr("checklist", "SER-28")
 	for _, n := range []int{0, 1, 23, 24, 31, 32, 33, 254, 255, 256, 257, 65534, 65535, 65536, 65537} {
 		text := strings.Repeat("a", n)
 		for _, v := range []any{text, []byte(text)} {

@@ -259,6 +259,7 @@ func TestInvocationsAreRefusedAndRepliesHaveAReserve(t *testing.T) {
 
 // TRN-48: writability after a block is seen at home and everything arrives.
 func TestBlockedConnectionResumes(t *testing.T) {
+	t.Attr("checklist", "TRN-48")
 	for _, foreign := range []bool{false, true} {
 		const runs = 5000
 		e := start(t, Config{Loops: 2}, func(x port.Executor, c port.Conn) port.Handler {

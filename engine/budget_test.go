@@ -32,6 +32,7 @@ func startUnjoined(t *testing.T, cfg Config) *Engine {
 // F4: until a session is joined, and after it has left, a message has 64 KiB at most; one octet more fails at its
 // header, before its octets come.
 func TestF4MessagesBeforeJoining(t *testing.T) {
+	t.Attr("checklist", "LIM-07")
 	e := startUnjoined(t, Config{})
 	raw := func(length int) []byte { return rawFrameOf(make([]byte, length))[:4] }
 	web := func(length int) []byte { return masked(0x82, make([]byte, length))[:14] }
@@ -74,6 +75,7 @@ func TestF4MessagesBeforeJoining(t *testing.T) {
 // F4: at the bound the largest holder of a message under way goes, the others stay, and it happens again when it is
 // needed again.
 func TestF4BudgetClosesTheLargestPartials(t *testing.T) {
+	t.Attr("checklist", "LIM-06")
 	e := start(t, Config{BudgetBytes: budgetBytesMin}, echoes)
 	var peers []*peer
 	hold := func(bytes int) *peer {
@@ -256,6 +258,7 @@ func TestF4BudgetCountsKeptMessages(t *testing.T) {
 // F4: many connections that have not joined do not use up what joined clients need, though each of them holds less
 // than is usually worth closing.
 func TestF4StrangersGoFirst(t *testing.T) {
+	t.Attr("checklist", "LIM-06")
 	e := startUnjoined(t, Config{Loops: 1, BudgetBytes: budgetBytesMin})
 	const each = 40_000
 	joined := dialRaw(t, e, codec.CBOR)

@@ -149,6 +149,7 @@ func TestRawSocketPings(t *testing.T) {
 
 // F4: what comes between the frames of a message is no progress of it: pongs, pings, and fragments without an octet.
 func TestF4OnlyOctetsOfTheMessageAreProgress(t *testing.T) {
+	t.Attr("checklist", "LIM-08")
 	const limit = 8 * time.Second
 	for name, between := range map[string]struct {
 		frame []byte
@@ -183,6 +184,7 @@ func TestF4OnlyOctetsOfTheMessageAreProgress(t *testing.T) {
 // F4: a message that makes no progress is not waited for; one that does is, however slow. Time in which the router
 // does not read does not count.
 func TestF4UnfinishedMessageHasADeadline(t *testing.T) {
+	t.Attr("checklist", "LIM-08")
 	const limit = 8 * time.Second
 	message := rawFrameOf(make([]byte, 100))
 	open := func() (*conn, *stillPoller, func(n int), func(d time.Duration) bool) {

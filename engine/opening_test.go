@@ -28,6 +28,7 @@ func peersOf(peers chan<- port.Peer) port.Opener {
 
 // TRN-45: one port may speak TLS and serve clients without it.
 func TestPlainBesideTLS(t *testing.T) {
+	t.Attr("checklist", "TRN-45")
 	a := newAuthority(t)
 	f, _ := a.issue("router", "ecdsa", "router.test")
 	creds, err := NewCredentials(CredentialsConfig{Certificates: []CertificateFiles{f}})
@@ -281,6 +282,7 @@ func TestProxyHeadersOnUnixSockets(t *testing.T) {
 
 // TRN-57: whoever a proxy forwards is not local. For whom it forwards is believed from trusted proxies only.
 func TestForwardedHeaders(t *testing.T) {
+	t.Attr("checklist", "TRN-57")
 	peers := make(chan port.Peer, 10)
 	unix, dir := "unix:", t.TempDir()
 	for i, c := range []struct {

@@ -50,6 +50,7 @@ func accepts(c *conn) bool {
 
 // ORD-12, TRN-48: what each policy does with the event that is one too many, by bytes and by number.
 func TestPolicies(t *testing.T) {
+	t.Attr("checklist", "ORD-12 TRN-48")
 	for _, bound := range []port.Backlog{{BytesMax: 64 << 10}, {BytesMax: 1 << 20, EventsMax: 4}} {
 		for policy, want := range map[SlowConsumer]string{
 			Disconnect: "", DropNewest: "1Abc", DropOldest: "cC2D", KeepLatest: "1c2D",

@@ -19,6 +19,7 @@ var tlsVersions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 // TRN-44: RawSocket and WebSocket sessions work over TLS as without, in both versions; messages of every length pass
 // both ways.
 func TestTLS(t *testing.T) {
+	t.Attr("checklist", "TRN-44")
 	e, a := startTLS(t, Config{}, CredentialsConfig{}, echoes)
 	for _, version := range tlsVersions {
 		cfg := a.client("router.test")

@@ -19,6 +19,7 @@ import (
 // B8: the time for reading in one turn is bounded. What one client sends at once is handled over several turns, in
 // order, and others get theirs in between; who had no time is first in the next turn.
 func TestB8ReadsOfATurnAreBounded(t *testing.T) {
+	t.Attr("checklist", "LIM-09")
 	c, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l := c.loop
 	l.workPerLook = workPerLook
@@ -142,6 +143,7 @@ func TestDeferredConnectionIsNotReadFirst(t *testing.T) {
 // A batch of 160 000 messages in one WebSocket message is handled over several turns, in its order; others are served
 // in between.
 func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
+	t.Attr("checklist", "LIM-09")
 	const messages = 160_000
 	v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)
 	var batch []byte
@@ -177,6 +179,7 @@ func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
 // Writing, closing and saying goodbye are bounded in time too; the rest follows in the next turns without being asked
 // for.
 func TestB8FlushesAndClosesOfATurnAreBounded(t *testing.T) {
+	t.Attr("checklist", "LIM-09")
 	const conns = 2000
 	first, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l := first.loop
@@ -244,6 +247,7 @@ func (j *slowJob) Run(port.Executor, int) (more bool) {
 
 // Lanes are bounded in time, too: a turn ends a few looks at the clock after walkTime.
 func TestB8WalksOfATurnAreBounded(t *testing.T) {
+	t.Attr("checklist", "LIM-09")
 	c, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	j := &slowJob{p, 1000}
 	c.loop.post(note{kind: noteJob, job: j})

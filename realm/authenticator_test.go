@@ -92,6 +92,7 @@ func (b *dynamicBed) ticket() *peer {
 // TestAUTHDynamic: an authenticator decides who a client is: a role, or a dictionary, or another question to it
 // (AUTH-42, 43, 45).
 func TestAUTHDynamic(t *testing.T) {
+	t.Attr("checklist", "AUTH-42 AUTH-43 AUTH-45")
 	b := newDynamicBed(t, nil)
 	p := b.ticket()
 	p.silent()
@@ -151,6 +152,7 @@ func TestAUTHDynamic(t *testing.T) {
 // TestAUTHDynamicFails: an authenticator that denies, fails, answers with something else, is late or is not there
 // (AUTH-44), and realms and roles that it names and nobody has.
 func TestAUTHDynamicFails(t *testing.T) {
+	t.Attr("checklist", "AUTH-44 AUTH-51")
 	rules := grant(t, map[string]bool{"user": true})
 	b := newDynamicBed(t, func(_ *auth.Config, cfg *Config) { cfg.Realms[0].Policy = rules })
 	fails := func(uri string, reply func(invocation int)) string {

@@ -165,6 +165,7 @@ func TestAUZStaticFirst(t *testing.T) {
 // TestAUZ09: an authorizer that raises, answers too late, answers with something else or is not there fails the
 // request. So does a role without one.
 func TestAUZ09(t *testing.T) {
+	t.Attr("checklist", "RPC-19")
 	b := newAuthorizerBed(t, 1, nil)
 	p := b.join(0)
 	request := 0
@@ -429,6 +430,7 @@ func TestAUZ11(t *testing.T) {
 // TestAUZ12: permissions and answers disclose publisher (PUB-26) and caller (RPC-79), whatever the realm says about
 // disclose_me.
 func TestAUZ12(t *testing.T) {
+	t.Attr("checklist", "PUB-26 RPC-79")
 	b := newAuthorizerBed(t, 1, func(_ *Authorizer, cfg *Config) { cfg.Realms[0].ForbidDisclosure = true })
 	p, other := b.join(0), b.localAs(0, trustedRole)
 	b.say(other, codec.Subscribe, 1, values{"match": "prefix"}, "")
@@ -480,6 +482,7 @@ func TestAUZ12(t *testing.T) {
 
 // TestDisclosedByPermission is PUB-26 and RPC-79 for static permissions, from the record the second time.
 func TestDisclosedByPermission(t *testing.T) {
+	t.Attr("checklist", "PUB-26 RPC-79")
 	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Policy: compile(t, policy.RoleDefinition{
 		Name: "anonymous", Permissions: []policy.Permission{
@@ -772,6 +775,7 @@ func (p *peer) refused0(t codec.Type, request int, uri string) {
 // TestQuotas: LIM-01 for a realm: each quota holds exactly, over all sessions and loops; what is given back can be
 // taken again; the router's own sessions do not count.
 func TestQuotas(t *testing.T) {
+	t.Attr("checklist", "LIM-01")
 	b := newBed(t, 2, Config{Realms: []RealmConfig{{
 		URI: "realm1", Quotas: Quotas{SessionsMax: 2, SubscriptionsMax: 3, RegistrationsMax: 2, CallsMax: 2},
 	}}})

@@ -122,6 +122,7 @@ func TestSER27(t *testing.T) {
 // TestPUB57 (TRN-27): an event that is too long for one receiver is dropped for it, counted, and delivered to the
 // others; its neighbours in the same run arrive.
 func TestPUB57(t *testing.T) {
+	t.Attr("checklist", "TRN-27")
 	b := newBed(t, 2, Config{})
 	publisher, small, large := b.join(0), b.joinAs(1, codec.MessagePack, 512), b.join(1)
 	small.subscribe(1, "t")

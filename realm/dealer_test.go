@@ -55,6 +55,7 @@ func TestRPC10(t *testing.T) {
 
 // TestRPC20 (TRN-27): a RESULT, or an ERROR, that is too long for the caller.
 func TestRPC20(t *testing.T) {
+	t.Attr("checklist", "TRN-27")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.joinAs(0, codec.MessagePack, 512), b.join(1)
 	callee.register(1, "p", "single")

@@ -9,6 +9,7 @@ import (
 // TestForbidDisclosure: a realm that forbids it refuses to disclose a publisher (PUB-24, PUB-25), a caller (RPC-76)
 // and every caller of a callee (RPC-78).
 func TestForbidDisclosure(t *testing.T) {
+	t.Attr("checklist", "PUB-24 PUB-25 RPC-76 RPC-78")
 	const forbidden = codec.ErrOptionDisallowedDiscloseMe
 	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", ForbidDisclosure: true}}})
 	one, two := b.join(0), b.join(1)

@@ -150,6 +150,7 @@ func TestSES32(t *testing.T) {
 // TestSES36: ABORT has three elements and a message that says something; the WebSocket is closed as the protocol
 // wants it (SES-35).
 func TestSES36(t *testing.T) {
+	t.Attr("checklist", "SES-35")
 	b := newBed(t, 1, Config{})
 	p := b.join(0)
 	p.say(codec.Welcome, 1, values{})

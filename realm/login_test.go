@@ -193,6 +193,7 @@ func (b *bed) idle(sessions int) {
 // TestAUTHMethods: every static method, in every serializer, from HELLO to WELCOME (AUTH-01, 04, 05, 07, 11, 12, 29,
 // 35, 49, 52).
 func TestAUTHMethods(t *testing.T) {
+	t.Attr("checklist", "AUTH-01 AUTH-04 AUTH-05 AUTH-07 AUTH-11 AUTH-12 AUTH-29 AUTH-35 AUTH-49 AUTH-52")
 	for s := codec.JSON; s <= codec.CBOR; s++ {
 		b := loginBed(t, 2, nil)
 		p := b.far(0, s, nil)
@@ -246,6 +247,7 @@ func TestAUTHMethods(t *testing.T) {
 
 // TestAUTHBinding: the channel binding of the connection reaches the method (AUTH-39).
 func TestAUTHBinding(t *testing.T) {
+	t.Attr("checklist", "AUTH-39")
 	b := loginBed(t, 1, nil)
 	for _, right := range []bool{true, false} {
 		p := b.far(0, codec.JSON, func(p *port.Peer) {
@@ -277,6 +279,7 @@ func TestAUTHBinding(t *testing.T) {
 
 // TestAUTHRefusals: what ends a login, and how (AUTH-02, 03, 06, 08, 09, 10, 15, 32, 33, 34).
 func TestAUTHRefusals(t *testing.T) {
+	t.Attr("checklist", "AUTH-02 AUTH-03 AUTH-06 AUTH-08 AUTH-09 AUTH-10 AUTH-15 AUTH-32 AUTH-33 AUTH-34")
 	b := loginBed(t, 1, nil)
 	for i, test := range []struct {
 		authid  string
@@ -336,6 +339,7 @@ func TestAUTHRefusals(t *testing.T) {
 // TestAUTHStates: while CHALLENGE waits, only AUTHENTICATE and ABORT are messages; the timer ends the wait; nothing
 // is left of a login that ends (AUTH-18, 46, 47, 48, 51).
 func TestAUTHStates(t *testing.T) {
+	t.Attr("checklist", "AUTH-18 AUTH-46 AUTH-47 AUTH-48 AUTH-51")
 	b := loginBed(t, 1, nil)
 	begin := func() *peer {
 		t.Helper()
@@ -431,6 +435,7 @@ func TestAUTHSession(t *testing.T) {
 // TestAUTHWork: what takes long is done in the pool, with the connection held; a pool without room refuses; a client
 // that leaves meanwhile leaves nothing behind (AUTH-51).
 func TestAUTHWork(t *testing.T) {
+	t.Attr("checklist", "AUTH-51")
 	hash, err := auth.HashPassword("a password", 1, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -850,6 +855,7 @@ func TestAUTHRoleIsAssigned(t *testing.T) {
 // TestAUTHReplay: a signature is good for one challenge on one connection (AUTH-16), and a challenge that is sent
 // back proves nothing (AUTH-31).
 func TestAUTHReplay(t *testing.T) {
+	t.Attr("checklist", "AUTH-16 AUTH-31")
 	b := loginBed(t, 1, nil)
 	begin := func(method string) (*peer, string) {
 		p := b.far(0, codec.JSON, nil)

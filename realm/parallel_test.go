@@ -11,6 +11,7 @@ import (
 // TestParallel runs real goroutines through publish, call, cancel, subscribe and leave on three loops: for the race
 // detector. What must hold in any order is checked: SUB-18, ORD-02, RPC-71, RPC-88.
 func TestParallel(t *testing.T) {
+	t.Attr("checklist", "SUB-18 ORD-02 RPC-71 RPC-88")
 	r, err := New(Config{Realms: []RealmConfig{{URI: "realm1"}}, Loops: 3})
 	if err != nil {
 		t.Fatal(err)

@@ -97,6 +97,7 @@ func TestPPT10(t *testing.T) {
 // TestLaxPassthru: with LaxPassthru nobody needs to have announced payload_passthru_mode, and a reload turns it on
 // and off for sessions that are there (PPT-04 to PPT-07).
 func TestLaxPassthru(t *testing.T) {
+	t.Attr("checklist", "PPT-04 PPT-05 PPT-06 PPT-07")
 	realms := func(lax bool) Config {
 		return Config{Realms: []RealmConfig{{URI: "realm1", LaxPassthru: lax}}, Loops: 2}
 	}
@@ -134,6 +135,7 @@ func TestLaxPassthru(t *testing.T) {
 // TestPassthruByRole: the mode is announced role by role (PPT-04, PPT-05, PPT-06, PPT-07). Whoever announced another
 // role only, or for a role another feature, has not announced it.
 func TestPassthruByRole(t *testing.T) {
+	t.Attr("checklist", "PPT-04 PPT-05 PPT-06 PPT-07")
 	roles := []string{"publisher", "subscriber", "caller", "callee"}
 	mode := values{"ppt_scheme": "wamp"}
 	for _, announced := range append(roles, "none") {

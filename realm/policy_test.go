@@ -41,6 +41,7 @@ func compile(t *testing.T, roles ...policy.RoleDefinition) *policy.Snapshot {
 // for want of one. The reasons for the refusal differ: a permission that does not list the action, no permission, no
 // role, an authorizer that says no, one that fails. AUZ-01, AUZ-02, AUZ-03, SUB-19, PUB-06, REG-25, RPC-18.
 func TestAUZNoWayAround(t *testing.T) {
+	t.Attr("checklist", "AUZ-01 AUZ-02 AUZ-03 SUB-19 PUB-06 REG-25 RPC-18 AUZ-13")
 	// Every message that a client may send is a request with paths, or needs no permission (AUZ-13).
 	paths := map[codec.Type][]string{
 		codec.Publish: {

@@ -44,6 +44,7 @@ func TestR4(t *testing.T) {
 
 // TestR5Event: a run is on its way to a loop when its member there unsubscribes. SUB-18.
 func TestR5Event(t *testing.T) {
+	t.Attr("checklist", "SUB-18")
 	b := newBed(t, 2, Config{})
 	publisher, subscriber := b.join(0), b.join(1)
 	id := subscriber.subscribe(1, "t")
@@ -57,6 +58,7 @@ func TestR5Event(t *testing.T) {
 
 // TestR5Invocation: the callee unregisters after the caller has chosen it and before it is reached. ORD-06, RPC-87.
 func TestR5Invocation(t *testing.T) {
+	t.Attr("checklist", "ORD-06 RPC-87")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.join(0), b.join(1)
 	id := callee.register(1, "p", "single")
@@ -72,6 +74,7 @@ func TestR5Invocation(t *testing.T) {
 
 // TestR5Progress: a progressive result is on its way when the call is canceled. ORD-07.
 func TestR5Progress(t *testing.T) {
+	t.Attr("checklist", "ORD-07")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.join(0), b.join(1)
 	id := callee.register(1, "p", "single")
@@ -89,6 +92,7 @@ func TestR5Progress(t *testing.T) {
 
 // TestR6: as soon as a client can read SUBSCRIBED, a publish of anybody reaches it. ORD-04.
 func TestR6(t *testing.T) {
+	t.Attr("checklist", "ORD-04")
 	b := newBed(t, 2, Config{})
 	publisher, subscriber := b.join(0), b.join(1)
 	b.Forced = func(loop int, _ string) bool { return loop == 1 }
@@ -108,6 +112,7 @@ func TestR6(t *testing.T) {
 
 // TestR6Register: as soon as a client can read REGISTERED, a call of anybody reaches it, and none before. ORD-05.
 func TestR6Register(t *testing.T) {
+	t.Attr("checklist", "ORD-05")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.join(0), b.join(1)
 	b.Forced = func(loop int, _ string) bool { return loop == 1 }
@@ -154,6 +159,7 @@ func TestR7(t *testing.T) {
 
 // TestR8Leave: the callee's farewell has swept its table before the invocation gets there. RPC-87.
 func TestR8Leave(t *testing.T) {
+	t.Attr("checklist", "RPC-87")
 	for _, how := range []string{"hang up", "goodbye"} {
 		b := newBed(t, 2, Config{})
 		caller, callee := b.join(0), b.join(1)
@@ -192,6 +198,7 @@ func TestR8NextCallee(t *testing.T) {
 
 // TestR8Full: a queue that refuses leaves no record behind, and the caller is told. RPC-22.
 func TestR8Full(t *testing.T) {
+	t.Attr("checklist", "RPC-22")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.join(0), b.join(1)
 	id := callee.register(1, "p", "single")

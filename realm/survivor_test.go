@@ -37,6 +37,7 @@ func TestFirstMemberDuringWalk(t *testing.T) {
 
 // TestWelcomeTooLongKeepsNoID: a transport too narrow for any WELCOME leaves no id taken. TRN-55.
 func TestWelcomeTooLongKeepsNoID(t *testing.T) {
+	t.Attr("checklist", "TRN-55")
 	b := newBed(t, 1, Config{Agent: strings.Repeat("agent", 100)})
 	for range 2 {
 		p := b.connect(0, codec.JSON, 60)
@@ -117,6 +118,7 @@ func TestPUB57Exactly(t *testing.T) {
 
 // TestNoAbortAfterGoodbye: a violation after our GOODBYE ends the connection without another word. SES-28.
 func TestNoAbortAfterGoodbye(t *testing.T) {
+	t.Attr("checklist", "SES-28")
 	b := newBed(t, 1, Config{})
 	p := b.join(0)
 	p.Shutdown()
@@ -205,8 +207,9 @@ func TestFailedProgressIsForgotten(t *testing.T) {
 	}
 }
 
-// TestForwardedTimeoutIsTheCallees: a timeout that the callee minds is not minded by the dealer. RPC-64.
+// TestForwardedTimeoutIsTheCallees: a timeout that the callee minds is not minded by the dealer. RPC-49.
 func TestForwardedTimeoutIsTheCallees(t *testing.T) {
+	t.Attr("checklist", "RPC-49")
 	b := newBed(t, 1, Config{})
 	callee, caller := b.join(0), b.join(0)
 	callee.say(codec.Register, 1, values{"forward_timeout": true}, "p")
@@ -221,8 +224,9 @@ func TestForwardedTimeoutIsTheCallees(t *testing.T) {
 	caller.expect(codec.Result, 1, values{})
 }
 
-// TestLastFallsBackwards: with the policy last, the callee before the one that is gone is next. RPC-80.
+// TestLastFallsBackwards: with the policy last, the callee before the one that is gone is next. REG-16.
 func TestLastFallsBackwards(t *testing.T) {
+	t.Attr("checklist", "REG-16")
 	b := newBed(t, 4, Config{})
 	caller, first, middle, last := b.join(0), b.join(1), b.join(2), b.join(3)
 	for _, p := range []*peer{first, middle, last} {
@@ -270,9 +274,9 @@ func TestPendingCallsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestMSG44Options: options of exactly the longest length are taken, one octet more ends the session; so it is with
+// TestOptionsBound: options of exactly the longest length are taken, one octet more ends the session; so it is with
 // details of an ERROR.
-func TestMSG44Options(t *testing.T) {
+func TestOptionsBound(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	for _, over := range []int{0, 1} {
 		p := b.join(0)

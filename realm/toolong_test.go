@@ -146,6 +146,7 @@ func TestPUB57Transcoded(t *testing.T) {
 // TestRPC21Framing (RPC-20): INVOCATION and RESULT that no frame can carry take the way of those that the receiver
 // does not accept.
 func TestRPC21Framing(t *testing.T) {
+	t.Attr("checklist", "RPC-20")
 	b := newBed(t, 2, Config{})
 	caller, callee := b.joinAs(0, codec.MessagePack, 1<<30), b.joinAs(1, codec.JSON, 1<<30)
 	id := callee.register(1, "p", "single")

@@ -190,6 +190,7 @@ func TestAcknowledgedIsDelivered(t *testing.T) {
 // TestFarewellIsBounded: a session that holds much leaves in pieces. Its GOODBYE is answered when nothing is left of
 // it, it gets no event meanwhile, its callers hear of its end, and the connection can be used again. SES-26.
 func TestFarewellIsBounded(t *testing.T) {
+	t.Attr("checklist", "LIM-09 SES-26")
 	b := newBed(t, 1, Config{})
 	b.Budget, b.Chunk = 8, 4
 	leaver, other := b.join(0), b.join(0)

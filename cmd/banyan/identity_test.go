@@ -70,6 +70,7 @@ func says(text string) func(map[string]any) string {
 
 // TestFileLogins: users of a file log in with the methods that the file offers, and get their role (AUTH-01, AUZ-01).
 func TestFileLogins(t *testing.T) {
+	t.Attr("checklist", "AUTH-01 AUZ-01")
 	ticket := auth.NewTicket()
 	private, public := auth.NewKey()
 	key, err := auth.ParsePrivateKey(private)
@@ -319,6 +320,7 @@ templates:
 // TestFileAuthLimits: a client that does not answer its challenge is told so in time; too many failures are refused
 // without a look (AUTH-06).
 func TestFileAuthLimits(t *testing.T) {
+	t.Attr("checklist", "AUTH-06")
 	s := startService(t, `
 limits: { auth_timeout: 50ms, auth_failures_per_authid_max: 1 }
 realms:

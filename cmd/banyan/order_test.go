@@ -17,6 +17,7 @@ import (
 // each subscription's and the overall sequence in the order of publishing: on every loop, on every wire, while four
 // others publish to the same topics (ORD-02).
 func TestORD01(t *testing.T) {
+	t.Attr("checklist", "ORD-02")
 	r := startRouter(t, nil)
 	const events, topics = 10_000, 8
 	topic := func(i int) string { return fmt.Sprintf("com.order.t%d", i%topics) }

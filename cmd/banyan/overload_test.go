@@ -103,6 +103,7 @@ func TestTRN48Disconnect(t *testing.T) {
 // TestTRN48DropNewest: with the other policy it stays, loses events visibly, and keeps the order of those it gets
 // (ORD-12).
 func TestTRN48DropNewest(t *testing.T) {
+	t.Attr("checklist", "ORD-12")
 	r := startRouter(t, func(ec *engine.Config, _ *realm.Config) {
 		ec.BacklogBytesMax, ec.SlowConsumer = 1<<20, engine.DropNewest
 	})

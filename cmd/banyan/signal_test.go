@@ -156,6 +156,7 @@ func TestSecondSignal(t *testing.T) {
 // TestStopBounded: clients that neither read nor answer make a stop neither longer than --shutdown-timeout nor a
 // failure.
 func TestStopBounded(t *testing.T) {
+	t.Attr("checklist", "SES-52")
 	for name, c := range map[string]struct {
 		flags []string
 		limit time.Duration

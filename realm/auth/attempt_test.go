@@ -252,6 +252,7 @@ func TestRequestedRoleIsIgnored(t *testing.T) {
 
 // AUTH-34 with reveal_unknown_principal: no challenge for principals that do not exist.
 func TestRevealUnknownPrincipal(t *testing.T) {
+	t.Attr("checklist", "AUTH-34")
 	r := makeRealm(t, Config{
 		Ticket: &TicketOptions{}, WAMPCRA: true, WAMPSCRAM: true, CrossbarSCRAM: true,
 		Cryptosign:             &CryptosignOptions{},

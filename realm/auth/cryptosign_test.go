@@ -115,6 +115,7 @@ func signHello(t testing.TB, authid, pubkey string, more ...string) *Hello {
 
 // AUTH-29, AUTH-35, AUTH-41.
 func TestAUTH29and35Cryptosign(t *testing.T) {
+	t.Attr("checklist", "AUTH-41")
 	r := signRealm(t, Config{})
 	seen := map[string]bool{}
 	for _, c := range []struct {
@@ -148,6 +149,7 @@ func TestAUTH29and35Cryptosign(t *testing.T) {
 // AUTH-31, AUTH-32: wrong answers of every kind, of known and unknown keys. Above all a valid signature over a
 // message that is not the challenge.
 func TestAUTH31and32WrongSignatures(t *testing.T) {
+	t.Attr("checklist", "AUTH-34 AUTH-36")
 	r := signRealm(t, Config{})
 	earlier, o := r.Begin(signHello(t, "robot", signKeys[0]))
 	old := signChallenge(t, signSeeds[0], o.Extra["challenge"].(string), nil)

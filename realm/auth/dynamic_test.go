@@ -195,6 +195,7 @@ func TestDynamicSecrets(t *testing.T) {
 
 // AUTH-44: errors of the authenticator, and an authenticator that is not there.
 func TestAUTH44DynamicErrors(t *testing.T) {
+	t.Attr("checklist", "AUTH-51")
 	r := dynamicRealm(t)
 	long := strings.Repeat("é", messageBytesMax)
 	for _, method := range r.Methods() {
@@ -295,6 +296,7 @@ func TestDynamicMalformedResults(t *testing.T) {
 
 // AUTH-45: an authenticator that asks once more, and one that never stops asking.
 func TestAUTH45TwoRounds(t *testing.T) {
+	t.Attr("checklist", "AUTH-47")
 	r := dynamicRealm(t)
 	a, o := r.Begin(dynamicHello(t, "alice", "ticket"))
 	want(t, o, Challenge)

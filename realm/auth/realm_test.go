@@ -218,6 +218,7 @@ func TestSeededRandomness(t *testing.T) {
 
 // AUTH-12: the timestamp is that of HELLO in UTC whatever the zone of Now.
 func TestTimestampIsUTC(t *testing.T) {
+	t.Attr("checklist", "AUTH-12")
 	h := hello("peter", "wampcra")
 	h.Now = noon.In(time.FixedZone("east", 7200))
 	_, o := craRealm(t).Begin(h)

@@ -16,6 +16,7 @@ type dict = map[string]any
 
 // TestAUZAnswers: a boolean or a dictionary with allow, in every serializer. AUZ-08, AUZ-10, AUZ-12.
 func TestAUZAnswers(t *testing.T) {
+	t.Attr("checklist", "AUZ-08 AUZ-10 AUZ-12")
 	for _, c := range []struct {
 		args []any
 		want Answer
@@ -43,6 +44,7 @@ func TestAUZAnswers(t *testing.T) {
 
 // TestAUZRubbish: every other answer is an error, and allows nothing. AUZ-09.
 func TestAUZRubbish(t *testing.T) {
+	t.Attr("checklist", "AUZ-09")
 	for _, args := range []any{
 		[]any{},
 		[]any{nil},
@@ -95,6 +97,7 @@ func TestAnswerBytesMax(t *testing.T) {
 // TestAUZAnswered: the answer decides; what it leaves out is as the permissions say; nobody who is denied is
 // disclosed; a permission that decides is not overruled. AUZ-08, AUZ-12.
 func TestAUZAnswered(t *testing.T) {
+	t.Attr("checklist", "AUZ-08 AUZ-12")
 	for _, c := range []struct {
 		from Decision
 		a    Answer
@@ -119,6 +122,7 @@ func TestAUZAnswered(t *testing.T) {
 // TestAUZFailure: an authorizer that raises, times out or is not there is authorization_failed, whatever it says but
 // authorization_required. AUZ-09.
 func TestAUZFailure(t *testing.T) {
+	t.Attr("checklist", "AUZ-09")
 	for _, uri := range []string{
 		"", codec.ErrNotAuthorized, codec.ErrNoSuchProcedure, codec.ErrTimeout, "com.example.no",
 	} {
@@ -134,6 +138,7 @@ func TestAUZFailure(t *testing.T) {
 // TestAUZRequest: the authorizer gets session_details, uri, action, options, with the match of patterns, in every
 // serializer. AUZ-08.
 func TestAUZRequest(t *testing.T) {
+	t.Attr("checklist", "AUZ-08")
 	options := dict{"acknowledge": true}
 	q := Request{
 		Session: Session{

@@ -25,6 +25,7 @@ func (c *Cache) has(k *Key, now time.Duration) bool {
 // TestAUZCacheKey: the same request is answered without the authorizer; another authid, authrole, URI, action or
 // match is not. AUZ-10.
 func TestAUZCacheKey(t *testing.T) {
+	t.Attr("checklist", "AUZ-10")
 	for _, entriesMax := range []int{10, 10_000} {
 		c := NewCache(entriesMax)
 		k := Key{"user", "joe", []byte("com.a"), Subscribe, codec.Prefix}
@@ -62,6 +63,7 @@ func TestAUZCacheKey(t *testing.T) {
 
 // TestAUZCacheRefuses: what may not be kept is not. AUZ-10.
 func TestAUZCacheRefuses(t *testing.T) {
+	t.Attr("checklist", "AUZ-10")
 	for name, put := range map[string]func(c *Cache, k *Key){
 		"cache false":    func(c *Cache, k *Key) { c.Put(k, 0, Decision{true, false, false, true}, 0, time.Hour) },
 		"no answer":      func(c *Cache, k *Key) { c.Put(k, 0, Decision{true, false, true, false}, 0, time.Hour) },

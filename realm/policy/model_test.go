@@ -241,6 +241,7 @@ func (c *counts) add(d Decision) {
 // TestAUZModel compares roles of random rules with their twins: every URI, every pattern and every action. A pattern
 // is allowed if and only if its cover and each URI that it matches are. AUZ-01 … AUZ-07, AUZ-14.
 func TestAUZModel(t *testing.T) {
+	t.Attr("checklist", "AUZ-01 AUZ-02 AUZ-03 AUZ-04 AUZ-05 AUZ-06 AUZ-07 AUZ-14")
 	for _, c := range []struct {
 		depth, trials int
 		words         []string
@@ -307,6 +308,7 @@ func (u *universe) compare(t *testing.T, slow *slowRole, a int, exact, pattern, 
 
 // TestAUZPatternsOfAllPairs tries every pair of rules, one of which allows, against every pattern. AUZ-07.
 func TestAUZPatternsOfAllPairs(t *testing.T) {
+	t.Attr("checklist", "AUZ-07")
 	u := newUniverse(2, "a", "ab")
 	all := &Actions{true, true, true, true}
 	var exact, pattern, narrowed counts

@@ -30,6 +30,7 @@ func allows(r *Role, a Action, uri string, match codec.Match) bool {
 
 // TestAUZActions: an action that a permission does not list is denied, on its own. AUZ-01, AUZ-02.
 func TestAUZActions(t *testing.T) {
+	t.Attr("checklist", "AUZ-01 AUZ-02")
 	for i := range 16 {
 		set := &Actions{Publish: i&1 != 0, Subscribe: i&2 != 0, Register: i&4 != 0, Call: i&8 != 0}
 		r := compile(t, RoleDefinition{Permissions: []Permission{{URI: "com.a", Allow: set}}})
@@ -43,6 +44,7 @@ func TestAUZActions(t *testing.T) {
 
 // TestAUZDefaultDeny: without a permission, a role or an authorizer the answer is no, and nobody is asked. AUZ-03.
 func TestAUZDefaultDeny(t *testing.T) {
+	t.Attr("checklist", "AUZ-03")
 	s, _ := Compile([]RoleDefinition{
 		{Name: "static", Permissions: []Permission{{URI: "com.a", Allow: allowAll}}},
 		{Name: "empty"},
@@ -134,6 +136,7 @@ func TestAUZPrecedence(t *testing.T) {
 
 // TestAUZPatternRequests: a pattern is granted if everything in it is. AUZ-07; the model test has all combinations.
 func TestAUZPatternRequests(t *testing.T) {
+	t.Attr("checklist", "AUZ-07")
 	r := compile(t, RoleDefinition{Permissions: []Permission{
 		{URI: "com.a.", Match: "prefix", Allow: allowAll},
 		{URI: "com.a.secret.", Match: "prefix", Allow: allowNone},
@@ -208,6 +211,7 @@ func TestAUZMalformedPatterns(t *testing.T) {
 // TestAUZReserved: no permission lets a client publish to reserved URIs or register them, and no authorizer is asked;
 // meta procedures and topics need a permission like others (PROTOCOL 3.3, AUZ-14).
 func TestAUZReserved(t *testing.T) {
+	t.Attr("checklist", "AUZ-14")
 	everything := compile(t, RoleDefinition{Dynamic: true, Permissions: []Permission{
 		{Match: "prefix", Allow: allowAll},
 		{URI: "wamp.session.count", Allow: allowAll},
@@ -255,6 +259,7 @@ func TestAUZReserved(t *testing.T) {
 // TestAUZDisclose: a permission discloses publishers and callers, each for its action only, and nobody who is denied.
 // AUZ-12.
 func TestAUZDisclose(t *testing.T) {
+	t.Attr("checklist", "AUZ-12")
 	for i := range 4 {
 		disclose := Disclose{Caller: i&1 != 0, Publisher: i&2 != 0}
 		r := compile(t, RoleDefinition{Dynamic: true, Permissions: []Permission{
@@ -280,6 +285,7 @@ func TestAUZDisclose(t *testing.T) {
 // TestAUZStaticFirst: a permission that decides is the answer, yes or no; one without allow, and no permission at
 // all, are questions for the authorizer of a dynamic role (PROTOCOL 11). AUZ-08.
 func TestAUZStaticFirst(t *testing.T) {
+	t.Attr("checklist", "AUZ-08")
 	def := RoleDefinition{Dynamic: true, Permissions: []Permission{
 		{URI: "a.", Match: "prefix", Allow: allowAll},
 		{URI: "a.no", Allow: allowNone},

@@ -208,6 +208,7 @@ func TestFirstLineIsJudgedWhenItIsThere(t *testing.T) {
 
 // TRN-50, TRN-58, TRN-61: which upgrades are good, and what the others are answered.
 func TestJudgeUpgrade(t *testing.T) {
+	t.Attr("checklist", "TRN-50")
 	swap := func(old, with string) string {
 		if !strings.Contains(goodUpgrade, old) {
 			t.Fatalf("no %q", old)
@@ -381,6 +382,7 @@ func TestEmptyLinesBeforeTheRequest(t *testing.T) {
 // TRN-52, TRN-56: which origins may connect. On a local connection a name counts only if no name server decides where
 // it leads.
 func TestOrigins(t *testing.T) {
+	t.Attr("checklist", "TRN-52 TRN-56")
 	configured := []string{"app.example.org", "https://other.example.org:8443", "third.example.org:81"}
 	for _, c := range []struct {
 		host, origin  string

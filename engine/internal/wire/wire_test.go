@@ -438,6 +438,7 @@ func checkPrefix(t *testing.T, b []byte, most int) {
 
 // TRN-25, TRN-26, TRN-28, TRN-29: every bound of a prefix at n and n + 1.
 func TestRawPrefixLimits(t *testing.T) {
+	t.Attr("checklist", "TRN-25 TRN-26 TRN-28 TRN-29")
 	for _, c := range []struct {
 		b      []byte
 		most   int
