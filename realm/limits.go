@@ -137,16 +137,17 @@ const (
 // bounds are how much is done at once in one turn (DESIGN 8.10); what exceeds them goes on in later turns, with the
 // connection held. Fixed; the simulation makes them small.
 type bounds struct {
-	largeBytes     int // octets of a message from which on it is checked, transcoded and encoded in the pool
-	directBytes    int // octets of a payload up to which an encoder transcodes it, perhaps under a lock
-	transcodeWork  int // tokens of about 0.1 us that one message may take to be transcoded; beyond: in the pool
-	octetsAtOnce   int // octets of one PUBLISH that are encoded for several subscriptions
-	matchesAtOnce  int // subscriptions that one PUBLISH may match
-	searchAtOnce   int // nodes of the index that are visited for one message, about 0.1 us each
-	farewellAtOnce int // subscriptions, registrations and calls that end with a session, if the turn grants them
+	largeBytes     int   // octets of a message from which on it is checked, transcoded and encoded in the pool
+	directBytes    int   // octets of a payload up to which an encoder transcodes it, perhaps under a lock
+	transcodeWork  int   // tokens of about 0.1 us that one message may take to be transcoded; beyond: in the pool
+	octetsAtOnce   int   // octets of one PUBLISH that are encoded for several subscriptions
+	matchesAtOnce  int   // subscriptions that one PUBLISH may match
+	searchAtOnce   int   // nodes of the index that are visited for one message, about 0.1 us each
+	farewellAtOnce int   // subscriptions, registrations and calls that end with a session, if the turn grants them
+	listedIDs      int64 // ids in lists that the meta API makes at a time, of the whole router; more: unavailable
 }
 
 var usualBounds = bounds{
 	largeBytes: 256 << 10, directBytes: 4 << 10, transcodeWork: 8192, octetsAtOnce: 256 << 10,
-	matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256,
+	matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256, listedIDs: 8 << 20,
 }

@@ -171,14 +171,19 @@ func encodeArgs(s codec.Serializer, args []any) ([]byte, error) {
 
 func (m *metaCall) finish(x port.Executor, l *perLoop, args []byte, err error) {
 	s := m.session
+	var frame [][]byte
 	if err == nil {
 		l.details = codec.Details{}
-		l.out, err = codec.AppendResult(l.out[:0], s.serializer, m.call.request, &l.details,
-			&codec.Payload{Format: s.serializer, Args: args}, s.bytesMax)
+		p := &codec.Payload{Format: s.serializer, Args: args}
+		if len(args) > s.realm.router.bounds.largeBytes { // it is linked into the queue, not copied
+			frame, err = s.frame(codec.AppendResultHead(nil, s.serializer, m.call.request, &l.details, p), p)
+		} else {
+			l.out, err = codec.AppendResult(l.out[:0], s.serializer, m.call.request, &l.details, p, s.bytesMax)
+		}
 	}
 	if err != nil {
 		m.fail(x, l, refuseAnswerLength)
-	} else if m.call.answer(x, l, l.out, true) {
+	} else if m.call.answerPieces(x, l, l.out, frame, true) {
 		l.counts(x).results++
 	}
 	l.trim()

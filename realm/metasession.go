@@ -2,6 +2,7 @@ package realm
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -57,28 +58,32 @@ func (m *metaCall) eachSession(x port.Executor, f func(x port.Executor, s *sessi
 	}, done)
 }
 
-// sessionIDs gives the ids of the sessions with one of the roles to done.
-func (m *metaCall) sessionIDs(x port.Executor, l *perLoop, done func(x port.Executor, l *perLoop, ids []any)) {
+// sessionsOf calls f for every session with one of the roles, on its loop, and then done.
+func (m *metaCall) sessionsOf(x port.Executor, l *perLoop, f func(x port.Executor, s *session),
+	done func(x port.Executor, l *perLoop),
+) {
 	roles, ok := m.roles()
 	if !ok {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	parts := make([][]any, x.Loops())
 	m.eachSession(x, func(x port.Executor, s *session) int {
 		if roles == nil || slices.Contains(roles, s.who().AuthRole) {
-			parts[x.Loop()] = append(parts[x.Loop()], s.id)
+			f(x, s)
 		}
 		return 1
-	}, func(x port.Executor, l *perLoop) { done(x, l, slices.Concat(parts...)) })
+	}, done)
 }
 
 func (m *metaCall) sessionCount(x port.Executor, l *perLoop) {
-	m.sessionIDs(x, l, func(x port.Executor, l *perLoop, ids []any) { m.answer(x, l, len(ids)) })
+	var n atomic.Int64
+	m.sessionsOf(x, l, func(port.Executor, *session) { n.Add(1) },
+		func(x port.Executor, l *perLoop) { m.answer(x, l, n.Load()) })
 }
 
 func (m *metaCall) sessionList(x port.Executor, l *perLoop) {
-	m.sessionIDs(x, l, func(x port.Executor, l *perLoop, ids []any) { m.answerIDs(x, l, ids) })
+	list := m.newList(x)
+	m.sessionsOf(x, l, func(x port.Executor, s *session) { list.add(x, s.id) }, list.answer)
 }
 
 // answerIDs answers with one list of ids, in no order.
@@ -200,16 +205,15 @@ func (s *session) kill(x port.Executor, w farewellWords) (killed bool, cost int)
 	return true, s.handler.goodbye(x, w.reason, w.message, port.CloseNormal)
 }
 
-// killThose kills all sessions but the caller's for which which is true.
+// killThose kills all sessions but the caller's for which which is true, and notes each, on its loop.
 func (m *metaCall) killThose(x port.Executor, l *perLoop, quiet bool, which func(s *session) bool,
-	done func(x port.Executor, l *perLoop, ids []any),
+	note func(x port.Executor, s *session), done func(x port.Executor, l *perLoop),
 ) {
 	w, why := m.words()
 	if why != nil {
 		m.fail(x, l, why)
 		return
 	}
-	parts := make([][]any, x.Loops())
 	m.eachSession(x, func(x port.Executor, s *session) int {
 		if s == m.session || !which(s) {
 			return 1
@@ -217,10 +221,10 @@ func (m *metaCall) killThose(x port.Executor, l *perLoop, quiet bool, which func
 		s.quiet = s.quiet || quiet
 		killed, cost := s.kill(x, w)
 		if killed {
-			parts[x.Loop()] = append(parts[x.Loop()], s.id)
+			note(x, s)
 		}
 		return cost
-	}, func(x port.Executor, l *perLoop) { done(x, l, slices.Concat(parts...)) })
+	}, done)
 }
 
 func (m *metaCall) sessionKillByAuthID(x port.Executor, l *perLoop) {
@@ -229,7 +233,9 @@ func (m *metaCall) sessionKillByAuthID(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.killThose(x, l, false, func(s *session) bool { return s.who().AuthID == authid }, m.answerIDs)
+	killed := m.newList(x)
+	m.killThose(x, l, false, func(s *session) bool { return s.who().AuthID == authid },
+		func(x port.Executor, s *session) { killed.add(x, s.id) }, killed.answer)
 }
 
 func (m *metaCall) sessionKillByAuthRole(x port.Executor, l *perLoop) {
@@ -238,7 +244,7 @@ func (m *metaCall) sessionKillByAuthRole(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.killThose(x, l, false, func(s *session) bool { return s.who().AuthRole == role }, m.answerCount)
+	m.killAndCount(x, l, false, func(s *session) bool { return s.who().AuthRole == role })
 }
 
 // sessionKillAll ends all other sessions, and neither meta events nor testaments tell of it.
@@ -247,7 +253,12 @@ func (m *metaCall) sessionKillAll(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.killThose(x, l, true, func(*session) bool { return true }, m.answerCount)
+	m.killAndCount(x, l, true, func(*session) bool { return true })
 }
 
-func (m *metaCall) answerCount(x port.Executor, l *perLoop, ids []any) { m.answer(x, l, len(ids)) }
+// killAndCount is killThose, and answers how many they were.
+func (m *metaCall) killAndCount(x port.Executor, l *perLoop, quiet bool, which func(s *session) bool) {
+	var n atomic.Int64
+	m.killThose(x, l, quiet, which, func(port.Executor, *session) { n.Add(1) },
+		func(x port.Executor, l *perLoop) { m.answer(x, l, n.Load()) })
+}

@@ -173,7 +173,7 @@ func (s *session) tellMeta(x port.Executor, topic, uri string, id uint64) {
 
 func (m *metaCall) subscriptionListSubscribers(x port.Executor, l *perLoop) {
 	m.subscription(x, l, 1, func(x port.Executor, _ *perLoop, sub *subscription) {
-		parts := make([][]any, x.Loops())
+		ids := m.newList(x)
 		walks := make([]*walk, x.Loops()) // each owned by its loop
 		m.everywhere(x, func(x port.Executor, budget int) (more bool) {
 			loop := x.Loop()
@@ -191,7 +191,7 @@ func (m *metaCall) subscriptionListSubscribers(x port.Executor, l *perLoop) {
 			w.next = min(w.end, from+max(x.Grant(min(budget, listChunk)), 1))
 			for _, seat := range list.seats[from:w.next] {
 				if seat.session != nil && !seat.session.left && !seat.session.hidden {
-					parts[loop] = append(parts[loop], seat.session.id)
+					ids.add(x, seat.session.id)
 				}
 			}
 			if w.next < w.end {
@@ -199,7 +199,7 @@ func (m *metaCall) subscriptionListSubscribers(x port.Executor, l *perLoop) {
 			}
 			list.finish(w)
 			return false
-		}, func(x port.Executor, l *perLoop) { m.answerIDs(x, l, slices.Concat(parts...)) })
+		}, ids.answer)
 	})
 }
 

@@ -42,6 +42,7 @@ type Router struct {
 	loops    atomic.Pointer[port.Loops]   // any goroutine; set by Attach
 	realms   index.Index[realm]           // any goroutine reads; changed under mu
 	count    atomic.Int64                 // realms
+	listed   atomic.Int64                 // ids in all metaLists
 	limiter  atomic.Pointer[auth.Limiter] // replaced under mu
 	asking   atomic.Int32                 // goroutines that ask an Authenticator
 	pooled   atomic.Int32                 // messages in the pool

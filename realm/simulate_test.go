@@ -106,6 +106,7 @@ func simulate(t *testing.T, seed uint64) {
 		r.bounds = bounds{
 			largeBytes: 1 + w.Rand(80), directBytes: w.Rand(20), transcodeWork: w.Rand(8), octetsAtOnce: w.Rand(80),
 			matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), farewellAtOnce: w.Rand(4),
+			listedIDs: []int64{0, 1 << 20}[w.Rand(2)],
 		}
 	}
 	if s.rules != nil {

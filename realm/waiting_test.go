@@ -118,7 +118,7 @@ func TestManyMatches(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	b.router.bounds = bounds{
 		largeBytes: 1 << 18, directBytes: 4 << 10, transcodeWork: 8192, octetsAtOnce: 1 << 18, matchesAtOnce: 8,
-		searchAtOnce: 1024, farewellAtOnce: 64,
+		searchAtOnce: 1024, farewellAtOnce: 64, listedIDs: 1 << 20,
 	}
 	b.Budget, b.Chunk = 32, 16
 	publisher, subscriber, bystander := b.join(0), b.join(1), b.join(0)
