@@ -33,6 +33,7 @@ const (
 	ErrOptionDisallowedDiscloseMe = "wamp.error.option_disallowed.disclose_me"
 	ErrNetworkFailure             = "wamp.error.network_failure"
 	ErrUnavailable                = "wamp.error.unavailable"
+	ErrUnregistered               = "wamp.error.unregistered"
 	ErrNoAvailableCallee          = "wamp.error.no_available_callee"
 	ErrFeatureNotSupported        = "wamp.error.feature_not_supported"
 	ErrCannotAuthenticate         = "wamp.error.cannot_authenticate" // clients send it in ABORT

@@ -20,6 +20,9 @@ type registration struct {
 	invoke  codec.Invoke
 	created int64 // Unix time, ms
 
+	// Guarded by the index's mutex.
+	displaced bool // another registration has its place; its callees are being told
+
 	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the
 	// index's mutex.
 	callees atomic.Pointer[[]*callee]
@@ -160,20 +163,28 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 
 // enterRegistration adds a callee of s to the registration that REGISTER names, which it makes if there is none. held
 // is returned if s is in it already.
-func (rm *realm) enterRegistration(x port.Executor, s *session,
-	m *codec.Message,
-) (c *callee, made *metaEvent, held *registration, why *refusal) {
+// displaced is what it has taken the place of by force.
+func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message, set *settings,
+) (c *callee, made *metaEvent, held, displaced *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
 	mu := rm.procedures.Mutex(uri, match)
 	mu.Lock()
 	defer mu.Unlock()
 	reg := rm.procedures.Find(uri, match)
+	force := reg != nil && m.Options.Bool(codec.KeyForceReregister, false)
+	if force && !s.mayForce(set, uri, match) {
+		return nil, nil, nil, nil, refuseForce
+	}
 	switch {
-	case reg == nil:
+	case reg == nil || force:
 		name := string(uri)
 		if !x.Charge(rm.recordMemory(name, match)) {
-			return nil, nil, nil, refuseMemory
+			return nil, nil, nil, nil, refuseMemory
+		}
+		if force {
+			reg.displaced, displaced = true, reg
+			rm.procedures.Remove(reg.uri, match)
 		}
 		reg = &registration{
 			id: rm.router.ids.registration(), uri: name, match: match, invoke: invoke,
@@ -186,19 +197,19 @@ func (rm *realm) enterRegistration(x port.Executor, s *session,
 		if rm.meta.wanted() && !codec.ReservedURI(uri) {
 			made = rm.meta.reserve(x, "wamp.registration.on_create", s.id, reg.metaDetails())
 		}
-		return c, made, nil, nil
+		return c, made, nil, displaced, nil
 	case reg.invoke != invoke:
-		return nil, nil, nil, refusePolicy
+		return nil, nil, nil, nil, refusePolicy
 	case reg.invoke == codec.Single:
-		return nil, nil, nil, refuseExists
+		return nil, nil, nil, nil, refuseExists
 	case s.registrations[reg.id] != nil:
-		return nil, nil, reg, nil
+		return nil, nil, reg, nil, nil
 	case len(*reg.callees.Load()) >= rm.settings.Load().limits.CalleesMax:
-		return nil, nil, nil, refuseCallees
+		return nil, nil, nil, nil, refuseCallees
 	}
 	c = newCallee(s, reg, &m.Options)
 	reg.add(c)
-	return c, nil, nil, nil
+	return c, nil, nil, nil, nil
 }
 
 // leaveRegistration takes c out of its registration.
@@ -209,7 +220,9 @@ func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
 	mu.Lock()
 	var gone *metaEvent
 	if reg.drop(c) == 0 {
-		rm.procedures.Remove(reg.uri, reg.match)
+		if !reg.displaced {
+			rm.procedures.Remove(reg.uri, reg.match)
+		}
 		x.Charge(-rm.recordMemory(reg.uri, reg.match))
 		rm.registered.remove(reg.id, reg.match)
 		if s := c.session; rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(reg.uri)) {
@@ -248,7 +261,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuseMemory(x, l, codec.Register, m.Request)
 		return
 	}
-	c, made, held, why := s.realm.enterRegistration(x, s, m)
+	c, made, held, displaced, why := s.realm.enterRegistration(x, s, m, l.set)
 	if c == nil {
 		s.dropRegistration()
 		x.Charge(-memberBytes)
@@ -265,6 +278,9 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		l.out = codec.AppendRegistered(l.out[:0], s.serializer, m.Request, held.id)
 		s.reply(x, l.out)
 		return
+	}
+	if displaced != nil {
+		s.displace(x, l, displaced)
 	}
 	s.enlist(l, c)
 	x.Work(componentWork(c.reg.uri, match))

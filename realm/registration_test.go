@@ -6,6 +6,7 @@ import (
 
 	"banyan/codec"
 	"banyan/engine/port"
+	"banyan/realm/policy"
 )
 
 // TestREG13Fair: whoever leaves a round robin, and wherever its cursor stands, everybody else is served once before
@@ -125,5 +126,83 @@ func TestConcurrency(t *testing.T) {
 			two.say(codec.Call, 11, values{}, "p")
 			callee.expect(codec.Invocation, last+1, nil, values{})
 		}
+	}
+}
+
+// TestREG24Race: the procedure is taken away from a callee that gives it back, leaves, or is being called, at every
+// step. REG-24.
+func TestREG24Race(t *testing.T) {
+	for _, how := range []string{"unregister", "hang up", "call"} {
+		for at := 1; at <= 4; at++ {
+			b := newBed(t, 3, Config{Realms: []RealmConfig{{URI: "realm1", Policy: compile(t, policy.RoleDefinition{
+				Name: "anonymous", Permissions: []policy.Permission{{URI: "*", Allow: &policy.Actions{
+					Call: true, Register: true, Publish: true, Subscribe: true, ForceReregister: true,
+				}}},
+			})}}})
+			caller, older, newer := b.join(0), b.join(1), b.join(2)
+			id := older.register(1, "p", "single")
+			switch how {
+			case "unregister":
+				older.post(codec.Unregister, 2, id)
+			case "hang up":
+				older.HangUp()
+			default:
+				caller.post(codec.Call, 1, values{}, "p")
+			}
+			loop := 1
+			if how == "call" {
+				loop = 0
+			}
+			b.pause[loop], b.skip[loop] = []string{"procedures.lock", "conn.lock", "procedures.match"}[at%3], at/3
+			b.RunLoop(loop)
+			newer.post(codec.Register, 1, values{"force_reregister": true}, "p")
+			b.RunLoop(2)
+			b.Settle()
+			newer.expect(codec.Registered, 1, nil)
+			if how == "unregister" {
+				reply := older.hear()
+				if reply[0] != int64(codec.Unregistered) && reply[4] != codec.ErrNoSuchRegistration {
+					t.Errorf("%v", reply)
+				}
+			}
+			caller.say(codec.Call, 2, values{}, "p")
+			if msg := newer.hear(); msg == nil || msg[0] != int64(codec.Invocation) {
+				t.Errorf("%s, step %d: the newer one hears %v", how, at, msg)
+			}
+			older.HangUp()
+			newer.HangUp()
+			b.Settle()
+			if n := b.router.named["realm1"].held.registrations.Load(); n != 0 {
+				t.Errorf("%d registrations are counted", n)
+			}
+			if n := b.router.Stats().OpenCalls; n != 0 {
+				t.Errorf("%d open calls", n)
+			}
+			caller.HangUp()
+			b.Settle()
+			if n := b.Charged(); n != 0 {
+				t.Errorf("%s, step %d: %d bytes are charged", how, at, n)
+			}
+		}
+	}
+}
+
+// TestDisplaceMany: a thousand callees on all loops are told in chunks, and the last one ends the old registration.
+func TestDisplaceMany(t *testing.T) {
+	b := newBed(t, 3, Config{})
+	b.Budget, b.Chunk = 64, 16
+	newer := b.localAs(0, trustedRole)
+	for i := range 1000 {
+		p := b.join(i % 3)
+		p.post(codec.Register, 1, values{"invoke": "random"}, "p")
+	}
+	b.Settle()
+	b.say(newer, codec.Register, 1, values{"force_reregister": true}, "p")
+	b.Settle()
+	if n := b.router.Stats().Registrations; n != 1 {
+		t.Errorf("%d registrations", n)
+	}
+	if len(b.heard[newer]) != 1 || b.heard[newer][0][0] != int64(codec.Registered) {
+		t.Errorf("%v", b.heard[newer])
 	}
 }

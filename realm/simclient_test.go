@@ -189,6 +189,7 @@ func (c *simClient) act() {
 			Type: codec.Register, Request: id, URI: []byte(p.uri),
 			Dict: c.value(map[string]any{
 				"match": matchName(p.match), "invoke": invoke, "concurrency": int64(rand(4)),
+				"force_reregister": rand(6) == 0,
 			}),
 		})
 	case n < 60:
@@ -548,6 +549,18 @@ func (c *simClient) read(b []byte) {
 
 func (c *simClient) reply(m *codec.Message) {
 	s := c.sim
+	if m.Type == codec.Unregistered && m.Request == 0 { // taken away
+		v, err := codec.Value(m.Format, m.Dict)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		id := uint64(v.(map[string]any)["registration"].(int64))
+		if c.regs[id] == nil {
+			s.fail("client %d: registration %d is taken away, which it does not hold", c.number, id)
+		}
+		delete(c.regs, id)
+		return
+	}
 	r, ok := c.pending[m.Request]
 	if !ok || r.t != m.Type-1 {
 		s.fail("client %d: reply of type %d to request %d, which is not pending", c.number, m.Type, m.Request)
@@ -759,6 +772,12 @@ func (c *simClient) readError(m *codec.Message) {
 	if ok && r.t == m.RequestType && r.match == codec.Exact && c.denied(uri) &&
 		string(m.URI) == codec.ErrNotAuthorized {
 		delete(c.pending, m.Request)
+		return
+	}
+	_, untold := c.conn.(*simLocal) // it did not announce registration_revocation
+	if ok && r.t == m.RequestType && (r.t == codec.Register && string(m.URI) == codec.ErrOptionNotAllowed ||
+		r.t == codec.Unregister && (untold || c.regs[r.id] == nil) && string(m.URI) == codec.ErrNoSuchRegistration) {
+		delete(c.pending, m.Request) // by force, and crossing with that
 		return
 	}
 	if !ok || r.t != m.RequestType || r.t != codec.Register || string(m.URI) != codec.ErrProcedureAlreadyExists {

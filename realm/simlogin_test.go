@@ -78,7 +78,9 @@ func (r *simRules) config() Config {
 		user.Permissions = append(user.Permissions, policy.Permission{URI: "a*", Allow: all})
 	}
 	snapshot, problems := policy.Compile([]policy.RoleDefinition{
-		user, {Name: "guest", Permissions: []policy.Permission{{URI: "*", Allow: all}}},
+		user, {Name: "guest", Permissions: []policy.Permission{{URI: "*", Allow: &policy.Actions{
+			Call: true, Register: true, Publish: true, Subscribe: true, ForceReregister: true,
+		}}}},
 	}, false)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)

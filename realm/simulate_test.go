@@ -276,6 +276,7 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	features := map[string]any{
 		"progressive_call_results": true, "call_canceling": c.canceling, "progressive_call_invocations": c.streams,
 		passthru: c.passes,
+		"registration_revocation": true,
 	}
 	details := map[string]any{"roles": map[string]any{
 		"publisher": passes, "subscriber": map[string]any{}, "caller": passes,

@@ -38,6 +38,8 @@ func roleDefinition(r *config.Role) policy.RoleDefinition {
 				Register:  slices.Contains(p.Allow, "register"),
 				Publish:   slices.Contains(p.Allow, "publish"),
 				Subscribe: slices.Contains(p.Allow, "subscribe"),
+
+				ForceReregister: slices.Contains(p.Allow, "force_reregister"),
 			},
 			Disclose: policy.Disclose{
 				Caller:    slices.Contains(p.Disclose, "caller"),

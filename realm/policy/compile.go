@@ -165,6 +165,9 @@ func (c *compiler) effects(p *Permission, uri string, match codec.Match, dynamic
 	if p.Disclose.Publisher && !allow.Publish {
 		c.warn("disclose", "publisher has no effect, because the permission does not allow publish")
 	}
+	if allow.ForceReregister && !allow.Register {
+		c.warn("allow", "force_reregister has no effect, because the permission does not allow register")
+	}
 	if !reserved(uri, match) {
 		return
 	}

@@ -28,7 +28,12 @@ type Permission struct {
 }
 
 // Actions is a set of actions.
-type Actions struct{ Call, Register, Publish, Subscribe bool }
+type Actions struct {
+	Call, Register, Publish, Subscribe bool
+	// ForceReregister allows REGISTER with force_reregister, which takes the procedure away from all who have it
+	// (PROTOCOL 8.14). Without Register it has no effect. An authorizer cannot allow it.
+	ForceReregister bool
+}
 
 // Disclose says to whom sessions are disclosed.
 type Disclose struct {

@@ -128,6 +128,9 @@ func (r *rule) describe() string {
 			allowed = append(allowed, Action(a).String())
 		}
 	}
+	if r.force {
+		allowed = append(allowed, "force_reregister")
+	}
 	if allowed == nil {
 		return "denies all"
 	}

@@ -310,7 +310,7 @@ func (u *universe) compare(t *testing.T, slow *slowRole, a int, exact, pattern, 
 func TestAUZPatternsOfAllPairs(t *testing.T) {
 	t.Attr("checklist", "AUZ-07")
 	u := newUniverse(2, "a", "ab")
-	all := &Actions{true, true, true, true}
+	all := &Actions{true, true, true, true, false}
 	var exact, pattern, narrowed counts
 	for i := range u.patterns {
 		for j := range u.patterns {

@@ -125,6 +125,20 @@ func (r *Role) Names(uri []byte) bool {
 	return rule != nil && codec.ReservedURI(rule.text)
 }
 
+// Forces reports whether the permission that decides about uri, or covers the pattern, allows force_reregister. r may
+// be nil.
+func (r *Role) Forces(uri []byte, match codec.Match) bool {
+	if r == nil {
+		return false
+	}
+	var room [256]byte
+	rule := r.chosen(uri)
+	if match != codec.Exact {
+		rule = r.cover(room[:0], uri, match)
+	}
+	return rule != nil && rule.force
+}
+
 // chosenPattern is chosen among wildcards and prefixes.
 func (r *Role) chosenPattern(uri []byte) *rule {
 	if rule := r.wildcards.best(uri, true); rule != nil {

@@ -330,3 +330,54 @@ func TestFixedLength(t *testing.T) {
 		}
 	}
 }
+
+// TestForces: force_reregister is granted by the permission that decides about a procedure, or covers a pattern.
+// REG-24.
+func TestForces(t *testing.T) {
+	force := &Actions{Register: true, ForceReregister: true}
+	s, problems := Compile([]RoleDefinition{{Name: "r", Permissions: []Permission{
+		{URI: "a.*", Allow: force},
+		{URI: "a.b", Allow: &Actions{Register: true}},
+		{URI: "b..c", Match: "wildcard", Allow: force},
+		{URI: "c", Allow: &Actions{ForceReregister: true}},
+		{URI: "d"},
+	}}}, false)
+	if len(problems) != 1 || !problems[0].Warning || problems[0].Permission != 3 || s == nil {
+		t.Fatalf("%v", problems)
+	}
+	for _, c := range []struct {
+		uri   string
+		match codec.Match
+		want  bool
+	}{
+		{"a.x", codec.Exact, true},
+		{"a.b", codec.Exact, false},
+		{"a.b.c", codec.Exact, true},
+		{"a.x", codec.Prefix, true},
+		{"a", codec.Prefix, false},
+		{"b.x.c", codec.Exact, true},
+		{"b..c", codec.Wildcard, true},
+		{"b..d", codec.Wildcard, false},
+		{"c", codec.Exact, false},
+		{"d", codec.Exact, false},
+		{"e", codec.Exact, false},
+	} {
+		if got := s.Role("r").Forces([]byte(c.uri), c.match); got != c.want {
+			t.Errorf("%q (%v): %t", c.uri, c.match, got)
+		}
+	}
+	if s.Role("none").Forces([]byte("a.x"), codec.Exact) {
+		t.Error("a role that is not there")
+	}
+	other, _ := Compile([]RoleDefinition{{Name: "r", Permissions: []Permission{
+		{URI: "a.*", Allow: &Actions{Register: true}},
+		{URI: "a.b", Allow: &Actions{Register: true}},
+		{URI: "b..c", Match: "wildcard", Allow: force},
+		{URI: "c", Allow: &Actions{}},
+		{URI: "d"},
+	}}}, false)
+	if changes := Diff(s, other); len(changes) != 1 || changes[0].Before != "allows register, force_reregister" ||
+		changes[0].After != "allows register" {
+		t.Errorf("%v", changes)
+	}
+}

@@ -8,6 +8,7 @@ type rule struct {
 	text      []byte // the same
 	match     codec.Match
 	decisions [actionsMany]Decision // if this rule is the chosen one
+	force     bool                  // it allows force_reregister
 	parent    *rule                 // of a prefix: the longest other prefix that it begins with, or nil
 }
 
@@ -15,6 +16,7 @@ type rule struct {
 // decide alike are equal.
 func newRule(p *Permission, uri string, match codec.Match, dynamic bool) *rule {
 	r := &rule{uri: uri, text: []byte(uri), match: match}
+	r.force = p.Allow != nil && p.Allow.Register && p.Allow.ForceReregister
 	for a := range Action(actionsMany) {
 		switch {
 		case p.Allow != nil && p.Allow.has(a):

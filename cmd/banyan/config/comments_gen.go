@@ -117,7 +117,7 @@ var comments = map[string]string{
 	"Listener.TrustedProxies":          "Addresses or prefixes of the proxies in front. Only their PROXY headers and X-Forwarded-For are believed. They count for all listeners, so listeners that have some must have the same. If there are any, whoever connects to a Unix socket is believed as well.",
 	"Log.Format":                       "auto is text, with colours on a terminal.",
 	"Log.Level":                        "The least level that is written.",
-	"Permission.Allow":                 "What is allowed. Empty: nothing.",
+	"Permission.Allow":                 "What is allowed. Empty: nothing. force_reregister beside register allows the option of that name, which takes a procedure away from those who have registered it.",
 	"Permission.Disclose":              "The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.",
 	"Permission.Match":                 "How uri is meant. Without it: exact, or prefix if uri ends with *.",
 	"Permission.URI":                   "A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take something away from others (wamp.session.kill and its kind, wamp.session.modify_details, wamp.subscription.remove_subscriber, wamp.registration.remove_callee) need a permission whose own URI begins with \"wamp.\".",

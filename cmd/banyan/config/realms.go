@@ -193,8 +193,9 @@ type Permission struct {
 	URI string `yaml:"uri" required:"true" empty:"true"`
 	// How uri is meant. Without it: exact, or prefix if uri ends with *.
 	Match string `yaml:"match" default:"auto" auto:"auto" enum:"exact,prefix,wildcard"`
-	// What is allowed. Empty: nothing.
-	Allow []string `yaml:"allow" default:"" enum:"call,register,publish,subscribe"`
+	// What is allowed. Empty: nothing. force_reregister beside register allows the option of that name, which takes a
+	// procedure away from those who have registered it.
+	Allow []string `yaml:"allow" default:"" enum:"call,register,publish,subscribe,force_reregister"`
 	// The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.
 	Disclose []string `yaml:"disclose" default:"" enum:"caller,publisher"`
 }
