@@ -143,7 +143,7 @@ func (a *admission) take(live *Live, c *conn) bool {
 
 // prefixOf is the part of an address that counts.
 func (v *Live) prefixOf(ip netip.Addr) netip.Addr {
-	ip = ip.Unmap().WithZone("")
+	ip = ip.Unmap()
 	bits := v.AddressBitsV6
 	if ip.Is4() {
 		bits = v.AddressBitsV4

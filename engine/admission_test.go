@@ -237,6 +237,41 @@ func TestRefusedGiveBack(t *testing.T) {
 	}
 }
 
+// One second may be saved up, and no more; what counts of an address; when a refused client comes back.
+func TestAdmissionRules(t *testing.T) {
+	const most = 10
+	var a admission
+	for _, now := range []time.Duration{time.Hour, 2 * time.Hour} {
+		n := 0
+		for a.admitRate(most, int64(now)) {
+			n++
+		}
+		if n != most {
+			t.Errorf("%d at once after a long silence", n)
+		}
+		if a.admitRate(most, int64(now+time.Second/most-1)) || !a.admitRate(most, int64(now+time.Second/most)) {
+			t.Error("the next one does not come after its share of a second")
+		}
+	}
+	v := &Live{AddressBitsV4: 24, AddressBitsV6: 64}
+	for of, want := range map[string]string{
+		"192.0.2.77": "192.0.2.0", "::ffff:192.0.2.77": "192.0.2.0", "fe80::1:2:3:4%eth0": "fe80::",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
+	} {
+		if got := v.prefixOf(netip.MustParseAddr(of)).String(); got != want {
+			t.Errorf("%s counts as %s, want %s", of, got, want)
+		}
+	}
+	c, _ := newSilent(t, Live{RetryAfter: 1500 * time.Millisecond}, phaseHTTP)
+	seen := map[string]bool{}
+	for range 100 {
+		seen[c.loop.retryAfter()] = true
+	}
+	if len(seen) != 2 || !seen["Retry-After: 2"] || !seen["Retry-After: 3"] {
+		t.Errorf("%v", seen)
+	}
+}
+
 func TestCheckAdmission(t *testing.T) {
 	for text, v := range map[string]Live{
 		"cannot be negative":  {HandshakesMax: -1},

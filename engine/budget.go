@@ -3,11 +3,9 @@
 package engine
 
 import (
-	"cmp"
 	"math"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,7 +19,7 @@ import (
 // together. At the bound the largest holders are closed:
 //
 //  1. the first loop that sees the excess asks every loop to close its connections that hold at least a threshold
-//  2. each loop closes them, largest first, until the excess is gone
+//  2. each loop looks for them and closes them, largest first, until the excess is gone (evict.go)
 //  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds
 //     evictBytesMin
 //
@@ -115,48 +113,6 @@ func (e *Engine) evicted() {
 		b.pause.Store(e.now() + int64(evictPause))
 	}
 	b.evicting.Store(false)
-}
-
-// evict closes the connections of l that hold the present threshold, until the budget is kept.
-func (l *loop) evict() {
-	e := l.engine
-	defer e.evicted()
-	if !e.budget.exceeded() {
-		return
-	}
-	threshold := e.budget.threshold.Load()
-	var holders, strangers []*conn
-	unjoined := int64(0)
-	for _, c := range l.sorted() {
-		switch n := c.held(); {
-		case c.phase == phaseClosed:
-		case !c.joined && n >= evictStrangerMin:
-			strangers = append(strangers, c)
-			unjoined += n
-		case n >= threshold:
-			holders = append(holders, c)
-		}
-	}
-	byHeld := func(a, b *conn) int { return cmp.Compare(b.held(), a.held()) }
-	slices.SortFunc(holders, byHeld)
-	slices.SortFunc(strangers, byHeld)
-	if unjoined*strangersShare*int64(len(e.loops)) >= e.budget.bytesMax {
-		holders = append(strangers, holders...)
-	}
-	for _, c := range holders {
-		if !e.budget.exceeded() {
-			return
-		}
-		e.rare.budgetClosed.Add(1)
-		e.warn("memory for messages is used up; the connection that holds most is closed",
-			"holds", c.held(), "all", e.budget.bytes(), "budget", e.budget.bytesMax, "peer", c.peer.Address)
-		c.q.Lock()
-		c.breakLocked(errBudget)
-		c.q.Unlock()
-		c.dropInput()
-		l.bookAll()
-		l.closeSoon(c)
-	}
 }
 
 // held is how many bytes of the budget c holds.

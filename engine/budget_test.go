@@ -165,7 +165,7 @@ func TestBudgetOrder(t *testing.T) {
 			in: make([]byte, kib<<10),
 		}
 		l.book(kib << 10)
-		l.conns[i] = c
+		l.enter(c)
 		conns = append(conns, c)
 	}
 	for turns := range 100 {

@@ -59,6 +59,7 @@ type conn struct {
 	handler    port.Handler  // nil until the transport handshake is complete
 	in         []byte        // received, not handled yet: an incomplete head or header, or what a halt left
 	inDone     int32         // octets of in that are handled
+	seat       int32         // its place in the loop's roster
 	keptBytes  int           // of messages that the session keeps until Resume
 	part       *partial      // a message under way, nil most of the time
 	delivering *partial      // the partial that Receive is being handed, nil most of the time

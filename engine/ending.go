@@ -257,7 +257,7 @@ func (c *conn) release() {
 	_ = l.poller.Watch(int(c.fd), c.polled, 0)
 	c.polled = 0
 	c.transport.close(int(c.fd))
-	l.forget(int(c.fd))
+	l.forget(c)
 	if c.refused != admitted {
 		l.engine.refusing.Add(-1)
 		l.refusals = slices.DeleteFunc(l.refusals, func(other *conn) bool { return other == c })

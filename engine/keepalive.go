@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"slices"
 	"time"
 
 	"banyan/engine/internal/wire"
@@ -69,24 +68,35 @@ func (l *loop) listUnfinished(c *conn) {
 	}
 }
 
-// sweepUnfinished closes connections whose message made no progress for MessageTimeout.
+// sweepUnfinished begins to look at the connections that may hold part of a message, several turns if they are many.
 func (l *loop) sweepUnfinished(port.Executor) {
-	now, limit := l.poller.Now(), l.live.MessageTimeout
-	l.unfinished = slices.DeleteFunc(l.unfinished, func(c *conn) bool {
-		switch {
-		case c.phase == phaseClosed || c.closing || c.finished.Load() || limit < 0,
-			len(c.in) == 0 && c.part == nil && !c.tls.unfinished():
-			c.listed = false
-		case c.hold != 0 || c.deferred: // the client has nothing to do; resume sets progress
-		case now-c.progress >= limit:
-			c.listed = false
-			l.engine.rare.messageTimeouts.Add(1)
-			c.debug("a message was not finished in time", "limit", limit)
-			c.fail(port.ClosePolicy, "unfinished message")
-		}
-		return !c.listed
-	})
-	if len(l.unfinished) > 0 {
-		l.Start(&l.sweep, limit/unfinishedSweeps)
+	if l.sweeping.empty() { // else there are so many that the last sweep is not done
+		l.unfinished, l.sweeping.items = l.sweeping.items, l.unfinished
+		l.slice(&l.sweeping, sweepTime, (*conn).lookUnfinished)
 	}
+	if len(l.unfinished) > 0 || !l.sweeping.empty() {
+		l.Start(&l.sweep, max(l.live.MessageTimeout, 0)/unfinishedSweeps)
+	}
+}
+
+// lookUnfinished closes c if its message made no progress for MessageTimeout, and keeps it listed if it holds part of
+// one still. It returns what that cost.
+func (c *conn) lookUnfinished() (cost int) {
+	l := c.loop
+	limit := l.live.MessageTimeout
+	switch {
+	case c.phase == phaseClosed || c.closing || c.finished.Load() || limit < 0,
+		len(c.in) == 0 && c.part == nil && !c.tls.unfinished():
+		c.listed = false
+	case c.hold != 0 || c.deferred: // the client has nothing to do; resume sets progress
+	case l.began-c.progress >= limit:
+		c.listed = false
+		l.engine.rare.messageTimeouts.Add(1)
+		c.debug("a message was not finished in time", "limit", limit)
+		c.fail(port.ClosePolicy, "unfinished message")
+	}
+	if c.listed {
+		l.unfinished = append(l.unfinished, c)
+	}
+	return 1
 }

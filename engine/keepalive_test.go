@@ -19,7 +19,7 @@ func newSilent(t *testing.T, live Live, phase phase) (*conn, *stillPoller) {
 	c := newStillConn(newEngine(cfg, nil))
 	c.phase, c.handler = phase, &session{c: c}
 	c.credit.Store(1)
-	c.loop.conns[0] = c
+	c.loop.enter(c)
 	return c, c.loop.poller.(*stillPoller)
 }
 

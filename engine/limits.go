@@ -148,6 +148,8 @@ const (
 	flushTime   = 1 * time.Millisecond   // writing
 	ageTime     = 250 * time.Microsecond // looking how long events have waited
 	discardTime = 500 * time.Microsecond // freeing what closed connections had not sent
+	sweepTime   = 250 * time.Microsecond // looking at unfinished messages
+	evictTime   = 500 * time.Microsecond // looking for the largest holders, and closing them
 	closeTime   = 1 * time.Millisecond   // closing, and saying goodbye when the engine stops
 
 	// giveWayEvery is how often at most a loop that has no time to wait lets others have its CPU and its P.

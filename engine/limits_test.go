@@ -49,7 +49,7 @@ func TestTRN21LIM01ConnectionLimit(t *testing.T) {
 func TestOldestRefusalsAreCut(t *testing.T) {
 	c, _ := newSilent(t, Live{ConnectionsMax: 1, PingInterval: -1}, phaseRawSocket)
 	l, e := c.loop, c.loop.engine
-	delete(l.conns, 0)
+	l.forget(c)
 	ls := &listener{bound: bound{fd: -1, network: "unix"}, engine: e}
 	ls.transport = func(int) transport { return &scriptedTransport{in: []byte("GET / HTTP/1.0\r\n\r\n")} }
 	fd := 0
@@ -346,7 +346,7 @@ func TestAcceptedSocketsInheritOptions(t *testing.T) {
 func TestRefusalsOfATurnAreBounded(t *testing.T) {
 	c, _ := newSilent(t, Live{ConnectionsMax: 1, PingInterval: -1}, phaseRawSocket)
 	l, e := c.loop, c.loop.engine
-	delete(l.conns, 0)
+	l.forget(c)
 	ls, err := listen(e, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

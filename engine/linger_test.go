@@ -101,13 +101,13 @@ func TestLingeringReadsOfATurnAreBounded(t *testing.T) {
 	first, p := newSilent(t, Live{PingInterval: -1}, phaseClosed)
 	l := first.loop
 	l.workPerLook = workPerLook
-	delete(l.conns, 0)
+	l.forget(first)
 	reads := 0
 	var ready []unix.EpollEvent
 	for i := range conns {
-		l.conns[i] = &conn{
+		l.enter(&conn{
 			loop: l, fd: int32(i), joined: true, phase: phaseClosed, transport: &slowReader{p: p, reads: &reads},
-		}
+		})
 		ready = append(ready, unix.EpollEvent{Fd: int32(i), Events: unix.EPOLLIN})
 	}
 	turns := 0

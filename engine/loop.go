@@ -5,11 +5,9 @@ package engine
 import (
 	crand "crypto/rand"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -54,9 +52,10 @@ type loop struct {
 	stats    counters
 
 	// Owned by loop.
-	live         *Live // the settings of this turn
-	conns        map[int]*conn
-	connsMost    int // most at one time since the map was made
+	live         *Live         // the settings of this turn
+	conns        map[int]*conn // by descriptor
+	connsMost    int           // most at one time since the map was made
+	roster       []*conn       // the same connections, for walks that take more than one turn
 	listeners    map[int]*listener
 	refusals     []*conn // connections over the limit that this loop accepted, the oldest first
 	wheel        *wheel.Wheel
@@ -80,6 +79,8 @@ type loop struct {
 
 	sweep       port.Timer    // looks at unfinished
 	unfinished  []*conn       // connections that may hold part of a message
+	sweeping    list[*conn]   // those of unfinished that are still to be looked at
+	eviction    eviction      // of this loop's connections, because the budget is exceeded
 	joins       []*join       // messages whose chunks wait to be joined
 	joining     int           // joins that the pool has
 	handshakes  handshakes    // of TLS
@@ -243,6 +244,8 @@ func (l *loop) runBatch() {
 	l.runTasks()
 	l.runLanes()
 	l.slice(&l.ending, closeTime, (*conn).shutdown)
+	l.slice(&l.sweeping, sweepTime, (*conn).lookUnfinished)
+	l.evictSome()
 	for range batchRounds {
 		l.runTasks()
 		flushed := l.flushTouched()
@@ -255,7 +258,8 @@ func (l *loop) runBatch() {
 	l.slice(&l.discarding, discardTime, (*conn).discardUnsent)
 	l.checkBudget()
 	l.again = l.timersDue || len(l.tasks) > 0 || len(l.local) > 0 || len(l.deferred) > 0 || !l.lanes.empty() ||
-		!l.touched.empty() || !l.closing.empty() || !l.ending.empty() || !l.aging.empty() || !l.discarding.empty()
+		!l.touched.empty() || !l.closing.empty() || !l.ending.empty() || !l.aging.empty() || !l.discarding.empty() ||
+		!l.sweeping.empty() || l.eviction.underWay
 	if err := l.poller.Arm(l.wheel.Next()); err != nil {
 		panic(fmt.Sprintf("engine: loop %d: %v", l.index, err))
 	}
@@ -299,7 +303,7 @@ func (l *loop) stopped() bool {
 	default:
 		close(l.empty)
 	}
-	return l.killed && l.discarding.empty() && l.mail.close()
+	return l.killed && l.discarding.empty() && !l.eviction.underWay && l.mail.close()
 }
 
 func (l *loop) takeNotes() {
@@ -342,7 +346,7 @@ func (l *loop) take(n *note) {
 	case noteFinish:
 		n.c.windDown()
 	case noteEvict:
-		l.evict()
+		l.beginEviction()
 	case noteStop:
 		l.stop()
 	case noteKill:
@@ -475,7 +479,7 @@ func (l *loop) closeSoon(c *conn) {
 
 // adopt makes a connection that some loop accepted one of this loop's.
 func (l *loop) adopt(c *conn) {
-	l.conns[int(c.fd)] = c
+	l.enter(c)
 	c.timer.Fire = c.onTimer
 	c.watch()
 	if l.stopping {
@@ -489,12 +493,25 @@ func (l *loop) adopt(c *conn) {
 	l.Start(&c.timer, d)
 }
 
-// forget takes a closed connection out of the table.
-func (l *loop) forget(fd int) {
+// enter puts a connection into the tables.
+func (l *loop) enter(c *conn) {
+	l.conns[int(c.fd)] = c
+	c.seat = int32(len(l.roster))
+	l.roster = append(l.roster, c)
+}
+
+// forget takes a closed connection out of the tables. The last of the roster gets its seat: a walk from the end of
+// the roster to its beginning meets all that were there when it began, perhaps one of them twice.
+func (l *loop) forget(c *conn) {
 	l.connsMost = max(l.connsMost, len(l.conns))
-	delete(l.conns, fd)
-	if len(l.conns) == 0 && l.connsMost > mapKept {
-		l.conns, l.connsMost = make(map[int]*conn), 0
+	delete(l.conns, int(c.fd))
+	end := len(l.roster) - 1
+	last := l.roster[end]
+	l.roster[c.seat], last.seat = last, c.seat
+	l.roster[end] = nil
+	l.roster = l.roster[:end]
+	if end == 0 && l.connsMost > mapKept {
+		l.conns, l.connsMost, l.roster = make(map[int]*conn), 0, nil
 	}
 }
 
@@ -504,7 +521,7 @@ func (l *loop) stop() {
 	for _, ls := range l.listeners {
 		ls.close(l)
 	}
-	for _, c := range l.sorted() {
+	for _, c := range l.roster {
 		l.ending.add(c)
 	}
 }
@@ -513,20 +530,10 @@ func (l *loop) stop() {
 func (l *loop) kill() {
 	l.killed = true
 	l.stopping = true
-	for _, c := range l.sorted() {
+	for _, c := range l.roster {
 		l.closeSoon(c)
 		l.releaseSoon(c)
 	}
-}
-
-// sorted returns the connections of l, in no particular order in the product; in a simulation the order is that of a
-// replay.
-func (l *loop) sorted() []*conn {
-	conns := slices.Collect(maps.Values(l.conns))
-	if l.engine.replays {
-		slices.SortFunc(conns, func(a, b *conn) int { return int(a.fd - b.fd) })
-	}
-	return conns
 }
 
 // caught is deferred around everything a message or a handler can make fail. A panic costs the one session.

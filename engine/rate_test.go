@@ -46,6 +46,42 @@ func TestMessagesPerSecond(t *testing.T) {
 	}
 }
 
+// What is left to be paid for of earlier seconds, and when a second begins.
+func TestRateOwes(t *testing.T) {
+	for _, c := range []struct{ n, perSecond, seconds, owed int64 }{
+		{0, 10, 1, 0},
+		{9, 10, 1, 0},
+		{10, 10, 1, 0},
+		{11, 10, 1, 1},
+		{19, 10, 1, 9},
+		{20, 10, 1, 10},
+		{25, 10, 2, 5},
+		{29, 10, 3, 0},
+		{5, 0, 1, 0},
+		{math.MaxInt64, 1, 1, math.MaxInt64 - 1},
+		{5, 10, math.MaxInt64, 0},
+	} {
+		if got := owed(c.n, c.perSecond, c.seconds); got != c.owed {
+			t.Errorf("%d at %d per second after %d s: %d is owed, want %d", c.n, c.perSecond, c.seconds, got, c.owed)
+		}
+	}
+	live := &Live{MessagesPerSecondMax: 5}
+	r := rate{began: time.Minute, messages: 3}
+	if r.next(time.Minute+time.Second-1, live); r.messages != 3 || r.began != time.Minute {
+		t.Errorf("within the second: %d messages", r.messages)
+	}
+	// After a silence it begins with the next message: else the end of one and the beginning of another would allow
+	// twice as many at once.
+	later := time.Minute + 1900*time.Millisecond
+	if r.next(later, live); r.messages != 0 || r.began != later {
+		t.Errorf("after a silence: %d messages, began at %v", r.messages, r.began)
+	}
+	r = rate{began: time.Minute, messages: 6}
+	if r.next(later, live); r.messages != 1 || r.began != time.Minute+time.Second {
+		t.Errorf("with something owed: %d messages, began at %v", r.messages, r.began)
+	}
+}
+
 // A message that is over the rate is paid for by waiting: over any longer time the rate holds, whatever the length of
 // the messages, and a client that has waited may send again, with nothing saved up.
 func TestRateIsPaidFor(t *testing.T) {

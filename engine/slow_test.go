@@ -243,13 +243,14 @@ func TestAgesAreLookedAtOverTurns(t *testing.T) {
 		BacklogAgeMax: time.Second, SlowConsumer: DropOldest, PingInterval: -1,
 	}, phaseRawSocket)
 	l := first.loop
+	l.forget(first)
 	p := &tickingPoller{each: 50 * time.Microsecond}
 	l.poller = p
 	for i := range conns {
 		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, joined: true, handler: first.handler}
 		c.transport = &limitedTransport{}
 		c.q.Open(i, &l.engine.budget.backlogs)
-		l.conns[i] = c
+		l.enter(c)
 		for range each {
 			c.AppendRun(l, make([]byte, 20), 1, 0)
 		}

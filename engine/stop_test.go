@@ -216,7 +216,7 @@ func TestKeepOfABatch(t *testing.T) {
 func TestLoopEndsWithoutWaitingNotes(t *testing.T) {
 	c, _ := newSilent(t, Live{}, phaseRawSocket)
 	l := c.loop
-	delete(l.conns, 0)
+	l.forget(c)
 	l.post(note{kind: noteStop})
 	l.post(note{kind: noteKill})
 	ran := false
@@ -241,7 +241,7 @@ func TestLoopEndsWithoutWaitingNotes(t *testing.T) {
 func TestArrivalDuringAStopIsClosed(t *testing.T) {
 	first, _ := newSilent(t, Live{}, phaseRawSocket)
 	l := first.loop
-	delete(l.conns, 0)
+	l.forget(first)
 	l.stop()
 	c := &conn{loop: l, fd: 7, transport: &scriptedTransport{}}
 	if err := l.hand(c); err != nil {
@@ -257,6 +257,7 @@ func TestArrivalDuringAStopIsClosed(t *testing.T) {
 func TestEverybodyIsToldOfAStop(t *testing.T) {
 	first, p := newSilent(t, Live{}, phaseRawSocket)
 	l := first.loop
+	l.forget(first)
 	const conns = 1000
 	told := 0
 	for i := range conns {
@@ -265,7 +266,7 @@ func TestEverybodyIsToldOfAStop(t *testing.T) {
 			told++
 			p.now += 100 * time.Microsecond
 		}}
-		l.conns[i] = c
+		l.enter(c)
 	}
 	l.stop()
 	l.turn(nil)

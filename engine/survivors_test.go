@@ -80,7 +80,7 @@ func TestEvictionPauses(t *testing.T) {
 	l, e := c.loop, c.loop.engine
 	e.now = func() int64 { return int64(p.now) }
 	p.now = time.Hour
-	delete(l.conns, 0)
+	l.forget(c)
 	e.budget.bytesMax = 1000
 	l.book(1001)
 	for range 2 {
@@ -107,11 +107,11 @@ func TestEvictionPauses(t *testing.T) {
 func TestEvictStrangerMin(t *testing.T) {
 	first, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l, e := first.loop, first.loop.engine
-	delete(l.conns, 0)
+	l.forget(first)
 	var conns []*conn
 	for i, n := range []int{evictStrangerMin - 1, evictStrangerMin} {
 		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}, in: make([]byte, n)}
-		l.conns[i] = c
+		l.enter(c)
 		conns = append(conns, c)
 		l.book(n)
 	}

@@ -91,7 +91,7 @@ func (s *stillTLS) connect(fd int, octets []byte) (*conn, *fakeSocket) {
 	c.q.Open(fd, &s.e.budget.backlogs)
 	s.e.open.Add(1)
 	s.l.homed.Add(1)
-	s.l.conns[fd] = c
+	s.l.enter(c)
 	c.read()
 	return c, k
 }

@@ -34,7 +34,7 @@ func TestB8ReadsOfATurnAreBounded(t *testing.T) {
 	c.handler = handler('a')
 	other := &conn{loop: l, fd: 1, joined: true, phase: phaseRawSocket, announced: 15, handler: handler('b')}
 	other.credit.Store(1)
-	l.conns[1] = other
+	l.enter(other)
 	var flood []byte
 	const messages = 250
 	for i := range messages {
@@ -89,7 +89,7 @@ func TestB8NobodyStarves(t *testing.T) {
 	l := first.loop
 	l.workPerLook = 1
 	handled := make([]int, conns)
-	delete(l.conns, 0)
+	l.forget(first)
 	var ready []unix.EpollEvent
 	for i := range conns {
 		c := &conn{loop: l, fd: int32(i), joined: true, phase: phaseRawSocket, announced: 15, transport: endless{}}
@@ -98,7 +98,7 @@ func TestB8NobodyStarves(t *testing.T) {
 			p.now += readTime // so that only one or two messages fit in a turn
 		}}
 		c.credit.Store(1)
-		l.conns[i] = c
+		l.enter(c)
 		ready = append(ready, unix.EpollEvent{Fd: int32(i), Events: unix.EPOLLIN})
 	}
 	for range conns * rounds {
@@ -183,7 +183,7 @@ func TestB8FlushesAndClosesOfATurnAreBounded(t *testing.T) {
 	const conns = 2000
 	first, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l := first.loop
-	delete(l.conns, 0)
+	l.forget(first)
 	written, told, closed := 0, 0, 0
 	for i := range conns {
 		c := &conn{loop: l, fd: int32(i), joined: true, phase: phaseRawSocket}
@@ -203,7 +203,7 @@ func TestB8FlushesAndClosesOfATurnAreBounded(t *testing.T) {
 			},
 		}
 		c.timer.Fire = c.onTimer
-		l.conns[i] = c
+		l.enter(c)
 	}
 	for i := range conns {
 		reply(l, l.conns[i], []byte("x"))
