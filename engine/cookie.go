@@ -15,12 +15,14 @@ import (
 // the engine's business: port.Peer.Cookie has its value.
 //
 // The cookie is HttpOnly and SameSite=Strict. Over TLS it is Secure, too, and its name begins with "__Host-", so that
-// no other host of the same domain can plant one.
+// no other host of the same domain can plant one. On plain connections others can: there a value that stands for
+// nobody is replaced with each handshake, so that nobody logs in with one that somebody else knows.
 type CookieRules struct {
 	Name   string                  // without the prefix
 	MaxAge time.Duration           // how long a browser keeps it, at least a second
 	Issue  func() string           // makes a value; any goroutine, must not block
 	Valid  func(value string) bool // whether Issue has made it; the same
+	Bound  func(value string) bool // whether it stands for somebody, in any realm; the same
 }
 
 func (r *CookieRules) check() error {
@@ -31,7 +33,7 @@ func (r *CookieRules) check() error {
 		return fmt.Errorf("engine: %q is no name of a cookie", r.Name)
 	case r.MaxAge < time.Second:
 		return fmt.Errorf("engine: a cookie that lives for %v; at least 1s is possible", r.MaxAge)
-	case r.Issue == nil || r.Valid == nil:
+	case r.Issue == nil || r.Valid == nil || r.Bound == nil:
 		return errors.New("engine: cookies need functions that make and judge their values")
 	}
 	return nil
@@ -53,12 +55,12 @@ func (c *conn) takeCookie(h *wire.Head) (header string) {
 	}
 	sent := http.Request{Header: http.Header{"Cookie": {h.Cookie}}}
 	for _, s := range sent.CookiesNamed(n.Name) {
-		if r.Valid(s.Value) {
+		if r.Valid(s.Value) && (c.peer.Encrypted || r.Bound(s.Value)) {
 			c.peer.Cookie = s.Value
 			return ""
 		}
 	}
 	n.Value = r.Issue()
-	c.peer.Cookie = n.Value
+	c.peer.Cookie, c.peer.CookieNew = n.Value, true
 	return "Set-Cookie: " + n.String()
 }

@@ -20,12 +20,13 @@ func TestCookies(t *testing.T) {
 		Name: "who", MaxAge: time.Hour,
 		Issue: func() string { issued++; return "good" + string(rune('0'+issued)) },
 		Valid: func(value string) bool { return strings.HasPrefix(value, "good") },
+		Bound: func(value string) bool { return value != "good0" },
 	}
-	seen := make(chan string, 1)
+	seen := make(chan port.Peer, 1)
 	e := start(t, Config{Live: Live{
 		Cookie: rules, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}}, func(x port.Executor, c port.Conn) port.Handler {
-		seen <- c.Peer().Cookie
+		seen <- *c.Peer()
 		return echoes(x, c)
 	})
 	ask := func(headers string) *http.Cookie {
@@ -64,10 +65,14 @@ func TestCookies(t *testing.T) {
 		{secure, "__Host-who", "good4", "good4"},
 		{secure + "\r\nCookie: who=good1", "__Host-who", "good5", "good5"}, // perhaps planted
 		{secure + "\r\nCookie: who=good1; __Host-who=good4", "", "", "good4"},
+		// It stands for nobody: where anybody can plant a cookie it does not stay.
+		{"\r\nCookie: who=good0", "who", "good6", "good6"},
+		{"\r\nCookie: who=good0; who=good7", "", "", "good7"},
+		{secure + "\r\nCookie: __Host-who=good0", "", "", "good0"},
 	} {
 		got := ask(c.headers)
-		if is := <-seen; is != c.is {
-			t.Errorf("%q: the session has %q, want %q", c.headers, is, c.is)
+		if p := <-seen; p.Cookie != c.is || p.CookieNew != (c.set != "") {
+			t.Errorf("%q: the session has %q, new %v, want %q", c.headers, p.Cookie, p.CookieNew, c.is)
 		}
 		if (got != nil) != (c.set != "") {
 			t.Errorf("%q: %v comes with the answer", c.headers, got)
@@ -80,15 +85,17 @@ func TestCookies(t *testing.T) {
 	if err := e.Apply(Live{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask("\r\nCookie: who=good1"); got != nil || <-seen != "" {
+	if got := ask("\r\nCookie: who=good1"); got != nil || (<-seen).Cookie != "" {
 		t.Error("a cookie where there are none")
 	}
+	issue, valid, bound := rules.Issue, rules.Valid, rules.Bound
 	for text, r := range map[string]CookieRules{
-		"no name":      {Name: "a b", MaxAge: time.Hour, Issue: rules.Issue, Valid: rules.Valid},
-		"at least 1s":  {Name: "a", MaxAge: time.Second - 1, Issue: rules.Issue, Valid: rules.Valid},
-		"make and":     {Name: "a", MaxAge: time.Second, Valid: rules.Valid},
-		"judge":        {Name: "a", MaxAge: time.Second, Issue: rules.Issue},
-		"is no name o": {MaxAge: time.Second, Issue: rules.Issue, Valid: rules.Valid},
+		"no name":      {Name: "a b", MaxAge: time.Hour, Issue: issue, Valid: valid, Bound: bound},
+		"at least 1s":  {Name: "a", MaxAge: time.Second - 1, Issue: issue, Valid: valid, Bound: bound},
+		"make and":     {Name: "a", MaxAge: time.Second, Valid: valid, Bound: bound},
+		"judge":        {Name: "a", MaxAge: time.Second, Issue: issue, Bound: bound},
+		"their values": {Name: "a", MaxAge: time.Second, Issue: issue, Valid: valid},
+		"is no name o": {MaxAge: time.Second, Issue: issue, Valid: valid, Bound: bound},
 	} {
 		if err := e.Apply(Live{Cookie: &r}); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", text, err)

@@ -86,8 +86,8 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 // transport describes the connection of a peer.
 func (set *settings) transport(p *port.Peer) auth.Transport {
 	t := auth.Transport{
-		Listener: strconv.Itoa(p.Listener), Local: p.Local, Encrypted: p.Encrypted, Cookie: p.Cookie,
-		Peer: peerAddress(p.Address),
+		Listener: strconv.Itoa(p.Listener), Local: p.Local, Encrypted: p.Encrypted,
+		Cookie: p.Cookie, CookieNew: p.CookieNew, Peer: peerAddress(p.Address),
 	}
 	if p.TLS != nil {
 		t.Certificate = p.TLS.Certificate

@@ -815,6 +815,17 @@ func TestAUTHCookie(t *testing.T) {
 	p = browser(id)
 	p.offer("", nil, "cookie")
 	p.aborted(codec.ErrNoMatchingAuthMethod)
+
+	// Without TLS a login binds only what the handshake gave.
+	for _, isNew := range []bool{false, true} {
+		id := store.Issue()
+		b.far(0, codec.JSON, func(p *port.Peer) {
+			p.Network, p.Local, p.Encrypted, p.Cookie, p.CookieNew = "unix", true, false, id, isNew
+		}).ticketJoin("joe")
+		if got := store.Lookup(id, "realm1", noon) != nil; got != isNew {
+			t.Errorf("new %v: bound %v", isNew, got)
+		}
+	}
 }
 
 // TestSES50: a role that the realm does not have keeps its principal out, whoever it is.

@@ -47,6 +47,9 @@ type Options struct {
 	From net.IP
 	// Header is sent with the WebSocket handshake, for instance Origin.
 	Header map[string]string
+	// OnHeader, when set, is given the header lines of the answer to the WebSocket handshake, but for those of the
+	// handshake itself.
+	OnHeader func(name, value string)
 }
 
 const (

@@ -36,6 +36,12 @@ func (c *Conn) openWebSocket(a *address, o *Options) error {
 		Protocols: []string{protocol},
 		Header:    ws.HandshakeHeaderHTTP(header),
 	}
+	if o.OnHeader != nil {
+		d.OnHeader = func(name, value []byte) error {
+			o.OnHeader(string(name), string(value))
+			return nil
+		}
+	}
 	br, hs, err := d.Upgrade(c.net, a.upgrade)
 	if err != nil {
 		var status ws.StatusError

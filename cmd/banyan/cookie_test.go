@@ -28,9 +28,16 @@ realms:
 	}
 	joe := ", joe: { role: user, ticket: { file: secret } }"
 	s := startService(t, text(", cookie: {}", joe), "secret", "t")
+	given := "" // the cookie that came with the last visit
 	visit := func(method, cookie string) (answer string) {
 		t.Helper()
 		o := client.Options{Serializer: codec.JSON}
+		given = ""
+		o.OnHeader = func(name, value string) {
+			if name == "Set-Cookie" {
+				given, _, _ = strings.Cut(value, ";")
+			}
+		}
 		if cookie != "" {
 			o.Header = map[string]string{"Cookie": cookie}
 		}
@@ -50,12 +57,23 @@ realms:
 	if answer := visit("cookie", cookie); !strings.HasPrefix(answer, "[3,") {
 		t.Errorf("before a login: %s", answer)
 	}
-	if answer := visit("ticket", cookie); !strings.HasPrefix(answer, "[2,") {
-		t.Fatal(answer)
+	if answer := visit("ticket", cookie); !strings.HasPrefix(answer, "[2,") || given == "" || given == cookie {
+		t.Fatalf("%s with the cookie %q", answer, given)
 	}
+	// Somebody else may have known the one that was brought: it stands for nobody, the new one does.
+	if answer := visit("cookie", cookie); !strings.HasPrefix(answer, "[3,") {
+		t.Errorf("by a cookie from before the login: %s", answer)
+	}
+	if visit("ticket", ""); given == "" {
+		t.Fatal("no cookie")
+	}
+	cookie = given
 	for range 2 {
 		if answer := visit("cookie", cookie); !strings.Contains(answer, `"authid":"joe"`) {
 			t.Errorf("after a login: %s", answer)
+		}
+		if given != "" {
+			t.Errorf("a cookie that stands for somebody is replaced by %q", given)
 		}
 	}
 	for _, c := range []struct{ methods, users, want string }{

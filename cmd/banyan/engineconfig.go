@@ -120,7 +120,10 @@ func cookieRules(f *config.File, c *config.Cookies, store *auth.Cookies) *engine
 	if !offered {
 		return nil
 	}
-	return &engine.CookieRules{Name: c.Name, MaxAge: c.MaxAge, Issue: store.Issue, Valid: store.Valid}
+	return &engine.CookieRules{
+		Name: c.Name, MaxAge: c.MaxAge, Issue: store.Issue, Valid: store.Valid,
+		Bound: func(value string) bool { return store.Bound(value, time.Now()) },
+	}
 }
 
 // orNever is a time of the engine's configuration, where 0 stands for the default.

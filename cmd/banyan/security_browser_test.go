@@ -59,13 +59,19 @@ func attackBrowser(t *testing.T, s *secured) {
 	if cookie == nil || !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || len(cookie.Value) < 22 {
 		t.Fatalf("%v", cookie)
 	}
+	given := "" // the cookie that came with the last visit
 	visit := func(cookie, origin, method, ticket string) (answer string, err error) {
 		header := map[string]string{"Cookie": cookie}
+		given = ""
 		if origin != "" {
 			header["Origin"] = origin
 		}
 		c, err := client.Connect(t.Context(), "ws://"+own+"/ws", client.Options{
-			Serializer: codec.JSON, Header: header,
+			Serializer: codec.JSON, Header: header, OnHeader: func(name, value string) {
+				if name == "Set-Cookie" {
+					given, _, _ = strings.Cut(value, ";")
+				}
+			},
 		})
 		if err != nil {
 			return "", err
@@ -78,6 +84,15 @@ func attackBrowser(t *testing.T, s *secured) {
 	if !strings.HasPrefix(answer, "[2,") {
 		t.Fatalf("%s, %v", answer, err)
 	}
+	// A cookie that an attacker got and planted in the victim's browser does not become the victim's.
+	if answer, err = visit(known, "", "cookie", ""); !strings.HasPrefix(answer, "[3,") {
+		t.Errorf("by a planted cookie: %s, %v", answer, err)
+	}
+	if _, err = visit(known, "https://app.example", "ticket", s.alice.ticket); err != nil || given == "" {
+		t.Fatalf("no cookie of one's own: %v", err)
+	}
+	known = given
+	cookie.Value = strings.TrimPrefix(known, cookie.Name+"=")
 	answer, err = visit(known, "https://app.example", "cookie", "")
 	if !strings.Contains(answer, `"authrole":"teller"`) {
 		t.Fatalf("the victim by cookie: %s, %v", answer, err)

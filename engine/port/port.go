@@ -171,6 +171,7 @@ type Peer struct {
 	Proxy     string // where the proxy connected from that told Address: HOST:PORT, "unix", or "" for no proxy
 	TLS       *TLS   // nil without TLS up to the router
 	Cookie    string // the value of the router's cookie in the WebSocket handshake; "" without
+	CookieNew bool   // the client brought none: this handshake gave it the value, which nobody else knows
 }
 
 // A TLS tells what the TLS handshake of a connection has agreed on. Immutable.

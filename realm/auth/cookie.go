@@ -78,10 +78,19 @@ func (cookie) start(a *Attempt) Outcome { return a.welcome(nil) }
 // BindCookie makes the cookie of h stand for p, who has just been welcomed. It does nothing without a cookie, if the
 // realm does not offer the method, and for anonymous principals and those that came by the cookie. A cookie that
 // would not be accepted over this connection is not bound either.
+//
+// Without TLS anybody may have planted the cookie that a client brings, and would then be p with it. It never comes
+// to stand for p; if it stood for somebody else in this realm, that ends, and the next handshake gives a new one.
 func (r *Realm) BindCookie(h *Hello, p *Principal) {
 	o := r.config.Cookie
 	if o == nil || h.Transport.Cookie == "" || p.Method == methodAnonymous || p.Method == methodCookie ||
 		p.Realm != cmp.Or(h.Realm, r.config.Realm) || !o.AllowPlain && !h.Transport.secret() {
+		return
+	}
+	if t := &h.Transport; !t.Encrypted && !t.CookieNew {
+		if was := o.Store.Lookup(t.Cookie, p.Realm, h.Now); was != nil && was.AuthID != p.AuthID {
+			o.Store.Unbind(t.Cookie, p.Realm)
+		}
 		return
 	}
 	bound := *p
@@ -110,6 +119,7 @@ type Cookies struct {
 	mu     sync.Mutex
 	bound  map[cookieKey]*list.Element // of boundCookie
 	recent list.List                   // most recently used first
+	ids    map[cookieKey]boundID       // those that stand for somebody, in whatever realm
 }
 
 // A cookieKey is a hash of id and realm, so that memory holds no id that somebody could use.
@@ -117,14 +127,23 @@ type cookieKey [sha256.Size]byte
 
 type boundCookie struct {
 	key       cookieKey
+	id        cookieKey // of no realm
 	principal *Principal
 	until     time.Time
+}
+
+// A boundID is what is known of an id in all realms together.
+type boundID struct {
+	realms int
+	until  time.Time // the latest of its bindings that there ever was
 }
 
 // NewCookies makes a store of at most max bindings, each valid for lifetime after the login or until the principal
 // expires, whichever is earlier. Ids that it issues are of no use after a restart.
 func NewCookies(max int, lifetime time.Duration) *Cookies {
-	c := &Cookies{max: max, lifetime: lifetime, bound: map[cookieKey]*list.Element{}}
+	c := &Cookies{
+		max: max, lifetime: lifetime, bound: map[cookieKey]*list.Element{}, ids: map[cookieKey]boundID{},
+	}
 	rand.Read(c.secret[:])
 	return c
 }
@@ -157,7 +176,9 @@ func (c *Cookies) Bind(id string, p *Principal, now time.Time) {
 	if !c.Valid(id) || c.max <= 0 {
 		return
 	}
-	b := &boundCookie{key: makeCookieKey(id, p.Realm), principal: p, until: now.Add(c.lifetime)}
+	b := &boundCookie{
+		key: makeCookieKey(id, p.Realm), id: makeCookieKey(id, ""), principal: p, until: now.Add(c.lifetime),
+	}
 	if !p.Expires.IsZero() && p.Expires.Before(b.until) {
 		b.until = p.Expires
 	}
@@ -170,6 +191,19 @@ func (c *Cookies) Bind(id string, p *Principal, now time.Time) {
 		c.remove(c.recent.Back())
 	}
 	c.bound[b.key] = c.recent.PushFront(b)
+	known := c.ids[b.id]
+	known.realms++
+	if b.until.After(known.until) {
+		known.until = b.until
+	}
+	c.ids[b.id] = known
+}
+
+// Bound reports whether id may stand for somebody in some realm. Any goroutine may call it.
+func (c *Cookies) Bound(id string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Before(c.ids[makeCookieKey(id, "")].until)
 }
 
 // Lookup implements CookieStore.
@@ -214,6 +248,13 @@ func (c *Cookies) UnbindAll(realm, authid string) {
 }
 
 func (c *Cookies) remove(e *list.Element) {
-	delete(c.bound, e.Value.(*boundCookie).key)
+	b := e.Value.(*boundCookie)
+	delete(c.bound, b.key)
 	c.recent.Remove(e)
+	known := c.ids[b.id]
+	if known.realms--; known.realms == 0 {
+		delete(c.ids, b.id)
+		return
+	}
+	c.ids[b.id] = known
 }

@@ -27,6 +27,7 @@ func TestCookie(t *testing.T) {
 		return h
 	}
 	h := login("alice")
+	h.Transport.CookieNew = true
 	a, o := r.Begin(h)
 	want(t, o, Challenge)
 	o = a.Answer(noon, "x", nil)
@@ -99,8 +100,14 @@ func TestCookieNotBound(t *testing.T) {
 		"another realm": {func(_ *Hello, p *Principal) { p.Realm = "com.example.other" }, false},
 		"not encrypted": {func(h *Hello, _ *Principal) { h.Transport.Encrypted = false }, false},
 		"own machine": {
-			func(h *Hello, _ *Principal) { h.Transport.Encrypted, h.Transport.Local = false, true },
+			func(h *Hello, _ *Principal) {
+				h.Transport.Encrypted, h.Transport.Local, h.Transport.CookieNew = false, true, true
+			},
 			true,
+		},
+		"brought to its own machine": {
+			func(h *Hello, _ *Principal) { h.Transport.Encrypted, h.Transport.Local = false, true },
+			false,
 		},
 		"planted": {func(h *Hello, _ *Principal) { h.Transport.Cookie = strings.Repeat("A", 86) }, false},
 		"somebody's": {
@@ -133,6 +140,78 @@ func TestCookieNotBound(t *testing.T) {
 	}
 	if _, err := NewRealm(&Config{Realm: testRealm, Cookie: &CookieOptions{}}); err == nil {
 		t.Error("a cookie method without a store")
+	}
+}
+
+// A cookie that was planted before a login does not become the victim's where anybody can plant one, and what it
+// stood for ends with the login. Over TLS the name protects it.
+func TestPlantedCookie(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		encrypted bool
+		isNew     bool
+		was       string // whom it stands for before
+		want      string // and afterwards
+	}{
+		{"TLS", true, false, "", "victim"},
+		{"TLS, somebody's", true, false, "attacker", "victim"},
+		{"plain", false, false, "", ""},
+		{"plain, new", false, true, "", "victim"},
+		{"plain, somebody's", false, false, "attacker", ""},
+		{"plain, one's own", false, false, "victim", "victim"},
+	} {
+		store := NewCookies(10, time.Hour)
+		r := makeRealm(t, Config{
+			Cookie: &CookieOptions{Store: store, AllowPlain: true}, Ticket: &TicketOptions{AllowPlain: true},
+		})
+		h := hello("victim", "ticket")
+		h.Transport.Cookie, h.Transport.CookieNew, h.Transport.Encrypted = store.Issue(), c.isNew, c.encrypted
+		if c.was != "" {
+			store.Bind(h.Transport.Cookie, &Principal{Realm: testRealm, AuthID: c.was}, noon)
+		}
+		r.BindCookie(h, &Principal{Realm: testRealm, AuthID: "victim", Method: "ticket", Provider: "static"})
+		got := ""
+		if p := store.Lookup(h.Transport.Cookie, testRealm, noon); p != nil {
+			got = p.AuthID
+		}
+		if got != c.want {
+			t.Errorf("%s: it stands for %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Whether an id stands for somebody, in whatever realm, and until when.
+func TestCookieBound(t *testing.T) {
+	s := NewCookies(2, time.Hour)
+	one, other := s.Issue(), s.Issue()
+	in := func(realm string) *Principal { return &Principal{Realm: realm, AuthID: "a"} }
+	check := func(what string, id string, at time.Time, want bool) {
+		t.Helper()
+		if s.Bound(id, at) != want {
+			t.Errorf("%s: bound is %v", what, !want)
+		}
+	}
+	check("new", one, noon, false)
+	s.Bind(one, in("x"), noon)
+	s.Bind(one, in("y"), noon.Add(time.Minute))
+	check("in two realms", one, noon.Add(time.Hour+time.Minute-1), true)
+	check("expired", one, noon.Add(time.Hour+time.Minute), false)
+	s.Bind(one, in("y"), noon) // shorter than it was
+	s.Bind(one, &Principal{Realm: "x", AuthID: "a", Expires: noon.Add(time.Second)}, noon)
+	check("until the later one", one, noon.Add(time.Hour-1), true)
+	check("another", other, noon, false)
+	s.Bind(one, in("x"), noon)
+	s.Unbind(one, "x")
+	check("in one of them", one, noon, true)
+	s.Bind(other, in("x"), noon)
+	check("the other", other, noon, true)
+	s.Bind(other, in("y"), noon) // one is the least recently used
+	check("without a place", one, noon, false)
+	s.UnbindAll("x", "a")
+	s.UnbindAll("y", "a")
+	check("logged out", other, noon, false)
+	if len(s.ids) != 0 {
+		t.Errorf("%d ids", len(s.ids))
 	}
 }
 

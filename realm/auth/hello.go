@@ -38,6 +38,8 @@ type Transport struct {
 	// function is nil without TLS.
 	Binding func(kind string) []byte
 	Cookie  string // the value of the HTTP cookie that came with the WebSocket handshake, "" without
+	// CookieNew: the client brought none, the router gave it that one with the handshake.
+	CookieNew bool
 }
 
 // binding returns the raw channel binding data, nil if there is none.

@@ -33,7 +33,7 @@ var comments = map[string]string{
 	"Certificate.Key":                  "A PEM file: its private key. Only the user of the router should be able to read it.",
 	"Certificate.OCSP":                 "A file with the OCSP answer (DER) that is sent along. Empty: none.",
 	"Config.Budget":                    "Memory for messages under way and unsent bytes of all connections together.",
-	"Config.Cookies":                   "The cookie by which browsers come back, in realms whose auth has cookie. It is one for all realms, and of no use after a restart.",
+	"Config.Cookies":                   "The cookie by which browsers come back, in realms whose auth has cookie. It is one for all realms, and of no use after a restart. Without TLS another host can plant a cookie in a browser: there, one that stands for nobody is replaced with each handshake, and a login never makes one stand for somebody that the browser brought.",
 	"Config.Drain":                     "How the router stops.",
 	"Config.Keepalive":                 "How silent connections are found out.",
 	"Config.Limits":                    "How much one client, one address or all of them may use. Each is counted, and each has an outcome.",

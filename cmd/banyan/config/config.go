@@ -30,7 +30,9 @@ type Config struct {
 	// Realms that are made when somebody joins them first, for instance one for each tenant.
 	Templates []Template `yaml:"templates" max:"1000" reload:"live"`
 	// The cookie by which browsers come back, in realms whose auth has cookie. It is one for all realms, and of no
-	// use after a restart.
+	// use after a restart. Without TLS another host can plant a cookie in a browser: there, one that stands for
+	// nobody is replaced with each handshake, and a login never makes one stand for somebody that the browser
+	// brought.
 	Cookies Cookies `yaml:"cookies" reload:"restart"`
 	// How the router stops.
 	Drain Drain `yaml:"drain" reload:"live"`
