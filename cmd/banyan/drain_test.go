@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +50,71 @@ func TestFinishCalls(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(begin); took < c.least || took > c.least+8*time.Second {
+			t.Errorf("with drain.spread %s the stop took %v", c.spread, took)
+		}
+	}
+}
+
+// TestSpreadLeavesCallsTime: with many sessions, too, a stop lets calls end that are under way: their sessions are
+// told to leave when they have ended, or at the end of drain.spread. The others are told meanwhile.
+func TestSpreadLeavesCallsTime(t *testing.T) {
+	for _, c := range []struct {
+		spread  string
+		answers bool
+		least   time.Duration
+	}{
+		{"30s", true, 0},
+		{"2s", false, 2*time.Second - 2*busyPause},
+	} {
+		s := startService(t, "drain: { spread: "+c.spread+", timeout: 40s }\n"+openRealms("a"))
+		join := func() *talk {
+			k := s.talk(t)
+			k.says(`[1,"a",{`+allRoles+`}]`, "[2,")
+			return k
+		}
+		bye := func(k *talk) {
+			k.hears("[6,")
+			k.Queue(fmt.Appendf(nil, `[6,{},%q]`, "wamp.close.goodbye_and_out"))
+			k.Flush()
+		}
+		callee, caller := join(), join()
+		var others []*talk
+		for len(others) < spreadPerSecond-2 {
+			others = append(others, join())
+		}
+		callee.says(`[64,1,{},"com.a"]`, "[65,")
+		caller.Queue([]byte(`[48,1,{},"com.a"]`))
+		caller.Flush()
+		callee.hears("[68,")
+		begin := time.Now()
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.stop() }()
+		for _, k := range others {
+			bye(k)
+		}
+		if c.answers {
+			callee.Queue([]byte(`[70,1,{},["done"]]`))
+			callee.Flush()
+			caller.hears(`[50,1,{},["done"]]`)
+			bye(caller)
+			bye(callee)
+		} else {
+			for _, k := range []*talk{caller, callee} { // whoever is told first ends the call
+				for got := ""; !strings.HasPrefix(got, "[6,"); {
+					b, err := k.Receive()
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = string(b)
+				}
+				k.Queue(fmt.Appendf(nil, `[6,{},%q]`, "wamp.close.goodbye_and_out"))
+				k.Flush()
+			}
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < c.least || took > c.least+15*time.Second {
 			t.Errorf("with drain.spread %s the stop took %v", c.spread, took)
 		}
 	}

@@ -82,7 +82,8 @@ type Keepalive struct {
 type SlowConsumers struct {
 	// What happens to an event whose receiver is at one of the bounds below: disconnect closes the receiver;
 	// drop_newest drops this event; drop_oldest drops the events that have waited longest; keep_latest keeps only the
-	// last event of each topic. Replies and invocations are never dropped.
+	// last event of each topic, and of pattern subscriptions, whose events have many topics, as many as there is room
+	// for. Replies and invocations are never dropped.
 	Policy string `yaml:"policy" default:"disconnect" enum:"disconnect,drop_newest,drop_oldest,keep_latest"`
 	// Unsent bytes that one connection may hold.
 	BacklogBytesMax Bytes `yaml:"backlog_bytes_max" default:"64MiB" min:"64KiB"`
@@ -125,7 +126,7 @@ type Drain struct {
 	Grace time.Duration `yaml:"grace" default:"0" min:"1ms" zero:"none"`
 	// The time over which the router's GOODBYE is spread, so that clients do not all come back at once. It takes
 	// less time if fewer than a hundred clients a second are told, and without this key if timeout is shorter.
-	// With fewer than a hundred clients, calls that are under way may take as long to end.
+	// Calls that are under way may take as long to end: their clients are told last.
 	Spread time.Duration `yaml:"spread" default:"3s" min:"1ms" zero:"all at once"`
 	// The longest time that a stop may take in all. Service managers kill after 10s unless told otherwise.
 	Timeout time.Duration `yaml:"timeout" default:"8s" min:"1ms" max:"24h" reload:"restart"`
