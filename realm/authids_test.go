@@ -153,6 +153,29 @@ func TestAuthIDReplaceMany(t *testing.T) {
 	b.idle(1)
 }
 
+// TestAuthIDReplacedLeaves: a session that leaves before it is told that another one has its authid is not told, and
+// does not count.
+func TestAuthIDReplacedLeaves(t *testing.T) {
+	b := authIDBed(t, 2, auth.ReplaceDuplicates, 0)
+	first := b.far(0, codec.JSON, nil)
+	first.ticketJoin("joe")
+	second := b.far(1, codec.JSON, nil)
+	second.offer("joe", nil, "ticket")
+	second.challenged("ticket")
+	second.post(codec.Authenticate, ticketOf, values{})
+	b.RunLoop(1)
+	if len(b.Loops[0].Mail()) != 1 {
+		t.Fatal("the older session is not going to be told")
+	}
+	first.HangUp()
+	b.Settle()
+	second.welcomed("joe", "user", "ticket", "static")
+	if n := b.router.Stats().Replaced; n != 0 {
+		t.Errorf("%d counted", n)
+	}
+	b.idle(1)
+}
+
 // TestAuthIDReplacedIsNotAdopted: a change of the configuration that meets a session which is replaced, and not told
 // so yet, does not make it a holder again.
 func TestAuthIDReplacedIsNotAdopted(t *testing.T) {

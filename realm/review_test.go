@@ -273,10 +273,19 @@ func TestReloadIsBounded(t *testing.T) {
 		}
 		return s
 	}
+	unregistered := 0
 	gone := 0 // subscriptions that clients gave up themselves, which the policy denies
 	for report == nil {
 		b.StepLoop(0)
 		turns++
+		for _, p := range peers {
+			s := b.router.directory.find(p.id)
+			if s == nil || s.review == nil || s.review.callee == nil || s.review.member != nil || turns%5 != 0 {
+				continue
+			}
+			p.post(codec.Unregister, 2000+turns, int(s.review.callee.reg.id))
+			unregistered++
+		}
 		if s := at(); s != nil && turns%5 == 0 { // it gives up what comes next in the review
 			for _, p := range peers {
 				if p.id == s.id {
@@ -309,6 +318,9 @@ func TestReloadIsBounded(t *testing.T) {
 	}
 	if gone == 0 || report.Subscriptions > 5*(n-11)-gone || report.Subscriptions < 4*(n-11)-gone {
 		t.Errorf("%d subscriptions were taken away, %d given up", report.Subscriptions, gone)
+	}
+	if unregistered == 0 || report.Registrations > 5*n-unregistered || report.Registrations < 4*n-unregistered {
+		t.Errorf("%d registrations were taken away, %d given up", report.Registrations, unregistered)
 	}
 	for _, p := range peers {
 		p.HangUp()

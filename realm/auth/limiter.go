@@ -179,7 +179,7 @@ func (l *Limiter) pairKey(address netip.Addr, realm, authid string) bucketKey {
 
 // prefix is what counts of an address.
 func (l *Limiter) prefix(address netip.Addr) string {
-	address = address.Unmap().WithZone("")
+	address = address.Unmap()
 	bits := l.bitsV4
 	if address.Is6() {
 		bits = l.bitsV6

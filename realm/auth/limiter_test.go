@@ -197,6 +197,21 @@ func TestLimiterEviction(t *testing.T) {
 	if b := l.addresses.entries[l.addressKey(address(1))]; b != nil {
 		t.Error("the oldest of the fullest entries was kept")
 	}
+	// Entries that are in use stay, however old they are.
+	l = NewLimiter(LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: 0.001, Burst: 2, EntriesMax: n})
+	for round := range 2 {
+		for i := range n - 10*round {
+			l.Take(address(i), testRealm, fmt.Sprint("a", i), noon)
+		}
+	}
+	for i := range 10 {
+		l.Take(address(100+i), testRealm, fmt.Sprint("b", i), noon)
+	}
+	for i := range n - 10 {
+		if l.Take(address(i), testRealm, "", noon) == 0 {
+			t.Errorf("entry %d was forgotten", i)
+		}
+	}
 	for i := range 1000 {
 		l.Take(address(i), testRealm, fmt.Sprint("n", i), noon)
 		l.Succeeded(address(i), testRealm, fmt.Sprint("n", i), noon)

@@ -56,6 +56,16 @@ func TestAUTH07and08Ticket(t *testing.T) {
 			continue
 		}
 		p := wantWelcome(t, o, c.authid, "user", "ticket", "static")
+		if c.authid == "two" { // the proof is that of the ticket that was right
+			for i, left := range [][]StoredTicket{{plain(t, "old")}, {mustTicket(t, argon)}} {
+				now := makeRealm(t, Config{Ticket: &TicketOptions{}, Users: []User{
+					{AuthID: "two", Role: "user", Tickets: left},
+				}})
+				if got, want := now.Admits(p), (c.ticket == "old") == (i == 0); got != want {
+					t.Errorf("%q with ticket %d alone: admitted %v", c.ticket, i, got)
+				}
+			}
+		}
 		if c.authid == "plain" && p.Extra["x"] != 1 {
 			t.Errorf("the user's extra is lost: %v", p.Extra)
 		}
