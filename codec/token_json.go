@@ -3,9 +3,7 @@ package codec
 import (
 	"bytes"
 	"encoding/base64"
-	"strconv"
 	"unicode/utf8"
-	"unsafe"
 )
 
 func (x *lexer) nextJSON(t *token) {
@@ -53,13 +51,10 @@ func (x *lexer) nextJSON(t *token) {
 }
 
 // lexNumber fills t from the JSON number b. A number without fraction and exponent is an integer.
-//
-// hot: BenchmarkTranscode. The unsafe string lives as long as the call; a copy would be an allocation per number.
 func lexNumber(t *token, b []byte) {
 	for _, c := range b {
 		if c == '.' || c|0x20 == 'e' {
-			// The only possible error is a number beyond the range, which becomes an infinity.
-			t.f, _ = strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64)
+			t.f = parseFloat(b)
 			t.kind, t.b = kindFloat, b
 			return
 		}

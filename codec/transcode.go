@@ -232,9 +232,14 @@ func (t *transcoder) key(tok *token) {
 	}
 }
 
+// isSlow reports whether a JSON number has taken long to read.
+func isSlow(tok *token) bool {
+	return len(tok.b) > longDigits || math.IsInf(tok.f, 0) || tok.f != 0 && math.Abs(tok.f) < 0x1p-1022
+}
+
 // scalar writes a value that is no container.
 func (t *transcoder) scalar(tok *token) {
-	if tok.kind == kindBig || tok.kind == kindFloat && len(tok.b) > longDigits {
+	if tok.kind == kindBig || tok.kind == kindFloat && tok.b != nil && isSlow(tok) {
 		t.work -= longTokens + len(tok.b)>>longDigitsShift
 	}
 	switch tok.kind {

@@ -25,6 +25,8 @@ func heavyPayloads(n int) map[string]Payload {
 		"decimals":    list("9007199254740993.000000000000000000000000001"),
 		"long":        list("0." + strings.Repeat("123456789", 90) + "1"),
 		"small":       list("1234567890123456789012345e-320"),
+		"smallest":    list("5e-324"),
+		"too large":   list("2e308"),
 		"integers":    list(strings.Repeat("9", 300)),
 		"bignums":     cbor("\xc2\x58\x64" + strings.Repeat("\xfe", 100)),
 		"lists":       list("[]"),
