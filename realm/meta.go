@@ -2,6 +2,7 @@ package realm
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -249,6 +250,10 @@ func (m *metaCall) number(i int) (id uint64, ok bool) {
 		return v, true
 	case int:
 		return uint64(v), v >= 0
+	case float64: // so wampy writes ids beyond 2^32 in MessagePack and CBOR
+		if v >= 0 && v <= codec.MaxID && v == math.Trunc(v) {
+			return uint64(v), true
+		}
 	}
 	return 0, false
 }

@@ -2,6 +2,7 @@ package realm
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -335,5 +336,37 @@ func TestMetaQuietEnds(t *testing.T) {
 	listener.silent()
 	if !done {
 		t.Error("the realm is not closed")
+	}
+}
+
+// TestMETA05Numbers: ids come as integers, or as floats from clients that have no others; a float in between, or one
+// beyond the ids, is no id.
+func TestMETA05Numbers(t *testing.T) {
+	for _, c := range []struct {
+		argument any
+		id       uint64
+		ok       bool
+	}{
+		{int64(7), 7, true},
+		{uint64(1 << 53), 1 << 53, true},
+		{int64(-1), 0, false},
+		{0.0, 0, true},
+		{float64(1<<40 + 1), 1<<40 + 1, true},
+		{float64(1 << 53), 1 << 53, true},
+		{float64(1<<53 + 2), 0, false},
+		{7.5, 0, false},
+		{-1.0, 0, false},
+		{math.NaN(), 0, false},
+		{math.Inf(1), 0, false},
+		{"7", 0, false},
+		{nil, 0, false},
+	} {
+		m := &metaCall{args: []any{c.argument}}
+		if id, ok := m.number(0); ok != c.ok || ok && id != c.id {
+			t.Errorf("%v (%T): got %d, %v", c.argument, c.argument, id, ok)
+		}
+	}
+	if _, ok := new(metaCall).number(0); ok {
+		t.Error("an argument that is not there is a number")
 	}
 }
