@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gammazero/nexus/v3/wamp"
+
 	"banyan/bench/interop/peer"
 )
 
@@ -167,4 +169,38 @@ var pubsubCases = []testCase{
 			}
 		},
 	},
+	{"SUB-20 500 topics are subscribed to and left, twice, and nothing stays", nil, func(t *testing.T, s *stage) {
+		a := s.own()
+		for range 2 {
+			var off []func() error
+			for n := range 500 {
+				off = append(off, s.subscribe(a, s.uri(fmt.Sprint("t", n)), "", func(peer.Event) {}))
+			}
+			list := s.dict(s.ask(a, "wamp.subscription.list")[0])
+			s.equal("subscriptions", len(s.numbers(list["exact"])), 500)
+			for _, unsubscribe := range off {
+				s.must(unsubscribe())
+			}
+			list = s.dict(s.ask(a, "wamp.subscription.list")[0])
+			s.equal("subscriptions", list["exact"], []any{})
+		}
+	}},
+	{"SUB-06 a session cannot unsubscribe from a topic that only another one has", nexusOnly, func(t *testing.T,
+		s *stage,
+	) {
+		a, b := s.join(), s.join()
+		var in inbox[string]
+		s.subscribe(b, s.uri("theirs"), "", texts(&in))
+		unsubscribe := s.subscribe(a, s.uri("mine"), "", func(peer.Event) {})
+		s.must(unsubscribe())
+		if unsubscribe() == nil { // the library itself knows that it has nothing there
+			t.Fatal("unsubscribed twice")
+		}
+		conn := s.raw()
+		id := s.ask(a, "wamp.subscription.lookup", s.uri("theirs"))[0]
+		conn.Send() <- &wamp.Unsubscribe{Request: 1, Subscription: wamp.ID(s.number(id))}
+		s.wantError(conn, wamp.UNSUBSCRIBE, 1, "wamp.error.no_such_subscription")
+		s.publish(a, s.uri("theirs"), "still there")
+		s.same(take(s, &in, 1), []string{"[still there]"})
+	}},
 }

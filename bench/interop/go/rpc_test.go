@@ -200,6 +200,29 @@ var rpcCases = []testCase{
 			t.Fatalf("%d wrong, first %s", len(got), got[0])
 		}
 	}},
+	{"RPC-06 results go to those who called, whoever is answered first", nil, func(t *testing.T, s *stage) {
+		callee, callers := s.join(), []peer.Session{s.join(), s.join()}
+		called, release := make(chan struct{}, 2), []chan struct{}{make(chan struct{}), make(chan struct{})}
+		results := []chan string{make(chan string, 1), make(chan string, 1)}
+		for i, caller := range callers {
+			s.register(callee, s.uri(fmt.Sprint("p", i)), nil, func(context.Context, peer.Call) peer.Reply {
+				called <- struct{}{}
+				<-release[i]
+				return peer.Reply{Args: []any{fmt.Sprint("for ", i)}}
+			})
+			go func() {
+				reply, err := caller.Call(s.ctx, s.uri(fmt.Sprint("p", i)), nil, nil, nil, nil)
+				results[i] <- fmt.Sprint(reply.Args, err)
+			}()
+			s.wait(called)
+		}
+		for _, i := range []int{1, 0} {
+			close(release[i])
+			if got := <-results[i]; got != fmt.Sprintf("[for %d] <nil>", i) {
+				t.Fatal(got)
+			}
+		}
+	}},
 	{
 		"RPC-08 RPC-09 a callee that leaves or is cut off during a call leaves its caller with canceled", nil,
 		func(t *testing.T, s *stage) {
@@ -287,6 +310,33 @@ var rpcCases = []testCase{
 				if len(interrupted) != 0 {
 					t.Fatalf("%s: interrupted", mode)
 				}
+			}
+		},
+	},
+	{
+		"RPC-58 a callee that answers although it is interrupted answers a call canceled with kill", func(
+			library *peer.Library, _ peer.Link,
+		) bool {
+			return library.CancelModes != nil
+		}, func(t *testing.T, s *stage) {
+			callee, caller := s.join(), s.join()
+			called := make(chan struct{}, 1)
+			s.register(callee, s.uri("stubborn"), nil, func(ctx context.Context, _ peer.Call) peer.Reply {
+				called <- struct{}{}
+				<-ctx.Done()
+				return peer.Reply{Args: []any{"all the same"}}
+			})
+			ctx, cancel := context.WithCancel(peer.WithCancelMode(s.ctx, "kill"))
+			result := make(chan error, 1)
+			go func() {
+				_, err := caller.Call(ctx, s.uri("stubborn"), nil, nil, nil, nil)
+				result <- err
+			}()
+			s.wait(called)
+			cancel()
+			// nexus hands out the end of the context, once there is an answer, and a timeout if there is none.
+			if err := <-result; err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
 			}
 		},
 	},

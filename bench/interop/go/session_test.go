@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gammazero/nexus/v3/client"
 	"github.com/gammazero/nexus/v3/wamp"
 
 	"banyan/bench/interop/peer"
@@ -43,6 +44,16 @@ var sessionCases = []testCase{
 		}
 		if reason := a.Goodbye(); reason != "wamp.close.goodbye_and_out" {
 			t.Fatalf("reason %q", reason)
+		}
+	}},
+	{"SES-25 a session that has left leaves once", nexusOnly, func(t *testing.T, s *stage) {
+		a := s.join()
+		s.must(a.Leave())
+		if err := a.Leave(); !errors.Is(err, client.ErrAlreadyClosed) {
+			t.Fatal(err)
+		}
+		if err := s.call(a, s.uri("gone")); !errors.Is(err, client.ErrNotConn) {
+			t.Fatal(err)
 		}
 	}},
 	{"SES-26 REG-07 after the GOODBYE reply nobody reaches its procedures", nil, func(t *testing.T, s *stage) {

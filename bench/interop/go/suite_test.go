@@ -44,7 +44,9 @@ func TestXconn(t *testing.T) { runTable(t, &peer.Xconn) }
 
 func runTable(t *testing.T, library *peer.Library) {
 	cases := make([]testCase, 0, 64)
-	for _, some := range [][]testCase{sessionCases, pubsubCases, rpcCases, payloadCases} {
+	for _, some := range [][]testCase{
+		sessionCases, pubsubCases, rpcCases, progressCases, disclosureCases, payloadCases, metaCases, testamentCases,
+	} {
 		cases = append(cases, some...)
 	}
 	for _, link := range library.Links {
@@ -54,9 +56,16 @@ func runTable(t *testing.T, library *peer.Library) {
 				if c.only != nil && !c.only(library, link) {
 					continue
 				}
-				if t.Run(c.name, func(t *testing.T) { runCase(t, c, library, link) }) {
+				ran := false // -run may leave it out
+				ok := t.Run(c.name, func(t *testing.T) {
+					ran = true
+					runCase(t, c, library, link)
+				})
+				switch {
+				case !ran:
+				case ok:
 					good++
-				} else {
+				default:
 					bad++
 				}
 			}

@@ -78,6 +78,10 @@ const operations = {
   async joins({ session }) {
     return { joins: sessions.get(session).joins };
   },
+  /** revoked tells what the router has taken away, if the library does. */
+  async revoked({ session }) {
+    return { revoked: sessions.get(session).revoked ?? [] };
+  },
   async subscribe({ session, topic, match }) {
     await sessions.get(session).subscribe(topic, ({ details, ...event }) => {
       send({ event: session, topic: event.topic, ...payload(event), details: pack(details) });

@@ -15,6 +15,13 @@ export const address = {
   unix: required('INTEROP_UNIX'), // path of a Unix socket, RawSocket and WebSocket
 };
 
+/** configured is the router with a configuration file. */
+export const configured = {
+  ws: `ws://${required('INTEROP_CONFIGURED_TCP')}/ws`,
+  tcp: required('INTEROP_CONFIGURED_TCP'),
+  unix: required('INTEROP_CONFIGURED_UNIX'),
+};
+
 /** until polls check until it returns a true value; after the deadline it fails with the text in what. */
 export async function until(check, what, deadlineMs = 10_000) {
   const end = Date.now() + deadlineMs;

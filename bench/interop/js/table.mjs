@@ -1,12 +1,14 @@
 // Runs every case over every link (transport and serializer) of one client library.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { metaCases } from './cases/meta.mjs';
 import { payloadCases } from './cases/payload.mjs';
 import { pubsubCases } from './cases/pubsub.mjs';
 import { rpcCases } from './cases/rpc.mjs';
 import { sessionCases } from './cases/session.mjs';
+import { configured } from './router.mjs';
 
-const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...payloadCases];
+const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...payloadCases, ...metaCases];
 let serial = 0;
 
 /** atMost waits for promise, ms at most; meanwhile its timer keeps node running. */
@@ -29,6 +31,11 @@ class Stage {
 
   async join(options = {}) {
     return this.joinAs(this.client, this.link, options);
+  }
+
+  /** own joins a realm of this case on the router with a configuration file; name is for a second one. */
+  async own(name) {
+    return this.join({ at: configured, realm: `interop.own.${name ? this.uri(name) : this.base}` });
   }
 
   /** joinAs joins with another library, for roles that this one cannot play. */

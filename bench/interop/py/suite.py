@@ -9,7 +9,14 @@ import sys
 import time
 import traceback
 
-from interop import cases_payload, cases_pubsub, cases_rpc, cases_session  # noqa: F401 - they fill CASES
+from interop import (  # noqa: F401 - they fill CASES
+    cases_meta,
+    cases_passthru,
+    cases_payload,
+    cases_pubsub,
+    cases_rpc,
+    cases_session,
+)
 from interop.client import SERIALIZERS, TRANSPORTS
 from interop.stage import Stage
 from interop.table import CASES

@@ -83,6 +83,10 @@ class RemoteSession(Session):
     async def joins(self):
         return (await self.library.host.ask("joins", self.name))["joins"]
 
+    async def revoked(self):
+        """Returns what the router has taken away, as the client tells it: [subscription or registration, reason]."""
+        return (await self.library.host.ask("revoked", self.name))["revoked"]
+
     async def subscribe(self, topic, match="exact"):
         await self.library.host.ask("subscribe", self.name, topic=topic, match=match)
 

@@ -155,6 +155,9 @@ async def reload(suite, file):
         await refused(session.subscribe("com.lost.other"), "wamp.error.not_authorized")
         assert await session.call(f"com.load.{session.name}", ["still"]) == ["still"]
         assert not [event for event in session.events if event.args == ["lost"]]
+        if session.library.name == "autobahn-js":  # the others do not tell
+            told = sorted(await session.revoked())
+            assert told == [[what, "wamp.error.not_authorized"] for what in ("registration", "subscription")], told
 
     for session in groups["reader"]:
         await suite.case(f"after a reload, {session.name} has lost what its role may not have", lost(session))

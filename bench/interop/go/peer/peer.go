@@ -27,6 +27,11 @@ func Given() Address {
 	return Address{TCP: os.Getenv("INTEROP_TCP"), Unix: os.Getenv("INTEROP_UNIX")}
 }
 
+// Configured returns the address of the router with a configuration file.
+func Configured() Address {
+	return Address{TCP: os.Getenv("INTEROP_CONFIGURED_TCP"), Unix: os.Getenv("INTEROP_CONFIGURED_UNIX")}
+}
+
 // An Event is an EVENT as a subscriber gets it.
 type Event struct {
 	Args        []any

@@ -242,6 +242,21 @@ export const rpcCases = [
     },
   },
   {
+    name: 'RPC-28: progressive results may end in an error',
+    async run(stage) {
+      const [caller, link] = [await stage.join(), { transport: 'ws', serializer: stage.link.serializer }];
+      const callee = await stage.joinAs(wampy, link);
+      await callee.register(stage.uri('steps'), ({ progress }) => {
+        progress(['half', 1]);
+        throw new Failure('com.example.broke', ['way', 2]);
+      });
+      const steps = new Inbox();
+      const { result } = caller.call(stage.uri('steps'), [], {}, { onProgress: steps.put });
+      assert.deepEqual((await fails(result, 'com.example.broke')).args, ['way', 2]);
+      assert.deepEqual(steps.items, [{ args: ['half', 1], kwargs: {} }]);
+    },
+  },
+  {
     name: 'RPC-27: a callee without call_canceling is not asked for progress, the call works',
     needs: (can) => !can.yieldProgressUntold,
     async run(stage) {
@@ -285,6 +300,17 @@ export const rpcCases = [
       await callee.register(stage.uri('who'), ({ caller: id }) => ({ args: [id === undefined ? 'nobody' : Number(id), ''] }));
       assert.equal((await caller.call(stage.uri('who'), [1], {}, { disclose_me: true }).result).args[0], Number(caller.id));
       assert.equal(await who(caller, stage.uri('who')), 'nobody');
+    },
+  },
+  {
+    name: 'RPC-77: a callee that registers with disclose_caller is told of every caller',
+    needs: (can) => can.anyOption,
+    async run(stage) {
+      const [callee, caller] = [await stage.join(), await stage.join()];
+      const who = ({ details: { caller: id, caller_authid: authid, caller_authrole: role } }) => ({ args: [id, authid, role] });
+      await callee.register(stage.uri('who'), who, { disclose_caller: true });
+      const { authid, authrole } = caller.welcome;
+      assert.deepEqual((await caller.call(stage.uri('who')).result).args, [caller.id, authid, authrole]);
     },
   },
   {

@@ -63,19 +63,22 @@ function payload(result) {
 class AutobahnSession {
   constructor() {
     this.violations = []; // protocol violations of the router that the library reports
+    this.revoked = []; // [subscription or registration, reason] that the router has taken away
     this.closed = new Promise((resolve) => { this.onClosed = resolve; });
   }
 
   get id() { return this.session.id; }
 
   async subscribe(topic, onEvent, options = {}) {
-    return settled(this.session.subscribe(topic, (args, kwargs, event) => {
+    const subscription = await settled(this.session.subscribe(topic, (args, kwargs, event) => {
       const { publisher, publisher_authid, publisher_authrole } = event;
       onEvent({
         args, kwargs, topic: event.topic, publication: event.publication, publisher,
         details: { publisher, publisher_authid, publisher_authrole },
       });
     }, options));
+    this.watch('subscription', subscription.on_unsubscribe);
+    return subscription;
   }
 
   async unsubscribe(subscription) { return settled(this.session.unsubscribe(subscription)); }
@@ -86,7 +89,7 @@ class AutobahnSession {
   }
 
   async register(procedure, handler, options = {}) {
-    return settled(this.session.register(procedure, async (args, kwargs, details) => {
+    const registration = await settled(this.session.register(procedure, async (args, kwargs, details) => {
       try {
         const { caller, caller_authid, caller_authrole } = details;
         const result = await handler({
@@ -99,6 +102,8 @@ class AutobahnSession {
         throw error;
       }
     }, options));
+    this.watch('registration', registration.on_unregister);
+    return registration;
   }
 
   async unregister(registration) { return settled(this.session.unregister(registration)); }
@@ -122,6 +127,11 @@ class AutobahnSession {
     const unknown = new autobahn.Registration('interop.unknown', () => {}, {}, this.session, id);
     this.session._registrations[id] = unknown;
     return this.unregister(unknown);
+  }
+
+  /** watch notes what the router takes away; given back by the client itself, there is no reason. */
+  watch(what, promise) {
+    promise.then((reason) => { if (reason !== undefined) this.revoked.push([what, reason]); });
   }
 
   /** leave says GOODBYE and resolves with { reason } when the transport is closed. */
@@ -217,11 +227,13 @@ export const client = {
   can: {
     sendAnyURI: true, // it does not check before it sends
     forgeIds: true,
+    anyOption: true, // hands on options of REGISTER that it does not know
     excludeMe: true,
     reasonOfGoodbye: true,
     renews: false, // the application has to
     yieldProgressUntold: false, // progress needs receive_progress, and that call_canceling
     cancelModes: ['kill'], // after other modes it closes at the router's ERROR
+    tellNull: false, // a result of one null from one without arguments
     // Its RawSocket connections do not report the router's FIN.
     seeLoss: (link) => link.transport.startsWith('ws'),
     bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions

@@ -153,11 +153,13 @@ export const client = {
   can: {
     sendAnyURI: false, // refuses invalid URIs itself
     forgeIds: false,
+    anyOption: false, // hands on options of REGISTER that it does not know
     excludeMe: false, // drops exclude_me: false
     reasonOfGoodbye: false,
     renews: true,
     yieldProgressUntold: true,
     cancelModes: ['skip', 'kill', 'killnowait'],
+    tellNull: true, // a result of one null from one without arguments
     seeLoss: () => true,
     bigInt: (link) => link.serializer === 'msgpack', // its CBOR decoder rounds to Number
     binary: (link) => link.serializer !== 'json',

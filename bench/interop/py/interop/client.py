@@ -207,6 +207,11 @@ class Peer:
         await asyncio.wait_for(self.closed.wait(), PATIENCE)
         return self.goodbye.reason
 
+    async def ended(self):
+        """Waits until the router has ended the session."""
+        self.leaving = True
+        await asyncio.wait_for(self.closed.wait(), PATIENCE)
+
     async def drop(self):
         """Cuts the transport without GOODBYE and without a closing handshake."""
         self.leaving = True

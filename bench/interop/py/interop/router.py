@@ -16,10 +16,15 @@ class Address:
         self.tls = tls  # for the transports wss and tcps, see login.tls_context
 
     @classmethod
-    def given(cls):
-        host, port = os.environ["INTEROP_TCP"].rsplit(":", 1)
+    def given(cls, which="INTEROP"):
+        host, port = os.environ[f"{which}_TCP"].rsplit(":", 1)
         assert host == "127.0.0.1", host
-        return cls(int(port), os.environ["INTEROP_UNIX"])
+        return cls(int(port), os.environ[f"{which}_UNIX"])
+
+    @classmethod
+    def configured(cls):
+        """The router with a configuration file."""
+        return cls.given("INTEROP_CONFIGURED")
 
 
 async def until(check, what, deadline=10.0):

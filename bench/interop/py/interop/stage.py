@@ -30,6 +30,14 @@ class Stage:
     async def joins(self, n):
         return [await self.join() for _ in range(n)]
 
+    async def own(self, name=""):
+        """Joins a realm of this case on the router with a configuration file; name is for a second one."""
+        realm = f"interop.own.{self.uri(name) if name else self.base}"
+        return await self.join(address=Address.configured(), realm=realm)
+
+    async def owns(self, n):
+        return [await self.own() for _ in range(n)]
+
     def check(self):
         """Fails if a session was lost: the library ends the connection when the router violates the protocol."""
         for peer in self.peers:
