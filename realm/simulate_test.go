@@ -275,7 +275,7 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	passes := map[string]any{"features": map[string]any{passthru: c.passes}}
 	features := map[string]any{
 		"progressive_call_results": true, "call_canceling": c.canceling, "progressive_call_invocations": c.streams,
-		passthru: c.passes,
+		passthru:                  c.passes,
 		"registration_revocation": true,
 	}
 	details := map[string]any{"roles": map[string]any{
