@@ -2,12 +2,13 @@ package codec
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
 // AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64,
-// map[string]any. It sorts the keys of dictionaries and replaces invalid UTF-8 in strings. On error it returns dst
-// unchanged in length. Cold paths only.
+// map[string]any, Raw. It sorts the keys of dictionaries and replaces invalid UTF-8 in strings. On error it returns
+// dst unchanged in length. Cold paths only.
 func AppendValue(dst []byte, s Serializer, v any) ([]byte, error) {
 	out, err := appendValue(dst, s, v, 0)
 	if err != nil {
@@ -67,6 +68,8 @@ func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
 		})
 	case map[string]any:
 		return appendMap(dst, s, v, depth)
+	case Raw:
+		return Transcode(dst, v.Octets, v.Format, s, math.MaxInt)
 	}
 	return dst, fmt.Errorf("codec: no encoding for a %T", v)
 }

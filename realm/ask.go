@@ -208,12 +208,14 @@ func (q *question) interrupt(x port.Executor) {
 	q.asker.conn.sendSoon(x, msg)
 }
 
-// closeHidden ends the sessions of the router on this loop: the asker, with its questions, and the voice.
+// closeHidden ends the sessions of the router on this loop: the asker, with its questions, and the voice. What is
+// retained goes.
 func (rm *realm) closeHidden(x port.Executor) {
 	if k := rm.askers[x.Loop()]; k != nil {
 		k.conn.hangUp(x)
 	}
 	if x.Loop() == rm.meta.home {
 		rm.meta.close(x)
+		rm.forgetRetained(x)
 	}
 }

@@ -123,7 +123,7 @@ func (rm *realm) release(x port.Executor) {
 		return
 	}
 	r := rm.router
-	if r.forget(rm) && rm.asked.Load() {
+	if r.forget(rm) && (rm.asked.Load() || rm.retained.Load() != nil) {
 		_ = r.sayGoodbye(rm, func() {}) // closes askers and voice; where no loops run, there are none
 	}
 }

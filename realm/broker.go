@@ -46,6 +46,9 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	if sub := s.realm.topics.Find(m.URI, match); sub != nil && s.subscriptions[sub.id] != nil {
 		l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, sub.id)
 		s.reply(x, l.out)
+		if m.Options.Bool(codec.KeyGetRetained, false) {
+			s.sendRetained(x, l, s.subscriptions[sub.id])
+		}
 		return
 	}
 	if len(s.subscriptions) >= l.set.limits.SubscriptionsMax {
@@ -86,6 +89,9 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	s.conn.Unlock()
 	s.realm.meta.ready(x, made)
 	s.tellMeta(x, "wamp.subscription.on_subscribe", sub.uri, sub.id)
+	if m.Options.Bool(codec.KeyGetRetained, false) {
+		s.sendRetained(x, l, mb)
+	}
 }
 
 // componentWork is what it costs to add a pattern to an index, or to remove it, beyond what any request costs.
@@ -255,12 +261,19 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		return
 	}
 	to.filter = newFilter(&m.Options)
-	l.counters.publications.Add(1)
-	publication := s.realm.router.ids.publication(x)
-	if acknowledge {
-		l.out = codec.AppendPublished(l.out[:0], s.serializer, m.Request, publication)
-		s.reply(x, l.out)
+	var publication uint64
+	if !m.Options.Bool(codec.KeyRetain, false) {
+		publication = s.realm.router.ids.publication(x)
+	} else {
+		var ended bool
+		if publication, ended = s.keep(x, l, m, to, acknowledge); ended {
+			return
+		}
+		// Whoever subscribed before the event was retained has to be found (retained.go).
+		x.Step("topics.match")
+		exact = s.realm.topics.Find(m.URI, codec.Exact)
 	}
+	s.accept(x, l, m, publication, acknowledge)
 	l.matches = l.matches[:0]
 	if exact != nil {
 		l.matches = append(l.matches, exact)
@@ -288,5 +301,14 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		l.matches = nil
 	} else {
 		clear(l.matches) // a subscription that ends is not kept alive
+	}
+}
+
+// accept counts a publication that goes to its subscribers, and acknowledges it.
+func (s *session) accept(x port.Executor, l *perLoop, m *codec.Message, publication uint64, acknowledge bool) {
+	l.counters.publications.Add(1)
+	if acknowledge {
+		l.out = codec.AppendPublished(l.out[:0], s.serializer, m.Request, publication)
+		s.reply(x, l.out)
 	}
 }

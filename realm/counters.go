@@ -48,6 +48,10 @@ type Stats struct {
 	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsSaturated       int64 // calls answered unavailable because every callee had as many as it wants
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
+	Retained             int64 // events that were retained
+	RetainedRefused      int64 // publications that could not be retained: not allowed, or no room
+	RetainedSent         int64 // retained events handed to a subscriber's queue
+	RetainedCut          int64 // SUBSCRIBEs that asked for more retained events than are sent at once
 	MetaEventsLost       int64 // meta events that found no room in the queue
 	MetaPaced            int64 // times a session had to wait because many meta events did
 }
@@ -69,6 +73,7 @@ type counters struct {
 	authenticatorsFailed, asked, authorizersFailed             counter
 	overQuota, overBudget, replaced, expired                   counter
 	metaLost, metaPaced, chunksLate, saturated                 counter
+	retained, retainedRefused, retainedSent, retainedCut       counter
 
 	_ [64]byte
 }
@@ -140,6 +145,10 @@ func (r *Router) Stats() Stats {
 		s.OverBudget += c.overBudget.Load()
 		s.Replaced += c.replaced.Load()
 		s.Expired += c.expired.Load()
+		s.Retained += c.retained.Load()
+		s.RetainedRefused += c.retainedRefused.Load()
+		s.RetainedSent += c.retainedSent.Load()
+		s.RetainedCut += c.retainedCut.Load()
 		s.MetaEventsLost += c.metaLost.Load()
 		s.MetaPaced += c.metaPaced.Load()
 		s.CallsSaturated += c.saturated.Load()

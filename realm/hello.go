@@ -144,11 +144,21 @@ func (set *settings) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 	f := codec.NewWelcomeForm(s, &codec.WelcomeDetails{
 		Realm:  set.URI,
 		Agent:  set.limits.Agent,
-		Broker: brokerFeatures,
+		Broker: set.brokerFeatures(),
 		Dealer: dealerFeatures,
 	})
 	kept.Store(f)
 	return f
+}
+
+// brokerFeatures are those that the settings leave on.
+func (set *settings) brokerFeatures() []string {
+	features := slices.Clone(brokerFeatures)
+	if !set.Retention.Disabled {
+		features = append(features, "event_retention")
+	}
+	slices.Sort(features)
+	return features
 }
 
 // anonymousRole is the role of every session until authentication gives others.

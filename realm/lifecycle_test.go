@@ -522,7 +522,8 @@ func TestSES38(t *testing.T) {
 	if details["agent"] != "test" {
 		t.Errorf("agent %v", details["agent"])
 	}
-	for role, want := range map[string][]string{"broker": brokerFeatures, "dealer": dealerFeatures} {
+	broker := (&settings{}).brokerFeatures()
+	for role, want := range map[string][]string{"broker": broker, "dealer": dealerFeatures} {
 		if !slices.IsSorted(want) {
 			t.Errorf("%s features are not sorted", role)
 		}

@@ -18,6 +18,8 @@ const (
 	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
 
+	defaultRetainedFoundMax = 1000 // retained events for one SUBSCRIBE with a pattern; the rest is not sent
+
 	defaultAuthorizerTimeout = 2 * time.Second  // then: authorization_failed
 	defaultCacheTime         = 30 * time.Second // then the authorizer is asked again
 
@@ -100,6 +102,16 @@ const (
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
 
+	// What is retained.
+
+	// retainedTopicsMax is how many topics and patterns a realm may say it retains.
+	retainedTopicsMax = 1000
+	// retainedSteps is how many retained topics a job looks at per member of its budget.
+	retainedSteps = 8
+	// retainedBytesMax is how many octets of retained events one SUBSCRIBE is sent, or one event. The rest is not
+	// sent: Stats.RetainedCut.
+	retainedBytesMax = 8 << 20
+
 	// What the meta API does.
 
 	// metaAtOnce is how many ids a loop encodes; more are encoded in the pool.
@@ -143,11 +155,12 @@ type bounds struct {
 	octetsAtOnce   int   // octets of one PUBLISH that are encoded for several subscriptions
 	matchesAtOnce  int   // subscriptions that one PUBLISH may match
 	searchAtOnce   int   // nodes of the index that are visited for one message, about 0.1 us each
+	retainedAtOnce int   // retained events that are sent while SUBSCRIBE is handled, if the turn grants them
 	farewellAtOnce int   // subscriptions, registrations and calls that end with a session, if the turn grants them
 	listedIDs      int64 // ids in lists that the meta API makes at a time, of the whole router; more: unavailable
 }
 
 var usualBounds = bounds{
 	largeBytes: 256 << 10, directBytes: 4 << 10, transcodeWork: 8192, octetsAtOnce: 256 << 10,
-	matchesAtOnce: 64, searchAtOnce: 1024, farewellAtOnce: 256, listedIDs: 8 << 20,
+	matchesAtOnce: 64, searchAtOnce: 1024, retainedAtOnce: 64, farewellAtOnce: 256, listedIDs: 8 << 20,
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"banyan/realm/history"
 	"banyan/realm/index"
 )
 
@@ -16,6 +17,7 @@ type realm struct {
 	// Fixed when the realm becomes known.
 	topics     *index.Index[subscription]
 	procedures *index.Index[registration]
+	retained   atomic.Pointer[history.Retained] // any goroutine; nil until something is retained, then it stays
 
 	// Any goroutine.
 	settings   atomic.Pointer[settings] // replaced under Router.mu
@@ -60,6 +62,9 @@ func (rm *realm) put(set *settings) {
 		rm.authIDs.Store(newAuthIDs()) // first: whoever reads the settings finds it
 	}
 	rm.settings.Store(set)
+	if r := rm.retained.Load(); r != nil {
+		r.SetBounds(set.Retention.EventsMax, set.Retention.BytesMax)
+	}
 }
 
 // role returns the number of a role. Any goroutine.

@@ -13,6 +13,8 @@ import (
 	"banyan/codec"
 	"banyan/engine/port"
 	"banyan/realm/auth"
+	"banyan/realm/history"
+	"banyan/realm/index"
 	"banyan/realm/policy"
 )
 
@@ -77,6 +79,8 @@ type RealmConfig struct {
 
 	Quotas Quotas
 
+	Retention Retention
+
 	// Backlog bounds what sessions may have unsent; nil is what the engine has for all. RoleBacklogs are those of
 	// roles, which have others.
 	Backlog      *port.Backlog
@@ -122,6 +126,23 @@ type Quotas struct {
 	CallsMax             int // open calls; those that were open when the quota was set do not count
 }
 
+// A Pattern is a topic, or what topics match.
+type Pattern struct {
+	URI   string
+	Match codec.Match
+}
+
+// Retention says what a realm retains: the last event of a topic that was published with retain, for those who
+// subscribe later and ask for it (PROTOCOL 7.9). What it does not allow is refused with option_not_allowed if the
+// publisher wants an answer, and else delivered and not retained.
+type Retention struct {
+	Disabled  bool
+	Topics    []Pattern // those that may be retained, at most 1000; empty: all
+	EventsMax int       // of all topics; default 10 000. More: refused
+	BytesMax  int64     // of these; default 64 MiB. They also count in the budget of the process. More: refused
+	FoundMax  int       // that one SUBSCRIBE with a pattern is sent, the oldest first; default 1000
+}
+
 // Anonymous says from where anonymous peers may come (PROTOCOL 10.1).
 type Anonymous uint8
 
@@ -143,6 +164,8 @@ type settings struct {
 	epoch  uint64 // counts the changes of the realm's settings; see permit
 	// answers keeps what the authorizers said under these settings; nil without authorizers.
 	answers *policy.Cache
+	// retainable finds the patterns of Retention.Topics; nil for all topics.
+	retainable *index.Index[Pattern]
 
 	welcomes [codec.CBOR + 1]atomic.Pointer[codec.WelcomeForm] // by serializer, made when first needed; any goroutine
 }
@@ -159,6 +182,12 @@ func newSettings(cfg *Config, rc RealmConfig, epoch uint64) *settings {
 	set := &settings{RealmConfig: rc, limits: cfg, epoch: epoch}
 	if len(rc.Authorizers) > 0 {
 		set.answers = policy.NewCache(0)
+	}
+	if topics := rc.Retention.Topics; len(topics) > 0 {
+		set.retainable = new(index.Index[Pattern])
+		for i := range topics {
+			set.retainable.Put(topics[i].URI, topics[i].Match, &topics[i])
+		}
 	}
 	return set
 }
@@ -263,7 +292,29 @@ func (cfg *Config) checkRealm(rc *RealmConfig, match codec.Match) error {
 		return fmt.Errorf("realm: %q: a quota is negative", rc.URI)
 	}
 	setDefault(&rc.Anonymous, AnonymousLocal)
+	if err := rc.Retention.check(); err != nil {
+		return fmt.Errorf("realm: %q: %w", rc.URI, err)
+	}
 	return rc.checkAuthorizers()
+}
+
+// check checks r and fills in its defaults.
+func (r *Retention) check() error {
+	setDefault(&r.EventsMax, history.DefaultRetainedEvents)
+	setDefault(&r.BytesMax, history.DefaultRetainedBytes)
+	setDefault(&r.FoundMax, defaultRetainedFoundMax)
+	switch {
+	case r.EventsMax < 0 || r.BytesMax < 0 || r.FoundMax < 0:
+		return errors.New("a limit of retained events is negative")
+	case len(r.Topics) > retainedTopicsMax:
+		return fmt.Errorf("%d topics may be retained: at most %d are possible", len(r.Topics), retainedTopicsMax)
+	}
+	for _, p := range r.Topics {
+		if p.Match > codec.Wildcard || !codec.ValidURI([]byte(p.URI), p.Match, false) {
+			return fmt.Errorf("%q is no topic or pattern to retain", p.URI)
+		}
+	}
+	return nil
 }
 
 // checkAuthorizers checks the authorizers and fills in their defaults.

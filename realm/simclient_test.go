@@ -72,6 +72,7 @@ type simRequest struct {
 	match       codec.Match
 	id          uint64
 	publication int
+	retained    bool
 }
 
 type simSub struct {
@@ -81,6 +82,9 @@ type simSub struct {
 	meta    metaOrder
 	got     map[int]bool
 	leaving bool
+	asked   bool // for what is retained
+	// recalled are publications that have come as retained, and may come live once.
+	recalled map[int]bool
 }
 
 type simReg struct{ leaving bool }
@@ -156,10 +160,11 @@ func (c *simClient) act() {
 	switch n := rand(100); {
 	case n < 12:
 		p := simPatterns[rand(len(simPatterns))]
-		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match})
+		retained := rand(2) == 0
+		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match, retained: retained})
 		c.send(&codec.Message{
 			Type: codec.Subscribe, Request: id, URI: []byte(p.uri),
-			Dict: c.value(map[string]any{"match": matchName(p.match)}),
+			Dict: c.value(map[string]any{"match": matchName(p.match), "get_retained": retained}),
 		})
 	case n < 18:
 		for _, id := range slices.Sorted(maps.Keys(c.subs)) {
@@ -396,6 +401,7 @@ func (c *simClient) publish(topic string) {
 	if s.w.Rand(5) == 0 {
 		p.not = s.clients[s.w.Rand(len(s.clients))].session
 	}
+	p.retain = s.w.Rand(4) == 0
 	index := len(s.published)
 	s.published = append(s.published, p)
 	m := &codec.Message{Type: codec.Publish, URI: []byte(topic)}
@@ -405,7 +411,7 @@ func (c *simClient) publish(topic string) {
 		c.request++
 		m.Request = c.request
 	}
-	options := map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude}
+	options := map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude, "retain": p.retain}
 	if p.not != 0 {
 		options["exclude"] = []any{int64(p.not)}
 	}
@@ -570,7 +576,13 @@ func (c *simClient) reply(m *codec.Message) {
 	switch m.Type {
 	case codec.Subscribed:
 		if c.subs[m.ID] == nil {
-			c.subs[m.ID] = &simSub{topic: r.topic, match: r.match, since: len(s.published), got: map[int]bool{}}
+			c.subs[m.ID] = &simSub{
+				topic: r.topic, match: r.match, since: len(s.published), got: map[int]bool{},
+				recalled: map[int]bool{},
+			}
+		}
+		if r.retained {
+			c.subs[m.ID].asked = true
 		}
 	case codec.Unsubscribed:
 		delete(c.subs, r.id)
@@ -615,13 +627,17 @@ func (c *simClient) event(m *codec.Message) {
 		c.testament(sub, -index-1)
 		return
 	}
+	if m.Options.Bool(codec.KeyRetained, false) {
+		c.retained(sub, index, m.Publication)
+		return
+	}
 	p := s.published[index]
 	if p.denied {
 		s.fail("client %d: publication %d came although its publisher may not", c.number, index)
 	}
 	last, heard := c.lastEvent[p.by]
 	switch {
-	case sub.got[index]:
+	case sub.got[index] && !sub.recalled[index]:
 		s.fail("client %d: publication %d came twice on subscription %d", c.number, index, m.ID)
 	case heard && index < last:
 		s.fail("client %d: publication %d came after %d of the same publisher", c.number, index, last)
@@ -639,6 +655,7 @@ func (c *simClient) event(m *codec.Message) {
 		s.fail("client %d: publication %d came with ppt_scheme %q", c.number, index,
 			m.Options.Text(codec.KeyPptScheme))
 	}
+	delete(sub.recalled, index)
 	sub.got[index] = true
 	c.lastEvent[p.by] = index
 	c.seen(index, m.Publication)
@@ -778,6 +795,12 @@ func (c *simClient) readError(m *codec.Message) {
 	if ok && r.t == m.RequestType && (r.t == codec.Register && string(m.URI) == codec.ErrOptionNotAllowed ||
 		r.t == codec.Unregister && (untold || c.regs[r.id] == nil) && string(m.URI) == codec.ErrNoSuchRegistration) {
 		delete(c.pending, m.Request) // by force, and crossing with that
+		return
+	}
+	if ok && r.t == codec.Publish && s.published[r.publication].retain && s.retention.EventsMax > 0 &&
+		string(m.URI) == codec.ErrOptionNotAllowed {
+		s.published[r.publication].denied = true // and nobody may have heard of it
+		delete(c.pending, m.Request)
 		return
 	}
 	if !ok || r.t != m.RequestType || r.t != codec.Register || string(m.URI) != codec.ErrProcedureAlreadyExists {

@@ -54,6 +54,7 @@ type sim struct {
 
 	rules     *simRules // nil: everybody is anonymous and may do everything
 	automatic bool      // realm1 is made by a template
+	retention Retention
 	listings  []*listing
 	published []publication
 	testators []*simClient // of testaments, in order
@@ -67,6 +68,7 @@ type publication struct {
 	ack     bool
 	id      uint64 // publication id, once anybody has seen it
 	not     uint64 // session that is excluded
+	retain  bool
 	denied  bool   // its publisher may not publish to the topic
 	scheme  string // of payload passthru mode, or ""
 	maybe   bool   // its publisher was told that the node stops before this may have been handled
@@ -82,6 +84,15 @@ func simulate(t *testing.T, seed uint64) {
 	} else if w.Rand(2) == 0 {
 		s.automatic = true
 		cfg = Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1}
+	}
+	if w.Rand(3) == 0 {
+		s.retention = Retention{EventsMax: 1 + w.Rand(4)}
+	}
+	for i := range cfg.Realms {
+		cfg.Realms[i].Retention = s.retention
+	}
+	for i := range cfg.Templates {
+		cfg.Templates[i].Retention = s.retention
 	}
 	cfg.Loops = len(w.Loops)
 	r, err := New(cfg)
@@ -105,8 +116,8 @@ func simulate(t *testing.T, seed uint64) {
 		w.AsyncMax = w.Rand(3)
 		r.bounds = bounds{
 			largeBytes: 1 + w.Rand(80), directBytes: w.Rand(20), transcodeWork: w.Rand(8), octetsAtOnce: w.Rand(80),
-			matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), farewellAtOnce: w.Rand(4),
-			listedIDs: []int64{0, 1 << 20}[w.Rand(2)],
+			matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), retainedAtOnce: w.Rand(3),
+			farewellAtOnce: w.Rand(4), listedIDs: []int64{0, 1 << 20}[w.Rand(2)],
 		}
 	}
 	if s.rules != nil {
@@ -370,7 +381,7 @@ func (s *sim) checkpoint() {
 				p := s.published[i]
 				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) &&
 					p.not != c.session
-				if owed && !p.maybe && !p.denied && !sub.got[i] {
+				if owed && !s.perhapsRefused(&p) && !p.maybe && !p.denied && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come",
 						c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
@@ -380,6 +391,7 @@ func (s *sim) checkpoint() {
 			s.fail("client %d: credit %d, want %d", c.number, c.conn.Credit(), s.w.CreditBytes)
 		}
 	}
+	s.checkRetained()
 	s.settled = len(s.published)
 }
 
@@ -449,7 +461,7 @@ func (s *sim) leftBehind() {
 			}
 		}
 	}
-	if n := s.w.Charged(); n != 0 {
+	if n := s.w.Charged() - s.retainedBytes(); n != 0 {
 		s.fail("%d bytes are still charged", n)
 	}
 	if n := s.router.Stats().Realms; n != int64(len(s.router.named)) {

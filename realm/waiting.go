@@ -19,6 +19,8 @@ import (
 //	a large event                    is encoded in the pool, one subscription after the other
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
+//	a large event that stays       is copied in the pool before it is delivered (keep.go)
+//	a SUBSCRIBE that is sent many retained events, or large ones, sends them chunk by chunk (retained.go)
 //	a request that an authorizer decides waits for its answer (authorizer.go)
 //
 // The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its
@@ -248,6 +250,8 @@ type publishing struct {
 	search      *index.Search[subscription]
 	found       []*subscription // to be published to
 	ended       bool            // the search has
+	keeping     *keeping        // what the pool is to keep of the event before all that, or nil
+	acknowledge bool            // it is to be acknowledged after that
 	large       bool
 	heavy       bool // the loop has tried to transcode it, and it takes too long
 
@@ -270,6 +274,9 @@ func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to
 func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 	w := p.waiting
 	s := w.session
+	if p.keeping != nil {
+		p.kept(x)
+	}
 	if len(p.found) == 0 && !p.ended {
 		p.found, p.ended = p.search.All(p.found[:0], max(budget, 1)*searchSteps)
 	}
@@ -313,6 +320,17 @@ func (p *publishing) Run(x port.Executor, budget int) (more bool) {
 	p.found = p.found[n:]
 	p.delivered(x)
 	return false
+}
+
+// kept goes on with an event that is kept, or ends if it is refused.
+func (p *publishing) kept(x port.Executor) {
+	s, m := p.waiting.session, &p.waiting.message
+	l := s.realm.router.perLoop[x.Loop()]
+	_, p.ended = p.keeping.end(x, l, s, m, p.acknowledge)
+	if p.keeping = nil; !p.ended {
+		s.accept(x, l, m, p.publication, p.acknowledge)
+		p.search = s.realm.topics.Search(m.URI)
+	}
 }
 
 // form makes the forms of the event that the subscriptions found need. It returns false if that goes on in the pool;

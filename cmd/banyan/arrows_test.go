@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"banyan/engine/port":           {"banyan/codec"},
 	"banyan/profiles":              {"github.com/google/pprof/profile"},
 	"banyan/realm": {
-		"banyan/codec", "banyan/engine/port", "banyan/realm/auth", "banyan/realm/policy",
+		"banyan/codec", "banyan/engine/port", "banyan/realm/auth", "banyan/realm/history", "banyan/realm/policy",
 	},
 	"banyan/realm/auth": {
 		"banyan/codec", "github.com/golang-jwt/jwt/v5", "github.com/tinylib/msgp/msgp", "github.com/xdg-go/scram",
@@ -58,7 +58,9 @@ var arrows = map[string][]string{
 	"banyan/realm/history/disk": {"banyan/codec", "banyan/realm/history", "go.etcd.io/bbolt"},
 	"banyan/realm/policy":       {"banyan/codec"},
 	"banyan/realm/realmtest":    {"banyan/codec", "banyan/engine/port", "banyan/realm"},
-	"banyan/realm/transcript":   {"banyan/codec", "banyan/realm/policy", "github.com/rogpeppe/go-internal/txtar"},
+	"banyan/realm/transcript": {
+		"banyan/codec", "banyan/realm", "banyan/realm/policy", "github.com/rogpeppe/go-internal/txtar",
+	},
 }
 
 // neverReached lists what a folder must not import through others either.

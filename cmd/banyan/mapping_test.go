@@ -115,6 +115,10 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"realms.0.strict_uris", "true", "Realms", nil},
 		{"realms.0.ppt_strict", "false", "Realms", nil},
 		{"realms.0.modify_details", "true", "Realms", nil},
+		{"realms.0.retention.enabled", "false", "Realms", nil},
+		{"realms.0.retention.events_max", "5", "Realms", nil},
+		{"realms.0.retention.bytes_max", "5KiB", "Realms", nil},
+		{"realms.0.retention.found_max", "5", "Realms", nil},
 	} {
 		more := []config.Override{{Path: c.path, Value: c.value}}
 		if c.path == "listeners.0.proxy_protocol" {

@@ -122,6 +122,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 			CallsMax:             rm.Quotas.CallsMax,
 		},
 	}
+	r.Retention = retention(&rm.Retention)
 	r.Backlog, r.RoleBacklogs = backlogs(rm, slow)
 	if plainAnonymous(rm) && rm.Everything("anonymous") {
 		return r, nil // as without a file: nothing is asked and nothing is checked

@@ -31,7 +31,12 @@ type Event struct {
 	// payload (PROTOCOL 12). Nil if it has none of them.
 	Options []byte
 	Payload codec.Payload
+
+	retained uint64 // when, in the order of its Retained
 }
+
+// Newer reports whether e was retained after o, in the same Retained.
+func (e *Event) Newer(o *Event) bool { return e.retained > o.retained }
 
 // Clone returns e with memory of its own.
 func (e *Event) Clone() *Event {
@@ -43,8 +48,8 @@ func (e *Event) Clone() *Event {
 	return &c
 }
 
-// bytes is what e counts in a bound while it is kept decoded.
-func (e *Event) bytes() int {
-	return RecordOverhead + len(e.Topic) + len(e.Publisher.AuthID) + len(e.Publisher.AuthRole) + e.Filter.bytes() +
+// Bytes is what e counts in a bound while it is retained.
+func (e *Event) Bytes() int {
+	return retainedOverhead + len(e.Topic) + len(e.Publisher.AuthID) + len(e.Publisher.AuthRole) + e.Filter.bytes() +
 		len(e.Options) + len(e.Payload.Args) + len(e.Payload.Kwargs)
 }

@@ -41,6 +41,8 @@ const (
 	// DefaultRetainedEvents and DefaultRetainedBytes bound the retained events of a realm. Beyond: ErrRetainedFull.
 	DefaultRetainedEvents = 10_000
 	DefaultRetainedBytes  = 64 << 20
+	// retainedOverhead is what a retained event counts beside its octets: the event, and its topic in the map.
+	retainedOverhead = 512
 	// restrictedMax is how many events with lists are retained for one topic beside the one for everybody. More: the
 	// oldest of them goes.
 	restrictedMax = 8

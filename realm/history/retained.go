@@ -29,10 +29,11 @@ type Retained struct {
 	topics  map[string]*retainedTopic
 	oldest  *retention
 	newest  *retention
-	seq     uint64 // of the newest retention
+	seq     uint64 // of the newest event
 	events  int
 	bytes   int64
 	refused int64
+	closed  bool
 }
 
 // A retainedTopic is one topic.
@@ -42,9 +43,10 @@ type retainedTopic struct {
 	last   *retention
 }
 
-// A retention is the place of a topic in the order in which topics were retained last. When the topic leaves it,
-// topic becomes nil and newer stays: a search that stands here goes on from there, and every place that it can miss
-// so is newer than the search.
+// A retention is the place of a topic in the order in which topics were retained last. An event with lists moves no
+// topic: a search would miss the older one, which others may have. When the topic leaves its place, topic becomes
+// nil and newer stays: a search that stands here goes on from there, and every place that it can miss so is newer
+// than the search.
 type retention struct {
 	topic        *retainedTopic
 	seq          uint64
@@ -78,32 +80,41 @@ func (r *Retained) SetBounds(eventsMax int, bytesMax int64) {
 	r.eventsMax, r.bytesMax = eventsMax, bytesMax
 }
 
-// Put retains a copy of e. An event without lists replaces all of its topic, one with lists those that it would
-// exceed restrictedMax with. Putting one without payload removes nothing. On ErrRetainedFull nothing has changed: the
-// caller refuses the publication, or calls Remove so that nobody takes an older event for the last one.
-func (r *Retained) Put(e *Event) error {
+// Put retains a copy of e, which takes e.Bytes(), and returns how many bytes of others have gone for it. An event
+// without lists replaces all of its topic, one with lists those that it would exceed restrictedMax with. Putting one
+// without payload removes nothing. On ErrRetainedFull nothing has changed: the caller refuses the publication, or
+// calls Remove so that nobody takes an older event for the last one. After Close it fails with ErrClosed.
+func (r *Retained) Put(e *Event) (freed int64, err error) {
 	e = e.Clone()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return 0, ErrClosed
+	}
 	t := r.topics[string(e.Topic)]
 	var replaced []*Event
 	if t != nil {
 		replaced = t.replacedBy(e)
 	}
-	bytes := int64(e.bytes())
 	for _, old := range replaced {
-		bytes -= int64(old.bytes())
+		freed += int64(old.Bytes())
 	}
+	bytes := int64(e.Bytes()) - freed
 	more := 1 - len(replaced)
 	if more > 0 && r.events+more > r.eventsMax || bytes > 0 && r.bytes+bytes > r.bytesMax {
 		r.refused++
-		return ErrRetainedFull
+		return 0, ErrRetainedFull
 	}
-	if t == nil {
+	r.seq++
+	e.retained = r.seq
+	switch {
+	case t == nil:
 		t = &retainedTopic{topic: string(e.Topic)}
 		r.topics[t.topic] = t
-	} else {
+		r.link(t)
+	case e.Filter == nil:
 		r.unlink(t.last)
+		r.link(t)
 	}
 	kept := make([]*Event, 0, len(t.events)+more)
 	for _, old := range t.events {
@@ -114,7 +125,11 @@ func (r *Retained) Put(e *Event) error {
 	t.events = append(kept, e)
 	r.events += more
 	r.bytes += bytes
-	r.seq++
+	return freed, nil
+}
+
+// link puts t at the end of the order.
+func (r *Retained) link(t *retainedTopic) {
 	t.last = &retention{topic: t, seq: r.seq, older: r.newest}
 	if r.newest != nil {
 		r.newest.newer = t.last
@@ -122,7 +137,6 @@ func (r *Retained) Put(e *Event) error {
 		r.oldest = t.last
 	}
 	r.newest = t.last
-	return nil
 }
 
 // replacedBy returns the events that go when e comes.
@@ -176,16 +190,30 @@ func (t *retainedTopic) admitted(who *codec.Identity) *Event {
 	return nil
 }
 
-// Remove forgets what is retained for topic, and reports whether there was something.
-func (r *Retained) Remove(topic []byte) bool {
+// Remove forgets what is retained for topic, and returns how many bytes that were.
+func (r *Retained) Remove(topic []byte) (freed int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.topics[string(topic)]
 	if t == nil {
-		return false
+		return 0
 	}
+	before := r.bytes
 	r.remove(t)
-	return true
+	return before - r.bytes
+}
+
+// Close forgets everything, and returns how many bytes that were. Nothing is retained any more. It may be called
+// twice.
+func (r *Retained) Close() (freed int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	freed = r.bytes
+	for p := r.oldest; p != nil; p = p.newer {
+		p.topic = nil // searches that stand here end
+	}
+	r.closed, r.topics, r.oldest, r.newest, r.events, r.bytes = true, nil, nil, nil, 0, 0
+	return freed
 }
 
 func (r *Retained) remove(t *retainedTopic) {
@@ -193,7 +221,7 @@ func (r *Retained) remove(t *retainedTopic) {
 	delete(r.topics, t.topic)
 	r.events -= len(t.events)
 	for _, e := range t.events {
-		r.bytes -= int64(e.bytes())
+		r.bytes -= int64(e.Bytes())
 	}
 }
 
@@ -219,8 +247,9 @@ func (r *Retained) Stats() RetainedStats {
 }
 
 // A RetainedSearch finds the retained events of the topics that a pattern matches, in the order of retention, a few
-// steps at a time. One that is retained anew meanwhile is not found any more: it was published while the subscription
-// was there. One goroutine at a time may use it, for a few turns; it may be dropped at any time.
+// steps at a time. A topic that is retained anew for everybody meanwhile may not be found any more: that event was
+// published while the subscription was there. One goroutine at a time may use it, for a few turns; it may be dropped
+// at any time.
 type RetainedSearch struct {
 	r       *Retained
 	pattern string

@@ -20,7 +20,7 @@ func retain(id uint64, topic string, f *Filter) *Event {
 func mustPut(t *testing.T, r *Retained, events ...*Event) {
 	t.Helper()
 	for _, e := range events {
-		if err := r.Put(e); err != nil {
+		if _, err := r.Put(e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestRetainedTopic(t *testing.T) {
 	mustPut(t, r, empty)
 	check("without payload", 33, 33, 1)
 	for _, want := range []bool{true, false} {
-		if r.Remove([]byte("t")) != want {
+		if (r.Remove([]byte("t")) > 0) != want {
 			t.Errorf("Remove returned %t", !want)
 		}
 	}
@@ -96,13 +96,13 @@ func TestRetainedCopies(t *testing.T) {
 
 // TestRetainedBounds: so many events and octets and not one more. Replacing is allowed as long as it fits. PUB-40.
 func TestRetainedBounds(t *testing.T) {
-	size := int64(retain(1, "t0", nil).bytes())
+	size := int64(retain(1, "t0", nil).Bytes())
 	for name, r := range map[string]*Retained{"events": NewRetained(3, 0), "bytes": NewRetained(0, 3*size)} {
 		for i := range uint64(3) {
 			mustPut(t, r, retain(i+1, fmt.Sprint("t", i), nil))
 		}
 		for n := range int64(2) {
-			if err := r.Put(retain(4, "t4", nil)); !errors.Is(err, ErrRetainedFull) || r.Stats().Refused != n+1 {
+			if _, err := r.Put(retain(4, "t4", nil)); !errors.Is(err, ErrRetainedFull) || r.Stats().Refused != n+1 {
 				t.Errorf("%s: one more: %v", name, err)
 			}
 			mustPut(t, r, retain(5, "t1", nil))
@@ -114,13 +114,13 @@ func TestRetainedBounds(t *testing.T) {
 		mustPut(t, r, retain(4, "t4", nil))
 		large := retain(6, "t4", nil)
 		large.Payload.Args = []byte(strings.Repeat("1", int(size)))
-		if err := r.Put(large); (name == "bytes") != errors.Is(err, ErrRetainedFull) {
+		if _, err := r.Put(large); (name == "bytes") != errors.Is(err, ErrRetainedFull) {
 			t.Errorf("%s: a larger one: %v", name, err)
 		}
 		// With less allowed, what is there stays, and may be replaced by something that is not larger.
 		r.SetBounds(1, 1)
 		mustPut(t, r, retain(7, "t1", nil))
-		if err := r.Put(retain(8, "t9", nil)); !errors.Is(err, ErrRetainedFull) || r.Stats().Topics != 3 {
+		if _, err := r.Put(retain(8, "t9", nil)); !errors.Is(err, ErrRetainedFull) || r.Stats().Topics != 3 {
 			t.Errorf("%s: %v, %+v", name, err, r.Stats())
 		}
 	}
@@ -257,5 +257,45 @@ func TestRetainedSearch(t *testing.T) {
 	}
 	if got, ended = r.Search("x", codec.Exact, codec.Identity{}, 3).Next(nil, 100); len(got) != 0 || !ended {
 		t.Errorf("without a match: %d events, %t", len(got), ended)
+	}
+}
+
+// TestRetainedFreed: what Put, Remove and Close say to be freed is what Put has taken, and after Close nothing is
+// kept.
+func TestRetainedFreed(t *testing.T) {
+	r := NewRetained(0, 0)
+	held := int64(0)
+	put := func(id uint64, topic string, f *Filter) {
+		t.Helper()
+		e := retain(id, topic, f)
+		freed, err := r.Put(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held += int64(e.Bytes()) - freed; held != r.Stats().Bytes {
+			t.Fatalf("%d are held, and %d by the sum", r.Stats().Bytes, held)
+		}
+	}
+	put(1, "t", nil)
+	put(2, "t", &Filter{Exclude: []uint64{7}})
+	put(3, "t", nil) // both go
+	put(4, "u", &Filter{EligibleAuthID: []string{"somebody"}})
+	put(5, "v", nil)
+	if held -= r.Remove([]byte("u")); held != r.Stats().Bytes || r.Remove([]byte("u")) != 0 {
+		t.Errorf("%d are held, and %d by the sum", r.Stats().Bytes, held)
+	}
+	search := r.Search("", codec.Prefix, codec.Identity{}, 10)
+	if found, _ := search.Next(nil, 1); len(found) != 1 {
+		t.Fatalf("found %d", len(found))
+	}
+	if freed := r.Close(); freed != held || r.Close() != 0 || r.Stats().Events != 0 || r.Stats().Bytes != 0 {
+		t.Errorf("closing freed %d of %d, and left %+v", freed, held, r.Stats())
+	}
+	if found, ended := search.Next(nil, 10); len(found) != 0 || !ended {
+		t.Errorf("a search found %d after the end", len(found))
+	}
+	_, err := r.Put(retain(6, "t", nil))
+	if !errors.Is(err, ErrClosed) || r.Get([]byte("t"), &codec.Identity{}) != nil {
+		t.Errorf("after the end: %v", err)
 	}
 }

@@ -31,8 +31,9 @@ import (
 type Script struct {
 	File    string   // the archive
 	Name    string   // the member: a checklist id, perhaps with a suffix
-	Options []string // alone, auto_create, named, strict_uris, strict_request_ids, enforce_roles, uri_bytes_max=N
-	lines   []line
+	Options []string // alone, auto_create, named, strict_uris, strict_request_ids, enforce_roles, uri_bytes_max=N,
+	// retain_some, retain_off
+	lines []line
 }
 
 type verb uint8

@@ -82,6 +82,7 @@ func (c *checker) realm(path string, rm *Realm, match string) {
 				quote(name)), "give it to a user, or remove it")
 		}
 	}
+	c.retention(path+".retention", rm)
 	q := &rm.Quotas
 	if q.SessionsMax > 0 && q.SessionsPerAuthidMax > q.SessionsMax {
 		c.bad(path+".quotas.sessions_per_authid_max", fmt.Sprintf("%d is more than sessions_max %d",

@@ -39,6 +39,9 @@ type Realm struct {
 	UsersFile string `yaml:"users_file" default:"" form:"file"`
 	// How much all sessions of this realm may use.
 	Quotas Quotas `yaml:"quotas"`
+	// Events that publishers want to be retained: the last one of a topic is told to those who subscribe later and
+	// ask for it.
+	Retention Retention `yaml:"retention"`
 	// Differences from slow_consumers of the router.
 	SlowConsumers *SlowOverride `yaml:"slow_consumers"`
 }
@@ -48,6 +51,29 @@ type Template struct {
 	// How uri is meant.
 	Match string `yaml:"match" default:"prefix" enum:"prefix,wildcard"`
 	Realm
+}
+
+// Retention is a section retention of a realm.
+type Retention struct {
+	// Whether anything is retained. A publication that is not is delivered all the same, unless its publisher wants
+	// it acknowledged: then it is refused with wamp.error.option_not_allowed.
+	Enabled bool `yaml:"enabled" default:"true"`
+	// The topics whose events may be retained. Empty: all.
+	Topics []Topic `yaml:"topics" max:"1000"`
+	// Events that the realm retains at most. More are refused.
+	EventsMax int `yaml:"events_max" default:"10000" min:"1" max:"10000000"`
+	// Bytes that they may take. More are refused. They count in budget.bytes too.
+	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
+	// Retained events that one subscription by prefix or wildcard is told at most, those retained first.
+	FoundMax int `yaml:"found_max" default:"1000" min:"1" max:"1000000"`
+}
+
+// A Topic is an entry of topics.
+type Topic struct {
+	// A topic, or a pattern of topics.
+	URI string `yaml:"uri" required:"true" empty:"true"`
+	// How uri is meant.
+	Match string `yaml:"match" default:"exact" enum:"exact,prefix,wildcard"`
 }
 
 // Auth is a section auth of a realm.
