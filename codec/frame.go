@@ -13,14 +13,40 @@ const (
 	WebSocketBatchOld                // as WebSocketBatch, but JSON ends in 0x18; for JSON only (PROTOCOL 13.2)
 )
 
-// A Variant is the serializer and the framing of a connection. It indexes arrays of NumVariants.
+// A Variant is the serializer and the framing of a connection, and whether WebSocket frames may be compressed
+// (permessage-deflate). It indexes arrays of NumVariants.
 type Variant uint8
 
-// NumVariants is the number of Variants: three serializers in three framings, and JSON in WebSocketBatchOld.
-const NumVariants = 10
+// NumVariants is the number of Variants: three serializers in three framings, and JSON in WebSocketBatchOld; those of
+// WebSocket also compressed.
+const NumVariants = 17
+
+var variants = [NumVariants]struct {
+	serializer Serializer
+	framing    Framing
+	deflates   bool
+}{
+	{JSON, WebSocket, false},
+	{MessagePack, WebSocket, false},
+	{CBOR, WebSocket, false},
+	{JSON, WebSocketBatch, false},
+	{MessagePack, WebSocketBatch, false},
+	{CBOR, WebSocketBatch, false},
+	{JSON, RawSocket, false},
+	{MessagePack, RawSocket, false},
+	{CBOR, RawSocket, false},
+	{JSON, WebSocketBatchOld, false},
+	{JSON, WebSocket, true},
+	{MessagePack, WebSocket, true},
+	{CBOR, WebSocket, true},
+	{JSON, WebSocketBatch, true},
+	{MessagePack, WebSocketBatch, true},
+	{CBOR, WebSocketBatch, true},
+	{JSON, WebSocketBatchOld, true},
+}
 
 // MakeVariant combines s and f. Only JSON has terminators: for other serializers WebSocketBatchOld means
-// WebSocketBatch.
+// WebSocketBatch. Its frames are not compressed: see Deflating.
 func MakeVariant(s Serializer, f Framing) Variant {
 	if f == WebSocketBatchOld && s != JSON {
 		f = WebSocketBatch
@@ -28,16 +54,19 @@ func MakeVariant(s Serializer, f Framing) Variant {
 	return Variant(uint8(s-1) + 3*uint8(f))
 }
 
-// VariantsOf returns all Variants of the serializer s. The caller must not change the result.
+// VariantsOf returns all Variants of the serializer s, those with compressed frames last. The caller must not change
+// the result.
 func VariantsOf(s Serializer) []Variant { return variantsOf[s] }
 
-var variantsOf = [...][]Variant{JSON: {0, 3, 6, 9}, MessagePack: {1, 4, 7}, CBOR: {2, 5, 8}}
+var variantsOf = [...][]Variant{
+	JSON: {0, 3, 6, 9, 10, 13, 16}, MessagePack: {1, 4, 7, 11, 14}, CBOR: {2, 5, 8, 12, 15},
+}
 
 // Serializer returns v's serializer.
-func (v Variant) Serializer() Serializer { return Serializer(v%3) + 1 }
+func (v Variant) Serializer() Serializer { return variants[v].serializer }
 
 // Framing returns v's framing.
-func (v Variant) Framing() Framing { return Framing(v / 3) }
+func (v Variant) Framing() Framing { return variants[v].framing }
 
 const (
 	websocketText   = 0x81 // FIN and opcode

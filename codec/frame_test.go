@@ -11,7 +11,11 @@ func TestVariant(t *testing.T) {
 	for _, ser := range serializers {
 		of := map[Variant]bool{}
 		for _, v := range VariantsOf(ser.s) {
-			if v.Serializer() != ser.s || int(v) >= NumVariants || seen[v] || MakeVariant(ser.s, v.Framing()) != v {
+			made := MakeVariant(ser.s, v.Framing())
+			if v.Deflates() {
+				made = made.Deflating()
+			}
+			if v.Serializer() != ser.s || int(v) >= NumVariants || seen[v] || made != v {
 				t.Errorf("%s: variant %d", ser.name, v)
 			}
 			seen[v], of[v] = true, true
@@ -24,6 +28,11 @@ func TestVariant(t *testing.T) {
 			}
 			if v.Serializer() != ser.s || v.Framing() != want || !of[v] {
 				t.Errorf("%s, %d: %d", ser.name, f, v)
+			}
+			d := v.Deflating()
+			if d.Serializer() != ser.s || d.Framing() != want || d.Deflates() != (f != RawSocket) || v.Deflates() ||
+				d.Deflating() != d {
+				t.Errorf("%s, %d: %d compressed", ser.name, f, d)
 			}
 		}
 	}

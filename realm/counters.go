@@ -30,6 +30,9 @@ type Stats struct {
 	EventsTooLong        int64 // events not sent because the receiver announced a smaller message limit
 	EventsUntranscodable int64 // events not sent because a serializer cannot carry the payload, once per publication
 	ChunksLate           int64 // CALLs that go on with a progressive call that was over
+	EventsDeflated       int64 // events that were compressed, once per serializer of a publication
+	DeflatedFrom         int64 // octets of those events before, and DeflatedTo after
+	DeflatedTo           int64
 	AnswersLate          int64 // YIELDs and ERRORs for a call that was over
 	Unauthorized         int64 // requests that the policy of a realm forbade
 	Large                int64 // messages that were checked in the pool for their length
@@ -71,6 +74,7 @@ type counters struct {
 	unauthorized, large, chunked, poolFull                     counter
 	challenged, loginsFailed, limited, loginsBusy              counter
 	authenticatorsFailed, asked, authorizersFailed             counter
+	eventsDeflated, deflatedFrom, deflatedTo                   counter
 	overQuota, overBudget, replaced, expired                   counter
 	metaLost, metaPaced, chunksLate, saturated                 counter
 	retained, retainedRefused, retainedSent, retainedCut       counter
@@ -129,6 +133,9 @@ func (r *Router) Stats() Stats {
 		s.EventsTooLong += c.eventsTooLong.Load()
 		s.EventsUntranscodable += c.eventsUntranscodable.Load()
 		s.ChunksLate += c.chunksLate.Load()
+		s.EventsDeflated += c.eventsDeflated.Load()
+		s.DeflatedFrom += c.deflatedFrom.Load()
+		s.DeflatedTo += c.deflatedTo.Load()
 		s.AnswersLate += c.answersLate.Load()
 		s.Unauthorized += c.unauthorized.Load()
 		s.Large += c.large.Load()

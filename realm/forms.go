@@ -18,8 +18,10 @@ type forms struct {
 	made    uint8 // bit s is set once the form for serializer s is made
 	work    int   // tokens that may still be transcoded for this message
 	tooMuch bool  // they were not enough
-	of      [codec.CBOR + 1]form
-	buffers [codec.CBOR + 1][]byte
+	// deflateLater says that the event under way is compressed in the pool.
+	deflateLater bool
+	of           [codec.CBOR + 1]form
+	buffers      [codec.CBOR + 1][]byte
 }
 
 // begin forgets the forms of the last message.
@@ -27,7 +29,7 @@ func (f *forms) begin(work int) {
 	if f.made != 0 {
 		f.trim()
 	}
-	f.made, f.work, f.tooMuch = 0, work, false
+	f.made, f.work, f.tooMuch, f.deflateLater = 0, work, false, false
 }
 
 // make transcodes p, and reports whether that is done, with or without success: false says that the pool has to.
@@ -103,6 +105,10 @@ func (s *session) payload(x port.Executor, l *perLoop, m *codec.Message,
 // whether the event may be encoded for all of them at once.
 func (s *session) formEvent(x port.Executor, l *perLoop, m *codec.Message) bool {
 	n, bounds := octets(m), &s.realm.router.bounds
+	if n*len(l.matches) > bounds.deflateOctets && deflating(l.matches) {
+		l.forms.deflateLater = true
+		return false
+	}
 	switch {
 	case len(l.matches) == 1 && n <= bounds.directBytes:
 		return true // extend transcodes it

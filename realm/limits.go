@@ -17,6 +17,7 @@ const (
 	defaultCalleesMax       = 10_000           // of a registration, copied at each change; more: option_not_allowed
 	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
+	defaultDeflateBytesMin  = 256              // octets of an event; shorter: not compressed
 
 	defaultRetainedFoundMax = 1000 // retained events for one SUBSCRIBE with a pattern; the rest is not sent
 
@@ -88,6 +89,8 @@ const (
 	// octets that nobody has looked at, or for each 2^tokenShift tokens.
 	directShift = 6
 	tokenShift  = 3
+	// deflateShift says what compressing costs in the same units: 1 for each 2^deflateShift octets.
+	deflateShift = 8
 	// visitShift says what a search costs in the same units: 1 for each 2^visitShift nodes and tails that it visits,
 	// and componentShift what a pattern costs that is added or removed: 1 for each 2^componentShift components.
 	visitShift     = 3
@@ -152,6 +155,8 @@ type bounds struct {
 	largeBytes     int   // octets of a message from which on it is checked, transcoded and encoded in the pool
 	directBytes    int   // octets of a payload up to which an encoder transcodes it, perhaps under a lock
 	transcodeWork  int   // tokens of about 0.1 us that one message may take to be transcoded; beyond: in the pool
+	deflateOctets  int   // octets of one PUBLISH that are compressed; beyond: in the pool
+	deflateGain    int   // octets that an event has to become shorter by to go compressed
 	octetsAtOnce   int   // octets of one PUBLISH that are encoded for several subscriptions
 	matchesAtOnce  int   // subscriptions that one PUBLISH may match
 	searchAtOnce   int   // nodes of the index that are visited for one message, about 0.1 us each
@@ -161,6 +166,7 @@ type bounds struct {
 }
 
 var usualBounds = bounds{
-	largeBytes: 256 << 10, directBytes: 4 << 10, transcodeWork: 8192, octetsAtOnce: 256 << 10,
+	largeBytes: 256 << 10, directBytes: 4 << 10, transcodeWork: 8192, deflateOctets: 64 << 10, deflateGain: 16,
+	octetsAtOnce:  256 << 10,
 	matchesAtOnce: 64, searchAtOnce: 1024, retainedAtOnce: 64, farewellAtOnce: 256, listedIDs: 8 << 20,
 }

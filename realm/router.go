@@ -70,6 +70,7 @@ type perLoop struct {
 	exact    *registration   // of the CALL under way
 	builders []*builder      // free ones
 	forms    forms           // of the payload of the message under way
+	deflated []byte          // scratch for one compressed event
 	slab     []call          // records for the next calls
 	gaveBack int             // things of sessions that were given back, in all, to see what a goodbye cost
 }

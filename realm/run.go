@@ -69,7 +69,8 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 	}
 	full := false
 	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
-		encoded, tooLong := false, false
+		encoded, tooLong, deflated := false, false, false
+		var z []byte
 		for _, v := range codec.VariantsOf(serializer) {
 			// A variant that is in the run stays in it, so that nobody sees a gap inside the run.
 			if sub.census[v].Load() <= 0 && b.variants&(1<<v) == 0 {
@@ -93,7 +94,14 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 			p := &b.parts[v]
 			b.variants |= 1 << v
 			ok := !tooLong
-			if ok {
+			if ok && v.Deflates() && !deflated {
+				z, deflated = s.deflate(x, l, l.out), true
+			}
+			switch {
+			case !ok:
+			case z != nil:
+				p.frames = codec.AppendDeflatedFrame(p.frames, v, z, len(l.out))
+			default:
 				p.frames, ok = codec.AppendFrame(p.frames, v, l.out)
 			}
 			if !ok {
@@ -116,11 +124,10 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 }
 
 // encodeRun makes a run of one event. In the pool: it touches nothing but memory of its own, what any goroutine may
-// read, and the forms of the message, which it makes as they are needed. It returns in how many serializers the event
-// has no form.
+// read, and the forms of the message, which it makes as they are needed.
 func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 	w *waiting,
-) (r *run, untranscodable int64) {
+) (r *run, n encodeCounts) {
 	m := &w.message
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
@@ -129,8 +136,8 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 		d.Topic = m.URI
 	}
 	for serializer := codec.JSON; serializer <= codec.CBOR; serializer++ {
-		var msg []byte
-		tooLong := false
+		var msg, z []byte
+		tooLong, deflated := false, false
 		for _, v := range codec.VariantsOf(serializer) {
 			members := sub.census[v].Load()
 			if members <= 0 {
@@ -145,13 +152,20 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 						codec.MessageBytesMax)
 				}
 				if tooLong = errors.Is(err, codec.ErrTooLong); err != nil && !tooLong {
-					untranscodable++
+					n.untranscodable++
 					break
 				}
 			}
 			var frame []byte
 			ok := !tooLong
-			if ok {
+			if ok && v.Deflates() && !deflated {
+				z, deflated = s.deflateLarge(msg, &n), true
+			}
+			switch {
+			case !ok:
+			case z != nil:
+				frame = codec.AppendDeflatedFrame(make([]byte, 0, len(z)+eventHeadBytes), v, z, len(msg))
+			default:
 				frame, ok = codec.AppendFrame(make([]byte, 0, len(msg)+eventHeadBytes), v, msg)
 			}
 			if !ok {
@@ -162,7 +176,7 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 			r.cost += int64(len(frame)) * int64(members)
 		}
 	}
-	return r, untranscodable
+	return r, n
 }
 
 // overBytes is the length of an event that a framing cannot carry, which was not encoded to its end if it has more
@@ -408,5 +422,8 @@ func (l *perLoop) giveBuilder(b *builder) {
 func (l *perLoop) trim() {
 	if cap(l.out) > scratchBytesMax {
 		l.out = nil
+	}
+	if cap(l.deflated) > scratchBytesMax {
+		l.deflated = nil
 	}
 }

@@ -43,6 +43,9 @@ type Config struct {
 	FilterEntriesMax int // in all black and white lists of one PUBLISH; default 8 192, at most 65 536
 	URIBytesMax      int // topics, procedures and realms, octets; default 1024; longer: invalid_uri
 
+	// DeflateBytesMin is the shortest event, in octets, that is compressed for those who negotiated it; default 256.
+	DeflateBytesMin int
+
 	DepthMax int          // nesting of a message, its own list included; default 64, at most 512; more: ABORT
 	Loops    int          // number of executors that will call Open, 1 to 64; default 1
 	Log      *slog.Logger // default: nothing is logged
@@ -206,6 +209,7 @@ func (cfg *Config) check() error {
 	setDefault(&cfg.CallsMax, defaultCallsMax)
 	setDefault(&cfg.FilterEntriesMax, defaultFilterEntriesMax)
 	setDefault(&cfg.URIBytesMax, defaultURIBytesMax)
+	setDefault(&cfg.DeflateBytesMin, defaultDeflateBytesMin)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -222,7 +226,7 @@ func (cfg *Config) check() error {
 	case cfg.HelloTimeout < 0 || cfg.AuthTimeout < 0 || cfg.GoodbyeTimeout < 0:
 		return errors.New("realm: a timeout is negative")
 	case min(cfg.RealmsMax, cfg.SubscriptionsMax, cfg.PatternsMax, cfg.RegistrationsMax, cfg.CalleesMax, cfg.CallsMax,
-		cfg.FilterEntriesMax, cfg.URIBytesMax) < 0:
+		cfg.FilterEntriesMax, cfg.URIBytesMax, cfg.DeflateBytesMin) < 0:
 		return errors.New("realm: a limit is negative")
 	}
 	for i := range cfg.Listeners {

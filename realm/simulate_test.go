@@ -94,7 +94,7 @@ func simulate(t *testing.T, seed uint64) {
 	for i := range cfg.Templates {
 		cfg.Templates[i].Retention = s.retention
 	}
-	cfg.Loops = len(w.Loops)
+	cfg.Loops, cfg.DeflateBytesMin = len(w.Loops), 1
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +116,7 @@ func simulate(t *testing.T, seed uint64) {
 		w.AsyncMax = w.Rand(3)
 		r.bounds = bounds{
 			largeBytes: 1 + w.Rand(80), directBytes: w.Rand(20), transcodeWork: w.Rand(8), octetsAtOnce: w.Rand(80),
+			deflateOctets: w.Rand(80), deflateGain: -1000,
 			matchesAtOnce: w.Rand(4), searchAtOnce: 1 + w.Rand(20), retainedAtOnce: w.Rand(3),
 			farewellAtOnce: w.Rand(4), listedIDs: []int64{0, 1 << 20}[w.Rand(2)],
 		}
@@ -277,7 +278,10 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	}
 	if conn == nil {
 		v := codec.MakeVariant(codec.Serializer(1+s.w.Rand(3)),
-			[]codec.Framing{codec.WebSocket, codec.RawSocket}[s.w.Rand(2)])
+			[]codec.Framing{codec.WebSocket, codec.RawSocket, codec.WebSocketBatch}[s.w.Rand(3)])
+		if s.w.Rand(2) == 0 {
+			v = v.Deflating()
+		}
 		conn = s.w.Connect(s.w.Rand(len(s.w.Loops)), v, 1<<20, true)
 	}
 	c := s.newClient(conn, s.w.Rand(4) > 0)

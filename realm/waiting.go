@@ -263,7 +263,7 @@ func (s *session) publishLater(x port.Executor, l *perLoop, m *codec.Message, to
 	w := s.later(x, l)
 	p := &publishing{
 		waiting: w, to: to, publication: publication, search: s.realm.topics.Search(w.message.URI),
-		large: w.large, heavy: l.forms.tooMuch,
+		large: w.large || l.forms.deflateLater, heavy: l.forms.tooMuch,
 	}
 	l.counters.chunked.Add(1)
 	s.publishing = p
@@ -377,11 +377,11 @@ func (p *publishing) publishLarge(x port.Executor) {
 	p.found = p.found[1:]
 	s := w.session
 	var r *run
-	var untranscodable int64
-	w.pool(x, func() { r, untranscodable = s.encodeRun(sub, p.to, p.publication, w) },
+	var counts encodeCounts
+	w.pool(x, func() { r, counts = s.encodeRun(sub, p.to, p.publication, w) },
 		func(x port.Executor) {
 			l := s.realm.router.perLoop[x.Loop()]
-			l.counters.eventsUntranscodable.Add(untranscodable)
+			counts.add(&l.counters)
 			x.Step("run.mask")
 			if loops := sub.loops.Load(); loops != 0 && r != nil && len(r.parts) > 0 {
 				r.chunk = p

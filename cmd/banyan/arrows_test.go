@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	},
 	"banyan/codec": {
 		"github.com/tinylib/msgp/msgp", "github.com/valyala/bytebufferpool",
-		"github.com/go-json-experiment/json/jsontext",
+		"github.com/go-json-experiment/json/jsontext", "github.com/klauspost/compress/flate",
 	},
 	"banyan/engine": {
 		"banyan/codec", "banyan/engine/port", "banyan/engine/internal/wire",
@@ -44,9 +44,11 @@ var arrows = map[string][]string{
 	"banyan/engine/internal/outq":  {"golang.org/x/sys/unix"},
 	"banyan/engine/internal/poll":  {"github.com/panjf2000/gnet/v2/pkg", "golang.org/x/sys/unix"},
 	"banyan/engine/internal/wheel": {"banyan/codec", "banyan/engine/port"},
-	"banyan/engine/internal/wire":  {"github.com/gobwas/ws", "github.com/pires/go-proxyproto"},
-	"banyan/engine/port":           {"banyan/codec"},
-	"banyan/profiles":              {"github.com/google/pprof/profile"},
+	"banyan/engine/internal/wire": {
+		"github.com/gobwas/ws", "github.com/gobwas/httphead", "github.com/pires/go-proxyproto",
+	},
+	"banyan/engine/port": {"banyan/codec"},
+	"banyan/profiles":    {"github.com/google/pprof/profile"},
 	"banyan/realm": {
 		"banyan/codec", "banyan/engine/port", "banyan/realm/auth", "banyan/realm/history", "banyan/realm/policy",
 	},

@@ -27,6 +27,7 @@ type Conn struct {
 	held    bool          // guarded by loop.mu
 
 	mu       sync.Mutex
+	Deflated int      // compressed frames that Next has returned
 	Pieces   [][]byte // what AppendPieces was given, as a queue would keep it; guarded by mu
 	Kept     []byte   // what Keep was given last; owned by loop
 	out      []byte   // guarded by mu
@@ -92,7 +93,37 @@ func (c *Conn) Next() []byte {
 		panic("realmtest: the realm appended something else than frames")
 	}
 	c.out = rest
-	return bytes.Clone(frame[len(frame)-n:])
+	if c.variant.Framing() == codec.RawSocket {
+		return bytes.Clone(frame[len(frame)-n:])
+	}
+	return c.unframe(frame)
+}
+
+// unframe returns the message in a WebSocket frame.
+func (c *Conn) unframe(frame []byte) (msg []byte) {
+	header := 2
+	switch frame[1] {
+	case 126:
+		header = 4
+	case 127:
+		header = 10
+	}
+	var err error
+	if msg = bytes.Clone(frame[header:]); frame[0]&0x40 != 0 {
+		if !c.variant.Deflates() {
+			panic("realmtest: a compressed frame for a receiver that did not ask for it")
+		}
+		c.Deflated++
+		room := func(b []byte) []byte { return append(make([]byte, 0, 2*cap(b)+1024), b...) }
+		msg, err = codec.Inflate(nil, [][]byte{frame[header:]}, codec.MessageBytesMax+16, room)
+	}
+	if err == nil && c.variant.Framing() != codec.WebSocket {
+		msg, _, _, err = codec.SplitBatch(c.variant.Serializer(), msg)
+	}
+	if err != nil {
+		panic("realmtest: the realm appended a frame that cannot be read: " + err.Error())
+	}
+	return msg
 }
 
 // Finished reports whether the realm has ended the connection, and how.
