@@ -79,8 +79,8 @@ type Live struct {
 	// others wait; the newest is served first, and the oldest may be closed after 1 s: Stats.TLSCut. Each counts 32
 	// KiB of the budget. Default: what an eighth of the budget allows, at most 8192. At least one for each loop.
 	TLSHandshakesMax int
-	// Listeners are the Origins and TrustedProxies of each address in Config.Listen, in that order, instead of those
-	// that stand here, which are for all. Default: none; otherwise one for each address.
+	// Listeners are the Origins, TrustedProxies and Deflate of each address in Config.Listen, in that order, instead
+	// of those that stand here, which are for all. Default: none; otherwise one for each address.
 	Listeners []ListenerRules
 	// TrustedProxies are the addresses from which PROXY headers and X-Forwarded-For are believed. If there are any,
 	// whoever connects to a Unix socket is believed as well. Default: none. At most 1000.
@@ -104,6 +104,8 @@ type Live struct {
 	// ("app.example.org"), full origins ("https://app.example.org:8443"), or "*" for any. A request without Origin is
 	// no browser and always allowed.
 	Origins []string
+	// Deflate says who may have messages compressed.
+	Deflate DeflateRule
 	// Draining makes the health check answer 503, so that load balancers send nobody any more. Connections are
 	// accepted all the same.
 	Draining bool
@@ -160,14 +162,32 @@ type Live struct {
 type ListenerRules struct {
 	Origins        []string
 	TrustedProxies []netip.Prefix
+	Deflate        DeflateRule
 }
+
+// A DeflateRule says which WebSocket clients that offer permessage-deflate (RFC 7692) get it. Events for them are
+// compressed, and they may compress what they send. Clients that are connected keep what they have.
+type DeflateRule uint8
+
+const (
+	// DeflateOff is for nobody.
+	DeflateOff DeflateRule = iota
+	// DeflateUnencrypted is for clients without TLS, neither up to the router nor up to a trusted proxy. With TLS the
+	// length of a compressed message tells about its text (CRIME, BREACH): whoever can have text of his own put
+	// beside a secret, and sees how long the records are, finds the secret out.
+	DeflateUnencrypted
+	// DeflateAlways is for all.
+	DeflateAlways
+
+	deflateRules
+)
 
 // rules are those of the listener with that index.
 func (v *Live) rules(listener int) ListenerRules {
 	if listener >= 0 && listener < len(v.Listeners) {
 		return v.Listeners[listener]
 	}
-	return ListenerRules{v.Origins, v.TrustedProxies}
+	return ListenerRules{v.Origins, v.TrustedProxies, v.Deflate}
 }
 
 // A Page is the answer to a plain HTTP request.

@@ -310,6 +310,9 @@ func (c *conn) open() {
 	}
 	c.credit.Store(l.live.CreditBytes)
 	c.binary = c.variant.Serializer() != codec.JSON
+	if c.variant.Deflates() {
+		l.stats.deflating.Add(1)
+	}
 	c.handler = l.engine.opener(l, c)
 }
 

@@ -222,6 +222,9 @@ func (c *conn) closeNow() (cost int) {
 	}
 	if c.handler != nil {
 		l.stats.closed.Add(1)
+		if c.variant.Deflates() {
+			l.stats.deflating.Add(-1)
+		}
 		c.closed()
 	}
 	return 2

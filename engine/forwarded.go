@@ -54,9 +54,9 @@ func (v *ListenerRules) trustsAddr(ip netip.Addr) bool {
 	return false
 }
 
-// checkRules judges Origins and TrustedProxies, of all listeners and of each.
+// checkRules judges what is in ListenerRules, of all listeners and of each.
 func (v *Live) checkRules() error {
-	all := ListenerRules{v.Origins, v.TrustedProxies}
+	all := ListenerRules{v.Origins, v.TrustedProxies, v.Deflate}
 	err := all.check()
 	v.Origins, v.TrustedProxies = all.Origins, all.TrustedProxies
 	v.Listeners = slices.Clone(v.Listeners)
@@ -68,6 +68,9 @@ func (v *Live) checkRules() error {
 
 func (v *ListenerRules) check() error {
 	v.Origins = slices.Clone(v.Origins)
+	if v.Deflate >= deflateRules {
+		return fmt.Errorf("engine: unknown rule for compression: %d", v.Deflate)
+	}
 	if len(v.TrustedProxies) > trustedProxiesMax {
 		return fmt.Errorf("engine: %d trusted proxies; at most %d", len(v.TrustedProxies), trustedProxiesMax)
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -19,6 +20,16 @@ type join struct {
 	chunks [][]byte
 	bytes  int // of the message
 	held   int // bytes that are counted for the chunks and, once the pool has it, for the whole
+
+	inflate *inflation // the chunks are compressed; or nil
+}
+
+// need is how many bytes the pool needs for the whole, at most.
+func (j *join) need() int {
+	if j.inflate != nil {
+		return j.inflate.most(j.bytes)
+	}
+	return j.bytes
 }
 
 // complete hands p, which has all its octets now, to the session: at once, or when it is joined.
@@ -27,8 +38,13 @@ func (c *conn) complete(p *partial) {
 		c.deliver(p)
 		return
 	}
+	c.joinLater(p, nil)
+}
+
+// joinLater has the pool join p. i says that it is compressed; or nil.
+func (c *conn) joinLater(p *partial, i *inflation) {
 	l := c.loop
-	j := &join{c: c, chunks: append(p.full, p.buf), bytes: p.bytes, held: p.held}
+	j := &join{c: c, chunks: append(p.full, p.buf), bytes: p.bytes, held: p.held, inflate: i}
 	p.full, p.buf, p.held, p.join = nil, nil, 0, j
 	l.joins = append(l.joins, j)
 	c.pause(holdJoin)
@@ -41,13 +57,14 @@ func (l *loop) joinNext() {
 	b := &l.engine.budget
 	for len(l.joins) > 0 && l.joining < joinsAtOnce {
 		j := l.joins[0]
-		if l.joining > 0 && b.bytes()+int64(j.bytes) > b.bytesMax {
+		need := j.need()
+		if l.joining > 0 && b.bytes()+int64(need) > b.bytesMax {
 			return
 		}
 		l.joins = slices.Delete(l.joins, 0, 1)
 		l.joining++
-		j.held += j.bytes
-		l.countPartials(j.bytes)
+		j.held += need
+		l.countPartials(need)
 		var whole []byte
 		work := asyncWork{
 			loop: l,
@@ -57,15 +74,28 @@ func (l *loop) joinNext() {
 				l.joinNext()
 			},
 		}
-		if !l.engine.pool.submit(work) { // full
+		if l.engine.pool.submit(work) {
+			continue
+		}
+		if j.inflate == nil { // full
 			work.run(nil)
 			l.joined(j, whole)
+			continue
 		}
+		l.joins = slices.Insert(l.joins, 0, j)
+		l.joining--
+		j.held -= need
+		l.countPartials(-need)
+		l.retryJoins()
+		return
 	}
 }
 
 // whole copies the chunks into one buffer, in steps: see codec's long.go.
 func (j *join) whole() []byte {
+	if j.inflate != nil {
+		return j.inflate.whole(j.chunks)
+	}
 	whole := make([]byte, j.bytes)
 	rest := whole
 	for _, b := range j.chunks {
@@ -93,7 +123,14 @@ func (l *loop) joined(j *join, whole []byte) {
 		p.buf, p.join, p.ready = whole, nil, true
 		j.c.countPartial(p, cap(whole))
 		j.c.hold &^= holdJoin
-		j.c.resume()
+		if i := j.inflate; i != nil && i.fault != wire.NoFault {
+			j.c.fault(i.fault)
+		} else {
+			if i != nil {
+				l.stats.countInflated(j.bytes, len(whole))
+			}
+			j.c.resume()
+		}
 	}
 	for _, b := range j.chunks {
 		giveBuffer(b)

@@ -82,6 +82,9 @@ type loop struct {
 	sweeping    list[*conn]   // those of unfinished that are still to be looked at
 	eviction    eviction      // of this loop's connections, because the budget is exceeded
 	joins       []*join       // messages whose chunks wait to be joined
+	joinTimer   port.Timer    // until the pool is asked again
+	inflated    []byte        // scratch for one inflated message; nil until it is used
+	inflating   [1][]byte     // scratch
 	joining     int           // joins that the pool has
 	handshakes  handshakes    // of TLS
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read

@@ -38,6 +38,10 @@ type Stats struct {
 	BudgetClosed        int64 // connections closed because the budget was exceeded
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
+	Deflating           int64 // sessions now that negotiated permessage-deflate
+	Inflated            int64 // compressed messages that came
+	InflatedFrom        int64 // bytes of those messages before they were inflated, and InflatedTo after
+	InflatedTo          int64
 	EventsDropped       int64 // by the policies that drop events
 	Slow                int64 // clients now whose events wait for longer than Live.SlowAfter
 	EventsLost          int64 // queued when their connection ended
@@ -87,6 +91,8 @@ type counters struct {
 	eventsDropped, eventsLost             atomic.Int64
 	readPauses, partialBytes, slow        atomic.Int64
 	tlsBegun, tlsWaiting                  atomic.Int64
+	deflating                             atomic.Int64
+	inflated, inflatedFrom, inflatedTo    atomic.Int64
 	turns                                 [TurnBuckets]atomic.Int64
 	turnsLong                             atomic.Int64
 
@@ -152,6 +158,10 @@ func (e *Engine) Stats() Stats {
 		s.BytesOut += c.bytesOut.Load()
 		s.Writes += c.writes.Load()
 		s.MessagesIn += c.messagesIn.Load()
+		s.Deflating += c.deflating.Load()
+		s.Inflated += c.inflated.Load()
+		s.InflatedFrom += c.inflatedFrom.Load()
+		s.InflatedTo += c.inflatedTo.Load()
 		s.EventsDropped += c.eventsDropped.Load()
 		s.EventsLost += c.eventsLost.Load()
 		for i := range c.turns {

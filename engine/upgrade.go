@@ -25,6 +25,20 @@ var subprotocols = map[string]subprotocol{
 	"wamp.2.cbor.batched":    {codec.CBOR, codec.WebSocketBatch},
 }
 
+// acceptDeflate returns the header line that accepts an offer of permessage-deflate, or "" if the listener allows
+// none, the connection is encrypted and the listener does not allow it there, or no offer is good.
+func (c *conn) acceptDeflate(h *wire.Head) (header string) {
+	switch c.loop.live.rules(c.peer.Listener).Deflate {
+	case DeflateOff:
+		return ""
+	case DeflateUnencrypted:
+		if c.peer.Encrypted {
+			return ""
+		}
+	}
+	return h.AcceptDeflate(codec.DeflateWindowBits)
+}
+
 // upgrade makes the connection a WebSocket, or says why not.
 //
 // A request that a proxy passed on is not local, whatever the address of the proxy: strangers stand behind it. The
@@ -52,17 +66,19 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		if !known {
 			continue
 		}
-		header := c.takeCookie(h)
+		header, deflate := c.takeCookie(h), c.acceptDeflate(h)
 		c.q.Lock()
 		if buf, ok := c.Tail(port.Reply); ok {
-			c.Commit(c.loop, wire.AppendUpgrade(buf, h.Key, name, header))
+			c.Commit(c.loop, wire.AppendUpgrade(buf, h.Key, name, header, deflate))
 		}
 		c.q.Unlock()
 		c.phase = phaseWebSocket
 		c.closeFrame = true
 		c.peer.Transport = "websocket"
 		c.batched = chosen.framing == codec.WebSocketBatch
-		c.variant = codec.MakeVariant(chosen.serializer, chosen.framing)
+		if c.variant = codec.MakeVariant(chosen.serializer, chosen.framing); deflate != "" {
+			c.variant = c.variant.Deflating()
+		}
 		c.messageMax = unlimited
 		c.open()
 		return nil

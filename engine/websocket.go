@@ -15,7 +15,8 @@ import (
 //
 //  1. a whole, unfragmented frame is unmasked and handled where it was read
 //  2. every other message is collected in a partial, which grows with the octets that arrived
-//  3. a whole message is one WAMP message, or a batch of them
+//  3. a compressed message is inflated (inflate.go)
+//  4. a whole message is one WAMP message, or a batch of them
 //
 // engine/internal/wire parses and judges; this file only does what follows from its answers.
 
@@ -91,7 +92,7 @@ func (c *conn) webSocket(data []byte) (used int) {
 
 // frameRules says which frames may come now.
 func (c *conn) frameRules() wire.FrameRules {
-	r := wire.FrameRules{Text: !c.binary, BytesMax: c.messageLimit()}
+	r := wire.FrameRules{Text: !c.binary, BytesMax: c.messageLimit(), Deflate: c.variant.Deflates()}
 	if c.part != nil {
 		r.InMessage = true
 		r.BytesMax -= c.part.bytes
@@ -102,6 +103,10 @@ func (c *conn) frameRules() wire.FrameRules {
 // webSocketWhole handles a message of one frame that is all there.
 func (c *conn) webSocketWhole(f wire.Frame, payload []byte) {
 	wire.Unmask(payload, f.Mask)
+	if f.Compressed {
+		c.inflateFrame(f, payload)
+		return
+	}
 	if f.Opcode == wire.OpText && !utf8.Valid(payload) {
 		c.fault(wire.InvalidText)
 		return
@@ -115,6 +120,8 @@ func (c *conn) webSocketPiece(p *partial, piece []byte) {
 	switch {
 	case fault != wire.NoFault:
 		c.fault(fault)
+	case whole && p.frames.Compressed:
+		c.inflatePartial(p)
 	case whole:
 		c.complete(p)
 	}
@@ -128,7 +135,7 @@ func (c *conn) fault(f wire.Fault) {
 	case wire.TooBig:
 		c.tooBig()
 		c.fail(wire.CloseTooBig, f.String())
-	case wire.InvalidText:
+	case wire.InvalidText, wire.BadDeflate:
 		c.fail(wire.CloseInvalidText, f.String())
 	default:
 		c.breach(f.String())
@@ -182,7 +189,11 @@ func (c *conn) batch(b []byte) {
 			return
 		}
 		if c.variant.Framing() == codec.WebSocketBatch && old && !c.batchSeen {
-			c.variant = codec.MakeVariant(codec.JSON, codec.WebSocketBatchOld)
+			old := codec.MakeVariant(codec.JSON, codec.WebSocketBatchOld)
+			if c.variant.Deflates() {
+				old = old.Deflating()
+			}
+			c.variant = old
 		}
 		c.batchSeen = true
 		c.receive(msg)

@@ -87,9 +87,15 @@ func liveConfig(f *config.File, listeners []config.Listener) engine.Live {
 	for i := range listeners {
 		live.Listeners = append(live.Listeners, engine.ListenerRules{
 			Origins: engineOrigins(listeners[i].Origins), TrustedProxies: prefixes(listeners[i].TrustedProxies),
+			Deflate: deflateRules[listeners[i].Deflate],
 		})
 	}
 	return live
+}
+
+// deflateRules are the engine's words for those of a listener.
+var deflateRules = map[string]engine.DeflateRule{
+	"off": engine.DeflateOff, "unencrypted": engine.DeflateUnencrypted, "always": engine.DeflateAlways,
 }
 
 // prefixes are addresses and prefixes that were checked when the file was read.

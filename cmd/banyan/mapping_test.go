@@ -52,6 +52,10 @@ func differing(a, b any) (fields []string) {
 	return fields
 }
 
+func deflates(r engine.DeflateRule) []engine.ListenerRules {
+	return []engine.ListenerRules{{Origins: []string{}, Deflate: r}}
+}
+
 // TestOptionsReachTheirFields: each option changes the field that it stands for, with its value, and no other.
 func TestOptionsReachTheirFields(t *testing.T) {
 	e0, r0 := settingsOf(t)
@@ -97,6 +101,9 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"limits.callees_max", "5", "CalleesMax", 5},
 		{"limits.calls_max", "5", "CallsMax", 5},
 		{"budget.bytes", "1GiB", "BudgetBytes", int64(1 << 30)},
+		{"listeners.0.deflate", "always", "Listeners", deflates(engine.DeflateAlways)},
+		{"listeners.0.deflate", "unencrypted", "Listeners", deflates(engine.DeflateUnencrypted)},
+		{"limits.deflate_bytes_min", "1KiB", "DeflateBytesMin", 1024},
 		{"budget.bytes", "16MiB", "MessageBytesMax BudgetBytes", nil},
 		{"keepalive.ping_interval", "1m", "PingInterval", time.Minute},
 		{"keepalive.ping_interval", "0", "PingInterval", time.Duration(-1)},

@@ -33,6 +33,7 @@ func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys
 		CallsMax:         l.CallsMax,
 		FilterEntriesMax: l.FilterEntriesMax,
 		URIBytesMax:      l.URIBytesMax,
+		DeflateBytesMin:  int(l.DeflateBytesMin),
 		DepthMax:         l.DepthMax,
 		Loops:            loops,
 		Log:              log,

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,6 +92,14 @@ func (c *checker) listeners() {
 		if c.openToAll(l.Origins) && l.Accepts("cookie") && c.offers("cookie") {
 			c.bad(path+".origins", "with * any web page could use the cookie of a browser that has logged in",
 				"name the origins, or leave cookie out of auth_methods")
+		}
+		if l.Deflate != "off" && !slices.Contains(l.Protocols, "websocket") {
+			c.idle(path+".deflate", "only WebSocket has compression, and this listener does not speak it",
+				"remove it")
+		}
+		if l.Deflate == "unencrypted" && !l.plain() {
+			c.idle(path+".deflate", "with unencrypted nobody gets compression here: all clients use TLS",
+				"remove it, or use always if no event has secrets beside text of others")
 		}
 		c.anonymousFromAfar(i, l, t)
 		c.tls(path, l, t)

@@ -50,6 +50,8 @@ type Limits struct {
 	BytesPerSecondMax Bytes `yaml:"bytes_per_second_max" default:"0" min:"1KiB" zero:"no limit"`
 	// The longest URI, in bytes. Longer: wamp.error.invalid_uri.
 	URIBytesMax int `yaml:"uri_bytes_max" default:"1024" min:"1" max:"16777216"`
+	// The shortest event that is compressed for clients that negotiated it. See deflate of a listener.
+	DeflateBytesMin Bytes `yaml:"deflate_bytes_min" default:"256B" min:"1B" max:"16MiB"`
 	// How deep lists and dictionaries of a message may nest. Deeper: the session is aborted.
 	DepthMax int `yaml:"depth_max" default:"64" min:"8" max:"512" reload:"restart"`
 

@@ -17,6 +17,10 @@ type Listener struct {
 	// Web pages that may connect besides those of the router's own host: a host name, HOST:PORT,
 	// SCHEME://HOST[:PORT], or * for all. A request without Origin does not come from a page and is always allowed.
 	Origins []string `yaml:"origins" default:"" form:"origin" reload:"live"`
+	// Compresses events for WebSocket clients that offer permessage-deflate, and lets them compress what they send.
+	// unencrypted is only without TLS; always is with TLS too, where the length of a compressed event tells about its
+	// text: whoever can put text of his own beside a secret, and watches the network, may find the secret out.
+	Deflate string `yaml:"deflate" default:"off" enum:"off,unencrypted,always" reload:"live"`
 	// From where clients without authentication may come through this listener: realm leaves it to the realm, local
 	// is this machine, anywhere is everybody, none is nobody. Behind a proxy on this machine use none.
 	Anonymous string `yaml:"anonymous" default:"realm" enum:"realm,local,anywhere,none" reload:"live"`

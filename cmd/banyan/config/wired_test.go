@@ -39,6 +39,7 @@ var wires = []wire{
 	{"listeners.*.file.owner", "engine.Config.UnixFiles", "name or number"},
 	{"listeners.*.file.group", "engine.Config.UnixFiles", "name or number"},
 	{"listeners.*.origins", "engine.Live.Listeners", ""},
+	{"listeners.*.deflate", "engine.Live.Listeners", ""},
 	{"listeners.*.anonymous", "realm.Config.Listeners", ""},
 	{"listeners.*.auth_methods", "realm.Config.Listeners", ""},
 	{"listeners.*.tls", "engine.Config.TLS", ""},
@@ -85,6 +86,7 @@ var wires = []wire{
 	{"limits.messages_per_second_max", "engine.Live.MessagesPerSecondMax", ""},
 	{"limits.bytes_per_second_max", "engine.Live.BytesPerSecondMax", ""},
 	{"limits.uri_bytes_max", "realm.Config.URIBytesMax", ""},
+	{"limits.deflate_bytes_min", "realm.Config.DeflateBytesMin", ""},
 	{"limits.depth_max", "realm.Config.DepthMax", ""},
 	{"limits.subscriptions_max", "realm.Config.SubscriptionsMax", ""},
 	{"limits.patterns_max", "realm.Config.PatternsMax", ""},
@@ -277,6 +279,7 @@ func leaves(o *option) (all []*option) {
 var notOptions = map[string]string{
 	"engine.Live.Origins":        "Listeners say it for each",
 	"engine.Live.TrustedProxies": "Listeners say it for each",
+	"engine.Live.Deflate":        "Listeners say it for each",
 	"engine.Config.Live":         "its fields are looked at by themselves",
 	"engine.Config.Dedicated":    "true in the router's own process",
 	"engine.Config.Page":         "a function",

@@ -10,7 +10,7 @@ package wire
 type Fault uint8
 
 // The faults. WrongType is a violation of WAMP (the client gets an ABORT), TooBig has the close code 1009,
-// InvalidText 1007; all others are framing errors, 1002.
+// InvalidText and BadDeflate 1007; all others are framing errors, 1002.
 const (
 	NoFault Fault = iota
 	ReservedBits
@@ -24,6 +24,7 @@ const (
 	WrongType
 	TooBig
 	InvalidText
+	BadDeflate
 	RawReserved
 	RawLength
 )
@@ -41,6 +42,7 @@ var faultTexts = [...]string{
 	WrongType:         "text and binary frames do not match the serializer",
 	TooBig:            "message too big",
 	InvalidText:       "invalid UTF-8",
+	BadDeflate:        "malformed compressed message",
 	RawReserved:       "reserved bits or type in a frame prefix",
 	RawLength:         "length of a frame prefix out of range",
 }

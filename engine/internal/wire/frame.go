@@ -21,6 +21,7 @@ const (
 
 	bitMask    = 0x80
 	bitsRSV    = 0x70
+	bitRSV1    = 0x40 // a compressed message, in its first frame (RFC 7692 6)
 	bitControl = 0x08
 )
 
@@ -29,11 +30,12 @@ const ControlBytesMax = 125
 
 // A Frame is the header of one client frame.
 type Frame struct {
-	Fin    bool
-	Opcode byte
-	Bytes  int // length of the header itself
-	Length int // length of the payload
-	Mask   [4]byte
+	Fin        bool
+	Compressed bool // the message that begins here is compressed
+	Opcode     byte
+	Bytes      int // length of the header itself
+	Length     int // length of the payload
+	Mask       [4]byte
 }
 
 // Control reports whether f is a close, a ping or a pong.
@@ -43,6 +45,7 @@ func (f *Frame) Control() bool { return f.Opcode&bitControl != 0 }
 type FrameRules struct {
 	InMessage bool // a fragmented message is under way
 	Text      bool // data frames are text; otherwise binary
+	Deflate   bool // messages may be compressed
 	BytesMax  int  // octets by which the message may still grow
 }
 
@@ -50,6 +53,7 @@ type FrameRules struct {
 // header are missing.
 func ReadFrame(b []byte, r FrameRules) (f Frame, whole bool, fault Fault) {
 	f.Fin = b[0]&BitFin != 0
+	f.Compressed = b[0]&bitRSV1 != 0
 	f.Opcode = b[0] & 0x0F
 	if fault = judgeFirst(b[0], r); fault != NoFault || len(b) == 1 {
 		return f, false, fault
@@ -95,10 +99,15 @@ func ReadFrame(b []byte, r FrameRules) (f Frame, whole bool, fault Fault) {
 
 // judgeFirst judges the first octet of a frame.
 func judgeFirst(first byte, r FrameRules) Fault {
-	if first&bitsRSV != 0 {
+	opcode := first & 0x0F
+	reserved := byte(bitsRSV)
+	if r.Deflate && (opcode == OpText || opcode == OpBinary) {
+		reserved &^= bitRSV1
+	}
+	if first&reserved != 0 {
 		return ReservedBits
 	}
-	switch opcode := first & 0x0F; opcode {
+	switch opcode {
 	case OpContinuation:
 		if !r.InMessage {
 			return StrayContinuation
@@ -148,7 +157,8 @@ func Unmask(payload []byte, mask [4]byte) { ws.Cipher(payload, mask, 0) }
 // A Message is the state of a WebSocket message that arrives in several pieces, frames or parts of frames. The zero
 // value is a message before its first frame. The caller keeps the octets.
 type Message struct {
-	Opcode byte // of the first frame: OpText or OpBinary
+	Opcode     byte // of the first frame: OpText or OpBinary
+	Compressed bool // what Take takes is to be inflated
 
 	missing int // octets that the present frame still lacks
 	pos     int // where the next octet stands in the mask
@@ -160,7 +170,7 @@ type Message struct {
 // Begin starts the next frame of the message. f has passed ReadFrame.
 func (m *Message) Begin(f Frame) {
 	if f.Opcode != OpContinuation {
-		m.Opcode = f.Opcode
+		m.Opcode, m.Compressed = f.Opcode, f.Compressed
 	}
 	m.missing, m.pos, m.mask, m.fin = f.Length, 0, f.Mask, f.Fin
 }
@@ -169,13 +179,14 @@ func (m *Message) Begin(f Frame) {
 func (m *Message) Missing() int { return m.missing }
 
 // Take takes the next octets of the present frame, at most Missing, and unmasks them in place. whole reports that the
-// message ends with them. A frame without payload is taken with an empty piece. The fault is InvalidText or none.
+// message ends with them. A frame without payload is taken with an empty piece. The fault is InvalidText or none;
+// compressed text is judged when it is inflated.
 func (m *Message) Take(piece []byte) (whole bool, fault Fault) {
 	ws.Cipher(piece, m.mask, m.pos)
 	m.pos = (m.pos + len(piece)) % len(m.mask)
 	m.missing -= len(piece)
 	whole = m.fin && m.missing == 0
-	if m.Opcode == OpText && (!m.text.Feed(piece) || whole && !m.text.Whole()) {
+	if m.Opcode == OpText && !m.Compressed && (!m.text.Feed(piece) || whole && !m.text.Whole()) {
 		return false, InvalidText
 	}
 	return whole, NoFault

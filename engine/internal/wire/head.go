@@ -34,6 +34,7 @@ type Head struct {
 	Keys           int    // number of Sec-WebSocket-Key headers
 	Version        string // Sec-WebSocket-Version
 	Protocols      []string
+	Extensions     string // the lists of all Sec-WebSocket-Extensions, in their order
 	Upgrade        bool   // Upgrade names websocket
 	Connection     bool   // Connection names upgrade
 	Forwarded      bool   // a header says that a proxy passed the request on
@@ -208,6 +209,11 @@ func (h *Head) field(name, value string) {
 				h.Protocols = append(h.Protocols, item)
 			}
 		}
+	case strings.EqualFold(name, "Sec-WebSocket-Extensions"):
+		if h.Extensions != "" {
+			value = h.Extensions + ", " + value
+		}
+		h.Extensions = value
 	case strings.EqualFold(name, "Origin"):
 		h.Origin = value
 		h.Origins++

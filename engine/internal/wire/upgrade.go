@@ -81,8 +81,8 @@ func (h *Head) validKey() bool {
 }
 
 // AppendUpgrade appends the answer that makes a WebSocket of a request: 101. protocol is the chosen subprotocol,
-// header one more header line without its end, or "".
-func AppendUpgrade(dst []byte, key, protocol, header string) []byte {
+// headers are more header lines without their ends, or "".
+func AppendUpgrade(dst []byte, key, protocol string, headers ...string) []byte {
 	var joined [keyText + len(acceptKey)]byte
 	copy(joined[copy(joined[:], key):], acceptKey)
 	sum := sha1.Sum(joined[:])
@@ -91,8 +91,10 @@ func AppendUpgrade(dst []byte, key, protocol, header string) []byte {
 	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
 	dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 	dst = append(dst, protocol...)
-	if header != "" {
-		dst = append(append(dst, "\r\n"...), header...)
+	for _, header := range headers {
+		if header != "" {
+			dst = append(append(dst, "\r\n"...), header...)
+		}
 	}
 	return append(dst, "\r\n\r\n"...)
 }
