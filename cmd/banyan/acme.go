@@ -70,6 +70,7 @@ type acmeListener struct {
 // An acmeSet is what one configuration wants. Immutable, but for orders.
 type acmeSet struct {
 	want    config.ACME
+	account *acmeproto.EAB  // what the file with its key said
 	domains map[string]bool // lower case
 	first   string
 	cache   *certmagic.Cache
@@ -125,6 +126,9 @@ func (a *acme) prepare(listeners []config.Listener) error {
 		if _, err := rootsOf(listeners[i].TLS.ACME); err != nil {
 			return failed(err)
 		}
+		if _, err := accountOf(listeners[i].TLS.ACME); err != nil {
+			return failed(err)
+		}
 	}
 	return nil
 }
@@ -153,6 +157,22 @@ func rootsOf(want *config.ACME) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("there is no certificate in %s", want.DirectoryCA)
 	}
 	return roots, nil
+}
+
+// accountOf reads the key that binds the account to one that the authority knows; nil: there is none.
+func accountOf(want *config.ACME) (*acmeproto.EAB, error) {
+	if want.EAB == nil {
+		return nil, nil
+	}
+	text, err := readSecret(want.EAB.HMACKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := want.EAB.MACKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("there is no key in base64url in %s", want.EAB.HMACKeyFile)
+	}
+	return &acmeproto.EAB{KeyID: want.EAB.KeyID, MACKey: key}, nil
 }
 
 // apply puts in force what the listeners want, after prepare. Certificates that were fetched before are shown when it
@@ -190,6 +210,7 @@ func (l *acmeListener) apply(want *config.ACME) {
 	}
 	if was != nil && was.sameBut(want) {
 		is.cache, is.magic, is.older, is.orders = was.cache, was.magic, was.older, was.orders
+		is.account = was.account
 		l.now.Store(is)
 		for d := range was.domains {
 			if !is.domains[d] {
@@ -214,17 +235,21 @@ func (l *acmeListener) apply(want *config.ACME) {
 	}
 }
 
-// sameBut reports whether want differs in domains at most.
+// sameBut reports whether want differs in domains at most, and the key of the account is the same.
 func (s *acmeSet) sameBut(want *config.ACME) bool {
 	a, b := s.want, *want
 	a.Domains, b.Domains = nil, nil
-	return reflect.DeepEqual(a, b)
+	account, err := accountOf(want)
+	return err == nil && reflect.DeepEqual(a, b) && reflect.DeepEqual(account, s.account)
 }
 
 // start makes a cache, and what fills it.
 func (s *acmeSet) start(l *acmeListener) error {
 	roots, err := rootsOf(&s.want)
 	if err != nil {
+		return err
+	}
+	if s.account, err = accountOf(&s.want); err != nil {
 		return err
 	}
 	log := zap.New(&acmeLog{acme: l.acme, log: l.acme.log.With("listener", l.name)})
@@ -246,6 +271,7 @@ func (s *acmeSet) start(l *acmeListener) error {
 		CA:                        s.want.Directory,
 		Email:                     s.want.Email,
 		Agreed:                    s.want.AgreeToTerms,
+		ExternalAccount:           s.account,
 		TrustedRoots:              roots,
 		DisableHTTPChallenge:      !slices.Contains(s.want.Challenges, "http-01"),
 		DisableTLSALPNChallenge:   !slices.Contains(s.want.Challenges, "tls-alpn-01"),

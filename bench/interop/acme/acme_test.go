@@ -286,6 +286,47 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// TestExternalAccount: an authority that knows its customers issues to an account that is bound to theirs, by the key
+// in a file, and to no other. A reload reads the key again.
+func TestExternalAccount(t *testing.T) {
+	begin(t)
+	r := newRouter(t)
+	const key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+	a := newBoundAuthority(t, r.port, freePort(t), day, map[string]string{"customer-7": key})
+	r.write("key", []byte(key+"\n"))
+	r.write("wrong", []byte("A"+key[1:]))
+	wants := func(more string) string { return r.acme(a, "a.example", onlyALPN+more) }
+	r.configure(wants(""))
+	r.start()
+	r.says("a certificate could not be fetched", "domain", "a.example", "error", "externalAccountRequired")
+	for _, eab := range []string{"key_id: stranger, hmac_key_file: key", "key_id: customer-7, hmac_key_file: wrong"} {
+		had := len(r.said("a certificate could not be fetched"))
+		r.configure(wants(", eab: { " + eab + " }"))
+		r.reload()
+		eventually(t, "another refusal", func() bool {
+			return len(r.said("a certificate could not be fetched")) > had
+		})
+	}
+	if _, err := r.shows("a.example", nil); err == nil || a.ordered() != 0 {
+		t.Errorf("a certificate without an account: %v, %d orders", err, a.ordered())
+	}
+	r.write("wrong", []byte(key))
+	if report := r.reload(); strings.Contains(report, "restart") {
+		t.Error(report)
+	}
+	r.gets("a.example", a.roots)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.accounts) != 1 || !strings.Contains(a.accounts[0], "externalAccountBinding") {
+		t.Errorf("accounts: %s", a.accounts)
+	}
+	for _, l := range r.said("") {
+		if strings.Contains(fmt.Sprint(l), key) {
+			t.Errorf("the log has the key: %v", l)
+		}
+	}
+}
+
 // TestRestart: what was fetched is shown from the first moment on, although the authority is gone.
 func TestRestart(t *testing.T) {
 	begin(t)

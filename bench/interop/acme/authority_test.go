@@ -39,6 +39,12 @@ type authority struct {
 // newAuthority starts one whose challenges go to two ports. Its certificates are valid for some seconds.
 func newAuthority(t *testing.T, tlsPort, httpPort int, seconds uint64) *authority {
 	t.Helper()
+	return newBoundAuthority(t, tlsPort, httpPort, seconds, nil)
+}
+
+// newBoundAuthority is newAuthority for one that has accounts with these keys, in base64url, and serves nobody else.
+func newBoundAuthority(t *testing.T, tlsPort, httpPort int, seconds uint64, keys map[string]string) *authority {
+	t.Helper()
 	quiet := log.New(io.Discard, "", 0)
 	resolver := "127.0.0.1:" + strconv.Itoa(freePort(t))
 	names, err := challtestsrv.New(challtestsrv.Config{Log: quiet, DNSAddrs: []string{resolver}})
@@ -63,7 +69,12 @@ func newAuthority(t *testing.T, tlsPort, httpPort int, seconds uint64) *authorit
 	})
 	a.roots.AppendCertsFromPEM(issuer.GetRootCert(0).PEM())
 	front := wfe.New(quiet, a.db, va.New(quiet, httpPort, tlsPort, true, resolver, a.db), issuer,
-		[]string{"authority.example"}, true, false, 0, 0)
+		[]string{"authority.example"}, true, keys != nil, 0, 0)
+	for id, key := range keys {
+		if err := a.db.AddExternalAccountKeyByID(id, key); err != nil {
+			t.Fatal(err)
+		}
+	}
 	server := httptest.NewTLSServer(a.count(front.Handler()))
 	server.Config.ErrorLog = quiet
 	t.Cleanup(server.Close)

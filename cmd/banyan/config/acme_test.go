@@ -15,8 +15,17 @@ func TestACMERules(t *testing.T) {
 	was := hasACME
 	defer func() { hasACME = was }()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "none.pem"), []byte("none"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"none.pem": "none, as everybody sees",
+		"key":      "a2V5\n", "padded": "a2V5a2U=\n", "blank": "\n", "open": "a2V5",
+	} {
+		mode := os.FileMode(0o600)
+		if name == "open" {
+			mode = 0o644
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	domains := make([]string, 101)
 	for i := range domains {
@@ -45,6 +54,14 @@ func TestACMERules(t *testing.T) {
 		{true, data, agreed + ", directory_ca: missing.pem", ".directory_ca", "no such file", ""},
 		{true, data, agreed + ", email: ops", ".email", "an e-mail address", ""},
 		{true, data, agreed + ", email: ops@example.org", "", "", ""},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: key }", "", "", ""},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: padded }", "", "", ""},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: blank }", ".eab.hmac_key_file", "no key in", ""},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: none.pem }", ".eab.hmac_key_file", "no key in", ""},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: open }", ".eab.hmac_key_file", "everybody", "600"},
+		{true, data, agreed + ", eab: { key_id: k, hmac_key_file: no }", ".eab.hmac_key_file", "no such file", ""},
+		{true, data, agreed + ", eab: { hmac_key_file: key }", ".eab.key_id", "", ""},
+		{true, data, agreed + ", eab: { key_id: k }", ".eab.hmac_key_file", "", ""},
 		{true, data, agreed + ", challenges: []", ".challenges", "the list is empty", ""},
 		{true, data, agreed + ", challenges: [dns-01]", ".challenges.0", "", ""},
 		{true, data, agreed + ", challenges: [tls-alpn-01], port_http: 81", ".port_http", "no effect", "http-01"},

@@ -3,10 +3,18 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 )
+
+// MACKey returns the key that is the content of HMACKeyFile, in base64url without padding.
+func (*EAB) MACKey(text string) (string, error) {
+	key := strings.TrimRight(strings.TrimSpace(text), "=")
+	_, err := base64.RawURLEncoding.DecodeString(key)
+	return key, err
+}
 
 // acme checks a section acme, in a program that has it.
 func (c *checker) acme(path string, a *ACME) {
@@ -31,6 +39,14 @@ func (c *checker) acme(path string, a *ACME) {
 			c.bad(fmt.Sprintf("%s.domains.%d", path, i), quote(d)+" is there twice", "remove one of them")
 		}
 		seen[d] = true
+	}
+	if a.EAB != nil && a.EAB.HMACKeyFile != "" {
+		at := path + ".eab.hmac_key_file"
+		text := c.text(at, a.EAB.HMACKeyFile, secretBytesMax, true)
+		key, err := a.EAB.MACKey(string(text))
+		if text != nil && (err != nil || key == "") {
+			c.bad(at, "there is no key in base64url in "+a.EAB.HMACKeyFile, "put nothing else into it")
+		}
 	}
 	if c.has(path+".port_http") && !slices.Contains(a.Challenges, "http-01") {
 		c.idle(path+".port_http", "it has no effect without http-01 in challenges", "remove it, or add http-01")

@@ -92,6 +92,8 @@ type ACME struct {
 	AgreeToTerms bool `yaml:"agree_to_terms" default:"false"`
 	// To whom the authority writes if something is wrong.
 	Email string `yaml:"email" default:"" form:"email"`
+	// For an authority that issues only to those who have an account with it already, as that of Google or ZeroSSL.
+	EAB *EAB `yaml:"eab"`
 	// The directory of the authority. Its default is Let's Encrypt.
 	Directory string `yaml:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" form:"url"`
 	// A PEM file with the roots that the directory's own certificate is verified against, for an authority of your
@@ -107,4 +109,13 @@ type ACME struct {
 	// How often certificates are looked at. They are renewed when the authority says so, or a third of their time is
 	// left.
 	RenewInterval time.Duration `yaml:"renew_interval" default:"10m" min:"1s" max:"24h"`
+}
+
+// EAB is a section eab of acme: external account binding (RFC 8555, 7.3.4).
+type EAB struct {
+	// The identifier of the key that the authority has given you.
+	KeyID string `yaml:"key_id" required:"true"`
+	// A file with that key, which is for HMAC, in base64url. It is needed once for each authority and email; the
+	// account that was made with it is kept in process.data_dir.
+	HMACKeyFile string `yaml:"hmac_key_file" required:"true" form:"secretfile"`
 }
