@@ -314,6 +314,23 @@ func TestACMEEventsOpenThePort(t *testing.T) {
 }
 
 // TestACMEFilesClose: a lock that somebody holds is waited for until the order ends, and after the close nothing is
+// TestACMEAccountsAreNotListed: an order does not take the account that another one is making for one of its own.
+func TestACMEAccountsAreNotListed(t *testing.T) {
+	f := &acmeFiles{FileStorage: certmagic.FileStorage{Path: t.TempDir()}}
+	for _, key := range []string{"acme/one/users/default/default.json", "certificates/one/a/a.crt"} {
+		if err := f.Store(t.Context(), key, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for prefix, want := range map[string]int{
+		"acme/one/users": 0, "acme/one/users/default": 1, "certificates/one": 1,
+	} {
+		if got, err := f.List(t.Context(), prefix, false); err != nil || len(got) != want {
+			t.Errorf("%s: %v, %v", prefix, got, err)
+		}
+	}
+}
+
 // written.
 func TestACMEFilesClose(t *testing.T) {
 	f := &acmeFiles{FileStorage: certmagic.FileStorage{Path: filepath.Join(t.TempDir(), "x")}}

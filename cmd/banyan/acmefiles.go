@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path"
 	"sync"
 
 	"github.com/caddyserver/certmagic"
@@ -29,6 +30,16 @@ func (f *acmeFiles) Store(ctx context.Context, key string, value []byte) error {
 		return errFilesClosed
 	}
 	return f.FileStorage.Store(ctx, key, value)
+}
+
+// List implements certmagic.Storage. It tells of no accounts: where the file has no email, certmagic would take that
+// of the account that was made last, and for an account without one, which another order makes at the same moment,
+// the name of its folder.
+func (f *acmeFiles) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if path.Base(prefix) == "users" {
+		return nil, nil
+	}
+	return f.FileStorage.List(ctx, prefix, recursive)
 }
 
 // Lock implements certmagic.Storage. It waits until whoever has the lock gives it back.
