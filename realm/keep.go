@@ -48,6 +48,7 @@ func (s *session) keep(x port.Executor, l *perLoop, m *codec.Message, to audienc
 			s.keepLater(x, w, k, to, acknowledge)
 			return 0, true
 		}
+		x.Step("retained.put")
 		k.work()
 		k.settle(x)
 	}

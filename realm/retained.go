@@ -44,7 +44,7 @@ const (
 func (s *session) sendRetained(x port.Executor, l *perLoop, mb *member) {
 	x.Step("retained.load")
 	store := s.realm.retained.Load()
-	if store == nil {
+	if store == nil || l.set.Retention.Disabled {
 		return
 	}
 	r := &recall{member: mb, store: store, left: l.set.Retention.FoundMax}

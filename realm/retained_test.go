@@ -191,6 +191,60 @@ func TestRetainedWhileWaiting(t *testing.T) {
 	r.silent()
 }
 
+// TestRetainedRace: PUB-36. A subscription comes to be after the publisher has looked for one and before it retains
+// the event: its session finds nothing retained, and gets the event live.
+func TestRetainedRace(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	p, q := b.join(0), b.join(1)
+	p.retain(1, "other", 1)
+	p.post(codec.Publish, 2, values{"retain": true}, "t", []any{2})
+	b.pauseAt(0, "retained.put", 1)
+	q.post(codec.Subscribe, 1, values{"get_retained": true}, "t")
+	b.RunLoop(1)
+	b.Settle()
+	q.expect(codec.Subscribed, 1, nil)
+	q.expect(codec.Event, nil, nil, values{}, []any{int64(2)})
+	q.silent()
+}
+
+// TestRetainedFirst: the retained event of one topic is queued while SUBSCRIBE is handled, also in a turn that grants
+// nothing more, so that no live event comes before it.
+func TestRetainedFirst(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	b.router.bounds.retainedAtOnce = 0
+	p, q := b.join(0), b.join(1)
+	p.retain(1, "t", 1)
+	q.post(codec.Subscribe, 1, values{"get_retained": true}, "t")
+	b.pauseAt(1, "conn.run", 1)
+	if q.Held() {
+		t.Error("the session waits for one short event")
+	}
+	b.Settle()
+	q.expect(codec.Subscribed, 1, nil)
+	q.expect(codec.Event, nil, nil, values{"retained": true}, []any{int64(1)})
+}
+
+// TestRetainedReload: a new bound is in force for the next publication, and what is there stays. Where retention is
+// turned off nobody is told of it.
+func TestRetainedReload(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, q := b.join(0), b.join(0)
+	p.retain(1, "x.a", 1)
+	p.retain(2, "x.b", 2)
+	b.apply(Config{Realms: []RealmConfig{{URI: "realm1", Retention: Retention{EventsMax: 2}}}})
+	p.say(codec.Publish, 3, values{"retain": true, "acknowledge": true}, "x.c", []any{3})
+	p.refused(codec.Publish, 3, codec.ErrOptionNotAllowed)
+	q.recall(1, "x.", "prefix")
+	for _, topic := range []string{"x.a", "x.b"} {
+		q.expect(codec.Event, nil, nil, values{"topic": topic, "retained": true}, nil)
+	}
+	b.apply(Config{Realms: []RealmConfig{{URI: "realm1", Retention: Retention{Disabled: true}}}})
+	p.say(codec.Publish, 4, values{"retain": true, "acknowledge": true}, "x.d", []any{4})
+	p.refused(codec.Publish, 4, codec.ErrOptionNotAllowed)
+	q.recall(2, "x.", "prefix")
+	q.silent()
+}
+
 // TestRetainedRights: what a role may not subscribe to it is not told of, and a role that may not publish retains
 // nothing. AUZ-01.
 func TestRetainedRights(t *testing.T) {

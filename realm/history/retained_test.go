@@ -299,3 +299,16 @@ func TestRetainedFreed(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// TestRetainedSearchLists: an event with lists that is retained while a search is under way does not hide the older
+// one from those who may not have it. PUB-35, PUB-37.
+func TestRetainedSearchLists(t *testing.T) {
+	r := NewRetained(0, 0)
+	mustPut(t, r, retain(1, "a", nil), retain(2, "b", nil))
+	search := r.Search("", codec.Prefix, codec.Identity{Session: 7}, 10)
+	found, _ := search.Next(nil, 1)
+	mustPut(t, r, retain(3, "b", &Filter{Exclude: []uint64{7}}))
+	if found, _ = search.Next(found, 10); len(found) != 2 || found[1].Publication != 2 {
+		t.Errorf("found %d", len(found))
+	}
+}
