@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,12 +17,14 @@ import (
 )
 
 // The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections
-// together. At the bound the largest holders are closed:
+// together. At the bound the largest holders are closed. What a connection holds without any progress weighs the more
+// the longer it does (burden): else many that hold a little for ever would keep the budget, and those would be closed
+// who pass on a large message just now.
 //
-//  1. the first loop that sees the excess asks every loop to close its connections that hold at least a threshold
+//  1. the first loop that sees the excess asks every loop to close its connections with at least a threshold of burden
 //  2. each loop looks for them and closes them, largest first, until the excess is gone (evict.go)
-//  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection holds
-//     evictBytesMin
+//  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection has
+//     evictBurdenMin
 //
 // So the largest go first, within a factor of two, and there is no list of all connections. Many connections that
 // have not joined go before, from the share of the budget on that strangers may have.
@@ -83,7 +86,7 @@ func (l *loop) checkBudget() {
 		return
 	}
 	if b.evicting.CompareAndSwap(false, true) {
-		l.engine.askToEvict(1 << 27)
+		l.engine.askToEvict(evictBurdenMost)
 	}
 }
 
@@ -105,7 +108,7 @@ func (e *Engine) evicted() {
 		return
 	}
 	threshold := b.threshold.Load()
-	if b.exceeded() && threshold > evictBytesMin {
+	if b.exceeded() && threshold > evictBurdenMin {
 		e.askToEvict(threshold / 2)
 		return
 	}
@@ -122,6 +125,25 @@ func (c *conn) held() int64 {
 		n += int64(c.part.held)
 		if c.part.join != nil {
 			n += int64(c.part.join.held)
+		}
+	}
+	return n
+}
+
+// burden is what c holds, in bytes, times four for each step of time without progress: of a socket that takes nothing,
+// or of a message that is not finished.
+func (c *conn) burden(now time.Duration) int64 {
+	n := c.held()
+	stuck := time.Duration(0)
+	switch {
+	case c.wantWrite:
+		stuck = now - c.blockedAt
+	case c.listed && c.hold == 0 && !c.deferred:
+		stuck = now - c.progress
+	}
+	for _, step := range stuckSteps {
+		if stuck >= step {
+			n *= 4
 		}
 	}
 	return n

@@ -66,6 +66,7 @@ type conn struct {
 	timer      port.Timer    // handshake, then pings, then the end
 	progress   time.Duration // when the last octet of an unfinished message came
 	messageMax int           // longest message the peer accepts
+	blockedAt  time.Duration // when its socket took no more, if the poller is to tell when it does again
 	dropped    int64         // events that the client did not get because it does not read
 	droppedAt  time.Duration // when the last of them was dropped
 	discarded  int32         // bytes thrown away while lingering
@@ -447,6 +448,7 @@ func (c *conn) watchWrite(on bool) {
 		return
 	}
 	if c.wantWrite = on; on {
+		c.blockedAt = c.loop.began
 		c.loop.listBlocked(c)
 	}
 	c.watch()

@@ -2,12 +2,15 @@
 
 package engine
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
+)
 
 // An eviction closes connections of one loop because the budget of the process is exceeded (budget.go). It takes as
 // many turns as it needs:
 //
-//  1. look    at every connection; those that hold the present threshold are candidates
+//  1. look    at every connection; those whose burden is the present threshold are candidates
 //  2. close   candidates, the largest first; those that have not joined come before, if all of these together have
 //     their share of the budget
 //
@@ -48,7 +51,7 @@ func (l *loop) evictNext() (more bool) {
 	}
 	if v.unlooked = min(v.unlooked, len(l.roster)); v.unlooked > 0 {
 		v.unlooked--
-		v.look(l.roster[v.unlooked], b.threshold.Load())
+		v.look(l.roster[v.unlooked], b.threshold.Load(), l.began)
 		return true
 	}
 	from := &v.holders
@@ -65,13 +68,17 @@ func (l *loop) evictNext() (more bool) {
 }
 
 // look makes c a candidate if it holds enough.
-func (v *eviction) look(c *conn, threshold int64) {
-	switch n := c.held(); {
-	case c.phase == phaseClosed || c.closing:
-	case !c.joined && n >= evictStrangerMin:
+func (v *eviction) look(c *conn, threshold int64, now time.Duration) {
+	if c.phase == phaseClosed || c.closing {
+		return
+	}
+	n := c.burden(now)
+	if held := c.held(); !c.joined && held >= evictStrangerMin {
 		heap.Push(&v.strangers, holder{c, n})
-		v.unjoined += n
-	case n >= threshold:
+		v.unjoined += held
+		return
+	}
+	if n >= threshold {
 		heap.Push(&v.holders, holder{c, n})
 	}
 }
@@ -80,7 +87,7 @@ func (v *eviction) look(c *conn, threshold int64) {
 func (l *loop) evict(c *conn) {
 	e := l.engine
 	e.rare.budgetClosed.Add(1)
-	e.warn("memory for messages is used up; the connection that holds most is closed",
+	e.warn("memory for messages is used up; the connection that holds most, or has held it long, is closed",
 		"holds", c.held(), "all", e.budget.bytes(), "budget", e.budget.bytesMax, "peer", c.peer.Address)
 	c.q.Lock()
 	c.breakLocked(errBudget)
@@ -90,10 +97,10 @@ func (l *loop) evict(c *conn) {
 	l.closeSoon(c)
 }
 
-// A holder is a candidate, with what it held when the eviction looked at it.
+// A holder is a candidate, with its burden when the eviction looked at it.
 type holder struct {
-	conn  *conn
-	bytes int64
+	conn   *conn
+	burden int64
 }
 
 // holders is a heap with the largest first.
@@ -103,7 +110,7 @@ type holders []holder
 func (h holders) Len() int { return len(h) }
 
 // Less implements heap.Interface.
-func (h holders) Less(i, j int) bool { return h[i].bytes > h[j].bytes }
+func (h holders) Less(i, j int) bool { return h[i].burden > h[j].burden }
 
 // Swap implements heap.Interface.
 func (h holders) Swap(i, j int) { h[i], h[j] = h[j], h[i] }

@@ -16,8 +16,10 @@ import (
 const (
 	budgetBytesMin     = 16 << 20  // Config.BudgetBytes; less would close clients of usual habits. Below: New fails
 	budgetBytesDefault = 256 << 20 // at least this, where the default is derived from the memory
-	// evictBytesMin is what a connection has to hold, in bytes, to be closed because of the budget.
-	evictBytesMin = 64 << 10
+	// evictBurdenMin is the least burden of a connection that is closed because of the budget, in bytes; the search
+	// for connections to close begins at evictBurdenMost.
+	evictBurdenMin  = 64 << 10
+	evictBurdenMost = 1 << 30
 	// strangersShare is the part of the budget, one in so many, from which on connections that have not joined are
 	// closed first, if they hold evictStrangerMin bytes each.
 	strangersShare   = 4
@@ -80,6 +82,9 @@ const (
 	// all of them it would make loops wait for a CPU, and collections for goroutines that have none.
 	poolShare = 2
 )
+
+// stuckSteps are the times without progress at each of which the burden of a connection becomes four times as large.
+var stuckSteps = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
 // How long things may take.
 const (

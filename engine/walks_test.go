@@ -136,7 +136,7 @@ func TestLoopEndsAfterItsEviction(t *testing.T) {
 	e := l.engine
 	e.budget.bytesMax = 1
 	e.budget.evicting.Store(true)
-	e.askToEvict(evictBytesMin)
+	e.askToEvict(evictBurdenMin)
 	l.turn(nil)
 	if !l.eviction.underWay {
 		t.Fatal("it took one turn")
@@ -165,14 +165,14 @@ func TestLoopEndsAfterItsEviction(t *testing.T) {
 
 // If those that have not joined are not enough, the others go in the same round.
 func TestEvictionOfStrangersAndOthers(t *testing.T) {
-	l, _, all := newCrowd(t, Live{PingInterval: -1}, 0, 10, func(int) int { return evictBytesMin })
+	l, _, all := newCrowd(t, Live{PingInterval: -1}, 0, 10, func(int) int { return evictBurdenMin })
 	for _, c := range all[1:] {
 		c.joined = false
 	}
 	e := l.engine
-	e.budget.bytesMax = evictBytesMin - 1
+	e.budget.bytesMax = evictBurdenMin - 1
 	e.budget.evicting.Store(true)
-	e.askToEvict(evictBytesMin)
+	e.askToEvict(evictBurdenMin)
 	for range 10 {
 		l.turn(nil)
 	}
@@ -254,6 +254,52 @@ func TestSweepsDoNotOverlap(t *testing.T) {
 	for _, c := range all {
 		if !slices.Contains(l.unfinished, c) {
 			t.Fatal("one is missing")
+		}
+	}
+}
+
+// Who holds a little for long goes before who holds much for a moment: of a socket that takes nothing, and of a message
+// that does not go on. Time in which the client had nothing to do does not count.
+func TestEvictionOfTheStuck(t *testing.T) {
+	const little, much = 20 << 10, 400 << 10
+	blocked := func(c *conn, since time.Duration) { c.wantWrite, c.blockedAt = true, since }
+	unfinished := func(c *conn, since time.Duration) { c.listed, c.progress = true, since }
+	for _, tc := range []struct {
+		name  string
+		set   func(c *conn, since time.Duration)
+		stuck time.Duration
+		goes  bool
+	}{
+		{"blocked", blocked, 16 * time.Second, true},
+		{"blocked", blocked, 16*time.Second - 1, false},
+		{"unfinished", unfinished, 16 * time.Second, true},
+		{"unfinished", unfinished, 16*time.Second - 1, false},
+		{"held", func(c *conn, since time.Duration) { unfinished(c, since); c.hold = holdSession }, time.Hour, false},
+		{"deferred", func(c *conn, since time.Duration) { unfinished(c, since); c.deferred = true }, time.Hour, false},
+		{"listed no more", func(c *conn, since time.Duration) { c.progress = since }, time.Hour, false},
+		{"writable again", func(c *conn, since time.Duration) { c.blockedAt = since }, time.Hour, false},
+	} {
+		l, p, all := newCrowd(t, Live{PingInterval: -1}, 0, 10, func(i int) int {
+			if i == 5 {
+				return much
+			}
+			return little
+		})
+		p.now = 2 * time.Hour
+		for i, c := range all {
+			if i != 5 {
+				tc.set(c, p.now-tc.stuck)
+			}
+		}
+		e := l.engine
+		e.budget.bytesMax = e.budget.bytes() - 1
+		for turns := 0; turns == 0 || e.budget.evicting.Load(); turns++ {
+			if l.turn(nil); turns > 1000 {
+				t.Fatal("no end")
+			}
+		}
+		if n := e.Stats().BudgetClosed; n != 1 || all[5].released == tc.goes {
+			t.Errorf("%s for %v: %d are closed, the one with much: %v", tc.name, tc.stuck, n, all[5].released)
 		}
 	}
 }
