@@ -134,6 +134,16 @@ func TestModifiedBound(t *testing.T) {
 func TestModifiedRole(t *testing.T) {
 	b := detailsBed(t, 2, true)
 	one, two := b.join(0), b.join(1)
+	// Records on which decisions about the role are kept.
+	listener := b.join(0)
+	listener.subscribe(1, "b.heard")
+	listener.register(2, "b.called", "single")
+	publish := func(request int) {
+		t.Helper()
+		two.say(codec.Publish, request, values{"acknowledge": true}, "b.heard")
+	}
+	publish(100)
+	two.expect(codec.Published, 100, nil)
 	leaves := one.subscribe(1, "wamp.session.on_leave")
 	events := one.subscribe(2, "a.t")
 	own := two.subscribe(1, "a.own")
@@ -155,6 +165,11 @@ func TestModifiedRole(t *testing.T) {
 	two.say(codec.Publish, 6, values{"acknowledge": true}, "b.t")
 	two.refused(codec.Publish, 6, codec.ErrNotAuthorized)
 
+	publish(101)
+	two.refused(codec.Publish, 101, codec.ErrNotAuthorized)
+	two.say(codec.Call, 102, values{}, "b.called")
+	two.refused(codec.Call, 102, codec.ErrNotAuthorized)
+
 	two.say(codec.Publish, 7, values{"disclose_me": true}, "a.t")
 	one.expect(codec.Event, events, nil, values{
 		"publisher": int64(two.id), "publisher_authid": "joe", "publisher_authrole": "narrow",
@@ -170,6 +185,8 @@ func TestModifiedRole(t *testing.T) {
 	one.modify(10, two.id, values{"authrole": "anonymous"})
 	two.say(codec.Publish, 8, values{"acknowledge": true}, "b.t")
 	two.expect(codec.Published, 8, nil)
+	publish(103)
+	two.expect(codec.Published, 103, nil)
 	one.modify(11, two.id, values{"authrole": "narrow"})
 
 	// It goes by the new details.
@@ -237,4 +254,55 @@ func TestModifiedWhileReviewed(t *testing.T) {
 			nothingLeft(t, b.router, b.World)
 		})
 	}
+}
+
+// TestNobodyBecomesTrusted: the role of the router's own sessions is given to nobody, in a realm without a policy
+// neither.
+func TestNobodyBecomesTrusted(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", ModifyDetails: true}}})
+	p, local := b.join(0), b.localAs(0, trustedRole)
+	for i, role := range []string{trustedRole, "another"} {
+		b.say(local, codec.Call, 1+i, values{}, "wamp.session.modify_details",
+			[]any{int64(p.id), values{"authrole": role}})
+		want := map[string]codec.Type{trustedRole: codec.Error, "another": codec.Result}[role]
+		if got := b.heard[local][i]; got[0] != int64(want) {
+			t.Errorf("%s: %v", role, got)
+		}
+	}
+}
+
+// TestModifiedWhileAsked: an authorizer decides about a session as it was, and its answer is not kept for whom it has
+// become, nor for whom it was.
+func TestModifiedWhileAsked(t *testing.T) {
+	b := newAuthorizerBed(t, 1, func(_ *Authorizer, cfg *Config) { cfg.Realms[0].ModifyDetails = true })
+	p := b.join(0)
+	request := 10
+	modify := func(authid any) {
+		t.Helper()
+		request++
+		b.say(b.authorize, codec.Call, request, values{}, "wamp.session.modify_details",
+			[]any{int64(p.id), values{"authid": authid}})
+		if m := b.heard[b.authorize][b.asked]; m[0] != int64(codec.Result) {
+			t.Fatalf("the authorizer heard %v", m)
+		}
+		b.asked++
+	}
+	publish := func(n int) { t.Helper(); p.say(codec.Publish, n, values{"acknowledge": true}, "a.t") }
+	keep := values{"allow": true, "cache": true}
+	modify("joe")
+	publish(1)
+	question := b.next()
+	modify("ann")
+	b.say(b.authorize, codec.Yield, int(question[1].(int64)), values{}, []any{keep})
+	p.expect(codec.Published, 1, nil)
+	publish(2)
+	b.answer(Publish, "a.t", keep)
+	p.expect(codec.Published, 2, nil)
+	publish(3) // ann's answer is kept
+	b.quiet()
+	p.expect(codec.Published, 3, nil)
+	modify("joe")
+	publish(4)
+	b.answer(Publish, "a.t", keep)
+	p.expect(codec.Published, 4, nil)
 }

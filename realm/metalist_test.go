@@ -54,6 +54,9 @@ func TestMETA02Long(t *testing.T) {
 					t.Errorf("%s: %d subscribers are listed, want %d", name, len(got), len(want))
 				}
 			}
+			if linked := len(p.Pieces) > 0; linked != (large < 1<<20) {
+				t.Errorf("%s: answers above %d octets: linked is %v", name, large, linked)
+			}
 			p.HangUp()
 			b.Settle()
 		}

@@ -184,6 +184,10 @@ func TestPassthruByRole(t *testing.T) {
 			got["result"] = outcome(p)
 			full.silent()
 
+			if n := b.router.Stats().AnswersLate; n != 0 {
+				t.Errorf("%d answers were late", n)
+			}
+
 			p = join()
 			p.register(1, "own", "single")
 			full.say(codec.Call, 7, mode, "own", []any{[]byte{1}})
