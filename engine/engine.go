@@ -170,7 +170,8 @@ func (e *Engine) Start() error {
 	if e.state != stateNew {
 		return ErrStarted
 	}
-	if procs := runtime.GOMAXPROCS(0); e.cfg.Dedicated && procs <= len(e.loops) {
+	procs := runtime.GOMAXPROCS(0)
+	if e.cfg.Dedicated && procs <= len(e.loops) {
 		return fmt.Errorf("engine: GOMAXPROCS is %d; a dedicated engine of %d loops needs one more than loops", procs,
 			len(e.loops))
 	}
@@ -182,6 +183,7 @@ func (e *Engine) Start() error {
 		}
 	}
 	e.state = stateRunning
+	e.pool.spare = int64(max(procs-len(e.loops), 0))
 	e.pool.start()
 	e.watchCredentials()
 	for _, l := range e.loops {

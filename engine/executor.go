@@ -63,7 +63,7 @@ func (l *loop) Stop(t *port.Timer) { l.wheel.Stop(t) }
 
 // Async implements port.Executor.
 func (l *loop) Async(work func(ctx context.Context), done func(x port.Executor)) bool {
-	return l.engine.pool.submit(asyncWork{work, done, l})
+	return l.engine.pool.submit(asyncWork{run: work, done: done, loop: l})
 }
 
 // Warn implements port.Executor.

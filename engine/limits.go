@@ -170,7 +170,8 @@ const (
 	// costPerLook is how many writes, closes or goodbyes go by between two looks at the clock; 16 KiB written count
 	// as one more write.
 	costPerLook = 16
-	goodbyeWork = 4 // work of a handler that counts as one more goodbye
+	tlsStepWork = 32 // work of a light step of a TLS handshake, 10 to 20 us
+	goodbyeWork = 4  // work of a handler that counts as one more goodbye
 	flushShift  = 14
 
 	// turnSegments is how many segments of queues a turn looks at to drop events; each event that comes looks at

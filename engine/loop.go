@@ -147,7 +147,7 @@ func (l *loop) wait() []unix.EpollEvent {
 		return nil
 	}
 	e := l.engine
-	return l.poller.Wait(e.hidden && e.pool.busy.Load() == 0)
+	return l.poller.Wait(e.hidden && !e.pool.crowded())
 }
 
 // giveWay lets whoever waits for this CPU run first, where the loop goes on without a wait. A thread that never waits

@@ -18,7 +18,7 @@ var poolWorkers = max(1, runtime.NumCPU()/poolShare)
 
 // A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. A goroutine for
 // every second CPU takes it, in the order it came. While it has work, loops do not hide their waits, so that the
-// goroutines find a P.
+// goroutines find a P; unless the work is brief and the Ps that no loop takes are enough for it.
 type pool struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
@@ -26,15 +26,20 @@ type pool struct {
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
 
+	// Fixed at Start.
+	spare int64 // Ps that no loop takes
+
 	// Any goroutine.
 	busy    atomic.Int64 // pieces of work that wait or run
+	long    atomic.Int64 // of these, those that are not brief
 	workers sync.WaitGroup
 }
 
 type asyncWork struct {
-	run  func(ctx context.Context)
-	done func(x port.Executor)
-	loop *loop
+	run   func(ctx context.Context)
+	done  func(x port.Executor)
+	loop  *loop
+	brief bool // it takes well below a millisecond: others can do without the P meanwhile
 }
 
 func newPool(e *Engine) *pool {
@@ -45,6 +50,8 @@ func newPool(e *Engine) *pool {
 
 func (p *pool) start() {
 	for range poolWorkers {
+		// Not locked to its thread, so not of lower priority either: the coroutine of a handshake would have to stay
+		// with that thread, or the runtime ends the process.
 		p.workers.Go(func() {
 			for w := range p.work {
 				p.do(w)
@@ -57,29 +64,58 @@ func (p *pool) start() {
 // same, so that nobody waits for ever.
 func (p *pool) do(w asyncWork) {
 	defer func() {
-		if r := recover(); r != nil {
-			p.engine.rare.panics.Add(1)
-			p.engine.cfg.Log.Error("panic in work of the pool",
-				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-		p.busy.Add(-1) // before the loop is woken, which then waits hidden again
+		p.leave(&w) // before the loop is woken, which then waits hidden again
 		w.loop.post(note{kind: noteDone, job: submitted(w.done)})
 	}()
+	defer p.engine.caughtWork()
 	w.run(p.ctx)
+}
+
+// caughtWork is deferred by who does work that is usually the pool's. It logs and counts a panic.
+func (e *Engine) caughtWork() {
+	if r := recover(); r != nil {
+		e.rare.panics.Add(1)
+		e.cfg.Log.Error("panic in work of the pool", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	}
 }
 
 // submit queues w for l unless the queue is full.
 func (p *pool) submit(w asyncWork) bool {
-	if p.busy.Add(1) == 1 {
+	if p.enter(&w) {
 		p.engine.unhide(w.loop)
 	}
 	select {
 	case p.work <- w:
 		return true
 	default:
-		p.busy.Add(-1)
+		p.leave(&w)
 		return false
 	}
+}
+
+// enter counts w, and reports whether loops must not hide their waits from now on, though they might before.
+func (p *pool) enter(w *asyncWork) bool {
+	crowded := p.busy.Add(1) == p.spare+1 && p.spare < int64(poolWorkers)
+	if !w.brief {
+		crowded = p.long.Add(1) == 1 || crowded
+	}
+	return crowded
+}
+
+// leave takes back enter.
+func (p *pool) leave(w *asyncWork) {
+	if !w.brief {
+		p.long.Add(-1)
+	}
+	p.busy.Add(-1)
+}
+
+// crowded reports that loops must not hide their waits.
+//
+// hot: TestHandshakes, "cost". Where one P is spare and there is one worker, a TLS handshake costs the process
+// 365 us of CPU, and 450 us if loops do not hide their waits meanwhile: the runtime retakes the P of each wait.
+func (p *pool) crowded() bool {
+	return p.long.Load() > 0 || min(p.busy.Load(), int64(poolWorkers)) > p.spare
 }
 
 // close lets the workers end once no loop runs any more. It waits for them until ctx is done; work that ignores its

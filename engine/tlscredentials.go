@@ -98,7 +98,9 @@ func NewCredentials(cfg CredentialsConfig) (*Credentials, error) {
 	c := &Credentials{cfg: cfg}
 	c.outer = &tls.Config{
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return c.now.Load().configFor(hello), nil
+			config := c.now.Load().configFor(hello)
+			noteAsked(hello, config)
+			return config, nil
 		},
 		// crypto/tls looks at these before it asks.
 		MinVersion: tls.VersionTLS12, SessionTicketsDisabled: cfg.NoTickets,
@@ -369,6 +371,13 @@ func (s *shown) candidates(name string) []*certificate {
 func noteShown(hello *tls.ClientHelloInfo, endPoint []byte) {
 	if w, ok := hello.Conn.(*tlsWire); ok && w.handshake != nil {
 		w.handshake.endPoint = endPoint
+	}
+}
+
+// noteAsked remembers whether the client is asked for a certificate.
+func noteAsked(hello *tls.ClientHelloInfo, config *tls.Config) {
+	if w, ok := hello.Conn.(*tlsWire); ok && w.handshake != nil {
+		w.handshake.asked = config.ClientAuth != tls.NoClientCert
 	}
 }
 

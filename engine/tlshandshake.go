@@ -23,8 +23,9 @@ import (
 //
 //  1. the loop collects octets until there is a whole record; before the first there is no tls.Conn
 //  2. the connection is held, and waits for a place (handshakes, below); with one it keeps the place to its end
-//  3. step       the pool runs the handshake until it needs another record, or ends
-//  4. the loop sends what the step has written, and goes on at 1, or ends the handshake
+//  3. step       the pool runs the handshake until it needs another record, or ends. If the records are such that
+//     nothing but a hash is computed, as for the last ones of the client in TLS 1.3, the loop does it: stepHere
+//  4. goOn       the loop sends what the step has written, and goes on at 1, or ends the handshake
 //
 // A handshake is bounded in octets by tlsHandshakeOctetsMax and in time by Live.HandshakeTimeout.
 type handshake struct {
@@ -45,6 +46,7 @@ type handshake struct {
 	err      error                   // of the handshake
 	result   *port.TLS               // of a good one
 	endPoint []byte                  // of the certificate that was shown; nil if none was
+	asked    bool                    // the client was asked for a certificate
 	state    atomic.Uint32           // a stepState: who ends the coroutine
 
 	// Owned by loop.
@@ -106,15 +108,50 @@ func (h *handshake) hold() {
 // look queues h if a whole record is there. Otherwise the socket is to be read.
 func (h *handshake) look() {
 	c := h.t.c
-	if recordLength(h.in[h.done:]) == 0 {
+	switch {
+	case recordLength(h.in[h.done:]) == 0:
 		if c.hold&holdHandshake != 0 {
 			c.hold &^= holdHandshake
 			c.resume()
 		}
 		return
+	case h.light():
+		h.stepHere()
+		return
 	}
 	c.hold |= holdHandshake // the next event tells the poller; usually there is none
 	c.loop.handshakes.add(h)
+}
+
+// light reports that the next step computes neither a signature nor keys to exchange: the whole records hold no
+// handshake message in plain text, as those of TLS 1.2 and every ClientHello are, and no certificate of the client.
+func (h *handshake) light() bool {
+	if h.place == nil || h.asked {
+		return false
+	}
+	for b := h.in[h.done:]; ; {
+		n := recordLength(b)
+		if n == 0 {
+			return true
+		}
+		if n < 0 || b[0] == wire.TLSHandshake {
+			return false
+		}
+		b = b[n:]
+	}
+}
+
+// stepHere makes a light step on the loop, which takes less than handing it to the pool and back.
+//
+// hot: TestHandshakes, "cost".
+func (h *handshake) stepHere() {
+	l := h.t.c.loop
+	l.worked(tlsStepWork)
+	func() {
+		defer l.engine.caughtWork()
+		h.advance()
+	}()
+	h.goOn()
 }
 
 // step runs the coroutine until it needs a record that is not there, or ends. It runs in the pool.
@@ -133,6 +170,11 @@ func (h *handshake) step(context.Context) {
 		h.t.buffers = buffersOf(h.t.tls)
 		h.next, h.stop = iter.Pull(h.run)
 	}
+	h.advance()
+}
+
+// advance makes one step of the coroutine.
+func (h *handshake) advance() {
 	h.err = errTLSPanic // if it does not come back
 	_, more := h.next()
 	if more {
@@ -189,15 +231,19 @@ func (h *handshake) feed(b []byte) (int, error) {
 
 var errTLSLong = errors.New("the client's part of the handshake is too long")
 
-// stepped goes on after a step. On the loop.
+// stepped goes on after a step of the pool. On the loop.
 func (h *handshake) stepped(port.Executor) {
-	t := h.t
-	l := t.c.loop
+	l := h.t.c.loop
 	l.handshakes.running--
-	if t.handshake != h {
-		l.handshakes.dispatch(l) // it was abandoned
-		return
+	if h.t.handshake == h { // else it was abandoned
+		h.goOn()
 	}
+	l.handshakes.dispatch(l)
+}
+
+// goOn goes on after a step. On the loop.
+func (h *handshake) goOn() {
+	t := h.t
 	rest := h.in[h.done:]
 	if copy(h.in, rest); len(rest) == 0 {
 		giveBuffer(h.in)
@@ -223,7 +269,6 @@ func (h *handshake) stepped(port.Executor) {
 	default:
 		h.look()
 	}
-	l.handshakes.dispatch(l)
 }
 
 // complete makes the transport one that encrypts.
@@ -250,8 +295,12 @@ func (h *handshake) complete() {
 		c.fail(port.CloseNormal, "") // it was a challenge, and it is met
 		return
 	}
-	c.hold &^= holdHandshake
-	c.resume()
+	if c.hold&holdHandshake != 0 {
+		c.hold &^= holdHandshake
+		c.resume()
+	} else if t.pending() {
+		c.loop.deferConn(c) // the poller does not know of it
+	}
 }
 
 // fail ends the connection after a handshake that failed. An alert that says why may be among what is sent.
@@ -394,7 +443,7 @@ func (hs *handshakes) dispatch(l *loop) {
 			continue
 		}
 		h.state.Store(stepPool)
-		if !l.engine.pool.submit(asyncWork{run: h.step, done: h.stepped, loop: l}) {
+		if !l.engine.pool.submit(asyncWork{run: h.step, done: h.stepped, loop: l, brief: true}) {
 			h.state.Store(stepNone)
 			l.Start(&hs.timer, poolFullPause)
 			return

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	clist "container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"banyan/engine/internal/outq"
+	"banyan/engine/internal/wire"
 	"banyan/engine/port"
 )
 
@@ -198,6 +200,9 @@ func TestTLSStepsAtOnce(t *testing.T) {
 	}
 	if st := s.e.Stats(); st.TLSBegun != 0 || st.TLSWaiting != 2*tlsStepsAtOnce {
 		t.Fatalf("%d begun, %d waiting", st.TLSBegun, st.TLSWaiting)
+	}
+	if busy, long := s.e.pool.busy.Load(), s.e.pool.long.Load(); busy != asyncMax || long != asyncMax {
+		t.Fatalf("%d pieces of work in the pool, %d of them long", busy, long)
 	}
 	s.steps(asyncMax)
 	s.p.now += poolFullPause + 10*time.Millisecond
@@ -536,5 +541,146 @@ func TestF4BudgetClosesTLSHandshakes(t *testing.T) {
 	s.steps(100)
 	if n := s.e.Stats().HeldBytes; n != 0 {
 		t.Errorf("%d bytes left", n)
+	}
+}
+
+// Only the first step of TLS 1.3 is the pool's. If the second one takes more than a hash, it is the pool's as well:
+// in TLS 1.2, and where the client is asked for a certificate. Loops go on to hide their waits.
+func TestTLSLightSteps(t *testing.T) {
+	for _, want := range []struct {
+		name    string
+		clients ClientCertificates
+		version uint16
+		show    bool
+		pool    int
+	}{
+		{"TLS 1.3", ClientsNotAsked, tls.VersionTLS13, false, 1},
+		{"TLS 1.2", ClientsNotAsked, tls.VersionTLS12, false, 2},
+		{"a client without a certificate", ClientsMay, tls.VersionTLS13, false, 2},
+		{"a client with a certificate", ClientsMay, tls.VersionTLS13, true, 2},
+		{"a client with a certificate, TLS 1.2", ClientsMust, tls.VersionTLS12, true, 2},
+	} {
+		s := newStillTLS(t, Live{})
+		if want.clients != ClientsNotAsked {
+			f, _ := s.a.issue("router2", "ecdsa", "router.test")
+			creds, err := NewCredentials(CredentialsConfig{
+				Certificates: []CertificateFiles{f}, ClientCertificates: want.clients, ClientCA: s.a.path("ca.pem"),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.creds = creds
+		}
+		cfg := s.a.client("router.test")
+		cfg.MinVersion, cfg.MaxVersion = want.version, want.version
+		if want.show {
+			_, crt := s.a.issue("client", "ecdsa", "client.test")
+			cfg.Certificates = []tls.Certificate{crt}
+		}
+		client := newMemoryTLS(cfg)
+		client.step()
+		c, k := s.connect(1, nil)
+		steps := 0
+		for i := 0; i < 10 && (!client.complete || !c.tls.complete); i++ {
+			k.in, client.out = append(k.in, client.out...), nil
+			c.read()
+			steps += len(s.e.pool.work)
+			if n := s.e.pool.long.Load(); n != 0 {
+				t.Errorf("%s: %d steps count as long work", want.name, n)
+			}
+			s.steps(1)
+			s.l.turn(nil)
+			client.in, k.capture = append(client.in, k.capture...), nil
+			client.step()
+		}
+		if steps != want.pool || !c.tls.complete || c.hold != 0 {
+			t.Errorf("%s: %d steps in the pool, want %d; complete: %v, held for %b", want.name, steps, want.pool,
+				c.tls.complete, c.hold)
+		}
+		if st := s.e.Stats(); st.TLSHandshakes != 1 || st.TLSBegun != 0 || st.AsyncWork != 0 {
+			t.Errorf("%s: %+v", want.name, st)
+		}
+		client.stop()
+		s.l.kill()
+		s.l.turn(nil)
+		if held := s.e.Stats().HeldBytes; held != 0 {
+			t.Errorf("%s: %d bytes are held", want.name, held)
+		}
+	}
+}
+
+// The last record of the client and its first message may come together: both are handled.
+func TestTLSFinishedWithData(t *testing.T) {
+	s := newStillTLS(t, Live{})
+	client := newMemoryTLS(s.a.client("router.test"))
+	defer client.stop()
+	client.step()
+	c, k := s.connect(1, bytes.Clone(client.out))
+	client.out = nil
+	s.steps(1)
+	client.in = append(client.in, k.capture...)
+	client.step()
+	client.write([]byte{wire.RawMagic, 0xF2, 0, 0}) // WAMP's RawSocket, with MessagePack
+	k.in = client.out
+	c.read()
+	if !c.tls.complete || len(s.e.pool.work) > 0 || c.phase != phaseSniff {
+		t.Fatalf("complete: %v, phase %d, %d steps in the pool", c.tls.complete, c.phase, len(s.e.pool.work))
+	}
+	s.l.turn(nil) // without anything from the poller
+	if c.phase != phaseRawSocket {
+		t.Errorf("phase %d: what came with the last record is not handled", c.phase)
+	}
+	s.l.kill()
+	s.l.turn(nil)
+}
+
+// Whether a step is light, by the records that are there.
+func TestTLSLight(t *testing.T) {
+	const message, change, alert, data = "\x16\x03\x03\x00\x01x", "\x14\x03\x03\x00\x01x", "\x15\x03\x03\x00\x01x",
+		"\x17\x03\x03\x00\x01x"
+	for _, want := range []struct {
+		in    string
+		asked bool
+		place bool
+		light bool
+	}{
+		{data, false, true, true},
+		{change + data, false, true, true},
+		{alert, false, true, true},
+		{data + message[:5], false, true, true}, // it is not whole: the step does not see it
+		{data, false, false, false},
+		{data, true, true, false},
+		{message, false, true, false},
+		{change + message, false, true, false},
+		{data + "x", false, true, true},
+		{data + "xxxxx", false, true, false}, // no record
+	} {
+		h := &handshake{in: []byte(want.in), asked: want.asked}
+		if want.place {
+			h.place = &clist.Element{}
+		}
+		if h.light() != want.light {
+			t.Errorf("%q, asked %v, place %v: light is %v", want.in, want.asked, want.place, !want.light)
+		}
+	}
+}
+
+// A panic in a light step costs the connection only.
+func TestTLSPanicInALightStep(t *testing.T) {
+	s := newStillTLS(t, Live{})
+	c, k := s.connect(1, clientHello(t, s.a.client("router.test")))
+	s.steps(1)
+	h := c.tls.handshake
+	stop := h.stop
+	h.stop = func() { stop(); h.stop = nil }
+	h.next = func() (struct{}, bool) { panic("as told") }
+	k.in = []byte("\x17\x03\x03\x00\x01x")
+	c.read()
+	for range 3 {
+		s.l.turn(nil)
+	}
+	if st := s.e.Stats(); st.Panics != 1 || st.TLSFailed[TLSFailedProtocol] != 1 || st.TLSBegun != 0 ||
+		st.HeldBytes != 0 {
+		t.Errorf("%+v", st)
 	}
 }
