@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"banyan/bench/client"
+	"banyan/cmd/banyan/config"
 	"banyan/codec"
+	"banyan/realm/auth"
 )
 
 // TestFileCookies: a browser that has logged in comes back by its cookie, until the file takes the method or the user
@@ -91,6 +93,48 @@ realms:
 	}
 	if c := newCookie(t, s.address()); c != nil {
 		t.Errorf("without the method there is a cookie: %v", c)
+	}
+	// Its name changes by a restart: until then browsers come back with the one that they have.
+	s.write(strings.Replace(text(", cookie: {}", joe), "biscuit", "cracker", 1))
+	if r := s.reload("test"); !r.Applied || len(r.Restart) != 1 || r.Restart[0].Path != "cookies.name" {
+		t.Fatalf("%+v", r)
+	}
+	if c := newCookie(t, s.address()); c == nil || c.Name != "biscuit" {
+		t.Errorf("after a reload: %v", c)
+	}
+	if answer := visit("cookie", cookie); !strings.HasPrefix(answer, "[2,") {
+		t.Errorf("after a reload: %s", answer)
+	}
+}
+
+// TestCookieRules: a realm or a template that offers the method is enough, and a cookie counts as long as it stands
+// for somebody.
+func TestCookieRules(t *testing.T) {
+	store := auth.NewCookies(2, time.Hour)
+	cookies := &config.Cookies{Name: "c", MaxAge: time.Hour}
+	with := config.Auth{Cookie: &config.Cookie{}}
+	for _, c := range []struct {
+		realm, template config.Auth
+		offered         bool
+	}{
+		{config.Auth{}, config.Auth{}, false}, {with, config.Auth{}, true}, {config.Auth{}, with, true},
+	} {
+		f := &config.File{Config: &config.Config{}}
+		f.Realms, f.Templates = []config.Realm{{Auth: c.realm}}, make([]config.Template, 1)
+		f.Templates[0].Auth = c.template
+		if got := cookieRules(f, cookies, store); (got != nil) != c.offered {
+			t.Errorf("%v: %v", c, got)
+		}
+	}
+	f := &config.File{Config: &config.Config{}}
+	f.Realms = []config.Realm{{Auth: with}}
+	rules := cookieRules(f, cookies, store)
+	for age, want := range map[time.Duration]bool{0: true, 2 * time.Hour: false} {
+		id := rules.Issue()
+		store.Bind(id, &auth.Principal{Realm: "a", AuthID: "joe"}, time.Now().Add(-age))
+		if got := rules.Bound(id); got != want || !rules.Valid(id) {
+			t.Errorf("a login %v ago: bound is %v", age, got)
+		}
 	}
 }
 
