@@ -315,14 +315,15 @@ var metaCases = []testCase{
 		s.register(b, s.uri("shared"), map[string]any{"invoke": "first"}, named("b"))
 		sub := s.ask(a, "wamp.subscription.lookup", s.uri("topic"))[0]
 		reg := s.ask(a, "wamp.registration.lookup", s.uri("shared"))[0]
+		const none = uint64(1) << 52 // as good as no id
 		for _, refusal := range []struct {
 			uri, procedure string
 			args           []any
 		}{
 			{noSuchSession, "wamp.subscription.remove_subscriber", []any{sub, a.ID()}},
 			{noSuchSession, "wamp.registration.remove_callee", []any{reg, a.ID()}},
-			{"wamp.error.no_such_subscription", "wamp.subscription.remove_subscriber", []any{reg, c.ID()}},
-			{"wamp.error.no_such_registration", "wamp.registration.remove_callee", []any{sub, c.ID()}},
+			{"wamp.error.no_such_subscription", "wamp.subscription.remove_subscriber", []any{none, c.ID()}},
+			{"wamp.error.no_such_registration", "wamp.registration.remove_callee", []any{none, c.ID()}},
 			{invalidArgument, "wamp.registration.remove_callee", []any{reg}},
 		} {
 			s.refuses(a, refusal.uri, refusal.procedure, refusal.args, nil)

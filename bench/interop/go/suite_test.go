@@ -45,7 +45,8 @@ func TestXconn(t *testing.T) { runTable(t, &peer.Xconn) }
 func runTable(t *testing.T, library *peer.Library) {
 	cases := make([]testCase, 0, 64)
 	for _, some := range [][]testCase{
-		sessionCases, pubsubCases, rpcCases, progressCases, disclosureCases, payloadCases, metaCases, testamentCases,
+		sessionCases, pubsubCases, rpcCases, progressCases, streamCases, calleeCases, disclosureCases, payloadCases,
+		metaCases, testamentCases,
 	} {
 		cases = append(cases, some...)
 	}

@@ -1,6 +1,7 @@
 // Runs every case over every link (transport and serializer) of one client library.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { calleeCases } from './cases/callee.mjs';
 import { metaCases } from './cases/meta.mjs';
 import { payloadCases } from './cases/payload.mjs';
 import { pubsubCases } from './cases/pubsub.mjs';
@@ -8,7 +9,7 @@ import { rpcCases } from './cases/rpc.mjs';
 import { sessionCases } from './cases/session.mjs';
 import { configured } from './router.mjs';
 
-const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...payloadCases, ...metaCases];
+const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...calleeCases, ...payloadCases, ...metaCases];
 let serial = 0;
 
 /** atMost waits for promise, ms at most; meanwhile its timer keeps node running. */

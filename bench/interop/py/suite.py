@@ -10,6 +10,7 @@ import time
 import traceback
 
 from interop import (  # noqa: F401 - they fill CASES
+    cases_callee,
     cases_meta,
     cases_passthru,
     cases_payload,

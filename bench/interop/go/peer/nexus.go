@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -218,11 +219,18 @@ func (s *nexusSession) Register(procedure string, options map[string]any,
 	err := s.Client.Register(procedure, func(ctx context.Context, invocation *wamp.Invocation) client.InvokeResult {
 		call := Call{Args: invocation.Arguments, Kwargs: invocation.ArgumentsKw, Details: invocation.Details}
 		call.Procedure, _ = wamp.AsString(invocation.Details["procedure"])
-		if told, _ := invocation.Details["receive_progress"].(bool); told {
+		told, _ := invocation.Details["receive_progress"].(bool)
+		part, _ := invocation.Details["progress"].(bool) // the first chunk has said whether the caller wants progress
+		if told || part {
 			call.Progress = func(args []any, kwargs map[string]any) error { return s.SendProgress(ctx, args, kwargs) }
 		}
 		reply := on(ctx, call)
-		return client.InvokeResult{Args: reply.Args, Kwargs: reply.Kwargs, Err: wamp.URI(reply.Error)}
+		if reply.Error == Unanswered {
+			return client.InvokeResult{Err: wamp.InternalProgressiveOmitResult}
+		}
+		return client.InvokeResult{
+			Args: reply.Args, Kwargs: reply.Kwargs, Options: reply.Options, Err: wamp.URI(reply.Error),
+		}
 	}, options)
 	return func() error { return s.Unregister(procedure) }, err
 }
@@ -241,6 +249,10 @@ func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, k
 		}
 	}
 	result, err := s.Client.Call(ctx, procedure, options, args, kwargs, onProgress)
+	return replyOfNexus(result, err)
+}
+
+func replyOfNexus(result *wamp.Result, err error) (Reply, error) {
 	if failure, ok := errors.AsType[client.RPCError](err); ok {
 		return Reply{}, &Failure{string(failure.Err.Error), failure.Err.Arguments, failure.Err.ArgumentsKw}
 	}
@@ -248,6 +260,23 @@ func (s *nexusSession) Call(ctx context.Context, procedure string, args []any, k
 		return Reply{}, err
 	}
 	return Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}, nil
+}
+
+// CallStream sends the options with the first chunk; of the later ones the library sends only progress.
+func (s *nexusSession) CallStream(ctx context.Context, procedure string, options map[string]any, next func() Chunk,
+	progress func(Reply),
+) (Reply, error) {
+	var onProgress client.ProgressHandler
+	if progress != nil {
+		onProgress = func(result *wamp.Result) { progress(Reply{Args: result.Arguments, Kwargs: result.ArgumentsKw}) }
+	}
+	result, err := s.CallProgressive(ctx, procedure, func(context.Context) (wamp.Dict, wamp.List, wamp.Dict, error) {
+		chunk := next()
+		with := wamp.Dict{"progress": chunk.More}
+		maps.Copy(with, options)
+		return with, chunk.Args, nil, chunk.Err
+	}, onProgress)
+	return replyOfNexus(result, err)
 }
 
 type cancelMode struct{}

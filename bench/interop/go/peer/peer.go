@@ -52,10 +52,21 @@ type Call struct {
 
 // A Reply is the answer of a callee; a non-empty Error makes it an ERROR.
 type Reply struct {
-	Args   []any
-	Kwargs map[string]any
-	Error  string
+	Args    []any
+	Kwargs  map[string]any
+	Error   string
+	Options map[string]any // of YIELD; only nexus sends them
 }
+
+// A Chunk is a part of a call. The last one has no More; Err gives the call up.
+type Chunk struct {
+	Args []any
+	More bool
+	Err  error
+}
+
+// Unanswered is the Error of a Reply that says nothing yet: the callee waits for the next chunk.
+const Unanswered = "unanswered"
 
 // A Failure is a WAMP error as the library reports it.
 type Failure struct {
@@ -76,6 +87,9 @@ type Session interface {
 	// Register returns a function that unregisters.
 	Register(procedure string, options map[string]any, on func(context.Context, Call) Reply) (func() error, error)
 	Call(ctx context.Context, procedure string, args []any, kwargs, options map[string]any,
+		progress func(Reply)) (Reply, error)
+	// CallStream sends a call in chunks, which next returns one by one.
+	CallStream(ctx context.Context, procedure string, options map[string]any, next func() Chunk,
 		progress func(Reply)) (Reply, error)
 	// Leave says GOODBYE, waits for the reply and closes.
 	Leave() error

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"sync"
@@ -228,6 +229,9 @@ func (s *xconnSession) Register(procedure string, options map[string]any,
 			call.Progress = invocation.SendProgress
 		}
 		reply := on(ctx, call)
+		if reply.Error == Unanswered {
+			return xconn.NewInvocationError(xconn.ErrNoResult)
+		}
 		return &xconn.InvocationResult{Args: reply.Args, Kwargs: reply.Kwargs, Err: reply.Error}
 	}).Options(options).Do()
 	return response.Unregister, failure(response.Err)
@@ -245,11 +249,31 @@ func (s *xconnSession) Call(ctx context.Context, procedure string, args []any, k
 			progress(Reply{Args: result.Args(), Kwargs: result.Kwargs()})
 		})
 	}
-	response := request.DoContext(ctx)
+	return replyOfXconn(request.DoContext(ctx))
+}
+
+func replyOfXconn(response xconn.CallResponse) (Reply, error) {
 	if response.Err != nil {
 		return Reply{}, failure(response.Err)
 	}
 	return Reply{Args: response.Args(), Kwargs: response.Kwargs()}, nil
+}
+
+func (s *xconnSession) CallStream(ctx context.Context, procedure string, options map[string]any, next func() Chunk,
+	progress func(Reply),
+) (Reply, error) {
+	request := s.Session.Call(procedure).ProgressSender(func(context.Context) *xconn.Progress {
+		chunk := next()
+		with := map[string]any{"progress": chunk.More}
+		maps.Copy(with, options)
+		return &xconn.Progress{Args: chunk.Args, Options: with, Err: chunk.Err}
+	})
+	if progress != nil {
+		request = request.ProgressReceiver(func(result *xconn.ProgressResult) {
+			progress(Reply{Args: result.Args(), Kwargs: result.Kwargs()})
+		})
+	}
+	return replyOfXconn(request.DoContext(ctx))
 }
 
 func (s *xconnSession) Leave() error {

@@ -270,8 +270,8 @@ export const metaCases = [
       const [reg] = plain(await ask(a, 'wamp.registration.lookup', [stage.uri('shared')]));
       await fails(a.call('wamp.subscription.remove_subscriber', [sub, a.id]).result, noSession);
       await fails(a.call('wamp.registration.remove_callee', [reg, a.id]).result, noSession);
-      await fails(a.call('wamp.subscription.remove_subscriber', [reg, c.id]).result, 'wamp.error.no_such_subscription');
-      await fails(a.call('wamp.registration.remove_callee', [sub, c.id]).result, 'wamp.error.no_such_registration');
+      await fails(a.call('wamp.subscription.remove_subscriber', [4503599627370496, c.id]).result, 'wamp.error.no_such_subscription');
+      await fails(a.call('wamp.registration.remove_callee', [4503599627370496, c.id]).result, 'wamp.error.no_such_registration');
       const tell = await listen(a, 'wamp', 'prefix');
       const reason = { reason: 'com.example.enough' };
       assert.deepEqual(await a.call('wamp.subscription.remove_subscriber', [sub, c.id], reason).result, { args: [], kwargs: {} });

@@ -71,10 +71,10 @@ class AutobahnSession {
 
   async subscribe(topic, onEvent, options = {}) {
     const subscription = await settled(this.session.subscribe(topic, (args, kwargs, event) => {
-      const { publisher, publisher_authid, publisher_authrole } = event;
+      const { publisher, publisher_authid, publisher_authrole, retained } = event;
       onEvent({
         args, kwargs, topic: event.topic, publication: event.publication, publisher,
-        details: { publisher, publisher_authid, publisher_authrole },
+        details: { publisher, publisher_authid, publisher_authrole, retained },
       });
     }, options));
     this.watch('subscription', subscription.on_unsubscribe);
@@ -234,6 +234,9 @@ export const client = {
     yieldProgressUntold: false, // progress needs receive_progress, and that call_canceling
     cancelModes: ['kill'], // after other modes it closes at the router's ERROR
     tellNull: false, // a result of one null from one without arguments
+    stream: false, // calls in chunks
+    passthru: () => false, // ppt_*
+    retain: true,
     // Its RawSocket connections do not report the router's FIN.
     seeLoss: (link) => link.transport.startsWith('ws'),
     bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions

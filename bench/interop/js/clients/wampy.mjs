@@ -49,7 +49,7 @@ class WampySession {
       const { publisher } = event.details;
       onEvent({
         ...payload(event), topic: event.details.topic ?? topic, publisher: publisher && Number(publisher),
-        details: event.details,
+        details: event.details, publication: event.publication,
       });
     }, options));
     return { id: Number(subscription.subscriptionId), key: subscription.subscriptionKey };
@@ -70,7 +70,7 @@ class WampySession {
           ...payload(invocation), procedure: invocation.details.procedure, caller: invocation.details.caller,
           told: invocation.details.receive_progress, progress, details: invocation.details,
         });
-        return message(result?.args ?? [], result?.kwargs ?? {});
+        return { ...message(result?.args ?? [], result?.kwargs ?? {}), options: result?.options };
       } catch (error) {
         if (error instanceof Failure) throw { error: error.uri, ...message(error.args, error.kwargs) };
         throw error;
@@ -87,6 +87,15 @@ class WampySession {
     const request = this.wampy.getOpStatus().reqId;
     const result = pending.then(payload, (error) => { throw failure(error); });
     return { result, cancel: (mode) => this.wampy.cancel(request, { mode }) };
+  }
+
+  /** stream begins a call in chunks: send(args, more) sends the next one. */
+  stream(procedure, args) {
+    const { result, sendData } = this.wampy.progressiveCall(procedure, message(args, {}));
+    return {
+      result: result.then(payload, (error) => { throw failure(error); }),
+      send: (next, progress) => sendData(message(next, {}), { progress }),
+    };
   }
 
   async leave() {
@@ -126,6 +135,7 @@ async function join(link, { realm = 'realm1', at = address, reconnect = false, l
     wsRequestOptions: secure ? tlsOptions(at) : null,
     ws: Socket,
     serializer: new serializers[link.serializer](),
+    payloadSerializers: Object.fromEntries(Object.entries(serializers).map(([name, Of]) => [name, new Of()])),
     uriValidation: 'loose',
     autoReconnect: reconnect,
     reconnectInterval: 100,
@@ -160,6 +170,9 @@ export const client = {
     yieldProgressUntold: true,
     cancelModes: ['skip', 'kill', 'killnowait'],
     tellNull: true, // a result of one null from one without arguments
+    stream: true, // calls in chunks
+    passthru: (link) => link.serializer !== 'json', // ppt_*
+    retain: false, // drops the option
     seeLoss: () => true,
     bigInt: (link) => link.serializer === 'msgpack', // its CBOR decoder rounds to Number
     binary: (link) => link.serializer !== 'json',

@@ -143,13 +143,13 @@ class Peer:
     def alive(self):
         return self.session.is_attached()
 
-    async def subscribe(self, topic, on_event, match=None):
+    async def subscribe(self, topic, on_event, match=None, **more):
         """Calls on_event(args, kwargs, details) for each event."""
 
         def handler(*args, details, **kwargs):
             on_event(list(args), kwargs, details)
 
-        return await settled(self.session.subscribe(handler, topic, SubscribeOptions(match=match, details_arg="details")))
+        return await settled(self.session.subscribe(handler, topic, SubscribeOptions(match=match, details_arg="details", **more)))
 
     async def unsubscribe(self, subscription):
         await settled(subscription.unsubscribe())
@@ -160,7 +160,7 @@ class Peer:
         )
         return (await settled(sent)).id if acknowledge else None
 
-    async def register(self, procedure, handler, match=None, invoke=None):
+    async def register(self, procedure, handler, match=None, invoke=None, **more):
         """Answers calls with what handler(args, kwargs, details), perhaps a coroutine, returns: (args, kwargs)."""
 
         async def endpoint(*args, details, **kwargs):
@@ -170,7 +170,7 @@ class Peer:
             result_args, result_kwargs = result
             return CallResult(*result_args, **result_kwargs)
 
-        options = RegisterOptions(match=match, invoke=invoke, details_arg="details")
+        options = RegisterOptions(match=match, invoke=invoke, details_arg="details", **more)
         return await settled(self.session.register(endpoint, procedure, options=options))
 
     @staticmethod

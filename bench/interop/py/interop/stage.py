@@ -30,9 +30,9 @@ class Stage:
     async def joins(self, n):
         return [await self.join() for _ in range(n)]
 
-    async def own(self, name=""):
+    async def own(self, name="", space="own"):
         """Joins a realm of this case on the router with a configuration file; name is for a second one."""
-        realm = f"interop.own.{self.uri(name) if name else self.base}"
+        realm = f"interop.{space}.{self.uri(name) if name else self.base}"
         return await self.join(address=Address.configured(), realm=realm)
 
     async def owns(self, n):
