@@ -21,7 +21,7 @@ import (
 // the longer it does (burden): else many that hold a little for ever would keep the budget, and those would be closed
 // who pass on a large message just now.
 //
-//  1. the first loop that sees the excess asks every loop to close its connections with at least a threshold of burden
+//  1. the first loop that sees the excess asks every loop to close its connections from some threshold of burden on
 //  2. each loop looks for them and closes them, largest first, until the excess is gone (evict.go)
 //  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection has
 //     evictBurdenMin
@@ -130,8 +130,8 @@ func (c *conn) held() int64 {
 	return n
 }
 
-// burden is what c holds, in bytes, times four for each step of time without progress: of a socket that takes nothing,
-// or of a message that is not finished.
+// burden is what c holds, in bytes, times four for each step of time without progress: of a socket that takes
+// nothing, or of a message that is not finished.
 func (c *conn) burden(now time.Duration) int64 {
 	n := c.held()
 	stuck := time.Duration(0)

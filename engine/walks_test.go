@@ -258,8 +258,8 @@ func TestSweepsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// Who holds a little for long goes before who holds much for a moment: of a socket that takes nothing, and of a message
-// that does not go on. Time in which the client had nothing to do does not count.
+// Who holds a little for long goes before who holds much for a moment: of a socket that takes nothing, and of a
+// message that does not go on. Time in which the client had nothing to do does not count.
 func TestEvictionOfTheStuck(t *testing.T) {
 	const little, much = 20 << 10, 400 << 10
 	blocked := func(c *conn, since time.Duration) { c.wantWrite, c.blockedAt = true, since }
@@ -274,8 +274,8 @@ func TestEvictionOfTheStuck(t *testing.T) {
 		{"blocked", blocked, 16*time.Second - 1, false},
 		{"unfinished", unfinished, 16 * time.Second, true},
 		{"unfinished", unfinished, 16*time.Second - 1, false},
-		{"held", func(c *conn, since time.Duration) { unfinished(c, since); c.hold = holdSession }, time.Hour, false},
-		{"deferred", func(c *conn, since time.Duration) { unfinished(c, since); c.deferred = true }, time.Hour, false},
+		{"held", func(c *conn, at time.Duration) { unfinished(c, at); c.hold = holdSession }, time.Hour, false},
+		{"deferred", func(c *conn, at time.Duration) { unfinished(c, at); c.deferred = true }, time.Hour, false},
 		{"listed no more", func(c *conn, since time.Duration) { c.progress = since }, time.Hour, false},
 		{"writable again", func(c *conn, since time.Duration) { c.blockedAt = since }, time.Hour, false},
 	} {
