@@ -2,7 +2,9 @@ package realm
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -204,5 +206,99 @@ func TestDisplaceMany(t *testing.T) {
 	}
 	if len(b.heard[newer]) != 1 || b.heard[newer][0][0] != int64(codec.Registered) {
 		t.Errorf("%v", b.heard[newer])
+	}
+}
+
+// TestRPC19: a call whose authorizer fails, or does not answer in time, is refused with authorization_failed, whether
+// there is such a procedure or not, and no callee hears of it. RPC-19.
+func TestRPC19(t *testing.T) {
+	for _, procedure := range []string{"open.p", "open.none"} {
+		for _, how := range []string{"error", "nonsense", "silence"} {
+			b := newAuthorizerBed(t, 2, nil)
+			callee, caller := b.localAs(0, trustedRole), b.join(1)
+			b.say(callee, codec.Register, 1, values{}, "open.p")
+			heard := len(b.heard[callee])
+			caller.say(codec.Call, 1, values{}, procedure)
+			caller.silent()
+			question := b.next()
+			switch how {
+			case "error":
+				b.say(b.authorize, codec.Error, codec.Invocation, int(question[1].(int64)), values{}, "broken.error")
+			case "nonsense":
+				b.say(b.authorize, codec.Yield, int(question[1].(int64)), values{}, []any{"perhaps"})
+			default:
+				b.Advance(time.Second)
+				b.Settle()
+			}
+			caller.refused(codec.Call, 1, codec.ErrAuthorizationFailed)
+			caller.silent()
+			if len(b.heard[callee]) != heard {
+				t.Errorf("%s, %s: the callee was called", procedure, how)
+			}
+		}
+	}
+}
+
+// TestORD09: sessions on all loops subscribe and register, give that back and leave at the same time; whoever listens
+// hears of each subscription and registration in the order of its life, and of its end once all are gone. ORD-09.
+func TestORD09(t *testing.T) {
+	for seed := range uint64(20) {
+		b := newBed(t, 3, Config{})
+		b.World.Switch = 50
+		listener := b.join(0)
+		listener.say(codec.Subscribe, 1, values{"match": "prefix"}, "wamp.")
+		listener.expect(codec.Subscribed, 1, nil)
+		var peers []*peer
+		for i := range 12 {
+			peers = append(peers, b.join(i%3))
+		}
+		held := map[*peer][]int64{}
+		for range 3 {
+			for _, p := range peers {
+				p.post(codec.Subscribe, 1, values{}, "t")
+				p.post(codec.Register, 2, values{"invoke": "random"}, "p")
+			}
+			for range seed {
+				b.Step()
+			}
+			b.Settle()
+			for _, p := range peers {
+				held[p] = nil
+				for msg := p.hear(); msg != nil; msg = p.hear() {
+					held[p] = append(held[p], msg[2].(int64))
+				}
+				p.post(codec.Unsubscribe, 3, held[p][0])
+				p.post(codec.Unregister, 4, held[p][1])
+			}
+			b.Settle()
+			for _, p := range peers {
+				for p.hear() != nil {
+				}
+			}
+		}
+		for _, p := range peers {
+			p.post(codec.Subscribe, 1, values{}, "t")
+			p.HangUp()
+		}
+		b.Settle()
+		var order metaOrder
+		deleted := 0
+		for raw := listener.Next(); raw != nil; raw = listener.Next() {
+			var d codec.Decoder
+			var m codec.Message
+			if err := d.Decode(codec.MessagePack, raw, &m); err != nil {
+				t.Fatal(err)
+			}
+			topic := eventTopic(&simSub{match: codec.Prefix}, &m)
+			if strings.HasSuffix(topic, ".on_delete") {
+				deleted++
+			}
+			if why := order.hear(topic, &m); why != "" {
+				t.Fatalf("seed %d: %s", seed, why)
+			}
+		}
+		if deleted < 6 || len(order.members) != 0 {
+			t.Errorf("seed %d: %d were told to be gone, members are left: %v", seed, deleted, order.members)
+		}
 	}
 }
