@@ -30,6 +30,9 @@ type Options struct {
 	Realm string
 	// Batched asks for the .batched WebSocket subprotocol (PROTOCOL 13.2). Ignored on RawSocket.
 	Batched bool
+	// Deflate asks for permessage-deflate (RFC 7692) without context takeover; Connect fails if the router does not
+	// agree. What is sent goes uncompressed. Ignored on RawSocket.
+	Deflate bool
 	// MessageBytesMax is the longest message to accept; default and limit 16 MiB. RawSocket announces it, rounded up
 	// to a power of two.
 	MessageBytesMax int
@@ -72,6 +75,7 @@ type Conn struct {
 	websocket  bool
 	nats       bool
 	batched    bool
+	deflate    bool
 	bytesMax   int // longest message we accept
 	login      *Login
 	peerMax    int // longest message the router accepts; 0 unknown
@@ -87,6 +91,10 @@ type Conn struct {
 	ahead     []byte // a message that Ready has found; nil when there is none
 	err       error  // sticky: why Receive ended
 	readAt    time.Time
+	readBytes int64
+	inflated  []byte   // the last compressed message
+	chunk     [][]byte // scratch
+	deflated  bool     // the fragmented message is compressed
 
 	// Guarded by mu; any goroutine.
 	mu      sync.Mutex
@@ -110,7 +118,8 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	}
 	c := &Conn{
 		url: url, serializer: o.Serializer, websocket: a.websocket, nats: a.nats, batched: a.websocket && o.Batched,
-		login: o.Login, bytesMax: o.MessageBytesMax, bufferMax: o.ReadBufferBytes,
+		deflate: a.websocket && o.Deflate,
+		login:   o.Login, bytesMax: o.MessageBytesMax, bufferMax: o.ReadBufferBytes,
 	}
 	if c.bytesMax <= 0 || c.bytesMax > messageBytesLimit {
 		c.bytesMax = messageBytesLimit
@@ -214,6 +223,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.net.SetReadDeadline
 
 // ReadAt is when the read that brought the last received message returned. Receiving goroutine only.
 func (c *Conn) ReadAt() time.Time { return c.readAt }
+
+// ReadBytes is how many bytes were read. Receiving goroutine only.
+func (c *Conn) ReadBytes() int64 { return c.readBytes }
 
 // Close ends the connection: a WebSocket close frame if nothing is being written, then the socket. Any goroutine;
 // idempotent.

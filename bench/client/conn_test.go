@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
 	"go.uber.org/goleak"
 
 	"banyan/codec"
@@ -46,6 +47,12 @@ func pair(t *testing.T, scheme string, o Options) (*Conn, *fake) {
 		}
 		if scheme == "ws" {
 			u := ws.Upgrader{Protocol: func([]byte) bool { return true }}
+			if o.Deflate {
+				accept := wsflate.Extension{Parameters: wsflate.Parameters{
+					ServerNoContextTakeover: true, ClientNoContextTakeover: true,
+				}}
+				u.Negotiate = accept.Negotiate
+			}
 			_, err = u.Upgrade(c)
 		} else {
 			var hello [4]byte
@@ -334,6 +341,49 @@ func TestRawSocketRefusals(t *testing.T) {
 			t.Errorf("% x: got %v, want %q", reply, err, want)
 		}
 		l.Close()
+	}
+}
+
+// TestDeflate: compressed messages, in one frame and in many, beside plain ones; and what is none.
+func TestDeflate(t *testing.T) {
+	c, s := pair(t, "ws", Options{Serializer: codec.JSON, Deflate: true})
+	long := bytes.Repeat([]byte("abcdefg "), 10_000)
+	for _, msg := range [][]byte{[]byte("[1]"), long} {
+		z := codec.AppendDeflated(nil, msg)
+		whole := ws.NewTextFrame(z)
+		whole.Header.Rsv = 4
+		first := ws.NewFrame(ws.OpText, false, z[:2])
+		first.Header.Rsv = 4
+		before := c.ReadBytes()
+		s.write(slices.Concat(compiled(whole), compiled(ws.NewTextFrame([]byte("plain"))), compiled(first),
+			compiled(ws.NewFrame(ws.OpContinuation, true, z[2:]))))
+		for _, want := range []string{string(msg), "plain", string(msg)} {
+			if got := string(receive(t, c)); got != want {
+				t.Errorf("got %.20q, want %.20q", got, want)
+			}
+		}
+		if n := c.ReadBytes() - before; n < int64(2*len(z)) || n > int64(2*len(z)+50) {
+			t.Errorf("read %d bytes", n)
+		}
+	}
+	c.Queue([]byte("[4]"))
+	c.Flush()
+	if f := s.frame(); string(f.Payload) != "[4]" || f.Header.Rsv != 0 {
+		t.Errorf("sent %q, %+v", f.Payload, f.Header)
+	}
+	bad := ws.NewTextFrame([]byte{6})
+	bad.Header.Rsv = 4
+	s.write(compiled(bad))
+	if _, err := c.Receive(); err == nil {
+		t.Error("a malformed message was accepted")
+	}
+
+	c, s = pair(t, "ws", Options{Serializer: codec.JSON})
+	bad.Payload = codec.AppendDeflated(nil, []byte("[1]"))
+	bad.Header.Length = int64(len(bad.Payload))
+	s.write(compiled(bad))
+	if _, err := c.Receive(); err == nil {
+		t.Error("a compressed message was accepted without an agreement")
 	}
 }
 

@@ -92,6 +92,7 @@ func (c *Conn) read() (int, error) {
 	n, err := c.net.Read(c.in[c.tail:])
 	c.readAt = time.Now()
 	c.tail += n
+	c.readBytes += int64(n)
 	if n > 0 {
 		return n, nil
 	}

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"unicode/utf8"
 
+	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
 
 	"banyan/codec"
 )
@@ -42,6 +44,11 @@ func (c *Conn) openWebSocket(a *address, o *Options) error {
 			return nil
 		}
 	}
+	if c.deflate {
+		d.Extensions = []httphead.Option{wsflate.Parameters{
+			ServerNoContextTakeover: true, ClientNoContextTakeover: true,
+		}.Option()}
+	}
 	br, hs, err := d.Upgrade(c.net, a.upgrade)
 	if err != nil {
 		var status ws.StatusError
@@ -67,6 +74,12 @@ func (c *Conn) openWebSocket(a *address, o *Options) error {
 	}
 	if hs.Protocol != protocol {
 		return fmt.Errorf("the router speaks the subprotocol %q, asked for was %q", hs.Protocol, protocol)
+	}
+	if c.deflate {
+		var p wsflate.Parameters
+		if len(hs.Extensions) != 1 || p.Parse(hs.Extensions[0]) != nil || !p.ServerNoContextTakeover {
+			return errors.New("the router does not compress: its option is deflate of a listener")
+		}
 	}
 	return nil
 }
@@ -139,17 +152,23 @@ func (c *Conn) SendFrame(first byte, payload []byte) error {
 // A frame is the parsed header of a WebSocket frame.
 type frame struct {
 	fin            bool
+	compressed     bool
 	opcode         byte
 	header, length int
 }
 
 // parseFrame reads a frame header of the router; ok is false while the header is incomplete.
-func parseFrame(b []byte, bytesMax int) (f frame, ok bool, err error) {
+func parseFrame(b []byte, bytesMax int, deflate bool) (f frame, ok bool, err error) {
 	if len(b) < 2 {
 		return f, false, nil
 	}
 	f.fin, f.opcode = b[0]&0x80 != 0, b[0]&0x0F
-	if b[0]&0x70 != 0 {
+	reserved := byte(0x70)
+	if deflate && (f.opcode == opText || f.opcode == opBinary) {
+		f.compressed = b[0]&0x40 != 0
+		reserved = 0x30
+	}
+	if b[0]&reserved != 0 {
 		return f, false, protocolErrorf("reserved bits in a WebSocket frame")
 	}
 	if b[1]&0x80 != 0 {
@@ -190,7 +209,7 @@ func (c *Conn) nextWebSocket() ([]byte, error) {
 			return c.nextOfBatch()
 		}
 		b := c.in[c.head:c.tail]
-		f, ok, err := parseFrame(b, c.bytesMax)
+		f, ok, err := parseFrame(b, c.bytesMax, c.deflate)
 		if err != nil {
 			return nil, err
 		}
@@ -228,9 +247,9 @@ func (c *Conn) takeFrame(f frame, payload []byte) ([]byte, error) {
 				f.opcode, SerializerName(c.serializer))
 		}
 		if f.fin {
-			return c.whole(f.opcode, payload)
+			return c.whole(f.opcode, f.compressed, payload)
 		}
-		c.opcode = f.opcode
+		c.opcode, c.deflated = f.opcode, f.compressed
 		c.fragments = append(c.fragments[:0], payload...)
 	case opContinuation:
 		if c.opcode == 0 {
@@ -243,7 +262,7 @@ func (c *Conn) takeFrame(f frame, payload []byte) ([]byte, error) {
 		if f.fin {
 			op := c.opcode
 			c.opcode = 0
-			return c.whole(op, c.fragments)
+			return c.whole(op, c.deflated, c.fragments)
 		}
 	case opPing:
 		c.mu.Lock()
@@ -260,7 +279,15 @@ func (c *Conn) takeFrame(f frame, payload []byte) ([]byte, error) {
 	return nil, nil
 }
 
-func (c *Conn) whole(opcode byte, msg []byte) ([]byte, error) {
+func (c *Conn) whole(opcode byte, compressed bool, msg []byte) ([]byte, error) {
+	if compressed {
+		c.chunk = append(c.chunk[:0], msg)
+		var err error
+		if c.inflated, err = codec.Inflate(c.inflated[:0], c.chunk, c.bytesMax+frameSlack, moreRoom); err != nil {
+			return nil, protocolErrorf("a compressed message: %v", err)
+		}
+		msg = c.inflated
+	}
 	if opcode == opText && !utf8.Valid(msg) {
 		return nil, protocolErrorf("a text message that is not UTF-8")
 	}
@@ -269,6 +296,8 @@ func (c *Conn) whole(opcode byte, msg []byte) ([]byte, error) {
 	}
 	return msg, nil
 }
+
+func moreRoom(b []byte) []byte { return append(make([]byte, 0, 2*cap(b)+readBufferFirst), b...) }
 
 // closeFrame answers a close frame with its echo and tells its code.
 func (c *Conn) closeFrame(payload []byte) error {

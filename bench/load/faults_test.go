@@ -66,7 +66,7 @@ func TestSwappedResults(t *testing.T) {
 // TestResultOfAnotherCaller: the payload has the sequence number that the caller waits for, and another's sender.
 func TestResultOfAnotherCaller(t *testing.T) {
 	r := &rpc{run: newRun(Options{}), plan: RPCPlan{Results: 1}}
-	stamps, err := newStamper(codec.MessagePack, 64)
+	stamps, err := newStamper(codec.MessagePack, 64, false)
 	if err != nil {
 		t.Fatal(err)
 	}

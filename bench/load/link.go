@@ -24,6 +24,8 @@ type link interface {
 	Next() (*codec.Message, error)
 	// Ready reports whether Next would return without waiting.
 	Ready() bool
+	// ReadBytes is how many bytes were read.
+	ReadBytes() int64
 	// ReadAt is when the read that brought the last message returned.
 	ReadAt() time.Time
 
@@ -39,7 +41,7 @@ var errUndecodable = errors.New("undecodable messages")
 // connect opens a transport. On loopback each connection comes from another address, because the ports of one address
 // would run out.
 func (r *run) connect(ctx context.Context, s codec.Serializer) (link, error) {
-	o := client.Options{Serializer: s, Batched: r.Batched, TLS: r.TLS, Login: r.Login}
+	o := client.Options{Serializer: s, Batched: r.Batched, Deflate: r.Deflate, TLS: r.TLS, Login: r.Login}
 	if r.spread {
 		n := r.opened.Add(1) - 1
 		o.From = net.IPv4(127, 0, 1+byte(n/200%50), 1+byte(n%200))

@@ -35,12 +35,14 @@ type Options struct {
 	Realm      string           // default realm1
 	Serializer codec.Serializer // default MessagePack
 	Batched    bool             // use the .batched subprotocol
+	Deflate    bool             // ask for permessage-deflate
 	TLS        *tls.Config
 	Login      *client.Login // of every client; nil: anonymous
 	// PID is the router's, for its CPU time and memory; 0 looks for the listener of URL here, -1 does not.
 	PID int
 
 	PayloadBytes int           // length of the only argument, a text; default 64, at least 32
+	Records      bool          // the text is like that of JSON records; otherwise it repeats after 61 octets
 	InFlight     int           // closed loop: messages in flight per sender; default 32
 	Rate         float64       // open loop: messages per second of all senders together; 0 is closed loop
 	Warmup       time.Duration // before measuring; 0 is none
@@ -135,6 +137,7 @@ type run struct {
 	// Any goroutine.
 	received  atomic.Int64 // events or results
 	sent      atomic.Int64 // publications or calls
+	readBytes atomic.Int64 // of the sessions that subscribe
 	cycles    atomic.Int64 // of subscribing and unsubscribing
 	from, to  atomic.Int64 // stamps in [from, to) count for latency; ns since base
 	closing   atomic.Bool  // the end of a connection is expected

@@ -16,6 +16,7 @@ type readings struct {
 	start, stop       time.Duration
 	sent, received    [2]int64
 	cycles            [2]int64
+	readBytes         [2]int64
 	routerCPU, ownCPU [2]time.Duration
 	rssEnd            int64
 	perSession        int64
@@ -89,6 +90,7 @@ func (m *readings) sessionMemory(before int64, sessions int) {
 func (m *readings) read(r *run, router process, i int) {
 	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
 	m.cycles[i] = r.cycles.Load()
+	m.readBytes[i] = r.readBytes.Load()
 	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
 	if router.pid != 0 {
 		cpu, err := router.cpu()

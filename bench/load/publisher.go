@@ -39,7 +39,7 @@ func (f *pubsub) newPublisher(i int, c link) (*publisher, error) {
 		wake: make(chan struct{}, 1),
 	}
 	var err error
-	p.stamps, err = newStamper(p.serializer, f.PayloadBytes)
+	p.stamps, err = newStamper(p.serializer, f.PayloadBytes, f.Records)
 	return p, err
 }
 

@@ -175,7 +175,7 @@ func (f *pubsub) subscribe(i int, c link, wants []subscriptionPlan) (*subscriber
 		arrivals: make([]int64, f.plan.publishers),
 	}
 	var err error
-	if s.stamps, err = newStamper(c.Serializer(), f.PayloadBytes); err != nil {
+	if s.stamps, err = newStamper(c.Serializer(), f.PayloadBytes, f.Records); err != nil {
 		return nil, err
 	}
 	var dicts [3][]byte // by codec.Match

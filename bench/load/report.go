@@ -24,6 +24,8 @@ type Report struct {
 	Operations int64   `json:"operations"` // publications or calls, sent while measuring
 	Received   int64   `json:"received"`   // events or results, received while measuring
 	PerSecond  float64 `json:"received_per_second"`
+	// BytesPerMessage is how many bytes of the sockets a received event took, in loads of publications.
+	BytesPerMessage float64 `json:"bytes_per_received,omitempty"`
 
 	Latency  Latency  `json:"latency"`
 	Series   []Second `json:"series,omitempty"` // about one a second while measuring
@@ -90,8 +92,10 @@ type Round struct {
 // A Plan tells what was run.
 type Plan struct {
 	URL          string  `json:"url"`
-	Serializer   string  `json:"serializer"` // or the names of several that took turns, with + between them
-	Loop         string  `json:"loop"`       // "closed" or "open"
+	Deflate      bool    `json:"deflate,omitempty"`
+	Records      bool    `json:"records,omitempty"` // see Options
+	Serializer   string  `json:"serializer"`        // or the names of several that took turns, with + between them
+	Loop         string  `json:"loop"`              // "closed" or "open"
 	InFlight     int     `json:"in_flight,omitempty"`
 	Rate         float64 `json:"rate,omitempty"`
 	PayloadBytes int     `json:"payload_bytes"`
@@ -162,7 +166,7 @@ func (r *Report) Usable() bool {
 }
 
 func (m *readings) report(scenario string, r *run, p Plan, expected int64) *Report {
-	p.URL, p.PayloadBytes = r.URL, r.PayloadBytes
+	p.URL, p.PayloadBytes, p.Deflate, p.Records = r.URL, r.PayloadBytes, r.Deflate, r.Records
 	if p.Serializer == "" {
 		p.Serializer = client.SerializerName(r.Serializer)
 	}
@@ -182,6 +186,7 @@ func (m *readings) report(scenario string, r *run, p Plan, expected int64) *Repo
 		Series:   m.series,
 	}
 	out.PerSecond = judge.Ratio(float64(out.Received), seconds)
+	out.BytesPerMessage = judge.Round3(judge.Ratio(float64(m.readBytes[1]-m.readBytes[0]), float64(out.Received)))
 	out.Client.use(m.ownCPU, seconds, out.Received)
 	if m.router.pid != 0 {
 		out.Router = &Process{

@@ -84,7 +84,7 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 		if err := r.register(c); err != nil {
 			return nil, fmt.Errorf("register: %w", err)
 		}
-		stamps, err := newStamper(r.Serializer, r.PayloadBytes)
+		stamps, err := newStamper(r.Serializer, r.PayloadBytes, r.Records)
 		if err != nil {
 			return nil, err
 		}
@@ -102,10 +102,10 @@ func (r *rpc) do(ctx context.Context) (*Report, error) {
 	var sending sync.WaitGroup
 	for i, c := range conns {
 		k := &caller{rpc: r, index: i, conn: c, open: map[uint64]openCall{}, stopped: calling.Done()}
-		if k.stamps, err = newStamper(r.Serializer, r.PayloadBytes); err != nil {
+		if k.stamps, err = newStamper(r.Serializer, r.PayloadBytes, r.Records); err != nil {
 			return nil, err
 		}
-		if k.checks, err = newStamper(r.Serializer, r.PayloadBytes); err != nil {
+		if k.checks, err = newStamper(r.Serializer, r.PayloadBytes, r.Records); err != nil {
 			return nil, err
 		}
 		r.loops.Go(k.receive)

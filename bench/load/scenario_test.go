@@ -306,7 +306,7 @@ func TestLoadErrors(t *testing.T) {
 func TestStamp(t *testing.T) {
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		for _, n := range []int{32, 33, 48, 64, 255, 256, 1000, 65536} {
-			st, err := newStamper(ser, n)
+			st, err := newStamper(ser, n, n%2 == 0)
 			if err != nil {
 				t.Fatal(err)
 			}

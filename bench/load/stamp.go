@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"banyan/codec"
@@ -32,7 +33,7 @@ type stamper struct {
 	filler     []byte
 }
 
-func newStamper(s codec.Serializer, payloadBytes int) (*stamper, error) {
+func newStamper(s codec.Serializer, payloadBytes int, records bool) (*stamper, error) {
 	n := max(payloadBytes, stampBytes)
 	text := bytes.Repeat([]byte{'0'}, n)
 	args, err := codec.AppendValue(nil, s, []any{string(text)})
@@ -45,12 +46,30 @@ func newStamper(s codec.Serializer, payloadBytes int) (*stamper, error) {
 		return nil, fmt.Errorf("load: the payload text is not found in its encoding")
 	}
 	st := &stamper{serializer: s, args: args, offset: offset, length: n}
+	if records {
+		st.filler = recordText(n + fillerPeriod)
+		return st, nil
+	}
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-.:+*/()"
 	st.filler = bytes.Repeat([]byte(alphabet), n/len(alphabet)+2)
 	return st, nil
 }
 
 const fillerPeriod = 61
+
+// recordText is n octets like those of JSON records, with words and numbers that differ. Apostrophes stand for
+// quotation marks, which JSON would escape. The same n gives the same text.
+func recordText(n int) []byte {
+	rnd := rand.New(rand.NewPCG(uint64(n), 61))
+	words := [...]string{"open", "closed", "waiting", "failed", "celsius", "pascal", "north", "south"}
+	b := make([]byte, 0, n+100)
+	for len(b) < n {
+		b = fmt.Appendf(b, "{'id':%d,'name':'sensor-%d','state':'%s','value':%.2f,'unit':'%s','ok':%t},",
+			rnd.IntN(1_000_000), rnd.IntN(500), words[rnd.IntN(len(words))], 100*rnd.Float64(),
+			words[rnd.IntN(len(words))], rnd.IntN(2) > 0)
+	}
+	return b[:n]
+}
 
 func (st *stamper) fill(seq uint64) []byte {
 	from := int(seq % fillerPeriod)

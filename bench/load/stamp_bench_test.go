@@ -7,7 +7,7 @@ import (
 )
 
 func BenchmarkStampRead(b *testing.B) {
-	st, err := newStamper(codec.MessagePack, 64)
+	st, err := newStamper(codec.MessagePack, 64, false)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type subscriber struct {
 	lastID        uint64
 	arrivals      []int64 // events since the last account, by publisher
 	batch         latencyBatch
+	readBytes     int64 // that run.readBytes has
 }
 
 // A subscription is one that a subscriber holds.
@@ -108,6 +109,10 @@ func (s *subscriber) account() {
 			s.publishers[i].arrived(k)
 			n += k
 		}
+	}
+	if read := s.conn.ReadBytes(); read > s.readBytes {
+		s.run.readBytes.Add(read - s.readBytes)
+		s.readBytes = read
 	}
 	s.received.Add(n)
 	s.recorder.record(s.index, &s.batch)

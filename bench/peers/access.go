@@ -24,10 +24,11 @@ import (
 
 // An Access is what a plan asks of the way in. Only our router can have all of it, and the floor can encrypt.
 type Access struct {
-	TLS    bool
-	Ticket bool // clients log in by ticket; else they are anonymous
-	Rules  int  // permissions of the clients' role; 0 is one for everything
-	Roles  int  // more roles, of rolesRules permissions each
+	TLS     bool
+	Deflate bool // permessage-deflate
+	Ticket  bool // clients log in by ticket; else they are anonymous
+	Rules   int  // permissions of the clients' role; 0 is one for everything
+	Roles   int  // more roles, of rolesRules permissions each
 }
 
 const (
@@ -47,6 +48,7 @@ func (s *Setup) grant(a Access, p *Peer, o *load.Options) (*Peer, error) {
 			return nil, err
 		}
 	}
+	o.Deflate = a.Deflate
 	q := *p
 	q.secure = a.TLS
 	switch {
@@ -87,6 +89,9 @@ func (a Access) config(address, realm, ticket, cert, key string) []byte {
 		roles = append(roles, object{"name": fmt.Sprintf("role%d", i), "permissions": some})
 	}
 	listener := object{"address": address}
+	if a.Deflate {
+		listener["deflate"] = "unencrypted"
+	}
 	if a.TLS {
 		listener["tls"] = object{"certificates": []object{{"certificate": cert, "key": key}}}
 	}

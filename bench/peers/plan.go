@@ -25,6 +25,7 @@ type Plan struct {
 	Rounds       int // of hostile
 	Rate         float64
 	PayloadBytes int
+	Records      bool // see load.Options
 	Serializer   codec.Serializer
 	Transport    string // ws or rs
 	Access       Access

@@ -174,6 +174,7 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 		PayloadBytes: cmp.Or(plan.PayloadBytes, s.PayloadBytes, 64),
 		InFlight:     cmp.Or(p.inFlight[plan.Name], plan.InFlight), Rate: plan.Rate,
 		Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
+		Records: plan.Records,
 	}
 	p, err := s.grant(plan.Access, p, &o)
 	if err != nil {

@@ -71,6 +71,8 @@ func alone(figure, name string, limit float64) check {
 	}, "", atMost(limit)}
 }
 
+func networkBytes(r *load.Report) float64 { return r.BytesPerMessage }
+
 func perSession(r *load.Report) float64 {
 	if r.Router == nil {
 		return math.NaN()
@@ -141,6 +143,11 @@ func table(idleMax int) []row {
 			},
 		})
 	}
+	records := serialized(fan("plain", 100, 32, 1024), codec.JSON)
+	// At a fixed rate, so that both have as many events in one write: clients that inflate are slower.
+	records.Records, records.Rate, records.Access = true, 500, peers.Access{Rules: 1}
+	deflated := with(records, peers.Access{Rules: 1, Deflate: true})
+	deflated.Name = "fan-out to 100, 1 KiB JSON, permessage-deflate"
 	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
 	atRate.Rate = 500
 	rawSocket := serialized(fan("fan-out to 100, RawSocket", 100, 32, 64), codec.MessagePack)
@@ -164,6 +171,10 @@ func table(idleMax int) []row {
 		row{
 			Plan: serialized(fan("fan-out to 100, JSON", 100, 32, 64), codec.JSON), base: &msgpack,
 			checks: []check{cost("msgpack", 1.25)},
+		},
+		row{
+			Plan: deflated, base: &records,
+			checks: []check{cost("plain", 1.5), {"bytes / plain", networkBytes, "plain", atMost(0.333)}},
 		},
 		row{
 			Plan: serialized(fan("fan-out to 100, CBOR", 100, 32, 64), codec.CBOR), base: &msgpack,

@@ -65,6 +65,9 @@ func (l *loadFlags) flags(cmd *cobra.Command, perSender string) {
 	l.connection.flags(cmd, "msgpack")
 	f := cmd.Flags()
 	f.IntVar(&l.common.PayloadBytes, "payload", 64, "bytes of text in each message; at least 32")
+	f.BoolVar(&l.common.Records, "records", false, "text like that of JSON records, which can be compressed")
+	f.BoolVar(&l.common.Deflate, "deflate", false,
+		"ask for permessage-deflate; Banyan agrees with the option deflate of a listener")
 	f.IntVar(&l.common.InFlight, "inflight", 32, "closed loop: messages in flight per "+perSender)
 	f.Float64Var(&l.common.Rate, "rate", 0,
 		"open loop: messages per second, all senders together; 0 is the closed loop")

@@ -33,6 +33,9 @@ func (l *loadFlags) against(cmd *cobra.Command, o load.Options, s scenario) (r *
 	if o.Batched {
 		return nil, usagef("--floor with --batched: the floor does not speak batched WebSocket")
 	}
+	if o.Deflate {
+		return nil, usagef("--floor with --deflate: the floor does not compress")
+	}
 	setup := setupFlags{Setup: peers.Setup{Realm: o.Realm, ServeFlags: l.serveFlags}}
 	done, err := setup.completeOwn()
 	if err != nil {
