@@ -126,6 +126,13 @@ func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte,
 // []byte (PROTOCOL 14.2), as are extensions; tags leave their content; keys that are no text are rendered as JSON.
 // The error is a *Violation and says why raw is malformed. Cold paths only.
 func Value(s Serializer, raw []byte) (any, error) {
+	values := math.MaxInt
+	return ValueWithin(s, raw, &values)
+}
+
+// ValueWithin is Value for what holds no more than that many values, containers and keys included. It takes their
+// number off values, and fails with ErrTooMuchWork if that is not enough.
+func ValueWithin(s Serializer, raw []byte, values *int) (any, error) {
 	start := 0
 	if s == JSON {
 		start = skipSpace(raw, 0)
@@ -141,21 +148,25 @@ func Value(s Serializer, raw []byte) (any, error) {
 		return nil, &Violation{Reason: "value: " + why}
 	}
 	x := lexer{s: s, b: raw}
-	v, _, err := x.value()
+	v, _, err := x.value(values)
 	return v, err
 }
 
 // value builds the next value. skip has bounded the depth of its recursion. end reports that a container ended
 // instead.
-func (x *lexer) value() (v any, end bool, err error) {
+func (x *lexer) value(left *int) (v any, end bool, err error) {
 	var t token
 	x.next(&t)
 	for t.kind == kindTag {
 		x.next(&t)
 	}
-	switch t.kind {
-	case kindEnd:
+	if t.kind == kindEnd {
 		return nil, true, nil
+	}
+	if *left--; *left < 0 {
+		return nil, false, ErrTooMuchWork
+	}
+	switch t.kind {
 	case kindNull:
 		return nil, false, nil
 	case kindBool:
@@ -179,7 +190,7 @@ func (x *lexer) value() (v any, end bool, err error) {
 	case kindList:
 		items := []any{}
 		for n := t.n; t.open || n > 0; n-- {
-			item, end, err := x.value()
+			item, end, err := x.value(left)
 			if err != nil {
 				return nil, false, err
 			}
@@ -193,7 +204,7 @@ func (x *lexer) value() (v any, end bool, err error) {
 	m := map[string]any{}
 	for n := t.n; t.open || n > 0; n-- {
 		at := x.i
-		k, end, err := x.value()
+		k, end, err := x.value(left)
 		if err != nil {
 			return nil, false, err
 		}
@@ -206,7 +217,7 @@ func (x *lexer) value() (v any, end bool, err error) {
 				return nil, false, err
 			}
 		}
-		if m[name], _, err = x.value(); err != nil {
+		if m[name], _, err = x.value(left); err != nil {
 			return nil, false, err
 		}
 	}

@@ -97,3 +97,21 @@ func TestValueForeignForms(t *testing.T) {
 		t.Errorf("a dictionary as key inside: %v, %v", v, err)
 	}
 }
+
+// TestValueWithin: containers, keys and values count, what is left of them is told, and one too many is none.
+func TestValueWithin(t *testing.T) {
+	for s, raw := range map[Serializer]string{
+		JSON:        `[1,{"a":[]},"x"]`,
+		MessagePack: "\x93\x01\x81\xa1a\x90\xa1x",
+		CBOR:        "\x9f\x01\xbf\x61a\x80\xff\x61x\xff",
+	} {
+		for have, want := range map[int]int{8: 2, 6: 0, 5: -1, 0: -1} {
+			left := have
+			v, err := ValueWithin(s, []byte(raw), &left)
+			failed := errors.Is(err, ErrTooMuchWork)
+			if failed != (want < 0) || !failed && err != nil || left != want || failed && v != nil {
+				t.Errorf("%v with %d: %v, %v, %d left", s, have, v, err, left)
+			}
+		}
+	}
+}

@@ -99,8 +99,8 @@ const (
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.
 	listChunk = 256
-	// poolAtOnce is how many messages of all sessions may be in the pool at a time. Others wait with their
-	// connections, where the budget of the process reaches them.
+	// poolAtOnce is how many messages and meta calls of all sessions may be in the pool at a time, one of a session.
+	// Others wait in order with their connections, where the budget of the process reaches them.
 	poolAtOnce = 16
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
@@ -128,8 +128,12 @@ const (
 	// of meta events, what finds no room is lost: Stats.MetaEventsLost.
 	metaQueueCrowded = 1 << 14
 	metaQueueMax     = 1 << 16
-	// metaArgumentsMax is how long the arguments of a meta procedure may be, in bytes.
+	// metaRolesMax is how many authroles a call may count or list the sessions of. More: invalid_argument.
+	metaRolesMax = 1024
+	// metaArgumentsMax is how long the arguments of a meta procedure may be, in bytes, and metaValuesMax how many
+	// values there may be in them: they are decoded on the loop, about 0.1 us each. More: invalid_argument.
 	metaArgumentsMax = 128 << 10
+	metaValuesMax    = 8192
 	metaReasonMax    = 256  // octets of a reason
 	metaMessageMax   = 4096 // octets of a message for humans
 	// alteredBytesMax is how long all details of a session that modify_details has changed may be together, in octets

@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"context"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -14,7 +13,8 @@ import (
 //
 //	CALL       the dealer opens the call and checks the right to call, as for any procedure
 //	callMeta   instead of a callee, a metaProcedure gets the arguments, on the loop of the caller
-//	answer     at once, or after other loops or the pool have done their part, always on that loop
+//	answer     at once, or after other loops or the pool have done their part, always on that loop. The session is
+//	           held meanwhile: it has one such call under way, whatever it sends
 //
 // They are no registrations: a realm has forty of them, and a router perhaps ten thousand realms.
 
@@ -24,6 +24,7 @@ type metaCall struct {
 	session *session // the caller's
 	args    []any
 	kwargs  map[string]any
+	waiting *waiting // while the session is held for it, else nil
 }
 
 // A metaProcedure answers calls.
@@ -128,6 +129,7 @@ func (m *metaCall) read(msg *codec.Message) bool {
 	if len(p.Args)+len(p.Kwargs) > metaArgumentsMax {
 		return false
 	}
+	values := metaValuesMax
 	for _, part := range []struct {
 		raw []byte
 		to  func(v any) bool
@@ -138,7 +140,7 @@ func (m *metaCall) read(msg *codec.Message) bool {
 		if len(part.raw) == 0 {
 			continue
 		}
-		v, err := codec.Value(msg.Format, part.raw)
+		v, err := codec.ValueWithin(msg.Format, part.raw, &values)
 		if err != nil || !part.to(v) {
 			return false
 		}
@@ -153,13 +155,33 @@ func (m *metaCall) answer(x port.Executor, l *perLoop, args ...any) {
 }
 
 // answerLong is answer where the arguments are so many that the pool encodes them.
-func (m *metaCall) answerLong(x port.Executor, l *perLoop, args ...any) {
+func (m *metaCall) answerLong(x port.Executor, args ...any) {
 	var b []byte
 	err := errNoForm
-	if !x.Async(func(context.Context) { b, err = encodeArgs(m.session.serializer, args) }, func(x port.Executor) {
+	m.wait(x).async(x, func() { b, err = encodeArgs(m.session.serializer, args) }, func(x port.Executor) {
 		m.finish(x, m.session.realm.router.perLoop[x.Loop()], b, err)
-	}) {
-		m.fail(x, l, refuseBusy)
+	})
+}
+
+// wait holds the session until the call is answered. The caller's loop.
+func (m *metaCall) wait(x port.Executor) *waiting {
+	s := m.session
+	if m.waiting == nil {
+		if s.waiting == nil {
+			s.waiting = &waiting{session: s}
+			s.conn.Hold(x)
+		}
+		m.waiting = s.waiting
+	}
+	m.waiting.more = true
+	return m.waiting
+}
+
+// answered lets the session go on if it is held for m. The caller's loop.
+func (m *metaCall) answered(x port.Executor) {
+	w := m.waiting
+	if m.waiting = nil; w != nil && w.current() {
+		w.end(x)
 	}
 }
 
@@ -188,10 +210,14 @@ func (m *metaCall) finish(x port.Executor, l *perLoop, args []byte, err error) {
 		l.counts(x).results++
 	}
 	l.trim()
+	m.answered(x)
 }
 
 // fail answers with an error. The caller's loop.
-func (m *metaCall) fail(x port.Executor, l *perLoop, why *refusal) { m.call.fail(x, l, why) }
+func (m *metaCall) fail(x port.Executor, l *perLoop, why *refusal) {
+	m.call.fail(x, l, why)
+	m.answered(x)
+}
 
 // atHome runs f on the caller's loop, from any loop.
 func (m *metaCall) atHome(x port.Executor, f func(x port.Executor, l *perLoop)) {
@@ -217,6 +243,7 @@ func (f metaJob) Run(x port.Executor, _ int) (more bool) {
 func (m *metaCall) everywhere(x port.Executor, f func(x port.Executor, budget int) (more bool),
 	done func(x port.Executor, l *perLoop),
 ) {
+	m.wait(x)
 	var pending atomic.Int32
 	pending.Store(int32(x.Loops()))
 	for i := range x.Loops() {

@@ -271,8 +271,7 @@ func TestMetaLongLists(t *testing.T) {
 	}
 }
 
-// TestMetaBusyPool: a list that the pool has no room to encode is refused, and the next call is answered. The same
-// goes for the catalogs that the first such call makes.
+// TestMetaBusyPool: a list, and the catalogs that the first such call makes, wait until the pool has room.
 func TestMetaBusyPool(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	p, other := b.joinAs(0, codec.CBOR, 1<<20), b.join(0)
@@ -280,35 +279,101 @@ func TestMetaBusyPool(t *testing.T) {
 		b.join(0)
 	}
 	b.AsyncMax = 1
-	other.post(codec.Publish, 1, values{}, "t", []any{large})
-	for b.RunLoop(0) {
-	}
-	if b.Async() != 1 {
-		t.Fatalf("%d pieces of work", b.Async())
-	}
-	call := func(request int, procedure string) {
-		p.post(codec.Call, request, values{}, procedure)
+	for i, procedure := range []string{"wamp.session.list", "wamp.subscription.list", "wamp.subscription.list"} {
+		other.post(codec.Publish, 1+i, values{}, "t", []any{large})
 		for b.RunLoop(0) {
 		}
+		if b.Async() != 1 {
+			t.Fatalf("%d pieces of work", b.Async())
+		}
+		p.post(codec.Call, 1+i, values{}, procedure)
+		for b.RunLoop(0) {
+		}
+		p.silent()
+		for range 10 { // the pool is free, and its room is asked for again
+			b.Settle()
+			b.Advance(retryAfter)
+		}
+		p.expect(codec.Result, 1+i, values{}, nil)
 	}
-	for i, procedure := range []string{"wamp.session.list", "wamp.subscription.list"} {
-		call(1+i, procedure)
-		p.refused(codec.Call, 1+i, codec.ErrUnavailable)
+}
+
+// TestMetaCallHolds: a session has one list under way, whatever it sends; what is behind keeps its order, and is
+// handled when the list is answered, or has failed.
+func TestMetaCallHolds(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	p := b.join(0)
+	for _, procedure := range []string{
+		"wamp.subscription.list", "wamp.session.list", "wamp.session.count", "wamp.session.list",
+	} {
+		for i := range 3 {
+			p.post(codec.Call, 1+i, values{}, procedure)
+		}
+		p.post(codec.Subscribe, 4, values{}, "t")
+		for b.RunLoop(0) {
+		}
+		if n := b.Async(); n > 1 || b.router.Stats().OpenCalls != 1 {
+			t.Errorf("%s: %d in the pool, %d open calls", procedure, n, b.router.Stats().OpenCalls)
+		}
+		b.Settle()
+		for i := range 3 {
+			p.expect(codec.Result, 1+i, values{}, nil)
+		}
+		p.expect(codec.Subscribed, 4, nil)
+		for range metaAtOnce / 3 { // the next lists are longer
+			b.join(1)
+		}
 	}
-	b.Settle() // the pool is free
-	p.say(codec.Call, 3, values{}, "wamp.session.list")
-	ids := p.expect(codec.Result, 3, values{}, nil)[3].([]any)[0].([]any)
-	if len(ids) != metaAtOnce+2 {
-		t.Errorf("%d sessions", len(ids))
-	}
-	p.say(codec.Call, 4, values{}, "wamp.subscription.list")
-	p.expect(codec.Result, 4, values{}, nil)
-	// The catalogs are there now; the list still needs the pool.
-	other.post(codec.Publish, 2, values{}, "t", []any{large})
+	p.say(codec.Call, 1, values{}, "wamp.subscription.list_subscribers", []any{99})
+	p.refused(codec.Call, 1, codec.ErrNoSuchSubscription)
+	p.say(codec.Call, 2, values{}, "wamp.session.kill", []any{99})
+	p.expect(codec.Error, codec.Call, 2, nil, nil, nil)
+	p.post(codec.Call, 3, values{}, "wamp.subscription.list")
 	for b.RunLoop(0) {
 	}
-	call(5, "wamp.subscription.list")
-	p.refused(codec.Call, 5, codec.ErrUnavailable)
+	p.HangUp()
+	b.Settle()
+	if n := b.router.Stats().OpenCalls; n != 0 || b.router.places.taken != 0 {
+		t.Errorf("%d calls are left, %d places are taken", n, b.router.places.taken)
+	}
+}
+
+// TestMetaRoles: sessions of so many roles are counted and listed at once, and of no more.
+func TestMetaRoles(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	p := b.join(0)
+	roles := make([]any, metaRolesMax)
+	for i := range roles {
+		roles[i] = "nobody"
+	}
+	roles[metaRolesMax-1] = "anonymous"
+	p.say(codec.Call, 1, values{}, "wamp.session.count", []any{roles})
+	p.expect(codec.Result, 1, values{}, []any{int64(1)})
+	for i, procedure := range []string{"wamp.session.count", "wamp.session.list"} {
+		p.say(codec.Call, 2+i, values{}, procedure, []any{append(roles, "nobody")})
+		p.refused(codec.Call, 2+i, codec.ErrInvalidArgument)
+	}
+}
+
+// TestMetaValues: the arguments of a meta procedure have so many values together, and no more.
+func TestMetaValues(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	for name, serializer := range every {
+		p := b.joinAs(0, serializer, 1<<20)
+		for n, fits := range map[int]bool{metaValuesMax - 7: true, metaValuesMax - 6: false} {
+			// The list of arguments, the topic, this list and the dictionary are four values, the keywords three.
+			many := []any{"com.last", make([]any, n), values{}}
+			p.say(codec.Call, n, values{}, "wamp.session.add_testament", many, values{"scope": "detached"})
+			if fits {
+				p.expect(codec.Result, n, values{})
+			} else {
+				p.refused(codec.Call, n, codec.ErrInvalidArgument)
+			}
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
 }
 
 // TestMetaQuietEnds: sessions of a realm that is closed, and of a node that stops, are told of nowhere.

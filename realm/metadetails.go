@@ -51,6 +51,7 @@ func (m *metaCall) sessionModifyDetails(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseNoSession)
 		return
 	}
+	m.wait(x)
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
 		answer := func(x port.Executor, why *refusal) {
 			m.atHome(x, func(x port.Executor, l *perLoop) {

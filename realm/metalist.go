@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"context"
 	"slices"
 
 	"banyan/codec"
@@ -86,11 +85,8 @@ func (ml *metaList) answer(x port.Executor, l *perLoop) {
 		m.finish(x, l, b, err)
 		return
 	}
-	if !x.Async(func(context.Context) { encode() }, func(x port.Executor) {
+	m.wait(x).pool(x, encode, func(x port.Executor) {
 		ml.release()
 		m.finish(x, m.session.realm.router.perLoop[x.Loop()], b, err)
-	}) {
-		ml.release()
-		m.fail(x, l, refuseBusy)
-	}
+	})
 }

@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -11,21 +10,21 @@ import (
 // The session meta API (PROTOCOL 9.1). Sessions of the router itself are neither listed nor killed.
 
 // roles reads the list of authroles in argument 0; nil for every role.
-func (m *metaCall) roles() (roles []string, ok bool) {
+func (m *metaCall) roles() (roles map[string]bool, ok bool) {
 	if len(m.args) == 0 || m.args[0] == nil {
 		return nil, len(m.args) <= 1
 	}
 	list, ok := m.args[0].([]any)
-	if !ok || len(m.args) > 1 {
+	if !ok || len(m.args) > 1 || len(list) > metaRolesMax {
 		return nil, false
 	}
-	roles = []string{}
+	roles = map[string]bool{}
 	for _, v := range list {
 		role, isText := v.(string)
 		if !isText {
 			return nil, false
 		}
-		roles = append(roles, role)
+		roles[role] = true
 	}
 	return roles, true
 }
@@ -68,7 +67,7 @@ func (m *metaCall) sessionsOf(x port.Executor, l *perLoop, f func(x port.Executo
 		return
 	}
 	m.eachSession(x, func(x port.Executor, s *session) int {
-		if roles == nil || slices.Contains(roles, s.who().AuthRole) {
+		if roles == nil || roles[s.who().AuthRole] {
 			f(x, s)
 		}
 		return 1
@@ -92,7 +91,7 @@ func (m *metaCall) answerIDs(x port.Executor, l *perLoop, ids []any) {
 		ids = []any{}
 	}
 	if len(ids) > metaAtOnce {
-		m.answerLong(x, l, ids)
+		m.answerLong(x, ids)
 	} else {
 		m.answer(x, l, ids)
 	}
@@ -185,6 +184,7 @@ func (m *metaCall) sessionKill(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseNoSession)
 		return
 	}
+	m.wait(x)
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
 		killed, _ := s.kill(x, w)
 		m.atHome(x, func(x port.Executor, l *perLoop) {

@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -18,12 +17,10 @@ func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor,
 		f(x, l)
 		return
 	}
-	if !x.Async(func(context.Context) {
+	m.wait(x).async(x, func() {
 		rm.subscribed.build(rm.topics, func(sub *subscription) uint64 { return sub.id })
 		rm.registered.build(rm.procedures, func(reg *registration) uint64 { return reg.id })
-	}, func(x port.Executor) { f(x, rm.router.perLoop[x.Loop()]) }) {
-		m.fail(x, l, refuseBusy)
-	}
+	}, func(x port.Executor) { f(x, rm.router.perLoop[x.Loop()]) })
 }
 
 // lists answers with the ids of all records by match policy. list calls f for each of them.
@@ -32,10 +29,10 @@ func (m *metaCall) lists(x port.Executor, l *perLoop, list func(f func(id uint64
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	m.catalogs(x, l, func(x port.Executor, l *perLoop) {
+	m.catalogs(x, l, func(x port.Executor, _ *perLoop) {
 		var b []byte
 		err := errNoForm
-		if !x.Async(func(context.Context) {
+		m.wait(x).async(x, func() {
 			var ids [len(matchNames)][]uint64
 			list(func(id uint64, match codec.Match, uri string) {
 				if !codec.ReservedURI([]byte(uri)) {
@@ -48,9 +45,7 @@ func (m *metaCall) lists(x port.Executor, l *perLoop, list func(f func(id uint64
 				d[name] = anys(ids[match])
 			}
 			b, err = encodeArgs(m.session.serializer, []any{d})
-		}, func(x port.Executor) { m.finish(x, m.session.realm.router.perLoop[x.Loop()], b, err) }) {
-			m.fail(x, l, refuseBusy)
-		}
+		}, func(x port.Executor) { m.finish(x, m.session.realm.router.perLoop[x.Loop()], b, err) })
 	})
 }
 
@@ -119,6 +114,7 @@ func (m *metaCall) searching(x port.Executor, l *perLoop, step func() (ended boo
 		done(x, l)
 		return
 	}
+	m.wait(x)
 	x.Post(x.Loop(), m.session.id, metaWalk(func(x port.Executor, _ int) (more bool) {
 		if !step() {
 			return true
@@ -234,6 +230,7 @@ func (m *metaCall) evict(x port.Executor, l *perLoop, missing *refusal,
 		m.fail(x, l, refuseNoSession)
 		return
 	}
+	m.wait(x)
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
 		why := refuseNoSession
 		if !s.left {

@@ -45,7 +45,7 @@ type Router struct {
 	listed   atomic.Int64                 // ids in all metaLists
 	limiter  atomic.Pointer[auth.Limiter] // replaced under mu
 	asking   atomic.Int32                 // goroutines that ask an Authenticator
-	pooled   atomic.Int32                 // messages in the pool
+	places   poolPlaces                   // in the pool, for work of sessions
 
 	mu    sync.Mutex
 	named map[string]*realm // guarded by mu: the same realms

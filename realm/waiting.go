@@ -1,7 +1,6 @@
 package realm
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 
@@ -21,6 +20,7 @@ import (
 //	a call with many patterns to try is searched for chunk by chunk
 //	a large event that stays       is copied in the pool before it is delivered (keep.go)
 //	a SUBSCRIBE that is sent many retained events, or large ones, sends them chunk by chunk (retained.go)
+//	a meta call that other loops or the pool have a part in (meta.go)
 //	a request that an authorizer decides waits for its answer (authorizer.go)
 //
 // The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its
@@ -91,20 +91,15 @@ func (w *waiting) async(x port.Executor, work func(), next func(x port.Executor)
 	})
 }
 
-// pool does work in the pool and then next on the loop. A pool without room is asked again later.
+// pool does work in the pool and then next on the loop. If all places are taken it waits for one, in order.
 func (w *waiting) pool(x port.Executor, work func(), next func(x port.Executor)) {
 	w.more = true
 	r := w.session.realm.router
-	if r.pooled.Add(1) <= poolAtOnce && x.Async(func(context.Context) {
-		defer r.pooled.Add(-1)
-		work()
-	}, next) {
-		return
+	if p := (&placeWork{waiting: w, work: work, next: next}); r.places.take(x, p) {
+		p.start(x)
+	} else {
+		r.perLoop[x.Loop()].counters.poolFull.Add(1)
 	}
-	r.pooled.Add(-1)
-	r.perLoop[x.Loop()].counters.poolFull.Add(1)
-	w.timer.Fire = func(x port.Executor) { w.pool(x, work, next) }
-	x.Start(&w.timer, retryAfter)
 }
 
 // receiveLarge handles a message that is too long to be checked on the loop.

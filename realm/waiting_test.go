@@ -248,6 +248,52 @@ func TestPoolAtOnce(t *testing.T) {
 	}
 }
 
+// TestPoolPlacesTakeTurns: sessions that wait for a place get it in the order in which they came, before those that
+// had one and have sent more; what a session leaves behind goes to the next.
+func TestPoolPlacesTakeTurns(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	run := func() {
+		for range 3 { // they wake each other
+			for b.RunLoop(0) {
+			}
+			for b.RunLoop(1) {
+			}
+		}
+	}
+	var greedy []*peer
+	for i := range poolAtOnce {
+		greedy = append(greedy, b.join(i%2))
+	}
+	waits := []*peer{b.join(0), b.join(1), b.join(0)}
+	for _, p := range greedy {
+		for k := range 3 {
+			p.post(codec.Publish, 1+k, values{"acknowledge": true}, "t", []any{large})
+		}
+	}
+	run()
+	for _, p := range waits {
+		p.post(codec.Publish, 1, values{"acknowledge": true}, "t", []any{large})
+		run()
+	}
+	waits[1].HangUp()
+	// Work of the pool ends one by one; who waits is served before the second messages of the others.
+	for range poolAtOnce + len(waits) {
+		b.StepAsync(0)
+		run()
+	}
+	waits[0].expect(codec.Published, 1, nil)
+	waits[2].expect(codec.Published, 1, nil)
+	b.Settle()
+	for _, p := range greedy {
+		for k := range 3 {
+			p.expect(codec.Published, 1+k, nil)
+		}
+	}
+	if q := &b.router.places; q.taken != 0 || len(q.queue) != 0 {
+		t.Errorf("%d places are taken at the end, %d wait", q.taken, len(q.queue))
+	}
+}
+
 // TestLargeKwargs: it is the payload that makes a message large, in args or in kwargs.
 func TestLargeKwargs(t *testing.T) {
 	b := newBed(t, 1, Config{})
