@@ -48,6 +48,10 @@ const (
 	// extraBytesMax is the longest authextra of a HELLO, and Extra of an AUTHENTICATE, in octets of MessagePack: it
 	// is kept while the login is under way. Longer: payload_size_exceeded.
 	extraBytesMax = 16 << 10
+	// loginBytesFree is how many octets of authextra, and of AUTHENTICATE, a login keeps without asking the budget of
+	// the process: no usual method needs more, and a client that has them is let in when memory is short. What is
+	// more is charged. No room: authentication_failed, counted as Stats.LoginsBusy.
+	loginBytesFree = 2 << 10
 	// authRoleBytesMax is the longest authrole that a HELLO may ask for, in octets. Longer: no_such_role.
 	authRoleBytesMax = 256
 	// authMethodsMax is how many authmethods of a HELLO are kept; the rest is ignored.

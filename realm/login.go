@@ -35,6 +35,8 @@ type login struct {
 
 	attempt  *auth.Attempt
 	counted  bool                // by the limiter, as a failure unless it succeeds
+	extra    int                 // octets of HELLO.Details.authextra
+	charged  int                 // bytes that the budget counts for it
 	check    func() auth.Outcome // that the pool does, or that waits for it
 	question *question           // to an authenticator that is a procedure, or nil
 	consults func()              // ends the context of an Authenticator that is asked, or nil
@@ -75,12 +77,28 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 		g.limit(x, l, wait)
 		return
 	}
+	g.extra = len(d.AuthExtra)
+	if !g.charge(x, g.extra) {
+		g.busy(x, l)
+		return
+	}
 	g.hello.Session = r.directory.draw(x, &r.ids)
 	h.login = g
 	var o auth.Outcome
 	g.attempt, o = set.Auth.Begin(&g.hello)
 	g.hello.Extra = auth.Extra{} // the attempt has what it needs
 	g.proceed(x, o)
+}
+
+// charge makes the budget of the process count n octets that the client had the login keep, as far as they are more
+// than loginBytesFree. It returns false, and changes nothing, if there is no room.
+func (g *login) charge(x port.Executor, n int) bool {
+	n = max(n-loginBytesFree, 0)
+	if n != g.charged && !x.Charge(n-g.charged) {
+		return false
+	}
+	g.charged = n
+	return true
 }
 
 // transport describes the connection of a peer.
@@ -361,6 +379,14 @@ func (g *login) receiveChallenged(x port.Executor, l *perLoop, m *codec.Message)
 		h.violation(x, "AUTHENTICATE.Extra: "+err.Error())
 		return
 	}
+	answer := len(m.URI)
+	if extra != nil {
+		answer += len(extra.Raw)
+	}
+	if !g.charge(x, g.extra+answer) { // an earlier answer is not kept
+		g.busy(x, l)
+		return
+	}
 	if !g.count(x, l) {
 		return
 	}
@@ -400,6 +426,8 @@ func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 func (g *login) drop(x port.Executor) {
 	r := g.handler.router
 	r.directory.release(x, g.hello.Session)
+	g.charge(x, 0)
+	g.attempt, g.check = nil, nil // it may stay in checks.waiting for a while
 	x.Stop(&g.timer)
 	if g.question != nil {
 		g.question.cancel(x)
@@ -443,6 +471,7 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 		return
 	}
 	h.login = nil
+	g.charge(x, 0)
 	if g.counted {
 		g.limiter.Succeeded(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
 	}

@@ -541,6 +541,11 @@ func TestAUTHChecks(t *testing.T) {
 	one, two, three, four := peers[checksAtOnce], peers[checksAtOnce+1], peers[checksAtOnce+2], peers[checksAtOnce+3]
 	one.Shutdown()
 	b.RunLoop(0)
+	for _, g := range b.router.perLoop[0].checks.waiting {
+		if kept := g.attempt != nil || g.check != nil; kept != g.current() {
+			t.Errorf("a login that waits keeps what it has: %v; it is over: %v", kept, !g.current())
+		}
+	}
 	b.StepAsync(0)
 	b.RunLoop(0)
 	peers[0].welcomed("joe", "user", "ticket", "static")
