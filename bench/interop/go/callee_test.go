@@ -68,4 +68,22 @@ var calleeCases = []testCase{
 			s.must(<-results)
 		}
 	}},
+	{"REG-21 REG-22 REG-24 force_reregister takes a procedure over, from those who may", nil, func(t *testing.T,
+		s *stage,
+	) {
+		caller := s.own()
+		force := map[string]any{"force_reregister": true}
+		s.register(s.own(), s.uri("mine"), force, named("a")) // nobody is there: the option does not matter
+		s.register(s.own(), s.uri("mine"), force, named("b"))
+		if who := s.who(caller, s.uri("mine")); who != "b" {
+			t.Fatal(who)
+		}
+		a, b := s.join(), s.join() // the other router: a realm without rules lets nobody do it
+		s.register(a, s.uri("mine"), force, named("a"))
+		_, err := b.Register(s.uri("mine"), force, named("b"))
+		s.fails(err, "wamp.error.option_not_allowed")
+		if who := s.who(b, s.uri("mine")); who != "a" {
+			t.Fatal(who)
+		}
+	}},
 }

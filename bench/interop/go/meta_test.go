@@ -343,6 +343,27 @@ var metaCases = []testCase{
 			t.Fatalf("an event came after the subscription was taken away: %v", got)
 		}
 	}},
+	{"META-44 details of a session are changed, and black and white lists follow", nil, func(t *testing.T, s *stage) {
+		a, b := s.own(), s.own()
+		in := s.listen(b, s.uri("topic"), "")
+		delta := map[string]any{"authid": "bob", "pi": 3.5}
+		s.ask(a, "wamp.session.modify_details", b.ID(), delta)
+		got := s.dict(s.ask(a, "wamp.session.get", b.ID())[0])
+		s.equal("authid, pi", []any{got["authid"], got["pi"]}, []any{"bob", 3.5})
+		eligible := map[string]any{"eligible_authid": []string{"bob"}, "acknowledge": true}
+		s.must(a.Publish(s.uri("topic"), []any{"for bob"}, nil, eligible))
+		s.equal("event", take(s, in, 1)[0].args, []any{"for bob"})
+		s.ask(a, "wamp.session.modify_details", b.ID(), map[string]any{"pi": nil})
+		if _, found := s.dict(s.ask(a, "wamp.session.get", b.ID())[0])["pi"]; found {
+			t.Fatal("null removes nothing")
+		}
+		modify := "wamp.session.modify_details"
+		s.refuses(a, invalidArgument, modify, []any{b.ID(), map[string]any{"session": 1}}, nil)
+		s.refuses(a, invalidArgument, modify, []any{b.ID(), "x"}, nil)
+		s.refuses(a, noSuchSession, modify, []any{b.ID() ^ 1, delta}, nil)
+		c := s.join() // the other router does not offer it
+		s.refuses(c, "wamp.error.no_such_procedure", modify, []any{c.ID(), delta}, nil)
+	}},
 	{"META-38 nobody kills without a permission that names it", nil, func(t *testing.T, s *stage) {
 		a, b := s.join(), s.join() // the other router: its anonymous sessions may do everything, by no rule at all
 		for procedure, args := range map[string][]any{

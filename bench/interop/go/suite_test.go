@@ -46,7 +46,7 @@ func runTable(t *testing.T, library *peer.Library) {
 	cases := make([]testCase, 0, 64)
 	for _, some := range [][]testCase{
 		sessionCases, pubsubCases, rpcCases, progressCases, streamCases, calleeCases, disclosureCases, payloadCases,
-		metaCases, testamentCases,
+		passthruCases, metaCases, testamentCases,
 	} {
 		cases = append(cases, some...)
 	}

@@ -4,12 +4,16 @@ import assert from 'node:assert/strict';
 import { calleeCases } from './cases/callee.mjs';
 import { metaCases } from './cases/meta.mjs';
 import { payloadCases } from './cases/payload.mjs';
+import { passthruCases } from './cases/passthru.mjs';
 import { pubsubCases } from './cases/pubsub.mjs';
+import { retainedCases } from './cases/retained.mjs';
 import { rpcCases } from './cases/rpc.mjs';
 import { sessionCases } from './cases/session.mjs';
 import { configured } from './router.mjs';
 
-const cases = [...sessionCases, ...pubsubCases, ...rpcCases, ...calleeCases, ...payloadCases, ...metaCases];
+const cases = [
+  ...sessionCases, ...pubsubCases, ...rpcCases, ...calleeCases, ...payloadCases, ...metaCases, ...passthruCases, ...retainedCases,
+];
 let serial = 0;
 
 /** atMost waits for promise, ms at most; meanwhile its timer keeps node running. */

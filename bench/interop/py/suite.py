@@ -15,6 +15,7 @@ from interop import (  # noqa: F401 - they fill CASES
     cases_passthru,
     cases_payload,
     cases_pubsub,
+    cases_retained,
     cases_rpc,
     cases_session,
 )

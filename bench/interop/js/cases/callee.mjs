@@ -1,6 +1,7 @@
 // Callees that take no calls in chunks, have enough to do, or say that they have. PROTOCOL 8.6, 8.16, 8.17.
 import assert from 'node:assert/strict';
 import { Failure } from '../failure.mjs';
+import { until } from '../router.mjs';
 import { Gate, Inbox, fails } from './inbox.mjs';
 
 const echo = ({ args, kwargs }) => ({ args, kwargs });
@@ -48,6 +49,22 @@ export const calleeCases = [
       await callee.register(stage.uri('shared'), unavailable, { invoke: 'first' });
       await other.register(stage.uri('shared'), echo, { invoke: 'first' });
       assert.deepEqual((await fails(caller.call(stage.uri('shared')).result, 'wamp.error.unavailable')).args, ['not', 'now']);
+    },
+  },
+  {
+    name: 'REG-21 REG-24: force_reregister takes a procedure over, from those who may; who had it is told',
+    needs: (can) => can.anyOption,
+    async run(stage) {
+      const named = (name) => () => ({ args: [name, ''] });
+      const [caller, older, newer] = [await stage.own(), await stage.own(), await stage.own()];
+      await older.register(stage.uri('mine'), named('older'), { force_reregister: true });
+      await newer.register(stage.uri('mine'), named('newer'), { force_reregister: true });
+      assert.equal((await caller.call(stage.uri('mine')).result).args[0], 'newer');
+      await until(() => older.revoked.length > 0, 'the older callee is told');
+      assert.equal(older.revoked[0][0], 'registration');
+      const [a, b] = [await stage.join(), await stage.join()]; // the other router: a realm without rules lets nobody do it
+      await a.register(stage.uri('mine'), named('a'), { force_reregister: true });
+      await fails(b.register(stage.uri('mine'), named('b'), { force_reregister: true }), 'wamp.error.option_not_allowed');
     },
   },
 ];

@@ -285,6 +285,21 @@ export const metaCases = [
     },
   },
   {
+    name: 'META-44: details of a session are changed',
+    async run(stage) {
+      const [a, b] = await own(stage)(2);
+      assert.deepEqual(await a.call('wamp.session.modify_details', [b.id, { authid: 'bob', pi: 3.5 }]).result, { args: [], kwargs: {} });
+      let [got] = await ask(a, 'wamp.session.get', [b.id]);
+      assert.deepEqual([got.authid, got.pi], ['bob', 3.5]);
+      await ask(a, 'wamp.session.modify_details', [b.id, { pi: null }]);
+      [got] = await ask(a, 'wamp.session.get', [b.id]);
+      assert.ok(!('pi' in got));
+      await fails(a.call('wamp.session.modify_details', [b.id, { session: 1 }]).result, badArgument);
+      await fails(a.call('wamp.session.modify_details', [4503599627370496, {}]).result, noSession);
+      await fails((await stage.join()).call('wamp.session.modify_details', [1, {}]).result, 'wamp.error.no_such_procedure');
+    },
+  },
+  {
     name: 'META-38: nobody kills without a permission that names it',
     async run(stage) {
       const [a, b] = [await stage.join(), await stage.join()]; // the other router: everything is allowed, by no rule

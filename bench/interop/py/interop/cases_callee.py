@@ -3,7 +3,7 @@
 import asyncio
 
 from .client import Peer
-from .stage import Inbox, echo, fails
+from .stage import Inbox, echo, fails, named
 from .table import case, one_link
 
 
@@ -57,3 +57,15 @@ async def seconds(stage):
     await asyncio.sleep(0.1)  # 20 ms have long been over
     answer.set()
     assert await pending == (["in time"], {})
+
+
+@case("REG-21 REG-24: force_reregister takes a procedure over, from those who may")
+async def force(stage):
+    caller, older, newer = await stage.owns(3)
+    await older.register(stage.uri("mine"), named("older"), force_reregister=True)
+    await newer.register(stage.uri("mine"), named("newer"), force_reregister=True)
+    assert (await caller.call(stage.uri("mine")))[0][0] == "newer"
+    assert (await older.call(stage.uri("mine")))[0][0] == "newer"  # it lives, and has been told
+    a, b = await stage.joins(2)  # the other router: a realm without rules lets nobody do it
+    await a.register(stage.uri("mine"), named("a"), force_reregister=True)
+    await fails(b.register(stage.uri("mine"), named("b"), force_reregister=True), "wamp.error.option_not_allowed")

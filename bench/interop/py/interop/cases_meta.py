@@ -254,6 +254,19 @@ async def taking_away(stage):
     assert (await c.call(stage.uri("shared")))[0][0] == "b"
 
 
+@case("META-44: details of a session are changed")
+async def modify(stage):
+    a, b = await stage.owns(2)
+    assert await ask(a, "wamp.session.modify_details", b.id, {"authid": "bob", "pi": 3.5}) == []
+    (got,) = await ask(a, "wamp.session.get", b.id)
+    assert (got["authid"], got["pi"]) == ("bob", 3.5)
+    await ask(a, "wamp.session.modify_details", b.id, {"pi": None})
+    assert "pi" not in (await ask(a, "wamp.session.get", b.id))[0]
+    await fails(ask(a, "wamp.session.modify_details", b.id, {"session": 1}), BAD_ARGUMENT)
+    await fails(ask(a, "wamp.session.modify_details", NOBODY, {}), NO_SESSION)
+    await fails(ask(await stage.join(), "wamp.session.modify_details", 1, {}), "wamp.error.no_such_procedure")
+
+
 @case("META-38: nobody kills without a permission that names it")
 async def unnamed(stage):
     a, b = await stage.joins(2)  # the other router: everything is allowed, by no rule
