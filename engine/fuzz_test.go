@@ -24,7 +24,9 @@ type memoryConn struct {
 func newMemoryConn(limit int) *memoryConn {
 	m := &memoryConn{}
 	cfg := Config{
-		Live: Live{MessageBytesMax: limit, ConnectionsMax: 1, PingInterval: -1}, Listen: []string{"-"}, Loops: 1,
+		Live: Live{
+			MessageBytesMax: limit, ConnectionsMax: 1, PingInterval: -1, Deflate: DeflateAlways,
+		}, Listen: []string{"-"}, Loops: 1,
 		Log: quiet(),
 	}
 	if err := cfg.check(); err != nil {
@@ -93,6 +95,8 @@ func sameInPieces(t *testing.T, stream []byte, limit int, cut func(left int) int
 func webSocketSeeds() [][]byte {
 	upgrade := upgradeRequest("wamp.2.json")
 	batched := upgradeRequest("wamp.2.json.batched")
+	deflating := offering("wamp.2.json", "permessage-deflate")
+	deflatingPack := offering("wamp.2.msgpack.batched", "permessage-deflate; server_max_window_bits=15")
 	pack := upgradeRequest("wamp.2.msgpack.batched")
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	return [][]byte{
@@ -104,6 +108,13 @@ func webSocketSeeds() [][]byte {
 		join(batched, text("[1]\x1e[2]\x1e"), text("[3]\x18"), text("[4]")),
 		join(pack, binaryMsg([]byte("\x00\x00\x00\x01a\x00\x00\x00\x02bc")), binaryMsg([]byte("\x00\x00\x00\x09a"))),
 		join(upgrade, []byte{0x81, 0xFE, 0x04}),
+		join(deflating, masked(rsv1Text, deflated([]byte("[1]"))), text("[2]"),
+			masked(0x41, deflated(bytes.Repeat([]byte("[3]"), 100))[:5]), ping("p"),
+			masked(0x80, deflated(bytes.Repeat([]byte("[3]"), 100))[5:]), masked(rsv1Text, deflated([]byte("\xFF")))),
+		join(deflating, masked(rsv1Text, deflated(bytes.Repeat([]byte("x"), 1024))),
+			masked(rsv1Text, deflated(bytes.Repeat([]byte("x"), 1025)))),
+		join(deflatingPack, masked(rsv1Binary, deflated([]byte("\x00\x00\x00\x01a\x00\x00\x00\x02bc"))),
+			masked(0xC9, []byte("p"))),
 		join(upgrade, []byte{0x81, 0xFF, 0x80}),
 		[]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
 		[]byte("POST / HTTP/1.0\r\nX"),

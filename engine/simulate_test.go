@@ -64,6 +64,7 @@ type simClient struct {
 	socket  *simSocket
 	session *simSession // nil until the handshake is complete
 	tls     *memoryTLS  // nil without TLS
+	web     bool        // a WebSocket with permessage-deflate, no RawSocket
 	out     []byte      // still to be sent
 	seen    int         // messages received, of session.log
 	greeted bool
@@ -117,14 +118,23 @@ func (r *simRun) message(op byte, number uint32) []byte {
 func (r *simRun) newClient() {
 	c := &simClient{lazy: r.rnd.IntN(4) == 0, stuck: r.rnd.IntN(12) == 0, silent: r.rnd.IntN(12) == 0}
 	c.out = []byte{0x7F, 0xF3, 0, 0}
+	if c.web = r.rnd.IntN(3) == 0; c.web {
+		c.out = offering("wamp.2.cbor", "permessage-deflate; server_max_window_bits=12")
+	}
 	for n := range uint32(r.rnd.IntN(60)) {
 		op := byte(r.rnd.IntN(simOps))
 		if (op == simFinish || op == simPanic) && r.rnd.IntN(10) > 0 {
 			op = simEcho
 		}
-		c.out = append(c.out, rawFrameOf(r.message(op, n))...)
+		if m := r.message(op, n); c.web {
+			c.out = r.appendWeb(c.out, m)
+		} else {
+			c.out = append(c.out, rawFrameOf(m)...)
+		}
 	}
-	if c.stuck {
+	if c.stuck && c.web {
+		c.out = append(c.out, masked(0x42, []byte("x"))...)
+	} else if c.stuck {
 		c.out = append(c.out, 0, 0, 100, 0, 'x')
 	}
 	if c.silent {
@@ -203,6 +213,17 @@ func (r *simRun) take(c *simClient, n int) {
 		}
 		got = &c.tls.got
 	}
+	if c.web && !c.greeted {
+		end := bytes.Index(*got, []byte("\r\n\r\n"))
+		if end < 0 {
+			return
+		}
+		if head := (*got)[:end]; !bytes.Contains(head, []byte(acceptedDeflate+"; server_max_window_bits=12")) {
+			r.fail("client %d: handshake answered %q", k.id, head)
+			return
+		}
+		c.greeted, *got = true, (*got)[end+4:]
+	}
 	if !c.greeted {
 		if len(*got) < 4 {
 			return
@@ -213,23 +234,83 @@ func (r *simRun) take(c *simClient, n int) {
 		}
 		c.greeted, *got = true, (*got)[4:]
 	}
-	for len(*got) >= 4 {
-		length := int(binary.BigEndian.Uint32(*got))
-		if len(*got) < 4+length {
+	for len(*got) > 0 {
+		msg, rest, whole := c.unframe(*got)
+		if !whole {
 			return
+		}
+		if *got = rest; msg == nil {
+			continue // a close frame
 		}
 		s := c.session
 		if c.seen >= len(s.log) {
 			r.fail("client %d: message %d was never sent", k.id, c.seen)
 			return
 		}
-		if string((*got)[4:4+length]) != s.log[c.seen] {
-			r.fail("client %d: message %d is %.30q, not %.30q", k.id, c.seen, (*got)[4:4+length], s.log[c.seen])
+		if string(msg) != s.log[c.seen] {
+			r.fail("client %d: message %d is %.30q, not %.30q", k.id, c.seen, msg, s.log[c.seen])
 			return
 		}
 		c.seen++
-		*got = (*got)[4+length:]
 	}
+}
+
+// unframe cuts the first frame off b, if it is whole, and returns the message in it; nil for a close frame.
+func (c *simClient) unframe(b []byte) (msg, rest []byte, whole bool) {
+	if !c.web {
+		if len(b) < 4 {
+			return nil, b, false
+		}
+		end := 4 + int(binary.BigEndian.Uint32(b))
+		if len(b) < end {
+			return nil, b, false
+		}
+		return b[4:end], b[end:], true
+	}
+	if len(b) < 10 && (len(b) < 2 || len(b) < 2+[]int{0, 2, 8}[max(int(b[1])-125, 0)]) {
+		return nil, b, false
+	}
+	head, length := 2, int(b[1])
+	switch length {
+	case 126:
+		head, length = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		head, length = 10, int(binary.BigEndian.Uint64(b[2:]))
+	}
+	if len(b) < head+length {
+		return nil, b, false
+	}
+	msg, rest = b[head:head+length], b[head+length:]
+	switch b[0] {
+	case 0x88:
+		return nil, rest, true
+	case rsv1Binary:
+		room := func(b []byte) []byte { return append(make([]byte, 0, 2*cap(b)+100), b...) }
+		msg, _ = codec.Inflate(nil, [][]byte{msg}, 1<<20, room)
+	}
+	return msg, rest, true
+}
+
+// appendWeb appends a message of a WebSocket client: compressed or not, in one frame or in some, with a pong between.
+func (r *simRun) appendWeb(dst, m []byte) []byte {
+	first := byte(0x02)
+	if r.rnd.IntN(2) == 0 {
+		m, first = deflated(m), rsv1Binary&0x7F
+	}
+	for r.rnd.IntN(3) == 0 && len(m) > 0 {
+		n := r.rnd.IntN(len(m))
+		dst = append(append(dst, masked(first, m[:n])...), masked(0x8A, nil)...)
+		m, first = m[n:], 0
+	}
+	return append(dst, masked(first|0x80, m)...)
+}
+
+// simFrame is the frame of a message for v; every second one is compressed if v allows it.
+func simFrame(v codec.Variant, msg []byte) []byte {
+	if v.Deflates() && len(msg)%2 == 0 {
+		return codec.AppendDeflatedFrame(nil, v, codec.AppendDeflated(nil, msg), len(msg))
+	}
+	return frameFor(v, msg)
 }
 
 func (r *simRun) open(_ port.Executor, pc port.Conn) port.Handler {
@@ -251,7 +332,7 @@ func (s *simSession) send(x port.Executor, class port.Class, msg []byte) {
 	s.c.Lock()
 	defer s.c.Unlock()
 	if buf, ok := s.c.Tail(class); ok {
-		s.c.Commit(x, append(buf, rawFrameOf(msg)...))
+		s.c.Commit(x, append(buf, simFrame(s.c.variant, msg)...))
 		s.log = append(s.log, string(msg))
 	}
 }
@@ -373,16 +454,19 @@ func (s *simSession) finish(x port.Executor, code port.CloseCode) {
 // fanout sends b as an event to every session, loop by loop, on credit.
 func (s *simSession) fanout(x port.Executor, b []byte) {
 	r := s.run
-	frame := rawFrameOf(b)
+	frames := map[codec.Variant][]byte{}
 	byLoop := make([][]*simSession, x.Loops())
 	for _, to := range r.sessions {
+		if v := to.c.variant; frames[v] == nil {
+			frames[v] = simFrame(v, b)
+		}
 		byLoop[to.c.loop.index] = append(byLoop[to.c.loop.index], to)
 	}
 	for i, members := range byLoop {
-		cost := int64(len(frame) * len(members))
+		cost := int64(len(b) * len(members))
 		s.c.Spend(cost)
 		x.Post(i, uint64(s.client.socket.id), &simWalk{
-			s: s, members: members, frame: frame, msg: string(b),
+			s: s, members: members, frames: frames, msg: string(b),
 			cost: cost,
 		})
 	}
@@ -392,7 +476,7 @@ func (s *simSession) fanout(x port.Executor, b []byte) {
 type simWalk struct {
 	s       *simSession
 	members []*simSession
-	frame   []byte
+	frames  map[codec.Variant][]byte
 	msg     string
 	cost    int64
 }
@@ -404,7 +488,7 @@ func (w *simWalk) Run(x port.Executor, budget int) bool {
 		to.c.q.Lock()
 		takes := to.c.q.Accepts()
 		to.c.q.Unlock()
-		to.c.AppendRun(x, w.frame, 1, 0)
+		to.c.AppendRun(x, w.frames[to.c.variant], 1, 0)
 		to.c.q.Lock()
 		takes = takes && to.c.q.Accepts() // a slow consumer is given up
 		to.c.q.Unlock()
@@ -457,6 +541,7 @@ func simulate(t *testing.T, seed uint64) {
 		live.BacklogBytesMax = 16 << 20
 	}
 	live.TLSHandshakesMax = rnd.IntN(6)
+	live.Deflate = DeflateAlways
 	r.simWorld = newSimWorld(seed, 1+rnd.IntN(3), Config{Live: live}, r.open)
 	r.ls.opening = &opening{tls: &ListenTLS{Credentials: simCredentials(), Plain: true}}
 	if rnd.IntN(4) == 0 {
@@ -588,16 +673,21 @@ func (r *simRun) settle(most time.Duration, when string) {
 				r.act(c, true)
 			}
 		}
-		if !r.step() && !r.sleep(until) {
-			idle := true
-			for _, c := range r.clients {
-				before := c.left()
-				r.act(c, true)
-				idle = idle && before == c.left()
-			}
-			if idle && !r.step() {
-				return
-			}
+		if r.step() || r.actAll() || r.step() {
+			continue
+		}
+		if !r.sleep(until) && !r.actAll() && !r.step() {
+			return
 		}
 	}
+}
+
+// actAll lets all clients do what they can, and reports whether that was anything.
+func (r *simRun) actAll() (acted bool) {
+	for _, c := range r.clients {
+		before := c.left()
+		r.act(c, true)
+		acted = acted || before != c.left()
+	}
+	return acted
 }
