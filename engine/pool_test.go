@@ -2,7 +2,11 @@
 
 package engine
 
-import "testing"
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 // Loops hide their waits while the Ps that they leave are enough for what the pool has, and that is brief. Each step
 // across that line, and no other, tells the loops that wait.
@@ -38,6 +42,39 @@ func TestPoolCrowded(t *testing.T) {
 		}
 		if p.crowded() || p.busy.Load() != 0 || p.long.Load() != 0 {
 			t.Errorf("%s: left behind", c.name)
+		}
+	}
+}
+
+// A waitPoller notes what is asked of it.
+type waitPoller struct {
+	stillPoller
+	hidden []bool // of each wait
+	wakes  int
+}
+
+func (p *waitPoller) Wait(hidden bool) []unix.EpollEvent {
+	p.hidden = append(p.hidden, hidden)
+	return nil
+}
+
+func (p *waitPoller) Wake() { p.wakes++ }
+
+// Work that needs a P ends the hidden waits of the other loops, and the next waits are visible until it is done.
+func TestPoolUnhides(t *testing.T) {
+	e := newEngine(Config{BudgetBytes: budgetBytesMin, Log: quiet()}, echoes)
+	e.hidden, e.pool.spare = true, int64(poolWorkers)
+	var pollers [2]waitPoller
+	for i := range pollers {
+		e.loops = append(e.loops, newLoop(e, i, &pollers[i]))
+	}
+	for i, brief := range []bool{true, false} {
+		if !e.pool.submit(asyncWork{loop: e.loops[0], brief: brief}) {
+			t.Fatal("the pool is full")
+		}
+		e.loops[1].wait()
+		if p := &pollers[1]; pollers[0].wakes != 0 || p.wakes != i || p.hidden[i] != brief {
+			t.Errorf("brief %v: %d and %d wakes, hidden %v", brief, pollers[0].wakes, p.wakes, p.hidden[i])
 		}
 	}
 }

@@ -622,7 +622,11 @@ func TestTLSFinishedWithData(t *testing.T) {
 	client.step()
 	client.write([]byte{wire.RawMagic, 0xF2, 0, 0}) // WAMP's RawSocket, with MessagePack
 	k.in = client.out
+	left := s.l.work
 	c.read()
+	if left -= s.l.work; left < tlsStepWork {
+		t.Errorf("the step counts as %d units of work", left)
+	}
 	if !c.tls.complete || len(s.e.pool.work) > 0 || c.phase != phaseSniff {
 		t.Fatalf("complete: %v, phase %d, %d steps in the pool", c.tls.complete, c.phase, len(s.e.pool.work))
 	}
