@@ -339,6 +339,8 @@ func TestMetaCallHolds(t *testing.T) {
 		t.Errorf("%d in the pool", b.Async())
 	}
 	p.HangUp()
+	for b.RunLoop(0) { // it is gone before the pool is ready
+	}
 	b.Settle()
 	r := b.router
 	if n := r.Stats().OpenCalls; n != 0 || r.places.taken != 0 || r.listed.Load() != 0 {
