@@ -338,8 +338,8 @@ func TestMetaCallHolds(t *testing.T) {
 	if b.Async() != 1 {
 		t.Errorf("%d in the pool", b.Async())
 	}
-	p.HangUp()
-	for b.RunLoop(0) { // it is gone before the pool is ready
+	p.Shutdown()
+	for b.RunLoop(0) { // the session is over before the pool is ready
 	}
 	b.Settle()
 	r := b.router
