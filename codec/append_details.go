@@ -10,6 +10,7 @@ type Details struct {
 	ReceiveProgress bool   // INVOCATION
 	Retained        bool
 	Timeout         uint64    // ms
+	Trust           uint32    // EVENT, INVOCATION: the trust level plus one; 0: there is none
 	Publisher       *Identity // EVENT: publisher*, INVOCATION: caller*
 	// Forward holds options in any serializer; their forwarded keys (ppt_*, enc_*, transaction_hash) are copied. May
 	// be nil.
@@ -36,7 +37,7 @@ var (
 func (d *Details) pairs() (n int) {
 	for _, present := range [...]bool{
 		d.Topic != nil, d.Procedure != nil, d.Progress, d.ReceiveProgress, d.Retained,
-		d.Timeout != 0,
+		d.Timeout != 0, d.Trust != 0,
 	} {
 		if present {
 			n++
@@ -102,6 +103,10 @@ func appendDetails(dst []byte, s Serializer, d *Details, names *identityNames) [
 	if d.Timeout != 0 {
 		w.key("timeout")
 		w.dst = appendUint(w.dst, s, d.Timeout)
+	}
+	if d.Trust != 0 {
+		w.key("trustlevel")
+		w.dst = appendUint(w.dst, s, uint64(d.Trust-1))
 	}
 	if d.Forward != nil {
 		w.forward(d.Forward)

@@ -227,7 +227,7 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	}
 	var exact *subscription
 	to := audience{exclude: m.Options.Bool(codec.KeyExcludeMe, true)}
-	disclosed := false
+	var granted terms
 	if why == nil {
 		x.Step("topics.match")
 		exact = s.realm.topics.Find(m.URI, codec.Exact)
@@ -236,18 +236,18 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		if exact != nil {
 			rights, record = &exact.rights, exact.id
 		}
-		if why, disclosed = s.authorize(x, l, Publish, m.URI, codec.Exact, rights, record); why == refuseUndecided {
+		if why, granted = s.authorize(x, l, Publish, m.URI, codec.Exact, rights, record); why == refuseUndecided {
 			if why = s.askFirst(x, l, m, Publish, codec.Exact, s.receivePublish); why == nil {
 				return
 			}
 		}
 	}
-	if why == nil && (disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
+	if why == nil && (granted.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
 		to.disclosed = s.who()
 		if s.face != nil {
 			to.disclosed = s.face
 		}
-		if l.set.ForbidDisclosure && !disclosed {
+		if l.set.ForbidDisclosure && !granted.disclosed {
 			why = refuseDisclosure
 		}
 	}
@@ -260,7 +260,7 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		}
 		return
 	}
-	to.filter = newFilter(&m.Options)
+	to.filter, to.trust = newFilter(&m.Options), granted.trust
 	var publication uint64
 	if !m.Options.Bool(codec.KeyRetain, false) {
 		publication = s.realm.router.ids.publication(x)

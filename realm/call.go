@@ -28,13 +28,14 @@ type call struct {
 	// Fixed at CALL; any goroutine may read.
 	caller   *session
 	request  uint64
-	progress bool   // the caller wants progressive results
 	timeout  uint64 // ms, 0 for none
+	progress bool   // the caller wants progressive results
 
 	// Fixed before the call is offered; any goroutine may read.
-	timed     bool // the dealer runs the timer
-	disclosed bool // the permission to call discloses the caller
-	counted   bool // in the quota of the realm
+	timed     bool   // the dealer runs the timer
+	disclosed bool   // the permission to call discloses the caller
+	counted   bool   // in the quota of the realm
+	trust     uint32 // the trust level of the call plus one; 0: none
 
 	// Guarded by the conn lock of the callee that has the invocation.
 	tallied bool // counts in callee.open

@@ -123,9 +123,11 @@ func (s *session) mayCall(x port.Executor, l *perLoop, c *call, m *codec.Message
 	} else if why := l.set.admit(Call, m.URI, codec.Exact); why != nil {
 		return why
 	}
-	if why, c.disclosed = s.authorize(x, l, Call, m.URI, codec.Exact, rights, record); why != nil {
+	why, granted := s.authorize(x, l, Call, m.URI, codec.Exact, rights, record)
+	if why != nil {
 		return why
 	}
+	c.disclosed, c.trust = granted.disclosed, granted.trust
 	if l.set.ForbidDisclosure && !c.disclosed && m.Options.Bool(codec.KeyDiscloseMe, false) {
 		return refuseDisclosure
 	}
@@ -228,7 +230,7 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 		return passthruless
 	}
 	d := &l.details
-	*d = codec.Details{Forward: &m.Options}
+	*d = codec.Details{Trust: c.trust, Forward: &m.Options}
 	if to.reg.match != codec.Exact {
 		d.Procedure = m.URI
 	}

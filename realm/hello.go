@@ -16,6 +16,7 @@ var (
 		"pattern_based_subscription",
 		"payload_passthru_mode",
 		"payload_transparency",
+		"publication_trustlevels",
 		"publisher_exclusion",
 		"publisher_identification",
 		"session_meta_api",
@@ -26,6 +27,7 @@ var (
 	dealerFeatures = []string{
 		"call_canceling",
 		"call_timeout",
+		"call_trustlevels",
 		"caller_identification",
 		"pattern_based_registration",
 		"payload_passthru_mode",

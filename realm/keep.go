@@ -78,6 +78,9 @@ func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Messag
 	if to.disclosed != nil {
 		k.event.Publisher = *to.disclosed
 	}
+	if to.trust > 0 {
+		k.event.Trust, k.event.HasTrust = uint64(to.trust-1), true
+	}
 	if m.Options.Forwards() {
 		k.event.Options = m.Dict
 	}

@@ -48,7 +48,8 @@ type metaEvent struct {
 	args      []any      // of a meta event
 	testament *testament // nil for a meta event
 	who       *codec.Identity
-	ready     bool // guarded by metaStream.mu
+	trust     uint32 // of a testament: its trust level plus one; 0: none
+	ready     bool   // guarded by metaStream.mu
 }
 
 // wanted reports whether somebody may be subscribed to meta events.
@@ -193,7 +194,7 @@ func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
 		panic("realm: a meta event without a form: " + err.Error()) // numbers and text
 	}
 	s := ms.voice.handler.session
-	s.face = nil
+	s.face, s.trust = nil, e.trust
 	if e.who != nil {
 		s.face = e.who
 		options = withDisclosure(options)

@@ -59,18 +59,27 @@ func (set *settings) admit(a Action, uri []byte, match codec.Match) *refusal {
 	return nil
 }
 
-// authorize decides whether s may do a with uri (PROTOCOL 11); nil says yes, and disclosed whether the receivers
-// learn who s is without a request for that. refuseUndecided says that an authorizer has to be asked first: see
-// askFirst. p is where the decision is kept, on the record of exactly that topic or procedure; nil if there is none.
-// record is the id of the subscription, or the complement of that of the registration: memos spread by it.
+// terms say what the receivers of something that is allowed are told.
+type terms struct {
+	disclosed bool   // who the session is, without a request for that
+	trust     uint32 // the trust level of publications and calls, plus one; 0: none (PROTOCOL 7.10, 8.10)
+}
+
+// authorize decides whether s may do a with uri (PROTOCOL 11); nil says yes, and on which terms.
+// refuseUndecided says that an authorizer has to be asked first: see askFirst. p is where the decision is kept, on
+// the record of exactly that topic or procedure; nil if there is none. record is the id of the subscription, or the
+// complement of that of the registration: memos spread by it.
 //
 // hot: a load and a mask, also for decisions of authorizers that s remembers.
 func (s *session) authorize(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match, p *permit,
 	record uint64,
-) (why *refusal, disclosed bool) {
+) (why *refusal, on terms) {
 	set := l.set
-	if set.Policy == nil || s.trusted {
-		return nil, false
+	if set.Policy == nil {
+		return nil, terms{}
+	}
+	if s.trusted {
+		return nil, terms{trust: s.trust}
 	}
 	if p != nil {
 		bits := p.decision(s.role, set.epoch)
@@ -78,11 +87,11 @@ func (s *session) authorize(x port.Executor, l *perLoop, a Action, uri []byte, m
 			bits = s.rights.memo.find(p, record, set.epoch)
 		}
 		if bits&permitAllowed != 0 {
-			return nil, bits&permitDisclosed != 0
+			return nil, terms{disclosed: bits&permitDisclosed != 0}
 		}
 		if bits != 0 {
 			l.counters.unauthorized.Add(1)
-			return refuseRight, false
+			return refuseRight, terms{}
 		}
 	}
 	return s.lookUp(x, l, a, uri, match, p, record)
@@ -97,10 +106,11 @@ type rights struct {
 	memo       *memo        // nil until something is remembered
 }
 
-// lookUp asks the policy, and whoever remembers what an authorizer has said.
+// lookUp asks the policy, and whoever remembers what an authorizer has said. What comes with a trust level is kept on
+// no record and looked up each time: so those roles pay for it that have one.
 func (s *session) lookUp(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match, p *permit,
 	record uint64,
-) (why *refusal, disclosed bool) {
+) (why *refusal, on terms) {
 	set := l.set
 	r := s.rights
 	if r == nil {
@@ -114,18 +124,21 @@ func (s *session) lookUp(x port.Executor, l *perLoop, a Action, uri []byte, matc
 		}
 	}
 	d := r.role.Decide(a, uri, match)
+	if d.Trust > 0 {
+		p = nil
+	}
 	if !d.Definitive {
 		if d, why = s.recall(x, l, a, uri, match, d, p, record); why != nil {
-			return why, false
+			return why, terms{}
 		}
 	} else if p != nil {
 		p.decide(s.role, set.epoch, d)
 	}
 	if !d.Allow {
 		l.counters.unauthorized.Add(1)
-		return refuseRight, false
+		return refuseRight, terms{}
 	}
-	return nil, d.Disclose
+	return nil, terms{d.Disclose, d.Trust}
 }
 
 // A roleNumber is the place of a role in permits: the index of the word, and the shift in it.

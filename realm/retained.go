@@ -149,6 +149,9 @@ func (r *recall) large(e *history.Event) bool {
 func (r *recall) frame(scratch *[]byte, e *history.Event) (frame []byte, length int, err error) {
 	s, sub := r.member.session, r.member.sub
 	d := codec.Details{Retained: true}
+	if e.HasTrust {
+		d.Trust = uint32(e.Trust) + 1
+	}
 	if e.Disclosed {
 		d.Publisher = &e.Publisher
 	}

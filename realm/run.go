@@ -47,6 +47,7 @@ type audience struct {
 	exclude   bool            // not the publisher
 	filter    *filter         // nil: everybody else
 	disclosed *codec.Identity // nil: nothing
+	trust     uint32          // the trust level of the publication plus one; 0: none
 }
 
 // extend adds the event of m to the open run, and first seals a run that it cannot join. Filtered events join none.
@@ -63,7 +64,7 @@ func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audi
 		b.sub, b.exclude, b.filter, b.chunk = sub, to.exclude, to.filter, s.chunk
 		s.building = b
 	}
-	l.details = codec.Details{Publisher: to.disclosed, Forward: &m.Options}
+	l.details = codec.Details{Publisher: to.disclosed, Trust: to.trust, Forward: &m.Options}
 	if sub.match != codec.Exact {
 		l.details.Topic = m.URI
 	}
@@ -131,7 +132,7 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 	m := &w.message
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
-	d := codec.Details{Publisher: to.disclosed, Forward: &m.Options}
+	d := codec.Details{Publisher: to.disclosed, Trust: to.trust, Forward: &m.Options}
 	if sub.match != codec.Exact {
 		d.Topic = m.URI
 	}

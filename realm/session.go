@@ -60,6 +60,7 @@ type session struct {
 	parting       bool            // testaments wait for the end of publishing
 	quiet         bool            // no meta event and no testament tells of its end
 	face          *codec.Identity // of a voice: whom the receivers see as the publisher
+	trust         uint32          // of a voice: the trust level of what it publishes for another, plus one
 
 	// Guarded by the shard of realm.authIDs.
 	holding int // its index among the sessions with its authid, or neverHeld, heldNoMore

@@ -261,6 +261,7 @@ func (s *session) publishTestaments(x port.Executor) {
 					continue
 				}
 				disclose = disclose || d.Disclose
+				e.trust = d.Trust
 			}
 			if disclose {
 				e.who = s.who()

@@ -57,9 +57,7 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		StrictRequestIDs: s.Needs("strict_request_ids"),
 		EnforceRoles:     s.Needs("enforce_roles"),
 		Retention:        s.Retention(),
-	}
-	if s.Needs("named") {
-		rc.Policy = transcript.Named()
+		Policy:           s.Policy(),
 	}
 	cfg := realm.Config{URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
 	if s.Needs("auto_create") {

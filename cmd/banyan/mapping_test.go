@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"banyan/cmd/banyan/config"
+	"banyan/codec"
 	"banyan/engine"
 	"banyan/engine/port"
 	"banyan/realm"
+	"banyan/realm/policy"
 )
 
 // settingsOf is what a configuration says to engine and realms.
@@ -176,6 +178,26 @@ func TestDefaults(t *testing.T) {
 	_, r = settingsOf(t, config.Override{Path: "realms.0.ppt_strict", Value: "false"})
 	if !r.Realms[0].LaxPassthru || r.Realms[0].ModifyDetails {
 		t.Errorf("%+v", r.Realms[0])
+	}
+}
+
+// TestTrustLevels: a level of a permission is one, 0 too, and -1 is none.
+func TestTrustLevels(t *testing.T) {
+	for text, want := range map[string]uint32{"": 0, "trustlevel: -1": 0, "trustlevel: 0": 1, "trustlevel: 7": 8} {
+		_, r := settingsOf(t, config.Override{
+			Path: "realms.0.roles.0.permissions", Value: "[{ uri: a, allow: [call], " + text + " }]",
+		})
+		d := r.Realms[0].Policy.Decide("anonymous", policy.Call, []byte("a"), codec.Exact)
+		if !d.Allow || d.Trust != want {
+			t.Errorf("%q: %+v", text, d)
+		}
+	}
+	_, r := settingsOf(t, config.Override{
+		Path:  "realms.0.roles.0.permissions",
+		Value: "[{ uri: '*', allow: [call, register, publish, subscribe], trustlevel: 0 }]",
+	})
+	if r.Realms[0].Policy == nil {
+		t.Error("a realm with a trust level has no policy")
 	}
 }
 

@@ -45,6 +45,7 @@ func roleDefinition(r *config.Role) policy.RoleDefinition {
 				Caller:    slices.Contains(p.Disclose, "caller"),
 				Publisher: slices.Contains(p.Disclose, "publisher"),
 			},
+			Trusted: p.TrustLevel >= 0, TrustLevel: max(p.TrustLevel, 0),
 		})
 	}
 	return d

@@ -105,9 +105,7 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
 			EnforceRoles: s.Needs("enforce_roles"),
 			Retention:    s.Retention(),
-		}
-		if s.Needs("named") {
-			one.Policy = transcript.Named()
+			Policy:       s.Policy(),
 		}
 		rc.URIBytesMax = s.Value("uri_bytes_max")
 		if s.Needs("auto_create") {

@@ -114,10 +114,14 @@ func (d Decision) Answered(a Answer) Decision {
 	if d.Definitive {
 		return d
 	}
+	if !a.Allow {
+		d.Trust = 0
+	}
 	return Decision{
 		Allow:      a.Allow,
 		Disclose:   a.Allow && a.Disclose.or(d.Disclose),
 		Cache:      a.Cache.or(d.Cache),
+		Trust:      d.Trust,
 		Definitive: true,
 	}
 }

@@ -105,8 +105,10 @@ func TestAUZAnswered(t *testing.T) {
 	}{
 		{Decision{}, Answer{Allow: true}, Decision{Allow: true, Definitive: true}},
 		{Decision{}, Answer{}, Decision{Definitive: true}},
-		{Decision{}, Answer{true, Yes, Yes}, Decision{true, true, true, true}},
-		{Decision{Disclose: true, Cache: true}, Answer{Allow: true}, Decision{true, true, true, true}},
+		{Decision{}, Answer{true, Yes, Yes}, Decision{true, true, true, 0, true}},
+		{Decision{Trust: 3}, Answer{Allow: true}, Decision{Allow: true, Trust: 3, Definitive: true}},
+		{Decision{Trust: 3}, Answer{}, Decision{Definitive: true}},
+		{Decision{Disclose: true, Cache: true}, Answer{Allow: true}, Decision{true, true, true, 0, true}},
 		{Decision{Disclose: true, Cache: true}, Answer{true, No, No}, Decision{Allow: true, Definitive: true}},
 		{Decision{Disclose: true, Cache: true}, Answer{}, Decision{Cache: true, Definitive: true}},
 		{Decision{}, Answer{false, Yes, Yes}, Decision{Cache: true, Definitive: true}},

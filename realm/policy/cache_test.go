@@ -64,9 +64,10 @@ func TestAUZCacheKey(t *testing.T) {
 // TestAUZCacheRefuses: what may not be kept is not. AUZ-10.
 func TestAUZCacheRefuses(t *testing.T) {
 	t.Attr("checklist", "AUZ-10")
+	notKept := Decision{Allow: true, Definitive: true}
 	for name, put := range map[string]func(c *Cache, k *Key){
-		"cache false":    func(c *Cache, k *Key) { c.Put(k, 0, Decision{true, false, false, true}, 0, time.Hour) },
-		"no answer":      func(c *Cache, k *Key) { c.Put(k, 0, Decision{true, false, true, false}, 0, time.Hour) },
+		"cache false":    func(c *Cache, k *Key) { c.Put(k, 0, notKept, 0, time.Hour) },
+		"no answer":      func(c *Cache, k *Key) { c.Put(k, 0, Decision{Allow: true, Cache: true}, 0, time.Hour) },
 		"no time":        func(c *Cache, k *Key) { c.Put(k, 0, yesKept, 0, 0) },
 		"negative time":  func(c *Cache, k *Key) { c.Put(k, 0, yesKept, 0, -1) },
 		"old generation": func(c *Cache, k *Key) { c.Flush(); c.Put(k, 0, yesKept, 0, time.Hour) },

@@ -88,6 +88,10 @@ func (c *compiler) compileRole(def *RoleDefinition) {
 				before)
 			continue
 		}
+		if p.Trusted && (p.TrustLevel < 0 || p.TrustLevel > TrustLevelMax) {
+			c.wrong("trustlevel", "%d: a trust level is 0 to %d", p.TrustLevel, TrustLevelMax)
+			continue
+		}
 		first[identity{uri, match}] = i
 		c.effects(p, uri, match, def.Dynamic)
 		rules = append(rules, newRule(p, uri, match, def.Dynamic))
@@ -164,6 +168,9 @@ func (c *compiler) effects(p *Permission, uri string, match codec.Match, dynamic
 	}
 	if p.Disclose.Publisher && !allow.Publish {
 		c.warn("disclose", "publisher has no effect, because the permission does not allow publish")
+	}
+	if p.Trusted && !allow.Publish && !allow.Call {
+		c.warn("trustlevel", "has no effect, because the permission allows neither publish nor call")
 	}
 	if allow.ForceReregister && !allow.Register {
 		c.warn("allow", "force_reregister has no effect, because the permission does not allow register")

@@ -25,6 +25,10 @@ type Permission struct {
 	// Cache says that answers of the authorizer for URIs of this entry may be kept, unless an answer says otherwise.
 	// It has no effect if Allow is set, because then nobody is asked.
 	Cache bool
+	// Trusted says that receivers are told the TrustLevel of what is published or called by this entry, 0 being the
+	// least trusted, at most TrustLevelMax (PROTOCOL 7.10, 8.10).
+	Trusted    bool
+	TrustLevel int
 }
 
 // Actions is a set of actions.

@@ -144,5 +144,8 @@ func (r *rule) disclosed() (text string) {
 	if r.decisions[Publish].Disclose {
 		text += ", discloses publishers"
 	}
+	if trust := max(r.decisions[Call].Trust, r.decisions[Publish].Trust); trust > 0 {
+		text += fmt.Sprintf(", trust level %d", trust-1)
+	}
 	return text
 }

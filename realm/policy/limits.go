@@ -8,6 +8,8 @@ const (
 	// PermissionsMax is how many permissions one role may have; more: a Problem. A request with a pattern may look at
 	// each permission of the role that does not allow it, 40 to 90 ns for each: 0.5 ms at the limit.
 	PermissionsMax = 10_000
+	// TrustLevelMax is the highest trust level; higher, or negative: a Problem.
+	TrustLevelMax = 1_000_000
 
 	// CacheEntriesDefault is how many answers a Cache holds if nothing else is said. At the limit the answer that was
 	// used least recently is evicted, and counted. 240 octets an entry with short names, 2.4 MB in all; with the

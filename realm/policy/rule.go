@@ -18,16 +18,27 @@ func newRule(p *Permission, uri string, match codec.Match, dynamic bool) *rule {
 	r := &rule{uri: uri, text: []byte(uri), match: match}
 	r.force = p.Allow != nil && p.Allow.Register && p.Allow.ForceReregister
 	for a := range Action(actionsMany) {
+		trust := p.trust(a)
 		switch {
 		case p.Allow != nil && p.Allow.has(a):
-			r.decisions[a] = Decision{Allow: true, Disclose: p.Disclose.of(a), Cache: true, Definitive: true}
+			r.decisions[a] = Decision{
+				Allow: true, Disclose: p.Disclose.of(a), Cache: true, Trust: trust, Definitive: true,
+			}
 		case p.Allow == nil && dynamic:
-			r.decisions[a] = Decision{Disclose: p.Disclose.of(a), Cache: p.Cache}
+			r.decisions[a] = Decision{Disclose: p.Disclose.of(a), Cache: p.Cache, Trust: trust}
 		default:
 			r.decisions[a] = denied
 		}
 	}
 	return r
+}
+
+// trust is Decision.Trust where the permission allows a. Only publications and calls have a trust level.
+func (p *Permission) trust(a Action) uint32 {
+	if !p.Trusted || a != Publish && a != Call {
+		return 0
+	}
+	return uint32(p.TrustLevel) + 1
 }
 
 // A node holds wildcard rules by component: a level of nodes for each. Immutable once compiled.

@@ -37,6 +37,9 @@ type Decision struct {
 	// Cache says that the decision may be kept: one from permissions as long as the Snapshot is in force, one from an
 	// authorizer in a Cache. The default for the answer if the decision is not definitive.
 	Cache bool
+	// Trust is the trust level that receivers are told, plus one; 0: none (PROTOCOL 7.10, 8.10). Only for Publish and
+	// Call that the permissions allow, or that the authorizer allows.
+	Trust uint32
 	// Definitive is false if the dynamic authorizer has to be asked. Allow is false then.
 	Definitive bool
 }

@@ -35,7 +35,8 @@ func (rm *Realm) Everything(role string) bool {
 		}
 		p := &r.Permissions[0]
 		uri, match := p.Meant()
-		return uri == "" && match == codec.Prefix && len(p.Allow) == 4 && len(p.Disclose) == 0
+		return uri == "" && match == codec.Prefix && len(p.Allow) == 4 && len(p.Disclose) == 0 &&
+			p.TrustLevel < 0
 	}
 	return false
 }
@@ -81,7 +82,7 @@ func (r *rule) beats(s *rule) bool {
 // same reports whether two rules decide the same.
 func (r *rule) same(s *rule) bool {
 	set := func(words []string) string { w := slices.Clone(words); slices.Sort(w); return strings.Join(w, " ") }
-	return set(r.Allow) == set(s.Allow) && set(r.Disclose) == set(s.Disclose)
+	return set(r.Allow) == set(s.Allow) && set(r.Disclose) == set(s.Disclose) && r.TrustLevel == s.TrustLevel
 }
 
 // decides finds the rule for a URI among the rules, except one; nil is none.
@@ -127,6 +128,10 @@ func (c *checker) permissions(path string, rm *Realm, r *Role) {
 		}
 		seen[key] = i
 		c.reserved(at, &p)
+		if p.TrustLevel >= 0 && !slices.Contains(p.Allow, "publish") && !slices.Contains(p.Allow, "call") {
+			c.warn(at+".trustlevel", "it changes nothing: the entry allows neither publish nor call",
+				"remove it, or say that it allows one of them")
+		}
 		rules = append(rules, p)
 	}
 	if len(rules) > overlapsMax {

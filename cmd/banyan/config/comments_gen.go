@@ -125,6 +125,7 @@ var comments = map[string]string{
 	"Permission.Allow":                 "What is allowed. Empty: nothing. force_reregister beside register allows the option of that name, which takes a procedure away from those who have registered it.",
 	"Permission.Disclose":              "The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.",
 	"Permission.Match":                 "How uri is meant. Without it: exact, or prefix if uri ends with *.",
+	"Permission.TrustLevel":            "The trust level that receivers of events and calls are told, in the detail trustlevel: 0 is the least trusted. With -1 they are told none.",
 	"Permission.URI":                   "A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take something away from others (wamp.session.kill and its kind, wamp.session.modify_details, wamp.subscription.remove_subscriber, wamp.registration.remove_callee) need a permission whose own URI begins with \"wamp.\".",
 	"Process.Agent":                    "How the router calls itself in WELCOME; auto is Banyan and its version.",
 	"Process.ControlSocket":            "The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600. Empty: control.sock in data_dir.",

@@ -135,8 +135,8 @@ func TestBounds(t *testing.T) {
 		}
 		try(o.min, true)
 		try(o.min-1, o.min == 1 && o.zero != "")
-		try(-1, false)
-		try(0, o.zero != "" || o.min == 0)
+		try(-1, o.min == -1)
+		try(0, o.zero != "" || o.min <= 0)
 		if o.max < 1<<62 {
 			try(o.max, true)
 			try(o.max+1, false)

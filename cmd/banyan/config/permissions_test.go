@@ -66,7 +66,7 @@ func TestUseless(t *testing.T) {
 	for range 3000 {
 		var role Role
 		for range 1 + r.IntN(4) {
-			p := Permission{Match: []string{"exact", "prefix"}[r.IntN(2)]}
+			p := Permission{Match: []string{"exact", "prefix"}[r.IntN(2)], TrustLevel: -1}
 			if r.IntN(3) > 0 {
 				p.Allow = []string{[]string{"call", "publish"}[r.IntN(2)]}
 			}

@@ -224,6 +224,9 @@ type Permission struct {
 	Allow []string `yaml:"allow" default:"" enum:"call,register,publish,subscribe,force_reregister"`
 	// The identity that receivers are told even if the sender does not ask for it: the caller's, the publisher's.
 	Disclose []string `yaml:"disclose" default:"" enum:"caller,publisher"`
+	// The trust level that receivers of events and calls are told, in the detail trustlevel: 0 is the least trusted.
+	// With -1 they are told none.
+	TrustLevel int `yaml:"trustlevel" default:"-1" min:"-1" max:"1000000"`
 }
 
 // An Authorizer is a section authorizer of a role.

@@ -164,6 +164,7 @@ var wires = []wire{
 	{"realms.*.roles.*.permissions.*.match", "realm.RealmConfig.Policy", "Permission.Meant"},
 	{"realms.*.roles.*.permissions.*.allow", "realm.RealmConfig.Policy", "nil if all may do everything"},
 	{"realms.*.roles.*.permissions.*.disclose", "realm.RealmConfig.Policy", ""},
+	{"realms.*.roles.*.permissions.*.trustlevel", "realm.RealmConfig.Policy", ""},
 	{"realms.*.roles.*.authorizer", "realm.RealmConfig.Authorizers", ""},
 	{"realms.*.roles.*.authorizer.procedure", "realm.RealmConfig.Authorizers", ""},
 	{"realms.*.roles.*.authorizer.timeout", "realm.RealmConfig.Authorizers", ""},
