@@ -32,20 +32,24 @@ type call struct {
 	progress bool   // the caller wants progressive results
 
 	// Fixed before the call is offered; any goroutine may read.
-	timed     bool   // the dealer runs the timer
-	disclosed bool   // the permission to call discloses the caller
-	counted   bool   // in the quota of the realm
-	trust     uint32 // the trust level of the call plus one; 0: none
+	timed      bool   // the dealer runs the timer
+	disclosed  bool   // the permission to call discloses the caller
+	counted    bool   // in the quota of the realm
+	reroutable bool   // extra.rerouting is there
+	trust      uint32 // the trust level of the call plus one; 0: none
 
 	// Guarded by the conn lock of the callee that has the invocation.
 	tallied bool // counts in callee.open
+
+	// Owned by the loop of the callee that has the invocation.
+	begun bool // a part of the result has been forwarded
 
 	// Any goroutine.
 	restarting atomic.Bool // a restart of the timer is under way
 
 	// Owned by the caller's loop. The first two change under the conn lock of the callee that gets the invocation,
 	// so that its loop may read them while it has it.
-	to         *callee // nil until it is offered to one, and for good if the router itself answers
+	to         *callee // nil while no callee has the call, and for good if the router itself answers
 	invocation uint64
 	killing    bool // an INTERRUPT has been sent
 	extra      *callExtra
@@ -53,11 +57,14 @@ type call struct {
 
 // callExtra is what few calls need; nil for all others. Owned by the caller's loop.
 type callExtra struct {
-	timer port.Timer // started if the dealer minds the timeout
+	timer   port.Timer // started if the dealer minds the timeout
+	started bool       // it has been
 
 	streaming bool   // further chunks are to come (PROTOCOL 8.6)
 	procedure uint64 // a hash of the procedure that all chunks have to name
 	disclosed bool   // all chunks tell the callee who the caller is
+
+	rerouting *rerouting // nil unless another callee may get the call
 }
 
 // needs returns the extra of c, which it makes. Caller's loop, before c is offered.
@@ -103,6 +110,27 @@ const (
 	saturated                  // it has as many open invocations as it wants
 	withdrawn                  // it has given back the registration, and cannot be sent more of the call
 )
+
+// refusal is what the caller is told if the call ends with r.
+func (r offerResult) refusal(l *perLoop) *refusal {
+	switch r {
+	case full:
+		l.counters.refusals.Add(1)
+		return refuseFull
+	case tooLong:
+		return refuseCallLength
+	case untranscodable:
+		return refuseCallPayload
+	case passthruless:
+		return refuseCalleePassthru
+	case incapable:
+		return refuseFeature
+	case withdrawn:
+		return refuseWithdrawn
+	case accepted, gone, untranscoded, saturated:
+	}
+	return nil
+}
 
 // The outcomes of open.
 type openResult uint8
@@ -218,6 +246,15 @@ func (c *call) offered(to *callee, id uint64) {
 	if c.tallied = to.tally; c.tallied {
 		to.open.Add(1)
 	}
+}
+
+// isOpen reports whether the caller waits for an answer. Caller's loop.
+func (c *call) isOpen(x port.Executor) bool {
+	s := c.caller
+	x.Step("conn.lock")
+	s.conn.Lock()
+	defer s.conn.Unlock()
+	return s.calls.get(c.request) == c
 }
 
 // answer appends msg to the caller if the call is still open, and closes it if msg is

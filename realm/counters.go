@@ -50,6 +50,8 @@ type Stats struct {
 	Replaced             int64 // sessions ended because another one took their authid
 	Expired              int64 // sessions ended because their proof of identity has expired
 	CallsSaturated       int64 // calls answered unavailable because every callee had as many as it wants
+	Rerouted             int64 // times a call went to another callee because one was unavailable
+	ReroutesNot          int64 // calls that could not be kept for that: no memory left, or too many of one caller
 	CallsOverloaded      int64 // calls answered network_failure because the callee's queue was full
 	Retained             int64 // events that were retained
 	RetainedRefused      int64 // publications that could not be retained: not allowed, or no room
@@ -77,6 +79,7 @@ type counters struct {
 	eventsDeflated, deflatedFrom, deflatedTo                   counter
 	overQuota, overBudget, replaced, expired                   counter
 	metaLost, metaPaced, chunksLate, saturated                 counter
+	rerouted, reroutesNot                                      counter
 	retained, retainedRefused, retainedSent, retainedCut       counter
 
 	_ [64]byte
@@ -159,6 +162,8 @@ func (r *Router) Stats() Stats {
 		s.MetaEventsLost += c.metaLost.Load()
 		s.MetaPaced += c.metaPaced.Load()
 		s.CallsSaturated += c.saturated.Load()
+		s.Rerouted += c.rerouted.Load()
+		s.ReroutesNot += c.reroutesNot.Load()
 		s.CallsOverloaded += c.refusals.Load()
 	}
 	return s

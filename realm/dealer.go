@@ -13,7 +13,7 @@ import (
 //	CALL        caller's loop: open the call; find the registration, check the right; offer it to a callee
 //	INVOCATION  appended by the caller's loop, in the section that draws its id and notes the call with the callee
 //	YIELD       callee's loop: look the invocation up; encode RESULT; append it if the call is still open
-//	ERROR       the same, with the callee's error
+//	ERROR       the same, with the callee's error; unavailable may send the call to another callee (reroute.go)
 //	CALL again  caller's loop: the next chunk of a progressive call, for the callee that has it (stream.go)
 //	CANCEL      caller's loop: answer the caller, INTERRUPT the callee; with kill, INTERRUPT and wait for its answer
 //
@@ -182,7 +182,7 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 		i, busy := first, false
 		for n := range callees {
 			to := callees[i]
-			switch s.offer(x, l, c, m, to) {
+			switch result := s.offer(x, l, c, m, to); result {
 			case accepted:
 				if n > 0 {
 					x.Work(n >> visitShift)
@@ -192,22 +192,13 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 			case gone:
 			case saturated:
 				busy = true
-			case full:
-				l.counters.refusals.Add(1)
-				return refuseFull, false
-			case tooLong:
-				return refuseCallLength, false
-			case untranscodable:
-				return refuseCallPayload, false
-			case incapable:
-				return refuseFeature, false
-			case passthruless:
-				return refuseCalleePassthru, false
 			case untranscoded:
 				s.transcodeLater(x, l, to.session.serializer, func(x port.Executor, l *perLoop, m *codec.Message) {
 					s.dispatch(x, l, c, m, nil)
 				})
 				return nil, true
+			default:
+				return result.refusal(l), false
 			}
 			i = (i + step + len(callees)) % len(callees)
 		}
@@ -250,9 +241,15 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	case c.timeout == 0:
 	case to.forwardTimeout && to.session.roles&codec.CalleeTimeout != 0:
 		d.Timeout = c.timeout
+		if c.reroutable && c.extra.rerouting.left > 0 {
+			d.Timeout = c.extra.rerouting.left
+		}
 		c.disarm()
 	default:
 		c.arm()
+	}
+	if to.session.roles&codec.CalleeReroute != 0 {
+		s.keepCall(x, l, c, m)
 	}
 	p, err := s.payload(x, l, m, to.session.serializer)
 	switch {
@@ -304,6 +301,7 @@ func (s *session) receiveYield(x port.Executor, l *perLoop, m *codec.Message) {
 	case !c.answerPieces(x, l, l.out, frame, !progress):
 		l.counters.answersLate.Add(1)
 	case progress:
+		c.begun = true
 		l.counters.progress.Add(1)
 	default:
 		l.counts(x).results++
@@ -354,6 +352,9 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	c, issued := s.invocation(x, m.Request, true)
 	if c == nil {
 		s.late(x, l, m, issued)
+		return
+	}
+	if s.reroute(x, c, m) {
 		return
 	}
 	uri := m.URI
@@ -408,7 +409,8 @@ func (s *session) receiveCancel(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	}
 	mode := m.Options.Mode
-	if c.to == nil || c.to.session.roles&codec.CalleeCanceling == 0 { // nil: the router itself answers
+	// Without a callee the router itself answers, or looks for the next one.
+	if c.to == nil || c.to.session.roles&codec.CalleeCanceling == 0 {
 		mode = codec.Skip
 	}
 	if mode == codec.Kill {

@@ -26,6 +26,7 @@ var (
 	}
 	dealerFeatures = []string{
 		"call_canceling",
+		"call_reroute",
 		"call_timeout",
 		"call_trustlevels",
 		"caller_identification",

@@ -31,6 +31,13 @@ const (
 	// engine reach 124 days.
 	timeoutMillisMax = 100 * 24 * 3600 * 1000
 
+	// reroutesMax is how many callees one call may try, the first one included. More: no_available_callee.
+	reroutesMax = 64
+	// reroutesBytesMax is how many octets of the open calls of one caller are kept so that they can be rerouted.
+	// More: the error of the callee passes through, Stats.ReroutesNot. rerouteBytes is what one call takes besides.
+	reroutesBytesMax = 64 << 20
+	rerouteBytes     = 1024
+
 	// streamsMax is how many progressive calls of a session are remembered whose last chunk has not come: open ones,
 	// and of those that are over the latest, so that late chunks are known for what they are (PROTOCOL 8.6). More
 	// open ones: option_not_allowed. streamBytes is what one takes in the heap.

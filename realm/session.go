@@ -62,6 +62,9 @@ type session struct {
 	face          *codec.Identity // of a voice: whom the receivers see as the publisher
 	trust         uint32          // of a voice: the trust level of what it publishes for another, plus one
 
+	// Any goroutine.
+	keptBytes atomic.Int64 // of its open calls, what is kept for rerouting
+
 	// Guarded by the shard of realm.authIDs.
 	holding int // its index among the sessions with its authid, or neverHeld, heldNoMore
 }

@@ -20,6 +20,7 @@ type simClient struct {
 	canceling  bool
 	streams    bool // it takes progressive calls
 	passes     bool // it has announced payload_passthru_mode, for each role
+	reroutes   bool // it has announced call_reroute
 	state      simState
 	session    uint64
 	authid     string // a user's, or ""
@@ -94,6 +95,10 @@ type simCall struct {
 	sent                                               int64  // chunks
 	scheme                                             string // of payload passthru mode, or ""
 	opaque                                             bool   // a callee has answered in the mode
+	begun                                              bool   // a part of the result was sent
+	passed                                             bool   // a callee was unavailable, and the caller is told
+
+	unavailable []*simClient // callees that were, and another one was to get the call
 }
 
 type simInvocation struct {
@@ -157,7 +162,11 @@ func (c *simClient) act() {
 	}
 	s := c.sim
 	rand := s.w.Rand
-	switch n := rand(100); {
+	n := rand(100)
+	if s.shared != "" && rand(2) == 0 {
+		n = []int{45, 63, 63, 82, 82, 82}[rand(6)] // register, call, answer
+	}
+	switch {
 	case n < 12:
 		p := simPatterns[rand(len(simPatterns))]
 		retained := rand(2) == 0
@@ -186,15 +195,21 @@ func (c *simClient) act() {
 		}
 	case n < 55:
 		p := simPatterns[rand(len(simPatterns))]
+		if s.shared != "" && rand(4) > 0 {
+			p = simPatterns[0]
+		}
 		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match})
 		invoke := []string{
 			"single", "roundrobin", "roundrobin", "first", "last", "random", "x_least_outstanding",
 		}[rand(7)]
+		if s.shared != "" {
+			invoke = s.shared
+		}
 		c.send(&codec.Message{
 			Type: codec.Register, Request: id, URI: []byte(p.uri),
 			Dict: c.value(map[string]any{
 				"match": matchName(p.match), "invoke": invoke, "concurrency": int64(rand(4)),
-				"force_reregister": rand(6) == 0,
+				"force_reregister": rand(6) == 0 && (s.shared == "" || rand(6) == 0),
 			}),
 		})
 	case n < 60:
@@ -213,6 +228,9 @@ func (c *simClient) act() {
 		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
 		c.calls[c.request] = call
 		m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(simTopics[rand(len(simTopics))])}
+		if s.shared != "" && rand(4) > 0 {
+			m.URI = []byte(simPatterns[0].uri)
+		}
 		call.denied = c.denied(string(m.URI))
 		options := map[string]any{"receive_progress": call.progress, "disclose_me": rand(2) == 0}
 		if call.timed {
@@ -459,14 +477,26 @@ func (c *simClient) answer(random bool) {
 		}
 	}
 	if random && rand(3) == 0 {
+		if call := c.sim.open(c.numbers(m)); call != nil {
+			call.begun = call.begun || call.progress
+		}
 		options["progress"] = true
 		m.Dict = c.value(options)
 		c.send(m)
 		return
 	}
 	m.Dict = c.value(options)
-	if rand(4) == 0 {
+	if rand(4) == 0 || c.sim.shared != "" && rand(2) == 0 {
 		m.Type, m.RequestType, m.URI = codec.Error, codec.Invocation, []byte("com.app.error")
+		if rand(2) == 0 || c.sim.shared != "" {
+			m.URI = []byte(codec.ErrUnavailable)
+			if call := c.sim.open(c.numbers(m)); call != nil {
+				call.passed = call.passed || !c.reroutes || call.begun || call.streaming
+				if c.reroutes {
+					call.unavailable = append(call.unavailable, c)
+				}
+			}
+		}
 	}
 	c.invocations = slices.Delete(c.invocations, i, i+1)
 	c.send(m)
@@ -703,6 +733,17 @@ func (c *simClient) invocation(m *codec.Message) {
 	}
 	c.lastInvocation = m.Request
 	scheme := m.Options.Text(codec.KeyPptScheme)
+	rerouted := false
+	if open := s.open(call); open == nil {
+		rerouted = true // perhaps: its caller knows its end
+	} else if rerouted = len(open.unavailable) > 0; rerouted {
+		if slices.Contains(open.unavailable, c) {
+			s.fail("client %d: call %v came again, for which it was unavailable", c.number, call)
+		}
+		if open.streaming {
+			s.fail("client %d: call %v came in chunks, and was rerouted", c.number, call)
+		}
+	}
 	if open := s.open(call); scheme != "" && !c.passes || open != nil && open.scheme != scheme {
 		s.fail("client %d: call %d of client %d came with ppt_scheme %q", c.number, call[1], call[0], scheme)
 	}
@@ -713,10 +754,11 @@ func (c *simClient) invocation(m *codec.Message) {
 		if open := caller.calls[uint64(call[1])]; open != nil && open.denied {
 			s.fail("client %d: call %d of client %d came although it may not", c.number, call[1], caller.number)
 		}
-		if last := c.lastCall[caller]; uint64(call[1]) <= last {
+		if last := c.lastCall[caller]; uint64(call[1]) > last {
+			c.lastCall[caller] = uint64(call[1])
+		} else if !rerouted {
 			s.fail("client %d: call %d of client %d after its call %d", c.number, call[1], caller.number, last)
 		}
-		c.lastCall[caller] = uint64(call[1])
 	}
 	progress := m.Options.Bool(codec.KeyReceiveProgress, false)
 	c.invocations = append(c.invocations, simInvocation{m.Request, progress, bytes.Clone(m.Payload.Args)})
@@ -767,7 +809,14 @@ func (c *simClient) readError(m *codec.Message) {
 		case "com.app.error", codec.ErrNoSuchProcedure:
 		case codec.ErrCanceled: // by itself, or the callee left
 		case codec.ErrNetworkFailure: // a callee's queue was full
-		case codec.ErrUnavailable: // every callee had enough
+		case codec.ErrUnavailable: // every callee had enough, or one said so
+			if len(call.unavailable) > 0 && !call.passed {
+				s.fail("client %d: call %d: unavailable, though it was to be rerouted", c.number, m.Request)
+			}
+		case codec.ErrNoAvailableCallee:
+			if len(call.unavailable) == 0 {
+				s.fail("client %d: call %d: nobody was unavailable", c.number, m.Request)
+			}
 		case codec.ErrFeatureNotSupported:
 			if !call.streaming && call.scheme == "" && (c.passes || !call.opaque) {
 				s.fail("client %d: call %d needed no feature", c.number, m.Request)

@@ -53,6 +53,7 @@ type sim struct {
 	violations int64
 
 	rules     *simRules // nil: everybody is anonymous and may do everything
+	shared    string    // the policy of all registrations, and much is called and rerouted; or ""
 	automatic bool      // realm1 is made by a template
 	retention Retention
 	listings  []*listing
@@ -84,6 +85,9 @@ func simulate(t *testing.T, seed uint64) {
 	} else if w.Rand(2) == 0 {
 		s.automatic = true
 		cfg = Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1}
+	}
+	if w.Rand(3) == 0 {
+		s.shared = []string{"roundrobin", "first", "last", "random", "x_least_outstanding"}[w.Rand(5)]
 	}
 	if w.Rand(3) == 0 {
 		s.retention = Retention{EventsMax: 1 + w.Rand(4)}
@@ -287,10 +291,12 @@ func (s *sim) connect(conn *realmtest.Conn) {
 	c := s.newClient(conn, s.w.Rand(4) > 0)
 	c.streams = s.w.Rand(4) > 0
 	c.passes = s.w.Rand(3) > 0
+	c.reroutes = s.w.Rand(2) > 0
 	passes := map[string]any{"features": map[string]any{passthru: c.passes}}
 	features := map[string]any{
 		"progressive_call_results": true, "call_canceling": c.canceling, "progressive_call_invocations": c.streams,
 		passthru:                  c.passes,
+		"call_reroute":            c.reroutes,
 		"registration_revocation": true,
 	}
 	details := map[string]any{"roles": map[string]any{

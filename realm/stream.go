@@ -79,26 +79,14 @@ func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
 			c.extra.streaming = false
 		}
 	}
-	var why *refusal
 	switch result {
 	case accepted:
 		return
-	case full:
-		l.counters.refusals.Add(1)
-		why = refuseFull
-	case tooLong:
-		why = refuseCallLength
-	case withdrawn:
-		why = refuseWithdrawn
-	case untranscodable:
-		why = refuseCallPayload
-	case passthruless:
-		why = refuseCalleePassthru
-	default:
+	case gone:
 		l.counters.chunksLate.Add(1)
 		return
 	}
-	if c.fail(x, l, why) {
+	if c.fail(x, l, result.refusal(l)) {
 		c.detach(x, l, true)
 	}
 }

@@ -36,12 +36,17 @@ func (c *call) arm() {
 	}
 }
 
-// disarm makes a call that will not be timed after all. Caller's loop, before c is offered.
-func (c *call) disarm() { c.timed = false }
+// disarm makes a call that will not be timed after all, unless its timer runs already and the call is rerouted.
+// Caller's loop, before c is offered.
+func (c *call) disarm() { c.timed = c.timed && c.extra.started }
 
 // start starts the timer, or starts it again. Caller's loop.
-func (c *call) start(x port.Executor) {
-	x.Start(&c.extra.timer, time.Duration(c.timeout)*time.Millisecond)
+func (c *call) start(x port.Executor) { c.startIn(x, c.timeout) }
+
+// startIn is start with so many ms.
+func (c *call) startIn(x port.Executor, ms uint64) {
+	c.extra.started = true
+	x.Start(&c.extra.timer, time.Duration(ms)*time.Millisecond)
 }
 
 // expire ends the call because its time is over. Caller's loop.
@@ -52,10 +57,13 @@ func (c *call) expire(x port.Executor) {
 	}
 }
 
-// ended stops the timer of a call that was answered finally. Any loop.
+// ended stops the timer of a call that was answered finally, and gives back the copy of the call. Any loop.
 func (c *call) ended(x port.Executor) {
 	if c.timed {
 		c.toHome(x, &timerJob{c, false})
+	}
+	if c.reroutable {
+		c.forgetCall(x)
 	}
 }
 
@@ -91,11 +99,7 @@ func (j *timerJob) Run(x port.Executor, _ int) (more bool) {
 		return false
 	}
 	c.restarting.Store(false)
-	x.Step("conn.lock")
-	c.caller.conn.Lock()
-	open := c.caller.calls.get(c.request) == c
-	c.caller.conn.Unlock()
-	if open {
+	if c.isOpen(x) {
 		c.start(x)
 	}
 	return false

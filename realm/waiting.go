@@ -38,6 +38,10 @@ type waiting struct {
 	timer   port.Timer            // until the pool is asked again
 	large   bool                  // the message is too long for the loop
 
+	// rerouted is a call that is given to another callee, or nil. With it the connection is not held: the session
+	// goes on, and w is its message under way only while handle runs.
+	rerouted *call
+
 	question *question // to an authorizer, or nil
 	verdict  *verdict  // what came of it, or nil
 }
@@ -72,20 +76,29 @@ func (w *waiting) end(x port.Executor) {
 
 // handle runs f, a part of the handling of the message, and lets the session go on if that was all.
 func (w *waiting) handle(x port.Executor, f func(x port.Executor, l *perLoop, m *codec.Message)) {
-	l := w.session.realm.router.perLoop[x.Loop()]
-	l.set = w.session.realm.settings.Load()
-	l.forms.begin(w.session.realm.router.bounds.transcodeWork)
+	s := w.session
+	l := s.realm.router.perLoop[x.Loop()]
+	l.set = s.realm.settings.Load()
+	l.forms.begin(s.realm.router.bounds.transcodeWork)
 	w.more = false
+	if w.rerouted != nil {
+		held := s.waiting
+		s.waiting = w
+		f(x, l, &w.message)
+		s.waiting = held
+		return
+	}
 	f(x, l, &w.message)
 	if w.current() && !w.more {
 		w.pace(x)
 	}
 }
 
-// async does work in the pool and then next on the loop, unless the session has been disposed meanwhile.
+// async does work in the pool and then next on the loop, unless the session has been disposed meanwhile, or the call
+// that is rerouted has ended.
 func (w *waiting) async(x port.Executor, work func(), next func(x port.Executor)) {
 	w.pool(x, work, func(x port.Executor) {
-		if w.current() {
+		if w.rerouted != nil && w.rerouted.isOpen(x) || w.current() {
 			next(x)
 		}
 	})
