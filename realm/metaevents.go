@@ -30,7 +30,7 @@ type metaStream struct {
 
 	// Any goroutine.
 	listeners atomic.Int64 // subscriptions that a meta event can match
-	length    atomic.Int64 // of queue
+	length    atomic.Int64 // of queue, with the event that is being published
 
 	mu      sync.Mutex
 	queue   []*metaEvent // guarded by mu
@@ -52,8 +52,9 @@ type metaEvent struct {
 	ready     bool   // guarded by metaStream.mu
 }
 
-// wanted reports whether somebody may be subscribed to meta events.
-func (ms *metaStream) wanted() bool { return ms.listeners.Load() > 0 }
+// wanted reports whether somebody may hear what happens now. That may be somebody who subscribes later, if events wait
+// that he will hear: of those behind them he must not miss any. So the queue is looked at first.
+func (ms *metaStream) wanted() bool { return ms.length.Load() > 0 || ms.listeners.Load() > 0 }
 
 // hearsMeta reports whether a subscription can match a topic in the namespace wamp.
 func hearsMeta(uri string, match codec.Match) bool {
@@ -132,12 +133,13 @@ func (ms *metaStream) next(x port.Executor) *metaEvent {
 		if len(ms.queue) == 0 {
 			ms.queue = nil
 		}
+		ms.length.Store(int64(len(ms.queue)))
 		return nil
 	}
 	e := ms.queue[0]
 	ms.queue[0] = nil
 	ms.queue = ms.queue[1:]
-	ms.length.Store(int64(len(ms.queue)))
+	ms.length.Store(int64(len(ms.queue)) + 1)
 	x.Charge(-e.charged())
 	return e
 }

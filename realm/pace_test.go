@@ -50,7 +50,7 @@ func TestPaceRequests(t *testing.T) {
 			case codec.Unregister:
 				elements = []any{request, p.register(request-1, "a", "single")}
 			}
-			n, before := metaQueueCrowded, b.router.Stats().MetaPaced
+			n, before := metaQueueCrowded-2, b.router.Stats().MetaPaced // the request itself causes two
 			if waits {
 				n++
 			}
@@ -84,7 +84,16 @@ func TestPaceRequests(t *testing.T) {
 // TestPaceFarewells: while many meta events wait nobody's farewell goes on, however he leaves; then nothing is
 // missing. A realm that closes waits for nothing.
 func TestPaceFarewells(t *testing.T) {
-	for _, n := range []int{metaQueueCrowded, metaQueueCrowded + 1} {
+	for _, c := range []struct {
+		n    int
+		wait int64
+	}{
+		{metaQueueCrowded - 3, 0}, // each farewell causes three
+		{metaQueueCrowded - 2, 1},
+		{metaQueueCrowded, 1},
+		{metaQueueCrowded + 1, 2},
+	} {
+		n := c.n
 		b := newBed(t, 2, Config{})
 		rm := b.router.named["realm1"]
 		p, q := b.join(0), b.join(1)
@@ -92,12 +101,13 @@ func TestPaceFarewells(t *testing.T) {
 		q.register(1, "b", "single")
 		release := b.crowd(n)
 		p.HangUp()
+		b.Settle()
 		q.say(codec.Goodbye, values{}, codec.CloseCloseRealm)
 		b.Advance(retryAfter)
 		b.Settle()
 		waiting := rm.held.subscriptions.Load() + rm.held.registrations.Load()
-		if want := 2 * int64(n-metaQueueCrowded); waiting != want {
-			t.Errorf("%d events: %d records wait, want %d", n, waiting, want)
+		if waiting != c.wait {
+			t.Errorf("%d events: %d records wait, want %d", n, waiting, c.wait)
 		}
 		release()
 		if left := rm.held.subscriptions.Load() + rm.held.registrations.Load(); left != 0 {
@@ -160,5 +170,31 @@ func TestTestamentsFindRoom(t *testing.T) {
 	reader.silent()
 	if now := b.Charged(); now != kept {
 		t.Errorf("%d bytes are still charged", now-kept)
+	}
+}
+
+// TestMetaWithoutHoles: while an event waits that somebody may hear who subscribes later, the events behind it wait
+// too, though nobody listens when they happen.
+func TestMetaWithoutHoles(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, listener := b.join(0), b.join(0)
+	id := p.subscribe(1, "a")
+	release := b.crowd(1)
+	p.say(codec.Unsubscribe, 2, id)
+	p.expect(codec.Unsubscribed, 2)
+	listener.say(codec.Subscribe, 1, values{"match": "prefix"}, "wamp.")
+	of := listener.expect(codec.Subscribed, 1, nil)[2]
+	release()
+	for _, topic := range []string{
+		"wamp.session.on_leave", "wamp.subscription.on_unsubscribe", "wamp.subscription.on_delete",
+	} {
+		if m := listener.hear(); m == nil || m[1] != of || m[3].(values)["topic"] != topic {
+			t.Fatalf("%v, want %s", m, topic)
+		}
+	}
+	for listener.hear() != nil { // its own
+	}
+	if ms := &b.router.named["realm1"].meta; ms.length.Load() != 0 {
+		t.Errorf("%d events are counted at rest", ms.length.Load())
 	}
 }
