@@ -32,6 +32,8 @@ const (
 
 	CalleeRevocation     // registration_revocation
 	SubscriberRevocation // subscription_revocation
+
+	PublisherXAcknowledged // x_acknowledged_event_delivery, by which Autobahn for Python is known
 )
 
 // features are the features of each role, by their names on the wire.
@@ -41,6 +43,7 @@ var features = [...]struct {
 	bit  Roles
 }{
 	{RolePublisher, "payload_passthru_mode", PublisherPassthru},
+	{RolePublisher, "x_acknowledged_event_delivery", PublisherXAcknowledged},
 	{RoleSubscriber, "subscription_revocation", SubscriberRevocation},
 	{RoleCaller, "payload_passthru_mode", CallerPassthru},
 	{RoleCaller, "progressive_call_invocations", CallerStreams},

@@ -86,6 +86,13 @@ func TestReadHello(t *testing.T) {
 				Roles: RoleSubscriber | RoleCallee | RoleCaller | SubscriberRevocation | CalleeRevocation,
 			}, true},
 			{dict{"roles": dict{
+				"publisher":  dict{"features": dict{"x_acknowledged_event_delivery": true}},
+				"subscriber": dict{"features": dict{"x_acknowledged_event_delivery": true}},
+			}}, HelloDetails{Roles: RolePublisher | RoleSubscriber | PublisherXAcknowledged}, true},
+			{dict{"roles": dict{
+				"subscriber": dict{"features": dict{"x_acknowledged_event_delivery": true}},
+			}}, HelloDetails{Roles: RoleSubscriber}, true},
+			{dict{"roles": dict{
 				"callee":    dict{"features": dict{"progressive_call_invocations": true}},
 				"publisher": dict{"features": dict{"progressive_call_invocations": true}},
 			}}, HelloDetails{Roles: RolePublisher | RoleCallee | CalleeStreams}, true},

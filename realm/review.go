@@ -233,9 +233,12 @@ func (v *review) pass(mb *member, c *callee) {
 
 // revokeSubscription takes a subscription away, and tells a client that announced subscription_revocation (PROTOCOL
 // 7.7). No event follows.
+//
+// Autobahn for Python announces it, and takes an UNSUBSCRIBED that it has not asked for as a breach of the protocol:
+// it ends the session. It is told nothing. No other client announces x_acknowledged_event_delivery as a publisher.
 func (s *session) revokeSubscription(x port.Executor, l *perLoop, mb *member, reason string) {
 	s.endMembership(x, l, mb)
-	if s.roles&codec.SubscriberRevocation == 0 {
+	if s.roles&(codec.SubscriberRevocation|codec.PublisherXAcknowledged) != codec.SubscriberRevocation {
 		return
 	}
 	l.out = s.appendRevoked(l.out[:0], codec.Unsubscribed, "subscription", mb.sub.id, reason)

@@ -108,8 +108,7 @@ async def reload(suite, file):
     for session, procedure in zip(staying, callees):
         await session.register(procedure)
     for session in groups["reader"]:
-        if session.library.name != "autobahn-python":  # it announces revocation, and fails when it hears of one
-            await session.subscribe("com.lost.topic")
+        await session.subscribe("com.lost.topic")
         await session.register(f"com.lost.{session.name}")
 
     load = Load(await suite.clients.python.join(("ws", "json"), plain, "realm1", login("stays")), callees)
