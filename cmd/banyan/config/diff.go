@@ -36,7 +36,8 @@ func diff(o *option, a, b reflect.Value, path string, all *[]Change) {
 }
 
 func diffOne(c *option, a, b reflect.Value, at string, all *[]Change) {
-	if c.name == "Permission.URI" || c.name == "Permission.Match" {
+	switch c.name {
+	case "Permission.URI", "Permission.Match", "Topic.URI", "Topic.Match":
 		return // they are what an entry is known by, however they are written
 	}
 	add := func(was, is string) { *all = append(*all, Change{Path: at, Old: was, New: is, Live: c.live}) }
@@ -159,6 +160,8 @@ func identity(entry any) string {
 				return name + " " + uri
 			}
 		}
+	case Topic:
+		return e.Match + " " + e.URI
 	case Certificate:
 		return e.Certificate
 	}

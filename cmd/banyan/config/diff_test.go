@@ -134,3 +134,52 @@ listeners:
 		t.Error(d)
 	}
 }
+
+// TestDiffEntries: entries of every list of sections have something that they are known by.
+func TestDiffEntries(t *testing.T) {
+	lists := 0
+	var look func(o *option)
+	look = func(o *option) {
+		if o.kind == list && o.item != nil {
+			lists++
+			identity(o.item.defaults().Interface()) // panics if it does not know them
+		}
+		for _, c := range o.fields {
+			look(c)
+		}
+		if o.item != nil {
+			look(o.item)
+		}
+	}
+	look(root())
+	if lists < 5 {
+		t.Errorf("%d lists of sections", lists)
+	}
+}
+
+// TestDiffTopics: a topic whose events may be retained comes and goes, and is known by its URI and match.
+func TestDiffTopics(t *testing.T) {
+	const text = `
+realms:
+  - uri: realm1
+    auth: { anonymous: {} }
+    roles: [{ name: anonymous }]
+    retention: { topics: [%s] }
+`
+	load := func(topics string) *File {
+		f, r := (&Loader{Now: today}).Parse("a", ".", fmt.Appendf(nil, text, topics))
+		if f == nil {
+			t.Fatal(r)
+		}
+		return f
+	}
+	old := load("{ uri: com.a }, { uri: com.b, match: prefix }")
+	now := load("{ uri: com.b, match: exact }, { uri: com.a }")
+	want := []Change{
+		{Path: "realms[realm1].retention.topics[prefix com.b]", Old: there, Live: true},
+		{Path: "realms[realm1].retention.topics[exact com.b]", New: there, Live: true},
+	}
+	if d := cmp.Diff(want, Diff(old, now)); d != "" {
+		t.Error(d)
+	}
+}
