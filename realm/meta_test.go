@@ -3,6 +3,7 @@ package realm
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,7 +131,7 @@ func TestTestamentBounds(t *testing.T) {
 		p.say(codec.Call, 1000*round+501, values{}, "wamp.session.flush_testaments")
 		p.expect(codec.Result, 1000*round+501, values{})
 	}
-	const head = len("com.a") + 1 + 5 + testamentOverhead // a list of one text of 64 KiB and more
+	const head = len("com.a") + 1 + 1 + 5 + testamentOverhead // no options, a list of one text of 64 KiB and more
 	large := testamentBytesMax/3 - head - 200
 	for i := range 3 {
 		add(5000+i, strings.Repeat("x", large), true)
@@ -142,6 +143,40 @@ func TestTestamentBounds(t *testing.T) {
 		strings.Repeat("x", metaArgumentsMax),
 	}, values{}})
 	p.refused(codec.Call, 5012, codec.ErrInvalidArgument)
+}
+
+// TestTestamentLists: the lists that choose the receivers of a testament have the bound of PUBLISH, and count in the
+// octets of the session and in the budget.
+func TestTestamentLists(t *testing.T) {
+	const entries = 1000
+	b := newBed(t, 1, Config{FilterEntriesMax: entries})
+	p := b.join(0)
+	list := func(n int) values {
+		return values{"publish_options": values{"exclude": slices.Repeat([]any{70_000}, n)}}
+	}
+	add := func(request int, options values, reason string) {
+		t.Helper()
+		p.say(codec.Call, request, values{}, "wamp.session.add_testament", []any{"com.a"}, options)
+		if reason == "" {
+			p.expect(codec.Result, request, values{})
+		} else {
+			p.refused(codec.Call, request, reason)
+		}
+	}
+	add(1, list(entries+1), codec.ErrOptionNotAllowed)
+	for round := range 2 {
+		// A number of 5 octets each, and what a testament and its options cost besides.
+		fit := testamentBytesMax / (5*entries + len("com.a") + len("\x81\xa7exclude\xdc\x03\xe8") + testamentOverhead)
+		for i := range fit {
+			add(10+i, list(entries), "")
+		}
+		add(100, list(entries), codec.ErrOptionNotAllowed)
+		if held := b.Charged(); held < int64(5*entries*fit) {
+			t.Fatalf("round %d: %d octets are charged", round, held)
+		}
+		p.say(codec.Call, 101, values{}, "wamp.session.flush_testaments")
+		p.expect(codec.Result, 101, values{})
+	}
 }
 
 // TestMetaQueueBound: what finds no room in the queue is counted and told, and the rest comes.

@@ -188,10 +188,10 @@ func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
 		Type: codec.Publish, Format: codec.MessagePack, Request: ms.last + 1, URI: []byte(e.topic),
 		Payload: codec.Payload{Format: codec.MessagePack},
 	}
-	options := map[string]any{}
+	m.Dict = []byte{0x80} // empty
 	var err error
 	if t := e.testament; t != nil {
-		options, m.Payload = t.options, t.payload
+		m.Dict, m.Payload = t.options, t.payload
 	} else if m.Payload.Args, err = codec.AppendValue(nil, codec.MessagePack, e.args); err != nil {
 		panic("realm: a meta event without a form: " + err.Error()) // numbers and text
 	}
@@ -199,10 +199,7 @@ func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
 	s.face, s.trust = nil, e.trust
 	if e.who != nil {
 		s.face = e.who
-		options = withDisclosure(options)
-	}
-	if m.Dict, err = codec.AppendValue(nil, codec.MessagePack, options); err != nil {
-		return // cannot: it was decoded
+		m.Dict = withDisclosure(m.Dict)
 	}
 	msg, err := codec.Append(nil, codec.MessagePack, &m)
 	if err != nil {

@@ -1,7 +1,7 @@
 package realm
 
 import (
-	"maps"
+	"slices"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -15,13 +15,15 @@ import (
 // A testament is one of them. Immutable.
 type testament struct {
 	topic     string
-	options   map[string]any // of PUBLISH, as far as they are heeded
-	discloses bool           // disclose_me
-	payload   codec.Payload  // in MessagePack
+	options   []byte        // of PUBLISH, as far as they are heeded: a dictionary in MessagePack
+	entries   int           // of the lists in options
+	passes    bool          // it is in payload passthru mode
+	discloses bool          // disclose_me
+	payload   codec.Payload // in MessagePack
 }
 
 func (t *testament) bytes() int {
-	return len(t.topic) + len(t.payload.Args) + len(t.payload.Kwargs) + testamentOverhead
+	return len(t.topic) + len(t.options) + len(t.payload.Args) + len(t.payload.Kwargs) + testamentOverhead
 }
 
 // testaments are those of a session by scope, in the order in which they are published. Owned by loop.
@@ -80,9 +82,13 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		return
 	}
 	s := m.session
-	if scheme, _ := t.options["ppt_scheme"].(string); scheme != "" && s.roles&codec.PublisherPassthru == 0 &&
-		!l.set.LaxPassthru {
+	x.Work(len(t.options) >> directShift)
+	switch {
+	case t.passes && s.roles&codec.PublisherPassthru == 0 && !l.set.LaxPassthru:
 		m.fail(x, l, refuseTestamentPassthru)
+		return
+	case t.entries > l.set.limits.FilterEntriesMax:
+		m.fail(x, l, refuseFilter)
 		return
 	}
 	if why := l.set.admit(Publish, []byte(t.topic), codec.Exact); why != nil {
@@ -117,7 +123,8 @@ func (s *session) bequeath(x port.Executor, t *testament, scope int) *refusal {
 
 // testament reads the arguments of add_testament.
 func (m *metaCall) testament() (t *testament, scope int, ok bool) {
-	t = &testament{payload: codec.Payload{Format: codec.MessagePack}, options: map[string]any{}}
+	t = &testament{payload: codec.Payload{Format: codec.MessagePack}}
+	heeded := map[string]any{}
 	if t.topic, ok = m.text(0); !ok || len(m.args) > 3 {
 		return nil, 0, false
 	}
@@ -151,17 +158,17 @@ func (m *metaCall) testament() (t *testament, scope int, ok bool) {
 		}
 		for _, name := range testamentOptions {
 			if v, found := options[name]; found {
-				t.options[name] = v
+				heeded[name] = v
 			}
 		}
 		t.discloses = options["disclose_me"] == true
 	}
-	return t, scope, t.wellFormed()
+	return t, scope, t.read(heeded)
 }
 
-// wellFormed reports whether its options are what PUBLISH takes.
-func (t *testament) wellFormed() bool {
-	dict, err := codec.AppendValue(nil, codec.MessagePack, t.options)
+// read takes over options, if they are what PUBLISH takes.
+func (t *testament) read(options map[string]any) (ok bool) {
+	dict, err := codec.AppendValue(nil, codec.MessagePack, options)
 	if err != nil {
 		return false
 	}
@@ -173,7 +180,11 @@ func (t *testament) wellFormed() bool {
 	}
 	var d codec.Decoder
 	var m codec.Message
-	return d.Decode(codec.MessagePack, msg, &m) == nil
+	if err := d.Decode(codec.MessagePack, msg, &m); err != nil {
+		return false
+	}
+	t.options, t.entries, t.passes = slices.Clip(dict), m.Options.ListEntries(), passes(&m)
+	return true
 }
 
 // mayPublish decides whether s may publish to a topic, and calls done with why not: at once, or when the authorizer
@@ -278,9 +289,8 @@ func (s *session) tellLeave(x port.Executor) {
 	}
 }
 
-// withDisclosure are options that disclose the publisher.
-func withDisclosure(options map[string]any) map[string]any {
-	options = maps.Clone(options)
-	options["disclose_me"] = true
-	return options
+// withDisclosure returns a dictionary of less than 15 entries in MessagePack with one more, which discloses the
+// publisher.
+func withDisclosure(options []byte) []byte {
+	return append(append([]byte{options[0] + 1}, options[1:]...), "\xabdisclose_me\xc3"...)
 }
