@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"slices"
 
 	"banyan/codec"
@@ -20,26 +21,50 @@ func (f *Filter) Sessions() bool { return f != nil && (f.Exclude != nil || f.Eli
 
 // Admits reports whether somebody of that identity may have the event. A black list beats a white one. f may be nil.
 func (f *Filter) Admits(who *codec.Identity) bool {
+	return f.admits(who, slices.Contains[[]uint64], slices.Contains[[]string])
+}
+
+// admitsSoon is Admits for a clone, whose lists are sorted: whoever looks for retained events on a loop may meet many
+// long ones.
+func (f *Filter) admitsSoon(who *codec.Identity) bool {
+	return f.admits(who, sortedContains[uint64], sortedContains[string])
+}
+
+func (f *Filter) admits(who *codec.Identity, session func([]uint64, uint64) bool, name func([]string, string) bool,
+) bool {
 	if f == nil {
 		return true
 	}
-	if slices.Contains(f.Exclude, who.Session) || slices.Contains(f.ExcludeAuthID, who.AuthID) ||
-		slices.Contains(f.ExcludeAuthRole, who.AuthRole) {
+	if session(f.Exclude, who.Session) || name(f.ExcludeAuthID, who.AuthID) ||
+		name(f.ExcludeAuthRole, who.AuthRole) {
 		return false
 	}
-	return (f.Eligible == nil || slices.Contains(f.Eligible, who.Session)) &&
-		(f.EligibleAuthID == nil || slices.Contains(f.EligibleAuthID, who.AuthID)) &&
-		(f.EligibleAuthRole == nil || slices.Contains(f.EligibleAuthRole, who.AuthRole))
+	return (f.Eligible == nil || session(f.Eligible, who.Session)) &&
+		(f.EligibleAuthID == nil || name(f.EligibleAuthID, who.AuthID)) &&
+		(f.EligibleAuthRole == nil || name(f.EligibleAuthRole, who.AuthRole))
 }
 
+func sortedContains[E cmp.Ordered](list []E, e E) bool {
+	_, found := slices.BinarySearch(list, e)
+	return found
+}
+
+// sorted returns a sorted copy, nil if list is nil.
+func sorted[E cmp.Ordered](list []E) []E {
+	list = slices.Clone(list)
+	slices.Sort(list) // mostly it is
+	return list
+}
+
+// clone returns a copy with sorted lists.
 func (f *Filter) clone() *Filter {
 	if f == nil {
 		return nil
 	}
 	return &Filter{
-		Exclude: slices.Clone(f.Exclude), Eligible: slices.Clone(f.Eligible),
-		ExcludeAuthID: slices.Clone(f.ExcludeAuthID), ExcludeAuthRole: slices.Clone(f.ExcludeAuthRole),
-		EligibleAuthID: slices.Clone(f.EligibleAuthID), EligibleAuthRole: slices.Clone(f.EligibleAuthRole),
+		Exclude: sorted(f.Exclude), Eligible: sorted(f.Eligible),
+		ExcludeAuthID: sorted(f.ExcludeAuthID), ExcludeAuthRole: sorted(f.ExcludeAuthRole),
+		EligibleAuthID: sorted(f.EligibleAuthID), EligibleAuthRole: sorted(f.EligibleAuthRole),
 	}
 }
 

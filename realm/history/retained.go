@@ -183,7 +183,7 @@ func (r *Retained) Get(topic []byte, who *codec.Identity) *Event {
 func (t *retainedTopic) admitted(who *codec.Identity) *Event {
 	for i := len(t.events) - 1; i >= 0; i-- {
 		e := t.events[i]
-		if e.Filter.Admits(who) && !(e.ExcludeMe && e.Publisher.Session == who.Session) {
+		if e.Filter.admitsSoon(who) && !(e.ExcludeMe && e.Publisher.Session == who.Session) {
 			return e
 		}
 	}
