@@ -113,6 +113,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 		r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
 	}
 	r.settings.Store(&cfg)
+	r.memory.SetBytesMax(cfg.HistoryBytesMax)
 	wanted := map[string]bool{}
 	for _, rc := range cfg.Realms {
 		wanted[rc.URI] = true

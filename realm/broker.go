@@ -164,10 +164,12 @@ func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 		return sub, nil
 	}
 	r, name := rm.router, string(uri)
-	if !x.Charge(rm.recordMemory(name, match)) {
+	charged := rm.recordMemory(name, match)
+	if !x.Charge(charged) {
 		return nil, nil
 	}
 	sub = newSubscription(r.ids.subscription(), name, match, r.clock().UnixMilli(), len(r.perLoop))
+	sub.charged = charged
 	rm.topics.Put(sub.uri, match, sub)
 	rm.subscribed.add(sub.id, match, sub)
 	if hearsMeta(sub.uri, match) {
@@ -191,7 +193,7 @@ func (rm *realm) leaveSubscription(x port.Executor, s *session, sub *subscriptio
 	var gone *metaEvent
 	if sub.count.Add(-1) == 0 {
 		rm.topics.Remove(sub.uri, sub.match)
-		x.Charge(-rm.recordMemory(sub.uri, sub.match))
+		x.Charge(-sub.charged)
 		rm.subscribed.remove(sub.id, sub.match)
 		if rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(sub.uri)) {
 			gone = rm.meta.reserve(x, "wamp.subscription.on_delete", s.id, sub.id)
@@ -262,13 +264,14 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	}
 	to.filter, to.trust = newFilter(&m.Options), granted.trust
 	var publication uint64
-	if !m.Options.Bool(codec.KeyRetain, false) {
+	if s.realm.recording.Load() == nil && !m.Options.Bool(codec.KeyRetain, false) {
 		publication = s.realm.router.ids.publication(x)
 	} else {
-		var ended bool
-		if publication, ended = s.keep(x, l, m, to, acknowledge); ended {
+		var ended, later bool
+		if publication, ended, later = s.keep(x, l, m, to, acknowledge); ended {
 			return
 		}
+		acknowledge = acknowledge && !later
 		// Whoever subscribed before the event was retained has to be found (retained.go).
 		x.Step("topics.match")
 		exact = s.realm.topics.Find(m.URI, codec.Exact)

@@ -14,6 +14,7 @@ type Stats struct {
 	Subscriptions int64 // now: (session, subscription) pairs
 	Registrations int64 // now: (session, registration) pairs
 	OpenCalls     int64 // now
+	HistoryBytes  int64 // now: of events in memory
 
 	Joined       int64 // sessions that got WELCOME
 	Refused      int64 // HELLOs answered with ABORT
@@ -57,6 +58,11 @@ type Stats struct {
 	RetainedRefused      int64 // publications that could not be retained: not allowed, or no room
 	RetainedSent         int64 // retained events handed to a subscriber's queue
 	RetainedCut          int64 // SUBSCRIBEs that asked for more retained events than are sent at once
+	Recorded             int64 // events that were put into a history
+	HistoryRefused       int64 // events that a history did not take
+	HistoryLost          int64 // events whose publishers waited for the disk, which could not store them
+	Queries              int64 // get_events that were answered with events, perhaps none
+	QueriesRefused       int64 // get_events that were answered unavailable
 	MetaEventsLost       int64 // meta events that found no room in the queue
 	MetaPaced            int64 // times a session had to wait because many meta events did
 }
@@ -81,6 +87,8 @@ type counters struct {
 	metaLost, metaPaced, chunksLate, saturated                 counter
 	rerouted, reroutesNot                                      counter
 	retained, retainedRefused, retainedSent, retainedCut       counter
+	recorded, historyRefused, historyLost                      counter
+	queries, queriesRefused                                    counter
 
 	_ [64]byte
 }
@@ -116,6 +124,7 @@ func (l *perLoop) EndOfBatch(port.Executor) {
 func (r *Router) Stats() Stats {
 	var s Stats
 	s.Realms = r.count.Load()
+	s.HistoryBytes = r.memory.Bytes()
 	for _, l := range r.perLoop {
 		c := &l.counters
 		s.Sessions += c.sessions.Load()
@@ -159,6 +168,11 @@ func (r *Router) Stats() Stats {
 		s.RetainedRefused += c.retainedRefused.Load()
 		s.RetainedSent += c.retainedSent.Load()
 		s.RetainedCut += c.retainedCut.Load()
+		s.Recorded += c.recorded.Load()
+		s.HistoryRefused += c.historyRefused.Load()
+		s.HistoryLost += c.historyLost.Load()
+		s.Queries += c.queries.Load()
+		s.QueriesRefused += c.queriesRefused.Load()
 		s.MetaEventsLost += c.metaLost.Load()
 		s.MetaPaced += c.metaPaced.Load()
 		s.CallsSaturated += c.saturated.Load()

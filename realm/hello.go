@@ -13,6 +13,7 @@ import (
 // The features that WELCOME announces: exactly those that are complete (SES-38). Sorted.
 var (
 	brokerFeatures = []string{
+		"event_history",
 		"pattern_based_subscription",
 		"payload_passthru_mode",
 		"payload_transparency",

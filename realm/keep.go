@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"math"
 
 	"banyan/codec"
@@ -8,7 +9,8 @@ import (
 	"banyan/realm/history"
 )
 
-// The part of a publication that outlives its delivery, before anybody is told of it:
+// The part of a publication that outlives its delivery, before anybody is told of it: the last event of its topic
+// (retained.go) and history (recorder.go).
 //
 //	begin   publisher's loop: is it allowed, is there memory for it
 //	work    the copy: at once, or for a large event in the pool, while the session waits
@@ -23,36 +25,57 @@ type keeping struct {
 	retained    *history.Retained // nil: it is not to be retained
 	charged     int               // bytes of the budget, for what is retained
 
+	recorders []*recorder // scratch
+	memory    history.Store
+	inMemory  []history.Log
+	disk      history.Store
+	onDisk    []history.Log
+	storing   *storing // PUBLISHED waits for the disk
+	strict    bool     // its publisher wants an answer, so it is kept in full or refused
+
 	// The outcome of work.
-	freed int64 // bytes of what went for it
-	err   error
+	freed     int64 // bytes of what went for it
+	err       error
+	memoryErr error
+	diskErr   error
 
 	// why it is not kept as its publisher wants. Who wants no answer has it delivered all the same.
 	why *refusal
 }
 
 var (
+	refuseHistory = &refusal{codec.ErrUnavailable, "the history of this topic cannot store the event: the disk is " +
+		"slower than the publishers, or fails; try again later"}
+	refuseHistoryLength = &refusal{codec.ErrPayloadSizeExceeded, "the event is longer than the history of its " +
+		"topic takes"}
 	refuseRetain     = &refusal{codec.ErrOptionNotAllowed, "this realm does not retain events of this topic"}
 	refuseRetainFull = &refusal{codec.ErrOptionNotAllowed, "this realm retains as many events as it may, or the " +
 		"router has no memory left for more"}
 )
 
-// keep keeps a publication that asks for it. It returns its id, and ended if it does not go on: it is refused, or a
-// publishing goes on with it.
+// keep keeps a publication: it asks for it, or its topic has history. It returns its id, and ended if it does not go
+// on: it is refused, or a publishing goes on with it. If later, the publication is acknowledged when the disk has it.
 func (s *session) keep(x port.Executor, l *perLoop, m *codec.Message, to audience, acknowledge bool,
-) (publication uint64, ended bool) {
-	k := new(keeping)
-	k.begin(x, l, s, m, &to)
-	if k.why == nil {
-		if w := s.waiting; w != nil && w.large {
-			s.keepLater(x, w, k, to, acknowledge)
-			return 0, true
+) (publication uint64, ended, later bool) {
+	k := &l.keeping
+	large := s.waiting != nil && s.waiting.large
+	if large {
+		k = new(keeping)
+	}
+	k.begin(x, l, s, m, &to, acknowledge)
+	if k.working() {
+		if large {
+			s.keepLater(x, s.waiting, k, to, acknowledge)
+			return 0, true, false
 		}
 		x.Step("retained.put")
 		k.work()
 		k.settle(x)
 	}
-	return k.end(x, l, s, m, acknowledge)
+	publication, ended = k.end(x, l, s, m, acknowledge)
+	later = k.storing != nil
+	k.forget()
+	return publication, ended, later
 }
 
 // keepLater keeps a large event in the pool. It goes to its subscribers even if the session ends meanwhile: others
@@ -68,9 +91,9 @@ func (s *session) keepLater(x port.Executor, w *waiting, k *keeping, to audience
 	})
 }
 
-func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Message, to *audience) {
+func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Message, to *audience, acknowledge bool) {
 	rm := s.realm
-	k.publication = rm.router.ids.publication(x)
+	k.publication, k.strict = rm.router.ids.publication(x), acknowledge
 	k.event = history.Event{
 		Publication: k.publication, Time: rm.router.clock().UnixNano(), Topic: m.URI, Publisher: s.identity,
 		Disclosed: to.disclosed != nil, ExcludeMe: to.exclude, Filter: keptFilter(to.filter), Payload: m.Payload,
@@ -84,6 +107,18 @@ func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Messag
 	if m.Options.Forwards() {
 		k.event.Options = m.Dict
 	}
+	if m.Options.Bool(codec.KeyRetain, false) {
+		k.beginRetained(x, l, s, m)
+		if k.why != nil && acknowledge {
+			return
+		}
+	}
+	if rc := rm.recording.Load(); rc != nil && !k.event.Filter.Sessions() {
+		k.beginHistory(x, rc, s, m, acknowledge)
+	}
+}
+
+func (k *keeping) beginRetained(x port.Executor, l *perLoop, s *session, m *codec.Message) {
 	if !l.set.retains(m.URI) {
 		k.why = refuseRetain
 		return
@@ -92,11 +127,57 @@ func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Messag
 		k.charged, k.why = 0, refuseRetainFull
 		return
 	}
-	k.retained = rm.retaining(l.set)
+	k.retained = s.realm.retaining(l.set)
 }
 
-// work makes the copy. Any goroutine.
-func (k *keeping) work() { k.freed, k.err = k.retained.Put(&k.event) }
+// beginHistory finds the logs that the event goes into. In memory it has to have room in the budget of the process.
+func (k *keeping) beginHistory(x port.Executor, rc *recording, s *session, m *codec.Message, acknowledge bool) {
+	k.recorders = rc.of(k.recorders[:0], m.URI)
+	k.inMemory = logsOf(k.inMemory[:0], k.recorders, false)
+	k.onDisk = logsOf(k.onDisk[:0], k.recorders, true)
+	r := s.realm.router
+	if n := len(k.inMemory); n > 0 {
+		if r.chargeHistory(x, n*(history.RecordRoom(&k.event)+history.RecordOverhead)) {
+			k.memory = r.memory
+		} else {
+			k.memoryErr = errHistoryBudget
+		}
+	}
+	for _, one := range k.recorders {
+		if one.onDisk {
+			k.disk = one.store
+		}
+	}
+	if acknowledge && k.disk != nil && awaited(k.recorders) {
+		k.storing = s.storeFirst(x, m.Request, k.publication)
+	}
+}
+
+var errHistoryBudget = errors.New("the process has no memory left for it")
+
+// working reports whether there is anything to do for work.
+func (k *keeping) working() bool { return k.retained != nil || k.memory != nil || k.disk != nil }
+
+// work makes the copies. Any goroutine.
+func (k *keeping) work() {
+	if k.retained != nil {
+		if k.freed, k.err = k.retained.Put(&k.event); k.err != nil && k.strict {
+			k.disk, k.memory = nil, nil // it is refused
+		}
+	}
+	if k.disk != nil {
+		var w history.Waiter
+		if k.storing != nil {
+			w = k.storing
+		}
+		if k.diskErr = k.disk.Append(&k.event, k.onDisk, w); k.diskErr != nil && k.storing != nil {
+			k.memory = nil // it is refused
+		}
+	}
+	if k.memory != nil {
+		k.memoryErr = k.memory.Append(&k.event, k.inMemory, nil)
+	}
+}
 
 // settle settles what the budget is charged with.
 func (k *keeping) settle(x port.Executor) {
@@ -109,11 +190,30 @@ func (k *keeping) settle(x port.Executor) {
 // end lets the publication go on, or refuses it.
 func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message, acknowledge bool,
 ) (publication uint64, ended bool) {
+	k.countHistory(x, l, s)
 	switch {
+	case k.diskErr != nil && k.storing != nil:
+		k.storing.forget(x)
+		k.storing = nil
+		if r := s.realm.retained.Load(); r != nil && k.retained != nil && k.err == nil {
+			x.Charge(-int(r.Remove(m.URI)))
+		}
+		why := refuseHistory
+		if errors.Is(k.diskErr, history.ErrTooLarge) {
+			why = refuseHistoryLength
+		}
+		s.refuse(x, l, codec.Publish, m.Request, why)
+		return 0, true
 	case k.why == nil:
-		l.counters.retained.Add(1)
+		if k.retained != nil {
+			l.counters.retained.Add(1)
+		}
 	case acknowledge:
 		l.counters.retainedRefused.Add(1)
+		if k.storing != nil {
+			k.storing.forget(x)
+			k.storing = nil
+		}
 		s.refuse(x, l, codec.Publish, m.Request, k.why)
 		return 0, true
 	default:
@@ -123,6 +223,25 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 		}
 	}
 	return k.publication, false
+}
+
+// countHistory counts what came of history, and warns.
+func (k *keeping) countHistory(x port.Executor, l *perLoop, s *session) {
+	for _, err := range [...]error{k.memoryErr, k.diskErr} {
+		if err != nil {
+			l.counters.historyRefused.Add(1)
+			x.Warn("an event is not kept in history", "realm", s.realm.uri, "error", err)
+		}
+	}
+	if (k.memory != nil && k.memoryErr == nil) || (k.disk != nil && k.diskErr == nil) {
+		l.counters.recorded.Add(1)
+	}
+}
+
+// forget makes k ready for the next publication; its lists are kept.
+func (k *keeping) forget() {
+	clear(k.recorders)
+	*k = keeping{recorders: k.recorders[:0], inMemory: k.inMemory[:0], onDisk: k.onDisk[:0]}
 }
 
 // retains reports whether events of a topic may be retained.

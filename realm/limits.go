@@ -126,6 +126,26 @@ const (
 	// sent: Stats.RetainedCut.
 	retainedBytesMax = 8 << 20
 
+	// What history is kept of.
+
+	// historiesMax is how many topics and patterns a realm may keep the history of.
+	historiesMax = 256
+	// historyStep is how many bytes of the budget the events in memory take at once, and historySteps how many of
+	// them may be unused.
+	historyStep  = 64 << 10
+	historySteps = 16
+	// queriesAtOnce is how many get_events of the router are under way at a time. More: unavailable.
+	queriesAtOnce = 16
+	// queryBytesMax is how long the events of one answer of get_events are together, in octets as the caller gets
+	// them, and what it counts in the budget meanwhile. The answer says that it was cut there.
+	queryBytesMax = 8 << 20
+	// queryLookAfter is when a loop looks whether a query has ended, and storedLookAfter whether events are stored,
+	// if the goroutine that ended it could not wake the loop.
+	queryLookAfter  = 100 * time.Millisecond
+	storedLookAfter = 100 * time.Millisecond
+	// storedAtOnce is how many publications are acknowledged in one go after the disk has stored them.
+	storedAtOnce = 1024
+
 	// What the meta API does.
 
 	// metaAtOnce is how many ids a loop encodes; more are encoded in the pool.

@@ -62,6 +62,7 @@ func init() {
 		"wamp.subscription.get":               {run: (*metaCall).subscriptionGet},
 		"wamp.subscription.list_subscribers":  {run: (*metaCall).subscriptionListSubscribers},
 		"wamp.subscription.count_subscribers": {run: (*metaCall).subscriptionCountSubscribers},
+		"wamp.subscription.get_events":        {run: (*metaCall).subscriptionGetEvents},
 		"wamp.subscription.remove_subscriber": {run: (*metaCall).subscriptionRemoveSubscriber, named: true},
 
 		"wamp.registration.list":          {run: (*metaCall).registrationList},
@@ -193,12 +194,16 @@ func encodeArgs(s codec.Serializer, args []any) ([]byte, error) {
 }
 
 func (m *metaCall) finish(x port.Executor, l *perLoop, args []byte, err error) {
+	m.finishWith(x, l, &codec.Payload{Format: m.session.serializer, Args: args}, err)
+}
+
+// finishWith sends the RESULT with a payload in the caller's serializer.
+func (m *metaCall) finishWith(x port.Executor, l *perLoop, p *codec.Payload, err error) {
 	s := m.session
 	var frame [][]byte
 	if err == nil {
 		l.details = codec.Details{}
-		p := &codec.Payload{Format: s.serializer, Args: args}
-		if len(args) > s.realm.router.bounds.largeBytes { // it is linked into the queue, not copied
+		if len(p.Args)+len(p.Kwargs) > s.realm.router.bounds.largeBytes { // it is linked into the queue, not copied
 			frame, err = s.frame(codec.AppendResultHead(nil, s.serializer, m.call.request, &l.details, p), p)
 		} else {
 			l.out, err = codec.AppendResult(l.out[:0], s.serializer, m.call.request, &l.details, p, s.bytesMax)
@@ -270,7 +275,12 @@ func (m *metaCall) number(i int) (id uint64, ok bool) {
 	if len(m.args) <= i {
 		return 0, false
 	}
-	switch v := m.args[i].(type) {
+	return wholeNumber(m.args[i])
+}
+
+// wholeNumber returns a value as an id.
+func wholeNumber(v any) (id uint64, ok bool) {
+	switch v := v.(type) {
 	case int64:
 		return uint64(v), v >= 0
 	case uint64:

@@ -18,6 +18,7 @@ type realm struct {
 	topics     *index.Index[subscription]
 	procedures *index.Index[registration]
 	retained   atomic.Pointer[history.Retained] // any goroutine; nil until something is retained, then it stays
+	recording  atomic.Pointer[recording]        // any goroutine reads; nil: no history. Changed under Router.mu
 
 	// Any goroutine.
 	settings   atomic.Pointer[settings] // replaced under Router.mu
@@ -54,6 +55,7 @@ func newRealm(r *Router, cfg *Config, rc RealmConfig) *realm {
 func (rm *realm) configure(cfg *Config, rc RealmConfig) {
 	old := rm.settings.Load()
 	rm.put(newSettings(cfg, rc, (old.epoch+1)&permitEpoch))
+	rm.recordHistory(rm.settings.Load())
 }
 
 // put publishes settings. Router.mu is held, or the realm is new.

@@ -21,6 +21,7 @@ import (
 	"banyan/codec"
 	"banyan/engine/port"
 	"banyan/realm/auth"
+	"banyan/realm/history"
 	"banyan/realm/index"
 )
 
@@ -33,10 +34,12 @@ type Router struct {
 	clock    func() time.Time // fixed by New, but for tests: what time it is
 	// aside runs work on a goroutine of its own and then done on the loop; it returns false, and runs neither, if too
 	// many are under way. Fixed by New, but for tests.
-	aside     func(x port.Executor, work func(), done func(x port.Executor)) bool
-	perLoop   []*perLoop // fixed by New; perLoop[i] is owned by loop i, its counters are read by Stats
-	ids       idSource   // any goroutine
-	directory directory  // any goroutine
+	aside func(x port.Executor, work func(), done func(x port.Executor)) bool
+	// background runs what waits for a disk on a goroutine of its own. Fixed by New, but for tests.
+	background func(work func())
+	perLoop    []*perLoop // fixed by New; perLoop[i] is owned by loop i, its counters are read by Stats
+	ids        idSource   // any goroutine
+	directory  directory  // any goroutine
 
 	settings atomic.Pointer[Config]       // any goroutine; replaced under mu
 	loops    atomic.Pointer[port.Loops]   // any goroutine; set by Attach
@@ -46,6 +49,11 @@ type Router struct {
 	limiter  atomic.Pointer[auth.Limiter] // replaced under mu
 	asking   atomic.Int32                 // goroutines that ask an Authenticator
 	places   poolPlaces                   // in the pool, for work of sessions
+
+	memory         *history.Memory // fixed by New; any goroutine
+	historyCharged atomic.Int64    // bytes of the budget that memory has; any goroutine
+	queries        atomic.Int32    // get_events that are under way
+	storing        []storingList   // fixed by New; by loop
 
 	mu    sync.Mutex
 	named map[string]*realm // guarded by mu: the same realms
@@ -65,6 +73,7 @@ type perLoop struct {
 	raw      []byte    // the message under way; lent
 	set      *settings // of the realm of the message under way
 	details  codec.Details
+	keeping  keeping         // of the PUBLISH under way
 	out      []byte          // scratch for one encoded message
 	matches  []*subscription // scratch for one PUBLISH
 	exact    *registration   // of the CALL under way
@@ -84,8 +93,10 @@ func New(cfg Config) (*Router, error) {
 	r := &Router{
 		log: cfg.Log, bounds: usualBounds, depthMax: cfg.DepthMax, named: make(map[string]*realm),
 		started: time.Now(), clock: time.Now,
+		memory: history.NewMemory(cfg.HistoryBytesMax), storing: make([]storingList, cfg.Loops),
 	}
 	r.aside = r.goAside
+	r.background = func(work func()) { go work() }
 	r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
 	r.settings.Store(&cfg)
 	for range cfg.Loops {
@@ -169,6 +180,7 @@ func (r *Router) addRealm(rm *realm) {
 	r.named[rm.uri] = rm
 	r.realms.Put(rm.uri, codec.Exact, rm)
 	r.count.Add(1)
+	rm.recordHistory(rm.settings.Load())
 }
 
 // dropRealm makes rm unknown. A join that found it before is complete when its loop says goodbye to the sessions of
@@ -177,4 +189,5 @@ func (r *Router) dropRealm(rm *realm) {
 	delete(r.named, rm.uri)
 	r.realms.Remove(rm.uri, codec.Exact)
 	r.count.Add(-1)
+	rm.forgetHistory()
 }

@@ -43,6 +43,12 @@ type Config struct {
 	FilterEntriesMax int // in all black and white lists of one PUBLISH; default 8 192, at most 65 536
 	URIBytesMax      int // topics, procedures and realms, octets; default 1024; longer: invalid_uri
 
+	// HistoryBytesMax is what the histories in memory of all realms may hold together, in octets; default 256 MiB.
+	// The oldest events go. They count in the budget of the process.
+	HistoryBytesMax int64
+	// Disk keeps the histories that are OnDisk; nil: there are none. Whoever made it closes it, after the loops.
+	Disk history.Store
+
 	// DeflateBytesMin is the shortest event, in octets, that is compressed for those who negotiated it; default 256.
 	DeflateBytesMin int
 
@@ -83,6 +89,7 @@ type RealmConfig struct {
 	Quotas Quotas
 
 	Retention Retention
+	History   []History // with different URI and Match; at most 256. In a Template in memory
 
 	// Backlog bounds what sessions may have unsent; nil is what the engine has for all. RoleBacklogs are those of
 	// roles, which have others.
@@ -144,6 +151,17 @@ type Retention struct {
 	EventsMax int       // of all topics; default 10 000. More: refused
 	BytesMax  int64     // of these; default 64 MiB. They also count in the budget of the process. More: refused
 	FoundMax  int       // that one SUBSCRIBE with a pattern is sent, the oldest first; default 1000
+}
+
+// A History is a topic, or a pattern of topics, whose events are kept for wamp.subscription.get_events (PROTOCOL
+// 7.8).
+type History struct {
+	Pattern
+	history.Bounds      // beyond any of them the oldest go
+	OnDisk         bool // in Config.Disk, where it outlives the process; else in memory
+	// AcknowledgeStored, with OnDisk, has a publisher that wants it acknowledged wait until the disk has the event:
+	// it is told ERROR unavailable if that fails. The event goes to its subscribers without waiting.
+	AcknowledgeStored bool
 }
 
 // Anonymous says from where anonymous peers may come (PROTOCOL 10.1).
@@ -223,6 +241,8 @@ func (cfg *Config) check() error {
 			cfg.FilterEntriesMax, codec.ListEntriesMax)
 	case cfg.DepthMax < 0 || cfg.DepthMax > codec.DepthMaxMost:
 		return fmt.Errorf("realm: depth of %d: at most %d is possible", cfg.DepthMax, codec.DepthMaxMost)
+	case cfg.HistoryBytesMax < 0:
+		return errors.New("realm: the octets of histories are negative")
 	case cfg.HelloTimeout < 0 || cfg.AuthTimeout < 0 || cfg.GoodbyeTimeout < 0:
 		return errors.New("realm: a timeout is negative")
 	case min(cfg.RealmsMax, cfg.SubscriptionsMax, cfg.PatternsMax, cfg.RegistrationsMax, cfg.CalleesMax, cfg.CallsMax,
@@ -299,7 +319,37 @@ func (cfg *Config) checkRealm(rc *RealmConfig, match codec.Match) error {
 	if err := rc.Retention.check(); err != nil {
 		return fmt.Errorf("realm: %q: %w", rc.URI, err)
 	}
+	if err := cfg.checkHistory(rc, match); err != nil {
+		return fmt.Errorf("realm: %q: %w", rc.URI, err)
+	}
 	return rc.checkAuthorizers()
+}
+
+// checkHistory checks what the history of a realm, or template, is kept of.
+func (cfg *Config) checkHistory(rc *RealmConfig, match codec.Match) error {
+	if len(rc.History) > historiesMax {
+		return fmt.Errorf("%d topics with history: at most %d are possible", len(rc.History), historiesMax)
+	}
+	seen := map[Pattern]bool{}
+	for _, h := range rc.History {
+		switch {
+		case h.Match > codec.Wildcard || len(h.URI) > cfg.URIBytesMax ||
+			!codec.ValidURI([]byte(h.URI), h.Match, false) || codec.ReservedURI([]byte(h.URI)):
+			return fmt.Errorf("%q is no topic or pattern to keep the history of", h.URI)
+		case seen[h.Pattern]:
+			return fmt.Errorf("the history of %q is kept twice", h.URI)
+		case h.Events < 0 || h.Bytes < 0 || h.Age < 0:
+			return fmt.Errorf("the history of %q: a bound is negative", h.URI)
+		case h.OnDisk && cfg.Disk == nil:
+			return fmt.Errorf("the history of %q is to be on a disk that is not there", h.URI)
+		case h.OnDisk && match != codec.Exact:
+			return fmt.Errorf("the history of %q is to be on the disk, for a realm of a template", h.URI)
+		case h.AcknowledgeStored && !h.OnDisk:
+			return fmt.Errorf("the history of %q is in memory, so nobody can wait for its disk", h.URI)
+		}
+		seen[h.Pattern] = true
+	}
+	return nil
 }
 
 // check checks r and fills in its defaults.

@@ -17,9 +17,11 @@ type subscription struct {
 	uri     string
 	match   codec.Match
 	created int64 // Unix time, ms
+	charged int   // bytes of the budget, by the subscriber that made it; 0: the router did
 
 	// Any goroutine.
-	count atomic.Int64 // members on all loops
+	count atomic.Int64 // members on all loops, and held
+	held  atomic.Int64 // 1: history is kept of it, so that it stays without members (recorder.go)
 	// loops has bit i set while loop i has members. Set and cleared by loop i; set under the first member's queue
 	// lock, in the section that appends its SUBSCRIBED (R6).
 	loops atomic.Uint64

@@ -95,7 +95,7 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		m.fail(x, l, why)
 		return
 	}
-	s.mayPublish(x, l, t.topic, func(x port.Executor, l *perLoop, why *refusal) {
+	s.may(x, l, Publish, []byte(t.topic), codec.Exact, func(x port.Executor, l *perLoop, why *refusal) {
 		if why == nil {
 			why = s.bequeath(x, t, scope)
 		}
@@ -187,21 +187,24 @@ func (t *testament) read(options map[string]any) (ok bool) {
 	return true
 }
 
-// mayPublish decides whether s may publish to a topic, and calls done with why not: at once, or when the authorizer
-// has answered, unless the session has left by then.
-func (s *session) mayPublish(x port.Executor, l *perLoop, topic string,
+// may decides whether s may do a with a URI, beside the request under way, and calls done with why not: at once, or
+// when the authorizer has answered, unless the session has left by then. l.set are the settings of the realm of s.
+func (s *session) may(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match,
 	done func(x port.Executor, l *perLoop, why *refusal),
 ) {
-	m := &codec.Message{Type: codec.Publish, Format: s.serializer, URI: []byte(topic)}
+	m := &codec.Message{Type: codec.Publish, Format: s.serializer, URI: uri}
+	if a == Subscribe {
+		m.Type = codec.Subscribe
+	}
 	w := s.waiting
 	s.waiting = nil // a verdict that is there is about the call
-	why, _ := s.authorize(x, l, Publish, m.URI, codec.Exact, nil, 0)
+	why, _ := s.authorize(x, l, a, m.URI, match, nil, 0)
 	s.waiting = w
 	if why != refuseUndecided {
 		done(x, l, why)
 		return
 	}
-	request, why := s.request(m, Publish, codec.Exact)
+	request, why := s.request(m, a, match)
 	if why != nil {
 		done(x, l, why)
 		return

@@ -58,6 +58,7 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		EnforceRoles:     s.Needs("enforce_roles"),
 		Retention:        s.Retention(),
 		Policy:           s.Policy(),
+		History:          s.History(),
 	}
 	cfg := realm.Config{URIBytesMax: s.Value("uri_bytes_max"), Loops: loops}
 	if s.Needs("auto_create") {

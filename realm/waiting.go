@@ -335,8 +335,9 @@ func (p *publishing) kept(x port.Executor) {
 	s, m := p.waiting.session, &p.waiting.message
 	l := s.realm.router.perLoop[x.Loop()]
 	_, p.ended = p.keeping.end(x, l, s, m, p.acknowledge)
+	later := p.keeping.storing != nil
 	if p.keeping = nil; !p.ended {
-		s.accept(x, l, m, p.publication, p.acknowledge)
+		s.accept(x, l, m, p.publication, p.acknowledge && !later)
 		p.search = s.realm.topics.Search(m.URI)
 	}
 }

@@ -62,7 +62,8 @@ var arrows = map[string][]string{
 	"banyan/realm/policy":       {"banyan/codec"},
 	"banyan/realm/realmtest":    {"banyan/codec", "banyan/engine/port", "banyan/realm"},
 	"banyan/realm/transcript": {
-		"banyan/codec", "banyan/realm", "banyan/realm/policy", "github.com/rogpeppe/go-internal/txtar",
+		"banyan/codec", "banyan/realm", "banyan/realm/history", "banyan/realm/policy",
+		"github.com/rogpeppe/go-internal/txtar",
 	},
 }
 

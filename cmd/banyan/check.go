@@ -14,6 +14,7 @@ import (
 	"banyan/cmd/banyan/config"
 	"banyan/realm"
 	"banyan/realm/auth"
+	"banyan/realm/history"
 )
 
 func newCheck() *cobra.Command {
@@ -74,6 +75,7 @@ func checkInside(f *config.File) error {
 	defer k.refuse()
 	_, certificates := listenTLS(f.Listeners, nil)
 	c, err := realmConfig(f, f.Listeners, 1, k, k.log)
+	c.Disk = history.NewMemory(0) // in place of the file, which is not touched
 	if err == nil {
 		_, err = realm.New(c)
 	}

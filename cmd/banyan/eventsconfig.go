@@ -4,6 +4,7 @@ import (
 	"banyan/cmd/banyan/config"
 	"banyan/codec"
 	"banyan/realm"
+	"banyan/realm/history"
 )
 
 // matches are the policies by their names.
@@ -16,6 +17,19 @@ func retention(r *config.Retention) realm.Retention {
 	}
 	for _, t := range r.Topics {
 		kept.Topics = append(kept.Topics, realm.Pattern{URI: t.URI, Match: matches[t.Match]})
+	}
+	return kept
+}
+
+// histories is what a realm keeps the history of.
+func histories(all []config.History) (kept []realm.History) {
+	for _, h := range all {
+		kept = append(kept, realm.History{
+			Pattern:           realm.Pattern{URI: h.URI, Match: matches[h.Match]},
+			Bounds:            history.Bounds{Events: h.EventsMax, Bytes: int64(h.BytesMax), Age: h.AgeMax},
+			OnDisk:            h.Store == "disk",
+			AcknowledgeStored: h.Acknowledge == "stored",
+		})
 	}
 	return kept
 }

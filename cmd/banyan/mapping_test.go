@@ -124,6 +124,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"realms.0.strict_uris", "true", "Realms", nil},
 		{"realms.0.ppt_strict", "false", "Realms", nil},
 		{"realms.0.modify_details", "true", "Realms", nil},
+		{"history.memory_bytes_max", "5MiB", "HistoryBytesMax", int64(5 << 20)},
 		{"realms.0.retention.enabled", "false", "Realms", nil},
 		{"realms.0.retention.events_max", "5", "Realms", nil},
 		{"realms.0.retention.bytes_max", "5KiB", "Realms", nil},

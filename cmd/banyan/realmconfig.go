@@ -34,6 +34,7 @@ func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys
 		FilterEntriesMax: l.FilterEntriesMax,
 		URIBytesMax:      l.URIBytesMax,
 		DeflateBytesMin:  int(l.DeflateBytesMin),
+		HistoryBytesMax:  int64(f.History.MemoryBytesMax),
 		DepthMax:         l.DepthMax,
 		Loops:            loops,
 		Log:              log,
@@ -123,7 +124,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 			CallsMax:             rm.Quotas.CallsMax,
 		},
 	}
-	r.Retention = retention(&rm.Retention)
+	r.Retention, r.History = retention(&rm.Retention), histories(rm.History)
 	r.Backlog, r.RoleBacklogs = backlogs(rm, slow)
 	if plainAnonymous(rm) && rm.Everything("anonymous") {
 		return r, nil // as without a file: nothing is asked and nothing is checked

@@ -145,6 +145,9 @@ func (s *service) apply(f *config.File) (done sessionsReport, err error) {
 		return done, err
 	}
 	rc, err := realmConfig(f, s.listeners(f), s.router.loops, k, s.log)
+	if err == nil {
+		err = s.router.history.open(&rc)
+	}
 	if err != nil {
 		k.refuse()
 		return done, err

@@ -26,6 +26,7 @@ type router struct {
 	keys      *keys
 	tls       map[string]engine.ListenTLS // by address
 	acme      *acme
+	history   *keeper
 }
 
 // newRouter binds the listeners and starts the loops. dedicated says that the process has nothing else to do.
@@ -36,7 +37,7 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err
 		return nil, usagef("%v", err)
 	}
 	ec.Dedicated = dedicated
-	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS, acme: fetched}
+	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS, acme: fetched, history: newKeeper(f, log)}
 	if err = r.acme.prepare(r.listeners); err != nil {
 		return nil, err
 	}
@@ -47,10 +48,14 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err
 		if err != nil {
 			r.keys.refuse()
 			r.acme.close()
+			err = errors.Join(err, r.history.close())
 		}
 	}()
 	ec.Cookie = cookieRules(f, &f.Cookies, r.keys.cookies)
 	rc, err := realmConfig(f, r.listeners, r.loops, r.keys, log)
+	if err == nil {
+		err = r.history.open(&rc)
+	}
 	if err == nil {
 		r.realms, err = realm.New(rc)
 	}
@@ -77,6 +82,7 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err
 	if err = r.engine.Start(); err != nil {
 		return nil, fewFiles(err, ec.Loops)
 	}
+	go r.history.expire(r.realms)
 	return r, nil
 }
 
@@ -112,5 +118,5 @@ func (r *router) applyLive(live engine.Live) error {
 // of clients that do not read or do not answer in time, and says so. That is no error: more cannot be done.
 func (r *router) stop() error {
 	r.acme.close()
-	return r.engine.Stop(context.Background())
+	return errors.Join(r.engine.Stop(context.Background()), r.history.close())
 }

@@ -106,6 +106,7 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 			EnforceRoles: s.Needs("enforce_roles"),
 			Retention:    s.Retention(),
 			Policy:       s.Policy(),
+			History:      s.History(),
 		}
 		rc.URIBytesMax = s.Value("uri_bytes_max")
 		if s.Needs("auto_create") {

@@ -1,8 +1,11 @@
 package history
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,22 +17,29 @@ import (
 // one record. When a log is full, a new record takes the memory of the one that was dropped last, so that
 // appending allocates nothing.
 type Memory struct {
-	bytesMax int64
-
-	mu    sync.Mutex // serializes changes of the two below, and evicting
+	mu    sync.Mutex // serializes changes of the three below, and evicting
 	byKey map[Key]Log
-	logs  atomic.Pointer[[]*memoryLog] // immutable after publish: writers copy
+	free  []Log                        // what the next logs are called, those released longest ago first
+	logs  atomic.Pointer[[]*memoryLog] // by place; nil: free. Immutable after publish: writers copy
 
 	// Any goroutine.
-	closed atomic.Bool
-	bytes  atomic.Int64
+	bytesMax atomic.Int64
+	closed   atomic.Bool
+	bytes    atomic.Int64
 
 	appended, trimmed, evicted, expired, refusedTooLarge atomic.Int64
 }
 
+// The name of a log in memory is its place in the low half, and in the high half how often that place was released
+// before: a log that was released is not found any more.
+const placeBits = 16
+
 // A memoryLog is one log.
 type memoryLog struct {
+	id Log // fixed
+
 	mu     sync.Mutex
+	gone   bool // released: it takes nothing any more
 	bounds Bounds
 	ring   ring
 	first  uint64 // number of the oldest record
@@ -44,13 +54,25 @@ var _ Store = (*Memory)(nil)
 // NewMemory returns a store that holds at most bytesMax octets, with RecordOverhead for each record; 0 stands for
 // DefaultMemoryBytes. The memory it takes may be a quarter more.
 func NewMemory(bytesMax int64) *Memory {
+	m := &Memory{byKey: make(map[Key]Log)}
+	m.logs.Store(new([]*memoryLog))
+	m.SetBytesMax(bytesMax)
+	return m
+}
+
+// SetBytesMax changes the bound of the store; 0 stands for DefaultMemoryBytes. What exceeds it goes.
+func (m *Memory) SetBytesMax(bytesMax int64) {
 	if bytesMax <= 0 {
 		bytesMax = DefaultMemoryBytes
 	}
-	m := &Memory{bytesMax: bytesMax, byKey: make(map[Key]Log)}
-	m.logs.Store(new([]*memoryLog))
-	return m
+	m.bytesMax.Store(bytesMax)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.evict()
 }
+
+// Bytes is what all logs hold, in octets, with RecordOverhead for each record.
+func (m *Memory) Bytes() int64 { return m.bytes.Load() }
 
 // Log implements Store.
 func (m *Memory) Log(k Key, b Bounds) (Log, error) {
@@ -62,23 +84,53 @@ func (m *Memory) Log(k Key, b Bounds) (Log, error) {
 	logs := *m.logs.Load()
 	id, ok := m.byKey[k]
 	if !ok {
-		if len(logs) >= LogsMax {
-			return 0, ErrLogs
-		}
-		l := new(memoryLog)
-		l.oldest.Store(math.MaxInt64)
 		id = Log(len(logs))
-		logs = append(logs[:len(logs):len(logs)], l)
+		switch {
+		case len(m.free) > 0:
+			id = m.free[0]
+			m.free = m.free[1:]
+			logs = slices.Clone(logs)
+		case len(logs) >= LogsMax:
+			return 0, ErrLogs
+		default:
+			logs = append(logs[:len(logs):len(logs)], nil)
+		}
+		l := &memoryLog{id: id}
+		l.oldest.Store(math.MaxInt64)
+		logs[placeOf(id)] = l
 		m.byKey[k] = id
 		m.logs.Store(&logs)
 	}
-	l := logs[id]
+	l := logs[placeOf(id)]
 	l.mu.Lock()
 	l.bounds = b.WithDefaults()
 	l.mu.Unlock()
 	for m.shrink(l) {
 	}
 	return id, nil
+}
+
+func placeOf(id Log) int { return int(id & (1<<placeBits - 1)) }
+
+// Release ends the log of k, if there is one, and drops what it holds. Events that are appended to it meanwhile are
+// kept whole or not at all in each other log.
+func (m *Memory) Release(k Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, ok := m.byKey[k]
+	if !ok {
+		return
+	}
+	delete(m.byKey, k)
+	logs := slices.Clone(*m.logs.Load())
+	l := logs[placeOf(id)]
+	logs[placeOf(id)] = nil
+	m.logs.Store(&logs)
+	m.free = append(m.free, id+1<<placeBits)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = true
+	m.empty(l)
 }
 
 // shrink drops some records of a log whose bounds have become smaller, and reports whether there may be more.
@@ -94,11 +146,9 @@ func (m *Memory) shrink(l *memoryLog) bool {
 func (m *Memory) Keys() []Key {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	keys := make([]Key, len(m.byKey))
-	for k, id := range m.byKey {
-		keys[id] = k
-	}
-	return keys
+	return slices.SortedFunc(maps.Keys(m.byKey), func(a, b Key) int {
+		return cmp.Compare(placeOf(m.byKey[a]), placeOf(m.byKey[b]))
+	})
 }
 
 // Purge implements Store.
@@ -109,17 +159,24 @@ func (m *Memory) Purge(k Key) error {
 	if l := m.log(id); ok {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		m.bytes.Add(-l.bytes)
-		l.first += uint64(l.ring.n)
-		l.spare, l.ring, l.bytes = nil, ring{}, 0
-		l.oldest.Store(math.MaxInt64)
+		m.empty(l)
 	}
 	return nil
 }
 
+// empty drops all records of l, whose lock is held.
+func (m *Memory) empty(l *memoryLog) {
+	m.bytes.Add(-l.bytes)
+	l.first += uint64(l.ring.n)
+	l.spare, l.ring, l.bytes = nil, ring{}, 0
+	l.oldest.Store(math.MaxInt64)
+}
+
 func (m *Memory) log(id Log) *memoryLog {
-	if logs := *m.logs.Load(); int(id) < len(logs) {
-		return logs[id]
+	if logs := *m.logs.Load(); placeOf(id) < len(logs) {
+		if l := logs[placeOf(id)]; l != nil && l.id == id {
+			return l
+		}
 	}
 	return nil
 }
@@ -140,7 +197,7 @@ func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 		if l == nil {
 			return ErrNoLog
 		}
-		if !l.takes(room) || int64(room)+RecordOverhead > m.bytesMax {
+		if !l.takes(room) || int64(room)+RecordOverhead > m.bytesMax.Load() {
 			m.refusedTooLarge.Add(1)
 			return ErrTooLarge
 		}
@@ -150,11 +207,14 @@ func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 		encoded = AppendRecord(make([]byte, 0, room), e)
 	}
 	for _, id := range to {
-		m.append(m.log(id), e, room, encoded)
+		if l := m.log(id); l != nil { // else it was released just now
+			m.append(l, e, room, encoded)
+		}
 	}
 	m.appended.Add(int64(len(to)))
-	if m.bytes.Load() > m.bytesMax {
+	if m.bytes.Load() > m.bytesMax.Load() && m.mu.TryLock() { // if another goroutine is at it, that one evicts
 		m.evict()
+		m.mu.Unlock()
 	}
 	if w != nil {
 		w.Committed(e.Publication, nil)
@@ -172,6 +232,9 @@ func (l *memoryLog) takes(n int) bool {
 func (m *Memory) append(l *memoryLog, e *Event, room int, rec []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.gone {
+		return
+	}
 	if rec == nil {
 		if cap(l.spare) >= room && cap(l.spare) <= room+room/4+64 {
 			rec, l.spare = l.spare[:0], nil
@@ -220,18 +283,20 @@ func (m *Memory) drop(l *memoryLog, most int, more func(freed int64) bool) (drop
 	return dropped
 }
 
-// evict drops the oldest records of all logs until the store is below its bound. If another goroutine is at it, that
-// one does it.
+// evict drops the oldest records of all logs until the store is below its bound. mu is held.
 func (m *Memory) evict() {
-	if !m.mu.TryLock() {
+	bytesMax := m.bytesMax.Load()
+	if m.bytes.Load() <= bytesMax {
 		return
 	}
-	defer m.mu.Unlock()
-	target := m.bytesMax - min(m.bytesMax/64, evictSlack)
+	target := bytesMax - min(bytesMax/64, evictSlack)
 	for m.bytes.Load() > target {
 		var l *memoryLog
 		at, second := int64(math.MaxInt64), int64(math.MaxInt64)
 		for _, other := range *m.logs.Load() {
+			if other == nil {
+				continue
+			}
 			switch t := other.oldest.Load(); {
 			case t < at || l == nil:
 				l, at, second = other, t, at
@@ -253,7 +318,7 @@ func (m *Memory) evict() {
 // Expire implements Store.
 func (m *Memory) Expire(now time.Time) {
 	for _, l := range *m.logs.Load() {
-		for m.expireSome(l, now) {
+		for l != nil && m.expireSome(l, now) {
 		}
 	}
 }
@@ -322,6 +387,9 @@ func (m *Memory) Stats() Stats {
 		Expired: m.expired.Load(), RefusedTooLarge: m.refusedTooLarge.Load(),
 	}
 	for _, l := range *m.logs.Load() {
+		if l == nil {
+			continue
+		}
 		s.Logs++
 		l.mu.Lock()
 		s.Records += int64(l.ring.n)

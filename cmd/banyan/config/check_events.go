@@ -28,6 +28,30 @@ func (c *checker) retention(path string, rm *Realm) {
 	}
 }
 
+// history checks what a realm, or template with a match, keeps the history of.
+func (c *checker) history(path string, rm *Realm, match string) {
+	seen := map[Topic]int{}
+	for i, h := range rm.History {
+		at := fmt.Sprintf("%s.%d", path, i)
+		if j, ok := seen[Topic{h.URI, h.Match}]; ok {
+			c.bad(at, fmt.Sprintf("history.%d is the same topic%s", j, c.line(fmt.Sprintf("%s.%d", path, j))),
+				"remove one of them")
+			continue
+		}
+		seen[Topic{h.URI, h.Match}] = i
+		c.topic(at+".uri", rm, h.URI, h.Match)
+		switch {
+		case h.Store == "disk" && match != "exact":
+			c.bad(at+".store", "realms of a template keep history in memory only: whoever joins would fill the disk",
+				"write store: memory, or a realm of its own")
+		case h.Store == "disk" && c.cfg.Process.DataDir == "":
+			c.bad(at+".store", "there is no folder for it", "say one in process.data_dir")
+		case h.Store == "memory" && h.Acknowledge == "stored":
+			c.bad(at+".acknowledge", "nothing is stored, because store is memory", "write store: disk")
+		}
+	}
+}
+
 // topic refuses topics and patterns that no publication of the realm can have.
 func (c *checker) topic(path string, rm *Realm, uri, match string) {
 	m := policies[match]

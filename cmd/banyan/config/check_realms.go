@@ -83,6 +83,7 @@ func (c *checker) realm(path string, rm *Realm, match string) {
 		}
 	}
 	c.retention(path+".retention", rm)
+	c.history(path+".history", rm, match)
 	q := &rm.Quotas
 	if q.SessionsMax > 0 && q.SessionsPerAuthidMax > q.SessionsMax {
 		c.bad(path+".quotas.sessions_per_authid_max", fmt.Sprintf("%d is more than sessions_max %d",

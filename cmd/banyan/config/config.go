@@ -29,6 +29,8 @@ type Config struct {
 	Realms []Realm `yaml:"realms" max:"10000" reload:"live"`
 	// Realms that are made when somebody joins them first, for instance one for each tenant.
 	Templates []Template `yaml:"templates" max:"1000" reload:"live"`
+	// Where the events are kept that realms keep the history of.
+	History Histories `yaml:"history"`
 	// The cookie by which browsers come back, in realms whose auth has cookie. It is one for all realms, and of no
 	// use after a restart. Without TLS another host can plant a cookie in a browser: there, one that stands for
 	// nobody is replaced with each handshake, and a login never makes one stand for somebody that the browser
@@ -40,13 +42,28 @@ type Config struct {
 	Log Log `yaml:"log" reload:"live"`
 }
 
+// Histories is the section history.
+type Histories struct {
+	// Bytes that the events in memory may take, of all realms together. Beyond, the oldest go. They count in
+	// budget.bytes too.
+	MemoryBytesMax Bytes `yaml:"memory_bytes_max" default:"256MiB" min:"1MiB" reload:"live"`
+	// Bytes that the events on disk may take, of all realms together. Beyond, the oldest go. The file is history.db
+	// in process.data_dir.
+	DiskBytesMax Bytes `yaml:"disk_bytes_max" default:"1GiB" min:"1MiB" reload:"restart"`
+	// Bytes of events that may wait for the disk. Beyond, events are delivered but not kept, or are refused where
+	// publishers wait for the disk.
+	DiskQueueBytesMax Bytes `yaml:"disk_queue_bytes_max" default:"16MiB" min:"1MiB" max:"1GiB" reload:"restart"`
+	// How long an event waits for others, so that they are written together.
+	DiskWait time.Duration `yaml:"disk_wait" default:"2ms" min:"1ms" zero:"not at all" reload:"restart"`
+}
+
 // Process is the section process.
 type Process struct {
 	// Event loops; auto is one for each CPU that the process is granted.
 	Loops int `yaml:"loops" default:"auto" auto:"auto" min:"1" max:"64" reload:"restart"`
-	// The folder for what the router keeps: the control socket and certificates from ACME. It is made if it is
-	// missing, with mode 0700. Empty: nothing is kept, and there is no control socket unless control_socket says
-	// where.
+	// The folder for what the router keeps: the control socket, certificates from ACME and history on disk. It is
+	// made if it is missing, with mode 0700. Empty: nothing is kept, and there is no control socket unless
+	// control_socket says where.
 	DataDir string `yaml:"data_dir" default:"" form:"path" reload:"restart"`
 	// The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600.
 	// Empty: control.sock in data_dir.

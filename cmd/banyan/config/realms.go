@@ -42,6 +42,8 @@ type Realm struct {
 	// Events that publishers want to be retained: the last one of a topic is told to those who subscribe later and
 	// ask for it.
 	Retention Retention `yaml:"retention"`
+	// The topics whose events are kept for those who ask for them with wamp.subscription.get_events.
+	History []History `yaml:"history" max:"256"`
 	// Differences from slow_consumers of the router.
 	SlowConsumers *SlowOverride `yaml:"slow_consumers"`
 }
@@ -66,6 +68,25 @@ type Retention struct {
 	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
 	// Retained events that one subscription by prefix or wildcard is told at most, those retained first.
 	FoundMax int `yaml:"found_max" default:"1000" min:"1" max:"1000000"`
+}
+
+// A History is an entry of history of a realm.
+type History struct {
+	// A topic, or a pattern of topics.
+	URI string `yaml:"uri" required:"true" empty:"true"`
+	// How uri is meant.
+	Match string `yaml:"match" default:"exact" enum:"exact,prefix,wildcard"`
+	// Where the events are: in memory they end with the router, on disk they outlive it. Not disk in a template.
+	Store string `yaml:"store" default:"memory" enum:"memory,disk"`
+	// Events that are kept at most. Beyond, the oldest go.
+	EventsMax int `yaml:"events_max" default:"1000" min:"1" max:"100000000"`
+	// Bytes that they may take. Beyond, the oldest go. An event that takes more by itself is not kept.
+	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
+	// How long an event is kept.
+	AgeMax time.Duration `yaml:"age_max" default:"0" min:"1s" zero:"no limit"`
+	// When a publisher that wants it is told that its event was published: accepted is at once, stored is when the
+	// disk has it. If the disk fails it is told an error. Subscribers get the event at once in both cases.
+	Acknowledge string `yaml:"acknowledge" default:"accepted" enum:"accepted,stored"`
 }
 
 // A Topic is an entry of topics.

@@ -1,0 +1,299 @@
+package realm
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/history"
+)
+
+// wamp.subscription.get_events (PROTOCOL 7.8):
+//
+//  1. the caller's loop: the arguments, the subscription, and whether the caller may subscribe to it
+//  2. the pool, or for a disk a goroutine: the pages of the query, each event encoded for the caller
+//  3. the caller's loop: RESULT, whose arguments are the events; its kwargs say is_limit_reached if the history has
+//     dropped older events, as nexus does, and x_cut if there are more than the router returns at once
+//
+// Events whose lists do not admit the caller are left out as if they were not there.
+
+// A query is one of them. Owned by the caller's loop, except between begin and finish: then by who works on it.
+type query struct {
+	call   *metaCall
+	cursor *history.Cursor
+	store  history.Store
+	sub    *subscription
+	roomy  int // octets that fit the caller's transport
+
+	events         []any // codec.Raw
+	octets         int
+	trimmed, cut   bool
+	tooLong, lost  int64 // events that the caller cannot get: for their length, or for its serializer
+	err            error
+	args, kwargs   []byte
+	ended, settled bool // settled is owned by the loop
+	done           atomic.Bool
+	timer          port.Timer // on the loop, while a goroutine is at it
+}
+
+var (
+	refuseNoHistory = &refusal{codec.ErrNoSuchSubscription, "no history is kept of this subscription"}
+	refuseNoEvent   = &refusal{codec.ErrInvalidArgument, "a publication that the query names is not in this history"}
+	refuseCostly    = &refusal{codec.ErrInvalidArgument, "a publication that the query names lies too far back, " +
+		"ask by time"}
+	refuseNotRead = &refusal{codec.ErrUnavailable, "the history cannot be read; ask whoever runs the router"}
+)
+
+// resultRoom is more than a RESULT has beside the events.
+const resultRoom = 1024
+
+func (m *metaCall) subscriptionGetEvents(x port.Executor, l *perLoop) {
+	wanted, ok := m.historyQuery()
+	if !ok {
+		m.fail(x, l, refuseArguments)
+		return
+	}
+	m.subscription(x, l, 1, func(x port.Executor, l *perLoop, sub *subscription) {
+		s := m.session
+		if s.left {
+			return
+		}
+		l.set = s.realm.settings.Load() // another realm may have had the loop meanwhile
+		s.may(x, l, Subscribe, []byte(sub.uri), sub.match, func(x port.Executor, l *perLoop, why *refusal) {
+			one := s.realm.recording.Load().find(sub)
+			switch {
+			case why != nil:
+				m.fail(x, l, why)
+			case one == nil:
+				m.fail(x, l, refuseNoHistory)
+			default:
+				m.query(x, l, one, &wanted)
+			}
+		})
+	})
+}
+
+// historyQuery reads the conditions.
+func (m *metaCall) historyQuery() (q history.Query, ok bool) {
+	for name, v := range m.kwargs {
+		if v == nil {
+			continue
+		}
+		read, known := queryConditions[name]
+		if known && !read(&q, v) {
+			return q, false
+		}
+	}
+	return q, true
+}
+
+// queryConditions are the keyword arguments of get_events: each reads its value, or says that it is no good.
+var queryConditions = map[string]func(q *history.Query, v any) bool{
+	"reverse": func(q *history.Query, v any) (ok bool) { q.Reverse, ok = v.(bool); return ok },
+	"limit": func(q *history.Query, v any) bool {
+		n, ok := wholeNumber(v)
+		q.Limit = int(min(n, 1<<30))
+		return ok && n > 0
+	},
+	"topic": func(q *history.Query, v any) bool {
+		text, ok := v.(string)
+		q.Topic = []byte(text)
+		return ok && codec.ValidURI(q.Topic, codec.Exact, false)
+	},
+	"from_time":          timeCondition((*history.Query).FromTime),
+	"after_time":         timeCondition((*history.Query).AfterTime),
+	"before_time":        timeCondition((*history.Query).BeforeTime),
+	"until_time":         timeCondition((*history.Query).UntilTime),
+	"from_publication":   publicationCondition(func(q *history.Query) *uint64 { return &q.FromPublication }),
+	"after_publication":  publicationCondition(func(q *history.Query) *uint64 { return &q.AfterPublication }),
+	"before_publication": publicationCondition(func(q *history.Query) *uint64 { return &q.BeforePublication }),
+	"until_publication":  publicationCondition(func(q *history.Query) *uint64 { return &q.UntilPublication }),
+}
+
+func timeCondition(set func(q *history.Query, t time.Time)) func(q *history.Query, v any) bool {
+	return func(q *history.Query, v any) bool {
+		text, ok := v.(string)
+		t, err := time.Parse(time.RFC3339, text)
+		if !ok || err != nil {
+			return false
+		}
+		set(q, t)
+		return true
+	}
+}
+
+func publicationCondition(field func(q *history.Query) *uint64) func(q *history.Query, v any) bool {
+	return func(q *history.Query, v any) bool {
+		id, ok := wholeNumber(v)
+		*field(q) = id
+		return ok && id > 0
+	}
+}
+
+// query has the events read and encoded.
+func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *history.Query) {
+	s := m.session
+	r := s.realm.router
+	if r.queries.Add(1) > queriesAtOnce || !x.Charge(queryBytesMax) {
+		r.queries.Add(-1)
+		l.counters.queriesRefused.Add(1)
+		m.fail(x, l, refuseBusy)
+		return
+	}
+	wanted.Reader, wanted.Now = *s.who(), r.clock()
+	q := &query{
+		call: m, store: one.store, sub: one.sub, cursor: history.NewCursor(one.store, one.log, wanted),
+		roomy: s.bytesMax - resultRoom, err: errNoForm,
+	}
+	if !one.onDisk {
+		if !x.Async(func(context.Context) { q.work() }, q.finish) {
+			q.err = history.ErrBusy
+			q.finish(x)
+		}
+		return
+	}
+	home := s.home
+	q.timer.Fire = func(x port.Executor) {
+		if q.done.Load() {
+			q.finish(x)
+		} else {
+			x.Start(&q.timer, queryLookAfter)
+		}
+	}
+	x.Start(&q.timer, queryLookAfter)
+	r.background(func() {
+		q.work()
+		q.done.Store(true)
+		_ = r.submit(home, q.finish) // else the timer
+	})
+}
+
+// work reads and encodes. Any goroutine; it may wait for a disk.
+func (q *query) work() {
+	for !q.ended {
+		read := make(chan struct{})
+		var page history.Page
+		var failed error
+		err := q.store.Read(q.cursor, func(p history.Page, err error) {
+			page, failed = p, err
+			close(read)
+		})
+		if err == nil {
+			<-read
+			err = failed
+		}
+		if q.err = err; err != nil {
+			return
+		}
+		q.trimmed, q.cut, q.ended = page.Trimmed, page.Cut, page.Done
+		for i := range page.Events {
+			if !q.add(&page.Events[i]) {
+				q.cut, q.ended = true, true
+				break
+			}
+		}
+	}
+	to := q.call.session.serializer
+	if q.args, q.err = codec.AppendValue(make([]byte, 0, q.octets+resultRoom), to, q.events); q.err != nil {
+		return
+	}
+	q.events = nil
+	more := map[string]any{"is_limit_reached": q.trimmed}
+	if q.cut {
+		more["x_cut"] = true
+	}
+	q.kwargs, q.err = codec.AppendValue(nil, to, more)
+}
+
+// add encodes an event. It returns false if the answer has no room for it. An event that the caller cannot get at all
+// is left out, as the EVENT was.
+func (q *query) add(e *history.Event) bool {
+	to := q.call.session.serializer
+	b, err := q.encode(to, e)
+	switch {
+	case err != nil:
+		q.lost++
+	case len(b) > q.roomy:
+		q.tooLong++
+	case len(q.events) > 0 && q.octets+len(b) > min(q.roomy, queryBytesMax):
+		return false
+	default:
+		q.events = append(q.events, codec.Raw{Format: to, Octets: b})
+		q.octets += len(b) + 1 // and a comma
+	}
+	return true
+}
+
+// encode makes the object that stands for an event.
+func (q *query) encode(to codec.Serializer, e *history.Event) ([]byte, error) {
+	var d codec.Details
+	if e.Disclosed {
+		d.Publisher = &e.Publisher
+	}
+	if q.sub.match != codec.Exact {
+		d.Topic = e.Topic
+	}
+	if e.HasTrust {
+		d.Trust = uint32(e.Trust) + 1
+	}
+	if e.Options != nil {
+		o, err := codec.PublishOptions(e.Payload.Format, e.Options)
+		if err != nil {
+			return nil, err
+		}
+		d.Forward = &o
+	}
+	object := map[string]any{
+		"timestamp":    time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano),
+		"subscription": q.sub.id,
+		"publication":  e.Publication,
+		"details":      codec.Raw{Format: to, Octets: codec.AppendEventDetails(nil, to, &d)},
+	}
+	args, kwargs := codec.Raw{Format: e.Payload.Format, Octets: e.Payload.Args},
+		codec.Raw{Format: e.Payload.Format, Octets: e.Payload.Kwargs}
+	switch {
+	case e.Payload.Transparent:
+		object["args"] = []any{args}
+	case e.Payload.Args != nil:
+		object["args"] = args
+	}
+	if e.Payload.Kwargs != nil {
+		object["kwargs"] = kwargs
+	}
+	return codec.AppendValue(nil, to, object)
+}
+
+// finish answers the call. The caller's loop.
+func (q *query) finish(x port.Executor) {
+	if q.settled {
+		return
+	}
+	q.settled = true
+	x.Stop(&q.timer)
+	x.Charge(-queryBytesMax)
+	m := q.call
+	r := m.session.realm.router
+	r.queries.Add(-1)
+	l := r.perLoop[x.Loop()]
+	l.counters.eventsTooLong.Add(q.tooLong)
+	l.counters.eventsUntranscodable.Add(q.lost)
+	switch {
+	case q.err == nil:
+		l.counters.queries.Add(1)
+		m.finishWith(x, l, &codec.Payload{Format: m.session.serializer, Args: q.args, Kwargs: q.kwargs}, nil)
+	case errors.Is(q.err, history.ErrNoPublication):
+		m.fail(x, l, refuseNoEvent)
+	case errors.Is(q.err, history.ErrCostly):
+		m.fail(x, l, refuseCostly)
+	case errors.Is(q.err, history.ErrBusy):
+		l.counters.queriesRefused.Add(1)
+		m.fail(x, l, refuseBusy)
+	default:
+		l.counters.queriesRefused.Add(1)
+		x.Warn("a history cannot be read", "realm", m.session.realm.uri, "topic", q.sub.uri, "error", q.err)
+		m.fail(x, l, refuseNotRead)
+	}
+}

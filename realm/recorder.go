@@ -1,0 +1,224 @@
+package realm
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/history"
+	"banyan/realm/index"
+)
+
+// Event history (PROTOCOL 7.8) is kept of topics and patterns that the configuration names. Each has a recorder,
+// whose subscription is held by the router: it is there without subscribers, and keeps its id.
+//
+//	configuration   under Router.mu: recordHistory makes, keeps and ends recorders, and publishes them as a whole
+//	PUBLISH         publisher's loop: the recorders of a topic are looked up, and the event is put into their logs
+//	                before its subscribers are looked up (keep.go)
+//	get_events      metahistory.go
+//
+// The events of realms that templates make are in memory: others could fill a disk with realms.
+
+// A recorder keeps the history of one topic or pattern. Immutable.
+type recorder struct {
+	key    history.Key
+	sub    *subscription
+	store  history.Store
+	log    history.Log
+	onDisk bool
+	stored bool // PUBLISHED says that the event is on the disk
+}
+
+// A recording is all recorders of a realm, at least one. Immutable after publish.
+type recording struct {
+	index index.Index[recorder]
+	all   []*recorder
+}
+
+// of appends the recorders of a topic to dst. Topics in the namespace wamp have none.
+func (rc *recording) of(dst []*recorder, topic []byte) []*recorder {
+	if codec.ReservedURI(topic) {
+		return dst
+	}
+	if r := rc.index.Find(topic, codec.Exact); r != nil {
+		dst = append(dst, r)
+	}
+	dst, _, _ = rc.index.Patterns(dst, topic, math.MaxInt) // historiesMax at most
+	return dst
+}
+
+// find returns the recorder of a subscription, or nil. rc may be nil.
+func (rc *recording) find(sub *subscription) *recorder {
+	if rc == nil {
+		return nil
+	}
+	if r := rc.index.Find([]byte(sub.uri), sub.match); r != nil && r.sub == sub {
+		return r
+	}
+	return nil
+}
+
+// recordHistory makes the recorders what the settings say. Router.mu is held, and the realm is known.
+func (rm *realm) recordHistory(set *settings) {
+	r, old := rm.router, rm.recording.Load()
+	if old == nil && len(set.History) == 0 {
+		return
+	}
+	next := new(recording)
+	for i := range set.History {
+		h := &set.History[i]
+		one := &recorder{
+			key: history.Key{Realm: rm.uri, URI: h.URI, Match: h.Match}, store: r.memory, onDisk: h.OnDisk,
+			stored: h.AcknowledgeStored,
+		}
+		if h.OnDisk {
+			one.store = set.limits.Disk
+		}
+		log, err := one.store.Log(one.key, h.Bounds)
+		if err != nil {
+			r.log.Error("history is not kept", "realm", rm.uri, "topic", h.URI, "error", err)
+			continue
+		}
+		one.log = log
+		if sub := rm.topics.Find([]byte(h.URI), h.Match); sub != nil && old.find(sub) != nil {
+			one.sub = sub
+		} else {
+			one.sub = rm.holdSubscription(h.URI, h.Match)
+		}
+		next.index.Put(h.URI, h.Match, one)
+		next.all = append(next.all, one)
+	}
+	if len(next.all) == 0 {
+		rm.recording.Store(nil)
+	} else {
+		rm.recording.Store(next)
+	}
+	if old == nil {
+		return
+	}
+	for _, o := range old.all {
+		n := next.find(o.sub)
+		if !o.onDisk && (n == nil || n.onDisk) {
+			r.memory.Release(o.key)
+		}
+		if n == nil {
+			rm.releaseSubscription(o.sub)
+		}
+	}
+}
+
+// forgetHistory ends all recorders of a realm that is not known any more. What is on the disk stays there. Router.mu
+// is held.
+func (rm *realm) forgetHistory() {
+	old := rm.recording.Swap(nil)
+	if old == nil {
+		return
+	}
+	for _, o := range old.all {
+		if !o.onDisk {
+			rm.router.memory.Release(o.key)
+		}
+		rm.releaseSubscription(o.sub)
+	}
+}
+
+// holdSubscription returns the record of (uri, match), which then stays without subscribers. One that it makes counts
+// in no budget: the configuration says how many there are. Any goroutine.
+func (rm *realm) holdSubscription(uri string, match codec.Match) *subscription {
+	mu := rm.topics.Mutex([]byte(uri), match)
+	mu.Lock()
+	defer mu.Unlock()
+	sub := rm.topics.Find([]byte(uri), match)
+	if sub == nil || !sub.enter() {
+		r := rm.router
+		sub = newSubscription(r.ids.subscription(), uri, match, r.clock().UnixMilli(), len(r.perLoop))
+		rm.topics.Put(uri, match, sub)
+		rm.subscribed.add(sub.id, match, sub)
+		if hearsMeta(uri, match) {
+			rm.meta.listeners.Add(1)
+		}
+	}
+	sub.held.Store(1)
+	return sub
+}
+
+// releaseSubscription undoes holdSubscription. Nobody is told: no session has left. Any goroutine.
+func (rm *realm) releaseSubscription(sub *subscription) {
+	sub.held.Store(0)
+	if sub.leaveUnlessLast() {
+		return
+	}
+	mu := rm.topics.Mutex([]byte(sub.uri), sub.match)
+	mu.Lock()
+	defer mu.Unlock()
+	if sub.count.Add(-1) > 0 {
+		return
+	}
+	rm.topics.Remove(sub.uri, sub.match)
+	rm.subscribed.remove(sub.id, sub.match)
+	if hearsMeta(sub.uri, sub.match) {
+		rm.meta.listeners.Add(-1)
+	}
+	if n := sub.charged; n > 0 { // by a subscriber, so loops are attached
+		_ = rm.router.submit(0, func(x port.Executor) { x.Charge(-n) })
+	}
+}
+
+// chargeHistory makes room in the budget of the process for n octets more in memory, in steps, and gives back what
+// the store does not use any more. It returns false if there is no room. Any loop.
+func (r *Router) chargeHistory(x port.Executor, n int) bool {
+	for {
+		charged := r.historyCharged.Load()
+		wanted := (r.memory.Bytes() + int64(n) + historyStep - 1) / historyStep * historyStep
+		if wanted <= charged && wanted+historySteps*historyStep >= charged {
+			return true
+		}
+		if wanted > charged && !x.Charge(int(wanted-charged)) {
+			return false
+		}
+		if !r.historyCharged.CompareAndSwap(charged, wanted) {
+			if wanted > charged {
+				x.Charge(-int(wanted - charged))
+			}
+			continue
+		}
+		if wanted < charged {
+			x.Charge(-int(charged - wanted))
+		}
+		return true
+	}
+}
+
+// logsOf appends the logs of those recorders that are in the same place.
+func logsOf(dst []history.Log, recorders []*recorder, onDisk bool) []history.Log {
+	for _, r := range recorders {
+		if r.onDisk == onDisk {
+			dst = append(dst, r.log)
+		}
+	}
+	return dst
+}
+
+// awaited reports whether one of the recorders wants PUBLISHED to wait for the disk.
+func awaited(recorders []*recorder) bool {
+	return slices.ContainsFunc(recorders, func(r *recorder) bool { return r.stored })
+}
+
+// ExpireHistory drops events that are older than their history keeps them, in memory and on the disk. To be called
+// once a minute or so; queries do not depend on it. Any goroutine.
+func (r *Router) ExpireHistory(now time.Time) {
+	r.memory.Expire(now)
+	if d := r.settings.Load().Disk; d != nil {
+		d.Expire(now)
+	}
+}
+
+// HistoryStats is what the histories in memory hold and did, and those on the disk, if there is one. Any goroutine.
+func (r *Router) HistoryStats() (memory, disk history.Stats) {
+	if d := r.settings.Load().Disk; d != nil {
+		disk = d.Stats()
+	}
+	return r.memory.Stats(), disk
+}
