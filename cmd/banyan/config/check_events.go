@@ -41,7 +41,7 @@ func (c *checker) history(path string, rm *Realm, match string) {
 		seen[Topic{h.URI, h.Match}] = i
 		c.topic(at+".uri", rm, h.URI, h.Match)
 		switch {
-		case h.Store == "disk" && match != "exact":
+		case h.Store == "disk" && (match == "prefix" || match == "wildcard"):
 			c.bad(at+".store", "realms of a template keep history in memory only: whoever joins would fill the disk",
 				"write store: memory, or a realm of its own")
 		case h.Store == "disk" && c.cfg.Process.DataDir == "":
