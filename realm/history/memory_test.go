@@ -416,3 +416,37 @@ func BenchmarkMemoryAppend(b *testing.B) {
 		})
 	}
 }
+
+// TestRelease: a log that is released is not found under its old name, also after its place has another log; what it
+// held is given back.
+func TestRelease(t *testing.T) {
+	m := NewMemory(0)
+	one := openLog(t, m, topicKey, Bounds{})
+	other := openLog(t, m, Key{URI: "other"}, Bounds{})
+	if err := m.Append(event(1, "a"), []Log{one, other}, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.Release(topicKey)
+	m.Release(Key{URI: "nobody"})
+	again := openLog(t, m, topicKey, Bounds{})
+	if again == one || placeOf(again) != placeOf(one) {
+		t.Errorf("log %x, was %x", again, one)
+	}
+	if err := m.Append(event(2, "b"), []Log{one}, nil); !errors.Is(err, ErrNoLog) {
+		t.Errorf("the old log took an event: %v", err)
+	}
+	if got, _ := ids(t, m, again, new(Query)); len(got) != 0 {
+		t.Errorf("found %v", got)
+	}
+	if s := m.Stats(); s.Logs != 2 || s.Records != 1 {
+		t.Errorf("%+v", s)
+	}
+	m.Release(Key{URI: "other"})
+	if m.Bytes() != 0 {
+		t.Errorf("%d bytes are left", m.Bytes())
+	}
+	m.Release(topicKey)
+	if got := openLog(t, m, topicKey, Bounds{}); got == again || placeOf(got) == placeOf(again) {
+		t.Errorf("log %x: the place released longest ago comes first, %x", got, again)
+	}
+}
