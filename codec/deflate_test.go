@@ -92,14 +92,15 @@ func websocketHeader(payload int) int {
 // A receiver with a window of 4 KiB can read everything: nothing refers to octets that are further away.
 func TestDeflateWindow(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	noise := make([]byte, deflateChunk+100)
+	const window = 1 << DeflateWindowBits
+	noise := make([]byte, window+100)
 	for i := range noise {
 		noise[i] = byte(rnd.Uint32())
 	}
 	if z := AppendDeflated(nil, append(noise, noise...)); len(z) < 2*len(noise) {
 		t.Errorf("%d octets that repeat after %d became %d", 2*len(noise), len(noise), len(z))
 	}
-	half := noise[:deflateChunk/2]
+	half := noise[:window/2]
 	if z := AppendDeflated(nil, append(slices.Clone(half), half...)); len(z) > len(half)+100 {
 		t.Errorf("%d octets that repeat after %d became %d", 2*len(half), len(half), len(z))
 	}

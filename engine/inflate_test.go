@@ -7,7 +7,6 @@ import (
 	"compress/flate"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -354,6 +353,7 @@ func TestInflateAllocates(t *testing.T) {
 	m.c.phase, m.c.binary = phaseWebSocket, true
 	m.c.variant = codec.MakeVariant(codec.CBOR, codec.WebSocket).Deflating()
 	m.c.handler = &session{c: m.c}
+	m.c.credit.Store(1 << 30)
 	frame := masked(rsv1Binary, deflated(bytes.Repeat([]byte("abc"), 300)))
 	n := testing.AllocsPerRun(100, func() {
 		b := append(m.c.loop.buffer[:0], frame...)
@@ -362,7 +362,14 @@ func TestInflateAllocates(t *testing.T) {
 	if n > poolAllocates {
 		t.Errorf("%v allocations", n)
 	}
-	if fmt.Sprint(m.c.finished.Load()) != "false" {
-		t.Error("the connection has ended")
+	if m.c.finished.Load() || m.c.hold != 0 || m.c.loop.stats.inflated.Load() < 100 {
+		t.Error("not every message was handled")
+	}
+	// What it costs to inflate counts beside what it costs to handle the message.
+	l, long := m.c.loop, deflated(bytes.Repeat([]byte("abc"), 6<<10))
+	l.work = 1000
+	m.c.webSocket(masked(rsv1Binary, long))
+	if did := 1000 - l.work; did < 2*18 {
+		t.Errorf("18 KiB are %d units of work", did)
 	}
 }

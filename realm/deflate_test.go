@@ -128,6 +128,14 @@ func TestDeflateThreshold(t *testing.T) {
 	}
 }
 
+// TestDeflateForgets: what one event needs from the pool says nothing about the next message.
+func TestDeflateForgets(t *testing.T) {
+	f := forms{deflateLater: true}
+	if f.begin(1); f.deflateLater {
+		t.Error("the next event goes to the pool too")
+	}
+}
+
 // TestDeflateAnswers: answers, invocations and results go as they are.
 func TestDeflateAnswers(t *testing.T) {
 	b := newBed(t, 1, Config{})

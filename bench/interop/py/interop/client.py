@@ -8,6 +8,11 @@ from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.request import Registration, Subscription
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from autobahn.websocket.compress import (
+    PerMessageDeflateOffer,
+    PerMessageDeflateResponse,
+    PerMessageDeflateResponseAccept,
+)
 from autobahn.wamp.types import (
     CallOptions,
     CallResult,
@@ -22,6 +27,12 @@ from .login import authenticator, tls_context
 SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 TRANSPORTS = ("ws", "wsunix", "tcp", "unix")
 PATIENCE = 10.0  # seconds that a case waits for something that should happen at once
+
+
+def _accept_deflate(response):
+    if isinstance(response, PerMessageDeflateResponse):
+        return PerMessageDeflateResponseAccept(response)
+    return None
 
 
 class Failure(Exception):
@@ -111,6 +122,10 @@ class Peer:
             if address.tls and address.tls.get("cookie"):
                 headers = {"Cookie": address.tls["cookie"], **(headers or {})}
             factory = WampWebSocketClientFactory(lambda: peer.session, url=url, serializers=offered, headers=headers)
+            # The router compresses events on the listeners that allow it; the library inflates them.
+            factory.setProtocolOptions(
+                perMessageCompressionOffers=[PerMessageDeflateOffer()], perMessageCompressionAccept=_accept_deflate
+            )
         else:
             factory = WampRawSocketClientFactory(lambda: peer.session, serializer=SERIALIZERS[serializer]())
         if transport in ("ws", "tcp"):
