@@ -51,7 +51,7 @@ func nextInvoked(t *testing.T, callees []*peer) (index int, id int64) {
 func TestReroutingOrder(t *testing.T) {
 	t.Attr("checklist", "RPC-82 RPC-83 RPC-84")
 	const n = 5
-	firsts := map[int]int{}
+	firsts, neighbours := map[int]int{}, 0
 	for _, c := range []struct {
 		policy string
 		want   [][]int // of successive calls; nil: any order
@@ -89,6 +89,9 @@ func TestReroutingOrder(t *testing.T) {
 			}
 			if c.policy == "random" {
 				firsts[order[1]]++
+				if order[1] == (order[0]+1)%n {
+					neighbours++
+				}
 			}
 		}
 		if got, want := b.router.Stats().Rerouted, int64((n-1)*len(c.want)); got != want {
@@ -98,8 +101,8 @@ func TestReroutingOrder(t *testing.T) {
 			t.Errorf("%s: %d open calls", c.policy, n)
 		}
 	}
-	if len(firsts) != n {
-		t.Errorf("of random ones, the second are %v", firsts)
+	if len(firsts) != n || neighbours == 40 {
+		t.Errorf("of random ones, the second are %v, %d of them next to the first", firsts, neighbours)
 	}
 }
 
@@ -260,7 +263,7 @@ func TestReroutingLarge(t *testing.T) {
 		b.router.bounds.largeBytes, b.router.bounds.directBytes = 1000, 100
 		caller := b.joinAs(0, codec.MessagePack, 1<<20)
 		before := b.Charged()
-		a, next := b.joinRerouting(1, codec.JSON), b.joinRerouting(2, codec.CBOR)
+		a, next := b.joinRerouting(1, codec.JSON, "call_canceling"), b.joinRerouting(2, codec.CBOR)
 		other := b.join(0)
 		a.register(1, "p", "first")
 		next.register(1, "p", "first")
@@ -460,5 +463,79 @@ func TestReroutingMemory(t *testing.T) {
 	plain.expect(codec.Invocation, 1, nil, values{})
 	if b.Charged() != idle {
 		t.Error("a call is copied that no callee can send back")
+	}
+}
+
+// TestReroutingLeastBusy: of the callees that are not tried, the one with the fewest open calls is next.
+func TestReroutingLeastBusy(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller := b.join(0)
+	var callees []*peer
+	for range 3 {
+		p := b.joinRerouting(0, codec.JSON)
+		p.register(1, "p", "x_least_outstanding")
+		callees = append(callees, p)
+	}
+	var ids [3]int64
+	for request := 1; request <= 3; request++ {
+		caller.say(codec.Call, request, values{}, "p")
+		i, id := nextInvoked(t, callees)
+		ids[i] = id
+	}
+	callees[2].say(codec.Yield, ids[2], values{})
+	callees[0].unavailable(ids[0])
+	if i, _ := nextInvoked(t, callees); i != 2 {
+		t.Errorf("callee %d gets the call, and callee 2 has nothing to do", i)
+	}
+}
+
+// TestReroutingLast: past a busy callee, the search for the one that was registered before goes on backward.
+func TestReroutingLast(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	caller := b.join(0)
+	var callees []*peer
+	for range 4 {
+		p := b.joinRerouting(0, codec.JSON)
+		p.say(codec.Register, 1, values{"invoke": "last", "concurrency": 1}, "p")
+		p.expect(codec.Registered, 1, nil)
+		callees = append(callees, p)
+	}
+	caller.say(codec.Call, 1, values{}, "p") // callee 3
+	caller.say(codec.Call, 2, values{}, "p") // callee 2
+	callees[3].hear()
+	callees[2].hear()
+	callees[3].unavailable(1)
+	if i, _ := nextInvoked(t, callees); i != 1 {
+		t.Errorf("callee %d, want 1", i)
+	}
+}
+
+// TestReroutingMeetsTheEnd: the call ends while its job is on the way to the caller's loop.
+func TestReroutingMeetsTheEnd(t *testing.T) {
+	for _, event := range []string{"skip", "kill", "leave"} {
+		b := newBed(t, 2, Config{})
+		caller := b.join(0)
+		a, next := b.joinRerouting(1, codec.JSON, "call_canceling"), b.joinRerouting(1, codec.CBOR)
+		a.register(1, "p", "first")
+		next.register(1, "p", "first")
+		caller.say(codec.Call, 1, values{}, "p")
+		a.expect(codec.Invocation, 1, nil, values{})
+		a.post(codec.Error, codec.Invocation, 1, values{}, codec.ErrUnavailable)
+		b.RunLoop(1)
+		if event == "leave" {
+			caller.HangUp()
+		} else {
+			caller.post(codec.Cancel, 1, values{"mode": event})
+		}
+		b.Settle()
+		if event != "leave" {
+			caller.refused(codec.Call, 1, codec.ErrCanceled)
+		}
+		caller.silent()
+		a.silent()
+		next.silent()
+		if n := b.router.Stats().OpenCalls; n != 0 {
+			t.Errorf("%s: %d open calls", event, n)
+		}
 	}
 }
