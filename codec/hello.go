@@ -140,5 +140,3 @@ func featureBit(role Roles, name []byte) Roles {
 	return 0
 }
 
-// featureStreams is a feature of callers and of callees.
-const featureStreams = "progressive_call_invocations"

@@ -52,8 +52,8 @@ type metaEvent struct {
 	ready     bool   // guarded by metaStream.mu
 }
 
-// wanted reports whether somebody may hear what happens now. That may be somebody who subscribes later, if events wait
-// that he will hear: of those behind them he must not miss any. So the queue is looked at first.
+// wanted reports whether somebody may hear what happens now. That may be somebody who subscribes later, if events
+// wait that he will hear: of those behind them he must not miss any. So the queue is looked at first.
 func (ms *metaStream) wanted() bool { return ms.length.Load() > 0 || ms.listeners.Load() > 0 }
 
 // hearsMeta reports whether a subscription can match a topic in the namespace wamp.
