@@ -139,4 +139,3 @@ func featureBit(role Roles, name []byte) Roles {
 	}
 	return 0
 }
-

@@ -49,7 +49,7 @@ func serveEcho(ctx context.Context, listen, logLevel string, out, errs io.Writer
 		fmt.Fprintf(out, "echo on ws://%s/\n", reachable(a))
 	}
 	<-ctx.Done()
-	return (&router{engine: e}).stop()
+	return e.Stop(context.Background())
 }
 
 // An echo is a port.Handler that sends every message back.

@@ -162,6 +162,8 @@ func identity(entry any) string {
 		}
 	case Topic:
 		return e.Match + " " + e.URI
+	case History:
+		return e.Match + " " + e.URI
 	case Certificate:
 		return e.Certificate
 	}
