@@ -34,7 +34,9 @@ var (
 	refuseAnswerLength  = &refusal{codec.ErrPayloadSizeExceeded, "the answer is longer than your transport accepts"}
 	refuseAnswerPayload = &refusal{codec.ErrInvalidArgument, "the payload of the answer cannot be expressed in " +
 		"your serializer"}
-	refuseFeature  = &refusal{codec.ErrFeatureNotSupported, "the callee cannot take a call that comes in parts"}
+	refuseFeature      = &refusal{codec.ErrFeatureNotSupported, "the callee cannot take a call that comes in parts"}
+	refuseErrorDetails = &refusal{codec.ErrPayloadSizeExceeded, "the details of the callee's error are too long " +
+		"to be said in your serializer"}
 	refuseCanceled = &refusal{codec.ErrCanceled, "call canceled"}
 )
 
@@ -356,6 +358,13 @@ func (s *session) receiveError(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 	if s.reroute(x, c, m) {
 		return
+	}
+	if m.Format != c.caller.serializer {
+		if len(m.Dict) > foreignDetailsMax {
+			c.fail(x, l, refuseErrorDetails)
+			return
+		}
+		x.Work(len(m.Dict) >> directShift)
 	}
 	uri := m.URI
 	if len(uri) > l.set.limits.URIBytesMax || !codec.ValidURI(uri, codec.Exact, false) {

@@ -51,6 +51,9 @@ const (
 	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10
+	// foreignDetailsMax is how long the details of a callee's ERROR may be, in octets, if the caller has another
+	// serializer: they are transcoded on the loop, under the lock of the caller. Longer: payload_size_exceeded.
+	foreignDetailsMax = 16 << 10
 
 	// extraBytesMax is the longest authextra of a HELLO, and Extra of an AUTHENTICATE, in octets of MessagePack: it
 	// is kept while the login is under way. Longer: payload_size_exceeded.

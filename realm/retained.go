@@ -85,10 +85,12 @@ func (r *recall) holds() bool { return r.member.session.subscriptions[r.member.s
 // proceed sends what the budget allows: 1 for retainedSteps topics, or for an event of a few octets.
 func (r *recall) proceed(x port.Executor, l *perLoop, budget int) recallState {
 	for ; budget > 0; budget-- {
-		for step := 0; r.next == nil && !r.ended && step < retainedSteps; step++ {
+		steps := 0
+		for ; r.next == nil && !r.ended && steps < retainedSteps; steps++ {
 			x.Step("retained.next")
 			r.look()
 		}
+		x.Work(steps) // a topic with lists takes about a microsecond
 		r.next = r.current(r.next)
 		e := r.next
 		switch {

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -269,4 +270,20 @@ func TestRetainedRights(t *testing.T) {
 	q.expect(codec.Event, nil, nil, values{"topic": "open.t", "retained": true}, []any{int64(1)})
 	q.recall(5, "mute.", "prefix")
 	q.silent()
+}
+
+// TestRetainedWork: to look at a topic is work, also if the session may have none of its events.
+func TestRetainedWork(t *testing.T) {
+	const topics = 100
+	b := newBed(t, 1, Config{})
+	p, q := b.join(0), b.join(0)
+	for i := range topics {
+		p.say(codec.Publish, i+1, values{"retain": true, "exclude": []any{int64(q.id)}}, fmt.Sprint("a.", i))
+	}
+	before := b.Loops[0].Worked()
+	q.recall(1, "a.", "prefix")
+	q.silent()
+	if n := b.Loops[0].Worked() - before; n < topics {
+		t.Errorf("%d units of work for %d topics", n, topics)
+	}
 }

@@ -162,3 +162,35 @@ func TestRPC21Framing(t *testing.T) {
 	caller.open()
 	callee.open()
 }
+
+// The details of an ERROR that a callee sends to a caller with another serializer have a bound of their own: they are
+// transcoded on the loop. In the same serializer they pass.
+func TestErrorDetailsInAnotherSerializer(t *testing.T) {
+	details := func(octets int) values { // in MessagePack: a map of one, a key of two octets, a text of up to 64 KiB
+		return values{"x_": strings.Repeat("a", octets-1-3-3)}
+	}
+	for _, c := range []struct {
+		caller codec.Serializer
+		octets int
+		passes bool
+	}{
+		{codec.JSON, foreignDetailsMax, true},
+		{codec.JSON, foreignDetailsMax + 1, false},
+		{codec.MessagePack, foreignDetailsMax + 1, true},
+	} {
+		b := newBed(t, 2, Config{})
+		callee, caller := b.join(0), b.joinAs(1, c.caller, 1<<20)
+		callee.register(1, "p", "single")
+		for request := 1; request <= 2; request++ {
+			caller.say(codec.Call, request, values{}, "p")
+			callee.expect(codec.Invocation, request, nil, values{})
+			d := details(c.octets)
+			callee.say(codec.Error, codec.Invocation, request, d, "com.error")
+			if c.passes {
+				caller.expect(codec.Error, codec.Call, request, d, "com.error")
+			} else {
+				caller.refused(codec.Call, request, codec.ErrPayloadSizeExceeded)
+			}
+		}
+	}
+}
