@@ -45,12 +45,15 @@ func (l *loop) Work(units int) {
 // Charge implements port.Executor.
 func (l *loop) Charge(n int) bool {
 	b := &l.engine.budget
-	if b.kept.Add(int64(n)) > b.bytesMax/keptShare && n > 0 {
+	if b.kept.Add(int64(n)) > l.ChargeMax() && n > 0 {
 		b.kept.Add(int64(-n))
 		return false
 	}
 	return true
 }
+
+// ChargeMax implements port.Executor.
+func (l *loop) ChargeMax() int64 { return l.engine.budget.bytesMax / keptShare }
 
 // AtBatchEnd implements port.Executor.
 func (l *loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }

@@ -63,6 +63,12 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
+	if !s.mayHold(x, m.URI, match) {
+		s.dropSubscription()
+		l.counters.overBudget.Add(1)
+		s.refuse(x, l, codec.Subscribe, m.Request, refuseShare)
+		return
+	}
 	if !x.Charge(memberBytes) {
 		s.dropSubscription()
 		s.refuseMemory(x, l, codec.Subscribe, m.Request)
@@ -104,6 +110,7 @@ func componentWork(uri string, match codec.Match) int {
 
 // hold adds a membership to the session, before publishers see it.
 func (s *session) hold(l *perLoop, mb *member) {
+	s.share += s.shareOf(mb.sub.uri, mb.sub.match)
 	mb.sub.census[s.variant].Add(1)
 	if s.subscriptions == nil {
 		s.subscriptions = make(map[uint64]*member)
@@ -123,6 +130,7 @@ func (s *session) hold(l *perLoop, mb *member) {
 func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	s.review.pass(mb, nil)
 	sub := mb.sub
+	s.share -= s.shareOf(sub.uri, sub.match)
 	delete(s.subscriptions, sub.id)
 	if mb.older != nil {
 		mb.older.newer = mb.newer

@@ -24,6 +24,11 @@ const (
 	defaultAuthorizerTimeout = 2 * time.Second  // then: authorization_failed
 	defaultCacheTime         = 30 * time.Second // then the authorizer is asked again
 
+	// sessionShare is the part of the memory for subscriptions and registrations, one in so many, that one session
+	// may have; at least sessionShareMin bytes. More: option_not_allowed.
+	sessionShare    = 8
+	sessionShareMin = 1 << 20
+
 	// searchesMax is how often one CALL looks for a callee when all that it found have left meanwhile. Then:
 	// no_such_procedure.
 	searchesMax = 8

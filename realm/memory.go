@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"bytes"
 	"strings"
 
 	"banyan/codec"
@@ -23,7 +24,9 @@ const (
 )
 
 var (
-	refuseMemory      = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for that"}
+	refuseMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for that"}
+	refuseShare  = &refusal{codec.ErrOptionNotAllowed, "this session has as much of the router's memory for " +
+		"subscriptions and registrations as one may"}
 	refuseCallsMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for open calls"}
 )
 
@@ -47,9 +50,38 @@ func (s *session) refundCalls(x port.Executor) {
 
 // recordMemory is what the record of (uri, match) takes.
 func (rm *realm) recordMemory(uri string, match codec.Match) int {
-	n := recordBytes + loopBytes*len(rm.sessions) + len(uri)
-	if match != codec.Exact {
-		n += componentBytes * (1 + strings.Count(uri, "."))
+	return rm.memoryOf(len(uri), components(uri, match))
+}
+
+func (rm *realm) memoryOf(octets, components int) int {
+	return recordBytes + loopBytes*len(rm.sessions) + octets + componentBytes*components
+}
+
+// components is how many nodes of the index a pattern takes at most; 0 for an exact URI.
+func components(uri string, match codec.Match) int {
+	if match == codec.Exact {
+		return 0
 	}
-	return n
+	return 1 + strings.Count(uri, ".")
+}
+
+// A session may hold a part of the memory that there is for subscriptions and registrations, so that one with many
+// long patterns does not leave others without. Each counts whole, though others may share its record.
+
+// shareOf is what a subscription or registration counts of the session's share.
+func (s *session) shareOf(uri string, match codec.Match) int64 {
+	return int64(memberBytes + s.realm.recordMemory(uri, match))
+}
+
+// mayHold reports whether the session may have a subscription or registration more.
+func (s *session) mayHold(x port.Executor, uri []byte, match codec.Match) bool {
+	if s.local {
+		return true
+	}
+	n := 0
+	if match != codec.Exact {
+		n = 1 + bytes.Count(uri, []byte("."))
+	}
+	more := int64(memberBytes + s.realm.memoryOf(len(uri), n))
+	return s.share+more <= max(x.ChargeMax()/sessionShare, sessionShareMin)
 }

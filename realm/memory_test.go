@@ -228,3 +228,60 @@ func TestMemoryUsedByCalls(t *testing.T) {
 		runtime.KeepAlive(b)
 	}
 }
+
+// TestSessionShare: one session gets its share of the memory for subscriptions and registrations, at n and n + 1, and
+// what it gives back it may have again; others get theirs. A local session has no bound.
+func TestSessionShare(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	b.BytesMax = 2 * sessionShare * sessionShareMin
+	const share = 2 * sessionShareMin
+	rm := b.router.named["realm1"]
+	p, q := b.join(0), b.join(1)
+	long := strings.Repeat("a.", 500) // with 500 components, before a number
+	pattern := func(i int) string { return fmt.Sprintf("%s%06d", long, i) }
+	each := memberBytes + rm.recordMemory(pattern(0), codec.Prefix)
+	full := share / each
+	for round := range 2 {
+		var last any
+		for i := range full {
+			p.say(codec.Subscribe, i+1, values{"match": "prefix"}, pattern(i))
+			last = p.expect(codec.Subscribed, i+1, nil)[2]
+		}
+		more := func(request int) (refused bool) {
+			p.say(codec.Subscribe, request, values{"match": "prefix"}, pattern(full))
+			return p.hear()[0] == int64(codec.Error)
+		}
+		if !more(1000) || !more(1001) {
+			t.Fatalf("round %d: more than its share", round)
+		}
+		p.say(codec.Register, 1002, values{"match": "prefix"}, pattern(0))
+		p.refused(codec.Register, 1002, codec.ErrOptionNotAllowed)
+		p.say(codec.Unsubscribe, 1003, last)
+		p.expect(codec.Unsubscribed, 1003)
+		p.say(codec.Register, 1004, values{"match": "prefix"}, pattern(0))
+		id := p.expect(codec.Registered, 1004, nil)[2]
+		if !more(1005) {
+			t.Fatalf("round %d: a registration counts for nothing", round)
+		}
+		p.say(codec.Unregister, 1006, id)
+		p.expect(codec.Unregistered, 1006)
+		if more(1007) {
+			t.Fatalf("round %d: what was given back may not be had again", round)
+		}
+		q.say(codec.Subscribe, 1, values{"match": "prefix"}, pattern(round)) // shares a record with the first
+		q.expect(codec.Subscribed, 1, nil)
+		p.HangUp()
+		b.Settle()
+		p = b.join(0)
+	}
+	if n := b.router.Stats().OverBudget; n != 2*4 {
+		t.Errorf("%d are counted", n)
+	}
+	c := b.local(0)
+	for i := range full + 1 {
+		b.say(c, codec.Subscribe, i+1, values{"match": "prefix"}, pattern(i))
+	}
+	if n := b.router.Stats().OverBudget; n != 2*4 {
+		t.Errorf("a local session was refused")
+	}
+}

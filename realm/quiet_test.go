@@ -1,6 +1,8 @@
 package realm
 
 import (
+	"math"
+
 	"banyan/engine/port"
 )
 
@@ -13,6 +15,7 @@ type quietLoop struct {
 func (l quietLoop) Grant(n int) int            { return min(n, l.grant) }
 func (l quietLoop) Work(int)                   {}
 func (l quietLoop) Charge(int) bool            { return true }
+func (l quietLoop) ChargeMax() int64           { return math.MaxInt64 }
 func (l quietLoop) AtBatchEnd(port.BatchTask)  {}
 func (l quietLoop) Step(string)                {}
 func (l quietLoop) Post(int, uint64, port.Job) {}

@@ -256,6 +256,12 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
+	if !s.mayHold(x, m.URI, match) {
+		s.dropRegistration()
+		l.counters.overBudget.Add(1)
+		s.refuse(x, l, codec.Register, m.Request, refuseShare)
+		return
+	}
 	if !x.Charge(memberBytes) {
 		s.dropRegistration()
 		s.refuseMemory(x, l, codec.Register, m.Request)
@@ -319,6 +325,7 @@ func (s *session) enlist(l *perLoop, c *callee) {
 		s.registrations = make(map[uint64]*callee)
 	}
 	s.registrations[c.reg.id] = c
+	s.share += s.shareOf(c.reg.uri, c.reg.match)
 	if c.older = s.lastCallee; c.older != nil {
 		c.older.newer = c
 	}
@@ -330,6 +337,7 @@ func (s *session) enlist(l *perLoop, c *callee) {
 func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 	s.review.pass(nil, c)
 	delete(s.registrations, c.reg.id)
+	s.share -= s.shareOf(c.reg.uri, c.reg.match)
 	if c.older != nil {
 		c.older.newer = c.newer
 	}

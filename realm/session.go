@@ -44,6 +44,7 @@ type session struct {
 	subscriptions map[uint64]*member // by subscription id
 	lastMember    *member            // the list of the same, newest first
 	patterns      int                // of these, prefixes and wildcards
+	share         int64              // bytes that subscriptions and registrations count of what one session may have
 	registrations map[uint64]*callee // by registration id
 	lastCallee    *callee            // the list of the same, newest first
 	lastRequest   uint64             // with StrictRequestIDs

@@ -41,6 +41,8 @@ type Executor interface {
 	// Charge takes n bytes of the process's budget for something that a session keeps, and returns false, and takes
 	// nothing, when there is no room. A negative n gives back, on any loop.
 	Charge(n int) bool
+	// ChargeMax is how much Charge gives out in all, in bytes.
+	ChargeMax() int64
 	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written.
 	// Adding t again before that does nothing only if t itself remembers it was added: the executor does not look.
 	AtBatchEnd(t BatchTask)

@@ -2,6 +2,7 @@ package realmtest
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -121,6 +122,14 @@ func (l *Loop) Charge(n int) bool {
 		return false
 	}
 	return true
+}
+
+// ChargeMax implements port.Executor.
+func (l *Loop) ChargeMax() int64 {
+	if l.world.BytesMax > 0 {
+		return l.world.BytesMax
+	}
+	return math.MaxInt64
 }
 
 // Worked returns how much was noted with Work so far. Between turns.
