@@ -143,16 +143,6 @@ func (i *inflation) room(b []byte) []byte {
 	return moveTo(make([]byte, 0, min(max(4*cap(b), inflateTo), i.limit)), b)
 }
 
-// moveTo appends b to dst in steps: see codec's long.go.
-func moveTo(dst, b []byte) []byte {
-	for len(b) > 0 {
-		n := min(len(b), joinStep)
-		dst, b = append(dst, b[:n]...), b[n:]
-		runtime.Gosched()
-	}
-	return dst
-}
-
 // validText is utf8.Valid in steps.
 func validText(b []byte) bool {
 	var text wire.UTF8

@@ -96,16 +96,21 @@ func (j *join) whole() []byte {
 	if j.inflate != nil {
 		return j.inflate.whole(j.chunks)
 	}
-	whole := make([]byte, j.bytes)
-	rest := whole
+	whole := make([]byte, 0, j.bytes)
 	for _, b := range j.chunks {
-		for len(b) > 0 {
-			n := copy(rest, b[:min(len(b), joinStep)])
-			rest, b = rest[n:], b[n:]
-			runtime.Gosched()
-		}
+		whole = moveTo(whole, b)
 	}
 	return whole
+}
+
+// moveTo appends b to dst in steps: see codec's long.go.
+func moveTo(dst, b []byte) []byte {
+	for len(b) > 0 {
+		n := min(len(b), joinStep)
+		dst, b = append(dst, b[:n]...), b[n:]
+		runtime.Gosched()
+	}
+	return dst
 }
 
 // dropJoin forgets a join whose connection is closed. Its bytes no longer count: they are gone as soon as the pool

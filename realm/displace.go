@@ -19,7 +19,7 @@ var refuseForce = &refusal{codec.ErrOptionNotAllowed, "force_reregister: this se
 
 // mayForce reports whether s may take a procedure away from others.
 func (s *session) mayForce(set *settings, uri []byte, match codec.Match) bool {
-	return s.trusted || set.Policy != nil && set.Policy.Role(s.identity.AuthRole).Forces(uri, match)
+	return s.trusted || set.Policy != nil && set.Policy.Role(s.who().AuthRole).Forces(uri, match)
 }
 
 // displace takes old, which is not in the index any more, away from its callees.

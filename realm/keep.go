@@ -95,7 +95,7 @@ func (k *keeping) begin(x port.Executor, l *perLoop, s *session, m *codec.Messag
 	rm := s.realm
 	k.publication, k.strict = rm.router.ids.publication(x), acknowledge
 	k.event = history.Event{
-		Publication: k.publication, Time: rm.router.clock().UnixNano(), Topic: m.URI, Publisher: s.identity,
+		Publication: k.publication, Time: rm.router.clock().UnixNano(), Topic: m.URI, Publisher: *s.who(),
 		Disclosed: to.disclosed != nil, ExcludeMe: to.exclude, Filter: keptFilter(to.filter), Payload: m.Payload,
 	}
 	if to.disclosed != nil {
@@ -268,6 +268,28 @@ func (rm *realm) retaining(set *settings) *history.Retained {
 // forgetRetained gives back what is retained in a realm that is closed. Nothing is retained any more.
 func (rm *realm) forgetRetained(x port.Executor) {
 	x.Charge(-int(rm.retaining(rm.settings.Load()).Close()))
+}
+
+// keptDetails are the details of an event that was kept, for a subscription with that policy. It cannot fail: the
+// options were decoded before they were kept.
+func keptDetails(e *history.Event, match codec.Match) (d codec.Details, err error) {
+	if e.Disclosed {
+		d.Publisher = &e.Publisher
+	}
+	if e.HasTrust {
+		d.Trust = uint32(e.Trust) + 1
+	}
+	if match != codec.Exact {
+		d.Topic = e.Topic
+	}
+	if e.Options != nil {
+		o, err := codec.PublishOptions(e.Payload.Format, e.Options)
+		if err != nil {
+			return d, err
+		}
+		d.Forward = &o
+	}
+	return d, nil
 }
 
 // keptFilter is f as it is kept.

@@ -1,9 +1,6 @@
 package realm
 
 import (
-	"bytes"
-	"strings"
-
 	"banyan/codec"
 	"banyan/engine/port"
 )
@@ -58,11 +55,17 @@ func (rm *realm) memoryOf(octets, components int) int {
 }
 
 // components is how many nodes of the index a pattern takes at most; 0 for an exact URI.
-func components(uri string, match codec.Match) int {
+func components[T string | []byte](uri T, match codec.Match) int {
 	if match == codec.Exact {
 		return 0
 	}
-	return 1 + strings.Count(uri, ".")
+	n := 1
+	for i := range len(uri) {
+		if uri[i] == '.' {
+			n++
+		}
+	}
+	return n
 }
 
 // A session may hold a part of the memory that there is for subscriptions and registrations, so that one with many
@@ -78,10 +81,6 @@ func (s *session) mayHold(x port.Executor, uri []byte, match codec.Match) bool {
 	if s.local {
 		return true
 	}
-	n := 0
-	if match != codec.Exact {
-		n = 1 + bytes.Count(uri, []byte("."))
-	}
-	more := int64(memberBytes + s.realm.memoryOf(len(uri), n))
+	more := int64(memberBytes + s.realm.memoryOf(len(uri), components(uri, match)))
 	return s.share+more <= max(x.ChargeMax()/sessionShare, sessionShareMin)
 }

@@ -234,6 +234,17 @@ func (m *metaCall) atHome(x port.Executor, f func(x port.Executor, l *perLoop)) 
 	x.Post(s.home, s.id, metaJob(func(x port.Executor) { f(x, s.realm.router.perLoop[s.home]) }))
 }
 
+// settle answers with nothing, or with an error if there is one, from any loop.
+func (m *metaCall) settle(x port.Executor, why *refusal) {
+	m.atHome(x, func(x port.Executor, l *perLoop) {
+		if why != nil {
+			m.fail(x, l, why)
+		} else {
+			m.answer(x, l)
+		}
+	})
+}
+
 // A metaJob is something short to do on another loop.
 type metaJob func(x port.Executor)
 

@@ -53,20 +53,11 @@ func (m *metaCall) sessionModifyDetails(x port.Executor, l *perLoop) {
 	}
 	m.wait(x)
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
-		answer := func(x port.Executor, why *refusal) {
-			m.atHome(x, func(x port.Executor, l *perLoop) {
-				if why != nil {
-					m.fail(x, l, why)
-				} else {
-					m.answer(x, l)
-				}
-			})
-		}
 		if why := s.alter(x, delta); why != nil {
-			answer(x, why)
+			m.settle(x, why)
 			return
 		}
-		s.reviewAltered(x, func(x port.Executor) { answer(x, nil) })
+		s.reviewAltered(x, func(x port.Executor) { m.settle(x, nil) })
 	}))
 }
 

@@ -306,3 +306,46 @@ func TestModifiedWhileAsked(t *testing.T) {
 	b.answer(Publish, "a.t", keep)
 	p.expect(codec.Published, 4, nil)
 }
+
+// TestModifiedRoleElsewhere: what is retained, what takes a procedure away from others, and the later chunks of a call
+// go by the modified role too.
+func TestModifiedRoleElsewhere(t *testing.T) {
+	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
+	force := *all
+	force.ForceReregister = true
+	b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1", ModifyDetails: true, Policy: compile(t,
+		policy.RoleDefinition{Name: "anonymous", Permissions: []policy.Permission{
+			{URI: "*", Allow: &force}, {URI: "wamp.*", Allow: all},
+		}},
+		policy.RoleDefinition{Name: "plain", Permissions: []policy.Permission{{URI: "*", Allow: all}}},
+	)}}})
+	one, two := b.join(0), b.joinStreams(1, codec.MessagePack, 1<<20)
+	id := one.register(1, "p", "single")
+	one.say(codec.Publish, 2, values{"retain": true, "exclude_authrole": []any{"plain"}}, "a.1", []any{1})
+	one.say(codec.Publish, 3, values{"retain": true, "eligible_authrole": []any{"plain"}}, "a.2", []any{2})
+
+	callee := b.joinStreams(0, codec.MessagePack, 1<<20)
+	callee.say(codec.Register, 1, values{"disclose_caller": true}, "q")
+	q := callee.expect(codec.Registered, 1, nil)[2]
+	two.say(codec.Call, 1, moreChunks, "q")
+	callee.expect(codec.Invocation, 1, q, nil)
+
+	one.modify(4, two.id, values{"authrole": "plain"})
+	two.say(codec.Register, 2, values{"force_reregister": true}, "p")
+	two.refused(codec.Register, 2, codec.ErrOptionNotAllowed)
+	one.say(codec.Call, 5, values{}, "p")
+	one.expect(codec.Invocation, nil, id, values{})
+
+	two.recall(3, "a.", "prefix")
+	two.expect(codec.Event, nil, nil, values{"retained": true, "topic": "a.2"}, []any{int64(2)})
+	two.silent()
+	two.recall(4, "a.1", "exact")
+	two.silent()
+	two.recall(5, "a.2", "exact")
+	two.expect(codec.Event, nil, nil, values{"retained": true}, []any{int64(2)})
+
+	two.say(codec.Call, 1, lastChunk, "q")
+	if d := callee.hear()[3].(values); d["caller_authrole"] != "plain" {
+		t.Errorf("a later chunk says %v", d)
+	}
+}

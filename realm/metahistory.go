@@ -229,22 +229,9 @@ func (q *query) add(e *history.Event) bool {
 
 // encode makes the object that stands for an event.
 func (q *query) encode(to codec.Serializer, e *history.Event) ([]byte, error) {
-	var d codec.Details
-	if e.Disclosed {
-		d.Publisher = &e.Publisher
-	}
-	if q.sub.match != codec.Exact {
-		d.Topic = e.Topic
-	}
-	if e.HasTrust {
-		d.Trust = uint32(e.Trust) + 1
-	}
-	if e.Options != nil {
-		o, err := codec.PublishOptions(e.Payload.Format, e.Options)
-		if err != nil {
-			return nil, err
-		}
-		d.Forward = &o
+	d, err := keptDetails(e, q.sub.match)
+	if err != nil {
+		return nil, err
 	}
 	object := map[string]any{
 		"timestamp":    time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano),

@@ -186,14 +186,11 @@ func (m *metaCall) sessionKill(x port.Executor, l *perLoop) {
 	}
 	m.wait(x)
 	x.Post(s.home, m.session.id, metaJob(func(x port.Executor) {
-		killed, _ := s.kill(x, w)
-		m.atHome(x, func(x port.Executor, l *perLoop) {
-			if killed {
-				m.answer(x, l)
-			} else {
-				m.fail(x, l, refuseNoSession)
-			}
-		})
+		why := refuseNoSession
+		if killed, _ := s.kill(x, w); killed {
+			why = nil
+		}
+		m.settle(x, why)
 	}))
 }
 

@@ -238,13 +238,7 @@ func (m *metaCall) evict(x port.Executor, l *perLoop, missing *refusal,
 				why = nil
 			}
 		}
-		m.atHome(x, func(x port.Executor, l *perLoop) {
-			if why != nil {
-				m.fail(x, l, why)
-			} else {
-				m.answer(x, l)
-			}
-		})
+		m.settle(x, why)
 	}))
 }
 

@@ -50,9 +50,9 @@ func (s *session) sendRetained(x port.Executor, l *perLoop, mb *member) {
 	r := &recall{member: mb, store: store, left: l.set.Retention.FoundMax}
 	if mb.sub.match == codec.Exact {
 		x.Step("retained.get")
-		r.next, r.ended = store.Get([]byte(mb.sub.uri), &s.identity), true
+		r.next, r.ended = store.Get([]byte(mb.sub.uri), s.who()), true
 	} else {
-		r.search = store.Search(mb.sub.uri, mb.sub.match, s.identity, r.left+1)
+		r.search = store.Search(mb.sub.uri, mb.sub.match, *s.who(), r.left+1)
 	}
 	if r.proceed(x, l, max(x.Grant(s.realm.router.bounds.retainedAtOnce), 1)) != recallEnded {
 		r.waiting = s.later(x, l)
@@ -122,7 +122,7 @@ func (r *recall) current(e *history.Event) *history.Event {
 	if e == nil || r.waiting == nil {
 		return e
 	}
-	now := r.store.Get(e.Topic, &r.member.session.identity)
+	now := r.store.Get(e.Topic, r.member.session.who())
 	if now != nil && now.Newer(e) {
 		return nil
 	}
@@ -150,23 +150,11 @@ func (r *recall) large(e *history.Event) bool {
 // owned by the loop: the pool may call it.
 func (r *recall) frame(scratch *[]byte, e *history.Event) (frame []byte, length int, err error) {
 	s, sub := r.member.session, r.member.sub
-	d := codec.Details{Retained: true}
-	if e.HasTrust {
-		d.Trust = uint32(e.Trust) + 1
+	d, err := keptDetails(e, sub.match)
+	if err != nil {
+		return nil, 0, err
 	}
-	if e.Disclosed {
-		d.Publisher = &e.Publisher
-	}
-	if sub.match != codec.Exact {
-		d.Topic = e.Topic
-	}
-	if e.Options != nil {
-		o, err := codec.PublishOptions(e.Payload.Format, e.Options)
-		if err != nil {
-			return nil, 0, err // cannot: it was decoded
-		}
-		d.Forward = &o
-	}
+	d.Retained = true
 	msg, err := codec.AppendEvent((*scratch)[:0], s.serializer, sub.id, e.Publication, &d, &e.Payload,
 		codec.MessageBytesMax)
 	if err != nil {

@@ -113,7 +113,7 @@ func (s *session) sendChunk(x port.Executor, l *perLoop, c *call, m *codec.Messa
 		d.Procedure = m.URI
 	}
 	if c.extra.disclosed {
-		d.Publisher = &s.identity
+		d.Publisher = s.who()
 	}
 	return c.goOn(x, to, d, p, s.kept(m, p, to.session.serializer))
 }

@@ -19,7 +19,7 @@ func (b *bed) joinStreams(loop int, s codec.Serializer, bytesMax int) *peer {
 			"progressive_call_invocations": true, "progressive_call_results": true, "call_canceling": true,
 		}},
 	}})
-	p.expect(codec.Welcome, nil, nil)
+	p.id = uint64(p.expect(codec.Welcome, nil, nil)[1].(int64))
 	return p
 }
 

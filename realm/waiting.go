@@ -18,7 +18,7 @@ import (
 //	a large event                    is encoded in the pool, one subscription after the other
 //	an event that matches many       is encoded chunk by chunk, and goes on when a chunk is delivered
 //	a call with many patterns to try is searched for chunk by chunk
-//	a large event that stays       is copied in the pool before it is delivered (keep.go)
+//	a large event that is kept       is copied in the pool before it is delivered (keep.go)
 //	a SUBSCRIBE that is sent many retained events, or large ones, sends them chunk by chunk (retained.go)
 //	a meta call that other loops or the pool have a part in (meta.go)
 //	a request that an authorizer decides waits for its answer (authorizer.go)

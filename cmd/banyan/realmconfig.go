@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"banyan/cmd/banyan/config"
-	"banyan/codec"
 	"banyan/engine/port"
 	"banyan/realm"
 	"banyan/realm/auth"
@@ -63,11 +62,7 @@ func realmConfig(f *config.File, listeners []config.Listener, loops int, k *keys
 		if err != nil {
 			problems = append(problems, fmt.Errorf("template %s %q: %w", t.Match, t.URI, err))
 		}
-		match := codec.Prefix
-		if t.Match == "wildcard" {
-			match = codec.Wildcard
-		}
-		r.Templates = append(r.Templates, realm.Template{Match: match, RealmConfig: one})
+		r.Templates = append(r.Templates, realm.Template{Match: config.Policies[t.Match], RealmConfig: one})
 	}
 	return r, errors.Join(problems...)
 }

@@ -54,7 +54,7 @@ func (c *checker) history(path string, rm *Realm, match string) {
 
 // topic refuses topics and patterns that no publication of the realm can have.
 func (c *checker) topic(path string, rm *Realm, uri, match string) {
-	m := policies[match]
+	m := Policies[match]
 	switch {
 	case !codec.ValidURI([]byte(uri), m, false):
 		hint := ""

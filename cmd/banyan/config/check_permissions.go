@@ -23,7 +23,7 @@ func (p *Permission) Meant() (uri string, match codec.Match) {
 	if p.Match == "" && strings.HasSuffix(p.URI, "*") {
 		return strings.TrimSuffix(p.URI, "*"), codec.Prefix
 	}
-	return p.URI, policies[p.Match]
+	return p.URI, Policies[p.Match]
 }
 
 // Everything reports whether a role may do everything with every URI, as in the built-in configuration.

@@ -41,7 +41,7 @@ func (c *checker) realms() {
 
 // realmURI refuses names that are wrong for a realm, or certainly not meant as one.
 func (c *checker) realmURI(path string, rm *Realm, match string) {
-	m, known := policies[match]
+	m, known := Policies[match]
 	if !known {
 		m = codec.Exact
 	}
@@ -59,8 +59,8 @@ func (c *checker) realmURI(path string, rm *Realm, match string) {
 	}
 }
 
-// policies are the policies by their names.
-var policies = map[string]codec.Match{
+// Policies are the policies of matching, by their names.
+var Policies = map[string]codec.Match{
 	"exact": codec.Exact, "prefix": codec.Prefix, "wildcard": codec.Wildcard,
 }
 

@@ -155,7 +155,7 @@ func identity(entry any) string {
 		return e.Name
 	case Permission:
 		uri, match := e.Meant()
-		for name, m := range policies {
+		for name, m := range Policies {
 			if m == match && name != "" {
 				return name + " " + uri
 			}
