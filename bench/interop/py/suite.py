@@ -11,6 +11,7 @@ import traceback
 
 from interop import (  # noqa: F401 - they fill CASES
     cases_callee,
+    cases_history,
     cases_meta,
     cases_passthru,
     cases_payload,
