@@ -307,8 +307,8 @@ func TestModifiedWhileAsked(t *testing.T) {
 	p.expect(codec.Published, 4, nil)
 }
 
-// TestModifiedRoleElsewhere: what is retained, what takes a procedure away from others, and the later chunks of a call
-// go by the modified role too.
+// TestModifiedRoleElsewhere: what is retained, what takes a procedure away from others, and the later chunks of a
+// call go by the modified role too.
 func TestModifiedRoleElsewhere(t *testing.T) {
 	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
 	force := *all
