@@ -90,6 +90,7 @@ type loop struct {
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
 	pongs       int           // answered in this read
 	began       time.Duration // when this turn began
+	ended       time.Duration // when the last turn ended
 	gaveWay     time.Duration // when others on this CPU last came first
 	work        int           // until the next look at the clock
 	workPerLook int           // work between two looks; less in the simulation
@@ -152,7 +153,7 @@ func (l *loop) wait() []unix.EpollEvent {
 
 // giveWay lets whoever waits for this CPU run first, where the loop goes on without a wait. A thread that never waits
 // keeps its CPU until the next tick of the kernel, 4 ms and more; and the longer a goroutine keeps its P during a
-// collection, the longer the collector then stays there: 8 ms after the runtime's own 20.
+// collection, the longer the collector then stays there: 8 ms after the runtime's own 20. After a rest it is not due.
 func (l *loop) giveWay() {
 	if l.began-l.gaveWay >= giveWayEvery {
 		l.gaveWay = l.began
@@ -164,7 +165,7 @@ func (l *loop) giveWay() {
 // turn handles the descriptors that are ready, of which a wait has returned some, and everything that follows from
 // them. It reports whether the loop has ended.
 func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
-	l.began = l.poller.Now()
+	l.begin()
 	l.live = l.engine.live.Load()
 	l.exhausted, l.work = false, l.workPerLook
 	l.members = turnMembers
@@ -182,8 +183,16 @@ func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 		l.fireTimers()
 	}
 	l.runBatch()
-	l.stats.turn(l.poller.Now() - l.began)
+	l.ended = l.poller.Now()
+	l.stats.turn(l.ended - l.began)
 	return l.stopped()
+}
+
+// begin notes when this turn began, and whether others could run since the last one.
+func (l *loop) begin() {
+	if l.began = l.poller.Now(); l.began-l.ended >= rest {
+		l.gaveWay = l.began
+	}
 }
 
 func (l *loop) handle(ready []unix.EpollEvent) {

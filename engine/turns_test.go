@@ -379,8 +379,11 @@ func (k *limitedTransport) Send(_ int, _ *outq.Vectors, first *outq.Segment) (in
 // A yieldingPoller counts.
 type yieldingPoller struct {
 	poller
+	now           time.Duration
 	yields, waits int
 }
+
+func (p *yieldingPoller) Now() time.Duration { return p.now }
 
 func (p *yieldingPoller) Yield() { p.yields++ }
 
@@ -418,5 +421,31 @@ func TestLoopGivesWay(t *testing.T) {
 	l.again, l.began = false, 2*start
 	if l.wait(); p.yields != 3 || goroutines != 3 || p.waits != 1 {
 		t.Errorf("with nothing to do: gave way %d and %d times, waited %d times", p.yields, goroutines, p.waits)
+	}
+}
+
+// After a rest, in which others could run, nobody has to be let.
+func TestRestedLoopDoesNotGiveWay(t *testing.T) {
+	e := &Engine{}
+	e.pool = newPool(e)
+	p := &yieldingPoller{}
+	l := newLoop(e, 0, p)
+	l.yield = func() {}
+	l.again = true
+	for _, step := range []struct {
+		name         string
+		ended, began time.Duration
+		yields       int
+	}{
+		{"right after another turn", 1 * time.Second, 1*time.Second + rest - 1, 1},
+		{"after a rest", 2 * time.Second, 2*time.Second + rest, 1},
+		{"just before its time is over", 2*time.Second + giveWayEvery, 2*time.Second + rest + giveWayEvery - 1, 1},
+		{"when its time is over", 2*time.Second + rest + giveWayEvery, 2*time.Second + rest + giveWayEvery, 2},
+	} {
+		l.ended, p.now = step.ended, step.began
+		l.begin()
+		if l.wait(); p.yields != step.yields {
+			t.Errorf("%s: gave way %d times, want %d", step.name, p.yields, step.yields)
+		}
 	}
 }
