@@ -40,6 +40,10 @@ type fake struct {
 	subscriptionsMax int                    // of a session, more are refused; 0 for any number
 	bytesMax         int                    // of a message, longer ones end their connection; 0 for any length
 	slow             func(m *codec.Message) // called with each message, while nobody else is served
+
+	// history, when set, makes of the events that were kept, newest first, what get_events answers.
+	history func(newest []any) []any
+	kept    []any
 }
 
 type fakeConn struct {
@@ -183,6 +187,9 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		s.callee = c
 		c.send(codec.AppendRegistered(nil, ser, m.Request, 9))
 	case codec.Publish:
+		if s.history != nil {
+			s.keep(m)
+		}
 		for i, t := range s.topics {
 			if !t.matches(string(m.URI)) {
 				continue
@@ -199,6 +206,10 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	case codec.Call:
 		if s.refuseURI != "" {
 			s.deliver(c, codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
+			return
+		}
+		if string(m.URI) == GetEvents {
+			s.getEvents(c, m)
 			return
 		}
 		if s.callee == nil {
@@ -229,6 +240,37 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	default:
 		s.t.Errorf("the load sent message type %d", m.Type)
 	}
+}
+
+// keep adds an event to the history. Lock held.
+func (s *fake) keep(m *codec.Message) {
+	args, err := codec.Value(m.Payload.Format, m.Payload.Args)
+	if err != nil {
+		s.t.Error(err)
+	}
+	s.kept = append(s.kept, map[string]any{"args": args})
+}
+
+// getEvents answers a query of the newest events. Lock held.
+func (s *fake) getEvents(c *fakeConn, m *codec.Message) {
+	kwargs, err := codec.Value(m.Payload.Format, m.Payload.Kwargs)
+	if err != nil {
+		s.t.Error(err)
+	}
+	limit, _ := kwargs.(map[string]any)["limit"].(int64)
+	newest := slices.Clone(s.kept)
+	slices.Reverse(newest)
+	answer := codec.Message{Type: codec.Result, Format: c.serializer, Request: m.Request}
+	answer.Payload.Format = c.serializer
+	answer.Payload.Args, err = codec.AppendValue(nil, c.serializer, s.history(newest[:min(int(limit), len(newest))]))
+	if err != nil {
+		s.t.Error(err)
+	}
+	b, err := codec.Append(nil, c.serializer, &answer)
+	if err != nil {
+		s.t.Error(err)
+	}
+	c.send(b)
 }
 
 // deliver sends an event or result, or what fault makes of it. Lock held.

@@ -15,6 +15,9 @@ type FanoutPlan struct {
 	Topic       string // default one of its own
 	// Mixed has publishers and subscribers take MessagePack, JSON and CBOR in turn, whatever Serializer says.
 	Mixed bool
+	// History says that the router keeps the history of Topic: its newest events are compared with the publications
+	// when the measuring is over.
+	History bool
 }
 
 // Fanout runs plan. It returns an error when the load could not run at all (*UsageError, *client.ConnectError,
@@ -61,6 +64,11 @@ func (plan *FanoutPlan) prepare() (pubsubPlan, error) {
 		}
 		p.scenario, p.mixed = "mixed", true
 		p.report.Serializer = "msgpack+json+cbor"
+	}
+	if p.history = plan.History; p.history {
+		if err := plan.onlyWAMP("event history"); err != nil {
+			return p, err
+		}
 	}
 	return p, nil
 }

@@ -20,6 +20,7 @@ type pubsubPlan struct {
 	subscriptions []subscriptionPlan // by session
 	deliveries    int                // events per publication, the same for every topic
 	mixed         bool               // sessions and publishers take the three serializers in turn
+	history       bool               // the router keeps the events of the only topic
 	stopped       int                // further sessions that subscribe to the first topic and never read
 	report        Plan
 
@@ -117,6 +118,11 @@ func (f *pubsub) do(ctx context.Context) (*Report, error) {
 	sending.Wait()
 	expected := func() int64 { return f.sent.Load() * int64(f.plan.deliveries) }
 	f.settle(func() bool { return f.received.Load() >= expected() })
+	if f.plan.history {
+		if err := f.checkHistory(context.WithoutCancel(ctx)); err != nil {
+			return nil, err
+		}
+	}
 	var closed atomic.Int64
 	if err := each(context.WithoutCancel(ctx), len(stopped), func(_ context.Context, i int) error {
 		if closedByRouter(stopped[i]) {

@@ -25,15 +25,17 @@ import (
 // An Access is what a plan asks of the way in. Only our router can have all of it, and the floor can encrypt.
 type Access struct {
 	TLS     bool
-	Deflate bool // permessage-deflate
-	Ticket  bool // clients log in by ticket; else they are anonymous
-	Rules   int  // permissions of the clients' role; 0 is one for everything
-	Roles   int  // more roles, of rolesRules permissions each
+	Deflate bool   // permessage-deflate
+	Ticket  bool   // clients log in by ticket; else they are anonymous
+	Rules   int    // permissions of the clients' role; 0 is one for everything
+	Roles   int    // more roles, of rolesRules permissions each
+	History string // where the history of historyTopic is kept: memory or disk; empty for none
 }
 
 const (
-	accessUser = "client"
-	rolesRules = 20
+	accessUser   = "client"
+	rolesRules   = 20
+	historyTopic = "bench.history"
 )
 
 // grant returns the peer as it has to be started for the plan, and completes the options of the clients.
@@ -60,7 +62,10 @@ func (s *Setup) grant(a Access, p *Peer, o *load.Options) (*Peer, error) {
 		file := filepath.Join(s.Scratch, "access.json")
 		q.command = func(address, _ string) []string {
 			// The configuration contains the port, so each start writes it. Without the file no router starts.
-			_ = os.WriteFile(file, a.config(address, s.realm(), ticket, cert, key), 0o600)
+			// A start gets a history on disk of its own.
+			data := filepath.Join(s.Scratch, "data")
+			_ = os.RemoveAll(data)
+			_ = os.WriteFile(file, a.config(address, s.realm(), ticket, cert, key, data), 0o600)
 			return append([]string{s.Program, "serve", "--config", file, "--log-level", "warn"}, s.ServeFlags...)
 		}
 	case p.Name == report.FloorName && a == Access{TLS: true}:
@@ -73,15 +78,18 @@ func (s *Setup) grant(a Access, p *Peer, o *load.Options) (*Peer, error) {
 	return &q, nil
 }
 
-// config is a configuration of our router.
-func (a Access) config(address, realm, ticket, cert, key string) []byte {
+// config is a configuration of our router. data is the folder for what it keeps.
+func (a Access) config(address, realm, ticket, cert, key, data string) []byte {
 	type object = map[string]any
-	all := []string{"call", "register", "publish", "subscribe"}
-	rules := []object{{"uri": "bench.", "match": "prefix", "allow": all}}
+	everything := []string{"call", "register", "publish", "subscribe"}
+	rules := []object{{"uri": "bench.", "match": "prefix", "allow": everything}}
 	for i := 1; i < a.Rules; i++ {
 		rules = append(rules, object{
-			"uri": fmt.Sprintf("com.example.n%d", i), "match": []string{"prefix", "exact"}[i%2], "allow": all,
+			"uri": fmt.Sprintf("com.example.n%d", i), "match": []string{"prefix", "exact"}[i%2], "allow": everything,
 		})
+	}
+	if a.History != "" {
+		rules = append(rules, object{"uri": load.GetEvents, "match": "exact", "allow": []string{"call"}})
 	}
 	roles := []object{{"name": accessUser, "permissions": rules}}
 	for i := range a.Roles {
@@ -104,7 +112,12 @@ func (a Access) config(address, realm, ticket, cert, key string) []byte {
 	} else {
 		r["auth"] = object{"anonymous": object{"role": accessUser, "from": []string{"local"}}}
 	}
-	b, _ := json.Marshal(object{"version": 1, "listeners": []object{listener}, "realms": []object{r}})
+	all := object{"version": 1, "listeners": []object{listener}, "realms": []object{r}}
+	if a.History != "" {
+		r["history"] = []object{{"uri": historyTopic, "store": a.History}}
+		all["process"] = object{"data_dir": data}
+	}
+	b, _ := json.Marshal(all)
 	return b
 }
 

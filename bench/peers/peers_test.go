@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,50 @@ func TestParsePlan(t *testing.T) {
 		if _, err := ParsePlan(text); !errors.As(err, &wrong) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// TestHistoryAccess: the topic of the load is the one that has history, the clients may ask for it, and each start
+// begins with an empty disk.
+func TestHistoryAccess(t *testing.T) {
+	for _, store := range []string{"memory", "disk"} {
+		plan := Plan{Scenario: "fanout", Size: 7, Access: Access{Rules: 1, History: store}}
+		if f := plan.fanout(load.Options{}); f.Topic != historyTopic || !f.History || f.Subscribers != 7 {
+			t.Errorf("%s: %+v", store, f)
+		}
+		s := Setup{Program: "banyan", Scratch: t.TempDir()}
+		p, err := s.grant(plan.Access, &Peer{Name: "banyan"}, &load.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := filepath.Join(s.Scratch, "data", "history.db")
+		if err := errors.Join(os.Mkdir(filepath.Dir(old), 0o700), os.WriteFile(old, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		command := p.command("127.0.0.1:1", "ws")
+		if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the history of the last start is there: %v", store, err)
+		}
+		text, err := os.ReadFile(command[slices.Index(command, "--config")+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			`"history":[{"store":"` + store + `","uri":"bench.history"}]`, `"data_dir":"` + filepath.Dir(old) + `"`,
+			`{"allow":["call"],"match":"exact","uri":"wamp.subscription.get_events"}`,
+		} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s: the configuration lacks %s:\n%s", store, want, text)
+			}
+		}
+	}
+	plan := Plan{Scenario: "fanout", Size: 7, Access: Access{Rules: 1}}
+	if f := plan.fanout(load.Options{}); f.Topic != "" || f.History {
+		t.Errorf("without history: %+v", f)
+	}
+	if text := string(plan.Access.config("", "", "", "", "", "")); strings.Contains(text, "history") ||
+		strings.Contains(text, "get_events") || strings.Contains(text, "data_dir") {
+		t.Errorf("without history: %s", text)
 	}
 }
 

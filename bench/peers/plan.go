@@ -126,6 +126,15 @@ func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 	case "slow":
 		return load.Slow(ctx, load.SlowPlan{Options: o, Subscribers: p.Size})
 	}
+	return load.Fanout(ctx, p.fanout(o))
+}
+
+// fanout is the load of a plan with one topic.
+func (p *Plan) fanout(o load.Options) load.FanoutPlan {
 	publishers, subscribers := p.publishers()
-	return load.Fanout(ctx, load.FanoutPlan{Options: o, Publishers: publishers, Subscribers: subscribers})
+	f := load.FanoutPlan{Options: o, Publishers: publishers, Subscribers: subscribers}
+	if p.Access.History != "" {
+		f.Topic, f.History = historyTopic, true
+	}
+	return f
 }

@@ -148,6 +148,9 @@ func table(idleMax int) []row {
 	records.Records, records.Rate, records.Access = true, 500, peers.Access{Rules: 1}
 	deflated := with(records, peers.Access{Rules: 1, Deflate: true})
 	deflated.Name = "fan-out to 100, 1 KiB JSON, permessage-deflate"
+	oneRule := with(fan("without", 100, 32, 64), peers.Access{Rules: 1})
+	inMemory := with(fan("fan-out to 100, history in memory", 100, 32, 64), peers.Access{Rules: 1, History: "memory"})
+	onDisk := with(fan("fan-out to 100, history on disk", 100, 32, 64), peers.Access{Rules: 1, History: "disk"})
 	atRate := fan("fan-out to 100 at 500/s", 100, 32, 64)
 	atRate.Rate = 500
 	rawSocket := serialized(fan("fan-out to 100, RawSocket", 100, 32, 64), codec.MessagePack)
@@ -255,6 +258,8 @@ func table(idleMax int) []row {
 			Plan: with(rpc("rpc 16 x 64, 1 000 rules in 50 roles", 16, 64), rules),
 			base: new(rpc("one rule", 16, 64)), checks: []check{cost("one rule", 1.02)},
 		},
+		row{Plan: inMemory, base: &oneRule, checks: []check{cost("without", 1.15)}},
+		row{Plan: onDisk, base: &oneRule, checks: []check{cost("without", 1.5)}},
 		idleRow(idleSessions, ""),
 		mostIdle(idleMax),
 		row{

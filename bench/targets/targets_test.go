@@ -128,6 +128,8 @@ func TestTable(t *testing.T) {
 		"fan-out to 100 over TLS, one at a time: cost / floor at most 1.5",
 		"open over TLS, HELLO, GOODBYE, close: cost / floor at most 1.2",
 		"fan-out to 100, 1 000 rules in 50 roles: cost / one rule at most 1.02",
+		"fan-out to 100, history in memory: cost / without at most 1.15",
+		"fan-out to 100, history on disk: cost / without at most 1.5",
 		"fan-out to 10, 1 KiB: cost / floor at most 1.25", "19 600 idle sessions: KiB per session at most 3",
 	} {
 		if !slices.ContainsFunc(table(19_600), func(r row) bool {

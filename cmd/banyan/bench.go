@@ -265,6 +265,8 @@ func newBenchFanout() *cobra.Command {
 	cmd.Flags().IntVar(&plan.Subscribers, "subscribers", 100, "subscribers")
 	cmd.Flags().IntVar(&plan.Publishers, "publishers", 1, "publishers")
 	cmd.Flags().StringVar(&plan.Topic, "topic", "", "topic; default one of its own")
+	cmd.Flags().BoolVar(&plan.History, "history", false,
+		"the router keeps the history of --topic: compare its newest events with the publications in the end")
 	l.least = map[string]int{"subscribers": 1, "publishers": 1}
 	return cmd
 }
