@@ -44,6 +44,11 @@ type fake struct {
 	// history, when set, makes of the events that were kept, newest first, what get_events answers.
 	history func(newest []any) []any
 	kept    []any
+
+	retained map[string][]byte // Arguments by topic
+	// retain and told, when set, replace what is sent for the n-th retained event and meta event, as fault does.
+	retain, told       func(n int, msg []byte) [][]byte
+	retainedSent, tell int
 }
 
 type fakeConn struct {
@@ -159,6 +164,7 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		}
 		c.send(codec.AppendWelcome(nil, ser, s.sessions, &codec.WelcomeDetails{Realm: string(m.URI)},
 			&codec.WelcomeIdentity{}))
+		s.onJoin(s.sessions)
 	case codec.Goodbye:
 		if s.silent {
 			c.Close()
@@ -179,6 +185,9 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		}
 		s.topics[i].members = append(s.topics[i].members, c)
 		c.send(codec.AppendSubscribed(nil, ser, m.Request, uint64(i)+7))
+		if args := s.retained[string(m.URI)]; args != nil && m.Options.Bool(codec.KeyGetRetained, false) {
+			s.sendRetained(c, uint64(i)+7, args)
+		}
 	case codec.Unsubscribe:
 		t := s.topics[m.ID-7]
 		t.members = slices.DeleteFunc(t.members, func(member *fakeConn) bool { return member == c })
@@ -189,6 +198,12 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	case codec.Publish:
 		if s.history != nil {
 			s.keep(m)
+		}
+		if m.Options.Bool(codec.KeyRetain, false) {
+			s.retained = map[string][]byte{string(m.URI): slices.Clone(m.Payload.Args)}
+		}
+		if m.Options.Bool(codec.KeyAcknowledge, false) {
+			c.send(codec.AppendPublished(nil, ser, m.Request, 8))
 		}
 		for i, t := range s.topics {
 			if !t.matches(string(m.URI)) {
@@ -242,6 +257,49 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	}
 }
 
+// sendRetained sends an event that is retained, or what retain makes of it. Lock held.
+func (s *fake) sendRetained(c *fakeConn, subscription uint64, args []byte) {
+	event, err := codec.AppendEvent(nil, c.serializer, subscription, 8, &codec.Details{Retained: true},
+		&codec.Payload{Format: c.serializer, Args: args}, codec.MessageBytesMax)
+	if err != nil {
+		s.t.Error(err)
+	}
+	c.sendAll(event, s.retain, &s.retainedSent)
+}
+
+// onJoin tells the listeners of a session, or what told makes of it. Lock held.
+func (s *fake) onJoin(session uint64) {
+	for i, t := range s.topics {
+		if t.uri != topicOnJoin {
+			continue
+		}
+		for _, member := range t.members {
+			args, err := codec.AppendValue(nil, member.serializer, []any{map[string]any{"session": session}})
+			if err != nil {
+				s.t.Error(err)
+			}
+			event, err := codec.AppendEvent(nil, member.serializer, uint64(i)+7, 8, &codec.Details{},
+				&codec.Payload{Format: member.serializer, Args: args}, codec.MessageBytesMax)
+			if err != nil {
+				s.t.Error(err)
+			}
+			member.sendAll(event, s.told, &s.tell)
+		}
+	}
+}
+
+// sendAll sends a message, or what fault makes of the n-th.
+func (c *fakeConn) sendAll(msg []byte, fault func(n int, msg []byte) [][]byte, n *int) {
+	msgs := [][]byte{msg}
+	if fault != nil {
+		msgs = fault(*n, msg)
+	}
+	*n++
+	for _, m := range msgs {
+		c.send(m)
+	}
+}
+
 // keep adds an event to the history. Lock held.
 func (s *fake) keep(m *codec.Message) {
 	args, err := codec.Value(m.Payload.Format, m.Payload.Args)
@@ -275,15 +333,9 @@ func (s *fake) getEvents(c *fakeConn, m *codec.Message) {
 
 // deliver sends an event or result, or what fault makes of it. Lock held.
 func (s *fake) deliver(c *fakeConn, msg []byte) {
-	msgs := [][]byte{msg}
-	if s.fault != nil {
-		msgs = s.fault(s.sent, msg)
-	}
-	if s.sent++; s.sent == 200 && s.enough != nil {
+	c.sendAll(msg, s.fault, &s.sent)
+	if s.sent == 200 && s.enough != nil {
 		s.enough()
-	}
-	for _, m := range msgs {
-		c.send(m)
 	}
 }
 

@@ -3,6 +3,7 @@
 //	Fanout, Topics, Patterns   publications, to one topic or many, by pattern, in one serializer or three
 //	RPC                        calls, shared registrations, progressive results
 //	Idle, Storm                sessions that stay, sessions that come and go
+//	Joiners                    sessions that join at once and subscribe at once
 //	Churn, Slow                effect of clients that subscribe all the time, or do not read, on the others
 //	Hostile                    effect of hostile clients on the others
 //	Soak                       publications, calls and sessions at once, for hours

@@ -87,31 +87,37 @@ func (m *readings) sessionMemory(before int64, sessions int) {
 	}
 }
 
-func (m *readings) read(r *run, router process, i int) {
+func (m *readings) read(r *run, i int) {
 	m.sent[i], m.received[i] = r.sent.Load(), r.received.Load()
 	m.cycles[i] = r.cycles.Load()
 	m.readBytes[i] = r.readBytes.Load()
 	m.ownCPU[i], _ = process{os.Getpid()}.cpu()
-	if router.pid != 0 {
-		cpu, err := router.cpu()
-		if err != nil {
-			r.failures.add(err.Error(), 1)
-		}
-		m.routerCPU[i] = cpu
+	m.routerCPU[i] = m.routerNow(r)
+}
+
+// routerNow is the CPU time that the router has used so far; 0 when its process is not known.
+func (m *readings) routerNow(r *run) time.Duration {
+	if m.router.pid == 0 {
+		return 0
 	}
+	cpu, err := m.router.cpu()
+	if err != nil {
+		r.failures.add(err.Error(), 1)
+	}
+	return cpu
 }
 
 func (m *readings) begin(r *run, router process) {
 	m.machine[0] = readMachine()
 	m.start = r.now()
 	r.from.Store(int64(m.start))
-	m.read(r, router, 0)
+	m.read(r, 0)
 }
 
 func (m *readings) end(r *run, router process) {
 	m.stop = r.now()
 	r.to.Store(int64(m.stop))
-	m.read(r, router, 1)
+	m.read(r, 1)
 	m.machine[1] = readMachine()
 	m.rssEnd = m.rss(router)
 }

@@ -32,7 +32,7 @@ func (r *Report) Nouns() (many, one string) {
 		return "calls", "call"
 	case "progressive":
 		return "results", "result"
-	case "idle", "storm":
+	case "idle", "storm", "joiners":
 		return "sessions", "session"
 	case "soak":
 		return "messages", "message"
@@ -60,6 +60,12 @@ func (p *Plan) Shape() string {
 	part(p.Sessions, "sessions")
 	part(p.Stopped, "stopped readers")
 	part(p.Workers, "workers")
+	if p.Retained {
+		parts = append(parts, "a retained event for each")
+	}
+	if p.Listener {
+		parts = append(parts, "one who is told of each")
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -125,6 +131,11 @@ func (r *Report) printProcesses(w io.Writer) {
 
 func (r *Report) printVerdict(w io.Writer) {
 	many, _ := r.Nouns()
+	if r.Verified.OK && r.Scenario == "joiners" {
+		fmt.Fprintf(w, "verified   all %d sessions: each joined, subscribed and got its events once\n",
+			r.Verified.Received)
+		return
+	}
 	if r.Verified.OK && many == "sessions" {
 		fmt.Fprintf(w, "verified   all %d sessions: each was welcomed and said goodbye to\n", r.Verified.Received)
 		return

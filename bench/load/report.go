@@ -110,6 +110,8 @@ type Plan struct {
 	Matching     int     `json:"matching,omitempty"`            // of them, per publication
 	Progress     int     `json:"progressive_results,omitempty"` // results per call, the last one included
 	Stopped      int     `json:"stopped_readers,omitempty"`
+	Retained     bool    `json:"retained,omitempty"` // see JoinersPlan
+	Listener     bool    `json:"listener,omitempty"`
 	Workers      int     `json:"workers,omitempty"` // sessions opened or churning side by side
 }
 

@@ -88,6 +88,16 @@ func TestHistoryAccess(t *testing.T) {
 	}
 }
 
+func TestJoinersPlan(t *testing.T) {
+	for _, c := range []struct{ retained, listener bool }{{true, false}, {false, true}} {
+		plan := Plan{Scenario: "joiners", Size: 7, Retained: c.retained, Listener: c.listener}
+		j := plan.joiners(load.Options{Realm: "r"})
+		if j.Sessions != 7 || j.Retained != c.retained || j.Listener != c.listener || j.Realm != "r" {
+			t.Errorf("%+v: %+v", c, j)
+		}
+	}
+}
+
 // TestProcessThatDoesNotListen: the error has the output of the process.
 func TestProcessThatDoesNotListen(t *testing.T) {
 	p := &Peer{command: func(string, string) []string { return []string{"sh", "-c", "echo out of luck >&2; exit 3"} }}

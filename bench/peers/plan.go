@@ -12,17 +12,20 @@ import (
 
 // A Plan is a load that every peer gets.
 type Plan struct {
-	Name     string // in the report
-	Scenario string // fanout, publishers, mixed, topics, patterns, rpc, progressive, storm, idle, churn or slow
-	Size     int    // subscribers, publishers, topics, patterns, callers, workers or sessions
-	InFlight int    // per publisher or caller
+	Name string // in the report
+	// Scenario is fanout, publishers, mixed, topics, patterns, rpc, progressive, storm, idle, joiners, churn or slow.
+	Scenario string
+	Size     int // subscribers, publishers, topics, patterns, callers, workers or sessions
+	InFlight int // per publisher or caller
 
 	// Only some plans have these. 0 means the default of the Setup or of package load.
-	Subscribers  int // of publishers
-	PerTopic     int // of topics
-	Sessions     int // that share the subscriptions of topics
-	Matching     int // of patterns
-	Rounds       int // of hostile
+	Subscribers  int  // of publishers
+	PerTopic     int  // of topics
+	Sessions     int  // that share the subscriptions of topics
+	Matching     int  // of patterns
+	Rounds       int  // of hostile
+	Retained     bool // of joiners
+	Listener     bool // of joiners
 	Rate         float64
 	PayloadBytes int
 	Records      bool // see load.Options
@@ -121,12 +124,19 @@ func (p *Plan) run(ctx context.Context, o load.Options) (*load.Report, error) {
 		return load.Storm(ctx, load.StormPlan{Options: o, Workers: p.Size})
 	case "idle":
 		return load.Idle(ctx, load.IdlePlan{Options: o, Sessions: p.Size})
+	case "joiners":
+		return load.Joiners(ctx, p.joiners(o))
 	case "churn":
 		return load.Churn(ctx, load.ChurnPlan{Options: o, Subscribers: p.Size})
 	case "slow":
 		return load.Slow(ctx, load.SlowPlan{Options: o, Subscribers: p.Size})
 	}
 	return load.Fanout(ctx, p.fanout(o))
+}
+
+// joiners is the load of sessions that join.
+func (p *Plan) joiners(o load.Options) load.JoinersPlan {
+	return load.JoinersPlan{Options: o, Sessions: p.Size, Retained: p.Retained, Listener: p.Listener}
 }
 
 // fanout is the load of a plan with one topic.

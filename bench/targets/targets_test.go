@@ -58,6 +58,8 @@ func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Rep
 			{Name: "cost", Value: 5},
 			{Name: "p99 ratio", Value: 1.05},
 			{Name: "worst ratio", Value: 1},
+			{Name: "joining", Value: 40},
+			{Name: "subscribing", Value: 12},
 		},
 		Verified: load.Verdict{OK: true, Expected: 1000, Received: 1000},
 		Trust:    load.Trust{Judged: true, OK: true},
@@ -130,6 +132,9 @@ func TestTable(t *testing.T) {
 		"fan-out to 100, 1 000 rules in 50 roles: cost / one rule at most 1.02",
 		"fan-out to 100, history in memory: cost / without at most 1.15",
 		"fan-out to 100, history on disk: cost / without at most 1.5",
+		"10 000 subscribe and get what is retained: subscribing / nothing retained at most 1.5",
+		"10 000 subscribe and get what is retained: cost / nothing retained at most 1.5",
+		"10 000 join, one is told of each: joining / nobody told at most 1.2",
 		"fan-out to 10, 1 KiB: cost / floor at most 1.25", "19 600 idle sessions: KiB per session at most 3",
 	} {
 		if !slices.ContainsFunc(table(19_600), func(r row) bool {

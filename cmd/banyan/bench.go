@@ -37,8 +37,8 @@ func newBench() *cobra.Command {
 	}
 	cmd.AddCommand(
 		newBenchFanout(), newBenchTopics(), newBenchPatterns(), newBenchMixed(), newBenchRPC(), newBenchProgressive(),
-		newBenchIdle(), newBenchStorm(), newBenchChurn(), newBenchSlow(), newBenchHostile(), newBenchSoak(),
-		newBenchTargets(), newBenchCompare(), newBenchGate(), newBenchFloor(), newBenchEcho(),
+		newBenchIdle(), newBenchStorm(), newBenchJoiners(), newBenchChurn(), newBenchSlow(), newBenchHostile(),
+		newBenchSoak(), newBenchTargets(), newBenchCompare(), newBenchGate(), newBenchFloor(), newBenchEcho(),
 	)
 	return cmd
 }

@@ -40,3 +40,25 @@ func newBenchStorm() *cobra.Command {
 	cmd.Flags().IntVar(&plan.Workers, "workers", 8, "sessions at once")
 	return cmd
 }
+
+func newBenchJoiners() *cobra.Command {
+	var l loadFlags
+	var plan load.JoinersPlan
+	cmd := &cobra.Command{
+		Use:   "joiners",
+		Short: "Sessions that join at once and subscribe at once: what each costs the router",
+		Long: "Sessions connect and join, many at once. Then each of them subscribes to one topic before any of\n" +
+			"them reads an answer. In the end one event is published, which each must get next.",
+		Example: "  banyan bench joiners --sessions 10000 --retained\n  banyan bench joiners --listener",
+		RunE:    of(&l, &plan, &plan.Options, load.Joiners),
+	}
+	l.flags(cmd, "session (unused here)")
+	l.without(cmd, "inflight", "rate", "duration", "warmup", "syscalls")
+	l.least = map[string]int{"sessions": 1}
+	f := cmd.Flags()
+	f.IntVar(&plan.Sessions, "sessions", 10_000, "sessions; the file limits of both processes bound them")
+	f.BoolVar(&plan.Retained, "retained", false, "the topic has a retained event, and each session asks for it")
+	f.BoolVar(&plan.Listener, "listener", false,
+		"one more session is told of each that joins: it subscribes to wamp.session.on_join")
+	return cmd
+}
