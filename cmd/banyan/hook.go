@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -24,14 +25,26 @@ const (
 	hookRetryFirst = 100 * time.Millisecond
 )
 
+// errBadQuestion is the answer of a service that dislikes what a client said, which another client need not fear.
+var errBadQuestion = errors.New("it does not take what the client said")
+
+// badQuestions are the answers by which web services say that.
+var badQuestions = []int{
+	http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+	http.StatusRequestHeaderFieldsTooLarge,
+}
+
 // A hook asks a web service about logins: it posts {"realm", "authid", "details"} as JSON, the arguments of a dynamic
 // authenticator (PROTOCOL 10.8). The answer is
 //
 //	200        the role as a JSON text, or a dictionary such as {"role": …, "authid": …, "extra": …}
 //	401, 403   no; {"error": URI, "message": text} may say why
+//	400, 413, 422, 431
+//	           the service does not take this question: the login fails
 //	any other  the service has no answer: the question is repeated, and counts as a failure
 //
-// After http.failures_max failures in a row nobody is asked for http.pause. Any goroutine.
+// After http.failures_max failures in a row nobody is asked for http.pause. Neither a client that leaves meanwhile nor
+// a question that the service does not take is one. Any goroutine.
 type hook struct {
 	url, secret string
 	retries     int
@@ -51,6 +64,11 @@ func newHook(h *config.HTTPHook) (realm.Authenticator, error) {
 			IsSuccessful: func(err error) bool { // a denial is an answer
 				var denied *auth.AuthenticatorError
 				return err == nil || errors.As(err, &denied)
+			},
+			// A client that left, or an answer to nothing but this question, tells nothing about the service:
+			// strangers could have it left alone.
+			IsExcluded: func(err error) bool {
+				return errors.Is(err, context.Canceled) || errors.Is(err, errBadQuestion)
 			},
 		}),
 	}
@@ -76,7 +94,8 @@ func (w *hook) decide(ctx context.Context, q *auth.Request) (any, error) {
 	for i, pause := 0, hookRetryFirst; ; i, pause = i+1, 2*pause {
 		returned, err := w.breaker.Execute(func() (any, error) { return w.ask(ctx, body) })
 		var denied *auth.AuthenticatorError
-		if err == nil || errors.As(err, &denied) || i == w.retries || errors.Is(err, gobreaker.ErrOpenState) {
+		if err == nil || errors.As(err, &denied) || i == w.retries || errors.Is(err, gobreaker.ErrOpenState) ||
+			errors.Is(err, errBadQuestion) {
 			return returned, err
 		}
 		select {
@@ -115,6 +134,8 @@ func (w *hook) ask(ctx context.Context, body []byte) (any, error) {
 			denied.URI, denied.Message = said.Error, said.Message
 		}
 		return nil, denied
+	case slices.Contains(badQuestions, a.StatusCode):
+		return nil, fmt.Errorf("%s answers %s: %w", w.url, a.Status, errBadQuestion)
 	case a.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s answers %s", w.url, a.Status)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"banyan/cmd/banyan/config"
 	"banyan/realm/auth"
 )
@@ -59,6 +61,60 @@ func TestHookOpenBreaker(t *testing.T) {
 	ctx := &watchedContext{Context: t.Context()}
 	if _, err := decide(ctx, &auth.Request{Realm: "a"}); err == nil || ctx.waits != 0 {
 		t.Errorf("%v after %d waits", err, ctx.waits)
+	}
+}
+
+// TestHookStrangers: neither clients that leave while the service is asked, nor questions that it does not take, have it
+// left alone; another failure in between counts on.
+func TestHookStrangers(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan int)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		asked <- struct{}{}
+		select {
+		case status := <-answer:
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `"user"`)
+		case <-r.Context().Done():
+		}
+	}))
+	defer s.Close()
+	decide, err := newHook(&config.HTTPHook{URL: s.URL, Retries: 3, FailuresMax: 2, Pause: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(ctx context.Context, then func()) (any, error) {
+		t.Helper()
+		go func() { <-asked; then() }()
+		return decide(ctx, &auth.Request{Realm: "a"})
+	}
+	leaves := func() {
+		ctx, leave := context.WithCancel(t.Context())
+		if _, err := ask(ctx, leave); !errors.Is(err, context.Canceled) {
+			t.Fatalf("who left got %v", err)
+		}
+	}
+	says := func(status int) func() { return func() { answer <- status } }
+	for range 3 {
+		leaves()
+	}
+	for _, status := range badQuestions {
+		if _, err := ask(t.Context(), says(status)); !errors.Is(err, errBadQuestion) {
+			t.Fatalf("%d: %v", status, err)
+		}
+	}
+	if got, err := ask(t.Context(), says(http.StatusOK)); got != "user" || err != nil {
+		t.Fatalf("others got %v, %v", got, err)
+	}
+	// One failure, then a client that leaves, then one more failure: the second in a row.
+	failing, end := context.WithCancel(t.Context())
+	go func() { <-asked; answer <- http.StatusBadGateway; <-asked; end() }()
+	if _, err := decide(failing, &auth.Request{Realm: "a"}); err == nil {
+		t.Fatal("no error")
+	}
+	go func() { <-asked; answer <- http.StatusNotFound }()
+	if _, err := decide(t.Context(), &auth.Request{Realm: "a"}); !errors.Is(err, gobreaker.ErrOpenState) {
+		t.Fatalf("after two failures: %v", err)
 	}
 }
 
