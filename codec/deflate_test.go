@@ -203,7 +203,7 @@ func FuzzInflate(f *testing.F) {
 			t.Fatalf("%d octets, at most %d", len(whole), bytesMax)
 		}
 		pieces, again := Inflate(nil, slices.Collect(slices.Chunk(z, max(size%(len(z)+1), 1))), bytesMax, room)
-		if again != err || !bytes.Equal(whole, pieces) {
+		if again != err || err == nil && !bytes.Equal(whole, pieces) { // before an error there may be more or less
 			t.Fatalf("whole %d octets, %v; in pieces %d octets, %v", len(whole), err, len(pieces), again)
 		}
 		// Whatever is accepted means the same to another decoder.

@@ -64,8 +64,8 @@ func TestHookOpenBreaker(t *testing.T) {
 	}
 }
 
-// TestHookStrangers: neither clients that leave while the service is asked, nor questions that it does not take, have it
-// left alone; another failure in between counts on.
+// Neither clients that leave while the service is asked, nor questions that it does not take, have it left alone;
+// another failure in between counts on.
 func TestHookStrangers(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan int)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
