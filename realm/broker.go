@@ -41,9 +41,19 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
+	nkey, why := l.set.shardKey(&m.Options, codec.KeyNkey)
+	if why != nil {
+		l.counters.shardsRefused.Add(1)
+		s.refuse(x, l, codec.Subscribe, m.Request, why)
+		return
+	}
 	// A record that this session is a member of cannot leave the index.
 	x.Step("topics.find")
 	if sub := s.realm.topics.Find(m.URI, match); sub != nil && s.subscriptions[sub.id] != nil {
+		if l.set.Sharding && s.subscriptions[sub.id].nkey != nkey {
+			s.refuse(x, l, codec.Subscribe, m.Request, refuseOtherShard)
+			return
+		}
 		l.out = codec.AppendSubscribed(l.out[:0], s.serializer, m.Request, sub.id)
 		s.reply(x, l.out)
 		if m.Options.Bool(codec.KeyGetRetained, false) {
@@ -63,25 +73,35 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuse(x, l, codec.Subscribe, m.Request, why)
 		return
 	}
-	if !s.mayHold(x, m.URI, match) {
+	if !s.mayHold(x, m.URI, match, shardMemory(nkey)) {
 		s.dropSubscription()
 		l.counters.overBudget.Add(1)
 		s.refuse(x, l, codec.Subscribe, m.Request, refuseShare)
 		return
 	}
-	if !x.Charge(memberBytes) {
+	charged := memberBytes + shardMemory(nkey)
+	if !x.Charge(charged) {
 		s.dropSubscription()
 		s.refuseMemory(x, l, codec.Subscribe, m.Request)
 		return
 	}
 	sub, made := s.realm.enterSubscription(x, s, m.URI, match)
 	if sub == nil {
-		x.Charge(-memberBytes)
+		x.Charge(-charged)
 		s.dropSubscription()
 		s.refuseMemory(x, l, codec.Subscribe, m.Request)
 		return
 	}
-	mb := &member{session: s, sub: sub}
+	if nkey != 0 && !sub.reserveShard() {
+		x.Charge(-charged)
+		s.dropSubscription()
+		s.realm.meta.ready(x, made)
+		s.realm.leaveSubscription(x, s, sub)
+		l.counters.shardsRefused.Add(1)
+		s.refuse(x, l, codec.Subscribe, m.Request, refuseShards)
+		return
+	}
+	mb := &member{session: s, sub: sub, nkey: nkey}
 	x.Work(componentWork(mb.sub.uri, match))
 	s.hold(l, mb)
 
@@ -92,6 +112,9 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	// mask. Where the connection accepts no reply it is closing, and its disposal ends the membership.
 	s.append(x, l.out)
 	mb.sub.add(s.home, mb)
+	if nkey != 0 {
+		mb.sub.joinShard(mb)
+	}
 	s.conn.Unlock()
 	s.realm.meta.ready(x, made)
 	s.tellMeta(x, "wamp.subscription.on_subscribe", sub.uri, sub.id)
@@ -110,7 +133,7 @@ func componentWork(uri string, match codec.Match) int {
 
 // hold adds a membership to the session, before publishers see it.
 func (s *session) hold(l *perLoop, mb *member) {
-	s.share += s.shareOf(mb.sub.uri, mb.sub.match)
+	s.share += s.shareOf(mb.sub.uri, mb.sub.match) + int64(shardMemory(mb.nkey))
 	mb.sub.census[s.variant].Add(1)
 	if s.subscriptions == nil {
 		s.subscriptions = make(map[uint64]*member)
@@ -130,7 +153,7 @@ func (s *session) hold(l *perLoop, mb *member) {
 func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	s.review.pass(mb, nil)
 	sub := mb.sub
-	s.share -= s.shareOf(sub.uri, sub.match)
+	s.share -= s.shareOf(sub.uri, sub.match) + int64(shardMemory(mb.nkey))
 	delete(s.subscriptions, sub.id)
 	if mb.older != nil {
 		mb.older.newer = mb.newer
@@ -143,12 +166,15 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	if sub.match != codec.Exact {
 		s.patterns--
 	}
+	if mb.nkey != 0 {
+		sub.leaveShard(mb)
+	}
 	sub.drop(s.home, mb)
 	sub.census[s.variant].Add(-1)
 	s.tellMeta(x, "wamp.subscription.on_unsubscribe", sub.uri, sub.id)
 	s.realm.leaveSubscription(x, s, sub)
 	s.dropSubscription()
-	x.Charge(-memberBytes)
+	x.Charge(-memberBytes - shardMemory(mb.nkey))
 	l.counters.subscriptions.Add(-1)
 }
 
@@ -264,13 +290,19 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	if why == nil && m.Options.ListEntries() > l.set.limits.FilterEntriesMax {
 		why = refuseFilter
 	}
+	var rkey uint64
+	if why == nil {
+		if rkey, why = l.set.shardKey(&m.Options, codec.KeyRkey); why != nil {
+			l.counters.shardsRefused.Add(1)
+		}
+	}
 	if why != nil {
 		if acknowledge {
 			s.refuse(x, l, codec.Publish, m.Request, why)
 		}
 		return
 	}
-	to.filter, to.trust = newFilter(&m.Options), granted.trust
+	to.filter, to.trust = newFilter(&m.Options, rkey), granted.trust
 	var publication uint64
 	if s.realm.recording.Load() == nil && !m.Options.Bool(codec.KeyRetain, false) {
 		publication = s.realm.router.ids.publication(x)

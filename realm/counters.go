@@ -58,6 +58,8 @@ type Stats struct {
 	RetainedRefused      int64 // publications that could not be retained: not allowed, or no room
 	RetainedSent         int64 // retained events handed to a subscriber's queue
 	RetainedCut          int64 // SUBSCRIBEs that asked for more retained events than are sent at once
+	Sharded              int64 // publications with rkey, once per subscription that has subscribers with nkey
+	ShardsRefused        int64 // requests refused: an rkey or nkey is too long, or too many have an nkey
 	Recorded             int64 // events that were put into a history
 	HistoryRefused       int64 // events that a history did not take
 	HistoryLost          int64 // events whose publishers waited for the disk, which could not store them
@@ -87,6 +89,7 @@ type counters struct {
 	metaLost, metaPaced, chunksLate, saturated                 counter
 	rerouted, reroutesNot                                      counter
 	retained, retainedRefused, retainedSent, retainedCut       counter
+	sharded, shardsRefused                                     counter
 	recorded, historyRefused, historyLost                      counter
 	queries, queriesRefused                                    counter
 
@@ -168,6 +171,8 @@ func (r *Router) Stats() Stats {
 		s.RetainedRefused += c.retainedRefused.Load()
 		s.RetainedSent += c.retainedSent.Load()
 		s.RetainedCut += c.retainedCut.Load()
+		s.Sharded += c.sharded.Load()
+		s.ShardsRefused += c.shardsRefused.Load()
 		s.Recorded += c.recorded.Load()
 		s.HistoryRefused += c.historyRefused.Load()
 		s.HistoryLost += c.historyLost.Load()

@@ -48,6 +48,7 @@ func (s *session) shorter(z, msg []byte) bool {
 
 // encodeCounts are what encoding one event adds to the counters of the loop.
 type encodeCounts struct {
+	sharded        int64 // an owner of the rkey was chosen
 	untranscodable int64 // serializers in which the event has no form
 	deflated       int64 // serializers in which it was compressed
 	from, to       int64 // octets of those, before and after
@@ -58,6 +59,7 @@ func (n *encodeCounts) add(c *counters) {
 	c.eventsDeflated.Add(n.deflated)
 	c.deflatedFrom.Add(n.from)
 	c.deflatedTo.Add(n.to)
+	c.sharded.Add(n.sharded)
 }
 
 // deflating reports whether any of subs has members that get compressed frames.

@@ -26,6 +26,7 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 		w.question.cancel(x)
 	}
 	s.left, s.waiting = true, nil
+	s.gone.Store(true)
 	if s.admission != nil {
 		x.Stop(&s.admission.timer)
 	}

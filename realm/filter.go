@@ -6,10 +6,14 @@ import (
 	"banyan/codec"
 )
 
-// A filter is the black and white lists of one publication (PROTOCOL 7.4). Immutable after publish.
+// A filter says which subscribers one publication is for: its black and white lists (PROTOCOL 7.4), and its rkey
+// (shard.go). Immutable after publish.
 type filter struct {
 	exclude, excludeAuthID, excludeAuthRole    *list
 	eligible, eligibleAuthID, eligibleAuthRole *list
+
+	rkey  uint64   // its hash; 0: none, or the realm has no sharding
+	owner *session // of the rkey, in one subscription; nil: none of the sharded subscribers gets it
 }
 
 // A list is one of them, sorted. A list that is there and empty admits, or excludes, nobody.
@@ -24,12 +28,13 @@ var filterKeys = [...]codec.Key{
 	codec.KeyEligible, codec.KeyEligibleAuthid, codec.KeyEligibleAuthrole,
 }
 
-// newFilter returns the filter that o asks for, nil for none.
-func newFilter(o *codec.Options) *filter {
-	if !slices.ContainsFunc(filterKeys[:], o.Has) {
+// newFilter returns the filter that o asks for, with the hash of its rkey; nil for none.
+func newFilter(o *codec.Options, rkey uint64) *filter {
+	if rkey == 0 && !slices.ContainsFunc(filterKeys[:], o.Has) {
 		return nil
 	}
 	return &filter{
+		rkey:             rkey,
 		exclude:          newList(o, codec.KeyExclude),
 		excludeAuthID:    newList(o, codec.KeyExcludeAuthid),
 		excludeAuthRole:  newList(o, codec.KeyExcludeAuthrole),
@@ -54,7 +59,18 @@ func newList(o *codec.Options, k codec.Key) *list {
 	return l
 }
 
-// admits reports whether a subscriber of that identity may have the event. A black list beats a white one.
+// passes reports whether a member may have the event.
+func (f *filter) passes(m *member) bool {
+	return (f.rkey == 0 || m.nkey == 0 || m.session == f.owner) && f.admits(m.session.who())
+}
+
+// lists reports whether f has any black or white list.
+func (f *filter) lists() bool {
+	return f.exclude != nil || f.excludeAuthID != nil || f.excludeAuthRole != nil || f.eligible != nil ||
+		f.eligibleAuthID != nil || f.eligibleAuthRole != nil
+}
+
+// admits reports whether the lists let a subscriber of that identity have the event. A black list beats a white one.
 func (f *filter) admits(who *codec.Identity) bool {
 	if f.exclude != nil && f.exclude.session(who.Session) ||
 		f.excludeAuthID != nil && f.excludeAuthID.name(who.AuthID) ||

@@ -161,6 +161,9 @@ func (set *settings) brokerFeatures() []string {
 	if !set.Retention.Disabled {
 		features = append(features, "event_retention")
 	}
+	if set.Sharding {
+		features = append(features, "sharded_subscription")
+	}
 	slices.Sort(features)
 	return features
 }

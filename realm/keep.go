@@ -292,9 +292,9 @@ func keptDetails(e *history.Event, match codec.Match) (d codec.Details, err erro
 	return d, nil
 }
 
-// keptFilter is f as it is kept.
+// keptFilter is f as it is kept. What is kept is for everybody who asks for it, whatever its rkey.
 func keptFilter(f *filter) *history.Filter {
-	if f == nil {
+	if f == nil || !f.lists() {
 		return nil
 	}
 	return &history.Filter{

@@ -53,6 +53,12 @@ const (
 	// registration that has more, those that are next in turn.
 	leastBusyAtOnce = 64
 
+	// shardKeyBytesMax is the longest rkey and nkey, in octets. Longer: option_not_allowed, Stats.ShardsRefused.
+	shardKeyBytesMax = 256
+	// shardsMax is how many sessions may be in one subscription with an nkey: a publication with rkey weighs all of
+	// them, 2 ns each, and a change copies them. More: option_not_allowed, Stats.ShardsRefused.
+	shardsMax = 1024
+
 	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.
 	dictBytesMax = 256 << 10
@@ -114,6 +120,8 @@ const (
 	// and componentShift what a pattern costs that is added or removed: 1 for each 2^componentShift components.
 	visitShift     = 3
 	componentShift = 2
+	// shardShift says what it costs to choose an owner: 1 for each 2^shardShift that are weighed.
+	shardShift = 8
 	// searchSteps is how many nodes of the index a job visits per member of its budget.
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.

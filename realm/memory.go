@@ -9,6 +9,7 @@ import (
 // the records and patterns behind them, which go with their last member. Figures are rounded up from what the heap
 // shows: see TestMemory.
 const (
+	shardBytes     = 64  // a session with an nkey in a subscription, besides
 	memberBytes    = 192 // a session in a subscription or registration, in all its lists
 	recordBytes    = 384 // a subscription or registration, with its entry in the index
 	loopBytes      = 8   // of a subscription, for each loop
@@ -76,11 +77,19 @@ func (s *session) shareOf(uri string, match codec.Match) int64 {
 	return int64(memberBytes + s.realm.recordMemory(uri, match))
 }
 
-// mayHold reports whether the session may have a subscription or registration more.
-func (s *session) mayHold(x port.Executor, uri []byte, match codec.Match) bool {
+// shardMemory is what an nkey takes besides; 0 is none.
+func shardMemory(nkey uint64) int {
+	if nkey == 0 {
+		return 0
+	}
+	return shardBytes
+}
+
+// mayHold reports whether the session may have a subscription or registration more, with so many bytes besides.
+func (s *session) mayHold(x port.Executor, uri []byte, match codec.Match, besides int) bool {
 	if s.local {
 		return true
 	}
-	more := int64(memberBytes + s.realm.memoryOf(len(uri), components(uri, match)))
+	more := int64(memberBytes + besides + s.realm.memoryOf(len(uri), components(uri, match)))
 	return s.share+more <= max(x.ChargeMax()/sessionShare, sessionShareMin)
 }

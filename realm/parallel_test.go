@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 // detector. What must hold in any order is checked: SUB-18, ORD-02, RPC-71, RPC-88.
 func TestParallel(t *testing.T) {
 	t.Attr("checklist", "SUB-18 ORD-02 RPC-71 RPC-88")
-	r, err := New(Config{Realms: []RealmConfig{{URI: "realm1"}}, Loops: 3})
+	r, err := New(Config{Realms: []RealmConfig{{URI: "realm1", Sharding: true}}, Loops: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +77,12 @@ func drive(t *testing.T, c *realmtest.Conn, number, rounds int) (heard [][]byte)
 		answer()
 		send(int64(codec.Subscribe), next(), values{}, "t")
 		send(int64(codec.Subscribe), next(), values{"match": "prefix"}, "t")
+		send(int64(codec.Subscribe), next(), values{"nkey": fmt.Sprint(number % 5)}, "s")
 		send(int64(codec.Register), next(), values{"invoke": "roundrobin"}, "p")
 		for i := range 4 {
-			send(int64(codec.Publish), next(), values{}, "t", []any{int64(number), int64(round*4 + i)})
+			args := []any{int64(number), int64(round*4 + i)}
+			send(int64(codec.Publish), next(), values{}, "t", args)
+			send(int64(codec.Publish), next(), values{"rkey": fmt.Sprint(i)}, "s", args)
 		}
 		call := next()
 		send(int64(codec.Call), call, values{}, "p", []any{int64(number)})

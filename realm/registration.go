@@ -256,7 +256,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuse(x, l, codec.Register, m.Request, why)
 		return
 	}
-	if !s.mayHold(x, m.URI, match) {
+	if !s.mayHold(x, m.URI, match, 0) {
 		s.dropRegistration()
 		l.counters.overBudget.Add(1)
 		s.refuse(x, l, codec.Register, m.Request, refuseShare)

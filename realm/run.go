@@ -54,6 +54,9 @@ type audience struct {
 func (s *session) extend(x port.Executor, l *perLoop, sub *subscription, to audience, publication uint64,
 	m *codec.Message,
 ) {
+	if to.filter != nil && to.filter.rkey != 0 {
+		to.filter = s.own(x, l, sub, &to) // before the census: who is in the set is counted there
+	}
 	b := s.building
 	if b != nil && (b.sub != sub || b.exclude != to.exclude || b.filter != nil || to.filter != nil) {
 		s.seal(x, l)
@@ -130,6 +133,11 @@ func (s *session) encodeRun(sub *subscription, to audience, publication uint64,
 	w *waiting,
 ) (r *run, n encodeCounts) {
 	m := &w.message
+	if to.filter != nil && to.filter.rkey != 0 {
+		var looks int
+		to.filter, looks = to.filter.own(sub, s, to.exclude)
+		n.sharded = int64(min(looks, 1))
+	}
 	r = &run{publisher: s, sub: sub, exclude: to.exclude, filter: to.filter}
 	r.parts = r.only[:0]
 	d := codec.Details{Publisher: to.disclosed, Trust: to.trust, Forward: &m.Options}
@@ -341,7 +349,7 @@ func (r *run) walk(x port.Executor, l *perLoop, seats []seat) {
 		if to == nil || to.left || r.exclude && to == r.publisher {
 			continue
 		}
-		if r.filter != nil && !r.filter.admits(to.who()) {
+		if r.filter != nil && !r.filter.passes(seats[i].member) {
 			continue
 		}
 		events += r.deliver(x, l, to)

@@ -36,6 +36,7 @@ type session struct {
 
 	// Any goroutine.
 	altered atomic.Pointer[alteration] // nil, unless its details have been modified
+	gone    atomic.Bool                // it has begun to leave: it owns no rkey any more
 
 	// Owned by loop.
 	role          roleNumber         // of the authrole in the realm

@@ -68,6 +68,7 @@ type RealmConfig struct {
 	// milliseconds (PROTOCOL 8.7).
 	TimeoutSeconds bool
 	ModifyDetails  bool // wamp.session.modify_details can be called (PROTOCOL 9.1)
+	Sharding       bool // nkey and rkey choose one receiver of several (PROTOCOL 7.13, 8.13)
 	LaxPassthru    bool // nobody needs to have announced payload_passthru_mode to use it (PROTOCOL 12.1)
 
 	// Auth decides who joins, and with which role (PROTOCOL 10). Nil: everybody is anonymous, with the role

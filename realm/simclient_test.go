@@ -72,11 +72,13 @@ type simRequest struct {
 	id          uint64
 	publication int
 	retained    bool
+	nkey        string
 }
 
 type simSub struct {
 	topic   string
 	match   codec.Match
+	nkey    string
 	since   int // publications from this index on are owed
 	meta    metaOrder
 	got     map[int]bool
@@ -168,11 +170,10 @@ func (c *simClient) act() {
 	case n < 12:
 		p := simPatterns[rand(len(simPatterns))]
 		retained := rand(2) == 0
-		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match, retained: retained})
-		c.send(&codec.Message{
-			Type: codec.Subscribe, Request: id, URI: []byte(p.uri),
-			Dict: c.value(map[string]any{"match": matchName(p.match), "get_retained": retained}),
-		})
+		options := map[string]any{"match": matchName(p.match), "get_retained": retained}
+		nkey := c.shard(p, options)
+		id := c.ask(codec.Subscribe, simRequest{topic: p.uri, match: p.match, retained: retained, nkey: nkey})
+		c.send(&codec.Message{Type: codec.Subscribe, Request: id, URI: []byte(p.uri), Dict: c.value(options)})
 	case n < 18:
 		for _, id := range slices.Sorted(maps.Keys(c.subs)) {
 			if sub := c.subs[id]; !sub.leaving {
@@ -432,6 +433,7 @@ func (c *simClient) publish(topic string) {
 		options["exclude"] = []any{int64(p.not)}
 	}
 	s.published[index].scheme = c.pass(options, "x_%d", index)
+	s.published[index].rkey = s.rkey(options)
 	m.Dict = c.value(options)
 	m.Payload.Args = c.value([]any{int64(index)})
 	c.send(m)

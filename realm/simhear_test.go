@@ -113,7 +113,7 @@ func (c *simClient) reply(m *codec.Message) {
 	case codec.Subscribed:
 		if c.subs[m.ID] == nil {
 			c.subs[m.ID] = &simSub{
-				topic: r.topic, match: r.match, since: len(s.published), got: map[int]bool{},
+				topic: r.topic, match: r.match, nkey: r.nkey, since: len(s.published), got: map[int]bool{},
 				recalled: map[int]bool{},
 			}
 		}
@@ -191,6 +191,7 @@ func (c *simClient) event(m *codec.Message) {
 		s.fail("client %d: publication %d came with ppt_scheme %q", c.number, index,
 			m.Options.Text(codec.KeyPptScheme))
 	}
+	c.owns(sub, index)
 	delete(sub.recalled, index)
 	sub.got[index] = true
 	c.lastEvent[p.by] = index

@@ -87,7 +87,7 @@ func (r *simRules) config() Config {
 	}
 	return Config{
 		Realms: []RealmConfig{{
-			URI: "realm1", Auth: realm, Policy: snapshot, Authorizers: map[string]Authorizer{
+			URI: "realm1", Sharding: r.s.sharding, Auth: realm, Policy: snapshot, Authorizers: map[string]Authorizer{
 				"user": {Procedure: "authorize", Timeout: simLong, Cache: true, CacheTime: simShort},
 			},
 		}},

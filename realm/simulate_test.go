@@ -21,11 +21,11 @@ var (
 // interleave between any two accesses to shared state, and checks what every client sees against a slow model.
 // Replay: go test ./realm -run Simulate -seed=42.
 //
-// SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, ID-11, ID-12; RPC-10, RPC-14, RPC-46,
-// RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11; PPT-01 … PPT-08.
+// SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, PUB-56, ID-11, ID-12; RPC-10, RPC-14,
+// RPC-46, RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11; PPT-01 … PPT-08.
 func TestSimulate(t *testing.T) {
-	t.Attr("checklist", "SES-02 SES-26 SES-34 SES-49 SUB-02 SUB-08 SUB-18 PUB-07 PUB-11 ID-11 ID-12 RPC-10 RPC-14 "+
-		"RPC-36 RPC-39 RPC-44 RPC-46 RPC-71 RPC-72 RPC-73 RPC-87 RPC-88 "+
+	t.Attr("checklist", "SES-02 SES-26 SES-34 SES-49 SUB-02 SUB-08 SUB-18 PUB-07 PUB-11 PUB-56 "+
+		"ID-11 ID-12 RPC-10 RPC-14 RPC-36 RPC-39 RPC-44 RPC-46 RPC-71 RPC-72 RPC-73 RPC-87 RPC-88 "+
 		"ORD-01 ORD-02 ORD-03 ORD-04 ORD-05 ORD-06 ORD-07 ORD-08 ORD-09 ORD-11 "+
 		"PPT-01 PPT-02 PPT-03 PPT-04 PPT-05 PPT-06 PPT-07 PPT-08")
 	if *seedFlag != 0 {
@@ -56,6 +56,8 @@ type sim struct {
 	shared    string    // the policy of all registrations, and much is called and rerouted; or ""
 	automatic bool      // realm1 is made by a template
 	retention Retention
+	sharding  bool
+	shards    simShards
 	listings  []*listing
 	published []publication
 	testators []*simClient // of testaments, in order
@@ -72,12 +74,14 @@ type publication struct {
 	retain  bool
 	denied  bool   // its publisher may not publish to the topic
 	scheme  string // of payload passthru mode, or ""
+	rkey    string // or ""
 	maybe   bool   // its publisher was told that the node stops before this may have been handled
 }
 
 func simulate(t *testing.T, seed uint64) {
 	w := realmtest.NewWorld(seed, 1+int(seed%3))
 	s := &sim{t: t, seed: seed, w: w}
+	s.sharding = w.Rand(3) == 0
 	cfg := Config{Realms: []RealmConfig{{URI: "realm1"}}}
 	if w.Rand(2) == 0 {
 		s.rules = newSimRules(s)
@@ -93,10 +97,10 @@ func simulate(t *testing.T, seed uint64) {
 		s.retention = Retention{EventsMax: 1 + w.Rand(4)}
 	}
 	for i := range cfg.Realms {
-		cfg.Realms[i].Retention = s.retention
+		cfg.Realms[i].Retention, cfg.Realms[i].Sharding = s.retention, s.sharding
 	}
 	for i := range cfg.Templates {
-		cfg.Templates[i].Retention = s.retention
+		cfg.Templates[i].Retention, cfg.Templates[i].Sharding = s.retention, s.sharding
 	}
 	cfg.Loops, cfg.DeflateBytesMin = len(w.Loops), 1
 	r, err := New(cfg)
@@ -390,7 +394,7 @@ func (s *sim) checkpoint() {
 			for i := sub.since; i < len(s.published); i++ {
 				p := s.published[i]
 				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) &&
-					p.not != c.session
+					p.not != c.session && (p.rkey == "" || sub.nkey == "")
 				if owed && !s.perhapsRefused(&p) && !p.maybe && !p.denied && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come",
 						c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
@@ -402,6 +406,7 @@ func (s *sim) checkpoint() {
 		}
 	}
 	s.checkRetained()
+	s.checkShards()
 	s.settled = len(s.published)
 }
 

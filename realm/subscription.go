@@ -33,6 +33,9 @@ type subscription struct {
 	// gone (R12), so a publisher that reads zero owes nothing to any member it could reach.
 	census [codec.NumVariants]atomic.Int32
 
+	// shards are the subscribers with an nkey; nil until there is one, then it stays.
+	shards atomic.Pointer[shardSet]
+
 	// members[i] is owned by loop i.
 	members []*memberList
 }
@@ -112,6 +115,7 @@ type member struct {
 	sub          *subscription
 	newer, older *member // the session's list
 	index        int     // in the list of the loop
+	nkey         uint64  // its hash, fixed at creation; 0: none, so that it gets everything
 }
 
 // A seat holds what the walk over a list reads, to spare it a pointer.

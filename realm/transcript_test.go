@@ -56,6 +56,7 @@ func routerFor(t *testing.T, s transcript.Script, loops int) *realm.Router {
 		StrictURIs:       s.Needs("strict_uris"),
 		StrictRequestIDs: s.Needs("strict_request_ids"),
 		EnforceRoles:     s.Needs("enforce_roles"),
+		Sharding:         s.Needs("sharding"),
 		Retention:        s.Retention(),
 		Policy:           s.Policy(),
 		History:          s.History(),

@@ -124,6 +124,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"realms.0.strict_uris", "true", "Realms", nil},
 		{"realms.0.ppt_strict", "false", "Realms", nil},
 		{"realms.0.modify_details", "true", "Realms", nil},
+		{"realms.0.sharding", "true", "Realms", nil},
 		{"history.memory_bytes_max", "5MiB", "HistoryBytesMax", int64(5 << 20)},
 		{"realms.0.retention.enabled", "false", "Realms", nil},
 		{"realms.0.retention.events_max", "5", "Realms", nil},
@@ -177,8 +178,11 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%+v", rm)
 	}
 	_, r = settingsOf(t, config.Override{Path: "realms.0.ppt_strict", Value: "false"})
-	if !r.Realms[0].LaxPassthru || r.Realms[0].ModifyDetails {
+	if !r.Realms[0].LaxPassthru || r.Realms[0].ModifyDetails || r.Realms[0].Sharding {
 		t.Errorf("%+v", r.Realms[0])
+	}
+	if _, r = settingsOf(t, config.Override{Path: "realms.0.sharding", Value: "true"}); !r.Realms[0].Sharding {
+		t.Error("sharding is not on")
 	}
 }
 

@@ -110,6 +110,7 @@ func oneRealm(rm *config.Realm, slow *config.SlowConsumers, k *keys) (realm.Real
 		TimeoutSeconds:   rm.CallTimeoutUnit == "s",
 		LaxPassthru:      !rm.PPTStrict,
 		ModifyDetails:    rm.ModifyDetails,
+		Sharding:         rm.Sharding,
 		Anonymous:        anonymousFrom(rm),
 		Quotas: realm.Quotas{
 			SessionsMax:          rm.Quotas.SessionsMax,

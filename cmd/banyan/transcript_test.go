@@ -104,6 +104,7 @@ func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 		one := realm.RealmConfig{
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
 			EnforceRoles: s.Needs("enforce_roles"),
+			Sharding:     s.Needs("sharding"),
 			Retention:    s.Retention(),
 			Policy:       s.Policy(),
 			History:      s.History(),

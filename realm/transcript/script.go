@@ -32,7 +32,7 @@ type Script struct {
 	File    string   // the archive
 	Name    string   // the member: a checklist id, perhaps with a suffix
 	Options []string // alone, auto_create, named, strict_uris, strict_request_ids, enforce_roles, uri_bytes_max=N,
-	// retain_some, retain_off, trust, history_events=N
+	// retain_some, retain_off, trust, history_events=N, sharding
 	lines []line
 }
 

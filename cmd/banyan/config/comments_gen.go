@@ -160,6 +160,7 @@ var comments = map[string]string{
 	"Realm.Quotas":                     "How much all sessions of this realm may use.",
 	"Realm.Retention":                  "Events that publishers want to be retained: the last one of a topic is told to those who subscribe later and ask for it.",
 	"Realm.Roles":                      "What those who have joined may do. A request that no permission allows is refused.",
+	"Realm.Sharding":                   "Share events and calls out by key: of the subscribers of a topic that give the option nkey, a publication with the option rkey goes to one, always the same for the same rkey, and a call with rkey and runmode partition goes to such a callee. Otherwise these options are ignored.",
 	"Realm.SlowConsumers":              "Differences from slow_consumers of the router.",
 	"Realm.StrictRequestIDs":           "End sessions whose request ids do not count from 1.",
 	"Realm.StrictURIs":                 "Accept only URIs of the strict form: a-z, 0-9 and _ in components.",

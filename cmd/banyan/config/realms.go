@@ -25,6 +25,10 @@ type Realm struct {
 	// Offer wamp.session.modify_details, by which those who have a permission that names it give a session another
 	// authid, role or other details.
 	ModifyDetails bool `yaml:"modify_details" default:"false"`
+	// Share events and calls out by key: of the subscribers of a topic that give the option nkey, a publication with
+	// the option rkey goes to one, always the same for the same rkey, and a call with rkey and runmode partition goes
+	// to such a callee. Otherwise these options are ignored.
+	Sharding bool `yaml:"sharding" default:"false"`
 	// What happens if somebody joins with an authid that a session has already: allow both, refuse the newer one, or
 	// replace the older one.
 	AuthidUniqueness string `yaml:"authid_uniqueness" default:"allow" enum:"allow,refuse,replace"`

@@ -119,6 +119,7 @@ var wires = []wire{
 	{"realms.*.forbid_disclosure", "realm.RealmConfig.ForbidDisclosure", ""},
 	{"realms.*.call_timeout_unit", "realm.RealmConfig.TimeoutSeconds", ""},
 	{"realms.*.modify_details", "realm.RealmConfig.ModifyDetails", ""},
+	{"realms.*.sharding", "realm.RealmConfig.Sharding", ""},
 	{"realms.*.ppt_strict", "realm.RealmConfig.LaxPassthru", ""},
 	{"realms.*.authid_uniqueness", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.anonymous", "realm.RealmConfig.Anonymous", "without it: AnonymousNone"},

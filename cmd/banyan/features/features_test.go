@@ -132,28 +132,30 @@ func TestChecklist(t *testing.T) {
 
 // TestSES38Announced: WELCOME announces the features that are complete, and no others.
 func TestSES38Announced(t *testing.T) {
-	got := announced(t)
+	got, with := announced(t, false), announced(t, true)
 	tested := scanned(t)
 	var names []string
 	for _, f := range Table {
 		names = append(names, f.Announced...)
 		for _, name := range f.Announced {
-			if complete := f.complete(tested); complete != got[name] {
-				t.Errorf("%s: complete is %v, announced is %v: %s", name, complete, got[name], f.Name)
+			if complete := f.complete(tested); complete != with[name] {
+				t.Errorf("%s: complete is %v, announced is %v: %s", name, complete, with[name], f.Name)
+			} else if off := f.With == ""; complete && off != got[name] {
+				t.Errorf("%s: with the option %q, and announced without it is %v", name, f.With, got[name])
 			}
 		}
 	}
-	for name := range got {
+	for name := range with {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is announced, and no feature says so", name)
 		}
 	}
 }
 
-// announced are the features in WELCOME, each with its role.
-func announced(t *testing.T) map[string]bool {
+// announced are the features in WELCOME, each with its role; with all options that have to be on for one, or none.
+func announced(t *testing.T, on bool) map[string]bool {
 	t.Helper()
-	r, err := realm.New(realm.Config{Realms: []realm.RealmConfig{{URI: "realm1"}}})
+	r, err := realm.New(realm.Config{Realms: []realm.RealmConfig{{URI: "realm1", Sharding: on}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,8 @@ func status(f *Feature, have, lack []string) string {
 		return "out: " + f.Out
 	case f.Lacks != "":
 		return "not yet; " + f.Lacks
+	case len(lack) == 0 && f.With != "":
+		return "complete; with the option `" + f.With + "` of a realm"
 	case len(lack) == 0:
 		return "complete"
 	case len(have) == 0:

@@ -6,6 +6,7 @@ type Feature struct {
 	// Announced are the names in WELCOME, each with its role: broker.publisher_exclusion. WELCOME has them if and
 	// only if the feature is complete.
 	Announced []string
+	With      string // the option of a realm that is off and has to be on for that; "" if there is none
 	IDs       string // what the checklist asks: ids and ranges of a group, PUB-07…10
 	Lacks     string // what is missing yet, if the ids do not say so
 	Out       string // why the router does not have it; "" if it has, or will
@@ -38,7 +39,7 @@ var Table = []Feature{
 	{Name: "Event history", Announced: []string{"broker.event_history"}, IDs: "PUB-41…54"},
 	{
 		Name: "Sharded subscriptions", Announced: []string{"broker.sharded_subscription"},
-		IDs: "PUB-55 PUB-56",
+		With: "sharding", IDs: "PUB-55 PUB-56",
 	},
 	{
 		Name: "Subscription revocation", Announced: []string{"broker.subscription_revocation"},

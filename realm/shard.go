@@ -1,0 +1,158 @@
+package realm
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"banyan/codec"
+	"banyan/engine/port"
+)
+
+// Sharding (PROTOCOL 7.13, 8.13), in realms that have the option on. A subscriber that gives an nkey is in the
+// sharded set of its subscription. A PUBLISH with rkey goes to one of them, besides to all subscribers without nkey:
+//
+//	SUBSCRIBE    subscriber's loop: its place in the set is published in the section that appends SUBSCRIBED, after
+//	             the membership is visible. So whoever can be chosen can be reached
+//	PUBLISH      publisher's loop, once per subscription: own chooses the owner, and the filter of the run names it
+//	EVENT        each loop: the walk over members passes by all others of the set
+//	UNSUBSCRIBE  subscriber's loop: the place goes before the membership
+//
+// The owner of an rkey is the one with the highest weight among those that may have the event (rendezvous hashing):
+// if one of them leaves, only what it owned goes to others. Of several with one nkey it is the latest, so that a
+// client which comes back takes over from the connection that it has lost.
+
+// A shardSet is the sharded subscribers of a subscription.
+type shardSet struct {
+	// The latest first. Immutable after publish.
+	table atomic.Pointer[[]shardPlace] // nil: nobody
+
+	// Serializes changes; a conn lock may be held.
+	mu   sync.Mutex
+	size int // guarded by mu: of table, and those that have a place and are not in it yet
+}
+
+// A shardPlace is one of them.
+type shardPlace struct {
+	nkey    uint64 // its hash
+	session *session
+}
+
+var (
+	refuseShardKey = &refusal{codec.ErrOptionNotAllowed, "an rkey or nkey is longer than the router allows"}
+	refuseShards   = &refusal{codec.ErrOptionNotAllowed, "as many sessions have subscribed to this with an nkey as " +
+		"the router allows"}
+	refuseOtherShard = &refusal{codec.ErrOptionNotAllowed, "this session holds that already, with another nkey, " +
+		"or one of the two without; give it up first"}
+)
+
+// hashKey hashes an rkey or nkey. Which nkey owns an rkey depends on it, and stays the same when the router restarts:
+// it is FNV-1a with 64 bits, and never 0.
+func hashKey[T string | []byte](key T) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 0x100000001b3
+	}
+	return max(h, 1)
+}
+
+// weight is how much the holder of an nkey weighs for an rkey: the heaviest one owns it. No two nkeys weigh the same.
+func weight(rkey, nkey uint64) uint64 { return mix(rkey ^ mix(nkey)) }
+
+// mix is the finalizer of SplitMix64: a permutation in which each bit depends on all.
+func mix(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// shardKey returns the hash of the key k, 0 if it is absent or the realm has no sharding.
+func (set *settings) shardKey(o *codec.Options, k codec.Key) (hash uint64, why *refusal) {
+	if !set.Sharding || !o.Has(k) {
+		return 0, nil
+	}
+	key := o.Text(k)
+	if len(key) > shardKeyBytesMax {
+		return 0, refuseShardKey
+	}
+	return hashKey(key), nil
+}
+
+// reserveShard makes room for one more sharded subscriber, and reports whether there is any. Any goroutine.
+func (sub *subscription) reserveShard() bool {
+	if sub.shards.Load() == nil {
+		sub.shards.CompareAndSwap(nil, new(shardSet))
+	}
+	set := sub.shards.Load()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.size >= shardsMax {
+		return false
+	}
+	set.size++
+	return true
+}
+
+// joinShard puts a member that has a place into the set. Its loop.
+func (sub *subscription) joinShard(m *member) {
+	set := sub.shards.Load()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	table := make([]shardPlace, 1, set.size)
+	table[0] = shardPlace{m.nkey, m.session}
+	if old := set.table.Load(); old != nil {
+		table = append(table, *old...)
+	}
+	set.table.Store(&table)
+}
+
+// leaveShard takes a member out of the set. Its loop.
+func (sub *subscription) leaveShard(m *member) {
+	set := sub.shards.Load()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	set.size--
+	old := *set.table.Load()
+	if len(old) == 1 {
+		set.table.Store(nil)
+		return
+	}
+	i := slices.IndexFunc(old, func(one shardPlace) bool { return one.session == m.session })
+	table := slices.Concat(old[:i], old[i+1:])
+	set.table.Store(&table)
+}
+
+// own returns the filter of a publication with rkey for one subscription: f, with the owner of the rkey among those
+// that may have the event. looks is how many it looked at. Any goroutine.
+func (f *filter) own(sub *subscription, publisher *session, exclude bool) (of *filter, looks int) {
+	owned := *f
+	set := sub.shards.Load()
+	if set == nil {
+		return &owned, 0
+	}
+	table := set.table.Load()
+	if table == nil {
+		return &owned, 0
+	}
+	heaviest := uint64(0)
+	for _, one := range *table {
+		w := weight(f.rkey, one.nkey)
+		if owned.owner != nil && w <= heaviest || exclude && one.session == publisher || one.session.gone.Load() ||
+			!f.admits(one.session.who()) {
+			continue
+		}
+		owned.owner, heaviest = one.session, w
+	}
+	return &owned, len(*table)
+}
+
+// own is filter.own on the publisher's loop.
+func (s *session) own(x port.Executor, l *perLoop, sub *subscription, to *audience) *filter {
+	x.Step("shards.load")
+	f, looks := to.filter.own(sub, s, to.exclude)
+	x.Work(looks >> shardShift)
+	if looks > 0 {
+		l.counters.sharded.Add(1)
+	}
+	return f
+}
