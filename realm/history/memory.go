@@ -183,6 +183,8 @@ func (m *Memory) log(id Log) *memoryLog {
 
 // Append implements Store.
 //
+// Of the logs of an event some may have been released since they were looked up: the others keep it.
+//
 // hot: BenchmarkMemoryAppend, 0 allocs/op in a log that is full of records of a similar length.
 func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 	if m.closed.Load() {
@@ -191,16 +193,23 @@ func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 	if e.Filter.Sessions() {
 		return ErrSessionLists
 	}
-	room := RecordRoom(e)
+	room, kept := RecordRoom(e), 0
 	for _, id := range to {
 		l := m.log(id)
 		if l == nil {
+			if placeOf(id) < len(*m.logs.Load()) {
+				continue // it was released; the others go on
+			}
 			return ErrNoLog
 		}
+		kept++
 		if !l.takes(room) || int64(room)+RecordOverhead > m.bytesMax.Load() {
 			m.refusedTooLarge.Add(1)
 			return ErrTooLarge
 		}
+	}
+	if kept == 0 && len(to) > 0 {
+		return ErrNoLog
 	}
 	var encoded []byte
 	if room >= encodeUnlocked {
@@ -211,7 +220,7 @@ func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 			m.append(l, e, room, encoded)
 		}
 	}
-	m.appended.Add(int64(len(to)))
+	m.appended.Add(int64(kept))
 	if m.bytes.Load() > m.bytesMax.Load() && m.mu.TryLock() { // if another goroutine is at it, that one evicts
 		m.evict()
 		m.mu.Unlock()

@@ -438,7 +438,13 @@ func TestRelease(t *testing.T) {
 	if got, _ := ids(t, m, again, new(Query)); len(got) != 0 {
 		t.Errorf("found %v", got)
 	}
-	if s := m.Stats(); s.Logs != 2 || s.Records != 1 {
+	if err := m.Append(event(3, "c"), []Log{one, other}, nil); err != nil {
+		t.Errorf("an event of two logs, one of them released: %v", err)
+	}
+	if got, _ := ids(t, m, other, new(Query)); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("found %v", got)
+	}
+	if s := m.Stats(); s.Logs != 2 || s.Records != 2 || s.Appended != 3 {
 		t.Errorf("%+v", s)
 	}
 	m.Release(Key{URI: "other"})
