@@ -25,6 +25,13 @@ type simClient struct {
 	wrong      bool   // it brings a wrong ticket
 	decoder    codec.Decoder
 
+	roles     []string // that it may have had since everything was at rest
+	everRoles []string // and ever
+	changes   int      // of its role, since everything was at rest
+	changed   []string // those that were answered
+	// lastStored is the last publication of which PUBLISHED waited for the disk.
+	lastStored int
+
 	request        uint64
 	pending        map[uint64]simRequest
 	subs           map[uint64]*simSub
@@ -99,6 +106,9 @@ type simCall struct {
 	passed                                             bool   // a callee was unavailable, and the caller is told
 
 	unavailable []*simClient // callees that were, and another one was to get the call
+
+	query  *simQuery  // get_events
+	modify *simModify // modify_details
 }
 
 type simInvocation struct {
@@ -166,6 +176,10 @@ func (c *simClient) act() {
 	if s.shared != "" && rand(2) == 0 {
 		n = []int{45, 63, 63, 82, 82, 82}[rand(6)] // register, call, answer
 	}
+	if s.history != nil && rand(10) == 0 {
+		c.callMeta(len(simMeta) - 1) // get_events
+		return
+	}
 	switch {
 	case n < 12:
 		p := simPatterns[rand(len(simPatterns))]
@@ -221,7 +235,7 @@ func (c *simClient) act() {
 			}
 		}
 	case n < 63:
-		c.callMeta()
+		c.callMeta(rand(len(simMeta)))
 	case n < 78:
 		c.request++
 		call := &simCall{progress: rand(3) == 0, timed: rand(3) == 0}
@@ -355,15 +369,17 @@ var simMeta = []struct{ procedure, argument string }{
 	{"wamp.session.add_testament", "testament"},
 	{"wamp.session.add_testament", "testament"},
 	{"wamp.session.flush_testaments", ""},
+	{"wamp.session.modify_details", "details"},
+	{"wamp.subscription.get_events", "events"},
 }
 
 // callMeta calls a meta procedure. The answer may be an error: what it asks about may be gone.
-func (c *simClient) callMeta() {
+func (c *simClient) callMeta(which int) {
 	rand := c.sim.w.Rand
-	p := simMeta[rand(len(simMeta))]
-	c.request++
-	c.calls[c.request] = &simCall{meta: true}
+	p := simMeta[which]
+	call := &simCall{meta: true}
 	var args []any
+	var kwargs map[string]any
 	switch p.argument {
 	case "session":
 		args = []any{int64(c.sim.clients[rand(len(c.sim.clients))].session)}
@@ -374,9 +390,26 @@ func (c *simClient) callMeta() {
 	case "testament":
 		c.sim.testators = append(c.sim.testators, c)
 		args = []any{simTopics[rand(len(simTopics))], []any{-int64(len(c.sim.testators))}, map[string]any{}}
+	case "details":
+		if c.sim.rules == nil || c.authid != "" {
+			return // permission has to name it
+		}
+		if args = c.modify(call); args == nil {
+			return
+		}
+	case "events":
+		if c.sim.history == nil {
+			return
+		}
+		call.query, args, kwargs = c.sim.history.ask()
 	}
+	c.request++
+	c.calls[c.request] = call
 	m := &codec.Message{Type: codec.Call, Request: c.request, URI: []byte(p.procedure)}
 	m.Payload.Args = c.value(args)
+	if kwargs != nil {
+		m.Payload.Kwargs = c.value(kwargs)
+	}
 	c.send(m)
 }
 
@@ -418,7 +451,10 @@ func (c *simClient) publish(topic string) {
 	if s.w.Rand(5) == 0 {
 		p.not = s.clients[s.w.Rand(len(s.clients))].session
 	}
-	p.retain = s.w.Rand(4) == 0
+	p.retain, p.lists, p.sent = s.w.Rand(4) == 0, s.lists(), s.router.clock()
+	if s.history != nil {
+		p.reloads = s.history.reloads
+	}
 	index := len(s.published)
 	s.published = append(s.published, p)
 	m := &codec.Message{Type: codec.Publish, URI: []byte(topic)}
@@ -431,6 +467,13 @@ func (c *simClient) publish(topic string) {
 	options := map[string]any{"acknowledge": p.ack, "exclude_me": p.exclude, "retain": p.retain}
 	if p.not != 0 {
 		options["exclude"] = []any{int64(p.not)}
+	}
+	if p.lists.key != "" {
+		names := []any{}
+		for _, name := range p.lists.names {
+			names = append(names, name)
+		}
+		options[p.lists.key] = names
 	}
 	s.published[index].scheme = c.pass(options, "x_%d", index)
 	s.published[index].rkey = s.rkey(options)

@@ -39,7 +39,7 @@ func (c *simClient) read(b []byte) {
 		if c.wrong {
 			s.fail("client %d got in with a wrong ticket", c.number)
 		}
-		c.state, c.session = simJoined, m.Request
+		c.joined(m.Request)
 	case codec.Goodbye:
 		switch {
 		case c.state != simKilled && c.mayBeKilled() && string(m.URI) == codec.CloseKilled:
@@ -89,8 +89,27 @@ func (c *simClient) read(b []byte) {
 	}
 }
 
+// joined notes that the session of c is there.
+func (c *simClient) joined(session uint64) {
+	c.state, c.session = simJoined, session
+	c.roles = []string{c.firstRole()}
+	c.everRoles = c.roles
+}
+
 func (c *simClient) reply(m *codec.Message) {
 	s := c.sim
+	if m.Type == codec.Unsubscribed && m.Request == 0 { // taken away
+		v, err := codec.Value(m.Format, m.Dict)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		id := uint64(v.(map[string]any)["subscription"].(int64))
+		if sub := c.subs[id]; sub == nil || !c.mayLose(sub.topic, sub.match) {
+			s.fail("client %d: subscription %d is taken away: %+v, %q", c.number, id, sub, c.roles)
+		}
+		delete(c.subs, id)
+		return
+	}
 	if m.Type == codec.Unregistered && m.Request == 0 { // taken away
 		v, err := codec.Value(m.Format, m.Dict)
 		if err != nil {
@@ -124,6 +143,7 @@ func (c *simClient) reply(m *codec.Message) {
 		delete(c.subs, r.id)
 	case codec.Published:
 		c.seen(r.publication, m.ID)
+		s.history.published(c, r.publication)
 	case codec.Registered:
 		if c.regs[m.ID] == nil {
 			c.regs[m.ID] = &simReg{}
@@ -168,8 +188,11 @@ func (c *simClient) event(m *codec.Message) {
 		return
 	}
 	p := s.published[index]
-	if p.denied {
-		s.fail("client %d: publication %d came although its publisher may not", c.number, index)
+	if p.denied || p.unstored {
+		s.fail("client %d: publication %d came although it was refused", c.number, index)
+	}
+	if _, perhaps := c.admitted(p.lists); !perhaps {
+		s.fail("client %d: publication %d came, whose lists do not admit %q", c.number, index, c.roles)
 	}
 	last, heard := c.lastEvent[p.by]
 	switch {
@@ -185,7 +208,7 @@ func (c *simClient) event(m *codec.Message) {
 		s.fail("client %d hears its own publication %d", c.number, index)
 	case !realmtest.Matches(sub.topic, sub.match, p.topic):
 		s.fail("client %d: topic %q does not match subscription %q", c.number, p.topic, sub.topic)
-	case p.by == c && p.ack && p.id == 0:
+	case p.by == c && p.ack && p.id == 0 && !s.history.storedTopic(p.topic):
 		s.fail("client %d: own EVENT before PUBLISHED", c.number)
 	case m.Options.Text(codec.KeyPptScheme) != p.scheme:
 		s.fail("client %d: publication %d came with ppt_scheme %q", c.number, index,
@@ -196,6 +219,7 @@ func (c *simClient) event(m *codec.Message) {
 	sub.got[index] = true
 	c.lastEvent[p.by] = index
 	c.seen(index, m.Publication)
+	c.trusts(&s.published[index], int64(m.Options.Integer(codec.KeyTrustlevel)), m.Options.Has(codec.KeyTrustlevel))
 }
 
 func (c *simClient) numbers(m *codec.Message) []int64 {
@@ -258,6 +282,10 @@ func (c *simClient) invocation(m *codec.Message) {
 		if caller.number != int(call[0]) {
 			continue
 		}
+		if level := int64(m.Options.Integer(codec.KeyTrustlevel)); !m.Options.Has(codec.KeyTrustlevel) &&
+			!s.mayBeTrusted(caller, -1) || m.Options.Has(codec.KeyTrustlevel) && !s.mayBeTrusted(caller, level) {
+			s.fail("client %d: call %d of client %d has the trust level %d", c.number, call[1], caller.number, level)
+		}
 		if open := caller.calls[uint64(call[1])]; open != nil && open.denied {
 			s.fail("client %d: call %d of client %d came although it may not", c.number, call[1], caller.number)
 		}
@@ -281,6 +309,12 @@ func (c *simClient) result(m *codec.Message) {
 	}
 	if call.meta {
 		delete(c.calls, m.Request)
+		switch {
+		case call.query != nil:
+			c.events(call.query, m)
+		case call.modify != nil:
+			c.modified(call.modify, "")
+		}
 		return
 	}
 	if n := c.numbers(m); int(n[0]) != c.number || uint64(n[1]) != m.Request {
@@ -306,6 +340,12 @@ func (c *simClient) readError(m *codec.Message) {
 		}
 		delete(c.calls, m.Request)
 		if call.meta {
+			switch {
+			case call.query != nil:
+				c.noEvents(call.query, call, m)
+			case call.modify != nil:
+				c.modified(call.modify, string(m.URI))
+			}
 			return
 		}
 		if call.denied != (string(m.URI) == codec.ErrNotAuthorized) && string(m.URI) != codec.ErrCanceled {
@@ -344,6 +384,28 @@ func (c *simClient) readError(m *codec.Message) {
 	}
 	if ok && r.t == m.RequestType && r.match == codec.Exact && c.denied(uri) &&
 		string(m.URI) == codec.ErrNotAuthorized {
+		delete(c.pending, m.Request)
+		return
+	}
+	if ok && r.t == m.RequestType && c.mayLose(uri, r.match) &&
+		(r.t == codec.Subscribe || r.t == codec.Register) && string(m.URI) == codec.ErrNotAuthorized {
+		delete(c.pending, m.Request)
+		return
+	}
+	if ok && r.t == codec.Unsubscribe && c.subs[r.id] == nil && string(m.URI) == codec.ErrNoSuchSubscription {
+		delete(c.pending, m.Request) // crossing with its loss
+		return
+	}
+	if ok && r.t == codec.Publish && string(m.URI) == codec.ErrUnavailable && s.history != nil {
+		p := &s.published[r.publication]
+		disk := s.history.disk
+		if !s.history.storedTopic(p.topic) || !disk.refused[r.publication] && !disk.lost[r.publication] {
+			s.fail("client %d: publication %d: the disk is not why it is refused", c.number, r.publication)
+		}
+		p.unstored = disk.refused[r.publication]
+		if p.unstored && p.id != 0 && !p.retain {
+			s.fail("client %d: publication %d is refused, and somebody heard of it", c.number, r.publication)
+		}
 		delete(c.pending, m.Request)
 		return
 	}

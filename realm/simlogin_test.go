@@ -26,6 +26,7 @@ type simRules struct {
 	most      int     // that there ever were; fewer later: some have been taken away
 	reloads   int     // that are not done
 	stored    []auth.StoredTicket
+	levels    map[string]int64 // trust levels of the roles; -1: none
 }
 
 const (
@@ -51,6 +52,12 @@ func newSimRules(s *sim) *simRules {
 		s.t.Fatal(err)
 	}
 	r.stored = []auth.StoredTicket{plain, hashed, plain}
+	r.levels = map[string]int64{}
+	for i, role := range []string{"user", "guest", simOther} {
+		if r.levels[role] = -1; s.w.Rand(2) == 0 {
+			r.levels[role] = int64(10*i + s.w.Rand(3))
+		}
+	}
 	return r
 }
 
@@ -74,26 +81,40 @@ func (r *simRules) config() Config {
 	}
 	all := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true}
 	user := policy.RoleDefinition{Name: "user", Dynamic: true, Cache: rand(2) == 0}
-	if rand(2) == 0 {
-		user.Permissions = append(user.Permissions, policy.Permission{URI: "a*", Allow: all})
+	if r.levels["user"] >= 0 {
+		user.Permissions = append(user.Permissions, r.permission("user", "*", nil))
+		user.Permissions[0].Cache = user.Cache
 	}
+	if rand(2) == 0 {
+		user.Permissions = append(user.Permissions, r.permission("user", "a*", all))
+	}
+	every := &policy.Actions{Call: true, Register: true, Publish: true, Subscribe: true, ForceReregister: true}
 	snapshot, problems := policy.Compile([]policy.RoleDefinition{
-		user, {Name: "guest", Permissions: []policy.Permission{{URI: "*", Allow: &policy.Actions{
-			Call: true, Register: true, Publish: true, Subscribe: true, ForceReregister: true,
-		}}}},
+		user, {Name: "guest", Permissions: []policy.Permission{
+			r.permission("guest", "*", every), r.permission("guest", "wamp.*", every),
+		}}, {Name: simOther, Permissions: []policy.Permission{
+			r.permission(simOther, "*", every), r.permission(simOther, "wamp.*", every),
+			r.permission(simOther, simDenied, &policy.Actions{Call: true, Publish: true}),
+		}},
 	}, false)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return Config{
 		Realms: []RealmConfig{{
-			URI: "realm1", Sharding: r.s.sharding, Auth: realm, Policy: snapshot, Authorizers: map[string]Authorizer{
+			URI: "realm1", Auth: realm, Policy: snapshot, ModifyDetails: true, Authorizers: map[string]Authorizer{
 				"user": {Procedure: "authorize", Timeout: simLong, Cache: true, CacheTime: simShort},
 			},
 		}},
 		AuthTimeout: simLong, HelloTimeout: simLong,
 		AuthFailures: auth.LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: -1},
 	}
+}
+
+// permission is one of a role, with its trust level.
+func (r *simRules) permission(role, uri string, allow *policy.Actions) policy.Permission {
+	level := r.levels[role]
+	return policy.Permission{URI: uri, Allow: allow, Trusted: level >= 0, TrustLevel: int(max(level, 0))}
 }
 
 // open joins the authorizer.
@@ -156,7 +177,7 @@ func (r *simRules) reload() {
 	r.users = 1 + r.s.w.Rand(simUsers)
 	r.most = min(r.most, r.users)
 	r.reloads++
-	if err := r.s.router.apply(r.config(), func(Report) { r.reloads-- }); err != nil {
+	if err := r.s.router.apply(r.s.config(), func(Report) { r.reloads-- }); err != nil {
 		r.s.fail("%v", err)
 	}
 }

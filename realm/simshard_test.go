@@ -78,7 +78,7 @@ func (s *sim) checkShards() {
 		}
 		for i := s.settled; i < len(s.published); i++ {
 			if of := &s.published[i]; of.rkey != "" && realmtest.Matches(p.uri, p.match, of.topic) &&
-				!s.perhapsRefused(of) && !of.maybe && !of.denied {
+				!s.perhapsRefused(of) && !of.maybe && !of.denied && !of.unstored && !s.history.perhapsUnstored(i) {
 				s.checkOwner(p, i)
 			}
 		}
@@ -106,6 +106,12 @@ func (s *sim) checkOwner(p pattern, index int) {
 			if sub.nkey == "" || sub.topic != p.uri || sub.match != p.match || of.exclude && of.by == c ||
 				of.not == c.session {
 				continue
+			}
+			switch always, perhaps := c.admitted(of.lists); {
+			case !perhaps:
+				continue
+			case !always:
+				return
 			}
 			nkeys = append(nkeys, sub.nkey)
 			holders[sub.nkey] = append(holders[sub.nkey], c)

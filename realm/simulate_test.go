@@ -22,12 +22,14 @@ var (
 // Replay: go test ./realm -run Simulate -seed=42.
 //
 // SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, PUB-56, ID-11, ID-12; RPC-10, RPC-14,
-// RPC-46, RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11; PPT-01 … PPT-08.
+// RPC-46, RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11; PPT-01 … PPT-08;
+// PUB-30, RPC-80; PUB-41 … PUB-54; META-44.
 func TestSimulate(t *testing.T) {
 	t.Attr("checklist", "SES-02 SES-26 SES-34 SES-49 SUB-02 SUB-08 SUB-18 PUB-07 PUB-11 PUB-56 "+
 		"ID-11 ID-12 RPC-10 RPC-14 RPC-36 RPC-39 RPC-44 RPC-46 RPC-71 RPC-72 RPC-73 RPC-87 RPC-88 "+
 		"ORD-01 ORD-02 ORD-03 ORD-04 ORD-05 ORD-06 ORD-07 ORD-08 ORD-09 ORD-11 "+
-		"PPT-01 PPT-02 PPT-03 PPT-04 PPT-05 PPT-06 PPT-07 PPT-08")
+		"PPT-01 PPT-02 PPT-03 PPT-04 PPT-05 PPT-06 PPT-07 PPT-08 PUB-30 RPC-80 META-44 "+
+		"PUB-41 PUB-42 PUB-43 PUB-44 PUB-45 PUB-46 PUB-47 PUB-48 PUB-49 PUB-50 PUB-51 PUB-52 PUB-53 PUB-54")
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag)
 		return
@@ -58,6 +60,7 @@ type sim struct {
 	retention Retention
 	sharding  bool
 	shards    simShards
+	history   *simHistory // nil: none is kept
 	listings  []*listing
 	published []publication
 	testators []*simClient // of testaments, in order
@@ -71,24 +74,27 @@ type publication struct {
 	ack     bool
 	id      uint64 // publication id, once anybody has seen it
 	not     uint64 // session that is excluded
+	lists   simLists
 	retain  bool
 	denied  bool   // its publisher may not publish to the topic
 	scheme  string // of payload passthru mode, or ""
 	rkey    string // or ""
 	maybe   bool   // its publisher was told that the node stops before this may have been handled
+
+	unstored bool      // the disk did not take it, so it was refused
+	sent     time.Time // by the clock
+	reloads  int       // of the configuration, before it was sent
+	trust    int64     // its trust level and 2, once anybody has seen it; 1: none
 }
 
 func simulate(t *testing.T, seed uint64) {
 	w := realmtest.NewWorld(seed, 1+int(seed%3))
 	s := &sim{t: t, seed: seed, w: w}
 	s.sharding = w.Rand(3) == 0
-	cfg := Config{Realms: []RealmConfig{{URI: "realm1"}}}
 	if w.Rand(2) == 0 {
 		s.rules = newSimRules(s)
-		cfg = s.rules.config()
-	} else if w.Rand(2) == 0 {
-		s.automatic = true
-		cfg = Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1}
+	} else {
+		s.automatic = w.Rand(2) == 0
 	}
 	if w.Rand(3) == 0 {
 		s.shared = []string{"roundrobin", "first", "last", "random", "x_least_outstanding"}[w.Rand(5)]
@@ -96,18 +102,17 @@ func simulate(t *testing.T, seed uint64) {
 	if w.Rand(3) == 0 {
 		s.retention = Retention{EventsMax: 1 + w.Rand(4)}
 	}
-	for i := range cfg.Realms {
-		cfg.Realms[i].Retention, cfg.Realms[i].Sharding = s.retention, s.sharding
-	}
-	for i := range cfg.Templates {
-		cfg.Templates[i].Retention, cfg.Templates[i].Sharding = s.retention, s.sharding
-	}
+	s.history = newSimHistory(s)
+	cfg := s.config()
 	cfg.Loops, cfg.DeflateBytesMin = len(w.Loops), 1
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.clock = func() time.Time { return noon.Add(w.Now()) }
+	if s.history != nil {
+		r.background = s.history.disk.background
+	}
 	s.router = r
 	w.Open = r.Open
 	if err := r.Attach(w); err != nil {
@@ -140,11 +145,15 @@ func simulate(t *testing.T, seed uint64) {
 			if w.Rand(3) == 0 {
 				s.clients[w.Rand(len(s.clients))].act()
 			} else if w.Rand(20) == 0 {
-				w.Advance(10 * time.Millisecond)
+				s.advance(10 * time.Millisecond)
 			} else if w.Rand(50) == 0 {
 				s.list()
-			} else if s.rules != nil && w.Rand(60) == 0 {
-				s.rules.reload()
+			} else if w.Rand(60) == 0 {
+				s.reload()
+			} else if w.Rand(60) == 0 {
+				s.history.expire()
+			} else if w.Rand(4) == 0 && s.history.step() {
+				continue
 			} else if w.Rand(4) == 0 && s.rules.answer() {
 				continue
 			} else {
@@ -158,6 +167,32 @@ func simulate(t *testing.T, seed uint64) {
 		}
 	}
 	s.farewell()
+}
+
+// config returns a configuration, at random where it may change at run time.
+func (s *sim) config() Config {
+	cfg := Config{Realms: []RealmConfig{{URI: "realm1"}}}
+	if s.rules != nil {
+		cfg = s.rules.config()
+	} else if s.automatic {
+		cfg = Config{Templates: []Template{{Match: codec.Prefix}}, RealmsMax: 1}
+	}
+	for i := range cfg.Realms {
+		cfg.Realms[i].Retention, cfg.Realms[i].Sharding = s.retention, s.sharding
+	}
+	for i := range cfg.Templates {
+		cfg.Templates[i].Retention, cfg.Templates[i].Sharding = s.retention, s.sharding
+	}
+	s.history.configure(&cfg)
+	return cfg
+}
+
+// advance moves the clock.
+func (s *sim) advance(d time.Duration) {
+	s.w.Advance(d)
+	if s.history != nil {
+		s.history.clocks = append(s.history.clocks, s.router.clock())
+	}
 }
 
 // A simConn is the connection of a simulated client.
@@ -217,7 +252,7 @@ func (s *sim) join() {
 			s.fail("%v", err)
 			return
 		}
-		c.state, c.session = simJoined, l.conn.handler.session.id
+		c.joined(l.conn.handler.session.id)
 	})
 }
 
@@ -303,8 +338,9 @@ func (s *sim) connect(conn *realmtest.Conn) {
 		"call_reroute":            c.reroutes,
 		"registration_revocation": true,
 	}
+	revoked := map[string]any{"features": map[string]any{"subscription_revocation": true}}
 	details := map[string]any{"roles": map[string]any{
-		"publisher": passes, "subscriber": map[string]any{}, "caller": passes,
+		"publisher": passes, "subscriber": revoked, "caller": passes,
 		"callee": map[string]any{"features": features},
 	}}
 	s.rules.hello(c, details)
@@ -322,6 +358,7 @@ func (s *sim) fail(format string, args ...any) {
 
 // drain lets every client read what has come.
 func (s *sim) drain() {
+	s.history.observe()
 	for _, c := range slices.Concat(s.clients, s.over) {
 		for {
 			b := c.conn.Next()
@@ -340,13 +377,13 @@ func (s *sim) settle() {
 			s.drain()
 		}
 		s.drain()
-		if s.rules.answer() {
+		if s.history.step() || s.rules.answer() {
 			continue
 		}
 		if !s.retries() {
 			return
 		}
-		s.w.Advance(retryAfter)
+		s.advance(retryAfter)
 	}
 }
 
@@ -391,11 +428,13 @@ func (s *sim) checkpoint() {
 			s.fail("call %d of client %d was never answered", request, c.number)
 		}
 		for id, sub := range c.subs {
-			for i := sub.since; i < len(s.published); i++ {
+			for i := max(sub.since, s.settled); i < len(s.published); i++ {
 				p := s.published[i]
+				admitted, _ := c.admitted(p.lists)
 				owed := realmtest.Matches(sub.topic, sub.match, p.topic) && !(p.exclude && p.by == c) &&
-					p.not != c.session && (p.rkey == "" || sub.nkey == "")
-				if owed && !s.perhapsRefused(&p) && !p.maybe && !p.denied && !sub.got[i] {
+					p.not != c.session && admitted && (p.rkey == "" || sub.nkey == "")
+				if owed && !s.perhapsRefused(&p) && !s.history.perhapsUnstored(i) && !p.maybe && !p.denied &&
+					!p.unstored && !sub.got[i] {
 					s.fail("client %d, subscription %d (%q, %d): publication %d of client %d to %q did not come",
 						c.number, id, sub.topic, sub.match, i, p.by.number, p.topic)
 				}
@@ -407,6 +446,8 @@ func (s *sim) checkpoint() {
 	}
 	s.checkRetained()
 	s.checkShards()
+	s.history.check()
+	s.checkRoles()
 	s.settled = len(s.published)
 }
 
@@ -450,6 +491,7 @@ func (s *sim) farewell() {
 		s.w.Submit(s.rules.conn.home, s.rules.conn.hangUp)
 	}
 	s.settle()
+	s.history.end()
 	s.leftBehind()
 }
 
@@ -476,7 +518,7 @@ func (s *sim) leftBehind() {
 			}
 		}
 	}
-	if n := s.w.Charged() - s.retainedBytes(); n != 0 {
+	if n := s.w.Charged() - s.retainedBytes() - s.history.charged(); n != 0 {
 		s.fail("%d bytes are still charged", n)
 	}
 	if n := s.router.Stats().Realms; n != int64(len(s.router.named)) {
