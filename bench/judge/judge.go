@@ -69,6 +69,24 @@ func (s Sample) Spread() float64 {
 	return (slices.Max(s) - slices.Min(s)) / math.Abs(m)
 }
 
+// Interval returns values between which the median of the population lies with a probability of 95 % or a little
+// more, whatever its distribution. ok is false for fewer than six values, which cannot tell.
+func (s Sample) Interval() (low, high float64, ok bool) {
+	// As many values lie below the median as a fair coin shows heads: k is how many of the smallest, and of the
+	// largest, are left out, so that the median is beyond those that stay with at most alpha/2 on each side.
+	n := len(s)
+	k, beyond := 0, 0.0
+	for p := math.Pow(0.5, float64(n)); beyond+p <= alpha/2; k++ {
+		beyond += p
+		p *= float64(n-k) / float64(k+1)
+	}
+	if k == 0 {
+		return math.NaN(), math.NaN(), false
+	}
+	v := slices.Sorted(slices.Values(s))
+	return v[k-1], v[n-k], true
+}
+
 // Middle returns the index of the value in the middle, of an even number the lower one.
 func (s Sample) Middle() int {
 	order := make([]int, len(s))
@@ -157,16 +175,17 @@ func (l Limit) Judge(s Sample) (v Verdict, doubt string) {
 		return NotMeasured, ""
 	}
 	v = Missed
-	if l.meets(s.Median()) {
+	if l.Meets(s.Median()) {
 		v = Met
 	}
-	if least, most := slices.Min(s), slices.Max(s); l.meets(least) != l.meets(most) && s.Spread() > SpreadMax {
+	if least, most := slices.Min(s), slices.Max(s); l.Meets(least) != l.Meets(most) && s.Spread() > SpreadMax {
 		doubt = fmt.Sprintf("the rounds disagree: %s to %s", Number(least), Number(most))
 	}
 	return v, doubt
 }
 
-func (l Limit) meets(v float64) bool {
+// Meets says whether v keeps the limit.
+func (l Limit) Meets(v float64) bool {
 	if l.AtLeast {
 		return v >= l.Value
 	}

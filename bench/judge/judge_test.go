@@ -64,6 +64,27 @@ func TestSample(t *testing.T) {
 	}
 }
 
+// TestInterval: the ranks that tables of the sign test have, and none for fewer than six values.
+func TestInterval(t *testing.T) {
+	for n, want := range map[int][2]float64{
+		6: {1, 6}, 8: {1, 8}, 9: {2, 8}, 10: {2, 9}, 15: {4, 12}, 20: {6, 15}, 30: {10, 21},
+		40: {14, 27}, 80: {31, 50},
+	} {
+		var s Sample
+		for i := range n {
+			s = append(s, float64((i*7+3)%n+1)) // not in order
+		}
+		if low, high, ok := s.Interval(); !ok || low != want[0] || high != want[1] {
+			t.Errorf("%d values: %v to %v, %v, want %v", n, low, high, ok, want)
+		}
+	}
+	for n := range 6 {
+		if _, _, ok := make(Sample, n).Interval(); ok {
+			t.Errorf("%d values have an interval", n)
+		}
+	}
+}
+
 // TestLimit: a figure that is exactly the limit meets it; rounds that lie apart are a doubt only on both sides of it.
 func TestLimit(t *testing.T) {
 	for _, c := range []struct {

@@ -220,7 +220,7 @@ func (p *Process) use(cpu [2]time.Duration, seconds float64, received int64) {
 	used := cpu[1] - cpu[0]
 	p.CPUSeconds = used.Seconds()
 	p.CPUShare = judge.Ratio(used.Seconds(), seconds)
-	p.CPUPerMessage = math.Round(judge.Ratio(float64(used), float64(received)))
+	p.CPUPerMessage = judge.Round3(judge.Ratio(float64(used), float64(received)))
 }
 
 // micro turns nanoseconds into microseconds of two decimals.

@@ -29,6 +29,7 @@ type Access struct {
 	Ticket  bool   // clients log in by ticket; else they are anonymous
 	Rules   int    // permissions of the clients' role; 0 is one for everything
 	Roles   int    // more roles, of rolesRules permissions each
+	Dynamic bool   // an authorizer decides what the clients may do; Rules do not
 	History string // where the history of historyTopic is kept: memory or disk; empty for none
 }
 
@@ -59,6 +60,9 @@ func (s *Setup) grant(a Access, p *Peer, o *load.Options) (*Peer, error) {
 		if a.Ticket {
 			o.Login = &client.Login{AuthID: accessUser, Ticket: ticket}
 		}
+		if a.Dynamic {
+			q.authorizer = &client.Login{AuthID: authorizerUser, Ticket: ticket}
+		}
 		file := filepath.Join(s.Scratch, "access.json")
 		q.command = func(address, _ string) []string {
 			// The configuration contains the port, so each start writes it. Without the file no router starts.
@@ -83,6 +87,9 @@ func (a Access) config(address, realm, ticket, cert, key, data string) []byte {
 	type object = map[string]any
 	everything := []string{"call", "register", "publish", "subscribe"}
 	rules := []object{{"uri": "bench.", "match": "prefix", "allow": everything}}
+	if a.Dynamic {
+		rules = []object{}
+	}
 	for i := 1; i < a.Rules; i++ {
 		rules = append(rules, object{
 			"uri": fmt.Sprintf("com.example.n%d", i), "match": []string{"prefix", "exact"}[i%2], "allow": everything,
@@ -91,7 +98,8 @@ func (a Access) config(address, realm, ticket, cert, key, data string) []byte {
 	if a.History != "" {
 		rules = append(rules, object{"uri": load.GetEvents, "match": "exact", "allow": []string{"call"}})
 	}
-	roles := []object{{"name": accessUser, "permissions": rules}}
+	role := object{"name": accessUser, "permissions": rules}
+	roles := []object{role}
 	for i := range a.Roles {
 		some := rules[:min(rolesRules, len(rules))]
 		roles = append(roles, object{"name": fmt.Sprintf("role%d", i), "permissions": some})
@@ -104,10 +112,9 @@ func (a Access) config(address, realm, ticket, cert, key, data string) []byte {
 		listener["tls"] = object{"certificates": []object{{"certificate": cert, "key": key}}}
 	}
 	r := object{"uri": realm, "roles": roles}
+	hashed := object{"sha256": fmt.Sprintf("%x", sha256.Sum256([]byte(ticket)))}
 	if a.Ticket {
-		sum := sha256.Sum256([]byte(ticket))
 		r["auth"] = object{"ticket": object{}}
-		hashed := object{"sha256": fmt.Sprintf("%x", sum)}
 		r["users"] = object{accessUser: object{"role": accessUser, "ticket": hashed}}
 	} else {
 		r["auth"] = object{"anonymous": object{"role": accessUser, "from": []string{"local"}}}
@@ -116,6 +123,13 @@ func (a Access) config(address, realm, ticket, cert, key, data string) []byte {
 	if a.History != "" {
 		r["history"] = []object{{"uri": historyTopic, "store": a.History}}
 		all["process"] = object{"data_dir": data}
+	}
+	if a.Dynamic {
+		role["authorizer"] = object{"procedure": authorizerProcedure, "cache": authorizerCache}
+		own := object{"uri": authorizerProcedure, "match": "exact", "allow": []string{"register"}}
+		r["roles"] = append(roles, object{"name": authorizerUser, "permissions": []object{own}})
+		r["auth"].(object)["ticket"] = object{}
+		r["users"] = object{authorizerUser: object{"role": authorizerUser, "ticket": hashed}}
 	}
 	b, _ := json.Marshal(all)
 	return b

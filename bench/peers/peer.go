@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"banyan/bench/client"
 	"banyan/bench/load"
 	"banyan/bench/report"
 )
@@ -35,6 +36,8 @@ type Peer struct {
 	folder  string // of its configuration; empty when it has none
 	workers bool   // the process that listens is not the one that was started
 	secure  bool   // with TLS
+
+	authorizer *client.Login // of the client that decides what the others may do; nil: none does
 
 	inFlight map[string]int // by plan, if tried
 	notes    []string

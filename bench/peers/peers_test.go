@@ -88,6 +88,82 @@ func TestHistoryAccess(t *testing.T) {
 	}
 }
 
+// TestDynamicAccess: the clients have no rules, and another user may decide.
+func TestDynamicAccess(t *testing.T) {
+	s := Setup{Program: "banyan", Scratch: t.TempDir()}
+	var o load.Options
+	p, err := s.grant(Access{Dynamic: true}, &Peer{Name: "banyan"}, &o)
+	if err != nil || o.Login != nil || p.authorizer == nil || p.authorizer.AuthID != "authorizer" {
+		t.Fatalf("%v, clients %+v, authorizer %+v", err, o.Login, p.authorizer)
+	}
+	text, err := os.ReadFile(p.command("127.0.0.1:1", "ws")[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`{"authorizer":{"cache":"10m","procedure":"authorizer.may"},"name":"client","permissions":[]}`,
+		`[{"allow":["register"],"match":"exact","uri":"authorizer.may"}]`, `"ticket":{}`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the configuration lacks %s:\n%s", want, text)
+		}
+	}
+	if p, err := s.grant(Access{Rules: 1}, &Peer{Name: "banyan"}, &o); err != nil || p.authorizer != nil {
+		t.Errorf("with rules only: %v, %+v", err, p)
+	}
+}
+
+// TestAsked: each session is decided about once, not more often and not less.
+func TestAsked(t *testing.T) {
+	for asked, want := range map[int64]string{
+		10: "", 11: "1 decisions asked for more than once", 9: "1 decisions that nobody was asked for",
+		0: "10 decisions that nobody was asked for",
+	} {
+		r := &load.Report{
+			Plan:     load.Plan{Publishers: 1, Subscribers: 2, Callers: 3, Callees: 4},
+			Verified: load.Verdict{OK: true},
+		}
+		judgeAsked(r, asked)
+		got := ""
+		for what, n := range r.Verified.Failures {
+			got = fmt.Sprint(n, " ", what)
+		}
+		if got != want || r.Verified.OK != (want == "") {
+			t.Errorf("asked %d times: %q, %+v", asked, got, r.Verified)
+		}
+	}
+}
+
+// TestShort bounds a plan that is one of many, and no other.
+func TestShort(t *testing.T) {
+	for _, short := range []bool{false, true} {
+		var got load.Options
+		p := &Peer{
+			Name: "a peer", inFlight: map[string]int{},
+			command: func(address, _ string) []string { return []string{os.Args[0], "listen", address} },
+			play: func(_ *Plan, _ context.Context, o load.Options) (*load.Report, error) {
+				got = o
+				return &load.Report{}, nil
+			},
+		}
+		for asked, want := range map[time.Duration][2]time.Duration{
+			2 * time.Second:       {shortDuration, shortWarmup},
+			50 * time.Millisecond: {50 * time.Millisecond, 50 * time.Millisecond},
+		} {
+			s := Setup{Scratch: t.TempDir(), Duration: asked, Warmup: asked}
+			if _, err := s.Once(t.Context(), &Plan{Name: "plan", InFlight: 1, Short: short}, p); err != nil {
+				t.Fatal(err)
+			}
+			if !short {
+				want = [2]time.Duration{asked, asked}
+			}
+			if got.Duration != want[0] || got.Warmup != want[1] {
+				t.Errorf("short: %v, asked for %v: %v after %v", short, asked, got.Duration, got.Warmup)
+			}
+		}
+	}
+}
+
 func TestJoinersPlan(t *testing.T) {
 	for _, c := range []struct{ retained, listener bool }{{true, false}, {false, true}} {
 		plan := Plan{Scenario: "joiners", Size: 7, Retained: c.retained, Listener: c.listener}

@@ -24,6 +24,7 @@ type Plan struct {
 	Sessions     int  // that share the subscriptions of topics
 	Matching     int  // of patterns
 	Rounds       int  // of hostile
+	Short        bool // is one of many that are compared: shortDuration at most
 	Retained     bool // of joiners
 	Listener     bool // of joiners
 	Rate         float64

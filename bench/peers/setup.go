@@ -47,6 +47,12 @@ const (
 	trialStall = 2 * time.Second // without progress in a trial before what is missing counts as lost
 )
 
+// The most that a Short plan takes.
+const (
+	shortWarmup   = 300 * time.Millisecond
+	shortDuration = 500 * time.Millisecond
+)
+
 // Check fills in defaults and returns an error for settings that cannot work.
 func (s *Setup) Check() error {
 	if s.Told == nil {
@@ -176,6 +182,9 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 		Warmup: s.Warmup, Duration: s.Duration, Syscalls: s.Syscalls, Stall: stall,
 		Records: plan.Records,
 	}
+	if plan.Short {
+		o.Warmup, o.Duration = min(o.Warmup, shortWarmup), min(o.Duration, shortDuration)
+	}
 	p, err := s.grant(plan.Access, p, &o)
 	if err != nil {
 		return nil, err
@@ -185,6 +194,11 @@ func (s *Setup) once(ctx context.Context, plan *Plan, p *Peer, stall time.Durati
 			o.URL, o.PID = url, pid
 			if plan.Scenario == "hostile" {
 				return s.hostile(ctx, plan, o)
+			}
+			if p.authorizer != nil {
+				return authorized(ctx, url, p.authorizer, &o, func() (*load.Report, error) {
+					return p.play(plan, ctx, o)
+				})
 			}
 			return p.play(plan, ctx, o)
 		})

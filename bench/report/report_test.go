@@ -123,7 +123,7 @@ func someTargets() []Target {
 	return []Target{
 		{
 			Work: "some work", Figure: "cost / floor", Limit: judge.Limit{Value: 1.25}, Median: 1, Min: 0.9, Max: 1.1,
-			Verdict: judge.Met,
+			Verdict: judge.Met, Rounds: 7, Low: 0.95, High: 1.0512,
 		},
 		{
 			Work: "some work", Figure: "nexus's cost / ours", Limit: judge.Limit{Value: 25, AtLeast: true},
@@ -146,7 +146,7 @@ func someTargets() []Target {
 
 func TestTargetLines(t *testing.T) {
 	for i, want := range []string{
-		"1  at most 1.25  (0.90 to 1.10)     met",
+		"1  at most 1.25  (0.90 to 1.10)     met; 95 % interval of the median 0.950 to 1.051, 7 rounds",
 		"50  at least 25   (24 to 60)         met; not trustworthy: noise (and 1 more)",
 		"4  at most 2     (3 to 5)           MISSED; with <less>",
 		"–  at least 2                       not measured; nats: no network",

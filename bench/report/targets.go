@@ -14,10 +14,13 @@ type Target struct {
 	Work   string `json:"work"`
 	Figure string `json:"figure"`
 	judge.Limit
-	Median  float64       `json:"median"` // of the rounds
-	Min     float64       `json:"min"`
-	Max     float64       `json:"max"`
-	Rounds  int           `json:"rounds"` // that told the figure
+	Median float64 `json:"median"` // of the rounds
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	Rounds int     `json:"rounds"` // that told the figure
+	// Low and High are the 95 % interval of the median, if there were rounds enough to tell.
+	Low     float64       `json:"low,omitempty"`
+	High    float64       `json:"high,omitempty"`
 	Verdict judge.Verdict `json:"verdict"`
 	// Disturbed is how many of the rounds were disturbed, by other programs or by themselves.
 	Disturbed int `json:"disturbed,omitempty"`
@@ -44,6 +47,10 @@ func (t *Target) remarks() []string {
 			doubt += fmt.Sprintf(" (and %d more)", n)
 		}
 		all = append(all, doubt)
+	}
+	if t.has() && t.High > 0 {
+		all = append(all, fmt.Sprintf("95 %% interval of the median %.3f to %.3f, %d rounds", t.Low, t.High,
+			t.Rounds))
 	}
 	return append(all, t.Notes...)
 }

@@ -51,11 +51,43 @@ func (r *row) judge(sides []*side) []report.Target {
 			t.Verdict, t.Why = judge.NotMeasured, r.skip
 		} else {
 			c.judge(&t, own, other)
+			r.judgeInterval(&t)
 			c.compareFloor(&t, find(report.FloorName), other)
 		}
 		all = append(all, t)
 	}
 	return all
+}
+
+// judgeInterval replaces the doubts about rounds that lie apart, which rows with many rounds do not mind, by those
+// about the interval.
+func (r *row) judgeInterval(t *report.Target) {
+	if r.within == 0 || t.Verdict != judge.Met && t.Verdict != judge.Missed {
+		return
+	}
+	t.Doubts = nil
+	switch {
+	case t.High == 0:
+		t.Doubts = append(t.Doubts, fmt.Sprintf("%d rounds are too few", t.Rounds))
+	case t.Meets(t.Low) != t.Meets(t.High):
+		t.Doubts = append(t.Doubts, "the target lies in the interval")
+	}
+}
+
+// enough reports whether a row has as many rounds as it takes: those asked for, and those that it takes until the
+// interval of its figure is narrow enough.
+func (r *row) enough(round, rounds int, sides []*side) bool {
+	if round < rounds || r.within == 0 || rounds == 1 || round >= roundsWithinMax {
+		return round >= rounds
+	}
+	for _, s := range sides {
+		if s.out != nil {
+			return true
+		}
+	}
+	values, _, _ := r.checks[0].values(sides[0], sides[1])
+	low, high, ok := values.Interval()
+	return ok && high-low <= r.within
 }
 
 // judge fills in the verdict.
@@ -106,6 +138,9 @@ func (c *check) judge(t *report.Target, own, other *side) {
 	}
 	t.Median, t.Min, t.Max = judge.Round3(values.Median()), judge.Round3(slices.Min(values)),
 		judge.Round3(slices.Max(values))
+	if low, high, ok := values.Interval(); ok {
+		t.Low, t.High = judge.Round3(low), judge.Round3(high)
+	}
 	var doubt string
 	if t.Verdict, doubt = c.limit.Judge(values); doubt != "" {
 		t.Doubts = append(t.Doubts, doubt)

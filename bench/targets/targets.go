@@ -38,7 +38,10 @@ type Step struct {
 	Work, Side    string
 }
 
-const roundsMax = 100
+const (
+	roundsMax       = 100
+	roundsWithinMax = 80 // of a row that goes on until its interval is narrow
+)
 
 // A stage plays plans.
 type stage interface {
@@ -216,7 +219,7 @@ func (m *measurement) measure(ctx context.Context, number int, r *row, sides []*
 		}
 	}
 	order := slices.Clone(sides)
-	for round := 1; round <= rounds; round++ {
+	for round := 1; round == 1 || !r.enough(round-1, rounds, sides); round++ {
 		for _, s := range order {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

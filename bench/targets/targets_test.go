@@ -24,9 +24,12 @@ type fake struct {
 	notes   map[string]string  // of trials
 	doubt   map[string]string  // what disturbs each run of the peer, or some of them
 	calm    int                // so many of the first runs are not disturbed
-	runs    []string           // what ran: the plan, a slash, the peer
-	tried   []string
-	after   func(n int) // called after the n-th run
+	// factor, when set, is what the n-th run of a plan costs more, from 0.
+	factor func(plan string, n int) float64
+	played map[string]int // runs by plan
+	runs   []string       // what ran: the plan, a slash, the peer
+	tried  []string
+	after  func(n int) // called after the n-th run
 }
 
 func (f *fake) prepare(_ context.Context, peer string) error { return f.lacking[peer] }
@@ -63,6 +66,10 @@ func (f *fake) once(_ context.Context, plan *peers.Plan, peer string) (*load.Rep
 		},
 		Verified: load.Verdict{OK: true, Expected: 1000, Received: 1000},
 		Trust:    load.Trust{Judged: true, OK: true},
+	}
+	if f.factor != nil {
+		r.Router.CPUPerMessage *= f.factor(plan.Name, f.played[plan.Name])
+		f.played[plan.Name]++
 	}
 	if r.BytesPerMessage = 1000; plan.Access.Deflate {
 		r.BytesPerMessage = 300
@@ -130,6 +137,9 @@ func TestTable(t *testing.T) {
 		"fan-out to 100 over TLS, one at a time: cost / floor at most 1.5",
 		"open over TLS, HELLO, GOODBYE, close: cost / floor at most 1.2",
 		"fan-out to 100, 1 000 rules in 50 roles: cost / one rule at most 1.02",
+		"rpc 16 x 64, 1 000 rules in 50 roles: cost / one rule at most 1.02",
+		"fan-out to 100, decided by an authorizer: cost / one rule at most 1.02",
+		"rpc 16 x 64, decided by an authorizer: cost / one rule at most 1.02",
 		"fan-out to 100, history in memory: cost / without at most 1.15",
 		"fan-out to 100, history on disk: cost / without at most 1.5",
 		"10 000 subscribe and get what is retained: subscribing / nothing retained at most 1.5",
@@ -245,6 +255,61 @@ func TestOnce(t *testing.T) {
 	}
 	if target := d.Targets[0]; target.Rounds != 1 || target.Verdict != judge.Met {
 		t.Errorf("%+v", target)
+	}
+}
+
+// TestWithin: a row that wants a narrow interval goes on until it has one, and not for ever.
+func TestWithin(t *testing.T) {
+	const work = "rpc 16 x 64, 1 000 rules in 50 roles"
+	swing := func(by float64) func(string, int) float64 {
+		return func(plan string, n int) float64 {
+			if plan != work || n%2 == 0 {
+				return 1
+			}
+			return 1 + by
+		}
+	}
+	dearer := func(plan string, _ int) float64 {
+		if plan == work {
+			return 1.03
+		}
+		return 1
+	}
+	for name, c := range map[string]struct {
+		rounds  int
+		factor  func(string, int) float64
+		want    int // rounds
+		verdict judge.Verdict
+		doubts  string
+		high    float64
+	}{
+		"calm":         {3, swing(0), 6, judge.Met, "", 1},
+		"more asked":   {9, swing(0), 9, judge.Met, "", 1},
+		"just narrow":  {3, swing(0.0199), 6, judge.Met, "", 1.02},
+		"wide":         {3, swing(0.0206), roundsWithinMax, judge.Met, "the target lies in the interval", 1.021},
+		"missed":       {3, dearer, 6, judge.Missed, "", 1.03},
+		"one for all":  {1, swing(0.5), 1, judge.Met, "1 rounds are too few", 0},
+		"twice for it": {2, swing(0), 6, judge.Met, "", 1},
+	} {
+		f := newFake()
+		f.factor, f.played = c.factor, map[string]int{}
+		o := Options{Rounds: c.rounds, Only: work}
+		d, err := o.run(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := d.Targets[0]
+		if got.Rounds != c.want || len(d.Runs) != 2*c.want || got.Verdict != c.verdict || got.High != c.high ||
+			strings.Join(got.Doubts, "") != c.doubts {
+			t.Errorf("%s: %d runs, %+v", name, len(d.Runs), got)
+		}
+	}
+	// A side that does not play ends it.
+	f := newFake()
+	f.broken = map[string]error{"banyan": errors.New("broken")}
+	o := Options{Rounds: 3, Only: work}
+	if d, err := o.run(t.Context(), f); err != nil || d.Targets[0].Verdict != judge.Failed || len(d.Runs) != 0 {
+		t.Errorf("%v, %+v", err, d.Targets)
 	}
 }
 

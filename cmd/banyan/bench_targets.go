@@ -49,7 +49,8 @@ func newBenchTargets() *cobra.Command {
 	setup.flags(cmd, 2*time.Second)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Peers, "peers", nil, "other routers to measure too: nexus, xconn, nats, crossbar")
-	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each row")
+	f.IntVar(&o.Rounds, "rounds", 3,
+		"rounds of each row; with 2 or more, rows of small differences have as many as tell 2 %, 80 at most")
 	f.StringVar(&o.Only, "only", "", "measure only what has this text in its name")
 	f.BoolVar(&asJSON, "json", false, "print the table as JSON")
 	out.flag(cmd, "")
