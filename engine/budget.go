@@ -17,17 +17,19 @@ import (
 )
 
 // The budget of the process: bytes of messages under way and bytes that sockets did not take, of all connections
-// together. At the bound the largest holders are closed. What a connection holds without any progress weighs the more
-// the longer it does (burden): else many that hold a little for ever would keep the budget, and those would be closed
-// who pass on a large message just now.
+// together. At the bound the largest holders are closed. What a connection holds without progress weighs the more the
+// longer it does (burden). A message that comes slower than messagePace falls behind, so an octet now and then is no
+// progress.
 //
 //  1. the first loop that sees the excess asks every loop to close its connections from some threshold of burden on
 //  2. each loop looks for them and closes them, largest first, until the excess is gone (evict.go)
 //  3. the last loop to do so halves the threshold and asks again, until the excess is gone or no connection has
 //     evictBurdenMin
 //
-// So the largest go first, within a factor of two, and there is no list of all connections. Many connections that
-// have not joined go before, from the share of the budget on that strangers may have.
+// So the largest go first, within a factor of two, and there is no list of all connections. Connections that have not
+// joined, and those without progress, go before, until what they hold together is the share of the budget that they
+// may have (idle): else many that hold a little for ever would keep the budget, and those would be closed who pass on
+// a large message just now.
 //
 // What sessions keep (subscriptions, registrations) counts too. It has a share of the budget, beyond which nothing
 // more is taken: nobody is closed for it, and the rest of the budget is always left to messages.
@@ -133,20 +135,38 @@ func (c *conn) held() int64 {
 // burden is what c holds, in bytes, times four for each step of time without progress: of a socket that takes
 // nothing, or of a message that is not finished.
 func (c *conn) burden(now time.Duration) int64 {
-	n := c.held()
-	stuck := time.Duration(0)
-	switch {
-	case c.wantWrite:
-		stuck = now - c.blockedAt
-	case c.listed && c.hold == 0 && !c.deferred:
-		stuck = now - c.progress
-	}
+	n, stuck := c.held(), c.stuck(now)
 	for _, step := range stuckSteps {
 		if stuck >= step {
 			n *= 4
 		}
 	}
 	return n
+}
+
+// stuck is for how long c has made no progress: its socket takes nothing, or its message is not finished and so much
+// behind messagePace.
+func (c *conn) stuck(now time.Duration) time.Duration {
+	switch {
+	case c.wantWrite:
+		return now - c.blockedAt
+	case c.hold == 0 && !c.deferred && c.unfinished():
+		return now - c.onPace
+	}
+	return 0
+}
+
+// idle reports whether c is one of those that may hold a share of the budget together: it has not joined, or has made
+// no progress for a while.
+func (c *conn) idle(now time.Duration) bool {
+	if !c.joined {
+		return true
+	}
+	least := stuckSteps[0]
+	if c.wantWrite {
+		least = stuckSteps[1]
+	}
+	return c.stuck(now) >= least
 }
 
 // defaultBudget is a quarter of the memory that this process may use.

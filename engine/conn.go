@@ -65,6 +65,7 @@ type conn struct {
 	delivering *partial      // the partial that Receive is being handed, nil most of the time
 	timer      port.Timer    // handshake, then pings, then the end
 	progress   time.Duration // when the last octet of an unfinished message came
+	onPace     time.Duration // until when a client of messagePace would have sent what is there of it
 	messageMax int           // longest message the peer accepts
 	blockedAt  time.Duration // when its socket took no more, if the poller is to tell when it does again
 	dropped    int64         // events that the client did not get because it does not read
@@ -260,7 +261,7 @@ func (c *conn) read() {
 	}
 	if len(c.in) > 0 || c.part != nil {
 		if c.part == nil || c.part != had { // else collect has noted it: control frames do not count
-			c.progress = l.began
+			c.beginMessage()
 		}
 		l.listUnfinished(c)
 	}
@@ -358,7 +359,7 @@ func (c *conn) resume() {
 		c.hold &^= holdBacklog
 	}
 	if c.hold == 0 {
-		c.progress = c.loop.began
+		c.beginMessage()
 		c.loop.deferConn(c)
 	}
 }

@@ -11,16 +11,16 @@ import (
 // many turns as it needs:
 //
 //  1. look    at every connection; those whose burden is the present threshold are candidates
-//  2. close   candidates, the largest first; those that have not joined come before, if all of these together have
+//  2. close   candidates, the largest first; those that are idle come before, as long as all of these together have
 //     their share of the budget
 //
 // It ends as soon as the budget is kept. Owned by loop.
 type eviction struct {
 	underWay  bool
 	unlooked  int   // connections of the roster that are still to be looked at: those in front
-	unjoined  int64 // bytes that candidates hold that have not joined
+	idleBytes int64 // that connections in idlers hold
 	holders   holders
-	strangers holders // they have not joined
+	idlers    holders // see conn.idle; those that have joined may be holders, too
 }
 
 // beginEviction begins one. There is none under way: a loop is asked again when all have answered.
@@ -55,13 +55,17 @@ func (l *loop) evictNext() (more bool) {
 		return true
 	}
 	from := &v.holders
-	if len(v.strangers) > 0 && v.unjoined*strangersShare*int64(len(l.engine.loops)) >= b.bytesMax {
-		from = &v.strangers
+	if len(v.idlers) > 0 && v.idleBytes*idleShare*int64(len(l.engine.loops)) >= b.bytesMax {
+		from = &v.idlers
 	}
 	if len(*from) == 0 {
 		return false
 	}
-	if c := heap.Pop(from).(holder).conn; c.phase != phaseClosed && !c.closing {
+	c := heap.Pop(from).(holder).conn
+	if from == &v.idlers {
+		v.idleBytes -= c.held()
+	}
+	if c.phase != phaseClosed && !c.closing {
 		l.evict(c)
 	}
 	return true
@@ -73,12 +77,11 @@ func (v *eviction) look(c *conn, threshold int64, now time.Duration) {
 		return
 	}
 	n := c.burden(now)
-	if held := c.held(); !c.joined && held >= evictStrangerMin {
-		heap.Push(&v.strangers, holder{c, n})
-		v.unjoined += held
-		return
+	if held := c.held(); held >= evictIdleMin && c.idle(now) {
+		heap.Push(&v.idlers, holder{c, n})
+		v.idleBytes += held
 	}
-	if n >= threshold {
+	if n >= threshold && c.joined {
 		heap.Push(&v.holders, holder{c, n})
 	}
 }

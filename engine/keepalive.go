@@ -56,6 +56,18 @@ func (c *conn) keepAlive() {
 	c.append(pingFrame)
 }
 
+// beginMessage notes that part of a message is there now, or that its client may go on with it.
+func (c *conn) beginMessage() { c.progress, c.onPace = c.loop.began, c.loop.began }
+
+// progressed notes that so many more octets of an unfinished message have come.
+func (c *conn) progressed(octets int) {
+	c.progress = c.loop.began
+	c.onPace = min(c.progress, c.onPace+time.Duration(octets)*time.Second/messagePace)
+}
+
+// unfinished reports that c holds part of a message.
+func (c *conn) unfinished() bool { return len(c.in) > 0 || c.part != nil || c.tls.unfinished() }
+
 // listUnfinished notes that c holds part of a message.
 func (l *loop) listUnfinished(c *conn) {
 	if c.listed || c.handler == nil || l.live.MessageTimeout < 0 {
@@ -86,7 +98,7 @@ func (c *conn) lookUnfinished() (cost int) {
 	limit := l.live.MessageTimeout
 	switch {
 	case c.phase == phaseClosed || c.closing || c.finished.Load() || limit < 0,
-		len(c.in) == 0 && c.part == nil && !c.tls.unfinished():
+		!c.unfinished():
 		c.listed = false
 	case c.hold != 0 || c.deferred: // the client has nothing to do; resume sets progress
 	case l.began-c.progress >= limit:

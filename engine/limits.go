@@ -20,10 +20,10 @@ const (
 	// for connections to close begins at evictBurdenMost.
 	evictBurdenMin  = 64 << 10
 	evictBurdenMost = 1 << 30
-	// strangersShare is the part of the budget, one in so many, from which on connections that have not joined are
-	// closed first, if they hold evictStrangerMin bytes each.
-	strangersShare   = 4
-	evictStrangerMin = 1 << 10
+	// idleShare is the part of the budget, one in so many, from which on connections that have not joined, or make
+	// no progress, are closed first, if they hold evictIdleMin bytes each.
+	idleShare    = 4
+	evictIdleMin = 1 << 10
 	// keptShare is the part of the budget, one in so many, that subscriptions and registrations may take. More:
 	// Charge returns false, and the realm refuses them.
 	keptShare = 2
@@ -83,7 +83,13 @@ const (
 	poolShare = 2
 )
 
+// messagePace is how many octets of a message a client sends in a second at least; slower, it makes no progress as
+// far as the budget is concerned. Without that an octet in a second would be progress, and many clients who hold a
+// little in unfinished messages would have others closed.
+const messagePace = 64 << 10
+
 // stuckSteps are the times without progress at each of which the burden of a connection becomes four times as large.
+// From the first on an unfinished message, and from the second on a socket that takes nothing, is idle.
 var stuckSteps = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
 // How long things may take.

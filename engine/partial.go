@@ -44,7 +44,7 @@ func (c *conn) collect(p *partial, piece []byte) []byte {
 	p.buf = append(p.buf, piece...)
 	p.bytes += len(piece)
 	if len(piece) > 0 {
-		c.progress = c.loop.began
+		c.progressed(len(piece))
 	}
 	c.countPartial(p, cap(p.buf)-had)
 	return p.buf[len(p.buf)-len(piece):]

@@ -103,24 +103,24 @@ func TestEvictionPauses(t *testing.T) {
 	}
 }
 
-// Connections that have not joined go first from evictStrangerMin on.
+// Connections that have not joined go first from evictIdleMin on.
 func TestEvictStrangerMin(t *testing.T) {
 	first, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l, e := first.loop, first.loop.engine
 	l.forget(first)
 	var conns []*conn
-	for i, n := range []int{evictStrangerMin - 1, evictStrangerMin} {
+	for i, n := range []int{evictIdleMin - 1, evictIdleMin} {
 		c := &conn{loop: l, fd: int32(i), phase: phaseRawSocket, transport: &scriptedTransport{}, in: make([]byte, n)}
 		l.enter(c)
 		conns = append(conns, c)
 		l.book(n)
 	}
-	e.budget.bytesMax = evictStrangerMin
+	e.budget.bytesMax = evictIdleMin
 	for range 100 {
 		l.turn(nil)
 	}
 	if conns[0].phase == phaseClosed || conns[1].phase != phaseClosed {
-		t.Errorf("closed: one byte less %v, %d bytes %v", conns[0].phase == phaseClosed, evictStrangerMin,
+		t.Errorf("closed: one byte less %v, %d bytes %v", conns[0].phase == phaseClosed, evictIdleMin,
 			conns[1].phase == phaseClosed)
 	}
 }

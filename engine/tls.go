@@ -244,7 +244,8 @@ func (t *tlsTransport) read(fd int, b []byte) (int, error) {
 	case t.ended:
 		return 0, t.cause
 	}
-	n := len(t.in)
+	had := len(t.in)
+	n := had
 	if !t.whole {
 		got, err := t.socket.read(fd, b[n:])
 		if err != nil || got == 0 {
@@ -279,13 +280,25 @@ func (t *tlsTransport) read(fd int, b []byte) (int, error) {
 	case t.pending():
 		t.c.loop.deferConn(t.c)
 	case len(t.in) > 0:
-		t.c.progress = t.c.loop.began
+		t.noteProgress(had, n-had)
 		t.c.loop.listUnfinished(t.c)
 	}
 	if plain == 0 {
 		return 0, outq.ErrAgain
 	}
 	return plain, nil
+}
+
+// noteProgress notes that so many octets have come, and that they leave part of a record; had of it was there before.
+func (t *tlsTransport) noteProgress(had, octets int) {
+	switch c := t.c; {
+	case c.part != nil: // its octets count when they are decrypted
+		c.progress = c.loop.began
+	case had == 0:
+		c.beginMessage()
+	default:
+		c.progressed(octets)
+	}
 }
 
 // decrypt reads the records in b and returns how many octets of plain text are at the start of b now.

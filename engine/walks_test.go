@@ -261,9 +261,9 @@ func TestSweepsDoNotOverlap(t *testing.T) {
 // Who holds a little for long goes before who holds much for a moment: of a socket that takes nothing, and of a
 // message that does not go on. Time in which the client had nothing to do does not count.
 func TestEvictionOfTheStuck(t *testing.T) {
-	const little, much = 20 << 10, 400 << 10
+	const little, much = 20 << 10, 1000 << 10 // those that hold little have less than idleShare together
 	blocked := func(c *conn, since time.Duration) { c.wantWrite, c.blockedAt = true, since }
-	unfinished := func(c *conn, since time.Duration) { c.listed, c.progress = true, since }
+	unfinished := func(c *conn, since time.Duration) { c.onPace = since }
 	for _, tc := range []struct {
 		name  string
 		set   func(c *conn, since time.Duration)
@@ -276,7 +276,7 @@ func TestEvictionOfTheStuck(t *testing.T) {
 		{"unfinished", unfinished, 16*time.Second - 1, false},
 		{"held", func(c *conn, at time.Duration) { unfinished(c, at); c.hold = holdSession }, time.Hour, false},
 		{"deferred", func(c *conn, at time.Duration) { unfinished(c, at); c.deferred = true }, time.Hour, false},
-		{"listed no more", func(c *conn, since time.Duration) { c.progress = since }, time.Hour, false},
+		{"on pace", func(c *conn, since time.Duration) { c.progress = since }, time.Hour, false},
 		{"writable again", func(c *conn, since time.Duration) { c.blockedAt = since }, time.Hour, false},
 	} {
 		l, p, all := newCrowd(t, Live{PingInterval: -1}, 0, 10, func(i int) int {
@@ -287,7 +287,7 @@ func TestEvictionOfTheStuck(t *testing.T) {
 		})
 		p.now = 2 * time.Hour
 		for i, c := range all {
-			if i != 5 {
+			if c.onPace = p.now; i != 5 {
 				tc.set(c, p.now-tc.stuck)
 			}
 		}
