@@ -87,8 +87,12 @@ func authConfig(rm *config.Realm, k *keys) (*auth.Config, error) {
 // sources are places in the words of package auth.
 func sources(from []string) []string {
 	all := slices.Clone(from)
-	if i := slices.Index(all, "anywhere"); i >= 0 {
-		all[i] = "any"
+	for i, f := range all {
+		if f == "anywhere" {
+			all[i] = "any"
+		} else if p, err := config.ParsePrefix(f); err == nil {
+			all[i] = p.String()
+		}
 	}
 	return all
 }

@@ -263,7 +263,8 @@ func TestAnonymousSources(t *testing.T) {
 	f := parseFile(t, `
 realms:
   - uri: a
-    auth: { anonymous: { role: guest, from: [local, 10.0.0.0/8, 192.0.2.7] } }
+    auth: { anonymous: { role: guest, from: [local, 10.0.0.0/8, 192.0.2.7,
+      '::ffff:172.16.0.0/108', '::ffff:192.0.2.9'] } }
     roles: [{ name: guest }]
   - uri: b
     auth: { anonymous: { role: guest, from: anywhere } }
@@ -277,7 +278,10 @@ realms:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for address, want := range map[string]bool{"10.1.2.3": true, "192.0.2.7": true, "192.0.2.8": false} {
+	for address, want := range map[string]bool{
+		"10.1.2.3": true, "192.0.2.7": true, "192.0.2.8": false, "192.0.2.9": true, "172.31.0.1": true,
+		"172.32.0.1": false,
+	} {
 		h := &auth.Hello{Now: time.Now(), Transport: auth.Transport{Peer: netip.MustParseAddr(address)}}
 		if _, o := near.Begin(h); (o.Kind == auth.Welcome) != want {
 			t.Errorf("%s: %+v", address, o)

@@ -74,6 +74,12 @@ func TestJWTTicket(t *testing.T) {
 		return sign(t, jwt.SigningMethodEdDSA, private, "k1", c)
 	}
 	good := with("x", 1)
+	extension := jwt.NewWithClaims(jwt.SigningMethodEdDSA, goodClaims())
+	extension.Header["kid"], extension.Header["crit"] = "k1", []string{"urn:example:limits"}
+	extended, err := extension.SignedString(private)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, authid, token string
 		ok                  bool
@@ -106,6 +112,9 @@ func TestJWTTicket(t *testing.T) {
 		{"cut signature", "", good[:len(good)-1], false},
 		// The last digit of 64 octets has four bits that mean nothing: one text stands for one signature.
 		{"another last digit", "", good[:len(good)-1] + string(rune(good[len(good)-1]+1)), false},
+		{"newline behind it", "", good + "\n", false},
+		{"newline in it", "", good[:9] + "\r\n" + good[9:], false},
+		{"critical extension", "", extended, false},
 		{"two parts", "kiosk", "eyJ.eyJ", false},
 		{"looks like one", "kiosk", "eyJ..", false},
 	} {

@@ -64,8 +64,8 @@ func TestUserBounds(t *testing.T) {
 		"not UTF-8":      {User{AuthID: "\xff", Role: "r"}, false},
 		"tickets n":      {User{AuthID: "a", Role: "r", Tickets: tickets(ticketsPerUserMax)}, true},
 		"tickets n+1":    {User{AuthID: "a", Role: "r", Tickets: tickets(ticketsPerUserMax + 1)}, false},
-		"keys n":         {User{AuthID: "a", Role: "r", Keys: make([][32]byte, keysPerUserMax)}, true},
-		"keys n+1":       {User{AuthID: "a", Role: "r", Keys: make([][32]byte, keysPerUserMax+1)}, false},
+		"keys n":         {User{AuthID: "a", Role: "r", Keys: madeKeys(keysPerUserMax)}, true},
+		"keys n+1":       {User{AuthID: "a", Role: "r", Keys: madeKeys(keysPerUserMax + 1)}, false},
 		"certs n+1":      {User{AuthID: "a", Role: "r", Certificates: make([][32]byte, keysPerUserMax+1)}, false},
 		"no authid":      {User{Role: "r"}, false},
 		"extra":          {User{AuthID: "a", Role: "r", Extra: map[string]any{"a": []any{1, "x", nil}}}, true},
@@ -251,4 +251,12 @@ func TestAdmitsOver(t *testing.T) {
 			t.Errorf("%d: %v", i, got)
 		}
 	}
+}
+
+func madeKeys(n int) (keys [][32]byte) {
+	for range n {
+		_, public := NewKey()
+		keys = append(keys, public)
+	}
+	return keys
 }

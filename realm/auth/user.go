@@ -39,6 +39,11 @@ func (u *User) check() error {
 	}
 	report(checkName("authid", u.AuthID, authIDBytesMax))
 	report(checkName("role", u.Role, roleBytesMax))
+	for _, k := range u.Keys {
+		if Forgeable(k) {
+			report(fmt.Errorf("anybody can sign for the key %s", hexKey(k)))
+		}
+	}
 	if len(u.Tickets) > ticketsPerUserMax {
 		report(fmt.Errorf("%d tickets; at most %d are allowed", len(u.Tickets), ticketsPerUserMax))
 	}

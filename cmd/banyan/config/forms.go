@@ -16,6 +16,7 @@ import (
 
 	"banyan/codec"
 	"banyan/engine"
+	"banyan/realm/auth"
 )
 
 // A form is what a text has to be. check looks at the text alone, never at a file or the network.
@@ -81,6 +82,15 @@ var forms = map[string]form{
 	"hex32": {"32 bytes in hex", func(t string) error {
 		if b, err := hex.DecodeString(t); err != nil || len(b) != 32 {
 			return errors.New("expected 64 hex digits, which are 32 bytes")
+		}
+		return nil
+	}},
+	"ed25519": {"32 bytes in hex", func(t string) error {
+		if b, err := hex.DecodeString(t); err != nil || len(b) != 32 {
+			return errors.New("expected 64 hex digits, which are 32 bytes")
+		} else if auth.Forgeable([32]byte(b)) {
+			return errors.New("anybody can sign for this key, which nobody has made; write that of the user, " +
+				"from banyan keygen")
 		}
 		return nil
 	}},
@@ -164,7 +174,10 @@ func checkPrefix(t string) error {
 	return nil
 }
 
-// ParsePrefix reads an address, which is a prefix of one, or a prefix.
+// v4In6Bits are the bits before an IPv4 address that is written as one of IPv6.
+const v4In6Bits = 96
+
+// ParsePrefix reads an address, which is a prefix of one, or a prefix. IPv4 may be written in the form of IPv6.
 func ParsePrefix(t string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(t); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()
@@ -173,6 +186,12 @@ func ParsePrefix(t string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(t)
 	if err != nil {
 		return netip.Prefix{}, err
+	}
+	if ip := p.Addr(); ip.Is4In6() {
+		if p.Bits() < v4In6Bits {
+			return netip.Prefix{}, errors.New("a prefix of IPv4 and IPv6 addresses")
+		}
+		p = netip.PrefixFrom(ip.Unmap(), p.Bits()-v4In6Bits)
 	}
 	return p.Masked(), nil
 }

@@ -66,11 +66,14 @@ func TestForms(t *testing.T) {
 func TestParsePrefix(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.1.2.3": "10.1.2.3/32", "10.1.2.3/8": "10.0.0.0/8", "::1": "::1/128", "::ffff:10.0.0.1": "10.0.0.1/32",
-		"2001:db8::1/32": "2001:db8::/32",
+		"2001:db8::1/32": "2001:db8::/32", "::ffff:10.9.0.0/104": "10.0.0.0/8", "::ffff:1.2.3.4/96": "0.0.0.0/0",
 	} {
 		if p, err := ParsePrefix(text); err != nil || p.String() != want {
 			t.Errorf("%s: %v, %v, want %s", text, p, err, want)
 		}
+	}
+	if p, err := ParsePrefix("::ffff:0:0/95"); err == nil {
+		t.Errorf("a prefix of IPv4 and others: %v", p)
 	}
 }
 

@@ -15,7 +15,7 @@ type User struct {
 	// For the method scram, the dialect of Crossbar.io. With argon2id13 a password has other keys there.
 	Crossbar *UserSCRAM `yaml:"crossbar"`
 	// Public Ed25519 keys, in hex, for the method cryptosign.
-	Cryptosign []string `yaml:"cryptosign" default:"" form:"hex32" max:"100"`
+	Cryptosign []string `yaml:"cryptosign" default:"" form:"ed25519" max:"100"`
 	// SHA-256 fingerprints of certificates, in hex, for the method tls.
 	TLS []string `yaml:"tls" default:"" form:"fingerprint" max:"100"`
 	// What WELCOME tells the client in authextra.
