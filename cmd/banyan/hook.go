@@ -43,8 +43,8 @@ var badQuestions = []int{
 //	           the service does not take this question: the login fails
 //	any other  the service has no answer: the question is repeated, and counts as a failure
 //
-// After http.failures_max failures in a row nobody is asked for http.pause. Neither a client that leaves meanwhile
-// nor a question that the service does not take is one. Any goroutine.
+// After http.failures_max failures in a row nobody is asked for http.pause. A client that leaves meanwhile, or whose
+// question the service does not take, is no failure. Any goroutine.
 type hook struct {
 	url, secret string
 	retries     int

@@ -44,7 +44,7 @@ func parse(name, dir string, text []byte, r *Report) (*document, bool) {
 	case !utf8.Valid(text):
 		d.lines = strings.Split(string(text), "\n")
 		line, column := firstInvalid(text)
-		return fail(line, column, "this is no text in UTF-8", "")
+		return fail(line, column, "this is no text in UTF-8", "save the file in UTF-8")
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	d.lines = strings.Split(string(text), "\n")
@@ -60,7 +60,11 @@ func parse(name, dir string, text []byte, r *Report) (*document, bool) {
 			c != '\r'
 	}); i >= 0 {
 		line, column := position(text, i)
-		return fail(line, column, "there is a control character", "remove it")
+		hint := "remove it"
+		if text[i] == 0 {
+			hint = "remove it; if the file is in UTF-16, save it in UTF-8"
+		}
+		return fail(line, column, "there is a control character", hint)
 	}
 	var node yaml.Node
 	err := yaml.Load(text, &node)

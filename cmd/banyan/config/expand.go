@@ -10,7 +10,7 @@ import (
 
 // expand replaces ${NAME}, ${NAME:-otherwise} and ${NAME:?message} in a value by what lookup knows. $${ stands for
 // ${. A $ without a brace is nothing special: hashes of passwords are full of them. What is put in is not expanded
-// again.
+// again, and a variable within the braces of another one is refused.
 //
 // The libraries for this replace $NAME too, which would empty every such hash.
 func expand(t string, lookup func(string) (string, bool)) (string, error) {
@@ -33,6 +33,10 @@ func expand(t string, lookup func(string) (string, bool)) (string, error) {
 		end := strings.IndexByte(t[i:], '}')
 		if end < 0 {
 			return "", errors.New("${ without }; write $${ for the text itself")
+		}
+		if strings.Contains(t[i+2:i+end], "${") {
+			return "", errors.New("a variable within the braces of another one is not possible; " +
+				"decide between them in the environment")
 		}
 		b.WriteString(t[:i])
 		value, err := variable(t[i+2:i+end], lookup)

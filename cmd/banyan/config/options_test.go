@@ -228,7 +228,9 @@ func TestExpand(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"${NO}": "is not set", "${A": "without }", "${}": "no name", "${1A}": "no name", "${A B}": "no name",
-		"${A:+x}": "comes - or ?", "${NO:?call the office}": "call the office", "${EMPTY:?x}": "is not set: x",
+		"${NO:-${A}}": "braces of another", "${A:-${NO:-b}}": "braces of another",
+		"${NO:?no $${A}": "braces of another",
+		"${A:+x}":        "comes - or ?", "${NO:?call the office}": "call the office", "${EMPTY:?x}": "is not set: x",
 	} {
 		if got, err := expand(text, lookup); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v, want %s", text, got, err, want)
