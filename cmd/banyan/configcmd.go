@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,8 +44,7 @@ func newConfigShow() *cobra.Command {
 				return usagef("there is no option %q; banyan config docs lists all", part)
 			}
 			if !asJSON {
-				fmt.Fprint(cmd.OutOrStdout(), f.Show(part))
-				return nil
+				return printOut(cmd, f.Show(part))
 			}
 			e := json.NewEncoder(cmd.OutOrStdout())
 			e.SetIndent("", "  ")
@@ -72,8 +70,7 @@ func newConfigDocs() *cobra.Command {
 			if !ok {
 				return usagef("there is no option %q; banyan config docs lists all", args[0])
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(text))
-			return nil
+			return printOut(cmd, strings.TrimSpace(text)+"\n")
 		},
 	}
 }
@@ -86,8 +83,7 @@ func newConfigSchema() *cobra.Command {
 			"checks: write it beside the file, and name it in the file's first line, as banyan init does.",
 		Example: "  banyan config schema >banyan.schema.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(config.Schema())
-			return err
+			return printOut(cmd, string(config.Schema()))
 		},
 	}
 }
@@ -100,10 +96,7 @@ func newConfigEnv() *cobra.Command {
 			"0: BANYAN_LISTENERS_0_ADDRESS is the address of the first listener.",
 		Example: "  banyan config env\n  BANYAN_LOG_LEVEL=debug banyan serve",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range config.EnvNames() {
-				fmt.Fprintln(cmd.OutOrStdout(), name)
-			}
-			return nil
+			return printOut(cmd, strings.Join(config.EnvNames(), "\n")+"\n")
 		},
 	}
 }

@@ -46,14 +46,15 @@ func (u *newUser) put(cmd *cobra.Command, authid string, entry yamlEntry) error 
 		if err != nil {
 			return err
 		}
-		_, err = cmd.OutOrStdout().Write(text)
-		return err
+		return printOut(cmd, string(text))
 	}
 	users, err := openUsers(u.file)
 	if err != nil {
 		return err
 	}
-	users.change(authid, whole.Node)
+	if err := users.change(authid, whole.Node); err != nil {
+		return err
+	}
 	if err := users.write(); err != nil {
 		return err
 	}
@@ -198,8 +199,7 @@ func newKeygen() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "wrote      %s: the private key, for the client alone\n", keyFile)
 			if len(args) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%x\n", public)
-				return nil
+				return printOut(cmd, hex.EncodeToString(public[:])+"\n")
 			}
 			keys := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{
 				textNode(hex.EncodeToString(public[:])),
@@ -263,7 +263,7 @@ func newHashTicket() *cobra.Command {
 				return err
 			}
 			if fresh {
-				tellTicket(cmd, args[0], ticket)
+				return tellTicket(cmd, args[0], ticket)
 			}
 			return nil
 		},
@@ -290,9 +290,14 @@ func ticketEntry(ticket string, random bool) (*yaml.Node, error) {
 }
 
 // tellTicket prints a new ticket: on standard output by itself if that is no terminal, so that a script can take it.
-func tellTicket(cmd *cobra.Command, authid, ticket string) {
+func tellTicket(cmd *cobra.Command, authid, ticket string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "the ticket of %s, which is shown only now:\n", authid)
-	fmt.Fprintln(cmd.OutOrStdout(), ticket)
+	err := printOut(cmd, ticket+"\n")
+	var hinted *hintedError
+	if errors.As(err, &hinted) {
+		hinted.try = "this ticket is lost; banyan hash-ticket --new makes another one"
+	}
+	return err
 }
 
 // passwordBytesMax is the longest password or ticket that is read, in bytes. Longer: an error.

@@ -133,6 +133,17 @@ func explain(w io.Writer, cmd *cobra.Command, err error) int {
 	return printError(w, &hintedError{code: exitFailed, what: err.Error()})
 }
 
+// printOut prints what a command was asked for. If that finds no room, the command has failed.
+func printOut(cmd *cobra.Command, text string) error {
+	if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil {
+		return &hintedError{
+			code: exitFailed, what: "cannot write to standard output", why: cause(err),
+			try: "make room where it leads to",
+		}
+	}
+	return nil
+}
+
 func printError(w io.Writer, e *hintedError) int {
 	if e.what == "" {
 		return e.code

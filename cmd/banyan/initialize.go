@@ -4,9 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
@@ -56,7 +56,7 @@ func initialize(cmd *cobra.Command, folder string, device, tls bool) error {
 		files = append(files, initKey)
 	}
 	for _, name := range files {
-		if _, err := os.Lstat(filepath.Join(folder, name)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(folder, name)); err == nil {
 			return &hintedError{
 				code: exitFailed, what: filepath.Join(folder, name) + " is there already",
 				try: "another folder, or move it away",
@@ -64,7 +64,10 @@ func initialize(cmd *cobra.Command, folder string, device, tls bool) error {
 		}
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return &hintedError{
+			code: exitFailed, what: "cannot make the folder " + strconv.Quote(folder), why: cause(err),
+			try: "another folder",
+		}
 	}
 	ticket := auth.NewTicket()
 	entry, err := ticketEntry(ticket, true)
@@ -103,6 +106,5 @@ func initialize(cmd *cobra.Command, folder string, device, tls bool) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "\nput into    %s: fullchain.pem and privkey.pem\n", path("tls"))
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\nnext: banyan serve --config %s\n\n", shellWord(path(initFile)))
-	tellTicket(cmd, "alice", ticket)
-	return nil
+	return tellTicket(cmd, "alice", ticket)
 }

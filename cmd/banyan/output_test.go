@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +79,34 @@ func fill(t *testing.T, writer *os.File) {
 	}
 	if err := unix.SetNonblock(fd, false); err != nil { // the router shares the open file
 		t.Fatal(err)
+	}
+}
+
+// A fullWriter has room for nothing.
+type fullWriter struct{}
+
+// Write implements io.Writer.
+func (fullWriter) Write([]byte) (int, error) { return 0, unix.ENOSPC }
+
+// TestOutputFull: a command whose answer cannot be written fails and says so, above all if it is a secret that is
+// shown only once.
+func TestOutputFull(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("BANYAN_CONFIG", "")
+	for _, line := range []string{
+		"config docs", "config show", "config show --json", "config schema", "config env", "init", "keygen --key key",
+		"hash-ticket joe --role user --new", "hash-ticket joe --role user --new --users users.yaml",
+	} {
+		var errs strings.Builder
+		if code := run(strings.Fields(line), strings.NewReader(""), fullWriter{}, &errs); code != exitFailed {
+			t.Errorf("%s: code %d", line, code)
+		}
+		if !strings.Contains(errs.String(), "no space left on device") {
+			t.Errorf("%s: %s", line, errs.String())
+		}
+		if strings.Contains(line, "init") != strings.Contains(errs.String(), "this ticket is lost") &&
+			!strings.Contains(line, "--new --users") {
+			t.Errorf("%s: %s", line, errs.String())
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -58,12 +59,19 @@ func openUsers(path string) (*usersFile, error) {
 func (u *usersFile) has(authid string) bool { return valueOf(u.root, authid) != nil }
 
 // change puts the keys of entry into those of a user, in place of those with the same names. A list of keys for
-// cryptosign grows instead.
-func (u *usersFile) change(authid string, entry *yaml.Node) {
+// cryptosign grows instead. A user who shares something with others by aliases is refused: they would get it too, or
+// lose it.
+func (u *usersFile) change(authid string, entry *yaml.Node) error {
 	user := valueOf(u.root, authid)
 	if user == nil {
 		u.root.Content = append(u.root.Content, textNode(authid), entry)
-		return
+		return nil
+	}
+	if user.Kind != yaml.MappingNode || aliased(u.root, nodesIn(user, map[*yaml.Node]bool{})) {
+		return &hintedError{
+			code: exitFailed, what: authid + " in " + u.path + " is no section, or is shared by aliases (& and *)",
+			try: "write for each user what is its own",
+		}
 	}
 	for i := 0; i+1 < len(entry.Content); i += 2 {
 		key, value := entry.Content[i], entry.Content[i+1]
@@ -76,6 +84,24 @@ func (u *usersFile) change(authid string, entry *yaml.Node) {
 			*old = *value
 		}
 	}
+	return nil
+}
+
+// nodesIn adds a node and all below it to a set.
+func nodesIn(n *yaml.Node, all map[*yaml.Node]bool) map[*yaml.Node]bool {
+	all[n] = true
+	for _, c := range n.Content {
+		nodesIn(c, all)
+	}
+	return all
+}
+
+// aliased reports whether an alias in n leads to one of these nodes.
+func aliased(n *yaml.Node, to map[*yaml.Node]bool) bool {
+	if n.Kind == yaml.AliasNode {
+		return to[n.Alias]
+	}
+	return slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return aliased(c, to) })
 }
 
 // write writes the file as replaceFile does.

@@ -83,9 +83,10 @@ func TestUsersFile(t *testing.T) {
 	}
 	more := newEntry()
 	keys := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{textNode("bb")}}
-	u.change("joe", more.text("ticket", "new").put("cryptosign", keys).Node)
-	u.change("ann", newEntry().text("role", "guest").Node)
-	if err := u.write(); err != nil {
+	if err := errors.Join(
+		u.change("joe", more.text("ticket", "new").put("cryptosign", keys).Node),
+		u.change("ann", newEntry().text("role", "guest").Node), u.write(),
+	); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
@@ -99,5 +100,58 @@ func TestUsersFile(t *testing.T) {
 	}
 	if strings.Contains(string(got), "old") {
 		t.Errorf("the old ticket is still there:\n%s", got)
+	}
+}
+
+// TestUsersFileAliases: a change to one user is refused if another one has the same by an alias, and does not touch
+// who shares nothing.
+func TestUsersFileAliases(t *testing.T) {
+	const text = `
+ann: &ann { role: user, ticket: &ticket { sha256: aa } }
+bob: *ann
+cid: { role: user, ticket: *ticket }
+dan: { <<: *ann, role: admin }
+eve: { role: user, extra: &extra { a: 1 } }
+fay: { role: user, ticket: { sha256: bb } }
+gus: &gus { role: user }
+hal: text
+`
+	path := filepath.Join(t.TempDir(), "users.yaml")
+	for authid, good := range map[string]bool{
+		"ann": false, "bob": false, "cid": true, "dan": true, "eve": true, "fay": true, "gus": true, "hal": false,
+		"new": true,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u, err := openUsers(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = u.change(authid, newEntry().put("ticket", newEntry().text("sha256", "cc").Node).Node)
+		if (err == nil) != good {
+			t.Errorf("%s: %v", authid, err)
+		}
+		if err != nil {
+			continue
+		}
+		if err := u.write(); err != nil {
+			t.Fatal(err)
+		}
+		written, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var users map[string]struct{ Ticket map[string]string }
+		if err := yaml.Unmarshal(bytes.ReplaceAll(written, []byte("hal: text\n"), nil), &users); err != nil {
+			t.Fatalf("%s: %v in\n%s", authid, err, written)
+		}
+		for name, want := range map[string]string{
+			"ann": "aa", "bob": "aa", "cid": "aa", "dan": "aa", "eve": "", "fay": "bb", authid: "cc",
+		} {
+			if got := users[name].Ticket["sha256"]; got != want {
+				t.Errorf("after a change to %s, %s has %q, want %q", authid, name, got, want)
+			}
+		}
 	}
 }
