@@ -199,7 +199,7 @@ func TestTRN57ForwardedIsNotLocal(t *testing.T) {
 		for _, name := range []string{
 			"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
 			"X-Forwarded-Server", "X-Forwarded", "x-forwarded-ssl", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP",
-			"X-Original-Forwarded-For",
+			"X-Original-Forwarded-For", "X-Original-For", "X-ProxyUser-IP", "CDN-Loop",
 			"X-Original-Host", "X-Envoy-External-Address", "CF-Connecting-IP", "CF-Connecting-IPv6",
 			"True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP", "X-Azure-ClientIP", "X-AppEngine-User-IP",
 		} {

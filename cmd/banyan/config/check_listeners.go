@@ -89,9 +89,14 @@ func (c *checker) listeners() {
 			c.idle(path+".origins", "with * all origins may connect: the others have no effect",
 				"remove *, or the others")
 		}
-		if c.openToAll(l.Origins) && l.Accepts("cookie") && c.offers("cookie") {
-			c.bad(path+".origins", "with * any web page could use the cookie of a browser that has logged in",
+		sandboxed := slices.Index(l.Origins, "null")
+		switch {
+		case (c.openToAll(l.Origins) || sandboxed >= 0) && l.Accepts("cookie") && c.offers("cookie"):
+			c.bad(path+".origins", "with * or null any web page could use the cookie of a browser that has logged in",
 				"name the origins, or leave cookie out of auth_methods")
+		case sandboxed >= 0 && !c.openToAll(l.Origins):
+			c.warn(fmt.Sprintf("%s.origins.%d", path, sandboxed),
+				"any web page can have this origin, in a frame with sandbox", "name the origins")
 		}
 		if l.Deflate != "off" && !slices.Contains(l.Protocols, "websocket") {
 			c.idle(path+".deflate", "only WebSocket has compression, and this listener does not speak it",

@@ -235,12 +235,12 @@ func (h *Head) field(name, value string) {
 // forwardingHeaders are the headers by which proxies say that they pass a request on, and for whom; X-Forwarded and
 // whatever begins with it are others. A client that sends one by itself is only trusted less.
 var forwardingHeaders = []string{
-	"Forwarded", "Via", // RFC 7239, RFC 9110 7.6.3
-	"X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "X-Original-Host",
-	"X-Envoy-External-Address",
+	"Forwarded", "Via", "CDN-Loop", // RFC 7239, RFC 9110 7.6.3, RFC 8586
+	"X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "X-Original-For",
+	"X-Original-Host", "X-Envoy-External-Address",
 	// of content delivery networks and clouds
 	"CF-Connecting-IP", "CF-Connecting-IPv6", "True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP",
-	"X-Azure-ClientIP", "X-AppEngine-User-IP",
+	"X-Azure-ClientIP", "X-AppEngine-User-IP", "X-ProxyUser-IP",
 }
 
 const forwardingPrefix = "X-Forwarded"
