@@ -11,7 +11,8 @@ import (
 func holdingMessages(l *loop, n, bytes int) (conns []*conn) {
 	for range n {
 		c := &conn{
-			loop: l, fd: int32(len(l.conns) + 1), phase: phaseRawSocket, transport: &scriptedTransport{}, joined: true,
+			loop: l, fd: int32(len(l.conns) + 1), phase: phaseRawSocket, transport: &scriptedTransport{},
+			joined: true,
 		}
 		c.part = newPartial()
 		l.enter(c)
