@@ -23,7 +23,7 @@ func manyUsers(n int, all bool) string {
 		fmt.Fprintf(&b, "user%05d:\n  role: user\n  scram: { kdf: argon2id13, salt: %s, iterations: 3, "+
 			"memory: 65536, stored_key: %s, server_key: %s }\n", i, salt, encoded, encoded)
 		if all {
-			fmt.Fprintf(&b, "  ticket: { sha256: \"%064x\" }\n  cryptosign: [\"%064x\"]\n", i, i+1)
+			fmt.Fprintf(&b, "  ticket: { sha256: \"%064x\" }\n  cryptosign: [\"%064x\"]\n", i, i+1<<32)
 		}
 	}
 	return b.String()
