@@ -30,7 +30,7 @@ const (
 	KeyEligibleAuthid                   // PUBLISH: list of text
 	KeyEligibleAuthrole                 // PUBLISH: list of text
 	KeyRkey                             // PUBLISH, CALL
-	KeyNkey                             // SUBSCRIBE
+	KeyNkey                             // SUBSCRIBE, REGISTER
 	KeyRunmode                          // CALL
 	KeyPptScheme                        // payload-bearing messages; forwarded
 	KeyPptSerializer                    // payload-bearing messages; forwarded
@@ -274,7 +274,7 @@ const (
 	keysCall         keySet = 1<<KeyReceiveProgress | 1<<KeyProgress | 1<<KeyTimeout | 1<<KeyDiscloseMe | 1<<KeyRkey | 1<<KeyRunmode | 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor
 	keysCancel       keySet = 1<<KeyMode | 1<<KeyForwardFor
 	keysResult       keySet = 1<<KeyProgress | 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor
-	keysRegister     keySet = 1<<KeyMatch | 1<<KeyInvoke | 1<<KeyDiscloseCaller | 1<<KeyForwardTimeout | 1<<KeyConcurrency | 1<<KeyForceReregister | 1<<KeyForwardFor
+	keysRegister     keySet = 1<<KeyMatch | 1<<KeyInvoke | 1<<KeyDiscloseCaller | 1<<KeyForwardTimeout | 1<<KeyConcurrency | 1<<KeyForceReregister | 1<<KeyNkey | 1<<KeyForwardFor
 	keysUnregister   keySet = 1 << KeyForwardFor
 	keysUnregistered keySet = 1<<KeyRegistration | 1<<KeyReason
 	keysInvocation   keySet = 1<<KeyCaller | 1<<KeyCallerAuthid | 1<<KeyCallerAuthrole | 1<<KeyProcedure | 1<<KeyReceiveProgress | 1<<KeyProgress | 1<<KeyTimeout | 1<<KeyTrustlevel | 1<<KeyPptScheme | 1<<KeyPptSerializer | 1<<KeyPptCipher | 1<<KeyPptKeyid | 1<<KeyEncAlgo | 1<<KeyEncKey | 1<<KeyEncSerializer | 1<<KeyTransactionHash | 1<<KeyForwardFor

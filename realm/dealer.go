@@ -52,6 +52,15 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 		s.violation(x, "CALL.Options.progress: HELLO did not announce progressive_call_invocations")
 		return
 	}
+	if l.set.partitioned(m) {
+		if why := l.set.refuseRunmode(m); why != nil {
+			if why == refuseShardKey {
+				l.counters.shardsRefused.Add(1)
+			}
+			s.refuse(x, l, codec.Call, m.Request, why)
+			return
+		}
+	}
 	c := l.newCall()
 	*c = call{
 		caller: s, request: m.Request, progress: m.Options.Bool(codec.KeyReceiveProgress, false),
@@ -155,6 +164,7 @@ func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Messag
 func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 	reg *registration,
 ) (why *refusal, waits bool) {
+	var left []*session // owners of the rkey that have
 	// Between the look-up and the callee's lock every callee may have left and others may have come: look again.
 	for range searchesMax {
 		if reg == nil {
@@ -180,18 +190,26 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 			reg = nil
 			continue
 		}
-		first, step := reg.first(x, callees)
+		first, step, owned := 0, 1, l.set.partitioned(m)
+		if owned {
+			callees = heirs(x, m, callees, left)
+		} else {
+			first, step = reg.first(x, callees)
+		}
 		i, busy := first, false
 		for n := range callees {
 			to := callees[i]
 			switch result := s.offer(x, l, c, m, to); result {
 			case accepted:
-				if n > 0 {
+				if n > 0 && !owned {
 					x.Work(n >> visitShift)
 					reg.passed(first, i, len(callees))
 				}
 				return nil, false
 			case gone:
+				if owned {
+					left = append(left, to.session)
+				}
 			case saturated:
 				busy = true
 			case untranscoded:
@@ -201,6 +219,10 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 				return nil, true
 			default:
 				return result.refusal(l), false
+			}
+			if busy && owned {
+				l.counters.saturated.Add(1)
+				return refuseOwner, false
 			}
 			i = (i + step + len(callees)) % len(callees)
 		}

@@ -149,7 +149,7 @@ func (set *settings) welcomeForm(s codec.Serializer) *codec.WelcomeForm {
 		Realm:  set.URI,
 		Agent:  set.limits.Agent,
 		Broker: set.brokerFeatures(),
-		Dealer: dealerFeatures,
+		Dealer: set.dealerFeatures(),
 	})
 	kept.Store(f)
 	return f
@@ -164,6 +164,16 @@ func (set *settings) brokerFeatures() []string {
 	if set.Sharding {
 		features = append(features, "sharded_subscription")
 	}
+	slices.Sort(features)
+	return features
+}
+
+// dealerFeatures are those that the settings leave on.
+func (set *settings) dealerFeatures() []string {
+	if !set.Sharding {
+		return dealerFeatures
+	}
+	features := append(slices.Clone(dealerFeatures), "sharded_registration")
 	slices.Sort(features)
 	return features
 }

@@ -58,6 +58,9 @@ const (
 	// shardsMax is how many sessions may be in one subscription with an nkey: a publication with rkey weighs all of
 	// them, 2 ns each, and a change copies them. More: option_not_allowed, Stats.ShardsRefused.
 	shardsMax = 1024
+	// heirsMax is how many callees a call that goes by its rkey tries, if one after the other is about to leave,
+	// until it looks for more.
+	heirsMax = 8
 
 	// dictBytesMax is the longest dictionary of options or details, in octets: it is read and forwarded on the loop,
 	// in places under a lock. Longer: the session is aborted. The payload is the place for data.

@@ -85,7 +85,8 @@ func drive(t *testing.T, c *realmtest.Conn, number, rounds int) (heard [][]byte)
 			send(int64(codec.Publish), next(), values{"rkey": fmt.Sprint(i)}, "s", args)
 		}
 		call := next()
-		send(int64(codec.Call), call, values{}, "p", []any{int64(number)})
+		byKey := values{"runmode": "partition", "rkey": fmt.Sprint(round)}
+		send(int64(codec.Call), call, byKey, "p", []any{int64(number)})
 		if round%3 == 0 {
 			send(int64(codec.Cancel), call, values{"mode": []string{"skip", "kill", "killnowait"}[round/3%3]})
 		}

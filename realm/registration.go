@@ -38,10 +38,11 @@ type callee struct {
 	// Fixed at creation.
 	session        *session
 	reg            *registration
-	discloseCaller bool  // every caller is disclosed to it
-	forwardTimeout bool  // it minds the timeout itself, if it announced call_timeout
-	tally          bool  // open is kept: for concurrency, or for the policy of the registration
-	concurrency    int32 // open invocations of this registration that it takes at a time; 0: any number
+	discloseCaller bool   // every caller is disclosed to it
+	forwardTimeout bool   // it minds the timeout itself, if it announced call_timeout
+	tally          bool   // open is kept: for concurrency, or for the policy of the registration
+	nkey           uint64 // a hash; of which session it is, if it gave none
+	concurrency    int32  // open invocations of this registration that it takes at a time; 0: any number
 
 	// Owned by the session's loop.
 	newer, older *callee // the session's list
@@ -149,8 +150,9 @@ var (
 	refuseNoRegistration = &refusal{codec.ErrNoSuchRegistration, "this session holds no registration of that id"}
 )
 
-func newCallee(s *session, reg *registration, o *codec.Options) *callee {
+func newCallee(s *session, reg *registration, o *codec.Options, nkey uint64) *callee {
 	c := &callee{
+		nkey:           s.nodeKey(nkey),
 		session:        s,
 		reg:            reg,
 		discloseCaller: o.Bool(codec.KeyDiscloseCaller, false),
@@ -165,6 +167,7 @@ func newCallee(s *session, reg *registration, o *codec.Options) *callee {
 // is returned if s is in it already.
 // displaced is what it has taken the place of by force.
 func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message, set *settings,
+	nkey uint64,
 ) (c *callee, made *metaEvent, held, displaced *registration, why *refusal) {
 	uri, match, invoke := m.URI, m.Options.Match, m.Options.Invoke
 	x.Step("procedures.lock")
@@ -190,7 +193,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 			id: rm.router.ids.registration(), uri: name, match: match, invoke: invoke,
 			created: rm.router.clock().UnixMilli(),
 		}
-		c = newCallee(s, reg, &m.Options)
+		c = newCallee(s, reg, &m.Options, nkey)
 		reg.callees.Store(&[]*callee{c})
 		rm.procedures.Put(reg.uri, match, reg)
 		rm.registered.add(reg.id, match, reg)
@@ -207,7 +210,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 	case len(*reg.callees.Load()) >= rm.settings.Load().limits.CalleesMax:
 		return nil, nil, nil, nil, refuseCallees
 	}
-	c = newCallee(s, reg, &m.Options)
+	c = newCallee(s, reg, &m.Options, nkey)
 	reg.add(c)
 	return c, nil, nil, nil, nil
 }
@@ -249,6 +252,12 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 			}
 		}
 	}
+	var nkey uint64
+	if why == nil {
+		if nkey, why = l.set.shardKey(&m.Options, codec.KeyNkey); why != nil {
+			l.counters.shardsRefused.Add(1)
+		}
+	}
 	if why == nil {
 		why = s.takeRegistration(l)
 	}
@@ -267,7 +276,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 		s.refuseMemory(x, l, codec.Register, m.Request)
 		return
 	}
-	c, made, held, displaced, why := s.realm.enterRegistration(x, s, m, l.set)
+	c, made, held, displaced, why := s.realm.enterRegistration(x, s, m, l.set, nkey)
 	if c == nil {
 		s.dropRegistration()
 		x.Charge(-memberBytes)
@@ -278,6 +287,10 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 	}
 	if why != nil {
 		s.refuse(x, l, codec.Register, m.Request, why)
+		return
+	}
+	if held != nil && l.set.Sharding && s.registrations[held.id].nkey != s.nodeKey(nkey) {
+		s.refuse(x, l, codec.Register, m.Request, refuseOtherShard)
 		return
 	}
 	if held != nil {

@@ -153,11 +153,18 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 func (s *session) offerNext(x port.Executor, l *perLoop, c *call, m *codec.Message) (why *refusal, waits bool) {
 	r := c.extra.rerouting
 	callees := *r.reg.callees.Load()
+	owned := l.set.partitioned(m)
+	if owned {
+		callees = heirs(x, m, callees, r.tried)
+	}
 	n := len(callees)
 	if n == 0 {
 		return refuseNoneAvailable, false
 	}
-	first, step, behind := r.next(x, callees)
+	first, step, behind := 0, 1, false
+	if !owned {
+		first, step, behind = r.next(x, callees)
+	}
 	i := first
 	for k := range n {
 		to := callees[i]

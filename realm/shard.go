@@ -21,6 +21,9 @@ import (
 // The owner of an rkey is the one with the highest weight among those that may have the event (rendezvous hashing):
 // if one of them leaves, only what it owned goes to others. Of several with one nkey it is the latest, so that a
 // client which comes back takes over from the connection that it has lost.
+//
+// A CALL with runmode "partition" goes to a callee in the same order, whatever the policy of the registration: heirs.
+// A callee that gives no nkey has one of its own, which ends with its session.
 
 // A shardSet is the sharded subscribers of a subscription.
 type shardSet struct {
@@ -44,6 +47,11 @@ var (
 		"the router allows"}
 	refuseOtherShard = &refusal{codec.ErrOptionNotAllowed, "this session holds that already, with another nkey, " +
 		"or one of the two without; give it up first"}
+	refuseRunmodeAll = &refusal{codec.ErrFeatureNotSupported, `runmode "all" is not offered, only "partition"`}
+	refuseRunmode    = &refusal{codec.ErrInvalidArgument, `runmode must be "partition"`}
+	refusePartition  = &refusal{codec.ErrInvalidArgument, `runmode "partition" needs an rkey`}
+	refuseOwner      = &refusal{codec.ErrUnavailable, "the callee that owns this rkey has as many open calls as it " +
+		"wants; try again later"}
 )
 
 // hashKey hashes an rkey or nkey. Which nkey owns an rkey depends on it, and stays the same when the router restarts:
@@ -155,4 +163,54 @@ func (s *session) own(x port.Executor, l *perLoop, sub *subscription, to *audien
 		l.counters.sharded.Add(1)
 	}
 	return f
+}
+
+// nodeKey is the nkey of a callee that gives that one, or none.
+func (s *session) nodeKey(nkey uint64) uint64 {
+	if nkey == 0 {
+		return max(mix(s.id), 1)
+	}
+	return nkey
+}
+
+// partitioned reports whether the call m goes to the owner of its rkey.
+func (set *settings) partitioned(m *codec.Message) bool {
+	return set.Sharding && m.Options.Has(codec.KeyRunmode)
+}
+
+// refuseRunmode says what is wrong with the runmode of a call that is partitioned; nil if nothing is.
+func (set *settings) refuseRunmode(m *codec.Message) *refusal {
+	switch m.Options.Text(codec.KeyRunmode) {
+	case "partition":
+	case "all":
+		return refuseRunmodeAll
+	default:
+		return refuseRunmode
+	}
+	rkey, why := set.shardKey(&m.Options, codec.KeyRkey)
+	if why == nil && rkey == 0 {
+		why = refusePartition
+	}
+	return why
+}
+
+// heirs returns the callees that weigh most for the rkey of m, the owner first, at most heirsMax. Those that have
+// been tried, or have begun to leave, are passed by.
+func heirs(x port.Executor, m *codec.Message, callees []*callee, tried []*session) []*callee {
+	rkey := hashKey(m.Options.Text(codec.KeyRkey))
+	x.Work(len(callees) >> shardShift)
+	heaviest := make([]*callee, 0, heirsMax+1)
+	for _, c := range callees {
+		w := weight(rkey, c.nkey)
+		at := len(heaviest)
+		for at > 0 && w >= weight(rkey, heaviest[at-1].nkey) { // of one nkey the latest first
+			at--
+		}
+		if at == heirsMax || c.session.gone.Load() || slices.Contains(tried, c.session) {
+			continue
+		}
+		heaviest = slices.Insert(heaviest, at, c)
+		heaviest = heaviest[:min(len(heaviest), heirsMax)]
+	}
+	return heaviest
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/port"
 )
 
 // shardedBed is a router whose realm1 has sharding.
@@ -333,5 +334,148 @@ func TestPUB56Kept(t *testing.T) {
 	p.expect(codec.Unsubscribed, 6)
 	if s.share != s.shareOf("u", codec.Exact) {
 		t.Errorf("%d of the share are used", s.share)
+	}
+}
+
+// TestRPC86Weights: calls go to the callee that weighs most, of one nkey the latest; without nkey by session. When
+// one has gone, only its calls move.
+func TestRPC86Weights(t *testing.T) {
+	b := shardedBed(t, 2)
+	caller := b.join(0)
+	nkeys := []string{"n1", "n2", "n2", ""}
+	var callees []*peer
+	var hashes []uint64
+	for i, nkey := range nkeys {
+		p := b.join(i % 2)
+		options := values{"invoke": "random"}
+		hash := mix(p.id)
+		if nkey != "" {
+			options["nkey"] = nkey
+			hash = hashKey(nkey)
+		}
+		p.say(codec.Register, 1, options, "p")
+		p.expect(codec.Registered, 1, nil)
+		callees, hashes = append(callees, p), append(hashes, hash)
+	}
+	request := 0
+	owner := func(rkey string) int {
+		request++
+		caller.say(codec.Call, request, values{"rkey": rkey, "runmode": "partition"}, "p")
+		for i, p := range callees {
+			if m := p.hear(); m != nil {
+				p.say(codec.Yield, int(m[1].(int64)), values{})
+				caller.expect(codec.Result, request, values{})
+				return i
+			}
+		}
+		t.Fatal("nobody was called")
+		return 0
+	}
+	for i := range 100 {
+		rkey := fmt.Sprint("key", i)
+		want := 0
+		for n, hash := range hashes {
+			if weight(hashKey(rkey), hash) >= weight(hashKey(rkey), hashes[want]) {
+				want = n
+			}
+		}
+		if got := owner(rkey); got != want {
+			t.Fatalf("%s: callee %d was called, want %d", rkey, got, want)
+		}
+	}
+	before := map[string]int{}
+	for i := range 100 {
+		before[fmt.Sprint("key", i)] = owner(fmt.Sprint("key", i))
+	}
+	callees[2].HangUp() // then n2 is the one before it
+	b.Settle()
+	for rkey, was := range before {
+		if was == 2 {
+			was = 1
+		}
+		if got := owner(rkey); got != was {
+			t.Fatalf("%s moved from %d to %d", rkey, was, got)
+		}
+	}
+}
+
+// TestRPC86Gone: callees that leave while they are chosen are passed by, more of them than a call tries at once too;
+// and the round robin of others does not move.
+func TestRPC86Gone(t *testing.T) {
+	for _, leaving := range []int{1, heirsMax, heirsMax + 1, 2 * heirsMax * searchesMax} {
+		b := shardedBed(t, 2)
+		caller, stays := b.join(0), b.join(0)
+		nkeys := []string{"stays"}
+		for i := range leaving {
+			nkeys = append(nkeys, fmt.Sprint("n", i))
+		}
+		rkey := ""
+		for i := 0; rkey == "" || heaviest(rkey, nkeys)[leaving] != "stays"; i++ {
+			rkey = fmt.Sprint("key", i)
+		}
+		stays.say(codec.Register, 1, values{"invoke": "roundrobin", "nkey": "stays"}, "p")
+		stays.expect(codec.Registered, 1, nil)
+		var others []*peer
+		for i := range leaving {
+			p := b.join(1)
+			p.say(codec.Register, 1, values{"invoke": "roundrobin", "nkey": fmt.Sprint("n", i)}, "p")
+			p.expect(codec.Registered, 1, nil)
+			others = append(others, p)
+		}
+		reg := b.router.named["realm1"].procedures.Find([]byte("p"), codec.Exact)
+		for _, p := range others { // their connections are closing
+			p.Lock()
+			p.Finish(b.Loops[1], port.CloseNormal, "")
+			p.Unlock()
+		}
+		if leaving > heirsMax*searchesMax { // the realm has been told, and they have to wait with what they hold
+			b.router.named["realm1"].meta.length.Store(metaQueueCrowded + 1)
+			b.RunLoop(1)
+		}
+		caller.post(codec.Call, 1, values{"rkey": rkey, "runmode": "partition"}, "p")
+		b.RunLoop(0)
+		b.Settle()
+		stays.expect(codec.Invocation, nil, nil, values{})
+		if at := reg.cursor.Load(); at != 0 {
+			t.Errorf("the round robin is at %d", at)
+		}
+	}
+}
+
+// TestRPC86Bounds: an rkey and an nkey have 256 octets at most.
+func TestRPC86Bounds(t *testing.T) {
+	b := shardedBed(t, 1)
+	p := b.join(0)
+	longest := strings.Repeat("k", shardKeyBytesMax)
+	p.say(codec.Register, 1, values{"nkey": longest}, "p")
+	p.expect(codec.Registered, 1, nil)
+	p.say(codec.Register, 2, values{"nkey": longest + "k"}, "q")
+	p.refused(codec.Register, 2, codec.ErrOptionNotAllowed)
+	p.say(codec.Call, 3, values{"runmode": "partition", "rkey": longest}, "p")
+	p.expect(codec.Invocation, 1, nil, values{})
+	p.say(codec.Call, 4, values{"runmode": "partition", "rkey": longest + "k"}, "p")
+	p.refused(codec.Call, 4, codec.ErrOptionNotAllowed)
+	p.say(codec.Call, 5, values{"rkey": longest + "k"}, "p") // means nothing
+	p.expect(codec.Invocation, 2, nil, values{})
+	if s := b.router.Stats(); s.ShardsRefused != 2 || s.OpenCalls != 2 || s.Registrations != 1 {
+		t.Errorf("%+v", s)
+	}
+	p.HangUp()
+	b.Settle()
+	nothingLeftOf(t, b, 0)
+}
+
+// TestRPC86Saturated: a call that its owner has no room for is counted.
+func TestRPC86Saturated(t *testing.T) {
+	b := shardedBed(t, 1)
+	p := b.join(0)
+	p.say(codec.Register, 1, values{"invoke": "random", "concurrency": int64(1)}, "p")
+	p.expect(codec.Registered, 1, nil)
+	p.say(codec.Call, 2, values{"runmode": "partition", "rkey": "r"}, "p")
+	p.expect(codec.Invocation, 1, nil, values{})
+	p.say(codec.Call, 3, values{"runmode": "partition", "rkey": "r"}, "p")
+	p.refused(codec.Call, 3, codec.ErrUnavailable)
+	if n := b.router.Stats().CallsSaturated; n != 1 {
+		t.Errorf("%d counted", n)
 	}
 }

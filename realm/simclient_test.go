@@ -95,12 +95,17 @@ type simSub struct {
 	recalled map[int]bool
 }
 
-type simReg struct{ leaving bool }
+type simReg struct {
+	leaving bool
+	of      pattern
+	nkey    string
+}
 
 type simCall struct {
 	progress, canceled, timed, denied, meta, streaming bool
 	sent                                               int64  // chunks
 	scheme                                             string // of payload passthru mode, or ""
+	rkey                                               string // with runmode partition, or ""
 	opaque                                             bool   // a callee has answered in the mode
 	begun                                              bool   // a part of the result was sent
 	passed                                             bool   // a callee was unavailable, and the caller is told
@@ -211,20 +216,22 @@ func (c *simClient) act() {
 		if s.shared != "" && rand(4) > 0 {
 			p = simPatterns[0]
 		}
-		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match})
+		nkey := c.shardCallee(p)
+		id := c.ask(codec.Register, simRequest{topic: p.uri, match: p.match, nkey: nkey})
 		invoke := []string{
 			"single", "roundrobin", "roundrobin", "first", "last", "random", "x_least_outstanding",
 		}[rand(7)]
 		if s.shared != "" {
 			invoke = s.shared
 		}
-		c.send(&codec.Message{
-			Type: codec.Register, Request: id, URI: []byte(p.uri),
-			Dict: c.value(map[string]any{
-				"match": matchName(p.match), "invoke": invoke, "concurrency": int64(rand(4)),
-				"force_reregister": rand(6) == 0 && (s.shared == "" || rand(6) == 0),
-			}),
-		})
+		options := map[string]any{
+			"match": matchName(p.match), "invoke": invoke, "concurrency": int64(rand(4)),
+			"force_reregister": rand(6) == 0 && (s.shared == "" || rand(6) == 0),
+		}
+		if nkey != "" {
+			options["nkey"] = nkey
+		}
+		c.send(&codec.Message{Type: codec.Register, Request: id, URI: []byte(p.uri), Dict: c.value(options)})
 	case n < 60:
 		for _, id := range slices.Sorted(maps.Keys(c.regs)) {
 			if reg := c.regs[id]; !reg.leaving {
@@ -255,6 +262,9 @@ func (c *simClient) act() {
 			c.uploads = append(c.uploads, &simUpload{request: c.request, topic: string(m.URI), sent: 1})
 		}
 		call.scheme = c.pass(options, "x_%d_%d", c.number, c.request)
+		if call.rkey = s.rkey(options); call.rkey != "" {
+			options["runmode"] = "partition"
+		}
 		m.Dict = c.value(options)
 		m.Payload.Args = c.value([]any{int64(c.number), int64(c.request), int64(1)})
 		c.send(m)

@@ -146,7 +146,7 @@ func (c *simClient) reply(m *codec.Message) {
 		s.history.published(c, r.publication)
 	case codec.Registered:
 		if c.regs[m.ID] == nil {
-			c.regs[m.ID] = &simReg{}
+			c.regs[m.ID] = &simReg{of: pattern{r.topic, r.match}, nkey: r.nkey}
 		}
 	case codec.Unregistered:
 		delete(c.regs, r.id)
@@ -274,6 +274,9 @@ func (c *simClient) invocation(m *codec.Message) {
 		if open.streaming {
 			s.fail("client %d: call %v came in chunks, and was rerouted", c.number, call)
 		}
+	}
+	if open := s.open(call); open != nil && open.rkey != "" && !rerouted && c.regs[m.ID] != nil {
+		s.shards.calls = append(s.shards.calls, simOwned{open.rkey, c.regs[m.ID], c})
 	}
 	if open := s.open(call); scheme != "" && !c.passes || open != nil && open.scheme != scheme {
 		s.fail("client %d: call %d of client %d came with ppt_scheme %q", c.number, call[1], call[0], scheme)

@@ -7,13 +7,25 @@ import (
 	"banyan/realm/realmtest"
 )
 
-// Sharded subscriptions, in TestSimulate: PUB-56.
+// Sharded subscriptions and registrations, in TestSimulate: PUB-56, RPC-86.
 
 // simShards is what the model knows of them.
 type simShards struct {
 	owners  map[simShard]*simClient // who got an event with rkey
 	changed map[pattern]bool        // somebody has asked to be in the set since the last checkpoint
 	members map[*simSub]bool        // of all sets, at the last checkpoint
+
+	// The same of registrations.
+	calls    []simOwned // that went by their rkey
+	callees  map[*simReg]bool
+	register map[pattern]bool // somebody has asked to be a callee
+}
+
+// A simOwned is a call with rkey that came to a callee.
+type simOwned struct {
+	rkey string
+	reg  *simReg
+	by   *simClient
 }
 
 // A simShard is a publication with rkey on a subscription.
@@ -28,9 +40,6 @@ func (c *simClient) shard(p pattern, options map[string]any) (nkey string) {
 	if n := (c.number + len(p.uri)) % 4; s.sharding && n > 0 {
 		nkey = fmt.Sprintf("n%d", n)
 		options["nkey"] = nkey
-		if s.shards.changed == nil {
-			s.shards = simShards{owners: map[simShard]*simClient{}, changed: map[pattern]bool{}}
-		}
 		s.shards.changed[p] = true
 	}
 	return nkey
@@ -61,9 +70,10 @@ func (c *simClient) owns(sub *simSub, index int) {
 // checkShards: where a set was the same since the last checkpoint, each event with rkey has gone to the nkey that
 // weighs most for it, of those that may have it.
 func (s *sim) checkShards() {
-	if s.shards.changed == nil {
+	if !s.sharding {
 		return
 	}
+	s.checkPartitions()
 	members := map[*simSub]bool{}
 	for _, c := range s.clients {
 		for _, sub := range c.subs {
@@ -83,7 +93,55 @@ func (s *sim) checkShards() {
 			}
 		}
 	}
-	s.shards = simShards{owners: map[simShard]*simClient{}, changed: map[pattern]bool{}, members: members}
+	s.shards.owners, s.shards.changed, s.shards.members = map[simShard]*simClient{}, map[pattern]bool{}, members
+}
+
+// shardCallee is what nkey a callee has for a procedure: always the same, or none.
+func (c *simClient) shardCallee(p pattern) (nkey string) {
+	if !c.sim.sharding {
+		return ""
+	}
+	c.sim.shards.register[p] = true
+	if c.number%3 > 0 {
+		nkey = fmt.Sprintf("n%d", c.number%3)
+	}
+	return nkey
+}
+
+// checkPartitions: where callees were the same since the last checkpoint, each call with rkey has come to the one
+// that weighs most for it. A callee without nkey weighs by its session.
+func (s *sim) checkPartitions() {
+	h := &s.shards
+	callees, holders := map[*simReg]bool{}, map[*simReg]*simClient{}
+	of := func(p pattern, regs map[*simReg]bool) map[*simReg]bool {
+		some := maps.Clone(regs)
+		maps.DeleteFunc(some, func(reg *simReg, _ bool) bool { return reg.of != p })
+		return some
+	}
+	for _, c := range s.clients {
+		for _, reg := range c.regs {
+			callees[reg], holders[reg] = true, c
+		}
+	}
+	hash := func(reg *simReg) uint64 {
+		if reg.nkey == "" {
+			return mix(holders[reg].session)
+		}
+		return hashKey(reg.nkey)
+	}
+	for _, one := range h.calls {
+		mine := of(one.reg.of, callees)
+		if h.register[one.reg.of] || !maps.Equal(mine, of(one.reg.of, h.callees)) {
+			continue
+		}
+		for reg := range mine {
+			if weight(hashKey(one.rkey), hash(reg)) > weight(hashKey(one.rkey), hash(one.reg)) {
+				s.fail("a call of %v with rkey %s came to client %d, and not to client %d", one.reg.of, one.rkey,
+					one.by.number, holders[reg].number)
+			}
+		}
+	}
+	h.calls, h.callees, h.register = nil, callees, map[pattern]bool{}
 }
 
 // of returns those that are of one subscription.

@@ -22,11 +22,11 @@ var (
 // Replay: go test ./realm -run Simulate -seed=42.
 //
 // SES-02, SES-26, SES-34, SES-49; SUB-02, SUB-08, SUB-18; PUB-07, PUB-11, PUB-56, ID-11, ID-12; RPC-10, RPC-14,
-// RPC-46, RPC-71, RPC-72, RPC-73, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11; PPT-01 … PPT-08;
-// PUB-30, RPC-80; PUB-41 … PUB-54; META-44.
+// RPC-46, RPC-71, RPC-72, RPC-73, RPC-86, RPC-87, RPC-88; RPC-36, RPC-39, RPC-44; ORD-01 … ORD-09, ORD-11;
+// PPT-01 … PPT-08; PUB-30, RPC-80; PUB-41 … PUB-54; META-44.
 func TestSimulate(t *testing.T) {
 	t.Attr("checklist", "SES-02 SES-26 SES-34 SES-49 SUB-02 SUB-08 SUB-18 PUB-07 PUB-11 PUB-56 "+
-		"ID-11 ID-12 RPC-10 RPC-14 RPC-36 RPC-39 RPC-44 RPC-46 RPC-71 RPC-72 RPC-73 RPC-87 RPC-88 "+
+		"ID-11 ID-12 RPC-10 RPC-14 RPC-36 RPC-39 RPC-44 RPC-46 RPC-71 RPC-72 RPC-73 RPC-86 RPC-87 RPC-88 "+
 		"ORD-01 ORD-02 ORD-03 ORD-04 ORD-05 ORD-06 ORD-07 ORD-08 ORD-09 ORD-11 "+
 		"PPT-01 PPT-02 PPT-03 PPT-04 PPT-05 PPT-06 PPT-07 PPT-08 PUB-30 RPC-80 META-44 "+
 		"PUB-41 PUB-42 PUB-43 PUB-44 PUB-45 PUB-46 PUB-47 PUB-48 PUB-49 PUB-50 PUB-51 PUB-52 PUB-53 PUB-54")
@@ -90,7 +90,9 @@ type publication struct {
 func simulate(t *testing.T, seed uint64) {
 	w := realmtest.NewWorld(seed, 1+int(seed%3))
 	s := &sim{t: t, seed: seed, w: w}
-	s.sharding = w.Rand(3) == 0
+	if s.sharding = w.Rand(3) == 0; s.sharding {
+		s.checkShards() // begins
+	}
 	if w.Rand(2) == 0 {
 		s.rules = newSimRules(s)
 	} else {

@@ -65,7 +65,7 @@ var Table = []Feature{
 	{Name: "Shared registrations", Announced: []string{"dealer.shared_registration"}, IDs: "REG-08…19"},
 	{
 		Name: "Sharded registrations", Announced: []string{"dealer.sharded_registration"}, IDs: "RPC-86",
-		Lacks: "rkey is ignored",
+		With: "sharding",
 	},
 	{
 		Name: "Registration revocation", Announced: []string{"dealer.registration_revocation"},

@@ -196,7 +196,8 @@ var Messages = []Message{
 		Go: "Register", Name: "REGISTER", Code: 64, Sender: Client,
 		Elements: []Element{{"Request", Request}, {"Options", Dict}, {"Procedure", Text}},
 		Keys: []string{
-			"match", "invoke", "disclose_caller", "forward_timeout", "concurrency", "force_reregister", "forward_for",
+			"match", "invoke", "disclose_caller", "forward_timeout", "concurrency", "force_reregister", "nkey",
+			"forward_for",
 		},
 	},
 	{
@@ -273,7 +274,7 @@ var Keys = []Key{
 	{"eligible_authid", "KeyEligibleAuthid", "wantTexts", "PUBLISH: list of text"},
 	{"eligible_authrole", "KeyEligibleAuthrole", "wantTexts", "PUBLISH: list of text"},
 	{"rkey", "KeyRkey", "wantText", "PUBLISH, CALL"},
-	{"nkey", "KeyNkey", "wantText", "SUBSCRIBE"},
+	{"nkey", "KeyNkey", "wantText", "SUBSCRIBE, REGISTER"},
 	{"runmode", "KeyRunmode", "wantText", "CALL"},
 	{"ppt_scheme", "KeyPptScheme", "wantText", "payload-bearing messages; forwarded"},
 	{"ppt_serializer", "KeyPptSerializer", "wantText", "payload-bearing messages; forwarded"},
