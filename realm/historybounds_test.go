@@ -1,0 +1,261 @@
+package realm
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"banyan/codec"
+	"banyan/realm/history"
+	"banyan/realm/policy"
+	"banyan/realm/realmtest"
+)
+
+// TestHistoryAuthorizer: PUB-50. An authorizer decides whether get_events may be called, and whether the caller may
+// subscribe to the topic: each of its answers counts, and a caller that leaves meanwhile is told nothing.
+func TestHistoryAuthorizer(t *testing.T) {
+	t.Attr("checklist", "PUB-50")
+	const procedure = "wamp.subscription.get_events"
+	b := newAuthorizerBed(t, 2, func(az *Authorizer, cfg *Config) {
+		az.Cache = false
+		cfg.Realms[0].History = []History{{Pattern: Pattern{URI: "asked.h"}}}
+		cfg.Realms[0].Policy = compile(t, policy.RoleDefinition{Name: "anonymous", Dynamic: true})
+	})
+	id := int64(b.router.named["realm1"].recording.Load().all[0].sub.id)
+	p := b.join(0)
+	p.say(codec.Publish, 1, values{"acknowledge": true}, "asked.h", []any{"secret"})
+	b.answer(Publish, "asked.h", true)
+	p.expect(codec.Published, 1, nil)
+	for i, c := range []struct{ call, subscribe, got bool }{
+		{false, true, false}, {true, false, false}, {true, true, true}, {true, false, false},
+	} {
+		request := 10 + i
+		p.say(codec.Call, request, values{}, procedure, []any{id})
+		b.answer(Call, procedure, c.call)
+		if c.call {
+			p.silent()
+			b.answer(Subscribe, "asked.h", c.subscribe)
+		}
+		if !c.got {
+			p.refused(codec.Call, request, codec.ErrNotAuthorized)
+			continue
+		}
+		if got := p.expect(codec.Result, request, values{}, nil, nil); len(got[3].([]any)) != 1 {
+			t.Errorf("got %v", got)
+		}
+	}
+	p.say(codec.Call, 20, values{}, procedure, []any{id})
+	b.answer(Call, procedure, true)
+	p.HangUp()
+	b.Settle()
+	b.answer(Subscribe, "asked.h", true)
+	if n := b.router.queries.Load(); n != 0 {
+		t.Errorf("%d queries are under way", n)
+	}
+}
+
+// TestHistoryQueriesAtOnce: queriesAtOnce of the router are under way, one more is refused and counted; when one has
+// ended another one has its place, each time.
+func TestHistoryQueriesAtOnce(t *testing.T) {
+	d := history.NewMemory(0)
+	b := newBed(t, 2, Config{Disk: d, Realms: []RealmConfig{{
+		URI: "realm1", History: []History{{Pattern: Pattern{URI: "com.d"}, OnDisk: true}},
+	}}})
+	var under []func()
+	b.router.background = func(work func()) { under = append(under, work) }
+	p := b.join(0)
+	p.publish(1, "com.d", 1)
+	id := p.lookUp(2, "com.d", "exact")
+	var peers []*peer
+	for i := range queriesAtOnce + 1 {
+		peers = append(peers, b.join(i%2))
+	}
+	before := b.Charged()
+	last := peers[queriesAtOnce]
+	for round := range 2 {
+		for i, q := range peers[:queriesAtOnce] {
+			q.say(codec.Call, 1+round, values{}, "wamp.subscription.get_events", []any{id})
+			q.silent()
+			if n := b.Charged() - before; n != int64(i+1)*queryBytesMax {
+				t.Errorf("%d bytes are charged for %d queries", n, i+1)
+			}
+		}
+		last.eventsRefused(1+2*round, id, codec.ErrUnavailable)
+		if s := b.router.Stats(); s.QueriesRefused != int64(1+round) {
+			t.Errorf("%d queries were refused", s.QueriesRefused)
+		}
+		under[0]()
+		b.Settle()
+		peers[0].expect(codec.Result, 1+round, values{}, nil, nil)
+		last.say(codec.Call, 2+2*round, values{}, "wamp.subscription.get_events", []any{id})
+		last.silent()
+		for _, work := range under[1:] {
+			work()
+		}
+		under = nil
+		b.Settle()
+		for _, q := range peers[1:queriesAtOnce] {
+			q.expect(codec.Result, 1+round, values{}, nil, nil)
+		}
+		last.expect(codec.Result, 2+2*round, values{}, nil, nil)
+		if n := b.Charged() - before; n != 0 || b.router.queries.Load() != 0 {
+			t.Errorf("%d bytes are charged, %d queries are under way", n, b.router.queries.Load())
+		}
+	}
+	if s := b.router.Stats(); s.Queries != 2*(queriesAtOnce+1) {
+		t.Errorf("%d queries were answered", s.Queries)
+	}
+	for _, loop := range b.Loops {
+		if n := loop.Armed(); n != 0 {
+			t.Errorf("%d timers are armed", n)
+		}
+	}
+}
+
+// TestHistoryOfAMillion: a query of a million events looks at them in the pool, and the loop goes on meanwhile. The
+// answer is bounded, and one that finds little is complete; what it must not find is not found either.
+func TestHistoryOfAMillion(t *testing.T) {
+	const stored = 1_000_000
+	rc := kept("realm1", history.Bounds{Events: stored, Bytes: 1 << 30})
+	b := newBed(t, 1, Config{HistoryBytesMax: 1 << 30, Realms: []RealmConfig{rc}})
+	one := b.router.named["realm1"].recording.Load().all[0]
+	e := history.Event{
+		Topic: []byte("com.h"), Payload: codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 7}},
+	}
+	for i := range uint64(stored) {
+		e.Publication, e.Time = i+1, noon.Add(time.Duration(i)).UnixNano()
+		if err := one.store.Append(&e, []history.Log{one.log}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := b.joinAs(0, codec.MessagePack, 16<<20)
+	other := b.join(0)
+	id := int64(one.sub.id)
+	for i, c := range []struct {
+		conditions values
+		events     int
+		cut        bool
+	}{
+		{nil, 10_000, true},
+		{values{"reverse": true, "limit": 3}, 3, false},
+		{values{"topic": "com.nothing"}, 0, false},
+		{values{"from_publication": 1, "limit": 2}, 2, false},
+		{values{"after_publication": stored}, 0, false},
+		{values{"from_time": noon.Add(stored - 5).Format(time.RFC3339Nano)}, 5, false},
+	} {
+		q.post(codec.Call, 1+i, values{}, "wamp.subscription.get_events", []any{id}, c.conditions)
+		worked := b.Loops[0].Worked()
+		for b.Async() == 0 {
+			b.StepLoop(0)
+		}
+		other.post(codec.Publish, 1+i, values{"acknowledge": true}, "com.other")
+		b.RunLoop(0)
+		other.expect(codec.Published, 1+i, nil)
+		q.silent()
+		b.Settle()
+		got := q.expect(codec.Result, 1+i, values{}, nil, nil)
+		more := got[4].(values)
+		if n := len(got[3].([]any)); n != c.events || (more["x_cut"] == true) != c.cut {
+			t.Errorf("%v: %d events, %v", c.conditions, n, more)
+		}
+		if n := b.Loops[0].Worked() - worked; n > 100 {
+			t.Errorf("%v: the loop did %d units of work", c.conditions, n)
+		}
+	}
+}
+
+// TestHistoryWhileTopicsChange: the topics of a history, and whether it is in memory or on a disk, change while loops
+// publish at the same time. A history that stays has all events, once and in the order of each publisher; nobody is
+// refused, and nothing is left behind.
+func TestHistoryWhileTopicsChange(t *testing.T) {
+	const loops, rounds, perRound = 3, 12, 40
+	d := history.NewMemory(0)
+	config := func(i int) Config {
+		all := []History{{Pattern: Pattern{URI: "com.stays"}, Bounds: history.Bounds{Events: 1 << 20}}}
+		if i%2 == 0 {
+			all = append(all, History{Pattern: Pattern{URI: "com.", Match: codec.Prefix}})
+		}
+		all = append(all, History{Pattern: Pattern{URI: "com.moves"}, OnDisk: i%3 == 0})
+		return Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: all}}}
+	}
+	cfg := config(0)
+	cfg.Loops = loops
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := realmtest.NewWorld(1, loops)
+	w.Open = r.Open
+	if err := r.Attach(w); err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{World: w, t: t, router: r}
+	var peers []*peer
+	for i := range loops {
+		peers = append(peers, b.join(i))
+	}
+	before := w.Charged()
+	w.Start()
+	for round := range rounds {
+		for i, p := range peers {
+			for n := range perRound {
+				number := round*perRound + n
+				p.post(codec.Publish, 2*number+1, values{"acknowledge": true}, "com.stays", []any{i, number})
+				p.post(codec.Publish, 2*number+2, values{"acknowledge": true}, "com.moves", []any{i, number})
+			}
+		}
+		done := make(chan struct{})
+		if err := r.apply(config(round+1), func(Report) { close(done) }); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+	w.Settle()
+	for _, p := range peers {
+		for n := range 2 * rounds * perRound {
+			p.expect(codec.Published, n+1, nil)
+		}
+	}
+	rc := r.named["realm1"].recording.Load()
+	next := make([]int64, loops)
+	one := rc.of(nil, []byte("com.stays"))[0]
+	if err := one.store.Scan(one.log, 0, 1<<62, false, func(_ uint64, rec []byte) bool {
+		e, err := history.ReadRecord(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := codec.Value(e.Payload.Format, e.Payload.Args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := v.([]any)
+		if by := args[0].(int64); args[1] != next[by] {
+			t.Errorf("publication %v of %d came, %d is next", args[1], by, next[by])
+		}
+		next[args[0].(int64)]++
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(next, slices.Repeat([]int64{rounds * perRound}, loops)) {
+		t.Errorf("%v events are kept", next)
+	}
+	last := config(0)
+	last.Realms[0].History = nil
+	done := make(chan struct{})
+	if err := r.apply(last, func(Report) { close(done) }); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	w.Settle()
+	if s, _ := r.HistoryStats(); s.Logs != 0 || s.Bytes != 0 {
+		t.Errorf("left in memory: %+v", s)
+	}
+	if n := w.Charged() - before - r.historyCharged.Load(); n != 0 {
+		t.Errorf("%d bytes are charged", n)
+	}
+	if rm := r.named["realm1"]; !rm.topics.Empty() {
+		t.Error("a topic is left behind")
+	}
+	w.Stop()
+}
