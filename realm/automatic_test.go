@@ -3,6 +3,7 @@ package realm
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"banyan/codec"
@@ -29,6 +30,33 @@ func tenants(t *testing.T, loops, most int) (*bed, Config) {
 func (p *peer) ask(realm string) {
 	p.bed.t.Helper()
 	p.say(codec.Hello, realm, values{"roles": everyRole["roles"], "authid": "joe", "authmethods": []any{"ticket"}})
+	p.challenged("ticket")
+}
+
+// TestTemplateGuesses: realms of a template have its users in common, so failures in one of them count in all: who
+// guesses does not begin again with each realm.
+func TestTemplateGuesses(t *testing.T) {
+	b := newBed(t, 2, Config{
+		Templates:    []Template{{Match: codec.Prefix, RealmConfig: RealmConfig{Auth: makeAuth(t, loginConfig(t))}}},
+		AuthFailures: auth.LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: 60, Burst: 2},
+	})
+	for i := range 2 {
+		p := b.far(i, codec.JSON, nil)
+		p.ask(fmt.Sprint("tenant.", i))
+		p.say(codec.Authenticate, "wrong", values{})
+		p.aborted(codec.ErrAuthenticationDenied)
+	}
+	p := b.far(0, codec.JSON, nil)
+	p.say(codec.Hello, "tenant.2", values{
+		"roles": everyRole["roles"], "authid": "joe", "authmethods": []any{"ticket"},
+	})
+	if message := p.aborted(codec.ErrAuthenticationDenied); !strings.Contains(message, "too many") {
+		t.Errorf("the third guess: %q", message)
+	}
+	p = b.far(1, codec.JSON, nil)
+	p.say(codec.Hello, "tenant.2", values{
+		"roles": everyRole["roles"], "authid": "ann", "authmethods": []any{"ticket"},
+	})
 	p.challenged("ticket")
 }
 

@@ -30,6 +30,7 @@ type login struct {
 	realm   *realm
 	auth    *auth.Realm
 	limiter *auth.Limiter
+	guarded string // whose users the limiter counts
 	roles   codec.Roles
 	hello   auth.Hello // Session is held in the directory
 
@@ -62,6 +63,7 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 	}
 	g := &login{
 		handler: h, realm: rm, auth: set.Auth, limiter: r.limiter.Load(), roles: d.Roles,
+		guarded: set.Auth.Guarded(rm.uri),
 		hello: auth.Hello{
 			Realm: rm.uri, AuthID: d.AuthID, AuthRole: d.AuthRole, Methods: d.AuthMethods, Extra: extra,
 			Transport: set.transport(h.conn.Peer()), Now: r.clock(), Random: randomness{x},
@@ -73,7 +75,7 @@ func (h *handler) beginLogin(x port.Executor, l *perLoop, rm *realm, set *settin
 			g.hello.Methods[i] = "" // no method has that name either
 		}
 	}
-	if wait := g.limiter.Wait(g.hello.Transport.Peer, rm.uri, d.AuthID, g.hello.Now); wait > 0 {
+	if wait := g.limiter.Wait(g.hello.Transport.Peer, g.guarded, d.AuthID, g.hello.Now); wait > 0 {
 		g.limit(x, l, wait)
 		return
 	}
@@ -203,7 +205,7 @@ func (g *login) count(x port.Executor, l *perLoop) bool {
 		return true
 	}
 	now := g.handler.router.clock()
-	if wait := g.limiter.Take(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, now); wait > 0 {
+	if wait := g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, now); wait > 0 {
 		g.limit(x, l, wait)
 		return false
 	}
@@ -221,7 +223,7 @@ func (g *login) limit(x port.Executor, l *perLoop, wait time.Duration) {
 // uncount takes back that the login was counted: it failed at nothing of its own.
 func (g *login) uncount() {
 	if g.counted {
-		g.limiter.Withdrawn(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, g.handler.router.clock())
+		g.limiter.Withdrawn(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, g.handler.router.clock())
 	}
 }
 
@@ -400,7 +402,7 @@ func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 	h := g.handler
 	guess := why.URI != codec.ErrNoMatchingAuthMethod && why.URI != codec.ErrAuthenticationRequired
 	if !g.counted && guess {
-		g.limiter.Take(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, h.router.clock())
+		g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, h.router.clock())
 	}
 	l.counters.loginsFailed.Add(1)
 	if why.URI == codec.ErrProtocolViolation {
@@ -473,7 +475,7 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 	h.login = nil
 	g.charge(x, 0)
 	if g.counted {
-		g.limiter.Succeeded(g.hello.Transport.Peer, g.realm.uri, g.hello.AuthID, r.clock())
+		g.limiter.Succeeded(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, r.clock())
 	}
 	h.begin(x, l, s, l.out)
 	h.conn.Resume(x)

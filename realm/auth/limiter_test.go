@@ -237,3 +237,21 @@ func TestLimiterDefaults(t *testing.T) {
 		t.Error(describe(o))
 	}
 }
+
+// TestGuarded: failures count by realm, and by template where its realms have users in common.
+func TestGuarded(t *testing.T) {
+	alone := makeRealm(t, Config{Ticket: &TicketOptions{}})
+	users := makeRealm(t, Config{Ticket: &TicketOptions{}, Users: []User{
+		{AuthID: "joe", Role: "user", Tickets: []StoredTicket{plain(t, "t")}},
+	}})
+	own := users.config.Realm
+	if got := alone.Guarded("a"); got != "a" {
+		t.Errorf("without users: %q", got)
+	}
+	if got := users.Guarded(own); got != own {
+		t.Errorf("the realm itself: %q", got)
+	}
+	if a, b := users.Guarded("a"), users.Guarded("b"); a != b || a == own {
+		t.Errorf("realms of a template: %q and %q", a, b)
+	}
+}

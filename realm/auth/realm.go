@@ -196,6 +196,15 @@ func (r *Realm) index(users []User) error {
 // AuthIDPolicy returns what the realm does about a second session with the same authid.
 func (r *Realm) AuthIDPolicy() AuthIDPolicy { return r.config.AuthIDPolicy }
 
+// Guarded returns the name under which a Limiter counts failures to log in to a realm: its URI, except where realms
+// of a template have their users in common. A guess in one of them is one in all.
+func (r *Realm) Guarded(uri string) string {
+	if len(r.users) == 0 || uri == r.config.Realm {
+		return uri
+	}
+	return "template " + r.config.Realm // no URI has a space
+}
+
 // Methods returns the names of the methods that the realm offers.
 func (r *Realm) Methods() []string { return slices.Clone(r.names) }
 
