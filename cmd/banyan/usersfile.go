@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -114,15 +115,19 @@ func (u *usersFile) write() error {
 }
 
 // replaceFile writes a file with secrets in one step: a reader sees the old one or the new one. A new one has mode
-// 0600, another one keeps its mode without what it grants to everybody. A symbolic link stays, and what it leads to
-// is replaced.
+// 0600, another one keeps its owner and group, so that the router can still read what root has changed, and its mode
+// without what it grants to everybody. A symbolic link stays, and what it leads to is replaced.
 func replaceFile(path string, text []byte) (err error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
 	mode := fs.FileMode(0o600)
+	owner, group := os.Getuid(), os.Getgid()
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm() &^ 0o007
+		if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+			owner, group = int(sys.Uid), int(sys.Gid)
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {
@@ -134,6 +139,13 @@ func replaceFile(path string, text []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(text)
+	if err := f.Chown(owner, group); err != nil {
+		f.Close()
+		return &hintedError{
+			code: exitFailed, what: "cannot leave " + path + " to its owner and group", why: cause(err),
+			try: "run this as the user to whom the file belongs",
+		}
+	}
 	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}

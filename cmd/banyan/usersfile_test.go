@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -46,6 +47,23 @@ func TestReplaceFile(t *testing.T) {
 		if info, err := os.Lstat(path(c.real)); err != nil || info.Mode() != c.mode {
 			t.Errorf("%s: mode %v, %v, want %v", c.name, info.Mode(), err, c.mode)
 		}
+	}
+	owner, group := uint32(os.Getuid()), uint32(os.Getgid())
+	if owner == 0 { // who changes users is not always who the router runs as
+		owner, group = 12345, 54321
+	}
+	if err := os.Chown(path("real"), int(owner), int(group)); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(path("link"), []byte("users of link")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path("real"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sys := info.Sys().(*syscall.Stat_t); sys.Uid != owner || sys.Gid != group || info.Mode() != 0o640 {
+		t.Errorf("belongs to %d:%d with mode %v, want %d:%d", sys.Uid, sys.Gid, info.Mode(), owner, group)
 	}
 	if target, err := os.Readlink(path("link")); err != nil || target != "real" {
 		t.Errorf("the link leads to %q, %v", target, err)
