@@ -108,7 +108,7 @@ func (d *decoder) in(step string, f func()) {
 type pair struct{ key, value *yaml.Node }
 
 // pairs are the keys of a mapping with their values, those of << behind its own.
-func (d *decoder) pairs(n *yaml.Node, depth int) []pair {
+func (d *decoder) pairs(o *option, n *yaml.Node, depth int) []pair {
 	all := make([]pair, 0, len(n.Content)/2)
 	var merged []pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -127,13 +127,14 @@ func (d *decoder) pairs(n *yaml.Node, depth int) []pair {
 		}
 		for _, m := range from {
 			if m = d.follow(m); m.Kind != yaml.MappingNode {
+				d.hide(o, v) // perhaps a secret that lost its key
 				d.bad(Error, v, "<< takes an alias of a section", "")
 				break
 			}
 			if d.spent(k) {
 				break
 			}
-			merged = append(merged, d.pairs(m, depth+1)...)
+			merged = append(merged, d.pairs(o, m, depth+1)...)
 		}
 	}
 	if len(merged) == 0 {
@@ -159,7 +160,7 @@ func (d *decoder) mapping(o *option, n *yaml.Node) (all []pair, ok bool) {
 		d.bad(Error, n, "expected "+o.what()+", got "+nodeKind(n), "")
 		return nil, false
 	}
-	all = d.pairs(n, 0)
+	all = d.pairs(o, n, 0)
 	seen := make(map[string]*yaml.Node, len(all))
 	kept := all[:0]
 	for _, p := range all {
@@ -170,8 +171,9 @@ func (d *decoder) mapping(o *option, n *yaml.Node) (all []pair, ok bool) {
 		}
 		if first := seen[p.key.Value]; first != nil {
 			d.hide(o, p.value)
-			d.in(p.key.Value, func() {
-				d.bad(Error, p.key, fmt.Sprintf("the key %s is there twice; first on line %d", quote(p.key.Value),
+			name := d.nameOf(o, p.key)
+			d.in(name, func() {
+				d.bad(Error, p.key, fmt.Sprintf("the key %s is there twice; first on line %d", quote(name),
 					first.Line), "remove one of them")
 			})
 			continue
@@ -210,8 +212,8 @@ func (d *decoder) section(o *option, n *yaml.Node, v reflect.Value) {
 
 // unknown reports a key that no option has. Its value may be a secret with a mistyped key.
 func (d *decoder) unknown(o *option, p pair) {
-	if p.value.Kind != yaml.ScalarNode || slices.ContainsFunc(o.fields,
-		func(c *option) bool { return c.secret != "" }) {
+	if p.value.Kind != yaml.ScalarNode || secretName.MatchString(p.key.Value) || holdsSecret(p.value.Value) ||
+		slices.ContainsFunc(o.fields, func(c *option) bool { return c.secret != "" }) {
 		d.hide(o, p.value)
 	}
 	keys := make([]string, len(o.fields))
@@ -219,14 +221,30 @@ func (d *decoder) unknown(o *option, p pair) {
 		keys[i] = c.key
 	}
 	hint := ""
-	if w := closest(p.key.Value, keys); w != "" {
+	name := d.nameOf(o, p.key)
+	if name != p.key.Value {
+		hint = "put a text with a comma into quotes; possible are " + strings.Join(keys, ", ")
+	} else if w := closest(p.key.Value, keys); w != "" {
 		hint = fmt.Sprintf("did you mean %q?", w)
 	} else if len(keys) == 0 {
 		hint = "this section has no keys: write {}"
 	} else {
 		hint = "possible are " + strings.Join(keys, ", ")
 	}
-	d.in(shorten(p.key.Value), func() { d.bad(Error, p.key, "unknown key", hint) })
+	d.in(shorten(name), func() { d.bad(Error, p.key, "unknown key", hint) })
+}
+
+// nameOf is how a report calls a key of a section: *** if it is no option's and may be a part of a secret, as that of
+// a hash with commas that nobody has put into quotes.
+func (d *decoder) nameOf(o *option, key *yaml.Node) string {
+	if o.byKey[key.Value] != nil || o.kind != section || !o.holdsSecrets() ||
+		!holdsSecret(key.Value) {
+		return key.Value
+	}
+	if _, ok := d.given[key]; !ok {
+		d.doc.mask(key)
+	}
+	return "***"
 }
 
 // hide keeps what is in n out of excerpts, if there may be secrets in o: n is not read, or is one.
@@ -473,7 +491,7 @@ func (d *decoder) free(n *yaml.Node, depth int) any {
 	switch n.Kind {
 	case yaml.MappingNode:
 		m := make(map[string]any, len(n.Content)/2)
-		for _, p := range d.pairs(n, 0) {
+		for _, p := range d.pairs(root(), n, 0) {
 			m[p.key.Value] = d.free(p.value, depth+1)
 		}
 		return m

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -119,9 +121,9 @@ func (d *document) syntaxError(err error) (line, column int, message string) {
 			}
 			message += ")"
 		}
-		return line, max(column, 1), message
+		return line, max(column, 1), hideSecrets(message)
 	}
-	return 0, 0, err.Error()
+	return 0, 0, hideSecrets(err.Error())
 }
 
 // secondDocument is the line at which a second document begins, or 0.
@@ -161,10 +163,51 @@ func (d *document) problem(s Severity, line, column int, path, message, hint str
 	}
 }
 
+// secretName finds in the names of keys what says that they hold a secret.
+var secretName = regexp.MustCompile(`(?i:key|secret|sha256|argon2id|password|token|ticket)`)
+
 // secretAfter finds the values of keys that hold secrets. It is for lines of files that could not be parsed; in
 // others the secrets are known.
 var secretAfter = regexp.MustCompile(
-	`((?i:key|secret|sha256|argon2id|stored_key|server_key|password|token|ticket)["']?\s*:\s*)[^\s{\[][^,}\n]*`)
+	secretName.String() + `["']?\s*:\s*` +
+		`("[^"]*"?|'[^']*'?|\$[^\s}]*|[^\s{\[][^,}]*)`)
+
+// secretWord finds what may be a key, a hash or a ticket: one stray character beside it is enough to part it from the
+// name that it stands behind.
+var secretWord = regexp.MustCompile(`[A-Za-z0-9+/=_$-]{16,}`)
+
+// secretLong is how many characters make a word suspicious even if it has no digit.
+const secretLong = 32
+
+// secretLike reports whether a word may be a secret.
+func secretLike(word string) bool {
+	return len(word) >= secretLong || strings.ContainsAny(word, "0123456789") &&
+		strings.ContainsFunc(word, unicode.IsLetter)
+}
+
+// holdsSecret reports whether a text may be a secret, or has one in it.
+func holdsSecret(text string) bool {
+	return slices.ContainsFunc(secretWord.FindAllString(text, -1), secretLike)
+}
+
+// hideSecrets puts stars in place of what may be a secret in a line that was not understood.
+func hideSecrets(line string) string {
+	stars := func(t string) string { return strings.Repeat("*", utf8.RuneCountInString(t)) }
+	var b strings.Builder
+	from := 0
+	for _, m := range secretAfter.FindAllStringSubmatchIndex(line, -1) {
+		b.WriteString(line[from:m[2]])
+		b.WriteString(stars(line[m[2]:m[3]]))
+		from = m[3]
+	}
+	b.WriteString(line[from:])
+	return secretWord.ReplaceAllStringFunc(b.String(), func(word string) string {
+		if secretLike(word) {
+			return stars(word)
+		}
+		return word
+	})
+}
 
 // runes are the characters of a line.
 func (d *document) runes(n int) []rune {
@@ -181,7 +224,7 @@ func (d *document) line(n int) []rune {
 	}
 	text := strings.TrimSuffix(d.lines[n-1], "\r")
 	if d.root == nil {
-		text = secretAfter.ReplaceAllString(text, "${1}***")
+		text = hideSecrets(text)
 	}
 	line := []rune(text)
 	for _, s := range d.masked[n] {
