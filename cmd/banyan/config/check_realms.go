@@ -73,6 +73,11 @@ func (c *checker) realm(path string, rm *Realm, match string) {
 		}
 		use.names = append(use.names, r.Name)
 		c.permissions(at, rm, r)
+		if z := r.Authorizer; z != nil && z.Procedure != "" && r.may("register", z.Procedure) {
+			c.warn(at+".authorizer.procedure", "sessions of this role may register it themselves: then they decide "+
+				"what they may do", "add an entry for exactly this URI that does not allow register, and give another "+
+				"role to who decides")
+		}
 	}
 	c.auth(path, rm, use, match)
 	c.usersOf(path, rm, use)
@@ -174,6 +179,7 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 			}
 			c.bad(at+".dynamic.realm", "there is no realm "+quote(d.Realm)+hint, "")
 		}
+		c.stolen(at+".dynamic.procedure", rm, d)
 		if (d.Realm == "" || d.Realm == rm.URI) && match == "" && len(rm.Users) == 0 && a.Anonymous == nil {
 			c.warn(at+".dynamic.procedure", "nobody can log in to register it: this realm has no users",
 				"add a user "+
@@ -190,6 +196,29 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 	}
 	if a.Dynamic != nil && a.HTTP != nil {
 		c.bad(at+".http", "dynamic decides about logins as well", "leave it to one of them")
+	}
+}
+
+// stolen warns if strangers may register the procedure that decides about logins: it is told the tickets of others.
+func (c *checker) stolen(at string, rm *Realm, d *Dynamic) {
+	if d.Realm != "" {
+		i := slices.IndexFunc(c.cfg.Realms, func(r Realm) bool { return r.URI == d.Realm })
+		if i < 0 {
+			return // reported already
+		}
+		rm = &c.cfg.Realms[i]
+	}
+	a := rm.Auth.Anonymous
+	if a == nil || !slices.ContainsFunc(a.From, func(f string) bool { return f != "local" }) &&
+		!slices.ContainsFunc(c.cfg.Listeners, func(l Listener) bool { return l.Anonymous == "anywhere" }) {
+		return
+	}
+	for i := range rm.Roles {
+		if r := &rm.Roles[i]; r.Name == a.Role && r.may("register", d.Procedure) {
+			c.warn(at, "clients without authentication, which have the role "+quote(a.Role)+" of "+quote(rm.URI)+
+				", may register it: then they are told the secrets of others and let in whom they like",
+				"let only the role of a user register it")
+		}
 	}
 }
 
