@@ -113,7 +113,9 @@ func TestHistoryDiskRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ folder, words string }{
-		{"file", "not a directory"}, {"folder", "history.db"}, {"used", "another process uses"},
+		{"file", "not a directory"},
+		{"folder", "history.db"},
+		{"used", "another process uses"},
 		{"twice", "move one of them away"},
 	} {
 		write("banyan.yaml", []byte("version: 1\nlisteners: [ { address: \"127.0.0.1:0\" } ]\n"+

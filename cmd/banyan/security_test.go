@@ -31,6 +31,7 @@ import (
 //	security_roles_test.go       more rights than HELLO should give
 //	security_reserved_test.go    forged wamp.* events and procedures
 //	security_realms_test.go      ids and names of other sessions and realms
+//	security_history_test.go     stored and retained events of others
 //	security_oversize_test.go    everything that can be too long
 //	security_nesting_test.go     nesting, and lengths that promise more than comes
 //	security_slow_test.go        clients that never finish
@@ -73,13 +74,16 @@ realms:
       cryptosign: { router_key_file: router.key }, tls: {}, cookie: {} }
     roles:
       - { name: guest, permissions: [
-          { uri: com.guest., match: prefix, allow: [call, register, publish, subscribe] }] }
+          { uri: com.guest., match: prefix, allow: [call, register, publish, subscribe] },
+          { uri: wamp.subscription.get_events, allow: [call] }] }
       - { name: teller, permissions: [
+          { uri: wamp.subscription.get_events, allow: [call] },
           { uri: com.bank., match: prefix, allow: [call, register, publish, subscribe] }] }
       - { name: admin, permissions: [{ uri: '', match: prefix, allow: [call, register, publish, subscribe] }] }
       - { name: witness, permissions: [
           { uri: com.witness., match: prefix, allow: [call, register, publish, subscribe] }] }
     users_file: users.yaml
+    history: [{ uri: com.bank., match: prefix }, { uri: com.guest., match: prefix }, { uri: com.guest.h3 }]
   - uri: bound
     auth: { cryptosign: { require_channel_binding: true }, wamp-scram: {} }
     roles: [{ name: guest }, { name: teller }, { name: admin }, { name: witness }]
@@ -95,6 +99,7 @@ realms:
   - uri: other
     auth: { anonymous: { role: all } }
     roles: [{ name: all, permissions: [{ uri: '', match: prefix, allow: [call, register, publish, subscribe] }] }]
+    history: [{ uri: com.other., match: prefix }]
 `
 
 // Passwords are short of time to hash: the suite attacks the router, not the password.
@@ -565,6 +570,7 @@ func TestSecurity(t *testing.T) {
 	s.during(t, "roles", attackRoles)
 	s.during(t, "reserved", attackReserved)
 	s.during(t, "realms", attackRealms)
+	s.during(t, "history", attackHistory)
 	s.during(t, "oversize", attackOversize)
 	s.during(t, "nesting", attackNesting)
 	s.during(t, "browser", attackBrowser)
