@@ -165,6 +165,7 @@ func (d *decoder) mapping(o *option, n *yaml.Node) (all []pair, ok bool) {
 	kept := all[:0]
 	for _, p := range all {
 		if p.key.Kind != yaml.ScalarNode {
+			d.hide(o, p.key)
 			d.hide(o, p.value)
 			d.bad(Error, p.key, "a key has to be a text", "")
 			continue

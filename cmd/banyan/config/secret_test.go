@@ -44,6 +44,7 @@ func TestReportsShowNoSecret(t *testing.T) {
 		// A value one step out of its section, or beside a mistyped key.
 		user("u: { role: r, ticket: {}, server_key: a1b2c3d4" + secret + " }"),
 		user("u: { role: r, ticket: {}, secret: " + secret + " }"),
+		user("u: { role: r, ? { server_key: a1b2c3d4" + secret + " } : x }"),
 		user("u: { role: r, tcket: a1b2c3d4" + secret + " }"),
 		user("u: { role: r, ticket: *a1b2c3d4" + secret + " }"),
 		// One stray character, and the file cannot be parsed.
