@@ -64,7 +64,7 @@ var progressCases = []testCase{
 		first, over := make(chan struct{}, 1), make(chan error, 1)
 		s.register(callee, s.uri("steps"), nil, func(ctx context.Context, call peer.Call) peer.Reply {
 			_ = call.Progress([]any{1}, nil)
-			<-ctx.Done()
+			pause(ctx.Done())
 			over <- call.Progress([]any{2}, nil) // to nobody
 			return peer.Reply{Args: []any{"too late"}}
 		})
@@ -82,7 +82,7 @@ var progressCases = []testCase{
 		s.wait(first)
 		caller.Drop()
 		s.wait(ended)
-		<-over // sent or refused by the library, as its goroutines happen to run
+		receive(s, over) // sent or refused by the library, as its goroutines happen to run
 		if who := s.who(other, s.uri("fine")); who != "alive" {
 			t.Fatal(who)
 		}
@@ -96,7 +96,7 @@ var progressCases = []testCase{
 				_ = call.Progress([]any{n}, nil)
 				time.Sleep(100 * time.Millisecond)
 			}
-			<-ctx.Done()
+			pause(ctx.Done())
 			over <- call.Progress([]any{"too late"}, nil)
 			return peer.Reply{Error: "com.example.interrupted"}
 		})
@@ -104,7 +104,7 @@ var progressCases = []testCase{
 		_, err := caller.Call(s.ctx, s.uri("steps"), nil, nil, map[string]any{"timeout": 400},
 			func(r peer.Reply) { steps.put(progress(r)) })
 		s.fails(err, "wamp.error.timeout")
-		<-over // sent or refused by the library
+		receive(s, over) // sent or refused by the library
 		if who := s.who(caller, s.uri("fine")); who != "alive" {
 			t.Fatal(who)
 		}

@@ -145,7 +145,7 @@ var pubsubCases = []testCase{
 		s.same(take(s, &all, 2000), want)
 	}},
 	{
-		"PUB-11 PUB-12 PUB-13 PUB-14 PUB-15 black and white lists choose the receivers", nil,
+		"PUB-11 PUB-12 PUB-13 PUB-14 PUB-15 PUB-16 PUB-17 PUB-18 black and white lists choose the receivers", nil,
 		func(t *testing.T, s *stage) {
 			publisher := s.join()
 			others := []peer.Session{s.join(), s.join(), s.join()}
@@ -153,18 +153,28 @@ var pubsubCases = []testCase{
 			for i, other := range others {
 				s.subscribe(other, s.uri("lists"), "", texts(&inboxes[i]))
 			}
-			b, c := others[0].ID(), others[1].ID()
+			b, c, nameOfB := others[0].ID(), others[1].ID(), []any{others[0].Identity().AuthID}
+			role, nobody := []any{"anonymous"}, []any{"nobody"}
 			for n, lists := range []map[string]any{
 				{"exclude": []any{b}},
 				{"eligible": []any{b}},
 				{"eligible": []any{b, c}, "exclude": []any{b}},
 				{"eligible": []any{}},
 				{"exclude": []any{}},
+				{"exclude_authid": nameOfB, "exclude_authrole": nobody},
+				{"eligible_authid": nameOfB},
+				{"eligible_authrole": role, "exclude_authid": nameOfB},
+				{"exclude_authrole": role},
+				{"eligible_authrole": nobody},
 			} {
 				lists["acknowledge"] = true
 				s.must(publisher.Publish(s.uri("lists"), []any{n}, nil, lists))
 			}
-			for i, want := range [][]string{{"[1]", "[4]"}, {"[0]", "[2]", "[4]"}, {"[0]", "[4]"}} {
+			for i, want := range [][]string{
+				{"[1]", "[4]", "[6]"},
+				{"[0]", "[2]", "[4]", "[5]", "[7]"},
+				{"[0]", "[4]", "[5]", "[7]"},
+			} {
 				s.same(take(s, &inboxes[i], len(want)), want)
 			}
 		},

@@ -28,7 +28,7 @@ func named(name string) func(context.Context, peer.Call) peer.Reply {
 func hold(called chan<- struct{}, release <-chan struct{}) func(context.Context, peer.Call) peer.Reply {
 	return func(context.Context, peer.Call) peer.Reply {
 		called <- struct{}{}
-		<-release
+		pause(release)
 		return peer.Reply{Args: []any{"late"}}
 	}
 }
@@ -207,7 +207,7 @@ var rpcCases = []testCase{
 		for i, caller := range callers {
 			s.register(callee, s.uri(fmt.Sprint("p", i)), nil, func(context.Context, peer.Call) peer.Reply {
 				called <- struct{}{}
-				<-release[i]
+				pause(release[i])
 				return peer.Reply{Args: []any{fmt.Sprint("for ", i)}}
 			})
 			go func() {
@@ -218,7 +218,7 @@ var rpcCases = []testCase{
 		}
 		for _, i := range []int{1, 0} {
 			close(release[i])
-			if got := <-results[i]; got != fmt.Sprintf("[for %d] <nil>", i) {
+			if got := receive(s, results[i]); got != fmt.Sprintf("[for %d] <nil>", i) {
 				t.Fatal(got)
 			}
 		}
@@ -240,7 +240,7 @@ var rpcCases = []testCase{
 				go func() { result <- s.call(caller, s.uri(name)) }()
 				s.wait(called)
 				end(callee)
-				s.fails(<-result, "wamp.error.canceled")
+				s.fails(receive(s, result), "wamp.error.canceled")
 			}
 		},
 	},
@@ -251,7 +251,7 @@ var rpcCases = []testCase{
 			called, interrupted := make(chan struct{}, 1), make(chan struct{})
 			s.register(callee, s.uri("slow"), nil, func(ctx context.Context, _ peer.Call) peer.Reply {
 				called <- struct{}{}
-				<-ctx.Done()
+				pause(ctx.Done())
 				close(interrupted)
 				return peer.Reply{Args: []any{"too late"}}
 			})
@@ -297,7 +297,7 @@ var rpcCases = []testCase{
 				cancel()
 				// The library returns its context's error as soon as an ERROR for the call
 				// arrives, and a timeout if none does.
-				if err := <-result; !errors.Is(err, context.Canceled) {
+				if err := receive(s, result); !errors.Is(err, context.Canceled) {
 					t.Fatalf("%s: %v", mode, err)
 				}
 				if mode != "skip" {
@@ -323,7 +323,7 @@ var rpcCases = []testCase{
 			called := make(chan struct{}, 1)
 			s.register(callee, s.uri("stubborn"), nil, func(ctx context.Context, _ peer.Call) peer.Reply {
 				called <- struct{}{}
-				<-ctx.Done()
+				pause(ctx.Done())
 				return peer.Reply{Args: []any{"all the same"}}
 			})
 			ctx, cancel := context.WithCancel(peer.WithCancelMode(s.ctx, "kill"))
@@ -335,7 +335,7 @@ var rpcCases = []testCase{
 			s.wait(called)
 			cancel()
 			// nexus hands out the end of the context, once there is an answer, and a timeout if there is none.
-			if err := <-result; err != nil && !errors.Is(err, context.Canceled) {
+			if err := receive(s, result); err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 		},
@@ -403,7 +403,7 @@ var rpcCases = []testCase{
 			callee, caller := s.join(), s.join()
 			interrupted := make(chan struct{})
 			s.register(callee, s.uri("slow"), nil, func(ctx context.Context, _ peer.Call) peer.Reply {
-				<-ctx.Done()
+				pause(ctx.Done())
 				close(interrupted)
 				return peer.Reply{Args: []any{"too late"}}
 			})

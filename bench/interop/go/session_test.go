@@ -138,7 +138,7 @@ var sessionCases = []testCase{
 		if message, _ := wamp.AsString(abort.Details["message"]); message == "" {
 			t.Fatal("ABORT.Details.message is empty")
 		}
-		if more, ok := <-conn.Recv(); ok {
+		if more := receive(s, conn.Recv()); more != nil {
 			t.Fatalf("got %+v after ABORT", more)
 		}
 	}},

@@ -46,7 +46,7 @@ func runTable(t *testing.T, library *peer.Library) {
 	cases := make([]testCase, 0, 64)
 	for _, some := range [][]testCase{
 		sessionCases, pubsubCases, rpcCases, progressCases, streamCases, calleeCases, disclosureCases, payloadCases,
-		passthruCases, metaCases, testamentCases,
+		passthruCases, metaCases, testamentCases, historyCases, trustCases,
 	} {
 		cases = append(cases, some...)
 	}
@@ -105,7 +105,12 @@ func (s *stage) join() peer.Session { return s.joinRealm(s.at, "realm1") }
 
 func (s *stage) joinRealm(at peer.Address, realm string) peer.Session {
 	s.t.Helper()
-	session, err := s.library.Join(s.ctx, s.link, at, realm, peer.Login{})
+	return s.joinAs(at, realm, peer.Login{})
+}
+
+func (s *stage) joinAs(at peer.Address, realm string, login peer.Login) peer.Session {
+	s.t.Helper()
+	session, err := s.library.Join(s.ctx, s.link, at, realm, login)
 	if err != nil {
 		s.t.Fatalf("join %s: %v", realm, err)
 	}
@@ -199,6 +204,26 @@ func (s *stage) wait(signal <-chan struct{}) {
 	case <-signal:
 	case <-time.After(patience):
 		s.t.Fatal("no signal: a handler was not reached, or not interrupted, or a call did not end")
+	}
+}
+
+// receive waits for a value.
+func receive[T any](s *stage, from <-chan T) (v T) {
+	s.t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		s.t.Fatal("nothing came: a handler was not reached, or a call did not end")
+	}
+	return v
+}
+
+// pause waits for a signal in a handler, or in what a library calls: these cannot end the case. After patience they
+// go on all the same, so that nothing hangs, and the case fails for want of what should have happened.
+func pause(signal <-chan struct{}) {
+	select {
+	case <-signal:
+	case <-time.After(patience):
 	}
 }
 

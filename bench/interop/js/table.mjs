@@ -2,6 +2,7 @@
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { calleeCases } from './cases/callee.mjs';
+import { historyCases } from './cases/history.mjs';
 import { metaCases } from './cases/meta.mjs';
 import { payloadCases } from './cases/payload.mjs';
 import { passthruCases } from './cases/passthru.mjs';
@@ -13,6 +14,7 @@ import { configured } from './router.mjs';
 
 const cases = [
   ...sessionCases, ...pubsubCases, ...rpcCases, ...calleeCases, ...payloadCases, ...metaCases, ...passthruCases, ...retainedCases,
+  ...historyCases,
 ];
 let serial = 0;
 
@@ -38,9 +40,9 @@ class Stage {
     return this.joinAs(this.client, this.link, options);
   }
 
-  /** own joins a realm of this case on the router with a configuration file; name is for a second one. */
-  async own(name) {
-    return this.join({ at: configured, realm: `interop.own.${name ? this.uri(name) : this.base}` });
+  /** own joins a realm of this case on the router with a configuration file; name is for a second one, space for a template. */
+  async own(name, space = 'own') {
+    return this.join({ at: configured, realm: `interop.${space}.${name ? this.uri(name) : this.base}` });
   }
 
   /** joinAs joins with another library, for roles that this one cannot play. */

@@ -21,6 +21,7 @@ type Login struct {
 	AuthID  string `json:"authid"`
 	Secret  string `json:"secret"`  // ticket or password; for cryptosign the private key in hex
 	Binding string `json:"binding"` // channel binding, such as tls-exporter; empty: none
+	Reroute bool   `json:"reroute"` // announce call_reroute; not with a Method
 }
 
 // An Identity is what WELCOME says about the session. A library may not tell Provider and Extra.

@@ -28,6 +28,7 @@ var Nexus = Library{
 	InOrder:     true,
 	CancelModes: []string{"skip", "kill", "killnowait"},
 	Interrupts:  true,
+	Announces:   true,
 	TypedNumber: func(Link) bool { return true },
 	MessageMax:  func(Link) int { return 16 << 20 },
 }
@@ -142,6 +143,10 @@ func joinNexus(ctx context.Context, link Link, at Address, realm string, login L
 // logInNexus writes the login into config. check is for the authextra of WELCOME.
 func logInNexus(config *client.Config, login Login) (check func(map[string]any) error, err error) {
 	check = func(map[string]any) error { return nil }
+	if login.Reroute {
+		callee := wamp.Dict{"features": wamp.Dict{"call_reroute": true}}
+		config.HelloDetails = wamp.Dict{"roles": wamp.Dict{"callee": callee}}
+	}
 	if login.Method == "" {
 		return check, nil
 	}

@@ -110,6 +110,7 @@ type Library struct {
 	InOrder     bool                 // delivers events and invocations to handlers in the order received
 	CancelModes []string             // modes of CANCEL it can send
 	Interrupts  bool                 // its callees understand INTERRUPT
+	Announces   bool                 // features that it does not have itself, such as call_reroute
 	TypedNumber func(link Link) bool // its decoder keeps integers apart from floats, and exact
 	MessageMax  func(link Link) int  // octets of the longest message it announces to accept
 }

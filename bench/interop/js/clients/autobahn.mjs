@@ -237,6 +237,7 @@ export const client = {
     stream: false, // calls in chunks
     passthru: () => false, // ppt_*
     retain: true,
+    showTrust: false, // hands out only the details that it knows
     // Its RawSocket connections do not report the router's FIN.
     seeLoss: (link) => link.transport.startsWith('ws'),
     bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions

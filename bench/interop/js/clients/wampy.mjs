@@ -173,6 +173,7 @@ export const client = {
     stream: true, // calls in chunks
     passthru: (link) => link.serializer !== 'json', // ppt_*
     retain: false, // drops the option
+    showTrust: true, // the detail trustlevel
     seeLoss: () => true,
     bigInt: (link) => link.serializer === 'msgpack', // its CBOR decoder rounds to Number
     binary: (link) => link.serializer !== 'json',
