@@ -384,14 +384,14 @@ func (l *loop) runLanes() {
 	until, unlooked := time.Duration(0), 0 // the first look at the clock begins the time
 	for !l.lanes.empty() && l.members > 0 {
 		chunk := min(chunkMembers, l.members)
-		members, appended := l.members, l.appended
+		members, appended, charged := l.members, l.appended, l.charged
 		more := l.lanes.runNext(l, chunk)
 		cost := max(members-l.members, l.appended-appended, jobMembers)
 		if more {
 			cost = max(cost, chunk)
 		}
 		l.members = members - cost
-		if unlooked += cost; unlooked >= workPerLook {
+		if unlooked += cost + l.charged - charged; unlooked >= workPerLook {
 			unlooked = 0
 			switch now := l.poller.Now(); {
 			case until == 0:

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"banyan/engine/port"
 )
 
 // Walks over all connections of a loop take as many turns as they need.
@@ -300,6 +302,26 @@ func TestEvictionOfTheStuck(t *testing.T) {
 		}
 		if n := e.Stats().BudgetClosed; n != 1 || all[5].released == tc.goes {
 			t.Errorf("%s for %v: %d are closed, the one with much: %v", tc.name, tc.stuck, n, all[5].released)
+		}
+	}
+}
+
+// Work that jobs note counts for the time of lanes: a few of them may take as long as many.
+func TestLanesCountWork(t *testing.T) {
+	for _, c := range []struct{ units, want int }{
+		{workPerLook - jobMembers, 2}, {workPerLook - jobMembers - 1, 4}, {0, 2 * workPerLook / jobMembers},
+	} {
+		l, _, _ := newCrowd(t, Live{PingInterval: -1}, walkTime+1, 0, nil)
+		l.members = turnMembers
+		ran := 0
+		for range 100 {
+			l.Post(0, 1, submitted(func(x port.Executor) {
+				ran++
+				x.Work(c.units)
+			}))
+		}
+		if l.runLanes(); ran != c.want {
+			t.Errorf("%d units each: %d jobs in a turn, want %d", c.units, ran, c.want)
 		}
 	}
 }
