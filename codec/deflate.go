@@ -124,6 +124,8 @@ type inflater struct {
 	src    bytes.Reader
 	chunks [][]byte // of the message, and its end
 	next   int      // of chunks
+	rest   []byte   // of the last chunk, not in src yet
+	pause  func() (goOn bool)
 	probe  [1]byte
 }
 
@@ -150,18 +152,32 @@ func (f *inflater) Read(b []byte) (int, error) {
 	}
 }
 
-// advance goes on with the next chunk, if there is one.
+// inflateStep is how many octets are read between two pauses. They take some 2 ms at most: DEFLATE can be made of
+// blocks that hold nothing.
+const inflateStep = 16 << 10
+
+// advance goes on with the next octets, if there are some.
 func (f *inflater) advance() bool {
-	if f.next == len(f.chunks) {
+	if len(f.rest) == 0 {
+		if f.next == len(f.chunks) {
+			return false
+		}
+		f.rest = f.chunks[f.next]
+		f.next++
+	}
+	if f.pause != nil && !f.pause() {
 		return false
 	}
-	f.src.Reset(f.chunks[f.next])
-	f.next++
+	n := min(len(f.rest), inflateStep)
+	f.src.Reset(f.rest[:n])
+	f.rest = f.rest[n:]
 	return true
 }
 
 // ended reports whether all octets were read.
-func (f *inflater) ended() bool { return f.src.Len() == 0 && f.next == len(f.chunks) }
+func (f *inflater) ended() bool {
+	return f.src.Len() == 0 && len(f.rest) == 0 && f.next == len(f.chunks)
+}
 
 // inflaters have a window and tables of some 50 KiB each; there are as many as goroutines that inflate at once.
 var inflaters = sync.Pool{New: func() any {
@@ -173,14 +189,18 @@ var inflaters = sync.Pool{New: func() any {
 // Inflate appends to dst what a compressed message holds, which is given in chunks. If dst would have more than
 // bytesMax octets the error is ErrInflateTooLong; if the message is malformed it is ErrInflate. In both cases dst has
 // what was inflated until then. room makes room: it returns a slice with the octets of b and a larger capacity. It
-// may be nil if dst has the capacity of bytesMax. Any goroutine.
-func Inflate(dst []byte, chunks [][]byte, bytesMax int, room func(b []byte) []byte) ([]byte, error) {
+// may be nil if dst has the capacity of bytesMax. pause, unless it is nil, is called every few milliseconds; if it
+// returns false the rest is left, and the error is ErrInflate. Any goroutine.
+func Inflate(dst []byte, chunks [][]byte, bytesMax int, room func(b []byte) []byte, pause func() (goOn bool),
+) ([]byte, error) {
 	f := inflaters.Get().(*inflater)
 	f.chunks, f.next = append(append(f.chunks, chunks...), inflateEnd), 0
+	f.rest, f.pause = nil, pause
 	f.src.Reset(nil)
 	dst, err := f.inflate(dst, bytesMax, room)
 	clear(f.chunks)
 	f.chunks = f.chunks[:0]
+	f.rest, f.pause = nil, nil
 	f.src.Reset(nil)
 	inflaters.Put(f)
 	return dst, err
@@ -218,6 +238,9 @@ func (f *inflater) stream(dst []byte, bytesMax int, room func(b []byte) []byte) 
 		case err == nil || err == io.EOF:
 			if dst = dst[:len(dst)+n]; err == io.EOF {
 				return dst, nil
+			}
+			if f.pause != nil && !f.pause() {
+				return dst, ErrInflate
 			}
 		default:
 			return dst[:len(dst)+n], ErrInflate

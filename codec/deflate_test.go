@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func TestDeflatedFrames(t *testing.T) {
 			if got := inflateByDefinition(t, compressed); !bytes.Equal(got, want) {
 				t.Fatalf("variant %d, %d octets: other octets", v, len(msg))
 			}
-			got, err := Inflate(make([]byte, 0, len(want)), [][]byte{compressed}, len(want), nil)
+			got, err := Inflate(make([]byte, 0, len(want)), [][]byte{compressed}, len(want), nil, nil)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("variant %d, %d octets: Inflate: %v", v, len(msg), err)
 			}
@@ -140,7 +141,7 @@ func TestInflateLimits(t *testing.T) {
 		{1, ErrInflateTooLong},
 		{0, ErrInflateTooLong},
 	} {
-		got, err := Inflate(nil, [][]byte{z}, c.max, room)
+		got, err := Inflate(nil, [][]byte{z}, c.max, room, nil)
 		if !errors.Is(err, c.want) || len(got) != min(c.max, len(msg)) || !bytes.HasPrefix(msg, got) {
 			t.Errorf("limit %d: %d octets, %v", c.max, len(got), err)
 		}
@@ -149,7 +150,8 @@ func TestInflateLimits(t *testing.T) {
 		t.Error("nobody was asked for room")
 	}
 	// Nothing is left of it for the next message.
-	if got, err := Inflate(make([]byte, 0, 9), [][]byte{AppendDeflated(nil, []byte("next"))}, 9, nil); err != nil ||
+	next := AppendDeflated(nil, []byte("next"))
+	if got, err := Inflate(make([]byte, 0, 9), [][]byte{next}, 9, nil, nil); err != nil ||
 		string(got) != "next" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -178,14 +180,15 @@ func TestInflate(t *testing.T) {
 	} {
 		for size := 1; size <= len(c.z)+1; size++ {
 			chunks := slices.Collect(slices.Chunk([]byte(c.z), size))
-			got, err := Inflate(make([]byte, 0, 100), chunks, 100, nil)
+			got, err := Inflate(make([]byte, 0, 100), chunks, 100, nil, nil)
 			if !errors.Is(err, c.err) || err == nil && string(got) != c.want {
 				t.Errorf("%s, in pieces of %d: %q, %v", name, size, got, err)
 			}
 		}
 	}
 	// An inflater that met an error serves the next message.
-	if got, err := Inflate(make([]byte, 0, 100), [][]byte{hello}, 100, nil); err != nil || string(got) != "Hello" {
+	got, err := Inflate(make([]byte, 0, 100), [][]byte{hello}, 100, nil, nil)
+	if err != nil || string(got) != "Hello" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -198,11 +201,12 @@ func FuzzInflate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, z []byte, bytesMax, size int) {
 		bytesMax = max(bytesMax%5000, 0)
 		room := func(b []byte) []byte { return append(make([]byte, 0, min(2*cap(b)+64, bytesMax)), b...) }
-		whole, err := Inflate(nil, [][]byte{z}, bytesMax, room)
+		whole, err := Inflate(nil, [][]byte{z}, bytesMax, room, nil)
 		if len(whole) > bytesMax {
 			t.Fatalf("%d octets, at most %d", len(whole), bytesMax)
 		}
-		pieces, again := Inflate(nil, slices.Collect(slices.Chunk(z, max(size%(len(z)+1), 1))), bytesMax, room)
+		pieces, again := Inflate(nil, slices.Collect(slices.Chunk(z, max(size%(len(z)+1), 1))), bytesMax, room,
+			nil)
 		if again != err || err == nil && !bytes.Equal(whole, pieces) { // before an error there may be more or less
 			t.Fatalf("whole %d octets, %v; in pieces %d octets, %v", len(whole), err, len(pieces), again)
 		}
@@ -225,4 +229,40 @@ func BenchmarkDeflate(b *testing.B) {
 		z = AppendDeflated(z[:0], msg)
 	}
 	b.ReportMetric(float64(len(z))/float64(len(msg)), "ratio")
+}
+
+// TestInflatePauses: however little comes out of a message, there is a pause every 16 KiB of it; whoever does not go
+// on gets no further, and the next message knows nothing of that.
+func TestInflatePauses(t *testing.T) {
+	empty := append(bytes.Repeat([]byte{0, 0, 0, 0xFF, 0xFF}, 64<<10), 0)
+	for range 2 {
+		for _, most := range []int{1, 5, math.MaxInt} {
+			pauses := 0
+			got, err := Inflate(make([]byte, 0, 10), [][]byte{empty[:1000], empty[1000:]}, 10, nil, func() bool {
+				pauses++
+				return pauses < most
+			})
+			if most < math.MaxInt {
+				if err != ErrInflate || pauses != most {
+					t.Errorf("%d pauses instead of %d, error %v", pauses, most, err)
+				}
+				continue
+			}
+			if want := len(empty)/inflateStep + 1; err != nil || len(got) != 0 || pauses < want || pauses > want+3 {
+				t.Errorf("%d pauses, want %d, error %v", pauses, want, err)
+			}
+		}
+		hello := AppendDeflated(nil, []byte("Hello"))
+		got, err := Inflate(make([]byte, 0, 5), [][]byte{hello}, 5, nil, nil)
+		if err != nil || string(got) != "Hello" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	// Much comes out of little: there are pauses, too.
+	pauses := 0
+	long := AppendDeflated(nil, make([]byte, 1<<20))
+	_, err := Inflate(make([]byte, 0, 1<<20), [][]byte{long}, 1<<20, nil, func() bool { pauses++; return true })
+	if err != nil || pauses < 16 {
+		t.Errorf("%d pauses in 1 MiB, error %v", pauses, err)
+	}
 }

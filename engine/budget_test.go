@@ -303,7 +303,7 @@ func TestF4JoinsKeepTheBudget(t *testing.T) {
 	two.reset()
 	eventually(t, "its bytes are gone", func() bool { return e.Stats().HeldBytes <= before-long })
 	on(e, 0, func(x port.Executor) {
-		if n := len(x.(*loop).joins); n != 0 {
+		if n := len(x.(*loop).joins.waiting); n != 0 {
 			t.Errorf("%d joins still wait", n)
 		}
 	})

@@ -69,6 +69,11 @@ func (l *loop) Async(work func(ctx context.Context), done func(x port.Executor))
 	return l.engine.pool.submit(asyncWork{run: work, done: done, loop: l})
 }
 
+// AsyncSlow implements port.Executor.
+func (l *loop) AsyncSlow(work func(ctx context.Context), done func(x port.Executor)) bool {
+	return l.engine.pool.submit(asyncWork{run: work, done: done, loop: l, slow: true})
+}
+
 // Warn implements port.Executor.
 func (l *loop) Warn(message string, args ...any) { l.engine.warn(message, args...) }
 

@@ -61,7 +61,7 @@ func (c *conn) inflateNow(text bool, payload []byte) (done bool) {
 		l.inflated = make([]byte, 0, inflateTo)
 	}
 	l.inflating[0] = payload
-	b, err := codec.Inflate(l.inflated, l.inflating[:], min(limit, inflateTo), nil)
+	b, err := codec.Inflate(l.inflated, l.inflating[:], min(limit, inflateTo), nil, nil)
 	l.inflating[0] = nil
 	l.worked(1 + (len(b)+inflateShare*len(payload))>>workShift)
 	if errors.Is(err, codec.ErrInflateTooLong) && limit > inflateTo {
@@ -121,9 +121,9 @@ func (i *inflation) most(octets int) int {
 	return n + n/2
 }
 
-// whole inflates the chunks, in the pool.
-func (i *inflation) whole(chunks [][]byte) []byte {
-	whole, err := codec.Inflate(nil, chunks, i.limit, i.room)
+// whole inflates the chunks, in the pool. Every few milliseconds it calls pause, and gives up if that says so.
+func (i *inflation) whole(chunks [][]byte, pause func() (goOn bool)) []byte {
+	whole, err := codec.Inflate(nil, chunks, i.limit, i.room, pause)
 	if i.fault = inflateFault(err); i.fault != wire.NoFault {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"banyan/engine/internal/wire"
 	"banyan/engine/port"
@@ -21,7 +22,16 @@ type join struct {
 	bytes  int // of the message
 	held   int // bytes that are counted for the chunks and, once the pool has it, for the whole
 
-	inflate *inflation // the chunks are compressed; or nil
+	inflate *inflation  // the chunks are compressed; or nil
+	dropped atomic.Bool // its connection is closed
+}
+
+// joins are those of one loop that wait, and how many the pool has. Compressed ones stand apart: to inflate a message
+// may take a hundred times as long as to copy it. Owned by loop.
+type joins struct {
+	waiting  []*join
+	underWay int
+	most     int // that the pool may have at a time
 }
 
 // need is how many bytes the pool needs for the whole, at most.
@@ -46,35 +56,51 @@ func (c *conn) joinLater(p *partial, i *inflation) {
 	l := c.loop
 	j := &join{c: c, chunks: append(p.full, p.buf), bytes: p.bytes, held: p.held, inflate: i}
 	p.full, p.buf, p.held, p.join = nil, nil, 0, j
-	l.joins = append(l.joins, j)
+	q := l.joinsLike(j)
+	q.waiting = append(q.waiting, j)
 	c.pause(holdJoin)
 	l.joinNext()
 }
 
-// joinNext gives the pool the joins that wait for it, but never more than joinsAtOnce, and more than one only if the
-// budget has room: each needs its bytes twice.
+// joinsLike returns where j has its place.
+func (l *loop) joinsLike(j *join) *joins {
+	if j.inflate != nil {
+		return &l.inflates
+	}
+	return &l.joins
+}
+
+// joinNext gives the pool the joins that wait for it, but never more than it may have at a time, and more than one
+// only if the budget has room: each needs its bytes twice.
 func (l *loop) joinNext() {
-	b := &l.engine.budget
-	for len(l.joins) > 0 && l.joining < joinsAtOnce {
-		j := l.joins[0]
+	l.joinSome(&l.joins)
+	l.joinSome(&l.inflates)
+}
+
+func (l *loop) joinSome(q *joins) {
+	b, p := &l.engine.budget, l.engine.pool
+	for len(q.waiting) > 0 && q.underWay < q.most {
+		j := q.waiting[0]
 		need := j.need()
-		if l.joining > 0 && b.bytes()+int64(need) > b.bytesMax {
+		if l.joins.underWay+l.inflates.underWay > 0 && b.bytes()+int64(need) > b.bytesMax {
 			return
 		}
-		l.joins = slices.Delete(l.joins, 0, 1)
-		l.joining++
+		q.waiting = slices.Delete(q.waiting, 0, 1)
+		q.underWay++
 		j.held += need
 		l.countPartials(need)
 		var whole []byte
 		work := asyncWork{
-			loop: l,
-			run:  func(context.Context) { whole = j.whole() },
+			loop: l, slow: j.inflate != nil,
+			run: func(context.Context) {
+				whole = j.whole(func() bool { return p.letOthers() && !j.dropped.Load() })
+			},
 			done: func(port.Executor) {
 				l.joined(j, whole)
 				l.joinNext()
 			},
 		}
-		if l.engine.pool.submit(work) {
+		if p.submit(work) {
 			continue
 		}
 		if j.inflate == nil { // full
@@ -82,8 +108,8 @@ func (l *loop) joinNext() {
 			l.joined(j, whole)
 			continue
 		}
-		l.joins = slices.Insert(l.joins, 0, j)
-		l.joining--
+		q.waiting = slices.Insert(q.waiting, 0, j)
+		q.underWay--
 		j.held -= need
 		l.countPartials(-need)
 		l.retryJoins()
@@ -91,10 +117,11 @@ func (l *loop) joinNext() {
 	}
 }
 
-// whole copies the chunks into one buffer, in steps: see codec's long.go.
-func (j *join) whole() []byte {
+// whole copies the chunks into one buffer, in steps: see codec's long.go. To inflate them takes long, so then it
+// calls pause now and then, and gives up if that says so.
+func (j *join) whole(pause func() (goOn bool)) []byte {
 	if j.inflate != nil {
-		return j.inflate.whole(j.chunks)
+		return j.inflate.whole(j.chunks, pause)
 	}
 	whole := make([]byte, 0, j.bytes)
 	for _, b := range j.chunks {
@@ -118,12 +145,14 @@ func moveTo(dst, b []byte) []byte {
 func (l *loop) dropJoin(j *join) {
 	l.countPartials(-j.held)
 	j.held = 0
-	l.joins = slices.DeleteFunc(l.joins, func(other *join) bool { return other == j })
+	j.dropped.Store(true)
+	q := l.joinsLike(j)
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *join) bool { return other == j })
 }
 
 // joined lets the connection go on with the message, unless it has been closed meanwhile.
 func (l *loop) joined(j *join, whole []byte) {
-	l.joining--
+	l.joinsLike(j).underWay--
 	if p := j.c.part; p != nil {
 		p.buf, p.join, p.ready = whole, nil, true
 		j.c.countPartial(p, cap(whole))

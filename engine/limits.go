@@ -201,10 +201,11 @@ const (
 	fewReady = 4
 
 	// chunkBytes is how much of a message is collected in one buffer, and joinsAtOnce how many messages of a loop may
-	// be joined at a time. More wait, held.
-	chunkBytes  = 1 << bufferShiftMax
-	joinsAtOnce = 2
-	joinStep    = 256 << 10 // copied at a time
+	// be joined at a time; inflatesAtOnce are compressed. More wait, held.
+	chunkBytes     = 1 << bufferShiftMax
+	joinsAtOnce    = 2
+	inflatesAtOnce = 1
+	joinStep       = 256 << 10 // copied at a time
 
 	// A compressed message of at most inflateFrom octets is inflated on the loop, up to inflateTo octets. Beyond
 	// either the pool does it: 64 KiB take 100 us, and 4 KiB of blocks that hold nothing 500 us.

@@ -81,11 +81,11 @@ type loop struct {
 	unfinished  []*conn       // connections that may hold part of a message
 	sweeping    list[*conn]   // those of unfinished that are still to be looked at
 	eviction    eviction      // of this loop's connections, because the budget is exceeded
-	joins       []*join       // messages whose chunks wait to be joined
+	joins       joins         // messages whose chunks wait to be joined
+	inflates    joins         // the same, of compressed messages
 	joinTimer   port.Timer    // until the pool is asked again
 	inflated    []byte        // scratch for one inflated message; nil until it is used
 	inflating   [1][]byte     // scratch
-	joining     int           // joins that the pool has
 	handshakes  handshakes    // of TLS
 	lastPong    []byte        // payload of a ping that was not answered yet; valid during one read
 	pongs       int           // answered in this read
@@ -126,6 +126,7 @@ func newLoop(e *Engine, index int, p poller) *loop {
 		conns: map[int]*conn{}, listeners: map[int]*listener{},
 		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(), workPerLook: workPerLook,
 	}
+	l.joins.most, l.inflates.most = joinsAtOnce, inflatesAtOnce
 	l.sweep.Fire = l.sweepUnfinished
 	l.handshakes.timer.Fire = func(port.Executor) { l.handshakes.dispatch(l) }
 	var seed [32]byte

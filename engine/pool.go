@@ -17,12 +17,14 @@ import (
 var poolWorkers = max(1, runtime.NumCPU()/poolShare)
 
 // A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. A goroutine for
-// every second CPU takes it, in the order it came. While it has work, loops do not hide their waits, so that the
+// every second CPU takes it, in the order it came, but what is slow by turns with the rest: so that nobody waits
+// behind all the logins that strangers try. While it has work, loops do not hide their waits, so that the
 // goroutines find a P; unless the work is brief and the Ps that no loop takes are enough for it.
 type pool struct {
 	// Fixed at New; any goroutine may read.
 	engine *Engine
 	work   chan asyncWork
+	slow   chan asyncWork
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
 
@@ -40,10 +42,11 @@ type asyncWork struct {
 	done  func(x port.Executor)
 	loop  *loop
 	brief bool // it takes well below a millisecond: others can do without the P meanwhile
+	slow  bool // it takes 100 ms and more, and many strangers may want it at a time
 }
 
 func newPool(e *Engine) *pool {
-	p := &pool{engine: e, work: make(chan asyncWork, asyncMax)}
+	p := &pool{engine: e, work: make(chan asyncWork, asyncMax), slow: make(chan asyncWork, asyncMax)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -52,12 +55,45 @@ func (p *pool) start() {
 	for range poolWorkers {
 		// Not locked to its thread, so not of lower priority either: the coroutine of a handshake would have to stay
 		// with that thread, or the runtime ends the process.
-		p.workers.Go(func() {
-			for w := range p.work {
-				p.do(w)
-			}
-		})
+		p.workers.Go(p.serve)
 	}
+}
+
+// serve does work until the pool is closed and has none.
+func (p *pool) serve() {
+	now, then := p.work, p.slow
+	for now != nil || then != nil {
+		var w asyncWork
+		var ok bool
+		select {
+		case w, ok = <-now:
+		default:
+			select {
+			case w, ok = <-now:
+			case w, ok = <-then:
+				now, then = then, now
+			}
+		}
+		if ok {
+			p.do(w)
+		} else {
+			now = nil // closed
+		}
+		now, then = then, now
+	}
+}
+
+// letOthers does a piece of work that waits and is not slow, if there is one. Slow work calls it now and then, where
+// it can be interrupted. It returns false when the engine stops.
+func (p *pool) letOthers() (goOn bool) {
+	select {
+	case w, ok := <-p.work:
+		if ok {
+			p.do(w)
+		}
+	default:
+	}
+	return p.ctx.Err() == nil
 }
 
 // do runs one piece of work and posts what follows it. A panic in the work is logged and counted; done runs all the
@@ -84,8 +120,12 @@ func (p *pool) submit(w asyncWork) bool {
 	if p.enter(&w) {
 		p.engine.unhide(w.loop)
 	}
+	queue := p.work
+	if w.slow {
+		queue = p.slow
+	}
 	select {
-	case p.work <- w:
+	case queue <- w:
 		return true
 	default:
 		p.leave(&w)
@@ -123,6 +163,7 @@ func (p *pool) crowded() bool {
 func (p *pool) close(ctx context.Context) {
 	p.cancel()
 	close(p.work)
+	close(p.slow)
 	ended := make(chan struct{})
 	go func() {
 		p.workers.Wait()

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -76,5 +77,50 @@ func TestPoolUnhides(t *testing.T) {
 		if p := &pollers[1]; pollers[0].wakes != 0 || p.wakes != i || p.hidden[i] != brief {
 			t.Errorf("brief %v: %d and %d wakes, hidden %v", brief, pollers[0].wakes, p.wakes, p.hidden[i])
 		}
+	}
+}
+
+// Slow work and the rest take turns, in the order of each; slow work lets others in between, but no slow ones. A pool
+// that is closed does what it has.
+func TestPoolTakesTurns(t *testing.T) {
+	for _, c := range []struct{ submitted, want string }{
+		{"wwwsss", "wswsws"}, {"ssswww", "wswsws"}, {"swwww", "wswww"}, {"sss", "sss"}, {"www", "www"}, {"", ""},
+		{"Swws", "wSws"},
+	} {
+		e := newEngine(Config{BudgetBytes: budgetBytesMin, Log: quiet()}, echoes)
+		l, p, got := newLoop(e, 0, &stillPoller{}), e.pool, ""
+		for _, kind := range c.submitted {
+			w := asyncWork{loop: l, slow: kind != 'w', run: func(context.Context) { got += string(kind) }}
+			if kind == 'S' {
+				w.run = func(context.Context) {
+					got += "S"
+					if !p.letOthers() || !p.letOthers() {
+						t.Error("it has to stop")
+					}
+				}
+			}
+			if !p.submit(w) {
+				t.Fatal("full")
+			}
+		}
+		close(p.work)
+		close(p.slow)
+		if p.serve(); got != c.want {
+			t.Errorf("%s: done as %s, want %s", c.submitted, got, c.want)
+		}
+		p.cancel()
+		if p.letOthers() {
+			t.Error("slow work goes on though the engine stops")
+		}
+	}
+	e := newEngine(Config{BudgetBytes: budgetBytesMin, Log: quiet()}, echoes)
+	w := asyncWork{loop: newLoop(e, 0, &stillPoller{}), slow: true}
+	for range asyncMax {
+		if !e.pool.submit(w) {
+			t.Fatal("full too soon")
+		}
+	}
+	if e.pool.submit(w) {
+		t.Error("it takes more than asyncMax")
 	}
 }

@@ -286,7 +286,7 @@ func (c *simClient) unframe(b []byte) (msg, rest []byte, whole bool) {
 		return nil, rest, true
 	case rsv1Binary:
 		room := func(b []byte) []byte { return append(make([]byte, 0, 2*cap(b)+100), b...) }
-		msg, _ = codec.Inflate(nil, [][]byte{msg}, 1<<20, room)
+		msg, _ = codec.Inflate(nil, [][]byte{msg}, 1<<20, room, nil)
 	}
 	return msg, rest, true
 }

@@ -374,6 +374,20 @@ func (w *simWorld) connect(c *simClient) *simSocket {
 // again a few times.
 const spinning = 1000
 
+// poolWork does a piece of work of the pool, and reports whether there was one.
+func (w *simWorld) poolWork() bool {
+	p := w.e.pool
+	queue := p.work
+	if len(queue) == 0 || len(p.slow) > 0 && w.rnd.IntN(2) == 0 {
+		queue = p.slow
+	}
+	if len(queue) == 0 {
+		return false
+	}
+	p.do(<-queue)
+	return true
+}
+
 // step lets one loop run up to its next system call, or finishes a piece of work of the pool. It reports false when
 // nothing can run: all loops are asleep and no descriptor is ready.
 func (w *simWorld) step() bool {
@@ -382,10 +396,9 @@ func (w *simWorld) step() bool {
 		w.fail("a loop spins: %d steps in which nothing happened", w.still)
 		return false
 	}
-	if n := len(w.e.pool.work); n > 0 && w.rnd.IntN(3) == 0 {
+	if p := w.e.pool; len(p.work)+len(p.slow) > 0 && w.rnd.IntN(3) == 0 {
 		w.still = 0
-		w.e.pool.do(<-w.e.pool.work)
-		return true
+		return w.poolWork()
 	}
 	runnable := make([]*simLoop, 0, len(w.loops))
 	for _, s := range w.loops {
@@ -394,11 +407,7 @@ func (w *simWorld) step() bool {
 		}
 	}
 	if len(runnable) == 0 {
-		if len(w.e.pool.work) > 0 {
-			w.e.pool.do(<-w.e.pool.work)
-			return true
-		}
-		return false
+		return w.poolWork()
 	}
 	s := runnable[w.rnd.IntN(len(runnable))]
 	w.running = s

@@ -261,7 +261,7 @@ func (c *checks) start(x port.Executor, l *perLoop, g *login) {
 	var o auth.Outcome
 	c.running++
 	work := g.check
-	if !x.Async(func(context.Context) { o = work() }, func(x port.Executor) {
+	if !x.AsyncSlow(func(context.Context) { o = work() }, func(x port.Executor) {
 		c.running--
 		if g.current() {
 			g.proceed(x, o)

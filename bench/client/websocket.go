@@ -283,7 +283,8 @@ func (c *Conn) whole(opcode byte, compressed bool, msg []byte) ([]byte, error) {
 	if compressed {
 		c.chunk = append(c.chunk[:0], msg)
 		var err error
-		if c.inflated, err = codec.Inflate(c.inflated[:0], c.chunk, c.bytesMax+frameSlack, moreRoom); err != nil {
+		c.inflated, err = codec.Inflate(c.inflated[:0], c.chunk, c.bytesMax+frameSlack, moreRoom, nil)
+		if err != nil {
 			return nil, protocolErrorf("a compressed message: %v", err)
 		}
 		msg = c.inflated

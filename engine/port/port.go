@@ -54,6 +54,9 @@ type Executor interface {
 	// neither, when the pool has no room: the caller answers that the router is busy. ctx ends when the engine stops;
 	// done still runs then, unless the loop has ended before. Two pieces of work may finish in any order.
 	Async(work func(ctx context.Context), done func(x Executor)) bool
+	// AsyncSlow is Async for work that takes 100 ms and more and that many strangers can ask for, such as hashing:
+	// the pool takes it by turns with the rest.
+	AsyncSlow(work func(ctx context.Context), done func(x Executor)) bool
 	// Warn writes a line with args, as log/slog takes them, to the engine's log, of each message once a
 	// second at most. How many were left out is told later. The message is a constant. It allocates:
 	// not for every message or event.

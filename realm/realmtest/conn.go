@@ -115,7 +115,7 @@ func (c *Conn) unframe(frame []byte) (msg []byte) {
 		}
 		c.Deflated++
 		room := func(b []byte) []byte { return append(make([]byte, 0, 2*cap(b)+1024), b...) }
-		msg, err = codec.Inflate(nil, [][]byte{frame[header:]}, codec.MessageBytesMax+16, room)
+		msg, err = codec.Inflate(nil, [][]byte{frame[header:]}, codec.MessageBytesMax+16, room, nil)
 	}
 	if err == nil && c.variant.Framing() != codec.WebSocket {
 		msg, _, _, err = codec.SplitBatch(c.variant.Serializer(), msg)

@@ -95,6 +95,11 @@ func (l *Loop) Async(work func(ctx context.Context), done func(x port.Executor))
 	return true
 }
 
+// AsyncSlow implements port.Executor; it is Async.
+func (l *Loop) AsyncSlow(work func(ctx context.Context), done func(x port.Executor)) bool {
+	return l.Async(work, done)
+}
+
 // run hands f to the loop.
 func (l *Loop) run(f func(x port.Executor)) {
 	l.world.pending.Add(1)
