@@ -74,9 +74,10 @@ func (c *checker) realm(path string, rm *Realm, match string) {
 		use.names = append(use.names, r.Name)
 		c.permissions(at, rm, r)
 		if z := r.Authorizer; z != nil && z.Procedure != "" && r.may("register", z.Procedure) {
-			c.warn(at+".authorizer.procedure", "sessions of this role may register it themselves: then they decide "+
-				"what they may do", "add an entry for exactly this URI that does not allow register, and give another "+
-				"role to who decides")
+			c.warn(at+".authorizer.procedure",
+				"sessions of this role may register it themselves: then they decide what they may do",
+				"add an entry for exactly this URI that does not allow register, and give another role to who "+
+					"decides")
 		}
 	}
 	c.auth(path, rm, use, match)
