@@ -75,6 +75,7 @@ func (s *service) reload(by string) *reloadReport {
 	f, report := s.source.read(s.env)
 	r.Problems = append(r.Problems, report.Problems...)
 	err := report.Err()
+	s.wrong = err != nil
 	if err == nil {
 		r.Sessions, err = s.apply(f)
 	}
@@ -258,7 +259,8 @@ func placeOf(p *config.Problem) string {
 }
 
 // watch looks at the files of the configuration, and reloads when they have changed and were the same twice in a
-// row: somebody may be writing. A configuration that was refused is tried again when the files change again.
+// row: somebody may be writing. A configuration that was refused is tried again when the files change again, or when
+// it has no error any more, for instance because a file that it names has come.
 func (s *service) watch(ctx context.Context, every time.Duration) {
 	if every == 0 || s.source.file == "" {
 		return
@@ -273,11 +275,23 @@ func (s *service) watch(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		if w.look(config.Texts(paths)) && s.reload("the file changed").Applied {
+		if (w.look(config.Texts(paths)) || s.cured()) && s.reload("the file changed").Applied {
 			paths, w.known = s.texts()
 			w.before = w.known
 		}
 	}
+}
+
+// cured reports whether the configuration was refused for an error in its files, and has none now.
+func (s *service) cured() bool {
+	s.mu.Lock()
+	wrong := s.wrong
+	s.mu.Unlock()
+	if !wrong {
+		return false
+	}
+	_, report := s.source.read(s.env)
+	return report.Err() == nil
 }
 
 // A settling tells when something has changed and does not change any more.

@@ -36,6 +36,7 @@ type service struct {
 	applied time.Time    // guarded by mu; when it came in force
 	restart []string     // guarded by mu; options that differ from started and need a restart
 	refused string       // guarded by mu; why the last reload was, empty if it was applied
+	wrong   bool         // guarded by mu; the last reload was refused for an error in the files
 }
 
 // serve runs the router until ctx ends, or a drain is asked for.

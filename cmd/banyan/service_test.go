@@ -440,6 +440,33 @@ func TestWatch(t *testing.T) {
 	<-ended
 }
 
+// TestWatchMissing: a configuration that was refused because a file that it names was missing is in force once the
+// file is there.
+func TestWatchMissing(t *testing.T) {
+	s := startService(t, openRealms("a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.watch(ctx, 5*time.Millisecond)
+	}()
+	s.write(strings.ReplaceAll(openRealms("b"), "    roles", "    users_file: later.yaml\n    roles"))
+	eventually(t, "the refusal", func() bool { return s.status().Refused != "" })
+	later := filepath.Join(filepath.Dir(s.file), "later.yaml")
+	if err := os.WriteFile(later, []byte("x: { role: anonymous }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the realm b", func() bool {
+		_, err := s.join("b")
+		return err == nil
+	})
+	if refused := s.status().Refused; refused != "" {
+		t.Errorf("still refused: %s", refused)
+	}
+	cancel()
+	<-ended
+}
+
 // TestSpread: with many sessions a stop tells them to leave over drain.spread, those without open calls first, and
 // accepts nobody meanwhile; it ends in time.
 func TestSpread(t *testing.T) {
