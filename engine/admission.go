@@ -14,8 +14,8 @@ import (
 )
 
 // Admission: which connections get a place. Each is asked when it is accepted, and those behind a trusted proxy once
-// more when the proxy has told their address. Who gets none is told to come back: HTTP 503 with Retry-After, or
-// RawSocket error 4.
+// more when the proxy has told their address. A long-poll session is asked when it opens, like a connection. Who
+// gets none is told to come back: HTTP 503 with Retry-After, or RawSocket error 4.
 
 // A refusal is a reason for which a connection gets no place.
 type refusal uint8
@@ -76,7 +76,7 @@ func (e *Engine) admit(l *loop, c *conn) refusal {
 		return refusedFull
 	}
 	why := admitted
-	if !c.isProxy() && !a.take(live, c) {
+	if !c.addressLater() && !a.take(live, c) {
 		why = refusedAddress
 	}
 	if why == admitted && live.HandshakesMax > 0 {
@@ -95,17 +95,18 @@ func (e *Engine) admit(l *loop, c *conn) refusal {
 	return why
 }
 
-// isProxy reports whether a connection that was just accepted may be one that a proxy passes on.
-func (c *conn) isProxy() bool {
-	if c.opening != nil && c.opening.proxy {
+// addressLater reports whether it is too early to count the address of a connection that was just accepted: it may be
+// one that a proxy passes on, or one that carries requests of long-poll, where the session counts instead.
+func (c *conn) addressLater() bool {
+	if c.opening != nil && (c.opening.proxy || c.opening.poll != "") {
 		return true
 	}
 	rules := c.loop.live.rules(c.peer.Listener)
 	return rules.trusts(c.peer.Address)
 }
 
-// admitAddress asks for a place for a connection that has none yet, because it comes from a proxy. By now the proxy
-// has told for whom, or it speaks for itself.
+// admitAddress asks for a place for a connection that has none yet: see addressLater. By now the proxy has told for
+// whom, or it speaks for itself.
 func (c *conn) admitAddress() refusal {
 	if a := &c.loop.engine.admission; c.place == nil && !a.take(c.loop.live, c) {
 		c.loop.engine.tellRefused(c, refusedAddress)

@@ -123,6 +123,9 @@ func (e *Engine) evicted() {
 // held is how many bytes of the budget c holds.
 func (c *conn) held() int64 {
 	n := c.q.Charged() + int64(cap(c.in)) + int64(c.keptBytes) + c.tls.held()
+	if c.phase == phaseLongPoll {
+		n += int64(c.longPoll().sendBytes)
+	}
 	if c.part != nil {
 		n += int64(c.part.held)
 		if c.part.join != nil {

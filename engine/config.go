@@ -34,6 +34,9 @@ type Config struct {
 	// Protocols holds what is spoken at an address in Listen: "websocket", "rawsocket". Default: both. A client of
 	// the other is refused; plain HTTP is answered all the same.
 	Protocols map[string][]string
+	// LongPoll holds the path of HTTP long-poll at an address in Listen: "/lp" for most clients. Default: none; it is
+	// not spoken.
+	LongPoll map[string]string
 	// ProxyProtocol holds the addresses in Listen where every connection begins with a PROXY header, version 1 or 2,
 	// of one of Live.TrustedProxies; on a Unix socket whoever may connect is trusted. Others are closed:
 	// Stats.ProxyRefused.

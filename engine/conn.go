@@ -30,6 +30,9 @@ import (
 //	sniff ─▶ http ─▶ webSocket ─┐
 //	  └────▶ rawHello ─▶ rawSocket ─┴─▶ closed       (any phase may go to closed)
 //
+// A long-poll session is a conn without a socket, in the phase longPoll (longpoll.go). Its requests come on
+// connections that stay in the phase http (carrier.go).
+//
 // TLS stands below this: in the phase sniff the transport may change, and then the phase begins again.
 type conn struct {
 	q outq.Queue
@@ -73,6 +76,7 @@ type conn struct {
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred
 	place      *place        // what its address counts for; nil if it does not
+	carrier    *carrier      // its long-poll requests; nil if there was none
 	rate       *rate         // what it sent in this second; nil without a limit
 	phase      phase
 	refused    refusal // why it gets no place: tell and close
@@ -110,6 +114,7 @@ const (
 	phaseRawHello
 	phaseWebSocket
 	phaseRawSocket
+	phaseLongPoll
 	phaseClosed
 )
 
@@ -123,6 +128,7 @@ const (
 	holdJoin                       // the pool makes one buffer of a message's chunks
 	holdHandshake                  // a step of the TLS handshake waits for the pool, or is there
 	holdRate                       // the second's messages or bytes are used up
+	holdAnswer                     // the answer to a request is awaited, and more has come already
 	holdEnd                        // finishing
 )
 
@@ -221,13 +227,7 @@ func (c *conn) read() {
 	if c.finished.Load() {
 		return
 	}
-	if c.q.HoldRead(highWater(c.bounds())) {
-		c.pause(holdBacklog)
-	}
-	if c.handler != nil && c.credit.Load() <= 0 {
-		c.pause(holdCredit) // spent since the last message, at the end of a batch
-	}
-	if c.hold != 0 {
+	if c.heldBack() {
 		return
 	}
 	n, err := c.transport.read(int(c.fd), l.buffer[headroom:])
@@ -267,6 +267,17 @@ func (c *conn) read() {
 	}
 }
 
+// heldBack looks whether anything is against taking more from the client.
+func (c *conn) heldBack() bool {
+	if c.q.HoldRead(highWater(c.bounds())) {
+		c.pause(holdBacklog)
+	}
+	if c.handler != nil && c.credit.Load() <= 0 {
+		c.pause(holdCredit) // spent since the last message, at the end of a batch
+	}
+	return c.hold != 0
+}
+
 // handle processes data as far as it can, and reports how much. It survives a panic of the handler.
 func (c *conn) handle(data []byte) (used int) {
 	l := c.loop
@@ -289,6 +300,8 @@ func (c *conn) handle(data []byte) (used int) {
 		used += c.webSocket(data[used:])
 	case phaseRawSocket:
 		used += c.rawSocket(data[used:])
+	case phaseLongPoll:
+		c.longPoll().handle()
 	}
 	if l.lastPong != nil {
 		c.pong(l.lastPong)
@@ -305,9 +318,12 @@ func (c *conn) open() {
 	l := c.loop
 	l.stats.opened.Add(1)
 	l.engine.admission.opened(c)
-	if c.phase == phaseWebSocket || l.live.RawSocketPings {
+	switch {
+	case c.phase == phaseLongPoll:
+		l.Start(&c.timer, l.engine.longPollIdle)
+	case c.phase == phaseWebSocket || l.live.RawSocketPings:
 		l.Start(&c.timer, l.live.pingAfter())
-	} else {
+	default:
 		l.Stop(&c.timer)
 	}
 	c.credit.Store(l.live.CreditBytes)
@@ -380,7 +396,12 @@ func (c *conn) Resume(port.Executor) {
 }
 
 // SetJoined implements port.Conn.
-func (c *conn) SetJoined(joined bool) { c.joined = joined }
+func (c *conn) SetJoined(joined bool) {
+	c.joined = joined
+	if c.phase == phaseLongPoll {
+		c.longPoll().joined.Store(joined)
+	}
+}
 
 // Keep implements port.Conn.
 func (c *conn) Keep(b []byte) (kept []byte, pinned int) {
@@ -441,6 +462,9 @@ func (c *conn) dropInput() {
 		c.releasePartial(c.part)
 		c.part = nil
 	}
+	if c.phase == phaseLongPoll {
+		c.longPoll().dropSends()
+	}
 }
 
 // watchWrite says whether the poller is to tell when the socket takes bytes again.
@@ -470,13 +494,21 @@ func (c *conn) watch() {
 	if want == c.polled || c.phase == phaseClosed {
 		return
 	}
-	was := c.polled
-	c.polled = want
-	if err := c.loop.poller.Watch(int(c.fd), was, want); err != nil {
+	if err := c.poll(want); err != nil {
 		c.loop.engine.cfg.Log.Error("poller refused a connection", "error", err)
 		c.polled = 0
 		c.loop.closeSoon(c)
 	}
+}
+
+// poll tells the poller what to watch; a connection without a descriptor needs none.
+func (c *conn) poll(want poll.Interest) error {
+	was := c.polled
+	c.polled = want
+	if c.fd < 0 {
+		return nil
+	}
+	return c.loop.poller.Watch(int(c.fd), was, want)
 }
 
 // unlimited is the MessageBytesMax of peers that announce none.

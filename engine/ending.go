@@ -23,7 +23,7 @@ import (
 //  6. linger    a client that broke the rules, or was refused, may still be writing: then 4 only ends this side of
 //     the connection, later bytes are thrown away until the client has ended the other side, and then the descriptor
 //     is released. To release it at once would cause a reset, which can overtake the close frame or the answer that
-//     says why
+//     says why. A long-poll session lingers so that its client's request to close it finds it
 //
 // A connection that is broken or takes too long goes straight to 4 and does not linger.
 
@@ -146,10 +146,16 @@ func (c *conn) onTimer(port.Executor) {
 	l := c.loop
 	switch {
 	case c.phase == phaseClosed:
-		l.engine.rare.lingersCut.Add(1)
+		if c.fd >= 0 {
+			l.engine.rare.lingersCut.Add(1)
+		}
 		l.releaseSoon(c)
 	case c.finished.Load():
 		l.closeSoon(c)
+	case c.carrier != nil:
+		c.carrierTimeout()
+	case c.phase == phaseLongPoll:
+		c.longPoll().timeout()
 	case c.handler == nil:
 		l.engine.rare.handshakeTimeouts.Add(1)
 		if c.tls != nil && c.tls.handshake != nil {
@@ -164,6 +170,10 @@ func (c *conn) onTimer(port.Executor) {
 
 // shutdown says goodbye because the node stops.
 func (c *conn) shutdown() (cost int) {
+	if c.carrier != nil && c.phase != phaseClosed {
+		c.keepCarrier()
+		return 0
+	}
 	if c.handler == nil || c.phase == phaseClosed {
 		c.loop.closeSoon(c)
 		c.loop.releaseSoon(c)
@@ -189,16 +199,23 @@ func (c *conn) closeNow() (cost int) {
 	l := c.loop
 	c.q.Lock()
 	orderly := c.q.Complete()
-	lingers := orderly && c.lingers && !c.peerDone && c.refused == admitted && !l.stopping
-	cause := c.cause
+	lingers := orderly && (c.lingers || c.phase == phaseLongPoll) && !c.peerDone && c.refused == admitted &&
+		!l.stopping
+	cause, lost := c.cause, c.carrier.lostAnswerLocked(c)
 	c.q.Unlock()
 	if orderly && !l.killed && !c.tls.goodbye() {
 		return 1
 	}
 	c.q.Shut(l.yield)
 	c.finished.Store(true)
-	c.phase = phaseClosed
 	c.dropInput()
+	switch {
+	case c.phase == phaseLongPoll:
+		c.longPoll().endReceive(orderly || c.peerDone)
+	case c.carrier != nil:
+		c.endCarrier(lost)
+	}
+	c.phase = phaseClosed
 	c.stopRate()
 	c.setSlow(false)
 	l.Stop(&c.timer)
@@ -257,8 +274,7 @@ func (c *conn) release() {
 	c.released = true
 	l.Stop(&c.timer)
 	// Closing takes a descriptor out of the poller by itself only if no child process holds a copy of it.
-	_ = l.poller.Watch(int(c.fd), c.polled, 0)
-	c.polled = 0
+	_ = c.poll(0)
 	c.transport.close(int(c.fd))
 	l.forget(c)
 	if c.refused != admitted {
@@ -287,11 +303,12 @@ func (c *conn) lockSoon() bool {
 func (c *conn) linger() bool {
 	l := c.loop
 	c.hold, c.wantWrite = 0, false
-	if err := l.poller.Watch(int(c.fd), c.polled, poll.Read); err != nil {
+	if err := c.poll(poll.Read); err != nil {
 		return false
 	}
-	c.polled = poll.Read
-	l.engine.rare.lingers.Add(1)
+	if c.fd >= 0 {
+		l.engine.rare.lingers.Add(1)
+	}
 	l.Start(&c.timer, lingerTimeout)
 	return true
 }

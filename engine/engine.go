@@ -36,7 +36,9 @@ type Engine struct {
 	chunkBytes int  // chunkBytes; less in the simulation
 	// credentialsEvery is credentialsEvery; less in tests.
 	credentialsEvery time.Duration
-	now              func() int64 // nanoseconds since epoch
+	now              func() int64  // nanoseconds since epoch
+	longPollHold     time.Duration // longPollHold and longPollIdle; less in tests
+	longPollIdle     time.Duration
 
 	// Any goroutine.
 	live       atomic.Pointer[Live] // immutable; Apply replaces it
@@ -45,6 +47,7 @@ type Engine struct {
 	refusing   atomic.Int64  // connections over the limit that are still to be told so
 	dealt      atomic.Uint64 // connections dealt out to loops in turn
 	departures departures
+	longPolls  longPolls
 	budget     budget
 	rare       rareCounters
 	warnings   warnings
@@ -92,6 +95,7 @@ func newEngine(cfg Config, open port.Opener) *Engine {
 	e := &Engine{
 		cfg: cfg, opener: open, epoch: time.Now(), stopped: make(chan struct{}), reserve: reserve{-1},
 		chunkBytes: chunkBytes, credentialsEvery: credentialsEvery,
+		longPollHold: longPollHold, longPollIdle: longPollIdle,
 	}
 	e.now = func() int64 { return int64(time.Since(e.epoch)) }
 	e.live.Store(&e.cfg.Live)

@@ -40,6 +40,12 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // start runs an engine on a free port until the end of the test.
 func start(t testing.TB, cfg Config, open port.Opener) *Engine {
 	t.Helper()
+	return startPrepared(t, cfg, open, func(*Engine) {})
+}
+
+// startPrepared is start with something to do before loops run.
+func startPrepared(t testing.TB, cfg Config, open port.Opener, prepare func(*Engine)) *Engine {
+	t.Helper()
 	if cfg.Listen == nil {
 		cfg.Listen = []string{"127.0.0.1:0"}
 	}
@@ -56,6 +62,7 @@ func start(t testing.TB, cfg Config, open port.Opener) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	prepare(e)
 	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,9 @@ const plainText = "text/plain; charset=utf-8"
 // httpHead answers the request at the start of data once its head is complete. It returns how many octets are done
 // with.
 func (c *conn) httpHead(data []byte) (used int) {
+	if c.carrier != nil && c.carrier.request != nil {
+		return c.takeBody(data)
+	}
 	h, length, refused := wire.ReadHead(data)
 	isHealth := length > 0 && h.Path() == healthPath && !h.AsksWebSocket()
 	switch {
@@ -45,11 +48,17 @@ func (c *conn) httpHead(data []byte) (used int) {
 		}
 	case c.refused != admitted && !isHealth:
 		refused = c.comeBack(c.refused)
+	case c.opening.polls(&h):
+		if refused = c.takeRequest(&h); refused == nil {
+			return length + c.takeBody(data[length:])
+		}
 	case h.AsksWebSocket():
+		c.leaveCarrier()
 		if refused = c.upgrade(&h); refused == nil {
 			return length
 		}
 	default:
+		c.leaveCarrier()
 		refused = c.httpAnswer(&h)
 	}
 	if refused != nil {
@@ -103,8 +112,8 @@ func (c *conn) httpRefuse(h *wire.Head, r *wire.Refusal, data []byte) {
 
 // httpWrite sends one answer and closes. The answer to a HEAD has no body.
 func (c *conn) httpWrite(method string, p *Page) {
-	if c.tls != nil && c.opening.hsts != "" {
-		p.Header = append(slices.Clone(p.Header), c.opening.hsts)
+	if line := c.hsts(); line != "" {
+		p.Header = append(slices.Clone(p.Header), line)
 	}
 	c.q.Lock()
 	if buf, ok := c.Tail(port.Reply); ok {
@@ -114,9 +123,20 @@ func (c *conn) httpWrite(method string, p *Page) {
 	c.fail(0, "")
 }
 
+// hsts is the header line that goes with every answer over TLS, or "".
+func (c *conn) hsts() string {
+	if c.tls == nil {
+		return ""
+	}
+	return c.opening.hsts
+}
+
 // fixedHeaders go with every answer: nothing here may be guessed at, kept, framed by other pages, or told to them.
 const fixedHeaders = "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nX-Frame-Options: DENY\r\n" +
-	"Content-Security-Policy: frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
+	"Content-Security-Policy: frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
+
+// closeHeader ends the head of an answer behind which the connection ends.
+const closeHeader = "Connection: close\r\n\r\n"
 
 func appendAnswer(dst []byte, method string, p *Page) []byte {
 	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(p.Status), 10)
@@ -126,7 +146,7 @@ func appendAnswer(dst []byte, method string, p *Page) []byte {
 	for _, line := range p.Header {
 		dst = append(append(dst, "\r\n"...), line...)
 	}
-	dst = append(append(dst, "\r\n"...), fixedHeaders...)
+	dst = append(append(append(dst, "\r\n"...), fixedHeaders...), closeHeader...)
 	if method != http.MethodHead {
 		dst = append(dst, p.Body...)
 	}

@@ -73,6 +73,15 @@ const (
 	// tlsStepsAtOnce is how many steps of TLS handshakes of one loop the pool may have at a time. It keeps the pool
 	// busy, and other work need not wait for long behind them.
 	tlsStepsAtOnce = 8
+	// pollBodyBytesMax is the longest body of a long-poll request that sends no message, in octets. Longer: 413.
+	pollBodyBytesMax = 4 << 10
+	// longPollSendsMax is how many requests that send may wait in one session. More: 429.
+	longPollSendsMax = 1024
+	// longPollCarriersMax is how many connections stay open that carried a request of the same session last. Others
+	// are closed behind their answer.
+	longPollCarriersMax = 8
+	// longPollBatchBytes is how long the answer to a batched receive is, in octets, before it takes no other message.
+	longPollBatchBytes = 1 << 20
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.
 	submitsMax = 4096
 	// asyncMax is how many pieces of work may wait for the pool. More: Async returns false, and the client is told
@@ -119,6 +128,16 @@ const (
 	tlsCutAfter = time.Second
 	// poolFullPause is when to try again if the pool is full.
 	poolFullPause = 10 * time.Millisecond
+
+	// longPollHold is how long a receive waits for messages. Then it is answered without any. PROTOCOL 13.4 allows 25
+	// s, but autobahn-js gives up after 12.
+	longPollHold = 10 * time.Second
+	// longPollIdle is how long a session may have no receive that waits. Then it ends: Stats.LongPollTimeouts.
+	longPollIdle = 30 * time.Second
+	// carrierIdle is how long a connection of long-poll may take for the head of its next request, silence before it
+	// included; while the engine stops it is carrierIdleAtEnd. Then it is closed.
+	carrierIdle      = 30 * time.Second
+	carrierIdleAtEnd = 500 * time.Millisecond
 
 	// evictPause is how long to wait if the budget is exceeded but there is no connection to close.
 	evictPause = 100 * time.Millisecond

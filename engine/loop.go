@@ -53,10 +53,11 @@ type loop struct {
 
 	// Owned by loop.
 	live         *Live         // the settings of this turn
-	conns        map[int]*conn // by descriptor
+	conns        map[int]*conn // by descriptor; those without one by a negative number
 	connsMost    int           // most at one time since the map was made
 	roster       []*conn       // the same connections, for walks that take more than one turn
 	listeners    map[int]*listener
+	virtual      int32   // the number that the last connection without a descriptor got
 	refusals     []*conn // connections over the limit that this loop accepted, the oldest first
 	wheel        *wheel.Wheel
 	random       *rand.ChaCha8
@@ -127,6 +128,7 @@ func newLoop(e *Engine, index int, p poller) *loop {
 		wheel: wheel.New(), buffer: make([]byte, headroom+readBytes), live: e.live.Load(), workPerLook: workPerLook,
 	}
 	l.joins.most, l.inflates.most = joinsAtOnce, inflatesAtOnce
+	l.vectors.Owner = l
 	l.sweep.Fire = l.sweepUnfinished
 	l.handshakes.timer.Fire = func(port.Executor) { l.handshakes.dispatch(l) }
 	var seed [32]byte
@@ -358,6 +360,8 @@ func (l *loop) take(n *note) {
 		n.c.resume()
 	case noteFinish:
 		n.c.windDown()
+	case noteAnswered:
+		n.c.answered()
 	case noteEvict:
 		l.beginEviction()
 	case noteStop:

@@ -20,17 +20,18 @@ type note struct {
 type noteKind uint8
 
 const (
-	noteJob     noteKind = iota // job joins the lane (src, lane)
-	noteSubmit                  // job is a function from outside: see Submit
-	noteDone                    // job is what follows a piece of Async work
-	noteClose                   // c is to be closed
-	noteBlocked                 // c's socket is full: watch for writability
-	noteFlush                   // c wants a flush by its home loop
-	noteResume                  // c may be read again, if its reasons to pause are gone
-	noteFinish                  // c is finishing: read no more, and not for ever
-	noteEvict                   // the budget is exceeded: close the largest holders
-	noteStop                    // graceful stop begins
-	noteKill                    // the grace is over: close everything
+	noteJob      noteKind = iota // job joins the lane (src, lane)
+	noteSubmit                   // job is a function from outside: see Submit
+	noteDone                     // job is what follows a piece of Async work, or a request of a long-poll client
+	noteClose                    // c is to be closed
+	noteBlocked                  // c's socket is full: watch for writability
+	noteFlush                    // c wants a flush by its home loop
+	noteResume                   // c may be read again, if its reasons to pause are gone
+	noteFinish                   // c is finishing: read no more, and not for ever
+	noteAnswered                 // the request that c carries is answered
+	noteEvict                    // the budget is exceeded: close the largest holders
+	noteStop                     // graceful stop begins
+	noteKill                     // the grace is over: close everything
 )
 
 // A mailbox carries notes to a loop, first in first out. The plain form, a mutex and two slices: one lock per note

@@ -14,20 +14,21 @@ import (
 //
 //  1. a PROXY header, if the listener wants one (proxyprotocol.go)
 //  2. a record of TLS, if the listener has it (tlshandshake.go); then the first octets inside are looked at again
-//  3. RawSocket, or HTTP and in it WebSocket
+//  3. RawSocket, or HTTP and in it WebSocket or requests of long-poll
 
 // An opening says what may come first on a listener. Immutable.
 type opening struct {
 	tls    *ListenTLS // nil without TLS
 	speaks []string   // of "websocket" and "rawsocket"; nil for both
 	proxy  bool       // every connection begins with a PROXY header
+	poll   string     // the path of HTTP long-poll, or ""
 	hsts   string     // a header line for answers over TLS, or ""
 }
 
 // newOpening returns the rules for an address of Config.Listen; nil if it is as every address is by default.
 func (cfg *Config) newOpening(address string) *opening {
 	o := &opening{
-		proxy: cfg.ProxyProtocol[address], speaks: cfg.Protocols[address],
+		proxy: cfg.ProxyProtocol[address], speaks: cfg.Protocols[address], poll: cfg.LongPoll[address],
 	}
 	if t, ok := cfg.TLS[address]; ok {
 		o.tls = &t
@@ -35,7 +36,7 @@ func (cfg *Config) newOpening(address string) *opening {
 			o.hsts = fmt.Sprintf("Strict-Transport-Security: max-age=%d", t.HSTS/time.Second)
 		}
 	}
-	if o.tls == nil && !o.proxy && len(o.speaks) == 0 {
+	if o.tls == nil && !o.proxy && len(o.speaks) == 0 && o.poll == "" {
 		return nil
 	}
 	return o

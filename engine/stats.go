@@ -38,6 +38,10 @@ type Stats struct {
 	BudgetClosed        int64 // connections closed because the budget was exceeded
 	Writes              int64 // system calls that wrote
 	MessagesIn          int64
+	LongPolls           int64 // long-poll sessions now, which count among connections and sessions, too
+	LongPollRequests    int64 // requests of long-poll clients that were not refused at their head
+	LongPollTimeouts    int64 // long-poll sessions that ended because no receive came
+	LongPollsBroken     int64 // long-poll sessions that ended because an answer with messages did not get out whole
 	Deflating           int64 // sessions now that negotiated permessage-deflate
 	Inflated            int64 // compressed messages that came
 	InflatedFrom        int64 // bytes of those messages before they were inflated, and InflatedTo after
@@ -109,6 +113,7 @@ type rareCounters struct {
 	tlsHandshakes, tlsResumed, tlsTimeouts, tlsCut       atomic.Int64
 	tlsFailed                                            [TLSFailures]atomic.Int64
 	proxyRefused, ratePauses                             atomic.Int64
+	longPollRequests, longPollTimeouts, longPollsBroken  atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
@@ -143,6 +148,10 @@ func (e *Engine) Stats() Stats {
 		LingersCut:          r.lingersCut.Load(),
 		HeldBytes:           e.budget.bytes(),
 		AsyncWork:           e.pool.busy.Load(),
+		LongPolls:           int64(e.longPolls.len()),
+		LongPollRequests:    r.longPollRequests.Load(),
+		LongPollTimeouts:    r.longPollTimeouts.Load(),
+		LongPollsBroken:     r.longPollsBroken.Load(),
 	}
 	for i := range r.tlsFailed {
 		s.TLSFailed[i] = r.tlsFailed[i].Load()

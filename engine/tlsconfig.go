@@ -37,7 +37,7 @@ const (
 	ClientsMust
 )
 
-// checkTLS judges Config.TLS, Protocols, ProxyProtocol and ListenNames.
+// checkTLS judges Config.TLS, Protocols, LongPoll, ProxyProtocol and ListenNames.
 func (cfg *Config) checkTLS() error {
 	for address, t := range cfg.TLS {
 		switch {
@@ -64,6 +64,14 @@ func (cfg *Config) checkTLS() error {
 			if p != "websocket" && p != "rawsocket" {
 				return fmt.Errorf("engine: %q is no protocol; websocket and rawsocket are", p)
 			}
+		}
+	}
+	for address, path := range cfg.LongPoll {
+		if !slices.Contains(cfg.Listen, address) {
+			return fmt.Errorf("engine: long-poll for %q, which is no address to listen on", address)
+		}
+		if reason := judgePollPath(path); reason != "" {
+			return fmt.Errorf("engine: %q is no path for long-poll: %s", path, reason)
 		}
 	}
 	for address := range cfg.ListenNames {

@@ -39,6 +39,8 @@ func (c *conn) acceptDeflate(h *wire.Head) (header string) {
 	return h.AcceptDeflate(codec.DeflateWindowBits)
 }
 
+const foreignOrigin = "this origin may not connect; see the origin option"
+
 // upgrade makes the connection a WebSocket, or says why not.
 //
 // A request that a proxy passed on is not local, whatever the address of the proxy: strangers stand behind it. The
@@ -56,10 +58,7 @@ func (c *conn) upgrade(h *wire.Head) *wire.Refusal {
 		return &wire.Refusal{Status: http.StatusForbidden, Reason: "this address speaks no WebSocket"}
 	}
 	if !h.OriginAllowed(c.loop.live.rules(c.peer.Listener).Origins, c.peer.Local) {
-		return &wire.Refusal{
-			Status: http.StatusForbidden,
-			Reason: "this origin may not connect; see the origin option",
-		}
+		return &wire.Refusal{Status: http.StatusForbidden, Reason: foreignOrigin}
 	}
 	for _, name := range h.Protocols {
 		chosen, known := subprotocols[name]

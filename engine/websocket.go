@@ -188,7 +188,9 @@ func (c *conn) batch(b []byte) {
 			c.violate(asViolation(err))
 			return
 		}
-		if c.variant.Framing() == codec.WebSocketBatch && old && !c.batchSeen {
+		if old && !c.batchSeen && c.phase == phaseLongPoll {
+			c.longPoll().useOldEnd()
+		} else if c.variant.Framing() == codec.WebSocketBatch && old && !c.batchSeen {
 			old := codec.MakeVariant(codec.JSON, codec.WebSocketBatchOld)
 			if c.variant.Deflates() {
 				old = old.Deflating()

@@ -263,7 +263,7 @@ type SessionInfo struct {
 	Session                    uint64
 	AuthID, AuthRole           string
 	AuthMethod, AuthProvider   string // "local" for local sessions
-	Transport, Address         string // "websocket" or "rawsocket"; "" on Unix sockets and for local sessions
+	Transport, Address         string // as in port.Peer; "" on Unix sockets and for local sessions
 	Subscriptions              int
 	Registrations              int
 	OpenCalls, OpenInvocations int

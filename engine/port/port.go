@@ -167,7 +167,7 @@ type Conn interface {
 
 // A Peer describes the other end of a connection.
 type Peer struct {
-	Transport string // "websocket" or "rawsocket"
+	Transport string // "websocket", "rawsocket" or "longpoll"
 	Network   string // "tcp" or "unix"
 	Address   string // of the client, HOST:PORT; "" on Unix sockets, and where a proxy does not tell it
 	Listener  int    // index in the engine's list of addresses to listen on; -1 for a local session

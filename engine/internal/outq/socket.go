@@ -11,6 +11,9 @@ import (
 
 // Vectors are the scratch that one loop needs to write several segments at once. Owned by loop.
 type Vectors struct {
+	// Owner is that loop, for Senders that append to other queues. Fixed.
+	Owner any
+
 	vectors [SegmentsPerSend]unix.Iovec
 	message unix.Msghdr
 

@@ -1,5 +1,7 @@
 package outq
 
+import "iter"
+
 // Unsent appends the bytes of s and the segments behind it that are not on the wire yet to dst, up to max bytes.
 // Transports that do not hand segments to the kernel as they are read them with it.
 func (s *Segment) Unsent(dst []byte, max int) []byte {
@@ -21,4 +23,16 @@ func (s *Segment) Gather(v *Vectors, max int) []byte {
 	}
 	v.gathered = s.Unsent(v.gathered[:0], max)
 	return v.gathered
+}
+
+// All goes through the bytes of s and the segments behind it that are not on the wire yet. stays says that nobody
+// changes them any more, and that they may be linked into another queue.
+func (s *Segment) All() iter.Seq2[[]byte, bool] {
+	return func(yield func(b []byte, stays bool) bool) {
+		for ; s != nil; s = s.next {
+			if !yield(s.unsent(), !s.own) {
+				return
+			}
+		}
+	}
 }

@@ -37,6 +37,8 @@ type Head struct {
 	Extensions     string // the lists of all Sec-WebSocket-Extensions, in their order
 	Upgrade        bool   // Upgrade names websocket
 	Connection     bool   // Connection names upgrade
+	Close          bool   // Connection names close
+	Continue       bool   // Expect names 100-continue
 	Forwarded      bool   // a header says that a proxy passed the request on
 	ForwardedFor   string // the lists of all X-Forwarded-For, in their order
 	ForwardedProto string // of X-Forwarded-Proto, the last one
@@ -195,6 +197,9 @@ func (h *Head) field(name, value string) {
 		h.Upgrade = h.Upgrade || hasToken(value, "websocket")
 	case strings.EqualFold(name, "Connection"):
 		h.Connection = h.Connection || hasToken(value, "upgrade")
+		h.Close = h.Close || hasToken(value, "close")
+	case strings.EqualFold(name, "Expect"):
+		h.Continue = h.Continue || hasToken(value, "100-continue")
 	case strings.EqualFold(name, "Sec-WebSocket-Key"):
 		h.Key = value
 		h.Keys++
