@@ -268,6 +268,7 @@ func (r *pollRequest) answer(l *loop, status int, contentType string, body ...[]
 // refuse answers r with an error and ends its connection.
 func (r *pollRequest) refuse(l *loop, status int, reason string) {
 	r.keeps = false
+	r.dropBody()
 	l.engine.rare.handshakesRefused.Add(1)
 	r.answer(l, status, plainText, []byte(reason+"\n"))
 }

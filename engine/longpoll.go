@@ -189,6 +189,9 @@ func (l *loop) virtualDescriptor() int32 {
 func (r *pollRequest) Run(x port.Executor, _ int) (more bool) {
 	l, p := x.(*loop), r.poll
 	c := p.c
+	if r.verb != wire.PollSend {
+		r.dropBody() // it means nothing
+	}
 	switch {
 	case c.released:
 		r.refuse(l, http.StatusNotFound, noSuchPoll)
@@ -347,7 +350,7 @@ func (p *longPoll) handle() {
 			p.beginSend(r)
 		} else if ok {
 			p.takeOff(r)
-			p.dropSend(r)
+			r.refuse(c.loop, http.StatusNotFound, noSuchPoll)
 		}
 	}
 }
@@ -376,15 +379,6 @@ func (p *longPoll) endSend(status int) {
 	}
 }
 
-// dropSend answers a send that is not handled any more.
-func (p *longPoll) dropSend(r *pollRequest) {
-	if r.body != nil {
-		p.c.releasePartial(r.body)
-		r.body = nil
-	}
-	r.refuse(p.c.loop, http.StatusNotFound, noSuchPoll)
-}
-
 // dropSends does so with all of them, because the session ends.
 func (p *longPoll) dropSends() {
 	if p.sending != nil {
@@ -396,7 +390,15 @@ func (p *longPoll) dropSends() {
 			return
 		}
 		p.takeOff(r)
-		p.dropSend(r)
+		r.refuse(p.c.loop, http.StatusNotFound, noSuchPoll)
+	}
+}
+
+// dropBody gives up the body of r, if it still has one. On the loop of its session.
+func (r *pollRequest) dropBody() {
+	if r.body != nil {
+		r.poll.c.releasePartial(r.body)
+		r.body = nil
 	}
 }
 
