@@ -129,7 +129,8 @@ func TestCarrierPersists(t *testing.T) {
 		{"1.0", "\r\nConnection: keep-alive", true},
 	} {
 		p := dial(t, e)
-		p.send(fmt.Appendf(nil, "POST %s/send HTTP/%s\r\nHost: h%s\r\nContent-Length: 1\r\n\r\nx", at, c.version, c.line))
+		p.send(fmt.Appendf(nil, "POST %s/send HTTP/%s\r\nHost: h%s\r\n", at, c.version, c.line),
+			[]byte("Content-Length: 1\r\n\r\nx"))
 		a := p.answer()
 		if a.status != 204 || a.closes != c.closes || a.header.Get("Content-Length") != "" {
 			t.Errorf("%+v: %+v", c, a)
@@ -228,8 +229,8 @@ func TestCarrierOrigins(t *testing.T) {
 				if method == "OPTIONS" {
 					body = ""
 				}
-				p.send(fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: localhost\r\nOrigin: %s\r\n", method, path, c.origin),
-					fmt.Appendf(nil, "Content-Length: %d\r\n\r\n%s", len(body), body))
+				p.send(fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path),
+					fmt.Appendf(nil, "Origin: %s\r\nContent-Length: %d\r\n\r\n%s", c.origin, len(body), body))
 				a := p.answer()
 				want := map[string]int{at + "/send": 204, "/lp/open": 200, at + "/nothing": 404}[path]
 				if method == "OPTIONS" {

@@ -448,8 +448,8 @@ func (p *longPoll) failure(int) error             { return nil }
 func (p *longPoll) shutdown(int)                  {}
 func (p *longPoll) close(int)                     { p.c.loop.engine.longPolls.remove(p) }
 
-// judgePollPath tells why path cannot be one of long-poll, or returns "".
-func judgePollPath(path string) string {
+// JudgePollPath tells why path cannot be one in Config.LongPoll, or returns "".
+func JudgePollPath(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/") || path == "/" || strings.HasSuffix(path, "/"):
 		return "it has to begin with /, and must not end so"

@@ -70,7 +70,7 @@ func (cfg *Config) checkTLS() error {
 		if !slices.Contains(cfg.Listen, address) {
 			return fmt.Errorf("engine: long-poll for %q, which is no address to listen on", address)
 		}
-		if reason := judgePollPath(path); reason != "" {
+		if reason := JudgePollPath(path); reason != "" {
 			return fmt.Errorf("engine: %q is no path for long-poll: %s", path, reason)
 		}
 	}

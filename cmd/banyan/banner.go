@@ -69,6 +69,9 @@ func announceListener(w io.Writer, l *config.Listener, network, where string) (u
 	if page != "" {
 		fmt.Fprintf(w, "  page       %s\n", page)
 	}
+	if page != "" && l.LongPoll != "" {
+		fmt.Fprintf(w, "  long-poll  %s\n", strings.TrimSuffix(page, "/")+l.LongPoll)
+	}
 	if l.TLS != nil && l.TLS.Plain == "allow" {
 		fmt.Fprint(w, "             and the same without TLS\n")
 	}

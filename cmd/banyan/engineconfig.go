@@ -28,6 +28,7 @@ func engineConfig(f *config.File, a *acme, log *slog.Logger) (engine.Config, err
 		ListenNames:   map[string]string{},
 		UnixFiles:     map[string]engine.UnixFile{},
 		Protocols:     map[string][]string{},
+		LongPoll:      map[string]string{},
 		ProxyProtocol: map[string]bool{},
 		Page:          a.page,
 		Log:           log,
@@ -42,6 +43,9 @@ func engineConfig(f *config.File, a *acme, log *slog.Logger) (engine.Config, err
 		e.Protocols[l.Address] = l.Protocols
 		if l.File != nil {
 			e.UnixFiles[l.Address] = unixFile(l.File)
+		}
+		if l.LongPoll != "" {
+			e.LongPoll[l.Address] = l.LongPoll
 		}
 		if l.ProxyProtocol == "required" {
 			e.ProxyProtocol[l.Address] = true

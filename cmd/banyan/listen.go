@@ -14,6 +14,7 @@ type listenSpec struct {
 	Address   string            `json:"address"`
 	Anonymous string            `json:"anonymous,omitempty"`
 	Origins   []string          `json:"origins,omitempty"`
+	LongPoll  string            `json:"long_poll,omitempty"`
 	File      map[string]string `json:"file,omitempty"`
 }
 
@@ -42,6 +43,14 @@ func parseListen(text string) (listenSpec, error) {
 				return s, fmt.Errorf("anonymous=%s: use %s", value, orList(anonymousChoices))
 			}
 			s.Anonymous = value
+		case "long_poll":
+			if err := checkOption("listeners.*.long_poll", value); err != nil {
+				return s, fmt.Errorf("long_poll=%s: %w", value, err)
+			}
+			if value == "" {
+				return s, errors.New("long_poll= has no value")
+			}
+			s.LongPoll = value
 		case "mode", "owner", "group":
 			if !strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "unix:@") {
 				return s, fmt.Errorf("%s= is for the file of a Unix socket", key)
@@ -57,8 +66,8 @@ func parseListen(text string) (listenSpec, error) {
 			}
 			s.File[key] = value
 		default:
-			return s, fmt.Errorf("there is no option %q; "+
-				"behind the address, separated by commas, are possible: anonymous=, mode=, owner= and group=", key)
+			return s, fmt.Errorf("there is no option %q; behind the address, separated by commas, are possible: "+
+				"anonymous=, long_poll=, mode=, owner= and group=", key)
 		}
 	}
 	return s, nil

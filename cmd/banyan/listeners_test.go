@@ -38,7 +38,7 @@ func (s *testService) joinAt(scheme string, listener int) error {
 func TestFileListeners(t *testing.T) {
 	s := startService(t, `
 listeners:
-  - { address: "127.0.0.1:0", protocols: [websocket], origins: [a.example] }
+  - { address: "127.0.0.1:0", protocols: [websocket], origins: [a.example], long_poll: /poll }
   - { name: raw only, address: "127.0.0.2:0", protocols: [rawsocket] }
   - { address: "127.0.0.3:0", proxy_protocol: required, trusted_proxies: [127.0.0.0/8], anonymous: anywhere }
   - { address: "127.0.0.4:0", proxy_protocol: required, trusted_proxies: [192.0.2.1] }
@@ -72,9 +72,19 @@ listeners:
 	if log := s.log.String(); !strings.Contains(log, `listener="raw only"`) && !strings.Contains(log, "127.0.0.4") {
 		t.Errorf("no listener is named: %s", log)
 	}
+	for i, want := range []int{200, 405} {
+		offer := strings.NewReader(`{"protocols":["wamp.2.json"]}`)
+		a, err := http.Post("http://"+s.at(i)+"/poll/open", "", offer)
+		if err != nil || a.StatusCode != want {
+			t.Errorf("listener %d: long-poll %v %v", i, a, err)
+			continue
+		}
+		a.Body.Close()
+	}
+	http.DefaultClient.CloseIdleConnections()
 	var banner bytes.Buffer
 	announce(&banner, s.started, s.router.engine.Addrs(), 1)
-	for _, want := range []string{"WebSocket  ws://127.0.0.1:", "raw only:\n  RawSocket  rs://127.0.0.2:"} {
+	for _, want := range []string{"WebSocket  ws://127.0.0.1:", "/poll\n", "raw only:\n  RawSocket  rs://127.0.0.2:"} {
 		if !strings.Contains(banner.String(), want) {
 			t.Errorf("the start does not say %q:\n%s", want, &banner)
 		}

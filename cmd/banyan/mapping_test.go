@@ -74,6 +74,7 @@ func TestOptionsReachTheirFields(t *testing.T) {
 		{"listeners.0.proxy_protocol", "required", "ProxyProtocol", nil},
 		{"listeners.0.trusted_proxies", "10.0.0.0/8", "Listeners", nil},
 		{"listeners.0.protocols", "websocket", "Protocols", nil},
+		{"listeners.0.long_poll", "/lp", "LongPoll", nil},
 		{"limits.connections_max", "5", "ConnectionsMax", 5},
 		{"limits.address_bits_v4", "24", "AddressBitsV4 AuthFailures", nil},
 		{"limits.address_bits_v6", "48", "AddressBitsV6 AuthFailures", nil},

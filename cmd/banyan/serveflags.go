@@ -43,7 +43,8 @@ func (c *serveConfig) flags() []flagGroup {
 	reach := newFlagGroup("Where to listen:")
 	reach.list(&c.listen, "listen", "address", "127.0.0.1:8080",
 		"HOST:PORT or unix:PATH; behind it, separated by commas, anonymous= for who comes this way, "+
-			"and mode=0660, owner= and group= of a Unix socket's file; repeatable. It replaces the file's listeners",
+			"long_poll=/lp to serve HTTP long-poll there, and mode=0660, owner= and group= of a Unix socket's file; "+
+			"repeatable. It replaces the file's listeners",
 		func(text string) error {
 			_, err := parseListen(text)
 			return err

@@ -56,8 +56,25 @@ func hungUp(err error) bool {
 func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 
 // TestTranscripts plays the realm's transcripts over real sockets: every transport with every serializer, and mixed
-// ones.
+// ones. Those over long-poll are whole sessions of it (TRN-35).
 func TestTranscripts(t *testing.T) {
+	t.Attr("checklist", "TRN-35")
+	scripts := loadTranscripts(t)
+	// All wires at once: most of the time goes into waiting for nothing to come.
+	var wg sync.WaitGroup
+	all := append(wires(), pollWires()...)
+	for _, w := range all {
+		wg.Go(func() { t.Run(w.name, func(t *testing.T) { playAll(t, scripts, func(int) wire { return w }) }) })
+	}
+	wg.Go(func() {
+		t.Run("mixed", func(t *testing.T) { playAll(t, scripts, func(n int) wire { return all[n*8%len(all)] }) })
+	})
+	wg.Wait()
+}
+
+// loadTranscripts reads those of the realm.
+func loadTranscripts(t *testing.T) []transcript.Script {
+	t.Helper()
 	scripts, err := transcript.Load(os.DirFS("../../realm/testdata/transcripts"))
 	if err != nil {
 		t.Fatal(err)
@@ -65,16 +82,7 @@ func TestTranscripts(t *testing.T) {
 	if len(scripts) == 0 {
 		t.Fatal("no transcripts")
 	}
-	// All wires at once: most of the time goes into waiting for nothing to come.
-	var wg sync.WaitGroup
-	all := wires()
-	for _, w := range all {
-		wg.Go(func() { t.Run(w.name, func(t *testing.T) { playAll(t, scripts, func(int) wire { return w }) }) })
-	}
-	wg.Go(func() {
-		t.Run("mixed", func(t *testing.T) { playAll(t, scripts, func(n int) wire { return all[n*7%len(all)] }) })
-	})
-	wg.Wait()
+	return scripts
 }
 
 // playAll plays all scripts, one after the other, on one router for each set of options; choose picks the wire of the
@@ -100,7 +108,8 @@ func playAll(t *testing.T, scripts []transcript.Script, choose func(n int) wire)
 // transcriptRouter is a router with the options that s needs.
 func transcriptRouter(t *testing.T, s transcript.Script) *testRouter {
 	t.Helper()
-	return startRouter(t, func(_ *engine.Config, rc *realm.Config) {
+	return startRouter(t, func(ec *engine.Config, rc *realm.Config) {
+		servePolls(ec)
 		one := realm.RealmConfig{
 			StrictURIs: s.Needs("strict_uris"), StrictRequestIDs: s.Needs("strict_request_ids"),
 			EnforceRoles: s.Needs("enforce_roles"),
@@ -126,6 +135,9 @@ func playOne(t *testing.T, r *testRouter, s transcript.Script, choose func(n int
 	transcript.Run(t, s, func(string) transcript.Peer {
 		w := choose(n)
 		n++
+		if w.scheme == "lp" {
+			return openPoll(t, r.tcp, w)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		c, err := client.Connect(ctx, r.url(w.scheme), w.options)

@@ -60,7 +60,7 @@ export class Router {
   }
 
   async run() {
-    const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--realm', 'realm1', '--realm', 'realm2'];
+    const args = ['serve', '--listen', `127.0.0.1:${this.port},long_poll=/lp`, '--realm', 'realm1', '--realm', 'realm2'];
     this.process = spawn(required('INTEROP_ROUTER'), args, { stdio: 'ignore' });
     this.exited = once(this.process, 'exit');
     process.once('exit', () => this.process.kill('SIGKILL')); // also when a test failed before its cleanup

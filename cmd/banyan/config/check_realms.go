@@ -145,9 +145,10 @@ func (c *checker) auth(path string, rm *Realm, use *roleUse, match string) {
 		c.bad(at+".cookie", "nobody could log in first, which binds the cookie", "add another method")
 	}
 	if a.Cookie != nil && !slices.ContainsFunc(c.cfg.Listeners, func(l Listener) bool {
-		return l.Accepts("cookie") && slices.Contains(l.Protocols, "websocket")
+		return l.Accepts("cookie") && (l.LongPoll != "" || slices.Contains(l.Protocols, "websocket"))
 	}) {
-		c.bad(at+".cookie", "no listener for WebSocket accepts the method", "add cookie to its auth_methods")
+		c.bad(at+".cookie", "no listener for WebSocket or long-poll accepts the method",
+			"add cookie to its auth_methods")
 	}
 	if k := a.Cryptosign; k != nil {
 		if k.RouterKeyFile != "" {

@@ -126,6 +126,7 @@ var comments = map[string]string{
 	"Listener.AuthMethods":             "The methods of authentication that may be used here. Empty: all that a realm offers.",
 	"Listener.Deflate":                 "Compresses events for WebSocket clients that offer permessage-deflate, and lets them compress what they send. unencrypted is only without TLS; always is with TLS too, where the length of a compressed event tells about its text: whoever can put text of his own beside a secret, and watches the network, may find the secret out.",
 	"Listener.File":                    "Mode and owner of the file of a Unix socket.",
+	"Listener.LongPoll":                "The path under which HTTP long-poll is served, for networks that let nothing else through: /lp is usual, and clients get http://HOST:PORT/lp as URL. Empty: it is not served. A session counts as a connection.",
 	"Listener.Name":                    "What reports and the log call this listener. Empty: its address.",
 	"Listener.Origins":                 "Web pages that may connect besides those of the router's own host: a host name, HOST:PORT, SCHEME://HOST[:PORT], or * for all. A request without Origin does not come from a page and is always allowed.",
 	"Listener.Protocols":               "What is spoken here. The first byte tells them apart, so one port serves both.",

@@ -50,7 +50,13 @@ var forms = map[string]form{
 	}},
 	"address": {"HOST:PORT or unix:PATH", checkAddress},
 	"origin":  {"an origin", CheckOrigin},
-	"prefix":  {"an address or prefix such as 10.0.0.0/8", checkPrefix},
+	"pollpath": {"a path such as /lp", func(t string) error {
+		if reason := engine.JudgePollPath(t); reason != "" {
+			return fmt.Errorf("%s is no path for long-poll: %s; use /lp", quote(t), reason)
+		}
+		return nil
+	}},
+	"prefix": {"an address or prefix such as 10.0.0.0/8", checkPrefix},
 	"source": {"local, anywhere, or an address or prefix such as 10.0.0.0/8", func(t string) error {
 		if t == "local" || t == "anywhere" {
 			return nil

@@ -17,6 +17,9 @@ type Listener struct {
 	// Web pages that may connect besides those of the router's own host: a host name, HOST:PORT,
 	// SCHEME://HOST[:PORT], or * for all. A request without Origin does not come from a page and is always allowed.
 	Origins []string `yaml:"origins" default:"" form:"origin" reload:"live"`
+	// The path under which HTTP long-poll is served, for networks that let nothing else through: /lp is usual, and
+	// clients get http://HOST:PORT/lp as URL. Empty: it is not served. A session counts as a connection.
+	LongPoll string `yaml:"long_poll" default:"" form:"pollpath"`
 	// Compresses events for WebSocket clients that offer permessage-deflate, and lets them compress what they send.
 	// unencrypted is only without TLS; always is with TLS too, where the length of a compressed event tells about its
 	// text: whoever can put text of his own beside a secret, and watches the network, may find the secret out.

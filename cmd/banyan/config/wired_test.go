@@ -39,6 +39,7 @@ var wires = []wire{
 	{"listeners.*.file.owner", "engine.Config.UnixFiles", "name or number"},
 	{"listeners.*.file.group", "engine.Config.UnixFiles", "name or number"},
 	{"listeners.*.origins", "engine.Live.Listeners", ""},
+	{"listeners.*.long_poll", "engine.Config.LongPoll", ""},
 	{"listeners.*.deflate", "engine.Live.Listeners", ""},
 	{"listeners.*.anonymous", "realm.Config.Listeners", ""},
 	{"listeners.*.auth_methods", "realm.Config.Listeners", ""},

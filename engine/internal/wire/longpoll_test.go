@@ -109,7 +109,8 @@ func TestBodyBytes(t *testing.T) {
 			n, known := h.BodyBytes()
 			if length == 0 || refused != nil || n != c.n || known != c.known || h.Continue != c.proceeds ||
 				h.Persists() != (c.persists && minor == "1") {
-				t.Errorf("%q: %d %v, persists %v, continue %v; %v", c.lines, n, known, h.Persists(), h.Continue, refused)
+				t.Errorf("%q: %d %v, persists %v, continue %v; %v", c.lines, n, known, h.Persists(), h.Continue,
+					refused)
 			}
 		}
 	}

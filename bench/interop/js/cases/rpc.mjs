@@ -166,6 +166,7 @@ export const rpcCases = [
   },
   {
     name: 'ORD-03: calls over several procedures reach the callee in call order',
+    needs: (can, link) => can.keepOrder(link),
     async run(stage) {
       const [callee, caller] = [await stage.join(), await stage.join()];
       const seen = new Inbox();

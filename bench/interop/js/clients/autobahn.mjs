@@ -1,11 +1,13 @@
 // AutobahnJS behind the interface of the cases.
 //
 // The library expects a global WebSocket class. Node has one from version 22 on. The suite sets that of the `ws`
-// package, so that all versions of Node run the same code and Unix sockets work too.
+// package, so that all versions of Node run the same code and Unix sockets work too. For long-poll it wants the
+// XMLHttpRequest of browsers.
 import autobahn from 'autobahn';
 import { WebSocket } from 'ws';
 import { address } from '../router.mjs';
 import { Failure } from '../failure.mjs';
+import { XMLHttpRequest } from './xhr.mjs';
 import { Scram, bound, channel, keyPair, tlsOptions } from '../login.mjs';
 
 /** encrypted has the options of TLS, and later the socket, by URL: the library hands over nothing else. */
@@ -19,6 +21,7 @@ globalThis.WebSocket = class extends WebSocket {
     if (encrypted.has(url)) encrypted.set(url, this);
   }
 };
+globalThis.XMLHttpRequest = XMLHttpRequest;
 autobahn.log.warn = () => {}; // it reports every closed connection
 
 const serializers = {
@@ -33,6 +36,7 @@ function transport(link, at) {
     const [host, port] = at.tcp.split(':');
     return { ...rawsocket, host, port: Number(port) };
   }
+  if (link.transport === 'lp') return { type: 'longpoll', url: `http://${at.tcp}/lp` };
   if (link.transport === 'unix') return { ...rawsocket, path: at.unix };
   let url = link.transport === 'wsunix' ? `ws+unix:${at.unix}:/ws` : at.ws;
   if (link.transport === 'wss') {
@@ -223,6 +227,7 @@ export const client = {
     { transport: 'wsunix', serializer: 'json' },
     { transport: 'tcp', serializer: 'json' },
     { transport: 'unix', serializer: 'json' },
+    { transport: 'lp', serializer: 'json' },
   ],
   can: {
     sendAnyURI: true, // it does not check before it sends
@@ -238,8 +243,10 @@ export const client = {
     passthru: () => false, // ppt_*
     retain: true,
     showTrust: false, // hands out only the details that it knows
+    // Over long-poll it posts each message on its own, over several connections, and waits for none before the next.
+    keepOrder: (link) => link.transport !== 'lp',
     // Its RawSocket connections do not report the router's FIN.
-    seeLoss: (link) => link.transport.startsWith('ws'),
+    seeLoss: (link) => link.transport.startsWith('ws') || link.transport === 'lp',
     bigInt: (link) => link.serializer === 'cbor', // 2^63-1 as BigInt in both directions
     binary: (link) => link.serializer !== 'json',
   },

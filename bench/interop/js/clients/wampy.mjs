@@ -174,6 +174,7 @@ export const client = {
     passthru: (link) => link.serializer !== 'json', // ppt_*
     retain: false, // drops the option
     showTrust: true, // the detail trustlevel
+    keepOrder: () => true,
     seeLoss: () => true,
     bigInt: (link) => link.serializer === 'msgpack', // its CBOR decoder rounds to Number
     binary: (link) => link.serializer !== 'json',
