@@ -84,7 +84,9 @@ listeners:
 	http.DefaultClient.CloseIdleConnections()
 	var banner bytes.Buffer
 	announce(&banner, s.started, s.router.engine.Addrs(), 1)
-	for _, want := range []string{"WebSocket  ws://127.0.0.1:", "/poll\n", "raw only:\n  RawSocket  rs://127.0.0.2:"} {
+	for _, want := range []string{
+		"WebSocket  ws://127.0.0.1:", "/poll\n", "raw only:\n  RawSocket  rs://127.0.0.2:",
+	} {
 		if !strings.Contains(banner.String(), want) {
 			t.Errorf("the start does not say %q:\n%s", want, &banner)
 		}
