@@ -355,3 +355,37 @@ func TestAside(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestGateIsGone: a session that another realm let in is judged by that realm. When it was closed, and one of its
+// name is there again, that is another one: it has not let the session in.
+func TestGateIsGone(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		b := newDynamicBed(t, nil)
+		p := b.far(0, codec.JSON, nil)
+		p.offer("joe", nil, "ticket")
+		p.challenged("ticket")
+		p.say(codec.Authenticate, "x", values{})
+		b.result(values{"realm": "realm2", "authid": "joe", "role": "user"})
+		b.Settle()
+		p.expect(codec.Welcome, nil, nil)
+		cfg := *b.router.settings.Load()
+		if r := b.apply(cfg); r.SessionsDismissed != 0 {
+			t.Fatalf("%+v", r)
+		}
+		p.silent()
+		if again {
+			if err := b.router.closeRealm("realm1", func() {}); err != nil {
+				t.Fatal(err)
+			}
+			b.Settle()
+			if err := b.router.CreateRealm(cfg.Realms[0]); err != nil {
+				t.Fatal(err)
+			}
+			p.silent()
+			if r := b.apply(cfg); r.SessionsDismissed != 1 {
+				t.Errorf("%+v", r)
+			}
+			p.expect(codec.Goodbye, nil, codec.CloseKilled)
+		}
+	}
+}

@@ -86,3 +86,38 @@ func TestGoodbyesAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestClosedRealmIsQuiet: when a realm is closed, by itself or by a change of the configuration, nobody in it hears
+// of the ends of the others, and no testament is published: each hears GOODBYE and nothing else.
+func TestClosedRealmIsQuiet(t *testing.T) {
+	for name, end := range map[string]func(b *bed) error{
+		"close": func(b *bed) error { return b.router.closeRealm("realm1", func() {}) },
+		"change": func(b *bed) error {
+			return b.router.apply(Config{Realms: []RealmConfig{{URI: "realm2"}}}, func(Report) {})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1"}}})
+			listener, leaver := b.join(1), b.join(0)
+			listener.subscribe(1, "t")
+			for i, topic := range []string{
+				"wamp.session.on_leave", "wamp.subscription.on_unsubscribe", "wamp.registration.on_unregister",
+			} {
+				listener.subscribe(2+i, topic)
+			}
+			leaver.subscribe(1, "x")
+			leaver.register(2, "p", "single")
+			leaver.say(codec.Call, 3, values{}, "wamp.session.add_testament", []any{"t", []any{1}, values{}})
+			leaver.expect(codec.Result, 3, values{})
+			if err := end(b); err != nil {
+				t.Fatal(err)
+			}
+			b.RunLoop(0) // the listener is there when the other one ends
+			b.Settle()
+			for _, p := range []*peer{leaver, listener} {
+				p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
+				p.silent()
+			}
+		})
+	}
+}

@@ -325,3 +325,25 @@ func TestAUTHCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestLimiterKnowsWhoSucceeded: strangers who try the authid of somebody who has logged in from elsewhere do not keep
+// that one out; they do keep out who has not.
+func TestLimiterKnowsWhoSucceeded(t *testing.T) {
+	b := loginBed(t, 1, func(_ *auth.Config, cfg *Config) {
+		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 2}
+	})
+	b.far(0, codec.JSON, nil).ticketJoin("joe")
+	for i := range 2 {
+		p := b.far(0, codec.JSON, func(p *port.Peer) { p.Address = "198.51.100." + string(rune('1'+i)) + ":1" })
+		p.offer("joe", nil, "ticket")
+		p.challenged("ticket")
+		p.say(codec.Authenticate, "wrong", values{})
+		p.aborted(codec.ErrAuthenticationDenied)
+	}
+	p := b.far(0, codec.JSON, func(p *port.Peer) { p.Address = "198.51.100.9:1" })
+	p.offer("joe", nil, "ticket")
+	if message := p.aborted(codec.ErrAuthenticationDenied); !strings.Contains(message, "too many") {
+		t.Errorf("%q", message)
+	}
+	b.far(0, codec.JSON, nil).ticketJoin("joe")
+}

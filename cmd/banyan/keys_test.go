@@ -336,3 +336,49 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// TestKeySetNames: key sets that differ in one part of their names are followed each for itself; the next
+// configuration takes over those that it names and ends the others.
+func TestKeySetNames(t *testing.T) {
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "one.json"), filepath.Join(dir, "two.json")}
+	for _, path := range files {
+		text, _ := jwks(t, filepath.Base(path))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(s.Close)
+	k := &keys{log: slog.New(slog.DiscardHandler), sets: map[setName]*keySet{}}
+	t.Cleanup(k.refuse)
+	options := []*config.JWT{
+		{KeysFile: files[0], Refresh: time.Hour},
+		{KeysFile: files[1], Refresh: time.Hour},
+		{KeysFile: files[0], Refresh: 2 * time.Hour},
+		{KeysURL: s.URL + "/one", Refresh: time.Hour},
+		{KeysURL: s.URL + "/two", Refresh: time.Hour},
+		{KeysURL: s.URL + "/one", Refresh: 2 * time.Hour},
+	}
+	for range 2 {
+		for _, j := range options {
+			if _, err := k.keySet(j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(k.sets) != len(options) {
+			t.Errorf("%d key sets, want %d", len(k.sets), len(options))
+		}
+	}
+	next := &keys{log: k.log, sets: map[setName]*keySet{}, old: k.sets}
+	t.Cleanup(next.refuse)
+	for i, j := range append([]*config.JWT{{KeysFile: files[1], Refresh: 2 * time.Hour}}, options[1:]...) {
+		if _, err := next.keySet(j); err != nil {
+			t.Fatal(err)
+		}
+		name := setName{j.KeysURL, j.KeysFile, j.Refresh}
+		if kept := next.sets[name] == k.sets[name]; kept != (i > 0) {
+			t.Errorf("key set %+v of the configuration before: %v", name, kept)
+		}
+	}
+}
