@@ -185,3 +185,30 @@ func TestIdleKeepTheirShare(t *testing.T) {
 		t.Errorf("%d of the idle and %d of the others are closed", gone, closed(busy))
 	}
 }
+
+// Part of a record of TLS is part of a message, and an octet of it now and then is no progress either.
+func TestMessagePaceOfRecords(t *testing.T) {
+	t.Attr("checklist", "LIM-06")
+	c, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
+	l, r := c.loop, &tlsTransport{c: c}
+	for range 2 {
+		l.began += time.Hour
+		start := l.began
+		r.noteProgress(0, 100)
+		if c.onPace != start || c.progress != start {
+			t.Errorf("a record that begins: %v and %v, want %v", c.onPace, c.progress, start)
+		}
+		l.began += 10 * time.Second
+		r.noteProgress(100, messagePace/2)
+		if c.onPace != start+time.Second/2 || c.progress != l.began {
+			t.Errorf("half a second's octets after 10 s: %v and %v behind", l.began-c.onPace, l.began-c.progress)
+		}
+		c.part = newPartial()
+		r.noteProgress(0, messagePace)
+		if c.onPace != start+time.Second/2 || c.progress != l.began {
+			t.Errorf("within a message: %v and %v behind", l.began-c.onPace, l.began-c.progress)
+		}
+		c.releasePartial(c.part)
+		c.part = nil
+	}
+}
