@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -85,13 +86,24 @@ func TestPoolUnhides(t *testing.T) {
 func TestPoolTakesTurns(t *testing.T) {
 	for _, c := range []struct{ submitted, want string }{
 		{"wwwsss", "wswsws"}, {"ssswww", "wswsws"}, {"swwww", "wswww"}, {"sss", "sss"}, {"www", "www"}, {"", ""},
-		{"Swws", "wSws"},
+		{"Swws", "wSws"}, {"+ss", "+wss"},
 	} {
 		e := newEngine(Config{BudgetBytes: budgetBytesMin, Log: quiet()}, echoes)
 		l, p, got := newLoop(e, 0, &stillPoller{}), e.pool, ""
 		for _, kind := range c.submitted {
 			w := asyncWork{loop: l, slow: kind != 'w', run: func(context.Context) { got += string(kind) }}
-			if kind == 'S' {
+			switch kind {
+			case '+': // more work comes meanwhile, and then the end
+				w.run = func(context.Context) {
+					got += "+"
+					more := func(context.Context) { got += "w" }
+					if !p.submit(asyncWork{loop: l, run: more}) {
+						t.Error("full")
+					}
+					close(p.work)
+					close(p.slow)
+				}
+			case 'S':
 				w.run = func(context.Context) {
 					got += "S"
 					if !p.letOthers() || !p.letOthers() {
@@ -103,8 +115,10 @@ func TestPoolTakesTurns(t *testing.T) {
 				t.Fatal("full")
 			}
 		}
-		close(p.work)
-		close(p.slow)
+		if !strings.Contains(c.submitted, "+") {
+			close(p.work)
+			close(p.slow)
+		}
 		if p.serve(); got != c.want {
 			t.Errorf("%s: done as %s, want %s", c.submitted, got, c.want)
 		}
