@@ -85,8 +85,14 @@ func TestPoolUnhides(t *testing.T) {
 // that is closed does what it has.
 func TestPoolTakesTurns(t *testing.T) {
 	for _, c := range []struct{ submitted, want string }{
-		{"wwwsss", "wswsws"}, {"ssswww", "wswsws"}, {"swwww", "wswww"}, {"sss", "sss"}, {"www", "www"}, {"", ""},
-		{"Swws", "wSws"}, {"+ss", "+wss"},
+		{"wwwsss", "wswsws"},
+		{"ssswww", "wswsws"},
+		{"swwww", "wswww"},
+		{"sss", "sss"},
+		{"www", "www"},
+		{"", ""},
+		{"Swws", "wSws"},
+		{"+ss", "+wss"},
 	} {
 		e := newEngine(Config{BudgetBytes: budgetBytesMin, Log: quiet()}, echoes)
 		l, p, got := newLoop(e, 0, &stillPoller{}), e.pool, ""
@@ -106,8 +112,10 @@ func TestPoolTakesTurns(t *testing.T) {
 			case 'S':
 				w.run = func(context.Context) {
 					got += "S"
-					if !p.letOthers() || !p.letOthers() {
-						t.Error("it has to stop")
+					for range 2 {
+						if !p.letOthers() {
+							t.Error("it has to stop")
+						}
 					}
 				}
 			}
