@@ -29,11 +29,11 @@ func newBenchTargets() *cobra.Command {
 			"router as a multiple of the floor's, or of a simpler load's; memory; what churn and stopped readers\n" +
 			"do. With --peers also what other routers cost as a multiple of ours: see banyan bench compare for\n" +
 			"where they come from. Without, nothing but this program runs.\n" +
-			"The three rounds take about 22 minutes with all peers, 15 without. Rows of differences as small as\n" +
-			"2 % have more rounds, until the 95 % interval of their median is narrow. Exits with 1 when a target\n" +
-			"is missed; one that cannot be measured, because a router is not to be had or the machine does not allow\n" +
-			"it, is listed and not missed. A figure is called not trustworthy when most of its rounds were\n" +
-			"disturbed, or when they lie far apart on both sides of the target.",
+			"The three rounds take about 22 minutes with all peers, 15 without. Rows of differences as small\n" +
+			"as 2 % have more rounds, until the 95 % interval of their median is narrow. Exits with 1 when a\n" +
+			"target is missed; one that cannot be measured, because a router is not to be had or the machine does\n" +
+			"not allow it, is listed and not missed. A figure is called not trustworthy when most of its rounds\n" +
+			"were disturbed, or when they lie far apart on both sides of the target.",
 		Example: "  banyan bench targets\n" +
 			"  banyan bench targets --peers nexus,xconn,nats,crossbar --out table\n" +
 			"  banyan bench targets --only rpc --rounds 5",
