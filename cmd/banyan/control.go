@@ -28,8 +28,10 @@ import (
 const (
 	// controlConnectionsMax is how many clients are served at once. More wait to be accepted.
 	controlConnectionsMax = 16
-	// controlTimeout is how long a client may take for its request, and to read the answer.
-	controlTimeout = 10 * time.Second
+	// controlHeadTimeout is how long a client may take for the head of its request: those that say nothing would keep
+	// others out. controlTimeout is how long it may take for the rest, and to read the answer.
+	controlHeadTimeout = 2 * time.Second
+	controlTimeout     = 10 * time.Second
 	// controlHeaderBytesMax is the longest head of a request, in bytes; more: 431. No request has a body.
 	controlHeaderBytesMax = 8 << 10
 	// controlDialTimeout is how long a router may take to accept a connection before its socket counts as stale.
@@ -70,7 +72,7 @@ func (c *control) serve(s *service) {
 	}
 	c.server = &http.Server{
 		Handler:           s.controlHandler(),
-		ReadHeaderTimeout: controlTimeout, ReadTimeout: controlTimeout, IdleTimeout: controlTimeout,
+		ReadHeaderTimeout: controlHeadTimeout, ReadTimeout: controlTimeout, IdleTimeout: controlHeadTimeout,
 		MaxHeaderBytes: controlHeaderBytesMax,
 	}
 	go func() {

@@ -72,10 +72,12 @@ func (s *service) reload(by string) *reloadReport {
 	r := &reloadReport{
 		File: s.source.file, Changes: []config.Change{}, Restart: []config.Change{}, Problems: []config.Problem{},
 	}
-	f, report := s.source.read(s.env)
+	f, report, err := s.settled()
 	r.Problems = append(r.Problems, report.Problems...)
-	err := report.Err()
-	s.wrong = err != nil
+	if err == nil {
+		err = report.Err()
+		s.wrong = err != nil
+	}
 	if err == nil {
 		r.Sessions, err = s.apply(f)
 	}
@@ -101,6 +103,29 @@ func (s *service) reload(by string) *reloadReport {
 	s.current, s.applied = f, time.Now()
 	s.logReload(by, r, report)
 	return r
+}
+
+// How long the files of a configuration have to stay as they are before a reload believes them, and how often it
+// looks again if they do not.
+const (
+	settleTime  = 20 * time.Millisecond
+	settleTries = 50
+)
+
+var errUnsettled = errors.New("the files of the configuration change all the time; write a new file and rename it")
+
+// settled reads the configuration once nobody is writing: the first half of a file may be one in good order.
+func (s *service) settled() (*config.File, *config.Report, error) {
+	for range settleTries {
+		f, report := s.source.read(s.env)
+		if report.Err() != nil {
+			return f, report, nil
+		}
+		if s.pause(settleTime); config.Texts(f.Sources) == f.Texts {
+			return f, report, nil
+		}
+	}
+	return nil, &config.Report{}, errUnsettled
 }
 
 // listeners are those that run, with what f says about those that it still has: the rest changes by a restart.

@@ -26,6 +26,7 @@ type service struct {
 	router  *router
 	started *config.File // what it was started with: options that need a restart have these values
 	since   time.Time
+	pause   func(time.Duration)
 	drained chan struct{} // closed when an operator asks for a stop
 	once    sync.Once     // of closing drained
 	stage   atomic.Int32  // of a stop: running, draining, leaving
@@ -54,7 +55,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	defer say.close()
 	s := &service{
 		source: c, env: env, log: say.log, level: level, started: f.WithoutUsers(), current: f, since: time.Now(),
-		applied: time.Now(), drained: make(chan struct{}),
+		pause: time.Sleep, applied: time.Now(), drained: make(chan struct{}),
 	}
 	hangups := s.onHangup() // before anybody can know that the router is there
 	control, err := listenControl(f)

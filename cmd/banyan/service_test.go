@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,7 +61,7 @@ func startService(t *testing.T, text string, files ...string) *testService {
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level}))
 	s.service = &service{
 		source: c, log: log, level: level, started: f.WithoutUsers(), current: f, since: time.Now(),
-		drained: make(chan struct{}),
+		pause: func(time.Duration) {}, drained: make(chan struct{}),
 	}
 	control, err := listenControl(f)
 	if err != nil {
@@ -608,6 +609,38 @@ func TestReloadListenersByName(t *testing.T) {
 		s.unix = filepath.Join(dir, "y")
 		if _, err := s.join("a"); err != nil {
 			t.Errorf("two, while one has %s: %v", rule, err)
+		}
+	}
+}
+
+// A reload that meets somebody who writes waits for the whole.
+func TestReloadWaitsForTheWholeFile(t *testing.T) {
+	s := startService(t, openRealms("a", "b"))
+	for name, c := range map[string]struct {
+		writes  int // while the reload looks
+		applied bool
+	}{
+		"nobody writes":      {0, true},
+		"half of a file":     {1, true},
+		"until the last try": {settleTries - 1, true},
+		"without end":        {settleTries, false},
+	} {
+		before, left := s.inForce(), c.writes
+		s.write(openRealms("a")) // good, and not meant
+		s.pause = func(d time.Duration) {
+			if left--; left >= 0 {
+				s.write(openRealms("a", "b") + "# " + strconv.Itoa(left) + "\n")
+			}
+		}
+		if c.writes == 0 {
+			s.write(openRealms("a", "b"))
+		}
+		r := s.reload("test")
+		if r.Applied != c.applied || r.Sessions.RealmClosed != 0 || !c.applied && s.inForce() != before {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if c.applied && len(s.inForce().Realms) != 2 {
+			t.Errorf("%s: half of the file is in force", name)
 		}
 	}
 }
