@@ -140,7 +140,8 @@ type Live struct {
 	// is answered all the same.
 	ConnectionsMax int
 	// ConnectionsPerAddressMax is how many connections one address may have; 0 is no limit. Behind a trusted proxy
-	// the client's address counts. Unix sockets have none. Connections that are open when it is set do not count.
+	// the client's address counts. Unix sockets have none. Connections that are open when it is set do not count. At
+	// addresses with LongPoll those that only carry its requests do not count either: its sessions do.
 	ConnectionsPerAddressMax int
 	// AddressBitsV4 and AddressBitsV6 are how many leading bits of an address count as one; default 32, and 64, which
 	// usually is one customer.

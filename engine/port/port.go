@@ -175,7 +175,7 @@ type Peer struct {
 	Encrypted bool   // TLS up to the router, or up to a trusted proxy that says so
 	Proxy     string // where the proxy connected from that told Address: HOST:PORT, "unix", or "" for no proxy
 	TLS       *TLS   // nil without TLS up to the router
-	Cookie    string // the value of the router's cookie in the WebSocket handshake; "" without
+	Cookie    string // the value of the router's cookie in the opening handshake; "" without
 	CookieNew bool   // the client brought none: this handshake gave it the value, which nobody else knows
 }
 
