@@ -126,6 +126,9 @@ func (c *conn) drop(events int64) {
 	began := c.dropped == 0 || l.began-c.droppedAt >= dropsPause
 	c.dropped += events
 	c.droppedAt = l.began
+	if c.mayTellDrops(began) {
+		c.noteSlow()
+	}
 	if began {
 		l.engine.warn("a client does not read what it is sent; events for it are dropped",
 			"dropped", c.dropped, "limit", c.bounds().BytesMax, "peer", c.peer.Address,
@@ -227,6 +230,9 @@ func (c *conn) setSlow(slow bool) {
 		return
 	}
 	l := c.loop
+	if c.phase != phaseClosed {
+		c.noteSlow()
+	}
 	if c.isSlow = slow; !slow {
 		l.stats.slow.Add(-1)
 		return

@@ -73,6 +73,7 @@ type conn struct {
 	blockedAt  time.Duration // when its socket took no more, if the poller is to tell when it does again
 	dropped    int64         // events that the client did not get because it does not read
 	droppedAt  time.Duration // when the last of them was dropped
+	slowTold   time.Duration // when the handler was told last that the client is slow
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred
 	place      *place        // what its address counts for; nil if it does not
@@ -95,6 +96,7 @@ type conn struct {
 	deferred   bool // on the loop's list for the next turn
 	listed     bool // on the loop's list of unfinished messages
 	isSlow     bool // counted in Stats.Slow
+	slowNoted  bool // the handler is about to be told
 
 	listedBlocked bool // on the loop's list of blocked connections
 

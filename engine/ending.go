@@ -242,7 +242,7 @@ func (c *conn) closeNow() (cost int) {
 		if c.variant.Deflates() {
 			l.stats.deflating.Add(-1)
 		}
-		c.closed()
+		c.closed(cause == errSlow || cause == errBudget)
 	}
 	return 2
 }
@@ -255,14 +255,18 @@ func (c *conn) discardUnsent() (cost int) {
 	return costPerLook
 }
 
-func (c *conn) closed() {
+// closed tells the handler the end, and before it if that is because the client does not read.
+func (c *conn) closed(slow bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.loop.engine.rare.panics.Add(1)
 			c.loop.engine.cfg.Log.Error("panic while a session was closed", "panic", r)
 		}
 	}()
-	c.handler.Closed(c.loop)
+	defer c.handler.Closed(c.loop)
+	if slow {
+		c.tellGivenUp()
+	}
 }
 
 // release frees the descriptor. In the batch task only.

@@ -358,6 +358,8 @@ func (l *loop) take(n *note) {
 		n.c.q.Unlock()
 	case noteResume:
 		n.c.resume()
+	case noteSlow:
+		n.c.tellSlow()
 	case noteFinish:
 		n.c.windDown()
 	case noteAnswered:

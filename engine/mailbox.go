@@ -27,6 +27,7 @@ const (
 	noteBlocked                  // c's socket is full: watch for writability
 	noteFlush                    // c wants a flush by its home loop
 	noteResume                   // c may be read again, if its reasons to pause are gone
+	noteSlow                     // c's handler is told how slow the client is
 	noteFinish                   // c is finishing: read no more, and not for ever
 	noteAnswered                 // the request that c carries is answered
 	noteEvict                    // the budget is exceeded: close the largest holders

@@ -24,6 +24,11 @@ const (
 	policies
 )
 
+// String returns p as a configuration has it.
+func (p SlowConsumer) String() string {
+	return [...]string{"disconnect", "drop_newest", "drop_oldest", "keep_latest"}[p]
+}
+
 // A Backlog bounds what a connection may have unsent. Immutable.
 type Backlog struct {
 	BytesMax  int           // bytes, at least BacklogBytesMin

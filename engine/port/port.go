@@ -221,5 +221,23 @@ type Handler interface {
 	Closed(x Executor)
 }
 
+// A SlowWatcher is a Handler that wants to know when the client does not read what it is sent.
+type SlowWatcher interface {
+	// Slow tells of events that wait or are dropped: when they begin or cease to wait for too long, when the first
+	// one is dropped and then once a second at most while others are, and, with Closed, right before Closed of the
+	// Handler. Home loop.
+	Slow(x Executor, s Slowness)
+}
+
+// Slowness is what a client has not read, and what came of it.
+type Slowness struct {
+	Policy       SlowConsumer
+	Slow         bool  // events have waited for longer than the engine's limit
+	Dropped      int64 // events that were dropped, of this connection so far
+	UnsentBytes  int   // that wait now
+	UnsentEvents int   // of these; with Closed: events that the client never gets
+	Closed       bool  // the connection is closed for it
+}
+
 // An Opener makes the Handler of a connection whose transport handshake is complete. Home loop.
 type Opener func(x Executor, c Conn) Handler

@@ -1,0 +1,64 @@
+//go:build linux
+
+package engine
+
+import (
+	"time"
+
+	"banyan/engine/port"
+)
+
+// The handler of a slow client is told of it (port.SlowWatcher).
+//
+//	drop, setSlow   with the queue's lock held: a note to the loop itself
+//	tellSlow        in one of its next turns, without a lock: what is the case then
+//	closed          of a client that is given up: once more, before its end
+//
+// Changes are told as they come, which are few for each Live.SlowAfter. Drops are told slowToldPause apart at least;
+// what is dropped in between is in the next figure.
+
+// noteSlow has the handler told soon. Home loop only.
+func (c *conn) noteSlow() {
+	if c.slowNoted || c.handler == nil {
+		return
+	}
+	c.slowNoted, c.slowTold = true, c.loop.began
+	c.loop.local = append(c.loop.local, note{kind: noteSlow, c: c})
+}
+
+// mayTellDrops reports whether it is time to tell of drops again.
+func (c *conn) mayTellDrops(first bool) bool {
+	return first || c.loop.began-c.slowTold >= slowToldPause
+}
+
+// tellSlow tells the handler. Of one that is being closed its end tells.
+func (c *conn) tellSlow() {
+	c.slowNoted = false
+	w, ok := c.handler.(port.SlowWatcher)
+	if !ok || c.phase == phaseClosed || c.closing {
+		return
+	}
+	b := c.bounds()
+	c.q.Lock()
+	accepts := c.q.Accepts()
+	report := port.Slowness{
+		Policy: b.Policy, Slow: c.isSlow, Dropped: c.dropped, UnsentBytes: c.q.Bytes(), UnsentEvents: c.q.Events(),
+	}
+	c.q.Unlock()
+	if accepts {
+		defer c.loop.caught(c)
+		w.Slow(c.loop, report)
+	}
+}
+
+// tellGivenUp tells the handler that its connection is closed because the client does not read.
+func (c *conn) tellGivenUp() {
+	if w, ok := c.handler.(port.SlowWatcher); ok {
+		w.Slow(c.loop, port.Slowness{
+			Policy: c.bounds().Policy, Slow: true, Dropped: c.dropped, UnsentEvents: c.q.Lost(), Closed: true,
+		})
+	}
+}
+
+// slowToldPause is how long no drop of a client is told after the last one that was.
+const slowToldPause = time.Second

@@ -1,0 +1,112 @@
+//go:build linux
+
+package engine
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"banyan/engine/port"
+)
+
+// watching is a handler that notes what it is told of a slow client.
+type watching struct {
+	session
+	told   []port.Slowness
+	closed bool
+}
+
+func (w *watching) Slow(_ port.Executor, s port.Slowness) { w.told = append(w.told, s) }
+func (w *watching) Closed(port.Executor)                  { w.closed = true }
+
+// newWatched is newSilent with such a handler. next lets so much time pass and the loop have a turn, and returns what
+// the handler is told in it.
+func newWatched(t *testing.T, live Live) (c *conn, w *watching, next func(after time.Duration) []port.Slowness) {
+	t.Helper()
+	live.PingInterval = -1
+	c, p := newSilent(t, live, phaseRawSocket)
+	c.transport = &limitedTransport{}
+	w = &watching{session: session{c: c}}
+	c.handler = w
+	return c, w, func(after time.Duration) []port.Slowness {
+		c.loop.turn(nil)
+		p.now += after
+		c.loop.began = p.now
+		told := w.told
+		w.told = nil
+		return told
+	}
+}
+
+// TestSlowIsTold: the handler hears nothing of events up to the bound, and of the one too many what became of it.
+func TestSlowIsTold(t *testing.T) {
+	for policy, want := range map[SlowConsumer]port.Slowness{
+		Disconnect: {Policy: Disconnect, Slow: true, UnsentEvents: 4, Closed: true},
+		DropNewest: {Policy: DropNewest, Dropped: 1, UnsentBytes: 4 * eventBytes, UnsentEvents: 4},
+		DropOldest: {Policy: DropOldest, Dropped: 1, UnsentBytes: 4 * eventBytes, UnsentEvents: 4},
+		KeepLatest: {Policy: KeepLatest, Dropped: 2, UnsentBytes: 3 * eventBytes, UnsentEvents: 3},
+	} {
+		c, w, next := newWatched(t, Live{BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: policy})
+		appendEvents(c, "1Abc")
+		if told := next(0); len(told) > 0 || w.closed {
+			t.Errorf("%v: told %+v at the bound", policy, told)
+		}
+		appendEvents(c, "D")
+		told := append(next(0), next(0)...)
+		if len(told) != 1 || told[0] != want || w.closed != want.Closed {
+			t.Errorf("%v: told %+v, want %+v; closed %v", policy, told, want, w.closed)
+		}
+	}
+}
+
+// TestDropsAreTold: once a second at most, each time with all so far.
+func TestDropsAreTold(t *testing.T) {
+	c, _, next := newWatched(t, Live{BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: DropNewest})
+	appendEvents(c, "1Abc")
+	var dropped []int64
+	for _, after := range []time.Duration{slowToldPause - 1, 1, slowToldPause, 0} {
+		appendEvents(c, "DD")
+		for _, s := range next(after) {
+			dropped = append(dropped, s.Dropped)
+		}
+	}
+	if want := []int64{2, 6, 8}; !slices.Equal(dropped, want) {
+		t.Errorf("told of %d, want %d", dropped, want)
+	}
+}
+
+// TestSlowChangesAreTold: when events begin to wait too long, and when they do not any more; each once. A connection
+// that is closed for another reason is not told of.
+func TestSlowChangesAreTold(t *testing.T) {
+	c, w, next := newWatched(t, Live{})
+	for _, slow := range []bool{true, false, true} {
+		for range 2 {
+			c.setSlow(slow)
+		}
+		if told := next(0); len(told) != 1 || told[0].Slow != slow || told[0].Closed {
+			t.Errorf("slow %v: told %+v", slow, told)
+		}
+		if told := next(0); len(told) > 0 {
+			t.Errorf("told again: %+v", told)
+		}
+	}
+	c.loop.closeSoon(c)
+	if told := append(next(0), next(0)...); len(told) > 0 || !w.closed {
+		t.Errorf("told %+v, closed %v", told, w.closed)
+	}
+}
+
+// TestEvictionIsTold: a connection that is closed because memory is short counts as slow; one that is broken while a
+// report is under way is told of once.
+func TestEvictionIsTold(t *testing.T) {
+	c, w, next := newWatched(t, Live{})
+	c.setSlow(true)
+	c.q.Lock()
+	c.breakLocked(errBudget)
+	c.q.Unlock()
+	c.loop.closeSoon(c)
+	if told := append(next(0), next(0)...); len(told) != 1 || !told[0].Closed || !w.closed {
+		t.Errorf("told %+v, closed %v", told, w.closed)
+	}
+}
