@@ -426,6 +426,11 @@ func TestWatch(t *testing.T) {
 	}
 	s.write(strings.ReplaceAll(openRealms("b"), "    roles", "    users_file: users.yaml\n    roles"))
 	eventually(t, "the realm b", joinable("b"))
+	before := reloads()
+	time.Sleep(50 * time.Millisecond) // ten looks, at the users file too
+	if more := reloads() - before; more > 0 {
+		t.Errorf("files that did not change were read %d times more", more)
+	}
 	if err := os.WriteFile(users, []byte("x: { role: nobody }"), 0o600); err != nil {
 		t.Fatal(err)
 	}
