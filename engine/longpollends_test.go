@@ -434,4 +434,15 @@ func TestLongPollBatchIsBounded(t *testing.T) {
 	for _, n := range []int{4, 4, 1} {
 		p.post(at+"/receive", nil).want(t, 200, strings.Repeat(b, n))
 	}
+	// It becomes long within a message: that one is in it, whole.
+	long := rawFrameOf(bytes.Repeat([]byte("y"), 2*longPollBatchBytes))
+	s.do(e, func(x port.Executor) {
+		reply(x, s.c, []byte("short"))
+		s.c.Lock()
+		s.c.AppendPieces(x, port.Reply, [][]byte{long[:4+longPollBatchBytes], long[4+longPollBatchBytes:]})
+		s.c.Unlock()
+		reply(x, s.c, []byte("last"))
+	})
+	p.post(at+"/receive", nil).want(t, 200, string(rawFrameOf([]byte("short")))+string(long))
+	p.post(at+"/receive", nil).want(t, 200, string(rawFrameOf([]byte("last"))))
 }
