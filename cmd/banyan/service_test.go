@@ -446,6 +446,40 @@ func TestWatch(t *testing.T) {
 	<-ended
 }
 
+// TestWatchSecret: a file with a ticket that changes alone is noticed, as often as it changes.
+func TestWatchSecret(t *testing.T) {
+	s := startService(t, `
+realms:
+  - uri: a
+    auth: { ticket: { allow_plain: true } }
+    roles: [{ name: r }]
+    users: { joe: { role: r, ticket: { file: joe.ticket } } }
+`, "joe.ticket", "ticket-0")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.watch(ctx, 5*time.Millisecond)
+	}()
+	for i := 1; i <= 2; i++ {
+		ticket := "ticket-" + strconv.Itoa(i)
+		if err := os.WriteFile(filepath.Join(filepath.Dir(s.file), "joe.ticket"), []byte(ticket), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, ticket, func() bool {
+			c, err := client.Dial(ctx, "unix:"+s.unix, client.Options{
+				Realm: "a", Login: &client.Login{AuthID: "joe", Ticket: ticket}, Serializer: codec.JSON,
+			})
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	}
+	cancel()
+	<-ended
+}
+
 // TestWatchMissing: a configuration that was refused because a file that it names was missing is in force once the
 // file is there.
 func TestWatchMissing(t *testing.T) {

@@ -17,6 +17,9 @@ const (
 	certBytesMax   = 1 << 20
 	// usersFilesMax is how many users files all realms may have. More: an error.
 	usersFilesMax = 1000
+	// secretsWatched is how many files with secrets process.watch looks at. Of more, check warns, and only a reload
+	// that somebody asks for reads the rest.
+	secretsWatched = 1000
 	// textBytesMax is the longest single text, in bytes. Longer: an error.
 	textBytesMax = 64 << 10
 	// freeDepthMax is how deep authextra of a user may nest. Deeper: an error.

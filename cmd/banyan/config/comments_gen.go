@@ -144,7 +144,7 @@ var comments = map[string]string{
 	"Process.ControlSocket":            "The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600. Empty: control.sock in data_dir.",
 	"Process.DataDir":                  "The folder for what the router keeps: the control socket, certificates from ACME and history on disk. It is made if it is missing, with mode 0700. Empty: nothing is kept, and there is no control socket unless control_socket says where.",
 	"Process.Loops":                    "Event loops; auto is one for each CPU that the process is granted.",
-	"Process.Watch":                    "How often the file, and the users files that it names, are looked at. If they have changed, they are reloaded as by banyan reload. Symbolic links are followed, so that Kubernetes' way of changing a volume is noticed.",
+	"Process.Watch":                    "How often the file, and the users files and files with secrets that it names, are looked at: at most 1000 of each. If they have changed, they are reloaded as by banyan reload. Symbolic links are followed, so that Kubernetes' way of changing a volume is noticed.",
 	"Quotas.CallsMax":                  "Open calls of all sessions of the realm.",
 	"Quotas.RegistrationsMax":          "Registrations of all sessions of the realm.",
 	"Quotas.SessionsMax":               "Sessions in the realm.",

@@ -68,8 +68,9 @@ type Process struct {
 	// The path of the Unix socket over which banyan reload and banyan drain speak to the router; its mode is 0600.
 	// Empty: control.sock in data_dir.
 	ControlSocket string `yaml:"control_socket" default:"" form:"socket" reload:"restart"`
-	// How often the file, and the users files that it names, are looked at. If they have changed, they are reloaded
-	// as by banyan reload. Symbolic links are followed, so that Kubernetes' way of changing a volume is noticed.
+	// How often the file, and the users files and files with secrets that it names, are looked at: at most 1000 of
+	// each. If they have changed, they are reloaded as by banyan reload. Symbolic links are followed, so that
+	// Kubernetes' way of changing a volume is noticed.
 	Watch time.Duration `yaml:"watch" default:"0" min:"100ms" zero:"never" reload:"restart"`
 	// How the router calls itself in WELCOME; auto is Banyan and its version.
 	Agent string `yaml:"agent" default:"auto" auto:"auto" reload:"live"`

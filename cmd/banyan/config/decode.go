@@ -26,6 +26,8 @@ type decoder struct {
 	hidden  bool              // what is being read now is a user's: its places are not kept
 	lean    bool              // the places of users themselves are not kept either
 	roles   map[string]string // those of users, each once: many users share them
+
+	nameSecret func(path string) // is told of every file with a secret
 }
 
 // An Origin tells where a value is from. The zero value is the default.
@@ -346,6 +348,9 @@ func (d *decoder) scalar(o *option, n *yaml.Node, v reflect.Value) {
 	}
 	if o.kind == text && isPath(o.form) {
 		v.SetString(d.place(n, v.String()))
+	}
+	if o.form == "secretfile" {
+		d.nameSecret(v.String())
 	}
 }
 

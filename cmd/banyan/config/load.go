@@ -26,7 +26,8 @@ type File struct {
 	*Config
 	// Path is the file that was read; empty for the built-in configuration.
 	Path string
-	// Sources are all files whose text is in it: the file itself and users files.
+	// Sources are the files that it was made of: the file itself, users files, and the first secretsWatched files
+	// with secrets. The engine looks at certificates by itself.
 	Sources []string
 	// Hash names the texts that it was made of, overrides included, in 64 hex digits. Files that certificates and
 	// secrets are in do not count.
@@ -133,8 +134,11 @@ type loading struct {
 	users map[string]*document // by the path of the realm or template
 	hash  hash.Hash
 	texts hash.Hash // of Sources
-	file  *File
-	used  map[string]bool // variables that values ask for
+	// secrets are the files with secrets that values name: the first of them, in their order, and how many there are.
+	secrets      []string
+	secretsNamed map[string]bool
+	file         *File
+	used         map[string]bool // variables that values ask for
 
 	unread map[string]bool // paths of values that have an error by themselves
 	around map[string]bool // paths of what such values are in
@@ -145,7 +149,7 @@ func (l *Loader) begin() *loading {
 		Loader: l, r: &Report{order: map[string]int{}}, env: map[string]string{},
 		given: map[*yaml.Node]string{}, users: map[string]*document{}, hash: sha256.New(),
 		texts: sha256.New(), file: &File{Config: &Config{}}, used: map[string]bool{},
-		unread: map[string]bool{}, around: map[string]bool{},
+		unread: map[string]bool{}, around: map[string]bool{}, secretsNamed: map[string]bool{},
 	}
 	for _, e := range l.Env {
 		if name, value, ok := strings.Cut(e, "="); ok {
@@ -190,6 +194,7 @@ func (ld *loading) finish(name, dir string, text []byte, info fs.FileInfo) (*Fil
 		}
 	})
 	ld.readUsers()
+	ld.readSecrets()
 	ld.noteErrors()
 	ld.unknownVariables()
 	(&checker{loading: ld, cfg: f.Config}).check()
@@ -235,6 +240,7 @@ func (ld *loading) noteErrors() {
 func (ld *loading) decoder(doc *document) *decoder {
 	return &decoder{
 		r: ld.r, doc: doc, lookup: ld.variable, given: ld.given, origins: map[string]Origin{}, lean: ld.Lean,
+		nameSecret: ld.nameSecret,
 	}
 }
 
@@ -317,6 +323,30 @@ func (ld *loading) readUsers() {
 			ld.everybodyReads(doc.name)
 		}
 	})
+}
+
+// readSecrets adds the files with secrets to the sources. Whether they are good is found out when they are used.
+func (ld *loading) readSecrets() {
+	for _, path := range ld.secrets {
+		text, _, err := ld.readFile(path, fileBytesMax)
+		ld.file.Sources = append(ld.file.Sources, path)
+		addText(ld.texts, text, err)
+	}
+	if n := len(ld.secretsNamed); n > secretsWatched && ld.file.Process.Watch > 0 {
+		ld.at(Warning, "process.watch", fmt.Sprintf("of %d files with secrets only the first %d are looked at", n,
+			secretsWatched), "say banyan reload after a change of the others")
+	}
+}
+
+// nameSecret takes note of a file with a secret.
+func (ld *loading) nameSecret(path string) {
+	if path == "" || ld.secretsNamed[path] {
+		return
+	}
+	ld.secretsNamed[path] = true
+	if len(ld.secrets) < secretsWatched {
+		ld.secrets = append(ld.secrets, path)
+	}
 }
 
 // addUsers adds the users of a file to those of a realm.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -394,7 +395,7 @@ func TestPaths(t *testing.T) {
 		t.Fatal(r)
 	}
 	if f.Process.DataDir != "etc/data" || f.Process.Socket() != "c.sock" ||
-		f.Realms[0].Users["a"].Ticket.File != "etc/users/secret" || len(f.Sources) != 2 {
+		f.Realms[0].Users["a"].Ticket.File != "etc/users/secret" || len(f.Sources) != 3 {
 		t.Errorf("%+v %+v %v", f.Process, f.Realms[0].Users["a"].Ticket, f.Sources)
 	}
 	f, r = Load("etc/banyan.yaml", []string{"BANYAN_PROCESS_DATA_DIR=data"}, []Override{
@@ -520,5 +521,74 @@ func TestTexts(t *testing.T) {
 	}
 	if Texts(f.Sources) == f.Texts {
 		t.Error("a file that is gone is not seen")
+	}
+}
+
+// TestSecretsAreSources: files with secrets count among the texts, each once, wherever they are named.
+func TestSecretsAreSources(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "etc/banyan.yaml", []byte(`
+realms:
+  - uri: a
+    auth:
+      ticket: {}
+      wampcra: {}
+      scram: {}
+      cryptosign: { router_key_file: router }
+      http: { url: "http://127.0.0.1:1/", methods: [scram], secret_file: bearer }
+    roles: [{ name: r }]
+    users_file: users.yaml
+    users:
+      b: { role: r, ticket: { file: ticket } }
+      c: { role: r, wampcra: { secret_file: cra } }
+`), 0o600)
+	write(t, "etc/users.yaml", []byte("d: { role: r, ticket: { file: ticket } }\n"+
+		"e: { role: r, ticket: { file: other } }"), 0o600)
+	secrets := []string{"router", "bearer", "ticket", "cra", "other"}
+	for _, name := range secrets {
+		write(t, "etc/"+name, []byte(strings.Repeat("0a", 32)), 0o600)
+	}
+	f, r := Load("etc/banyan.yaml", nil, nil)
+	if f == nil {
+		t.Fatal(r)
+	}
+	if len(f.Sources) != 2+len(secrets) || Texts(f.Sources) != f.Texts {
+		t.Fatalf("%q: %s, then %s", f.Sources, f.Texts, Texts(f.Sources))
+	}
+	for _, name := range secrets {
+		write(t, "etc/"+name, []byte(strings.Repeat("0b", 32)), 0o600)
+		if Texts(f.Sources) == f.Texts {
+			t.Errorf("a change of %s is not seen", name)
+		}
+		write(t, "etc/"+name, []byte(strings.Repeat("0a", 32)), 0o600)
+	}
+}
+
+// TestSecretsWatched tries how many files with secrets are looked at, at n and n+1.
+func TestSecretsWatched(t *testing.T) {
+	l := Loader{read: func(string, int64) ([]byte, fs.FileInfo, error) { return []byte("a secret text"), nil, nil }}
+	for _, c := range []struct {
+		files, sources int
+		watch          string
+		warned         bool
+	}{
+		{secretsWatched, 1 + secretsWatched, "1s", false},
+		{secretsWatched + 1, 1 + secretsWatched, "1s", true},
+		{secretsWatched + 1, 1 + secretsWatched, "0", false},
+	} {
+		var b strings.Builder
+		fmt.Fprintf(&b, "process: { watch: %s }\nrealms:\n- uri: a\n  auth: { ticket: { allow_plain: true } }\n"+
+			"  roles: [{ name: r }]\n  users:\n", c.watch)
+		for i := range c.files {
+			fmt.Fprintf(&b, "    u%d: { role: r, ticket: { file: f%d } }\n", i, i)
+		}
+		f, r := l.Parse("f", ".", []byte(b.String()))
+		if f == nil {
+			t.Fatal(r)
+		}
+		warned := slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Path == "process.watch" })
+		if len(f.Sources) != c.sources || warned != c.warned {
+			t.Errorf("%d files: %d sources; %s", c.files, len(f.Sources), r)
+		}
 	}
 }
