@@ -73,7 +73,9 @@ func authConfig(rm *config.Realm, k *keys) (*auth.Config, error) {
 			Authenticator: d.Procedure, ProcedureRealm: d.Realm, Methods: d.Methods, Timeout: d.Timeout,
 		}
 	case h != nil:
-		c.Dynamic = &auth.DynamicOptions{Authenticator: h.URL, Methods: h.Methods, Timeout: h.Timeout}
+		c.Dynamic = &auth.DynamicOptions{
+			Authenticator: config.PublicURL(h.URL), Methods: h.Methods, Timeout: h.Timeout,
+		}
 	}
 	for _, authid := range slices.Sorted(maps.Keys(rm.Users)) {
 		u := rm.Users[authid]

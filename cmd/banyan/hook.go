@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -47,6 +48,7 @@ var badQuestions = []int{
 // question the service does not take, is no failure. Any goroutine.
 type hook struct {
 	url, secret string
+	name        string // the URL for people
 	retries     int
 	client      *http.Client
 	breaker     *gobreaker.CircuitBreaker[any]
@@ -54,7 +56,7 @@ type hook struct {
 
 func newHook(h *config.HTTPHook) (realm.Authenticator, error) {
 	w := &hook{
-		url: h.URL, retries: h.Retries,
+		url: h.URL, name: config.PublicURL(h.URL), retries: h.Retries,
 		client: &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -110,7 +112,7 @@ func (w *hook) decide(ctx context.Context, q *auth.Request) (any, error) {
 func (w *hook) ask(ctx context.Context, body []byte) (any, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	q.Header.Set("Content-Type", "application/json")
 	if w.secret != "" {
@@ -118,7 +120,7 @@ func (w *hook) ask(ctx context.Context, body []byte) (any, error) {
 	}
 	a, err := w.client.Do(q)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer a.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(a.Body, hookAnswerBytesMax+1))
@@ -135,13 +137,22 @@ func (w *hook) ask(ctx context.Context, body []byte) (any, error) {
 		}
 		return nil, denied
 	case slices.Contains(badQuestions, a.StatusCode):
-		return nil, fmt.Errorf("%s answers %s: %w", w.url, a.Status, errBadQuestion)
+		return nil, fmt.Errorf("%s answers %s: %w", w.name, a.Status, errBadQuestion)
 	case a.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s", w.url, a.Status)
+		return nil, fmt.Errorf("%s answers %s", w.name, a.Status)
 	}
 	var returned any
 	if err := json.Unmarshal(text, &returned); err != nil {
-		return nil, fmt.Errorf("%s answers with something else than JSON", w.url)
+		return nil, fmt.Errorf("%s answers with something else than JSON", w.name)
 	}
 	return returned, nil
+}
+
+// withoutURL is the reason behind an error of net/http, which has the whole URL in its text.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }

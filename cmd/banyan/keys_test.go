@@ -171,6 +171,43 @@ func TestKeySetURL(t *testing.T) {
 	}
 }
 
+// TestURLsStayPrivate: no error and no line of the log has the query of a URL, which may be a secret, whether nobody
+// answers, or somebody has a wrong answer.
+func TestURLsStayPrivate(t *testing.T) {
+	const query = "?code=forbidden"
+	w := newWebhook(t)
+	w.answers(http.StatusTeapot, "no JSON")
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, base := range []string{w.URL, gone.URL} {
+		var log lockedBuffer
+		k := &keys{log: slog.New(slog.NewTextHandler(&log, nil)), sets: map[setName]*keySet{}}
+		if _, err := k.keySet(&config.JWT{KeysURL: base + query, Refresh: time.Hour}); err != nil {
+			t.Error(err)
+		}
+		k.refuse()
+		if text := log.String(); strings.Contains(text, "forbidden") || !strings.Contains(text, base) {
+			t.Errorf("the log says %q", text)
+		}
+		h := &config.HTTPHook{URL: base + query, FailuresMax: 100, Pause: time.Hour}
+		decide, err := newHook(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, status := range []int{http.StatusTeapot, http.StatusBadRequest, http.StatusOK} {
+			w.answers(status, "no JSON")
+			_, err = decide(t.Context(), &auth.Request{Realm: "a"})
+			if err == nil || strings.Contains(err.Error(), "forbidden") {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		c, err := authConfig(&config.Realm{URI: "a", Auth: config.Auth{HTTP: h}}, k)
+		if err != nil || strings.Contains(c.Dynamic.Authenticator, "forbidden") {
+			t.Errorf("%+v, %v", c, err)
+		}
+	}
+}
+
 // A webhook answers as it is told and counts.
 type webhook struct {
 	*httptest.Server
@@ -187,7 +224,7 @@ func newWebhook(t *testing.T) *webhook {
 		w.asked.Add(1)
 		w.last.Store(r.Header.Clone())
 		var said map[string]any
-		if err := json.NewDecoder(r.Body).Decode(&said); err != nil {
+		if err := json.NewDecoder(r.Body).Decode(&said); err != nil && r.Method == http.MethodPost {
 			t.Error(err)
 		}
 		w.said.Store(said)

@@ -75,15 +75,15 @@ func (k *keys) fetched(ctx context.Context, name setName) (jwt.Keyfunc, error) {
 		NoErrorReturnFirstHTTPReq: &later,
 		RateLimitWaitMax:          unknownKeyWait,
 		RefreshInterval:           name.refresh,
-		RefreshErrorHandlerFunc: func(url string) func(context.Context, error) {
+		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(_ context.Context, err error) {
-				k.log.Warn("cannot fetch the keys of tokens; those that were fetched before stay", "url", url,
-					"error", err)
+				k.log.Warn("cannot fetch the keys of tokens; those that were fetched before stay", "url",
+					config.PublicURL(name.url), "error", withoutURL(err))
 			}
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name.url, err)
+		return nil, fmt.Errorf("%s: %w", config.PublicURL(name.url), withoutURL(err))
 	}
 	return set.Keyfunc, nil
 }

@@ -339,6 +339,9 @@ func (d *decoder) scalar(o *option, n *yaml.Node, v reflect.Value) {
 	if !ok {
 		return
 	}
+	if _, ok := d.given[n]; !ok && o.form == "url" && PublicURL(t) != t {
+		d.doc.mask(n)
+	}
 	if err := o.set(v, t); err != nil {
 		d.bad(Error, n, err.Error(), "")
 		return

@@ -77,18 +77,8 @@ func diffOne(c *option, a, b reflect.Value, at string, all *[]Change) {
 		if was == is {
 			return
 		}
-		if c.secret != "" {
-			was, is = maskIf(was), maskIf(is)
-		}
-		add(was, is)
+		add(c.public(was), c.public(is))
 	}
-}
-
-func maskIf(t string) string {
-	if t == "" {
-		return ""
-	}
-	return hidden
 }
 
 // defaults is a struct with its defaults.

@@ -205,7 +205,7 @@ func ParsePrefix(t string) (netip.Prefix, error) {
 func checkURL(t string) error {
 	u, err := url.Parse(t)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("expected a URL that begins with https:// or http://, got %s", quote(t))
+		return fmt.Errorf("expected a URL that begins with https:// or http://, got %s", quote(PublicURL(t)))
 	}
 	if u.User != nil {
 		return errors.New("a URL with a name or password in it; put secrets into a file")
@@ -216,6 +216,26 @@ func checkURL(t string) error {
 func checkUser(t string) error {
 	if _, err := strconv.ParseUint(t, 10, 31); err == nil {
 		return nil
+// PublicURL is a URL without the parts that may be secret: *** stands for its query and fragment, its name and
+// password are left out, and a text that is no URL and may have them is *** as a whole.
+func PublicURL(t string) string {
+	if !strings.ContainsAny(t, "?#@") {
+		return t
+	}
+	u, err := url.Parse(t)
+	switch {
+	case err != nil, u.Opaque != "":
+		return hidden
+	case u.User == nil && u.RawQuery == "" && u.Fragment == "":
+		return t
+	}
+	more := ""
+	if u.RawQuery != "" || u.Fragment != "" {
+		more = "?" + hidden
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String() + more
+}
+
 	}
 	if _, err := user.Lookup(t); err != nil {
 		return fmt.Errorf("this machine knows no user %s", quote(t))

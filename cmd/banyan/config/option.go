@@ -383,6 +383,19 @@ func (o *option) checkText(t string) error {
 	return nil
 }
 
+// public is the text of a value for people: without what is secret in it.
+func (o *option) public(t string) string {
+	switch {
+	case t == "":
+		return ""
+	case o.secret != "":
+		return hidden
+	case o.form == "url":
+		return PublicURL(t)
+	}
+	return t
+}
+
 // show is the text of a value, which set reads again.
 func (o *option) show(v reflect.Value) string {
 	if o.auto != "" && v.IsZero() {

@@ -89,6 +89,51 @@ func TestReportsShowNoSecret(t *testing.T) {
 	}
 }
 
+// TestPublicURL: what is shown of a URL has no query, fragment, name and password.
+func TestPublicURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                                    "",
+		"https://h.example/a/b":               "https://h.example/a/b",
+		"https://h.example/@a":                "https://h.example/@a",
+		"https://h.example:8443/a%2Fb?code=x": "https://h.example:8443/a%2Fb?***",
+		"https://h.example/#x":                "https://h.example/?***",
+		"https://joe:pass@h.example/a":        "https://h.example/a",
+		"joe:pass@h.example":                  "***",
+		"https://joe:p%s@h.example":           "***",
+		"localhost:80":                        "localhost:80",
+	} {
+		if got := PublicURL(url); got != want {
+			t.Errorf("%q: %q, want %q", url, got, want)
+		}
+	}
+}
+
+// TestURLsShowNoSecret: neither values, changes nor reports have the query of a URL in them.
+func TestURLsShowNoSecret(t *testing.T) {
+	const secret = "Zm9yYmlkZGVu"
+	text := func(url string) string {
+		return "realms: [{ uri: a, auth: { ticket: {}, http: { url: \"" + url + "\" } }, roles: [{ name: r }] }]\n"
+	}
+	old, _ := parseText(text("http://web.example/in?code=" + secret + "1"))
+	f, r := parseText(text("http://web.example/in?code=" + secret + "2"))
+	if f == nil || old == nil || len(r.Problems) == 0 { // it is in clear text
+		t.Fatal(r)
+	}
+	changes := Diff(old, f)
+	if len(changes) != 1 {
+		t.Errorf("%+v", changes)
+	}
+	shown := fmt.Sprint(f.Show(""), changes, r)
+	if strings.Contains(shown, secret) || strings.Count(shown, "http://web.example/in?***") != 3 {
+		t.Error(shown)
+	}
+	for _, url := range []string{"ftp://web.example/in?code=" + secret, "http://joe:" + secret + "@web.example/"} {
+		if f, r := parseText(text(url)); f != nil || strings.Contains(r.String(), secret) {
+			t.Error(r)
+		}
+	}
+}
+
 // many is a file with more errors than that.
 func many(n int) string {
 	var b strings.Builder

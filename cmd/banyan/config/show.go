@@ -96,11 +96,10 @@ func (f *File) collectOne(c *option, v reflect.Value, at string, of Origin, add 
 			return // of a user only what is there
 		}
 		raw := c.show(v)
-		t, differs := raw, !c.isSet || raw != c.text
-		if c.secret != "" && t != "" {
-			t = hidden
-		}
-		add(Value{Path: at, Text: t, Secret: c.secret != "", Origin: f.from(at, of, differs), raw: raw})
+		t, differs := c.public(raw), !c.isSet || raw != c.text
+		add(Value{
+			Path: at, Text: t, Secret: c.secret != "" || t != raw, Origin: f.from(at, of, differs), raw: raw,
+		})
 	}
 }
 
