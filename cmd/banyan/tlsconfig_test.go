@@ -294,3 +294,25 @@ func TestReloadTLSTogether(t *testing.T) {
 		t.Error("the first listener has not changed")
 	}
 }
+
+// TestReloadClientCA: authorities that changed in their file alone are named by a reload, and one more finds nothing.
+func TestReloadClientCA(t *testing.T) {
+	one, joe, jane := newPair(t, 1), newPair(t, 2), newPair(t, 3)
+	s := startService(t, `
+listeners:
+  - address: 127.0.0.1:0
+    tls: { certificates: [{ certificate: one.pem, key: one.key }], client_ca: ca.pem }
+`+openRealms("a"), "one.pem", one.certificate, "one.key", one.key, "ca.pem", joe.certificate)
+	ca := filepath.Join(filepath.Dir(s.file), "ca.pem")
+	if err := os.WriteFile(ca, []byte(jane.certificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := s.reload("test")
+	if !r.Applied || len(r.Changes) != 1 || !strings.HasSuffix(r.Changes[0].Path, ".tls.client_ca") ||
+		r.Changes[0].New != ca+" with other content" || !strings.Contains(r.String(), "1 change\n") {
+		t.Errorf("%+v\n%s", r, r)
+	}
+	if r := s.reload("test"); !r.Applied || len(r.Changes) != 0 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -5,6 +5,7 @@ package config
 import (
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -270,6 +271,9 @@ func (c *checker) certificate(path string, pair *Certificate) {
 		return // reported already
 	}
 	chain := c.text(path+".certificate", pair.Certificate, certBytesMax, false)
+	if !secret {
+		c.file.contents[file] = sha256.Sum256(text)
+	}
 	key := c.text(path+".key", pair.Key, secretBytesMax, true)
 	if pair.OCSP != "" {
 		c.text(path+".ocsp", pair.OCSP, secretBytesMax, false)

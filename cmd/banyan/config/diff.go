@@ -3,6 +3,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,37 +24,52 @@ const there = "(there)"
 // Diff lists what changes from old to new, in the order of the documentation. The order of entries means nothing,
 // except that of certificates. Where the files say the same in another way, nothing changes.
 func Diff(old, new *File) []Change {
-	var all []Change
-	diff(root(), reflect.ValueOf(old.Config).Elem(), reflect.ValueOf(new.Config).Elem(), "", &all)
-	return all
+	d := differ{was: old.contents, is: new.contents}
+	d.diff(root(), reflect.ValueOf(old.Config).Elem(), reflect.ValueOf(new.Config).Elem(), "")
+	return d.all
 }
 
-func diff(o *option, a, b reflect.Value, path string, all *[]Change) {
+// A differ collects the changes between two configurations.
+type differ struct {
+	all     []Change
+	was, is map[string][sha256.Size]byte // of files, by path
+}
+
+func (d *differ) add(c Change) { d.all = append(d.all, c) }
+
+// otherContent reports whether a file says something else than before.
+func (d *differ) otherContent(path string) bool {
+	was, before := d.was[path]
+	is, after := d.is[path]
+	return before && after && was != is
+}
+
+func (d *differ) diff(o *option, a, b reflect.Value, path string) {
 	for _, c := range o.fields {
 		at := strings.TrimPrefix(path+"."+c.key, ".")
-		diffOne(c, a.FieldByIndex(c.index), b.FieldByIndex(c.index), at, all)
+		d.diffOne(c, a.FieldByIndex(c.index), b.FieldByIndex(c.index), at)
 	}
 }
 
-func diffOne(c *option, a, b reflect.Value, at string, all *[]Change) {
+func (d *differ) diffOne(c *option, a, b reflect.Value, at string) {
 	switch c.name {
 	case "Permission.URI", "Permission.Match", "Topic.URI", "Topic.Match":
 		return // they are what an entry is known by, however they are written
 	}
-	add := func(was, is string) { *all = append(*all, Change{Path: at, Old: was, New: is, Live: c.live}) }
+	add := func(was, is string) { d.add(Change{Path: at, Old: was, New: is, Live: c.live}) }
 	switch {
 	case c.ptr && a.IsNil() && b.IsNil():
 	case c.ptr && a.IsNil():
 		add("", there)
-		diff(c, c.defaults(), b.Elem(), at, all)
+		d.diff(c, c.defaults(), b.Elem(), at)
 	case c.ptr && b.IsNil():
 		add(there, "")
 	case c.ptr:
-		diff(c, a.Elem(), b.Elem(), at, all)
+		d.diff(c, a.Elem(), b.Elem(), at)
 	case c.kind == section:
-		diff(c, a, b, at, all)
+		d.diff(c, a, b, at)
 	case c.kind == list:
-		diffList(c, a, b, at, all)
+		d.diffList(c, a, b, at)
 	case c.kind == dict:
 		was, is := map[string]reflect.Value{}, map[string]reflect.Value{}
 		for _, k := range sortedKeys(a) {
@@ -67,13 +83,16 @@ func diffOne(c *option, a, b reflect.Value, at string, all *[]Change) {
 			}
 		}
 		slices.Sort(keys)
-		diffEntries(c, keys, was, is, at, all)
+		d.diffEntries(c, keys, was, is, at)
 	case c.kind == free:
 		if !reflect.DeepEqual(a.Interface(), b.Interface()) && a.Len()+b.Len() > 0 {
 			add(showFree(a), showFree(b))
 		}
 	default:
 		was, is := c.show(a), c.show(b)
+		if was == is && isFile(c.form) && d.otherContent(was) {
+			is += " with other content"
+		}
 		if was == is {
 			return
 		}
@@ -88,7 +107,7 @@ func (o *option) defaults() reflect.Value {
 	return v
 }
 
-func diffList(c *option, a, b reflect.Value, at string, all *[]Change) {
+func (d *differ) diffList(c *option, a, b reflect.Value, at string) {
 	was, is := map[string]reflect.Value{}, map[string]reflect.Value{}
 	var keys, order, reorder []string
 	for i := range a.Len() {
@@ -104,27 +123,27 @@ func diffList(c *option, a, b reflect.Value, at string, all *[]Change) {
 			keys = append(keys, k)
 		}
 	}
-	diffEntries(c, keys, was, is, at, all)
+	d.diffEntries(c, keys, was, is, at)
 	if c.key == "certificates" && len(keys) == len(was) && len(was) == len(is) && !slices.Equal(order, reorder) {
-		*all = append(*all, Change{
+		d.add(Change{
 			Path: at, Old: strings.Join(order, ", "), New: strings.Join(reorder, ", "), Live: c.live,
 		})
 	}
 }
 
 // diffEntries compares entries that are known by their names.
-func diffEntries(c *option, keys []string, was, is map[string]reflect.Value, at string, all *[]Change) {
+func (d *differ) diffEntries(c *option, keys []string, was, is map[string]reflect.Value, at string) {
 	for _, k := range keys {
 		a, before := was[k]
 		b, after := is[k]
 		path := at + "[" + k + "]"
 		switch {
 		case !before:
-			*all = append(*all, Change{Path: path, New: there, Live: c.live})
+			d.add(Change{Path: path, New: there, Live: c.live})
 		case !after:
-			*all = append(*all, Change{Path: path, Old: there, Live: c.live})
+			d.add(Change{Path: path, Old: there, Live: c.live})
 		default:
-			diff(c.item, a, b, path, all)
+			d.diff(c.item, a, b, path)
 		}
 	}
 }

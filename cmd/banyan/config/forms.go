@@ -25,9 +25,12 @@ type form struct {
 	check func(t string) error
 }
 
+// isFile reports whether a form is the path of a file that is read.
+func isFile(name string) bool { return name == "file" || name == "secretfile" }
+
 // isPath reports whether a form is a path of the file system.
 func isPath(name string) bool {
-	return name == "path" || name == "file" || name == "secretfile" || name == "socket"
+	return name == "path" || name == "socket" || isFile(name)
 }
 
 func formOf(name string) form {
@@ -213,9 +216,6 @@ func checkURL(t string) error {
 	return nil
 }
 
-func checkUser(t string) error {
-	if _, err := strconv.ParseUint(t, 10, 31); err == nil {
-		return nil
 // PublicURL is a URL without the parts that may be secret: *** stands for its query and fragment, its name and
 // password are left out, and a text that is no URL and may have them is *** as a whole.
 func PublicURL(t string) string {
@@ -236,6 +236,9 @@ func PublicURL(t string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String() + more
 }
 
+func checkUser(t string) error {
+	if _, err := strconv.ParseUint(t, 10, 31); err == nil {
+		return nil
 	}
 	if _, err := user.Lookup(t); err != nil {
 		return fmt.Errorf("this machine knows no user %s", quote(t))

@@ -36,6 +36,9 @@ type File struct {
 	Texts string
 
 	origins map[string]Origin
+	// contents are the hashes of the files with certificates and keys of tokens, and of the files with secrets that
+	// are among Sources, by path, for Diff.
+	contents map[string][sha256.Size]byte
 }
 
 // WithoutUsers is the configuration without users: what a reload changes anyway, and most of the memory.
@@ -148,7 +151,8 @@ func (l *Loader) begin() *loading {
 	ld := &loading{
 		Loader: l, r: &Report{order: map[string]int{}}, env: map[string]string{},
 		given: map[*yaml.Node]string{}, users: map[string]*document{}, hash: sha256.New(),
-		texts: sha256.New(), file: &File{Config: &Config{}}, used: map[string]bool{},
+		texts: sha256.New(), used: map[string]bool{},
+		file:   &File{Config: &Config{}, contents: map[string][sha256.Size]byte{}},
 		unread: map[string]bool{}, around: map[string]bool{}, secretsNamed: map[string]bool{},
 	}
 	for _, e := range l.Env {
@@ -331,6 +335,7 @@ func (ld *loading) readSecrets() {
 		text, _, err := ld.readFile(path, fileBytesMax)
 		ld.file.Sources = append(ld.file.Sources, path)
 		addText(ld.texts, text, err)
+		ld.file.contents[path] = sha256.Sum256(text)
 	}
 	if n := len(ld.secretsNamed); n > secretsWatched && ld.file.Process.Watch > 0 {
 		ld.at(Warning, "process.watch", fmt.Sprintf("of %d files with secrets only the first %d are looked at", n,

@@ -560,6 +560,15 @@ realms:
 		if Texts(f.Sources) == f.Texts {
 			t.Errorf("a change of %s is not seen", name)
 		}
+		changed, r := Load("etc/banyan.yaml", nil, nil)
+		if changed == nil {
+			t.Fatal(r)
+		}
+		// The ticket is that of two users.
+		if all := Diff(f, changed); len(all) != map[bool]int{false: 1, true: 2}[name == "ticket"] || !all[0].Live ||
+			all[0].New != "etc/"+name+" with other content" {
+			t.Errorf("%s: %+v", name, all)
+		}
 		write(t, "etc/"+name, []byte(strings.Repeat("0a", 32)), 0o600)
 	}
 }
