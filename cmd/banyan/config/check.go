@@ -196,7 +196,8 @@ func (c *checker) slowOverrides() {
 func (c *checker) process() {
 	p := &c.cfg.Process
 	for i, l := range c.cfg.Listeners {
-		if t, ok := target(l.Address); ok && t.network == "unix" && p.Socket() != "" && t.address == p.Socket() {
+		t, ok := target(l.Address)
+		if ok && t.network == "unix" && p.Socket() != "" && samePath(t.address, p.Socket()) {
 			c.bad(fmt.Sprintf("listeners.%d.address", i), "the control socket has this path", "choose another one")
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -37,13 +38,24 @@ func target(address string) (t bindTarget, ok bool) {
 // covers reports whether no other socket can listen on u while one listens on t.
 func (t bindTarget) covers(u bindTarget) bool {
 	if t.network == "unix" || u.network == "unix" {
-		return t.network == u.network && t.address == u.address
+		return t.network == u.network && samePath(t.address, u.address)
 	}
 	if t.port == "0" || t.port != u.port {
 		return false
 	}
 	return t.host == u.host || t.host == "" ||
 		t.host == "0.0.0.0" && u.network == "tcp4" || t.host == "::" && u.network == "tcp6"
+}
+
+// samePath reports whether two paths of sockets are one, however they are written. Names with @ are not in the file
+// system. Links are not followed: the start does that.
+func samePath(a, b string) bool {
+	if a == b || strings.HasPrefix(a, "@") || strings.HasPrefix(b, "@") {
+		return a == b
+	}
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return errX == nil && errY == nil && x == y
 }
 
 // local reports whether only this machine can reach an address.
@@ -259,6 +271,9 @@ func (c *checker) text(path, file string, most int64, secret bool) []byte {
 		c.bad(path, file+": "+reason(err), "")
 		return nil
 	}
+	if !secret {
+		c.file.contents[file] = sha256.Sum256(text)
+	}
 	if secret && world(info) {
 		c.warn(path, "everybody on this machine can read "+file, "chmod 600 "+file)
 	}
@@ -271,9 +286,6 @@ func (c *checker) certificate(path string, pair *Certificate) {
 		return // reported already
 	}
 	chain := c.text(path+".certificate", pair.Certificate, certBytesMax, false)
-	if !secret {
-		c.file.contents[file] = sha256.Sum256(text)
-	}
 	key := c.text(path+".key", pair.Key, secretBytesMax, true)
 	if pair.OCSP != "" {
 		c.text(path+".ocsp", pair.OCSP, secretBytesMax, false)

@@ -601,3 +601,26 @@ func TestSecretsWatched(t *testing.T) {
 		}
 	}
 }
+
+// TestSamePaths: two paths of sockets that are one are found, however they are written.
+func TestSamePaths(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	const twice, control = "is also listeners.0", "the control socket has this path"
+	for _, c := range []struct{ text, want string }{
+		{"listeners: [{ address: 'unix:a' }, { address: 'unix:./a' }]", twice},
+		{"listeners: [{ address: 'unix:a' }, { address: 'unix:" + dir + "/b/../a' }]", twice},
+		{"listeners: [{ address: 'unix:a' }, { address: 'unix:b' }]", ""},
+		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:@./a' }]", ""},
+		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:a' }]", ""},
+		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:@a' }]", twice},
+		{"{ listeners: [{ address: 'unix:" + dir + "/c' }], process: { control_socket: ./c } }", control},
+		{"{ listeners: [{ address: 'unix:./d/control.sock' }], process: { data_dir: d } }", control},
+		{"{ listeners: [{ address: 'unix:./d/c.sock' }], process: { data_dir: d } }", ""},
+	} {
+		_, r := parseText(c.text)
+		if c.want == "" && r.Errors > 0 || c.want != "" && !strings.Contains(r.String(), c.want) {
+			t.Errorf("%s: %s", c.text, r)
+		}
+	}
+}
