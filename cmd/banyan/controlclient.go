@@ -53,6 +53,12 @@ func (c *controlClient) path() string {
 func (c *controlClient) ask(ctx context.Context, method, path string, value any) (int, error) {
 	socket := c.path()
 	if socket == "" {
+		if _, err := os.Stat(c.source.file); c.source.file != "" && err != nil {
+			return 0, &hintedError{
+				code: exitUsage, what: "cannot read the configuration " + c.source.file, why: cause(err),
+				try: "give another file with --config, or the path of the socket with --control",
+			}
+		}
 		return 0, usagef("the configuration names no control socket: give --config, with process.data_dir in that " +
 			"file, or --control")
 	}

@@ -683,3 +683,22 @@ func TestReloadWaitsForTheWholeFile(t *testing.T) {
 		}
 	}
 }
+
+// TestControlWithoutConfiguration: a command that speaks to a router says that its configuration is missing, and what
+// is missing in one that is there.
+func TestControlWithoutConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("there.yaml", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"missing.yaml": "cannot read the configuration missing.yaml", "there.yaml": "names no control socket",
+		"": "names no control socket",
+	} {
+		c := controlClient{source: configSource{file: file}}
+		_, err := c.ask(t.Context(), "GET", "/status", new(status))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
