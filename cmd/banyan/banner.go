@@ -26,7 +26,7 @@ func announce(w io.Writer, f *config.File, addrs []net.Addr, connectionsMax int)
 		urls[i] = announceListener(w, &f.Listeners[i], a.Network(), reachable(a))
 	}
 	fmt.Fprintf(w, "  realms     %s\n", realmNames(f))
-	open := announceAnonymous(w, f)
+	open := announceAnonymous(w, f, addrs)
 	fmt.Fprintf(w, "  at once    %d connections\n", connectionsMax)
 	if most := f.Limits.MessageBytesMax; most < messageBytesMost && !f.Given("limits.message_bytes_max") {
 		fmt.Fprintf(w, "  a message  at most %v, a quarter of --budget-bytes\n", most)
@@ -99,7 +99,7 @@ func realmNames(f *config.File) string {
 
 // announceAnonymous tells who may join without authentication, and returns the first listener through which somebody
 // may; -1 is none.
-func announceAnonymous(w io.Writer, f *config.File) (open int) {
+func announceAnonymous(w io.Writer, f *config.File, addrs []net.Addr) (open int) {
 	rules := make([]string, len(f.Listeners))
 	for i := range f.Listeners {
 		rules[i] = anonymousRule(f, &f.Listeners[i])
@@ -107,7 +107,11 @@ func announceAnonymous(w io.Writer, f *config.File) (open int) {
 	fmt.Fprintf(w, "  anonymous  %s\n", whoMayJoin[rules[0]])
 	for i, rule := range rules {
 		if rule != rules[0] {
-			fmt.Fprintf(w, "             but at %s: %s\n", f.Listeners[i].Address, whoMayJoin[rule])
+			at := f.Listeners[i].Name
+			if at == "" {
+				at = reachable(addrs[i])
+			}
+			fmt.Fprintf(w, "             but at %s: %s\n", at, whoMayJoin[rule])
 		}
 	}
 	return slices.IndexFunc(rules, func(rule string) bool { return rule != "none" })

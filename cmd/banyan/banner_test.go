@@ -121,3 +121,25 @@ func TestShellWord(t *testing.T) {
 		}
 	}
 }
+
+// TestBannerTellsApart: who may join without authentication at another listener is told with its name, or with the
+// port that it got.
+func TestBannerTellsApart(t *testing.T) {
+	f, err := readFlags("--listen=127.0.0.1:0", "--listen=127.0.0.1:0,anonymous=none",
+		"--listen=127.0.0.1:0,anonymous=anywhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Listeners[2].Name = "outside"
+	addrs := []net.Addr{
+		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1001}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1002},
+		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1003},
+	}
+	var banner bytes.Buffer
+	announce(&banner, f, addrs, 1)
+	for _, want := range []string{"but at 127.0.0.1:1002: nobody", "but at outside: ANYBODY"} {
+		if !strings.Contains(banner.String(), want) {
+			t.Errorf("the start does not say %q:\n%s", want, &banner)
+		}
+	}
+}
