@@ -82,6 +82,8 @@ type perLoop struct {
 	deflated []byte          // scratch for one compressed event
 	slab     []call          // records for the next calls
 	gaveBack int             // things of sessions that were given back, in all, to see what a goodbye cost
+
+	historyWarned paced // about events that a history did not take
 }
 
 // New makes a router from cfg, or says what is wrong with cfg.
