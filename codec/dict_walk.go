@@ -30,6 +30,9 @@ func (r *input) dictionary(s Serializer, e int, m *Message, known keySet) bool {
 		if !ok && !utf8.Valid(k) {
 			return r.fail(e, whyKeyUTF8)
 		}
+		if !ok && known&(1<<KeyEligible) != 0 && looksLikeList(k) {
+			m.Options.unknownList = true
+		}
 		if !ok || known&(1<<key) == 0 {
 			continue
 		}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"unicode/utf8"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	truth  keySet // values of the booleans
 	format Serializer
 
+	unknownList bool // of a PUBLISH: see UnknownList
+
 	Match  Match
 	Invoke Invoke
 	Mode   CancelMode
@@ -49,6 +52,27 @@ func (o *Options) Has(k Key) bool { return o.has&(1<<k) != 0 }
 // ListEntries returns how many entries the lists of session ids, authids and authroles have together; see
 // ListEntriesMax. Lists under duplicate keys count too, since they cost the same.
 func (o *Options) ListEntries() int { return o.entries }
+
+// HasUnknownList reports whether a PUBLISH has an option that looks like a black- or whitelist and is none that the
+// specification has, such as eligible_city.
+func (o *Options) HasUnknownList() bool { return o.unknownList }
+
+// UnknownList returns the name of the first option for which HasUnknownList is true, "" if there is none.
+func (o *Options) UnknownList() string {
+	if o.unknownList {
+		for r := o.pairs(); r.next(); {
+			if _, known := findKey(r.name); !known && looksLikeList(r.name) {
+				return string(r.name)
+			}
+		}
+	}
+	return ""
+}
+
+// looksLikeList reports whether an option is called as black- and whitelists are.
+func looksLikeList(name []byte) bool {
+	return bytes.HasPrefix(name, []byte("eligible_")) || bytes.HasPrefix(name, []byte("exclude_"))
+}
 
 // Bool returns the value of the boolean k, or def when it is absent.
 func (o *Options) Bool(k Key, def bool) bool {

@@ -132,3 +132,37 @@ func TestDecodeSparesReceivers(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownList: a PUBLISH tells of the first option that looks like a black- or whitelist and is none; other
+// messages, and what a Message held before, do not count. Finding out allocates nothing.
+func TestUnknownList(t *testing.T) {
+	for _, s := range []Serializer{JSON, MessagePack, CBOR} {
+		var d Decoder
+		var m Message
+		for _, c := range []struct {
+			message list
+			want    string
+		}{
+			{list{16, 1, dict{"eligible_city": 1}, "a"}, "eligible_city"},
+			{list{16, 1, dict{"eligible_authid": list{"a"}, "exclude_me": true, "xeligible_": 1}, "a"}, ""},
+			{list{16, 1, dict{"exclude_x": nil}, "a"}, "exclude_x"},
+			{list{32, 1, dict{"exclude_x": 1}, "a"}, ""},
+			{list{16, 1, dict{"exclude_me": false, "eligible_": 1}, "a"}, "eligible_"},
+		} {
+			b := encode(t, s, c.message...)
+			if err := d.Decode(s, b, &m); err != nil {
+				t.Fatal(err)
+			}
+			if got := m.Options.UnknownList(); got != c.want || m.Options.HasUnknownList() != (c.want != "") {
+				t.Errorf("%v %v: %q", s, c.message, got)
+			}
+			if n := testing.AllocsPerRun(10, func() {
+				if d.Decode(s, b, &m) != nil || m.Options.HasUnknownList() != (c.want != "") {
+					t.Fatal("another result")
+				}
+			}); n != 0 && !raceEnabled {
+				t.Errorf("%v %v: %v allocations", s, c.message, n)
+			}
+		}
+	}
+}

@@ -302,6 +302,9 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 		}
 		return
 	}
+	if m.Options.HasUnknownList() {
+		s.tellUnknownList(x, l, &m.Options)
+	}
 	to.filter, to.trust = newFilter(&m.Options, rkey), granted.trust
 	var publication uint64
 	if s.realm.recording.Load() == nil && !m.Options.Bool(codec.KeyRetain, false) {

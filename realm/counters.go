@@ -62,6 +62,7 @@ type Stats struct {
 	ShardsRefused        int64 // requests refused: an rkey or nkey is too long, or too many have an nkey
 	Recorded             int64 // events that were put into a history
 	HistoryRefused       int64 // events that a history did not take
+	ListsUnknown         int64 // publications with an unknown option that looks like a black- or whitelist
 	HistoryLost          int64 // events whose publishers waited for the disk, which could not store them
 	Queries              int64 // get_events that were answered with events, perhaps none
 	QueriesRefused       int64 // get_events that were answered unavailable
@@ -90,7 +91,7 @@ type counters struct {
 	rerouted, reroutesNot                                      counter
 	retained, retainedRefused, retainedSent, retainedCut       counter
 	sharded, shardsRefused                                     counter
-	recorded, historyRefused, historyLost                      counter
+	recorded, historyRefused, historyLost, listsUnknown        counter
 	queries, queriesRefused                                    counter
 
 	_ [64]byte
@@ -176,6 +177,7 @@ func (r *Router) Stats() Stats {
 		s.Recorded += c.recorded.Load()
 		s.HistoryRefused += c.historyRefused.Load()
 		s.HistoryLost += c.historyLost.Load()
+		s.ListsUnknown += c.listsUnknown.Load()
 		s.Queries += c.queries.Load()
 		s.QueriesRefused += c.queriesRefused.Load()
 		s.MetaEventsLost += c.metaLost.Load()

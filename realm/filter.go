@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"banyan/codec"
+	"banyan/engine/port"
 )
 
 // A filter says which subscribers one publication is for: its black and white lists (PROTOCOL 7.4), and its rkey
@@ -41,6 +42,20 @@ func newFilter(o *codec.Options, rkey uint64) *filter {
 		eligible:         newList(o, codec.KeyEligible),
 		eligibleAuthID:   newList(o, codec.KeyEligibleAuthid),
 		eligibleAuthRole: newList(o, codec.KeyEligibleAuthrole),
+	}
+}
+
+// listNameShown is how much of the name of an unknown list the log shows, in bytes.
+const listNameShown = 64
+
+// tellUnknownList counts a publication that goes to more subscribers than its publisher may think: other routers know
+// lists by other details of sessions. The options are ignored, as all that are unknown (PROTOCOL 1.5).
+func (s *session) tellUnknownList(x port.Executor, l *perLoop, o *codec.Options) {
+	l.counters.listsUnknown.Add(1)
+	if l.listsWarned.due(s.realm.router.clock()) {
+		name := o.UnknownList()
+		x.Warn("a black- or whitelist of a publication is unknown here and has no effect", "realm", s.realm.uri,
+			"option", name[:min(len(name), listNameShown)])
 	}
 }
 

@@ -84,6 +84,7 @@ type perLoop struct {
 	gaveBack int             // things of sessions that were given back, in all, to see what a goodbye cost
 
 	historyWarned paced // about events that a history did not take
+	listsWarned   paced // about lists of publications that are unknown
 }
 
 // New makes a router from cfg, or says what is wrong with cfg.
