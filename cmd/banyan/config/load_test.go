@@ -611,7 +611,7 @@ func TestSamePaths(t *testing.T) {
 		{"listeners: [{ address: 'unix:a' }, { address: 'unix:./a' }]", twice},
 		{"listeners: [{ address: 'unix:a' }, { address: 'unix:" + dir + "/b/../a' }]", twice},
 		{"listeners: [{ address: 'unix:a' }, { address: 'unix:b' }]", ""},
-		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:@b/../a' }]", ""},
+		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:./@a' }]", ""},
 		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:a' }]", ""},
 		{"listeners: [{ address: 'unix:@a' }, { address: 'unix:@a' }]", twice},
 		{"{ listeners: [{ address: 'unix:" + dir + "/c' }], process: { control_socket: ./c } }", control},
