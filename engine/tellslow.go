@@ -19,7 +19,7 @@ import (
 
 // noteSlow has the handler told soon. Home loop only.
 func (c *conn) noteSlow() {
-	if c.slowNoted || c.handler == nil {
+	if c.slowNoted {
 		return
 	}
 	c.slowNoted, c.slowTold = true, c.loop.began

@@ -65,13 +65,13 @@ func TestDropsAreTold(t *testing.T) {
 	c, _, next := newWatched(t, Live{BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: DropNewest})
 	appendEvents(c, "1Abc")
 	var dropped []int64
-	for _, after := range []time.Duration{slowToldPause - 1, 1, slowToldPause, 0} {
+	for _, after := range []time.Duration{slowToldPause - 1, 1, slowToldPause, slowToldPause - 1, 1, 0} {
 		appendEvents(c, "DD")
 		for _, s := range next(after) {
 			dropped = append(dropped, s.Dropped)
 		}
 	}
-	if want := []int64{2, 6, 8}; !slices.Equal(dropped, want) {
+	if want := []int64{2, 6, 8, 12}; !slices.Equal(dropped, want) {
 		t.Errorf("told of %d, want %d", dropped, want)
 	}
 }
@@ -91,6 +91,12 @@ func TestSlowChangesAreTold(t *testing.T) {
 			t.Errorf("told again: %+v", told)
 		}
 	}
+	c.setSlow(false) // both at once
+	c.drop(1)
+	if told := append(next(0), next(0)...); len(told) != 1 || told[0].Slow || told[0].Dropped != 1 {
+		t.Errorf("told %+v", told)
+	}
+	c.setSlow(true)
 	c.loop.closeSoon(c)
 	if told := append(next(0), next(0)...); len(told) > 0 || !w.closed {
 		t.Errorf("told %+v, closed %v", told, w.closed)
@@ -100,13 +106,35 @@ func TestSlowChangesAreTold(t *testing.T) {
 // TestEvictionIsTold: a connection that is closed because memory is short counts as slow; one that is broken while a
 // report is under way is told of once.
 func TestEvictionIsTold(t *testing.T) {
-	c, w, next := newWatched(t, Live{})
-	c.setSlow(true)
+	c, w, next := newWatched(t, Live{SlowConsumer: DropOldest})
+	c.drop(3)
 	c.q.Lock()
 	c.breakLocked(errBudget)
 	c.q.Unlock()
+	c.tellSlow()
+	if len(w.told) > 0 {
+		t.Errorf("told %+v of a connection that is broken", w.told)
+	}
 	c.loop.closeSoon(c)
-	if told := append(next(0), next(0)...); len(told) != 1 || !told[0].Closed || !w.closed {
-		t.Errorf("told %+v, closed %v", told, w.closed)
+	want := port.Slowness{Policy: DropOldest, Slow: true, Dropped: 3, Closed: true}
+	if told := append(next(0), next(0)...); len(told) != 1 || told[0] != want || !w.closed {
+		t.Errorf("told %+v, want %+v; closed %v", told, want, w.closed)
 	}
 }
+
+// TestPanicWhenTold: a handler that panics when it is told takes only its own connection with it.
+func TestPanicWhenTold(t *testing.T) {
+	c, w, next := newWatched(t, Live{})
+	c.handler = panicking{w}
+	c.setSlow(true)
+	next(0)
+	next(0)
+	if n := c.loop.engine.rare.panics.Load(); n != 1 || !w.closed {
+		t.Errorf("%d panics, closed %v", n, w.closed)
+	}
+}
+
+// panicking panics when it is told.
+type panicking struct{ *watching }
+
+func (panicking) Slow(port.Executor, port.Slowness) { panic("told") }
