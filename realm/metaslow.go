@@ -9,7 +9,7 @@ const slowTopic = "wamp.session.x_on_slow"
 // Slow implements port.SlowWatcher. The event comes before on_leave if the connection is closed for it.
 func (h *handler) Slow(x port.Executor, r port.Slowness) {
 	s := h.session
-	if s == nil || s.quiet || !s.realm.meta.wanted() {
+	if s == nil || !s.realm.meta.wanted() {
 		return
 	}
 	s.realm.meta.tell(x, slowTopic, s.id, map[string]any{

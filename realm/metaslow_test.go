@@ -33,9 +33,9 @@ func TestSlowIsPublished(t *testing.T) {
 		port.Disconnect: "disconnect", port.DropNewest: "drop_newest", port.DropOldest: "drop_oldest",
 		port.KeepLatest: "keep_latest",
 	} {
-		report(port.Slowness{Policy: policy, Dropped: 3, UnsentEvents: 4, UnsentBytes: 5})
+		report(port.Slowness{Policy: policy, Slow: true, Dropped: 3, UnsentEvents: 4, UnsentBytes: 5})
 		b.Settle()
-		listener.expect(codec.Event, nil, nil, values{}, []any{int64(slow.id), details(name, false, false, 3, 4, 5)})
+		listener.expect(codec.Event, nil, nil, values{}, []any{int64(slow.id), details(name, true, false, 3, 4, 5)})
 	}
 	b.Submit(1, func(x port.Executor) {
 		h.Slow(x, port.Slowness{Slow: true, Closed: true})
