@@ -98,7 +98,11 @@ func TestClosedRealmIsQuiet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1"}}})
-			listener, leaver := b.join(1), b.join(0)
+			home := b.router.named["realm1"].meta.home
+			listener := b.join(home)
+			listener.subscribe(9, "wamp.session.on_join")
+			leaver := b.join(1 - home)
+			listener.expect(codec.Event, nil, nil, values{}, nil) // so there is somebody who publishes meta events
 			listener.subscribe(1, "t")
 			for i, topic := range []string{
 				"wamp.session.on_leave", "wamp.subscription.on_unsubscribe", "wamp.registration.on_unregister",
@@ -109,10 +113,15 @@ func TestClosedRealmIsQuiet(t *testing.T) {
 			leaver.register(2, "p", "single")
 			leaver.say(codec.Call, 3, values{}, "wamp.session.add_testament", []any{"t", []any{1}, values{}})
 			leaver.expect(codec.Result, 3, values{})
+			for range 20 { // these end before the listener, one in a turn
+				b.join(home)
+				listener.expect(codec.Event, nil, nil, values{}, nil)
+			}
+			b.Budget, b.Chunk = 1, 1
 			if err := end(b); err != nil {
 				t.Fatal(err)
 			}
-			b.RunLoop(0) // the listener is there when the other one ends
+			b.RunLoop(1 - home) // the listener is there when the other one ends
 			b.Settle()
 			for _, p := range []*peer{leaver, listener} {
 				p.expect(codec.Goodbye, nil, codec.CloseCloseRealm)
