@@ -442,6 +442,36 @@ func TestRPC86Gone(t *testing.T) {
 	}
 }
 
+// TestRPC86Unavailable: of more callees than a call tries at once each is offered it, the heaviest first and none
+// twice, until all have said that they are unavailable.
+func TestRPC86Unavailable(t *testing.T) {
+	b := shardedBed(t, 2)
+	caller := b.join(0)
+	var nkeys []string
+	var callees []*peer
+	for i := range 2*heirsMax + 1 {
+		nkey := fmt.Sprint("n", i)
+		p := b.joinRerouting(i%2, codec.MessagePack)
+		p.say(codec.Register, 1, values{"invoke": "roundrobin", "nkey": nkey}, "p")
+		p.expect(codec.Registered, 1, nil)
+		nkeys, callees = append(nkeys, nkey), append(callees, p)
+	}
+	caller.say(codec.Call, 1, values{"rkey": "key", "runmode": "partition"}, "p")
+	var order []string
+	for {
+		i, id := nextInvoked(t, callees)
+		if i < 0 {
+			break
+		}
+		order = append(order, nkeys[i])
+		callees[i].unavailable(int(id))
+	}
+	if want := heaviest("key", nkeys); !slices.Equal(order, want) {
+		t.Errorf("got %v, want %v", order, want)
+	}
+	caller.refused(codec.Call, 1, codec.ErrNoAvailableCallee)
+}
+
 // TestRPC86Bounds: an rkey and an nkey have 256 octets at most.
 func TestRPC86Bounds(t *testing.T) {
 	b := shardedBed(t, 1)
