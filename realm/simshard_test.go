@@ -119,8 +119,10 @@ func (s *sim) checkPartitions() {
 		return some
 	}
 	for _, c := range s.clients {
+		_, untold := c.conn.(*simLocal) // of registrations that others displaced
 		for _, reg := range c.regs {
 			callees[reg], holders[reg] = true, c
+			h.register[reg.of] = h.register[reg.of] || untold
 		}
 	}
 	hash := func(reg *simReg) uint64 {
