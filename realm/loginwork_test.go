@@ -12,6 +12,20 @@ import (
 
 // What logins cost, and how often they may fail.
 
+// beginTicket lets joe log in with a ticket, up to where its hash is to be looked at.
+func beginTicket(t *testing.T, b *bed) *peer {
+	t.Helper()
+	p := b.far(0, codec.JSON, nil)
+	p.post(codec.Hello, "realm1", values{
+		"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
+	})
+	b.RunLoop(0)
+	p.challenged("ticket")
+	p.post(codec.Authenticate, "a password", values{})
+	b.RunLoop(0)
+	return p
+}
+
 // TestAUTHWork: what takes long is done in the pool, with the connection held; a pool without room refuses; a client
 // that leaves meanwhile leaves nothing behind (AUTH-51).
 func TestAUTHWork(t *testing.T) {
@@ -99,21 +113,9 @@ func TestAUTHChecks(t *testing.T) {
 		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: -1}
 	})
 	b.Forced = func(int, string) bool { return false }
-	begin := func() *peer {
-		t.Helper()
-		p := b.far(0, codec.JSON, nil)
-		p.post(codec.Hello, "realm1", values{
-			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
-		})
-		b.RunLoop(0)
-		p.challenged("ticket")
-		p.post(codec.Authenticate, "a password", values{})
-		b.RunLoop(0)
-		return p
-	}
 	var peers []*peer
 	for range checksAtOnce + 4 {
-		peers = append(peers, begin())
+		peers = append(peers, beginTicket(t, b))
 	}
 	if b.Async() != checksAtOnce {
 		t.Fatalf("%d pieces of work", b.Async())
@@ -145,13 +147,13 @@ func TestAUTHChecks(t *testing.T) {
 	b.idle(checksAtOnce + 2)
 
 	for range checksAtOnce + checksWaiting {
-		peers = append(peers, begin())
+		peers = append(peers, beginTicket(t, b))
 	}
-	begin().aborted(codec.ErrAuthenticationFailed)
+	beginTicket(t, b).aborted(codec.ErrAuthenticationFailed)
 	last := peers[len(peers)-1]
 	peers[len(peers)-2].Shutdown()
 	b.RunLoop(0)
-	more := begin() // in the place of the one that is over
+	more := beginTicket(t, b) // in the place of the one that is over
 	b.Settle()
 	last.welcomed("joe", "user", "ticket", "static")
 	more.welcomed("joe", "user", "ticket", "static")
@@ -289,22 +291,10 @@ func TestAUTHCounted(t *testing.T) {
 		p.aborted(codec.ErrOptionNotAllowed)
 	}
 	b.Forced = func(int, string) bool { return false }
-	begin := func() *peer {
-		t.Helper()
-		p := b.far(0, codec.JSON, nil)
-		p.post(codec.Hello, "realm1", values{
-			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
-		})
-		b.RunLoop(0)
-		p.challenged("ticket")
-		p.post(codec.Authenticate, "a password", values{})
-		b.RunLoop(0)
-		return p
-	}
 	b.AsyncMax = 1
-	first := begin()
+	first := beginTicket(t, b)
 	for range 5 { // no room in the pool
-		begin().aborted(codec.ErrAuthenticationFailed)
+		beginTicket(t, b).aborted(codec.ErrAuthenticationFailed)
 	}
 	b.Settle()
 	first.aborted(codec.ErrOptionNotAllowed)
