@@ -185,7 +185,7 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 				return refuseNoProcedure, false
 			}
 		}
-		callees := *reg.callees.Load()
+		callees := reg.callees.all()
 		if len(callees) == 0 {
 			reg = nil
 			continue
@@ -238,8 +238,11 @@ func (s *session) choose(x port.Executor, l *perLoop, c *call, m *codec.Message,
 
 // offer prepares the details of the INVOCATION for one callee and offers it.
 func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, to *callee) offerResult {
-	if to.full() {
-		return saturated // most likely; c.offer looks again, under the lock
+	switch { // most likely; c.offer looks again, under the lock
+	case to.left():
+		return gone
+	case to.full():
+		return saturated
 	}
 	if m.Options.Has(codec.KeyPptScheme) && to.session.lacksPassthru(l.set, codec.CalleePassthru, m) {
 		return passthruless

@@ -27,7 +27,7 @@ func (s *session) displace(x port.Executor, l *perLoop, old *registration) {
 	if c := s.registrations[old.id]; c != nil {
 		s.revokeRegistration(x, l, c, codec.ErrUnregistered)
 	}
-	callees := *old.callees.Load()
+	callees := old.callees.all()
 	x.Work(len(callees) >> visitShift)
 	perLoop := make([][]*callee, x.Loops())
 	for _, c := range callees {

@@ -14,7 +14,7 @@ const (
 	defaultPatternsMax      = 10_000           // prefixes and wildcards per session; more: option_not_allowed
 	defaultRegistrationsMax = 100_000          // per session, patterns included; more: option_not_allowed
 	defaultCallsMax         = 100_000          // of a caller: option_not_allowed; of a callee: network_failure
-	defaultCalleesMax       = 10_000           // of a registration, copied at each change; more: option_not_allowed
+	defaultCalleesMax       = 10_000           // of a registration; more: option_not_allowed
 	defaultFilterEntriesMax = 8_192            // of one PUBLISH, sorted on the loop; more: option_not_allowed
 	defaultURIBytesMax      = 1024             // octets; longer: invalid_uri
 	defaultDeflateBytesMin  = 256              // octets of an event; shorter: not compressed
@@ -49,6 +49,9 @@ const (
 	streamsMax  = 1024
 	streamBytes = 96
 
+	// randomDraws is how often a call draws a callee at random until it meets one that has not left; after that the
+	// next one in order gets it. An eighth of the entries at most have left.
+	randomDraws = 4
 	// leastBusyAtOnce is how many callees a call looks at to find the one with the fewest open invocations; of a
 	// registration that has more, those that are next in turn.
 	leastBusyAtOnce = 64
@@ -56,7 +59,7 @@ const (
 	// shardKeyBytesMax is the longest rkey and nkey, in octets. Longer: option_not_allowed, Stats.ShardsRefused.
 	shardKeyBytesMax = 256
 	// shardsMax is how many sessions may be in one subscription with an nkey: a publication with rkey weighs all of
-	// them, 2 ns each, and a change copies them. More: option_not_allowed, Stats.ShardsRefused.
+	// them, 2 ns each. More: option_not_allowed, Stats.ShardsRefused.
 	shardsMax = 1024
 	// heirsMax is how many callees a call that goes by its rkey tries, if one after the other is about to leave,
 	// until it looks for more.

@@ -95,8 +95,10 @@ var invokeNames = [...]string{
 func (m *metaCall) registrationListCallees(x port.Executor, l *perLoop) {
 	m.registration(x, l, 1, func(x port.Executor, l *perLoop, reg *registration) {
 		ids := []any{}
-		for _, c := range *reg.callees.Load() {
-			ids = append(ids, c.session.id)
+		for _, c := range reg.callees.all() {
+			if !c.left() {
+				ids = append(ids, c.session.id)
+			}
 		}
 		m.answerIDs(x, l, ids)
 	})
@@ -104,7 +106,13 @@ func (m *metaCall) registrationListCallees(x port.Executor, l *perLoop) {
 
 func (m *metaCall) registrationCountCallees(x port.Executor, l *perLoop) {
 	m.registration(x, l, 1, func(x port.Executor, l *perLoop, reg *registration) {
-		m.answer(x, l, len(*reg.callees.Load()))
+		n := 0
+		for _, c := range reg.callees.all() {
+			if !c.left() {
+				n++
+			}
+		}
+		m.answer(x, l, n)
 	})
 }
 

@@ -2,7 +2,6 @@ package realm
 
 import (
 	"math"
-	"slices"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -23,9 +22,8 @@ type registration struct {
 	// Guarded by the index's mutex.
 	displaced bool // another registration has its place; its callees are being told
 
-	// Any goroutine. The slice is in order of registration and immutable after publish; it is replaced under the
-	// index's mutex.
-	callees atomic.Pointer[[]*callee]
+	// callees are in the order of registration; they change under the index's mutex.
+	callees roster[*callee]
 	// rights keeps who may call the procedure, if the registration is of exactly that procedure.
 	rights permit
 	// cursor is the index of the next callee of a round robin, and where the search for the least busy one begins.
@@ -50,9 +48,13 @@ type callee struct {
 	// Guarded by the session's conn lock: set with REGISTERED, cleared before UNREGISTERED is appended (R5).
 	live bool
 
-	// Any goroutine; changed under the same lock.
+	// Any goroutine. open changes under the same lock, out once under the index's mutex.
 	open atomic.Int32 // its open invocations of this registration, if tally
+	out  atomic.Bool  // it has left the registration
 }
+
+// left makes a callee the entry of a roster.
+func (c *callee) left() bool { return c.out.Load() }
 
 // full reports whether the callee has as many open invocations as it wants.
 func (c *callee) full() bool { return c.concurrency > 0 && c.open.Load() >= c.concurrency }
@@ -66,7 +68,7 @@ func (reg *registration) first(x port.Executor, callees []*callee) (index, step 
 	case codec.Last:
 		return n - 1, -1
 	case codec.Random:
-		return int(x.Rand() % uint64(n)), 1
+		return randomCallee(x, callees), 1
 	case codec.LeastOutstanding:
 		return leastBusy(callees, reg.next(x, n)), 1
 	case codec.RoundRobin:
@@ -74,19 +76,37 @@ func (reg *registration) first(x port.Executor, callees []*callee) (index, step 
 	return reg.next(x, n), 1
 }
 
+// randomCallee draws one of the callees, all with the same chance, as long as it does not meet many that have left.
+func randomCallee(x port.Executor, callees []*callee) (index int) {
+	for range randomDraws {
+		if index = int(x.Rand() % uint64(len(callees))); !callees[index].left() {
+			break
+		}
+	}
+	return index
+}
+
 // leastBusy returns which callee has the fewest open invocations, the first one from start on if there are several.
 // Of many callees it looks at some.
 func leastBusy(callees []*callee, start int) (best int) {
 	n := len(callees)
 	best = start
-	fewest := callees[start].open.Load()
+	fewest := callees[start].load()
 	for k := 1; k < min(n, leastBusyAtOnce) && fewest > 0; k++ {
 		i := (start + k) % n
-		if open := callees[i].open.Load(); open < fewest {
+		if open := callees[i].load(); open < fewest {
 			best, fewest = i, open
 		}
 	}
 	return best
+}
+
+// load is what leastBusy compares.
+func (c *callee) load() int32 {
+	if c.left() {
+		return math.MaxInt32
+	}
+	return c.open.Load()
 }
 
 // passed takes note that the callee at index took a call that those from first on could not take: a round robin goes
@@ -112,31 +132,26 @@ func (reg *registration) next(x port.Executor, n int) int {
 	}
 }
 
-// add puts c at the end of the callees. The index's mutex is held.
-func (reg *registration) add(c *callee) {
-	callees := append(slices.Clone(*reg.callees.Load()), c)
-	reg.callees.Store(&callees)
-}
-
 // drop takes c out and returns how many callees are left. The index's mutex is held.
 func (reg *registration) drop(c *callee) int {
-	old := *reg.callees.Load()
-	i := slices.Index(old, c)
-	callees := slices.Delete(slices.Clone(old), i, i+1)
-	reg.callees.Store(&callees)
-	for {
+	c.out.Store(true)
+	squeezed := reg.callees.remove()
+	for squeezed != nil { // the cursor stays with its callee, or goes to the next one
 		at := reg.cursor.Load()
-		next := at
-		if at > int64(i) {
-			next = at - 1
+		next := int64(0)
+		for _, c := range squeezed[:min(at, int64(len(squeezed)))] {
+			if !c.left() {
+				next++
+			}
 		}
-		if next >= int64(len(callees)) {
+		if next >= int64(len(reg.callees.all())) {
 			next = 0
 		}
 		if reg.cursor.CompareAndSwap(at, next) {
-			return len(callees)
+			break
 		}
 	}
+	return reg.callees.size()
 }
 
 var (
@@ -194,7 +209,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 			created: rm.router.clock().UnixMilli(),
 		}
 		c = newCallee(s, reg, &m.Options, nkey)
-		reg.callees.Store(&[]*callee{c})
+		reg.callees.add(c)
 		rm.procedures.Put(reg.uri, match, reg)
 		rm.registered.add(reg.id, match, reg)
 		if rm.meta.wanted() && !codec.ReservedURI(uri) {
@@ -207,11 +222,11 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 		return nil, nil, nil, nil, refuseExists
 	case s.registrations[reg.id] != nil:
 		return nil, nil, reg, nil, nil
-	case len(*reg.callees.Load()) >= rm.settings.Load().limits.CalleesMax:
+	case reg.callees.size() >= rm.settings.Load().limits.CalleesMax:
 		return nil, nil, nil, nil, refuseCallees
 	}
 	c = newCallee(s, reg, &m.Options, nkey)
-	reg.add(c)
+	reg.callees.add(c)
 	return c, nil, nil, nil, nil
 }
 

@@ -152,7 +152,7 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 // waits: a payload is being transcoded, and then offerAgain is called again.
 func (s *session) offerNext(x port.Executor, l *perLoop, c *call, m *codec.Message) (why *refusal, waits bool) {
 	r := c.extra.rerouting
-	callees := *r.reg.callees.Load()
+	callees := r.reg.callees.all()
 	owned := l.set.partitioned(m)
 	if owned {
 		callees = heirs(x, m, callees, r.tried)
@@ -214,7 +214,7 @@ func (r *rerouting) next(x port.Executor, callees []*callee) (index, step int, b
 
 // random draws one of the callees that are not tried, all with the same chance; any if all are tried.
 func (r *rerouting) random(x port.Executor, callees []*callee) int {
-	untried := func(c *callee) bool { return !slices.Contains(r.tried, c.session) }
+	untried := func(c *callee) bool { return !c.left() && !slices.Contains(r.tried, c.session) }
 	if len(callees) > 2*reroutesMax { // most are untried
 		for range reroutesMax {
 			if i := int(x.Rand() % uint64(len(callees))); untried(callees[i]) {
@@ -238,7 +238,7 @@ func (r *rerouting) leastBusy(callees []*callee, start int) int {
 	best, fewest := start, int32(-1)
 	for k := range min(len(callees), leastBusyAtOnce) {
 		i := (start + k) % len(callees)
-		if open := callees[i].open.Load(); (fewest < 0 || open < fewest) &&
+		if open := callees[i].load(); (fewest < 0 || open < fewest) &&
 			!slices.Contains(r.tried, callees[i].session) {
 			best, fewest = i, open
 		}

@@ -3,7 +3,6 @@ package realm
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -27,19 +26,21 @@ import (
 
 // A shardSet is the sharded subscribers of a subscription.
 type shardSet struct {
-	// The latest first. Immutable after publish.
-	table atomic.Pointer[[]shardPlace] // nil: nobody
+	places roster[shardPlace]
 
 	// Serializes changes; a conn lock may be held.
-	mu   sync.Mutex
-	size int // guarded by mu: of table, and those that have a place and are not in it yet
+	mu       sync.Mutex
+	reserved int // guarded by mu: places, and who has one coming
 }
 
 // A shardPlace is one of them.
 type shardPlace struct {
-	nkey    uint64 // its hash
-	session *session
+	nkey   uint64 // its hash
+	member *member
 }
+
+// left makes a place the entry of a roster.
+func (p shardPlace) left() bool { return p.member.unsharded.Load() }
 
 var (
 	refuseShardKey = &refusal{codec.ErrOptionNotAllowed, "an rkey or nkey is longer than the router allows"}
@@ -94,10 +95,10 @@ func (sub *subscription) reserveShard() bool {
 	set := sub.shards.Load()
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	if set.size >= shardsMax {
+	if set.reserved >= shardsMax {
 		return false
 	}
-	set.size++
+	set.reserved++
 	return true
 }
 
@@ -106,12 +107,7 @@ func (sub *subscription) joinShard(m *member) {
 	set := sub.shards.Load()
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	table := make([]shardPlace, 1, set.size)
-	table[0] = shardPlace{m.nkey, m.session}
-	if old := set.table.Load(); old != nil {
-		table = append(table, *old...)
-	}
-	set.table.Store(&table)
+	set.places.add(shardPlace{m.nkey, m})
 }
 
 // leaveShard takes a member out of the set. Its loop.
@@ -119,15 +115,9 @@ func (sub *subscription) leaveShard(m *member) {
 	set := sub.shards.Load()
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	set.size--
-	old := *set.table.Load()
-	if len(old) == 1 {
-		set.table.Store(nil)
-		return
-	}
-	i := slices.IndexFunc(old, func(one shardPlace) bool { return one.session == m.session })
-	table := slices.Concat(old[:i], old[i+1:])
-	set.table.Store(&table)
+	set.reserved--
+	m.unsharded.Store(true)
+	set.places.remove()
 }
 
 // own returns the filter of a publication with rkey for one subscription: f, with the owner of the rkey among those
@@ -138,20 +128,20 @@ func (f *filter) own(sub *subscription, publisher *session, exclude bool) (of *f
 	if set == nil {
 		return &owned, 0
 	}
-	table := set.table.Load()
-	if table == nil {
-		return &owned, 0
-	}
+	places := set.places.all()
 	heaviest := uint64(0)
-	for _, one := range *table {
+	for _, one := range places {
 		w := weight(f.rkey, one.nkey)
-		if owned.owner != nil && w <= heaviest || exclude && one.session == publisher || one.session.gone.Load() ||
-			!f.admits(one.session.who()) {
+		if w < heaviest || one.left() { // of one nkey the latest, which comes last
 			continue
 		}
-		owned.owner, heaviest = one.session, w
+		who := one.member.session
+		if exclude && who == publisher || who.gone.Load() || !f.admits(who.who()) {
+			continue
+		}
+		owned.owner, heaviest = who, w
 	}
-	return &owned, len(*table)
+	return &owned, len(places)
 }
 
 // own is filter.own on the publisher's loop.
@@ -206,7 +196,7 @@ func heirs(x port.Executor, m *codec.Message, callees []*callee, tried []*sessio
 		for at > 0 && w >= weight(rkey, heaviest[at-1].nkey) { // of one nkey the latest first
 			at--
 		}
-		if at == heirsMax || c.session.gone.Load() || slices.Contains(tried, c.session) {
+		if at == heirsMax || c.left() || c.session.gone.Load() || slices.Contains(tried, c.session) {
 			continue
 		}
 		heaviest = slices.Insert(heaviest, at, c)

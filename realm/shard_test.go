@@ -169,7 +169,7 @@ func TestPUB56Full(t *testing.T) {
 	}
 	set := s.shards.Load()
 	set.mu.Lock()
-	set.size = shardsMax
+	set.reserved = shardsMax
 	set.mu.Unlock()
 	q := b.join(0)
 	q.say(codec.Subscribe, 1, values{"nkey": "n2"}, "t")

@@ -116,6 +116,8 @@ type member struct {
 	newer, older *member // the session's list
 	index        int     // in the list of the loop
 	nkey         uint64  // its hash, fixed at creation; 0: none, so that it gets everything
+
+	unsharded atomic.Bool // any goroutine: with an nkey, and out of the sharded set again
 }
 
 // A seat holds what the walk over a list reads, to spare it a pointer.
