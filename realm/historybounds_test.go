@@ -259,3 +259,67 @@ func TestHistoryWhileTopicsChange(t *testing.T) {
 	}
 	w.Stop()
 }
+
+// TestHistoryTurns: the pool has a query page by page, so that other work gets its turn, and no page is long. If the
+// caller leaves between two pages the query ends, and leaves nothing behind.
+func TestHistoryTurns(t *testing.T) {
+	const stored = 2000
+	for _, onDisk := range []bool{false, true} {
+		d := history.NewMemory(0)
+		b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{
+			URI: "realm1", History: []History{{
+				Pattern: Pattern{URI: "com.h"}, Bounds: history.Bounds{Events: stored},
+				OnDisk: onDisk,
+			}},
+		}}})
+		b.router.background = func(work func()) { work() }
+		one := b.router.named["realm1"].recording.Load().all[0]
+		e := history.Event{
+			Topic: []byte("com.h"), Payload: codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 7}},
+		}
+		for i := range uint64(stored) {
+			e.Publication, e.Time = i+1, noon.Add(time.Duration(i)).UnixNano()
+			if err := one.store.Append(&e, []history.Log{one.log}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		turn := func() {
+			for b.RunLoop(0) {
+			}
+		}
+		before := b.Charged()
+		for round := range 2 {
+			q := b.join(0)
+			at := b.Charged()
+			q.post(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{int64(one.sub.id)})
+			turns := 0
+			for turn(); b.Async() > 0; turn() {
+				if b.Async() != 1 {
+					t.Fatalf("%d pieces of work at a time", b.Async())
+				}
+				if turns++; round == 1 && turns == 3 {
+					q.HangUp()
+				}
+				b.StepAsync(0)
+			}
+			if round == 0 && (turns < 8 || turns > 9) || round == 1 && turns != 3 {
+				t.Errorf("on disk %t: %d turns", onDisk, turns)
+			}
+			if round == 0 {
+				got := q.expect(codec.Result, 1, values{}, nil, nil)
+				if n := len(got[3].([]any)); n != stored {
+					t.Errorf("on disk %t: %d events", onDisk, n)
+				}
+				if n := b.Charged() - at; n != 0 {
+					t.Errorf("%d bytes are charged", n)
+				}
+				q.HangUp()
+				b.Settle()
+			}
+		}
+		if n := b.Charged() - before; n != 0 || b.router.queries.Load() != 0 || b.Loops[0].Armed() != 0 {
+			t.Errorf("on disk %t: %d bytes are charged, %d queries, %d timers", onDisk, n, b.router.queries.Load(),
+				b.Loops[0].Armed())
+		}
+	}
+}

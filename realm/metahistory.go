@@ -14,29 +14,32 @@ import (
 // wamp.subscription.get_events (PROTOCOL 7.8):
 //
 //  1. the caller's loop: the arguments, the subscription, and whether the caller may subscribe to it
-//  2. the pool, or for a disk a goroutine: the pages of the query, each event encoded for the caller
+//  2. page by page: the events are read, from a disk by a goroutine, and encoded for the caller in the pool, where
+//     other work gets its turn between two pages
 //  3. the caller's loop: RESULT, whose arguments are the events; its kwargs say is_limit_reached if the history has
 //     dropped older events, as nexus does, and x_cut if there are more than the router returns at once
 //
 // Events whose lists do not admit the caller are left out as if they were not there.
 
-// A query is one of them. Owned by the caller's loop, except between begin and finish: then by who works on it.
+// A query is one of them. Owned by the caller's loop, except while a page is read or encoded: then by who does that.
 type query struct {
 	call   *metaCall
 	cursor *history.Cursor
 	store  history.Store
 	sub    *subscription
 	roomy  int // octets that fit the caller's transport
+	onDisk bool
 
+	page           history.Page
 	events         []any // codec.Raw
 	octets         int
 	trimmed, cut   bool
 	tooLong, lost  int64 // events that the caller cannot get: for their length, or for its serializer
 	err            error
 	args, kwargs   []byte
-	ended, settled bool // settled is owned by the loop
-	done           atomic.Bool
-	timer          port.Timer // on the loop, while a goroutine is at it
+	ended, settled bool        // settled is owned by the loop
+	fetched        atomic.Bool // a page has come from the disk
+	timer          port.Timer  // on the loop, if there is a disk
 }
 
 var (
@@ -146,66 +149,100 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	wanted.Reader, wanted.Now = *s.who(), r.clock()
 	q := &query{
 		call: m, store: one.store, sub: one.sub, cursor: history.NewCursor(one.store, one.log, wanted),
-		roomy: s.bytesMax - resultRoom, err: errNoForm,
+		roomy: s.bytesMax - resultRoom, onDisk: one.onDisk,
 	}
-	if !one.onDisk {
-		if !x.Async(func(context.Context) { q.work() }, q.finish) {
-			q.err = history.ErrBusy
-			q.finish(x)
-		}
-		return
-	}
-	home := s.home
-	q.timer.Fire = func(x port.Executor) {
-		if q.done.Load() {
-			q.finish(x)
-		} else {
-			x.Start(&q.timer, queryLookAfter)
-		}
-	}
-	x.Start(&q.timer, queryLookAfter)
-	r.background(func() {
-		q.work()
-		q.done.Store(true)
-		_ = r.submit(home, q.finish) // else the timer
-	})
-}
-
-// work reads and encodes. Any goroutine; it may wait for a disk.
-func (q *query) work() {
-	for !q.ended {
-		read := make(chan struct{})
-		var page history.Page
-		var failed error
-		err := q.store.Read(q.cursor, func(p history.Page, err error) {
-			page, failed = p, err
-			close(read)
-		})
-		if err == nil {
-			<-read
-			err = failed
-		}
-		if q.err = err; err != nil {
-			return
-		}
-		q.trimmed, q.cut, q.ended = page.Trimmed, page.Cut, page.Done
-		for i := range page.Events {
-			if !q.add(&page.Events[i]) {
-				q.cut, q.ended = true, true
-				break
+	if q.onDisk {
+		q.timer.Fire = func(x port.Executor) {
+			if q.encodeLater(x); !q.settled {
+				x.Start(&q.timer, queryLookAfter)
 			}
 		}
+		x.Start(&q.timer, queryLookAfter)
+	}
+	q.next(x)
+}
+
+// next has the next page read and encoded, or answers.
+func (q *query) next(x port.Executor) {
+	s := q.call.session
+	r := s.realm.router
+	switch {
+	case q.ended || q.err != nil || s.left:
+		q.finish(x)
+	case q.onDisk:
+		r.background(func() {
+			q.err = q.read()
+			q.fetched.Store(true)
+			_ = r.submit(s.home, q.encodeLater) // else the timer
+		})
+	default:
+		q.slowly(x, func() error {
+			if err := q.read(); err != nil {
+				return err
+			}
+			return q.encodePage()
+		})
+	}
+}
+
+// encodeLater has a page that has come from the disk encoded.
+func (q *query) encodeLater(x port.Executor) {
+	switch {
+	case !q.fetched.CompareAndSwap(true, false):
+	case q.err != nil:
+		q.finish(x)
+	default:
+		q.slowly(x, q.encodePage)
+	}
+}
+
+// slowly has the pool work on a page, and then goes on with the next one.
+func (q *query) slowly(x port.Executor, work func() error) {
+	q.err = errNoForm // if it panics
+	if !x.AsyncSlow(func(context.Context) { q.err = work() }, q.next) {
+		q.err = history.ErrBusy
+		q.finish(x)
+	}
+}
+
+// read fetches a page. Any goroutine; it may wait for a disk.
+func (q *query) read() (failed error) {
+	read := make(chan struct{})
+	err := q.store.Read(q.cursor, func(p history.Page, err error) {
+		q.page, failed = p, err
+		close(read)
+	})
+	if err != nil {
+		return err
+	}
+	<-read
+	return failed
+}
+
+// encodePage encodes the events of a page, and after the last one the answer. Any goroutine.
+func (q *query) encodePage() (err error) {
+	q.trimmed, q.cut, q.ended = q.page.Trimmed, q.page.Cut, q.page.Done
+	for i := range q.page.Events {
+		if !q.add(&q.page.Events[i]) {
+			q.cut, q.ended = true, true
+			break
+		}
+	}
+	q.page = history.Page{}
+	if !q.ended {
+		return nil
 	}
 	to := q.call.session.serializer
-	if q.args, q.err = codec.AppendValue(make([]byte, 0, q.octets+resultRoom), to, q.events); q.err != nil {
-		return
+	if q.args, err = codec.AppendValue(make([]byte, 0, q.octets+resultRoom), to, q.events); err != nil {
+		return err
 	}
 	q.events = nil
 	more := map[string]any{"is_limit_reached": q.trimmed}
 	if q.cut {
 		more["x_cut"] = true
 	}
-	q.kwargs, q.err = codec.AppendValue(nil, to, more)
+	q.kwargs, err = codec.AppendValue(nil, to, more)
+	return err
 }
 
 // add encodes an event. It returns false if the answer has no room for it. An event that the caller cannot get at all
@@ -268,6 +305,8 @@ func (q *query) finish(x port.Executor) {
 	l.counters.eventsTooLong.Add(q.tooLong)
 	l.counters.eventsUntranscodable.Add(q.lost)
 	switch {
+	case m.session.left: // perhaps between two pages
+		m.fail(x, l, refuseBusy)
 	case q.err == nil:
 		l.counters.queries.Add(1)
 		m.finishWith(x, l, &codec.Payload{Format: m.session.serializer, Args: q.args, Kwargs: q.kwargs}, nil)

@@ -24,6 +24,7 @@ const (
 	pageExamined = 1024      // records
 	pageReads    = 4 << 20   // octets of records examined
 	pageBytes    = 256 << 10 // octets of records found, or one record
+	pageEvents   = 256       // records found; to encode one takes some 30 us
 
 	// What a whole query may do, unless it names less. At these it ends, and Page.Cut is set.
 

@@ -212,7 +212,7 @@ func (c *Cursor) collect(p *Page) error {
 	err := c.source.Scan(c.log, c.first, c.next, c.q.Reverse, func(seq uint64, rec []byte) bool {
 		if c.wanted(rec) {
 			// A record that has no room goes on the next page, or ends the query; the first always has room.
-			if len(ends) > 0 && len(octets)+len(rec) > pageBytes {
+			if len(ends) == pageEvents || len(ends) > 0 && len(octets)+len(rec) > pageBytes {
 				stopped = true
 				return false
 			}
