@@ -82,35 +82,51 @@ const mockKeyFile = "mock.key"
 
 const mockKeyBytes = 32
 
-// lastingKey reads a key of random bytes in hex, or makes it with mode 0600 if it is not there.
+// lastingKey reads a key of random bytes in hex, or makes it with mode 0600 if it is not there. A folder that cannot be
+// written to, or a full disk, does not matter once there is one.
 func lastingKey(path string) ([]byte, error) {
-	failed := func(err error) ([]byte, error) {
+	text, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeKey(path); err != nil {
+			return nil, &hintedError{
+				code: exitFailed, what: "cannot keep a key in " + path, why: cause(err),
+				try: "let the user of the router write to the folder, and see that the disk has room",
+			}
+		}
+		text, err = readSecret(path)
+	}
+	var key []byte
+	if err == nil {
+		key, err = hex.DecodeString(text)
+		if err != nil || len(key) != mockKeyBytes {
+			err = fmt.Errorf("it does not hold %d bytes in hex", mockKeyBytes)
+		}
+	}
+	if err != nil {
 		return nil, &hintedError{
-			code: exitFailed, what: "cannot keep a key in " + path, why: cause(err),
+			code: exitFailed, what: "cannot use the key in " + path, why: cause(err),
 			try: "remove the file, or let the user of the router own it",
 		}
 	}
+	return key, nil
+}
+
+// makeKey makes a key in path. The file is complete when it gets its name: another process may be doing the same, and
+// then the first one counts.
+func makeKey(path string) error {
 	key := make([]byte, mockKeyBytes)
 	if _, err := rand.Read(key); err != nil {
-		return failed(err)
+		return err
 	}
-	// The file is complete when it gets its name: another process may be doing the same.
 	made := fmt.Sprintf("%s.%x", path, key[:8])
-	if err := os.WriteFile(made, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
-		return failed(err)
-	}
 	defer os.Remove(made)
+	if err := os.WriteFile(made, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+		return err
+	}
 	if err := os.Link(made, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return failed(err)
+		return err
 	}
-	text, err := readSecret(path)
-	if err != nil {
-		return failed(err)
-	}
-	if key, err = hex.DecodeString(text); err != nil || len(key) != mockKeyBytes {
-		return failed(fmt.Errorf("it does not hold %d bytes in hex", mockKeyBytes))
-	}
-	return key, nil
+	return nil
 }
 
 // mockFor is the key for the mock challenges of a realm, nil for one of the process. Realms have different ones, so

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +59,22 @@ func TestLastingKey(t *testing.T) {
 	}
 	if k := readKeys(t, &config.File{Config: &config.Config{}}); k.mockFor("a") != nil {
 		t.Error("there is a key without a folder")
+	}
+}
+
+// TestLastingKeyReadOnly: a key that is there is read where nothing can be written; one that is not is an error that
+// says so. (Next to a name of 255 octets no temporary file can be made, by root neither.)
+func TestLastingKeyReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("k", 255))
+	if _, err := lastingKey(path); err == nil || !strings.Contains(err.Error(), "cannot keep a key") {
+		t.Errorf("without a key: %v", err)
+	}
+	want := bytes.Repeat([]byte{7}, mockKeyBytes)
+	if err := os.WriteFile(path, []byte(hex.EncodeToString(want)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := lastingKey(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("with a key: %x, %v", got, err)
 	}
 }
 
