@@ -16,7 +16,7 @@ import (
 func TestREG13Fair(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	x := port.Executor(b.Loops[0])
-	for _, n := range []int{2, 3, 4, 5, 8, 9, 17, 18} { // up to 8 the list is copied, beyond it one stays that has left
+	for _, n := range []int{2, 3, 4, 5, 8, 9, 17, 18} { // beyond 8 the list keeps one that has left
 		for cursor := range n {
 			for gone := range n {
 				reg := &registration{invoke: codec.RoundRobin}

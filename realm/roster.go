@@ -4,7 +4,8 @@ import "sync/atomic"
 
 // A roster is a list that changes under a mutex of its owner, and that others read without it. It keeps the order in
 // which its entries came. Adding one copies nothing most of the time, and one that leaves is only marked: the list is
-// copied without such entries when they are an eighth of it, so a change costs the same however many entries there are.
+// copied without such entries when they are an eighth of it. So a change costs the same however many entries there
+// are.
 type roster[T rosterEntry] struct {
 	list   atomic.Pointer[[]T] // each list is immutable; a later one may have the same memory and be longer
 	absent int                 // guarded by the owner's mutex: entries of the list that have left

@@ -65,7 +65,10 @@ func (k *keeper) open(c *realm.Config) error {
 		}
 		opened, err := disk.Open(k.config)
 		if err != nil {
-			return err
+			return &hintedError{
+				code: exitFailed, what: "cannot open the history in process.data_dir " + k.dataDir, why: err,
+				try: "let the user of the router write there, or keep no history on disk",
+			}
 		}
 		k.disk = opened
 	}

@@ -82,8 +82,8 @@ const mockKeyFile = "mock.key"
 
 const mockKeyBytes = 32
 
-// lastingKey reads a key of random bytes in hex, or makes it with mode 0600 if it is not there. A folder that cannot be
-// written to, or a full disk, does not matter once there is one.
+// lastingKey reads a key of random bytes in hex, or makes it with mode 0600 if it is not there. A folder that cannot
+// be written to, or a full disk, does not matter once there is one.
 func lastingKey(path string) ([]byte, error) {
 	text, err := readSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
