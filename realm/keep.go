@@ -16,7 +16,11 @@ import (
 //	work    the copy: at once, or for a large event in the pool, while the session waits
 //	end     publisher's loop: the publication goes on, or is refused
 //
-// An event is kept before its subscribers are looked up: see retained.go.
+// An event is kept before its subscribers are looked up: see retained.go. It becomes the last event of its topic after
+// the disk has taken it into its queue, if its publisher is to be told when it is stored: a refused event is never
+// found, and the one before it stays. If the disk then fails to store it, it stays retained, since it was delivered.
+// The events of one publisher are retained in the order of their PUBLISH; if two publish at once, either may be last,
+// whatever the order in which a log has them.
 
 // A keeping is one publication on that way. Owned by loop, but for what is being worked on in the pool.
 type keeping struct {
@@ -160,8 +164,9 @@ func (k *keeping) working() bool { return k.retained != nil || k.memory != nil |
 
 // work makes the copies. Any goroutine.
 func (k *keeping) work() {
+	var place history.Reservation
 	if k.retained != nil {
-		if k.freed, k.err = k.retained.Put(&k.event); k.err != nil && k.strict {
+		if place, k.err = k.retained.Reserve(&k.event); k.err != nil && k.strict {
 			k.disk, k.memory = nil, nil // it is refused
 		}
 	}
@@ -170,14 +175,25 @@ func (k *keeping) work() {
 		if k.storing != nil {
 			w = k.storing
 		}
-		if k.diskErr = k.disk.Append(&k.event, k.onDisk, w); k.diskErr != nil && k.storing != nil {
-			k.memory = nil // it is refused
+		if k.diskErr = k.disk.Append(&k.event, k.onDisk, w); k.unstored() {
+			k.memory = nil
 		}
+	}
+	switch {
+	case k.retained == nil || k.err != nil:
+	case k.unstored():
+		k.retained.Drop(place)
+		k.freed = int64(k.charged)
+	default:
+		k.freed = k.retained.Keep(place)
 	}
 	if k.memory != nil {
 		k.memoryErr = k.memory.Append(&k.event, k.inMemory, nil)
 	}
 }
+
+// unstored reports whether the publication is refused because the disk has not taken it.
+func (k *keeping) unstored() bool { return k.diskErr != nil && k.storing != nil }
 
 // settle settles what the budget is charged with.
 func (k *keeping) settle(x port.Executor) {
@@ -192,12 +208,9 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 ) (publication uint64, ended bool) {
 	k.countHistory(x, l, s)
 	switch {
-	case k.diskErr != nil && k.storing != nil:
+	case k.unstored():
 		k.storing.forget(x)
 		k.storing = nil
-		if r := s.realm.retained.Load(); r != nil && k.retained != nil && k.err == nil {
-			x.Charge(-int(r.Remove(m.URI)))
-		}
 		why := refuseHistory
 		if errors.Is(k.diskErr, history.ErrTooLarge) {
 			why = refuseHistoryLength

@@ -406,7 +406,7 @@ func (c *simClient) readError(m *codec.Message) {
 			s.fail("client %d: publication %d: the disk is not why it is refused", c.number, r.publication)
 		}
 		p.unstored = disk.refused[r.publication]
-		if p.unstored && p.id != 0 && !p.retain {
+		if p.unstored && p.id != 0 {
 			s.fail("client %d: publication %d is refused, and somebody heard of it", c.number, r.publication)
 		}
 		delete(c.pending, m.Request)

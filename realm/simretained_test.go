@@ -15,7 +15,7 @@ func (c *simClient) retained(sub *simSub, index int, id uint64) {
 	switch {
 	case !sub.asked:
 		s.fail("client %d hears retained publication %d and has not asked for it", c.number, index)
-	case !p.retain || p.denied:
+	case !p.retain || p.denied || p.unstored:
 		s.fail("client %d hears publication %d as retained", c.number, index)
 	case p.not == c.session, p.exclude && p.by == c, !c.perhapsAdmitted(p.lists):
 		s.fail("client %d hears retained publication %d, from which it is excluded", c.number, index)

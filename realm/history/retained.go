@@ -34,6 +34,17 @@ type Retained struct {
 	bytes   int64
 	refused int64
 	closed  bool
+
+	// What reservations will add, at most.
+	eventsReserved int
+	bytesReserved  int64
+}
+
+// A Reservation is room for an event that nobody finds yet.
+type Reservation struct {
+	event *Event
+	more  int   // events
+	bytes int64 // more of them
 }
 
 // A retainedTopic is one topic.
@@ -88,44 +99,107 @@ func (r *Retained) Put(e *Event) (freed int64, err error) {
 	e = e.Clone()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, err = r.room(e); err != nil {
+		return 0, err
+	}
+	return r.keep(e), nil
+}
+
+// Reserve makes a copy of e and room for it, as Put does, and changes nothing that anybody can find: Keep does, or Drop
+// gives the room back. So the caller can ask somebody else first whether the event is to be kept at all.
+func (r *Retained) Reserve(e *Event) (Reservation, error) {
+	e = e.Clone()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, err := r.room(e)
+	if err != nil {
+		return Reservation{}, err
+	}
+	r.eventsReserved += v.more
+	r.bytesReserved += v.bytes
+	return v, nil
+}
+
+// Keep retains the event of v, and returns how many bytes have gone for it; all of its own if there was a Close. It
+// does not fail: if what it was to replace went meanwhile, there may be one event more than the bound.
+func (r *Retained) Keep(v Reservation) (freed int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release(v)
 	if r.closed {
-		return 0, ErrClosed
+		return int64(v.event.Bytes())
 	}
-	t := r.topics[string(e.Topic)]
-	var replaced []*Event
-	if t != nil {
-		replaced = t.replacedBy(e)
+	return r.keep(v.event)
+}
+
+// Drop gives the room of v back.
+func (r *Retained) Drop(v Reservation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release(v)
+}
+
+func (r *Retained) release(v Reservation) {
+	r.eventsReserved -= v.more
+	r.bytesReserved -= v.bytes
+}
+
+// room looks whether there is room for e, beside what is there and reserved. The lock is held.
+func (r *Retained) room(e *Event) (Reservation, error) {
+	if r.closed {
+		return Reservation{}, ErrClosed
 	}
-	for _, old := range replaced {
-		freed += int64(old.Bytes())
+	v := Reservation{event: e, more: 1, bytes: int64(e.Bytes())}
+	if t := r.topics[string(e.Topic)]; t != nil {
+		replaced := t.replacedBy(e)
+		v.more -= len(replaced)
+		v.bytes -= bytesOf(replaced)
 	}
-	bytes := int64(e.Bytes()) - freed
-	more := 1 - len(replaced)
-	if more > 0 && r.events+more > r.eventsMax || bytes > 0 && r.bytes+bytes > r.bytesMax {
+	v.more, v.bytes = max(v.more, 0), max(v.bytes, 0)
+	if v.more > 0 && r.events+r.eventsReserved+v.more > r.eventsMax ||
+		v.bytes > 0 && r.bytes+r.bytesReserved+v.bytes > r.bytesMax {
 		r.refused++
-		return 0, ErrRetainedFull
+		return Reservation{}, ErrRetainedFull
 	}
+	return v, nil
+}
+
+// keep puts e, which is the caller's to give away, into its topic. The lock is held.
+func (r *Retained) keep(e *Event) (freed int64) {
 	r.seq++
 	e.retained = r.seq
+	t := r.topics[string(e.Topic)]
+	var replaced []*Event
 	switch {
 	case t == nil:
 		t = &retainedTopic{topic: string(e.Topic)}
 		r.topics[t.topic] = t
 		r.link(t)
 	case e.Filter == nil:
+		replaced = t.replacedBy(e)
 		r.unlink(t.last)
 		r.link(t)
+	default:
+		replaced = t.replacedBy(e)
 	}
-	kept := make([]*Event, 0, len(t.events)+more)
+	kept := make([]*Event, 0, len(t.events)+1-len(replaced))
 	for _, old := range t.events {
 		if !slices.Contains(replaced, old) {
 			kept = append(kept, old)
 		}
 	}
 	t.events = append(kept, e)
-	r.events += more
-	r.bytes += bytes
-	return freed, nil
+	freed = bytesOf(replaced)
+	r.events += 1 - len(replaced)
+	r.bytes += int64(e.Bytes()) - freed
+	return freed
+}
+
+func bytesOf(events []*Event) (n int64) {
+	for _, e := range events {
+		n += int64(e.Bytes())
+	}
+	return n
 }
 
 // link puts t at the end of the order.
@@ -220,9 +294,7 @@ func (r *Retained) remove(t *retainedTopic) {
 	r.unlink(t.last)
 	delete(r.topics, t.topic)
 	r.events -= len(t.events)
-	for _, e := range t.events {
-		r.bytes -= int64(e.Bytes())
-	}
+	r.bytes -= bytesOf(t.events)
 }
 
 // Clear forgets what is retained for all topics that the pattern matches, and returns how many those were. It is for
