@@ -349,22 +349,15 @@ func (c *conn) carrierTimeout() {
 	}
 }
 
-// lostAnswerLocked returns the session that has lost messages if c, whose queue's lock is held, ends now; or nil.
-func (k *carrier) lostAnswerLocked(c *conn) *longPoll {
-	if k == nil || c.q.Complete() || c.q.Accepts() && c.q.Bytes() == 0 {
-		return nil
-	}
-	return k.delivered
-}
-
-// endCarrier tells sessions that the connection is gone. lost is the one whose messages are lost with it.
-func (c *conn) endCarrier(lost *longPoll) {
+// endCarrier tells sessions that the connection is gone, whose queue is shut. If an answer did not get out whole, the
+// one whose messages it held ends.
+func (c *conn) endCarrier() {
 	k, l := c.carrier, c.loop
 	k.detach()
 	if r := k.request; r != nil && k.waits && r.poll != nil {
 		r.poll.forget(r)
 	}
-	if lost != nil {
+	if lost := k.delivered; lost != nil && c.q.Cut() {
 		n := note{kind: noteDone, job: lostAnswer{lost}}
 		if lost.c.loop == l {
 			l.local = append(l.local, n)

@@ -201,7 +201,7 @@ func (c *conn) closeNow() (cost int) {
 	orderly := c.q.Complete()
 	lingers := orderly && (c.lingers || c.phase == phaseLongPoll) && !c.peerDone && c.refused == admitted &&
 		!l.stopping
-	cause, lost := c.cause, c.carrier.lostAnswerLocked(c)
+	cause := c.cause
 	c.q.Unlock()
 	if orderly && !l.killed && !c.tls.goodbye() {
 		return 1
@@ -213,7 +213,7 @@ func (c *conn) closeNow() (cost int) {
 	case c.phase == phaseLongPoll:
 		c.longPoll().endReceive(orderly || c.peerDone)
 	case c.carrier != nil:
-		c.endCarrier(lost)
+		c.endCarrier()
 	}
 	c.phase = phaseClosed
 	c.stopRate()

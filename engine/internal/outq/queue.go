@@ -68,6 +68,7 @@ const (
 	broken                      // the peer is gone or too slow; nothing is written any more
 	shut                        // the descriptor is closed or about to be
 	readHeld                    // the home loop stopped reading because of this backlog
+	cut                         // some of what was appended is not written, and never will be
 )
 
 // A Result is the outcome of a flush, for the caller to act on.
@@ -152,6 +153,13 @@ func (q *Queue) Progress() bool {
 	pushed := q.pushed
 	q.pushed = false
 	return pushed
+}
+
+// Cut reports whether some of what was appended was not written when the connection broke or closed. Final after Shut.
+func (q *Queue) Cut() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.flags&cut != 0
 }
 
 // Lost is how many events were queued when the connection broke or closed. Final after Shut.
@@ -316,6 +324,9 @@ func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) 
 		f.Sent += n
 		if q.flags&(shut|broken) != 0 {
 			q.lost -= done.events
+			if rest != nil {
+				q.flags |= cut
+			}
 			q.condemn(rest, last)
 			return f
 		}
@@ -384,6 +395,9 @@ func (q *Queue) Break() {
 	q.lost += q.events
 	q.endPass()
 	first, last := q.head, q.tail
+	if first != nil {
+		q.flags |= cut
+	}
 	q.head, q.tail, q.kept = nil, nil, nil
 	q.bytes, q.answers, q.events, q.cost, q.segments, q.sealed, q.charging = 0, 0, 0, 0, 0, 0, false
 	if q.flags&writing == 0 {
