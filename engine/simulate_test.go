@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"io"
 	"math/big"
 	"math/rand/v2"
@@ -55,8 +56,12 @@ type simRun struct {
 	seed     uint64
 	rnd      *rand.Rand // what clients and sessions do; the world draws its own
 	clients  []*simClient
+	polls    []*simPoll    // simpoll_test.go
 	sessions []*simSession // open, oldest first
 	timers   int           // that have not fired
+	opened   uint64        // sessions there ever were
+	stopping bool          // nobody connects any more
+	stops    []func()      // of TLS clients that are gone
 }
 
 // A simClient is the script of one client.
@@ -77,7 +82,9 @@ type simClient struct {
 // A simSession is the handler of one connection.
 type simSession struct {
 	run    *simRun
-	client *simClient
+	name   string // of its client
+	key    uint64 // its own
+	poll   *simPoll
 	c      *conn
 	next   uint32   // number of the next message
 	log    []string // what was appended, in order
@@ -115,6 +122,15 @@ func (r *simRun) message(op byte, number uint32) []byte {
 	return append(b, bytes.Repeat([]byte{byte(number)}, n)...)
 }
 
+// operation is one that a client asks for; the last ones of a session are rare.
+func (r *simRun) operation() byte {
+	op := byte(r.rnd.IntN(simOps))
+	if (op == simFinish || op == simPanic) && r.rnd.IntN(10) > 0 {
+		return simEcho
+	}
+	return op
+}
+
 func (r *simRun) newClient() {
 	c := &simClient{lazy: r.rnd.IntN(4) == 0, stuck: r.rnd.IntN(12) == 0, silent: r.rnd.IntN(12) == 0}
 	c.out = []byte{0x7F, 0xF3, 0, 0}
@@ -122,11 +138,7 @@ func (r *simRun) newClient() {
 		c.out = offering("wamp.2.cbor", "permessage-deflate; server_max_window_bits=12")
 	}
 	for n := range uint32(r.rnd.IntN(60)) {
-		op := byte(r.rnd.IntN(simOps))
-		if (op == simFinish || op == simPanic) && r.rnd.IntN(10) > 0 {
-			op = simEcho
-		}
-		if m := r.message(op, n); c.web {
+		if m := r.message(r.operation(), n); c.web {
 			c.out = r.appendWeb(c.out, m)
 		} else {
 			c.out = append(c.out, rawFrameOf(m)...)
@@ -315,13 +327,16 @@ func simFrame(v codec.Variant, msg []byte) []byte {
 
 func (r *simRun) open(_ port.Executor, pc port.Conn) port.Handler {
 	c := pc.(*conn)
-	k, plain := c.transport.(*simSocket)
-	if !plain {
-		k = c.tls.socket.(*simSocket)
-		c.transport = &simTLS{c.tls, r.simWorld}
+	r.opened++
+	s := &simSession{run: r, c: c, key: r.opened, name: fmt.Sprint("session ", r.opened)}
+	if c.phase != phaseLongPoll {
+		k := c.socketOfSim()
+		if c.tls != nil {
+			c.transport = &simTLS{c.tls, r.simWorld}
+		}
+		s.name = fmt.Sprint("client ", k.id)
+		k.client.session = s
 	}
-	s := &simSession{run: r, c: c, client: k.client}
-	s.client.session = s
 	c.SetJoined(true)
 	r.sessions = append(r.sessions, s)
 	return s
@@ -345,16 +360,16 @@ func (s *simSession) Receive(x port.Executor, b []byte) {
 	number := binary.BigEndian.Uint32(b[2:])
 	switch {
 	case s.closed || s.over:
-		r.fail("client %d: message after the end", s.client.socket.id)
+		r.fail("%s: message after the end", s.name)
 		return
 	case s.held:
-		r.fail("client %d: message while held", s.client.socket.id)
+		r.fail("%s: message while held", s.name)
 		return
 	case number != s.next:
-		r.fail("client %d: message %d instead of %d", s.client.socket.id, number, s.next)
+		r.fail("%s: message %d instead of %d", s.name, number, s.next)
 		return
 	case len(b) > 6 && (b[6] != byte(number) || b[len(b)-1] != byte(number)):
-		r.fail("client %d: message %d is damaged", s.client.socket.id, number)
+		r.fail("%s: message %d is damaged", s.name, number)
 		return
 	}
 	s.next++
@@ -376,7 +391,7 @@ func (s *simSession) Receive(x port.Executor, b []byte) {
 		kept, _ := s.c.Keep(b)
 		r.timer(x, time.Duration(b[1])*time.Millisecond, func(x port.Executor) {
 			if !bytes.Equal(kept, want) {
-				r.fail("client %d: a kept message changed", s.client.socket.id)
+				r.fail("%s: a kept message changed", s.name)
 			}
 		})
 	case simSubmit:
@@ -465,7 +480,7 @@ func (s *simSession) fanout(x port.Executor, b []byte) {
 	for i, members := range byLoop {
 		cost := int64(len(b) * len(members))
 		s.c.Spend(cost)
-		x.Post(i, uint64(s.client.socket.id), &simWalk{
+		x.Post(i, s.key, &simWalk{
 			s: s, members: members, frames: frames, msg: string(b),
 			cost: cost,
 		})
@@ -518,7 +533,7 @@ func (s *simSession) Shutdown(x port.Executor) {
 // Closed implements port.Handler.
 func (s *simSession) Closed(port.Executor) {
 	if s.closed {
-		s.run.fail("client %d: closed twice", s.client.socket.id)
+		s.run.fail("%s: closed twice", s.name)
 	}
 	s.closed = true
 	for i, other := range s.run.sessions {
@@ -543,7 +558,8 @@ func simulate(t *testing.T, seed uint64) {
 	live.TLSHandshakesMax = rnd.IntN(6)
 	live.Deflate = DeflateAlways
 	r.simWorld = newSimWorld(seed, 1+rnd.IntN(3), Config{Live: live}, r.open)
-	r.ls.opening = &opening{tls: &ListenTLS{Credentials: simCredentials(), Plain: true}}
+	r.ls.opening = &opening{tls: &ListenTLS{Credentials: simCredentials(), Plain: true}, poll: "/lp"}
+	r.e.longPollHold, r.e.longPollIdle = 3*time.Second, 8*time.Second
 	if rnd.IntN(4) == 0 {
 		r.e.budget.bytesMax = 100_000 // so that it is exceeded
 	}
@@ -551,6 +567,10 @@ func simulate(t *testing.T, seed uint64) {
 		switch {
 		case len(r.clients) < 12 && rnd.IntN(60) == 0:
 			r.newClient()
+		case len(r.polls) < 4 && rnd.IntN(150) == 0:
+			r.newPoll()
+		case len(r.polls) > 0 && rnd.IntN(6) == 0:
+			r.polls[rnd.IntN(len(r.polls))].act(false)
 		case len(r.clients) > 0 && rnd.IntN(3) == 0:
 			r.act(r.clients[rnd.IntN(len(r.clients))], false)
 		case !r.step():
@@ -564,6 +584,16 @@ func simulate(t *testing.T, seed uint64) {
 		for _, c := range r.clients {
 			if c.tls != nil {
 				c.tls.stop()
+			}
+		}
+		for _, stop := range r.stops {
+			stop()
+		}
+		for _, p := range r.polls {
+			for _, k := range p.carriers {
+				if k.tls != nil {
+					k.tls.stop()
+				}
 			}
 		}
 	}()
@@ -585,9 +615,16 @@ func simulate(t *testing.T, seed uint64) {
 				s.c.hold, s.c.deferred, s.c.polled)
 		}
 	}
+	for _, p := range r.polls {
+		p.check()
+	}
+	if n, most := r.e.rare.longPollsBroken.Load(), r.cuts(); n > most {
+		r.fail("%d long-poll sessions have ended for the answers of %d", n, most)
+	}
 	if r.timers != 0 {
 		r.fail("%d timers never fired", r.timers)
 	}
+	r.stopping = true
 	for _, s := range r.loops {
 		s.l.post(note{kind: noteStop})
 	}
@@ -600,6 +637,11 @@ func simulate(t *testing.T, seed uint64) {
 		if s := c.session; s != nil && s.over && s.overAt > ended-finishTimeout/2 && !c.gone && !c.stuck &&
 			c.seen != len(s.log) && live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
 			r.fail("client %d was sent %d messages before its end and got %d", c.socket.id, len(s.log), c.seen)
+		}
+	}
+	for _, p := range r.polls {
+		if live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
+			p.checkEnd()
 		}
 	}
 	for _, s := range r.loops {
@@ -669,9 +711,7 @@ func (r *simRun) settle(most time.Duration, when string) {
 			return
 		}
 		if steps%7 == 0 {
-			for _, c := range r.clients {
-				r.act(c, true)
-			}
+			r.actAll()
 		}
 		if r.step() || r.actAll() || r.step() {
 			continue
@@ -689,5 +729,18 @@ func (r *simRun) actAll() (acted bool) {
 		r.act(c, true)
 		acted = acted || before != c.left()
 	}
+	for _, p := range r.polls {
+		before := p.acts
+		p.act(true)
+		acted = acted || before != p.acts
+	}
 	return acted
+}
+
+// cuts is how many connections were cut on which messages for long-poll sessions may have been.
+func (r *simRun) cuts() (n int64) {
+	for _, p := range r.polls {
+		n += int64(p.cuts)
+	}
+	return n
 }
