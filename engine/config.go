@@ -61,6 +61,9 @@ type Config struct {
 	// Page answers plain HTTP GETs without an upgrade. nil: a short text. "/healthz" is answered by the engine: 200
 	// "ok". It is called on a loop and must not block.
 	Page func(path string) Page
+	// AuthoritiesChanged is called after the engine has read other authorities from a file that has changed:
+	// port.TLS.Trust may say something else now. It is called on a goroutine of its own. nil: nobody is told.
+	AuthoritiesChanged func()
 	// Log receives what an operator should know; default slog.Default().
 	Log *slog.Logger
 }

@@ -62,7 +62,7 @@ func (c *conn) sniff(data []byte) (used int) {
 	}
 	switch first := data[0]; {
 	case first == wire.TLSHandshake && o != nil && o.tls != nil && c.tls == nil:
-		c.beginTLS(o.tls.Credentials.forConn(), data)
+		c.beginTLS(o.tls.Credentials, data)
 		return used + len(data)
 	case wire.OpensHTTP(first):
 		c.phase = phaseHTTP

@@ -442,11 +442,12 @@ func recordLength(b []byte) int {
 	return n
 }
 
-// tlsSession fills in what others may know about the session of a complete handshake.
-func tlsSession(state *tls.ConnectionState) *port.TLS {
+// tlsSession fills in what others may know about the session of a complete handshake with c.
+func (c *Credentials) tlsSession(state *tls.ConnectionState) *port.TLS {
 	s := &port.TLS{
 		Version: state.Version, CipherSuite: state.CipherSuite, ServerName: state.ServerName,
 		Protocol: state.NegotiatedProtocol, Resumed: state.DidResume, Unique: state.TLSUnique,
+		Trust: c.voucherFor(state.VerifiedChains).trust,
 	}
 	if len(state.VerifiedChains) > 0 {
 		s.Certificate = state.PeerCertificates[0].Raw

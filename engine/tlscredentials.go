@@ -78,6 +78,7 @@ type shown struct {
 	certificates []*certificate
 	byName       map[string][]*certificate // lower case; "*.example.org" for a wildcard
 	authorities  *x509.CertPool
+	authorityIDs map[authorityID]bool // the same
 	ask          func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
@@ -247,6 +248,7 @@ func (cfg *CredentialsConfig) read(now time.Time) (*shown, error) {
 			return nil, fmt.Errorf("engine: %s: there is no certificate in it; authorities are wanted in PEM",
 				cfg.ClientCA)
 		}
+		s.authorityIDs = authoritiesIn(pem)
 	}
 	s.config = s.newTLSConfig(cfg)
 	if cfg.ACME {

@@ -30,8 +30,8 @@ import (
 // A handshake is bounded in octets by tlsHandshakeOctetsMax and in time by Live.HandshakeTimeout.
 type handshake struct {
 	// Fixed.
-	t      *tlsTransport
-	config *tls.Config
+	t           *tlsTransport
+	credentials *Credentials
 
 	// Owned by loop, and by the pool from submit to stepped.
 	in       []byte                  // received and not given to the tls.Conn, from done on
@@ -67,9 +67,9 @@ const (
 var errTLSStopped = errors.New("the connection is gone")
 
 // beginTLS makes c a connection with TLS, whose first octets are data.
-func (c *conn) beginTLS(config *tls.Config, data []byte) {
+func (c *conn) beginTLS(credentials *Credentials, data []byte) {
 	t := &tlsTransport{c: c, socket: c.transport.(octets)}
-	t.handshake = &handshake{t: t, config: config}
+	t.handshake = &handshake{t: t, credentials: credentials}
 	t.wire.t, t.wire.handshake = t, t.handshake
 	c.tls, c.transport = t, t
 	t.handshake.take(data)
@@ -166,7 +166,7 @@ func (h *handshake) step(context.Context) {
 		}
 	}()
 	if h.next == nil {
-		h.t.tls = tls.Server(&h.t.wire, h.config)
+		h.t.tls = tls.Server(&h.t.wire, h.credentials.forConn())
 		h.t.buffers = buffersOf(h.t.tls)
 		h.next, h.stop = iter.Pull(h.run)
 	}
@@ -192,7 +192,7 @@ func (h *handshake) run(yield func(struct{}) bool) {
 	err := h.t.tls.Handshake()
 	if err == nil {
 		state := h.t.tls.ConnectionState()
-		h.result = tlsSession(&state)
+		h.result = h.credentials.tlsSession(&state)
 		h.result.EndPoint = h.endPoint
 	}
 	h.err = err

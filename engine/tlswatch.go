@@ -2,7 +2,10 @@
 
 package engine
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // credentialsEvery is how often the files of credentials are looked at. A change is read when the next look finds no
 // further one, so that a certificate and its key are not read apart.
@@ -35,6 +38,7 @@ func (e *Engine) watchCredentials() {
 
 // refresh looks at the files of c once.
 func (e *Engine) refresh(c *Credentials, listener string) {
+	was := c.now.Load().authorityIDs
 	switch did, err := c.refresh(); {
 	case err != nil:
 		e.cfg.Log.Warn("changed files of TLS cannot be used; the listener goes on with what it has", "cause", err,
@@ -43,6 +47,9 @@ func (e *Engine) refresh(c *Credentials, listener string) {
 		for _, x := range c.Expiries() {
 			e.cfg.Log.Info("a certificate was read again", "file", x.File, "valid_until", x.NotAfter,
 				"listener", listener)
+		}
+		if e.cfg.AuthoritiesChanged != nil && !maps.Equal(was, c.now.Load().authorityIDs) {
+			e.cfg.AuthoritiesChanged()
 		}
 	}
 }

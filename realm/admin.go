@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"banyan/codec"
@@ -142,7 +141,6 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 	}
 	r.mu.Unlock()
 	// The loops go through realms in the same order in every run.
-	byURI := func(a, b *realm) int { return strings.Compare(a.uri, b.uri) }
 	slices.SortFunc(closed, byURI)
 	slices.SortFunc(changed, byURI)
 	report := Report{Created: uris(created), Closed: uris(closed), Changed: uris(changed)}

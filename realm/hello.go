@@ -63,6 +63,10 @@ func (h *handler) join(x port.Executor, l *perLoop, m *codec.Message) {
 		h.refuse(x, l, codec.ErrInvalidURI, "the realm is not a valid URI")
 		return
 	}
+	if unwelcome(h.conn.Peer()) {
+		h.refuse(x, l, refuseCertificate.uri, refuseCertificate.message)
+		return
+	}
 	rm := h.router.realm(m.URI)
 	if rm == nil {
 		why := noSuchRealm(string(m.URI))

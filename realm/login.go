@@ -110,7 +110,13 @@ func (set *settings) transport(p *port.Peer) auth.Transport {
 		Cookie: p.Cookie, CookieNew: p.CookieNew, Peer: peerAddress(p.Address),
 	}
 	if p.TLS != nil {
-		t.Certificate = p.TLS.Certificate
+		if t.Certificate = p.TLS.Certificate; t.Certificate != nil && p.TLS.Trust != nil {
+			trust := p.TLS.Trust // a cookie may keep it for longer than the peer is there
+			t.Vouched = func() bool { return trust() == port.Trusted }
+			if !t.Vouched() {
+				t.Certificate = nil
+			}
+		}
 		t.Binding = auth.Bindings(p.TLS.Unique, p.TLS.Exporter, p.TLS.EndPoint)
 	}
 	if p.Listener < 0 || p.Listener >= len(set.limits.Listeners) {
@@ -125,6 +131,16 @@ func (set *settings) transport(p *port.Peer) auth.Transport {
 	}
 	t.Anonymous = anonymousSources[o.Anonymous]
 	return t
+}
+
+// unwelcome reports whether the listener would not let the peer through a TLS handshake any more.
+func unwelcome(p *port.Peer) bool {
+	return p.TLS != nil && p.TLS.Trust != nil && p.TLS.Trust() == port.Unwelcome
+}
+
+var refuseCertificate = &refusal{
+	codec.ErrAuthenticationDenied, "this listener does not accept your TLS client certificate, or the lack of one, " +
+		"any more",
 }
 
 // anonymousSources are the rules of listeners as auth has them.
@@ -491,8 +507,11 @@ func (g *login) admit(p *auth.Principal) (rm *realm, set *settings, why *refusal
 	if rm != nil {
 		g.realm = rm
 	}
-	gate := g.realm.settings.Load().Auth
-	if gate != g.auth && (gate == nil || !gate.Admits(p)) {
+	peer, gate := g.handler.conn.Peer(), g.realm.settings.Load()
+	if unwelcome(peer) {
+		return nil, nil, refuseCertificate
+	}
+	if t := gate.transport(peer); gate.Auth == nil || !gate.Auth.Admits(p) || !gate.Auth.AdmitsOver(p, &t) {
 		return nil, nil, refuseChanged
 	}
 	if p.Realm != g.realm.uri {

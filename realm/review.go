@@ -1,7 +1,9 @@
 package realm
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"banyan/codec"
@@ -58,6 +60,17 @@ type review struct {
 	callee  *callee
 	after   []func(x port.Executor) // to be called when they are all gone through
 }
+
+// Review goes through all sessions as Apply does, with the configuration that is in force: peers may have lost the
+// trust of their listener. done is called on a loop, or at once if no loops are attached. The error is ErrStopped.
+func (r *Router) Review(done func(Report)) error {
+	r.mu.Lock()
+	all := slices.SortedFunc(maps.Values(r.named), byURI)
+	r.mu.Unlock()
+	return r.review(Report{Changed: uris(all)}, nil, all, done)
+}
+
+func byURI(a, b *realm) int { return strings.Compare(a.uri, b.uri) }
 
 // review goes through all sessions and calls done with the report, on a loop.
 func (r *Router) review(report Report, closed, realms []*realm, done func(Report)) error {
@@ -154,6 +167,9 @@ func (v *review) begin(x port.Executor, s *session) (cost int) {
 func (s *session) admitted(set *settings) bool {
 	if s.local {
 		return true
+	}
+	if unwelcome(s.conn.Peer()) {
+		return false
 	}
 	p := &auth.Principal{Method: anonymousMethod, Role: anonymousRole, Provider: staticProvider}
 	gate := s.realm

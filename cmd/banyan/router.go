@@ -38,6 +38,7 @@ func newRouter(f *config.File, log *slog.Logger, dedicated bool) (_ *router, err
 	}
 	ec.Dedicated = dedicated
 	r := &router{listeners: f.Listeners, loops: ec.Loops, tls: ec.TLS, acme: fetched, history: newKeeper(f, log)}
+	ec.AuthoritiesChanged = func() { r.review(log) }
 	if err = r.acme.prepare(r.listeners); err != nil {
 		return nil, err
 	}
@@ -112,6 +113,16 @@ func (r *router) applyLive(live engine.Live) error {
 		live.ConnectionsMax = r.filesMax
 	}
 	return r.engine.Apply(live)
+}
+
+// review has sessions leave that could not come back, after a file with authorities has changed by itself.
+func (r *router) review(log *slog.Logger) {
+	err := r.realms.Review(func(done realm.Report) {
+		log.Info("the authorities of a listener have changed", "sessions_told_to_leave", done.SessionsDismissed)
+	})
+	if err != nil {
+		log.Debug("sessions are not looked at after the authorities of a listener have changed", "cause", err)
+	}
 }
 
 // stop says goodbye to every session and ends the loops, within drain.timeout. The engine closes the connections

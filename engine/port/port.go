@@ -193,7 +193,21 @@ type TLS struct {
 	// and tls-exporter (RFC 9266). nil where there is none: Unique with TLS 1.3, EndPoint in a resumed session,
 	// Exporter with TLS 1.2 if the client does not know the extended master secret.
 	Unique, Exporter, EndPoint []byte
+
+	// Trust tells what the listener makes of the certificate now, or of its lack: what the client was let in with may
+	// not do any more. nil: it still does. Any goroutine.
+	Trust func() Trust
 }
+
+// A Trust is what a listener makes of the certificate of a client that it let in before.
+type Trust uint8
+
+// The kinds of trust.
+const (
+	Trusted   Trust = iota // as in the handshake
+	Untrusted              // the authorities that vouch for the certificate are not trusted any more
+	Unwelcome              // nor is anybody let in without a certificate that is good
+)
 
 // A CloseCode is a WebSocket close code (PROTOCOL 13.1).
 type CloseCode uint16

@@ -29,7 +29,8 @@ type Attempt struct {
 	target   string    // the realm to join
 	expires  time.Time // zero for never
 	proof    proof     // that was given
-	round    int       // challenges of a dynamic ticket authenticator so far
+	vouched  func() bool
+	round    int // challenges of a dynamic ticket authenticator so far
 
 	// Where the attempt stands: at most one is set, none when the attempt is over.
 	answer answerFunc
@@ -96,6 +97,9 @@ func (a *Attempt) begin() Outcome {
 		m := r.methods[name]
 		if m == nil || a.hello.Transport.Allowed != nil && !slices.Contains(a.hello.Transport.Allowed, name) {
 			continue
+		}
+		if a.vouched = nil; name == methodTLS {
+			a.vouched = a.hello.Transport.Vouched
 		}
 		if o := m.blocked(a); o.final {
 			return refuse(codec.ErrNoMatchingAuthMethod, name+": "+o.why)
@@ -186,7 +190,7 @@ func (a *Attempt) judge(right bool, extra map[string]any) Outcome {
 func (a *Attempt) welcome(extra map[string]any) Outcome {
 	p := &Principal{
 		Realm: a.target, AuthID: a.user.AuthID, Role: a.user.Role, Method: a.name, Provider: a.provider,
-		Expires: a.expires, proof: a.proof,
+		Expires: a.expires, proof: a.proof, vouched: a.vouched,
 	}
 	if len(a.user.Extra)+len(extra) > 0 {
 		p.Extra = make(map[string]any, len(a.user.Extra)+len(extra))

@@ -67,7 +67,7 @@ func (m cookie) principal(a *Attempt) (u *User, known bool) {
 	if !a.realm.Admits(&p) {
 		return nil, false
 	}
-	a.provider, a.expires, a.proof = p.Provider, p.Expires, p.proof
+	a.provider, a.expires, a.proof, a.vouched = p.Provider, p.Expires, p.proof, p.vouched
 	return &User{AuthID: p.AuthID, Role: p.Role, Extra: p.Extra}, true
 }
 

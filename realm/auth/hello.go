@@ -34,6 +34,8 @@ type Transport struct {
 	Encrypted bool       // TLS up to the router, or up to a proxy that is trusted to say so
 	// Certificate is the TLS client certificate in DER, nil if there is none. TLS has verified it.
 	Certificate []byte
+	// Vouched reports whether an authority still vouches for it; nil: always. Any goroutine.
+	Vouched func() bool
 	// Binding returns the raw data of a channel binding, nil if the connection cannot provide it: see Bindings. The
 	// function is nil without TLS.
 	Binding func(kind string) []byte

@@ -209,9 +209,10 @@ func (r *Realm) Guarded(uri string) string {
 func (r *Realm) Methods() []string { return slices.Clone(r.names) }
 
 // Admits reports whether a session that joined as p by an older snapshot of this realm could still be that: its
-// method is offered, and a static user still exists with the same role and the credential that was proved.
+// method is offered, a static user still exists with the same role and the credential that was proved, and an
+// authority still vouches for the TLS certificate that was.
 func (r *Realm) Admits(p *Principal) bool {
-	if r.methods[p.Method] == nil {
+	if r.methods[p.Method] == nil || p.vouched != nil && !p.vouched() {
 		return false
 	}
 	dynamic := r.dynamic[p.Method] || p.Method == methodCookie && r.config.Dynamic != nil

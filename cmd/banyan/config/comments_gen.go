@@ -193,7 +193,7 @@ var comments = map[string]string{
 	"TLS.ACME":                         "Certificates that are fetched by themselves, instead of certificates, and kept in the folder acme of process.data_dir. Only in builds with -tags acme. Until there is a certificate, clients are refused (unrecognized_name). What cannot be fetched is tried again, after a minute first and after six hours at last.",
 	"TLS.ALPN":                         "Names of protocols for ALPN, best first. A client that asks for others only is refused. Empty: whatever a client asks for is fine.",
 	"TLS.Certificates":                 "The certificates; which one is shown depends on the name that the client asks for. The first is for clients that ask for none. The files are read again when they change.",
-	"TLS.ClientCA":                     "A file with the authorities whose client certificates are accepted. Empty: clients are asked for none.",
+	"TLS.ClientCA":                     "A file with the authorities whose client certificates are accepted. Empty: clients are asked for none. It is read again when it changes. Sessions that need a certificate leave when its authority is gone.",
 	"TLS.ClientCertificates":           "With client_ca: whether a client may do without a certificate.",
 	"TLS.HSTS":                         "How long browsers are to insist on TLS for this host (Strict-Transport-Security of the page).",
 	"TLS.MinVersion":                   "The oldest version of TLS that is spoken.",

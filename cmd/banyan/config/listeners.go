@@ -63,7 +63,8 @@ type TLS struct {
 	Plain string `yaml:"plain" default:"refuse" enum:"refuse,allow"`
 	// The oldest version of TLS that is spoken.
 	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3" reload:"live"`
-	// A file with the authorities whose client certificates are accepted. Empty: clients are asked for none.
+	// A file with the authorities whose client certificates are accepted. Empty: clients are asked for none. It is
+	// read again when it changes. Sessions that need a certificate leave when its authority is gone.
 	ClientCA string `yaml:"client_ca" default:"" form:"file" reload:"live"`
 	// With client_ca: whether a client may do without a certificate.
 	ClientCertificates string `yaml:"client_certificates" default:"optional" enum:"optional,required" reload:"live"`

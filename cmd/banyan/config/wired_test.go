@@ -294,17 +294,18 @@ func leaves(o *option) (all []*option) {
 
 // notOptions are fields of the engine and the realm that no operator sets.
 var notOptions = map[string]string{
-	"engine.Live.Origins":        "Listeners say it for each",
-	"engine.Live.TrustedProxies": "Listeners say it for each",
-	"engine.Live.Deflate":        "Listeners say it for each",
-	"engine.Config.Live":         "its fields are looked at by themselves",
-	"engine.Config.Dedicated":    "true in the router's own process",
-	"engine.Config.Page":         "a function",
-	"engine.Config.Log":          "an object",
-	"engine.Live.Draining":       "set while a stop is under way",
-	"realm.Config.Realms":        "its fields are looked at by themselves",
-	"realm.Config.Disk":          "an object",
-	"realm.Config.Log":           "an object",
+	"engine.Live.Origins":              "Listeners say it for each",
+	"engine.Live.TrustedProxies":       "Listeners say it for each",
+	"engine.Live.Deflate":              "Listeners say it for each",
+	"engine.Config.Live":               "its fields are looked at by themselves",
+	"engine.Config.Dedicated":          "true in the router's own process",
+	"engine.Config.Page":               "a function",
+	"engine.Config.AuthoritiesChanged": "a function",
+	"engine.Config.Log":                "an object",
+	"engine.Live.Draining":             "set while a stop is under way",
+	"realm.Config.Realms":              "its fields are looked at by themselves",
+	"realm.Config.Disk":                "an object",
+	"realm.Config.Log":                 "an object",
 }
 
 // TestEveryFieldHasAnOption: what engine and realm can be told, the file can say.
