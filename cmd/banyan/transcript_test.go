@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -55,21 +56,90 @@ func hungUp(err error) bool {
 
 func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 
-// TestTranscripts plays the realm's transcripts over real sockets: every transport with every serializer, and mixed
-// ones. Those over long-poll are whole sessions of it (TRN-35).
+// TestTranscripts plays the realm's transcripts over real sockets, and with mixed ones. BANYAN_EVERY_WIRE=1 plays each
+// over every transport with every serializer; otherwise wiresOf chooses. Those over long-poll are whole sessions of it
+// (TRN-35).
 func TestTranscripts(t *testing.T) {
 	t.Attr("checklist", "TRN-35")
 	scripts := loadTranscripts(t)
+	all := append(wires(), pollWires()...)
+	played := map[string][]transcript.Script{} // by wire
+	for i, s := range scripts {
+		chosen := all
+		if os.Getenv("BANYAN_EVERY_WIRE") == "" {
+			chosen = wiresOf(i, all)
+		}
+		for _, w := range chosen {
+			played[w.name] = append(played[w.name], s)
+		}
+	}
 	// All wires at once: most of the time goes into waiting for nothing to come.
 	var wg sync.WaitGroup
-	all := append(wires(), pollWires()...)
 	for _, w := range all {
-		wg.Go(func() { t.Run(w.name, func(t *testing.T) { playAll(t, scripts, func(int) wire { return w }) }) })
+		wg.Go(func() {
+			t.Run(w.name, func(t *testing.T) { playAll(t, played[w.name], func(int) wire { return w }) })
+		})
 	}
 	wg.Go(func() {
-		t.Run("mixed", func(t *testing.T) { playAll(t, scripts, func(n int) wire { return all[n*8%len(all)] }) })
+		t.Run("mixed", func(t *testing.T) {
+			var parts sync.WaitGroup
+			for part := range slices.Chunk(scripts, 1+len(scripts)/8) {
+				parts.Go(func() { playAll(t, part, func(n int) wire { return all[n*8%len(all)] }) })
+			}
+			parts.Wait()
+		})
 	})
 	wg.Wait()
+}
+
+// wiresOf are those that the i-th transcript is played over: a kind of WebSocket, of RawSocket and of long-poll, each
+// with another serializer. Successive transcripts take turns, so that all wires play as many.
+func wiresOf(i int, all []wire) (chosen []wire) {
+	serializers := []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR}
+	for n, protocol := range []string{"ws", "rs", "lp"} {
+		var kinds []wire // of that protocol, with the serializer whose turn it is
+		for _, w := range all {
+			if w.protocol() == protocol && w.options.Serializer == serializers[(i+n)%3] {
+				kinds = append(kinds, w)
+			}
+		}
+		chosen = append(chosen, kinds[i/3%len(kinds)])
+	}
+	return chosen
+}
+
+// protocol is ws, rs or lp.
+func (w wire) protocol() string {
+	switch w.scheme {
+	case "ws+unix":
+		return "ws"
+	case "unix":
+		return "rs"
+	}
+	return w.scheme
+}
+
+// TestWiresOfTranscripts: every transcript is played with every serializer and over every protocol, and every wire
+// plays some.
+func TestWiresOfTranscripts(t *testing.T) {
+	all := append(wires(), pollWires()...)
+	plays := map[string]int{}
+	const scripts = 180
+	for i := range scripts {
+		serializers, protocols := map[codec.Serializer]bool{}, map[string]bool{}
+		for _, w := range wiresOf(i, all) {
+			serializers[w.options.Serializer], protocols[w.protocol()] = true, true
+			plays[w.name]++
+		}
+		if len(serializers) != 3 || len(protocols) != 3 {
+			t.Errorf("transcript %d: %v, %v", i, serializers, protocols)
+		}
+	}
+	for _, w := range all {
+		if plays[w.name] < scripts/len(all) {
+			t.Errorf("%s plays %d of %d", w.name, plays[w.name], scripts)
+		}
+	}
 }
 
 // loadTranscripts reads those of the realm.
