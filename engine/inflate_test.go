@@ -9,16 +9,25 @@ import (
 	"crypto/tls"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"banyan/codec"
 	"banyan/engine/port"
 )
 
+// deflaters are encoders for deflated: each has more than half a megabyte.
+var deflaters = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed)
+	return w
+}}
+
 // deflated is b as RFC 7692 7.2.1 says, by another encoder.
 func deflated(b []byte) []byte {
 	var z bytes.Buffer
-	w, _ := flate.NewWriter(&z, flate.BestSpeed)
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.Reset(&z)
 	_, _ = w.Write(b)
 	_ = w.Flush()
 	return bytes.TrimSuffix(z.Bytes(), []byte{0, 0, 0xFF, 0xFF})
