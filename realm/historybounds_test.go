@@ -76,7 +76,7 @@ func TestHistoryQueriesAtOnce(t *testing.T) {
 		for i, q := range peers[:queriesAtOnce] {
 			q.say(codec.Call, 1+round, values{}, "wamp.subscription.get_events", []any{id})
 			q.silent()
-			if n := b.Charged() - before; n != int64(i+1)*queryBytesMax {
+			if n := b.Charged() - before; n != int64(i+1)*queryPageBytes {
 				t.Errorf("%d bytes are charged for %d queries", n, i+1)
 			}
 		}
@@ -118,16 +118,7 @@ func TestHistoryOfAMillion(t *testing.T) {
 	const stored = 1_000_000
 	rc := kept("realm1", history.Bounds{Events: stored, Bytes: 1 << 30})
 	b := newBed(t, 1, Config{HistoryBytesMax: 1 << 30, Realms: []RealmConfig{rc}})
-	one := b.router.named["realm1"].recording.Load().all[0]
-	e := history.Event{
-		Topic: []byte("com.h"), Payload: codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 7}},
-	}
-	for i := range uint64(stored) {
-		e.Publication, e.Time = i+1, noon.Add(time.Duration(i)).UnixNano()
-		if err := one.store.Append(&e, []history.Log{one.log}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	one := b.store(stored)
 	q := b.joinAs(0, codec.MessagePack, 16<<20)
 	other := b.join(0)
 	id := int64(one.sub.id)
@@ -273,16 +264,7 @@ func TestHistoryTurns(t *testing.T) {
 			}},
 		}}})
 		b.router.background = func(work func()) { work() }
-		one := b.router.named["realm1"].recording.Load().all[0]
-		e := history.Event{
-			Topic: []byte("com.h"), Payload: codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 7}},
-		}
-		for i := range uint64(stored) {
-			e.Publication, e.Time = i+1, noon.Add(time.Duration(i)).UnixNano()
-			if err := one.store.Append(&e, []history.Log{one.log}, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
+		one := b.store(stored)
 		turn := func() {
 			for b.RunLoop(0) {
 			}
@@ -322,4 +304,51 @@ func TestHistoryTurns(t *testing.T) {
 				b.Loops[0].Armed())
 		}
 	}
+}
+
+// TestHistoryMemory: a query takes of the budget what its events take, and room for a page. If there is no room for one
+// page it is refused; if there is none for another one, what it has is the answer.
+func TestHistoryMemory(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{Events: 2000})}})
+	one := b.store(2000)
+	q := b.join(0)
+	at := b.Charged()
+	for i, c := range []struct{ room, events int }{
+		{queryPageBytes - 1, 0},
+		{queryPageBytes, 256},
+		{queryPageBytes + 40<<10, 512},
+		{1 << 30, 2000},
+		{queryPageBytes, 256},
+	} {
+		b.BytesMax = at + int64(c.room)
+		if c.events == 0 {
+			q.eventsRefused(1+i, int64(one.sub.id), codec.ErrUnavailable)
+		} else {
+			q.say(codec.Call, 1+i, values{}, "wamp.subscription.get_events", []any{int64(one.sub.id)})
+			got := q.expect(codec.Result, 1+i, values{}, nil, nil)
+			n, cut := len(got[3].([]any)), got[4].(values)["x_cut"] == true
+			if n != c.events || cut != (n < 2000) {
+				t.Errorf("room for %d bytes: %d events, cut %t", c.room, n, cut)
+			}
+		}
+		if n := b.Charged() - at; n != 0 {
+			t.Errorf("%d bytes are charged", n)
+		}
+	}
+}
+
+// store puts n events into the first history of realm1.
+func (b *bed) store(n int) *recorder {
+	b.t.Helper()
+	one := b.router.named["realm1"].recording.Load().all[0]
+	e := history.Event{
+		Topic: []byte("com.h"), Payload: codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 7}},
+	}
+	for i := range uint64(n) {
+		e.Publication, e.Time = i+1, noon.Add(time.Duration(i)).UnixNano()
+		if err := one.store.Append(&e, []history.Log{one.log}, nil); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return one
 }

@@ -159,8 +159,11 @@ const (
 	// queriesAtOnce is how many get_events of the router are under way at a time. More: unavailable.
 	queriesAtOnce = 16
 	// queryBytesMax is how long the events of one answer of get_events are together, in octets as the caller gets
-	// them, and what it counts in the budget meanwhile. The answer says that it was cut there.
+	// them. The answer says that it was cut there.
 	queryBytesMax = 8 << 20
+	// queryPageBytes is what a query is charged with before the events of a page are read, in bytes, besides those
+	// that it has. No room: it ends with those, or the call is answered with unavailable.
+	queryPageBytes = 512 << 10
 	// queryLookAfter is when a loop looks whether a query has ended, and storedLookAfter whether events are stored,
 	// if the goroutine that ended it could not wake the loop.
 	queryLookAfter  = 100 * time.Millisecond

@@ -33,6 +33,7 @@ type query struct {
 	page           history.Page
 	events         []any // codec.Raw
 	octets         int
+	charged        int // bytes of the budget
 	trimmed, cut   bool
 	tooLong, lost  int64 // events that the caller cannot get: for their length, or for its serializer
 	err            error
@@ -140,7 +141,7 @@ func publicationCondition(field func(q *history.Query) *uint64) func(q *history.
 func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *history.Query) {
 	s := m.session
 	r := s.realm.router
-	if r.queries.Add(1) > queriesAtOnce || !x.Charge(queryBytesMax) {
+	if r.queries.Add(1) > queriesAtOnce || !x.Charge(queryPageBytes) {
 		r.queries.Add(-1)
 		l.counters.queriesRefused.Add(1)
 		m.fail(x, l, refuseBusy)
@@ -150,6 +151,7 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	q := &query{
 		call: m, store: one.store, sub: one.sub, cursor: history.NewCursor(one.store, one.log, wanted),
 		roomy: s.bytesMax - resultRoom, onDisk: one.onDisk,
+		charged: queryPageBytes,
 	}
 	if q.onDisk {
 		q.timer.Fire = func(x port.Executor) {
@@ -169,6 +171,9 @@ func (q *query) next(x port.Executor) {
 	switch {
 	case q.ended || q.err != nil || s.left:
 		q.finish(x)
+	case !q.makeRoom(x): // then those that were found are the answer
+		q.cut, q.ended = true, true
+		q.slowly(x, q.compose)
 	case q.onDisk:
 		r.background(func() {
 			q.err = q.read()
@@ -183,6 +188,16 @@ func (q *query) next(x port.Executor) {
 			return q.encodePage()
 		})
 	}
+}
+
+// makeRoom charges what one more page takes, and reports whether there is so much.
+func (q *query) makeRoom(x port.Executor) bool {
+	more := q.octets + queryPageBytes - q.charged
+	if more > 0 && !x.Charge(more) {
+		return false
+	}
+	q.charged += max(more, 0)
+	return true
 }
 
 // encodeLater has a page that has come from the disk encoded.
@@ -220,7 +235,7 @@ func (q *query) read() (failed error) {
 }
 
 // encodePage encodes the events of a page, and after the last one the answer. Any goroutine.
-func (q *query) encodePage() (err error) {
+func (q *query) encodePage() error {
 	q.trimmed, q.cut, q.ended = q.page.Trimmed, q.page.Cut, q.page.Done
 	for i := range q.page.Events {
 		if !q.add(&q.page.Events[i]) {
@@ -232,6 +247,11 @@ func (q *query) encodePage() (err error) {
 	if !q.ended {
 		return nil
 	}
+	return q.compose()
+}
+
+// compose makes the answer of the events. Any goroutine.
+func (q *query) compose() (err error) {
 	to := q.call.session.serializer
 	if q.args, err = codec.AppendValue(make([]byte, 0, q.octets+resultRoom), to, q.events); err != nil {
 		return err
@@ -297,7 +317,7 @@ func (q *query) finish(x port.Executor) {
 	}
 	q.settled = true
 	x.Stop(&q.timer)
-	x.Charge(-queryBytesMax)
+	x.Charge(-q.charged)
 	m := q.call
 	r := m.session.realm.router
 	r.queries.Add(-1)
