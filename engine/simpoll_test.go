@@ -16,13 +16,13 @@ import (
 )
 
 // Long-poll in TestSimulate: sessions among the others, whose requests come on connections of their own. Now and then
-// a client resets or half closes the one on which its receive is held, asks again on another before it has the answer,
-// receives nothing for a while, or closes. A client sends on one connection, and receives on one at a time.
+// a client resets or half closes the one on which its receive is held, asks again on another before it has the
+// answer, receives nothing for a while, or closes. A client sends on one connection, and receives on one at a time.
 //
 // Checked is what is checked of every session: messages are handled once and in order, also those of a batch, and are
 // handled when their request is answered 204; what is appended comes once and in order, whatever connections are cut.
-// A session may end because messages for it were on a connection that was cut, and then its client is told; it may have
-// been sent later ones before the router has seen that.
+// A session may end because messages for it were on a connection that was cut, and then its client is told; it may
+// have been sent later ones before the router has seen that.
 
 // A simPoll is the script of one client.
 type simPoll struct {

@@ -306,8 +306,8 @@ func TestHistoryTurns(t *testing.T) {
 	}
 }
 
-// TestHistoryMemory: a query takes of the budget what its events take, and room for a page. If there is no room for one
-// page it is refused; if there is none for another one, what it has is the answer.
+// TestHistoryMemory: a query takes of the budget what its events take, and room for a page. If there is no room for
+// one page it is refused; if there is none for another one, what it has is the answer.
 func TestHistoryMemory(t *testing.T) {
 	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{Events: 2000})}})
 	one := b.store(2000)

@@ -56,9 +56,9 @@ func hungUp(err error) bool {
 
 func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 
-// TestTranscripts plays the realm's transcripts over real sockets, and with mixed ones. BANYAN_EVERY_WIRE=1 plays each
-// over every transport with every serializer; otherwise wiresOf chooses. Those over long-poll are whole sessions of it
-// (TRN-35).
+// TestTranscripts plays the realm's transcripts over real sockets, and with mixed ones. BANYAN_EVERY_WIRE=1 plays
+// each over every transport with every serializer; otherwise wiresOf chooses. Those over long-poll are whole sessions
+// of it (TRN-35).
 func TestTranscripts(t *testing.T) {
 	t.Attr("checklist", "TRN-35")
 	scripts := loadTranscripts(t)

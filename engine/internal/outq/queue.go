@@ -155,7 +155,8 @@ func (q *Queue) Progress() bool {
 	return pushed
 }
 
-// Cut reports whether some of what was appended was not written when the connection broke or closed. Final after Shut.
+// Cut reports whether some of what was appended was not written when the connection broke or closed. Final after
+// Shut.
 func (q *Queue) Cut() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
