@@ -204,7 +204,9 @@ func (p *simPoll) ask(on **simCarrier, q simRequest, body []byte) {
 	}
 	path := "/lp/open"
 	if q.verb != wire.PollOpen {
-		path = p.at + [...]string{wire.PollReceive: "/receive", wire.PollSend: "/send", wire.PollClose: "/close"}[q.verb]
+		path = p.at + [...]string{
+			wire.PollReceive: "/receive", wire.PollSend: "/send", wire.PollClose: "/close",
+		}[q.verb]
 	}
 	k.out = append(k.out, pollRequestText(path, body)...)
 	k.waits = append(k.waits, q)

@@ -16,10 +16,10 @@ import (
 //	work    the copy: at once, or for a large event in the pool, while the session waits
 //	end     publisher's loop: the publication goes on, or is refused
 //
-// An event is kept before its subscribers are looked up: see retained.go. It becomes the last event of its topic after
-// the disk has taken it into its queue, if its publisher is to be told when it is stored: a refused event is never
-// found, and the one before it stays. If the disk then fails to store it, it stays retained: it was delivered. The
-// events of one publisher are retained in the order of their PUBLISH; if two publish at once, either may be last,
+// An event is kept before its subscribers are looked up: see retained.go. It becomes the last event of its topic
+// after the disk has taken it into its queue, if its publisher is to be told when it is stored: a refused event is
+// never found, and the one before it stays. If the disk then fails to store it, it stays retained: it was delivered.
+// The events of one publisher are retained in the order of their PUBLISH; if two publish at once, either may be last,
 // whatever the order in which a log has them.
 
 // A keeping is one publication on that way. Owned by loop, but for what is being worked on in the pool.

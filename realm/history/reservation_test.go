@@ -9,8 +9,8 @@ import (
 	"banyan/codec"
 )
 
-// TestReservation: what is reserved is found when it is kept, and never if it is dropped; the one before it stays until
-// then. It is a copy.
+// TestReservation: what is reserved is found when it is kept, and never if it is dropped; the one before it stays
+// until then. It is a copy.
 func TestReservation(t *testing.T) {
 	r := NewRetained(0, 0)
 	somebody := &codec.Identity{Session: 1}
@@ -41,7 +41,8 @@ func TestReservation(t *testing.T) {
 	}
 }
 
-// TestReservationOrder: the newest is the one that was kept last, also for a search, not the one that was reserved last.
+// TestReservationOrder: the newest is the one that was kept last, also for a search, not the one that was reserved
+// last.
 func TestReservationOrder(t *testing.T) {
 	r := NewRetained(0, 0)
 	somebody := &codec.Identity{Session: 1}
@@ -69,8 +70,8 @@ func TestReservationOrder(t *testing.T) {
 	}
 }
 
-// TestReservationBounds: what is reserved has its room, in events and bytes, at n and n + 1. Dropped or kept, it is not
-// counted twice.
+// TestReservationBounds: what is reserved has its room, in events and bytes, at n and n + 1. Dropped or kept, it is
+// not counted twice.
 func TestReservationBounds(t *testing.T) {
 	size := int64(retain(1, "t0", nil).Bytes())
 	for name, r := range map[string]*Retained{"events": NewRetained(3, 0), "bytes": NewRetained(0, 3*size)} {

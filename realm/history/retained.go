@@ -105,8 +105,8 @@ func (r *Retained) Put(e *Event) (freed int64, err error) {
 	return r.keep(e), nil
 }
 
-// Reserve makes a copy of e and room for it, as Put does, and changes nothing that anybody can find: Keep does, or Drop
-// gives the room back. So the caller can ask somebody else first whether the event is to be kept at all.
+// Reserve makes a copy of e and room for it, as Put does, and changes nothing that anybody can find: Keep does, or
+// Drop gives the room back. So the caller can ask somebody else first whether the event is to be kept at all.
 func (r *Retained) Reserve(e *Event) (Reservation, error) {
 	e = e.Clone()
 	r.mu.Lock()
