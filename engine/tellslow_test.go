@@ -107,13 +107,16 @@ func TestSlowChangesAreTold(t *testing.T) {
 // report is under way is told of once.
 func TestEvictionIsTold(t *testing.T) {
 	c, w, next := newWatched(t, Live{SlowConsumer: DropOldest})
+	c.setSlow(true)
 	c.drop(3)
+	if !c.slowNoted {
+		t.Fatal("no report is under way")
+	}
 	c.q.Lock()
 	c.breakLocked(errBudget)
 	c.q.Unlock()
-	c.tellSlow()
-	if len(w.told) > 0 {
-		t.Errorf("told %+v of a connection that is broken", w.told)
+	if told := next(0); len(told) > 0 || w.closed {
+		t.Errorf("told %+v of a connection that is broken; closed %v", told, w.closed)
 	}
 	c.loop.closeSoon(c)
 	want := port.Slowness{Policy: DropOldest, Slow: true, Dropped: 3, Closed: true}
