@@ -13,6 +13,7 @@ import (
 
 // TestCommandsLogIn: the commands for clients log in with each kind of proof, and say why when they cannot.
 func TestCommandsLogIn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)

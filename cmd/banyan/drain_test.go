@@ -11,6 +11,7 @@ import (
 // TestFinishCalls: with few sessions a stop lets calls end that are under way, accepts nobody meanwhile, and waits
 // for drain.spread at most.
 func TestFinishCalls(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		spread  string
 		answers bool
@@ -58,6 +59,7 @@ func TestFinishCalls(t *testing.T) {
 // TestSpreadLeavesCallsTime: with many sessions, too, a stop lets calls end that are under way: their sessions are
 // told to leave when they have ended, or at the end of drain.spread. The others are told meanwhile.
 func TestSpreadLeavesCallsTime(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		spread  string
 		answers bool

@@ -21,6 +21,7 @@ func (w lineWriter) Write(b []byte) (int, error) {
 
 // TestEcho: bench echo sends text and binary back as they came, up to 16 MiB, and ends with its context.
 func TestEcho(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	lines, ended := make(lineWriter, 4), make(chan error, 1)

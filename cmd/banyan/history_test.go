@@ -90,6 +90,7 @@ func (k *talk) historyID(request int, topic string) int64 {
 // name it; the configuration before stays in force. A file that is damaged is set aside, once, and history begins
 // anew.
 func TestHistoryDiskRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name string, text []byte) {

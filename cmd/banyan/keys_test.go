@@ -262,6 +262,7 @@ func (w *webhook) answers(status int, body string) {
 
 // TestHook: what a web service answers is what the authenticator says (PROTOCOL 10.8).
 func TestHook(t *testing.T) {
+	t.Parallel()
 	w := newWebhook(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {

@@ -200,6 +200,7 @@ P < RESULT 4 {} ["v"]
 // Ten thousand clients that open a transport and say no HELLO cost little, and are gone when their time is over;
 // others are served meanwhile. Ids that are guessed lead nowhere.
 func TestLongPollOpensWithoutHello(t *testing.T) {
+	t.Parallel()
 	const opens = 10_000
 	r := startRouter(t, func(ec *engine.Config, rc *realm.Config) {
 		servePolls(ec)

@@ -85,6 +85,7 @@ func (p *serveProcess) resident() (mib int) {
 // TestMemoryComesBack: within 5 s after a burst the router has given its memory back, whatever it was that took it.
 // F4.
 func TestMemoryComesBack(t *testing.T) {
+	t.Parallel()
 	const burst = 48 // MiB
 	for name, take := range map[string]func(*serveProcess) *client.Conn{
 		"backlog": func(p *serveProcess) *client.Conn { return p.deafen(burst) },

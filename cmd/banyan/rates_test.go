@@ -12,6 +12,7 @@ import (
 
 // TestFileRates: a session that sends more in a second than it may is not read from for a while, and loses nothing.
 func TestFileRates(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []string{"messages_per_second_max: 5", "bytes_per_second_max: 1KiB", ""} {
 		s := startService(t, "limits: { "+limit+" }\n"+openRealms("a"))
 		k := s.talk(t)
@@ -69,6 +70,7 @@ func TestFileAgent(t *testing.T) {
 // TestFileConnectionRate: when more come in a second than may, some are told to come back, and others are let in
 // again later.
 func TestFileConnectionRate(t *testing.T) {
+	t.Parallel()
 	s := startService(t, "listeners: [{ address: '127.0.0.1:0' }]\nlimits: { connections_per_second_max: 2 }\n"+
 		openRealms("a"))
 	for range 2 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -21,6 +22,10 @@ import (
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "banyan" {
 		os.Setenv("BANYAN_CONFIG", "") // what stands in /etc is no part of the tests
+		// Most of the tests that run beside each other wait. The command line comes later and is stronger.
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			panic(err)
+		}
 	}
 	testscript.Main(m, map[string]func(){"banyan": main, "bare-tls": bareTLS, "tls-storm": tlsStorm})
 }
@@ -33,6 +38,7 @@ func TestMain(m *testing.M) {
 //	joinable REALM URL    wait until the router lets anonymous clients into the realm
 //	served PROCEDURE      call it with the argument "probe" until the router at $BANYAN_URL knows it
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {

@@ -317,6 +317,7 @@ func TestReloadsTakeTurns(t *testing.T) {
 
 // TestControlBounds: more connections than there is room for wait, and are served later; a long head is refused.
 func TestControlBounds(t *testing.T) {
+	t.Parallel()
 	s := startService(t, "process: { data_dir: data }\n"+openRealms("a"))
 	path := s.started.Process.Socket()
 	var idle []net.Conn
@@ -656,6 +657,7 @@ func TestReloadListenersByName(t *testing.T) {
 
 // A reload that meets somebody who writes waits for the whole.
 func TestReloadWaitsForTheWholeFile(t *testing.T) {
+	t.Parallel()
 	s := startService(t, openRealms("a", "b"))
 	for name, c := range map[string]struct {
 		writes  int // while the reload looks

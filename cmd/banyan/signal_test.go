@@ -138,6 +138,7 @@ func TestGracefulStop(t *testing.T) {
 
 // TestSecondSignal: a client that does not answer GOODBYE is waited for, but not after a second signal.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	p := startServe(t, nil)
 	c := p.join()
 	p.signal(syscall.SIGINT)
@@ -156,13 +157,14 @@ func TestSecondSignal(t *testing.T) {
 // TestStopBounded: clients that neither read nor answer make a stop neither longer than --shutdown-timeout nor a
 // failure.
 func TestStopBounded(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "SES-52")
 	for name, c := range map[string]struct {
 		flags []string
 		limit time.Duration
 	}{
 		"default": {nil, 8 * time.Second},
-		"flag":    {[]string{"--shutdown-timeout", "2s"}, 2 * time.Second},
+		"flag":    {[]string{"--shutdown-timeout", "6s"}, 6 * time.Second}, // less than the default takes
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

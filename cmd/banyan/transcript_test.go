@@ -60,6 +60,7 @@ func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 // each over every transport with every serializer; otherwise wiresOf chooses. Those over long-poll are whole sessions
 // of it (TRN-35).
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-35")
 	scripts := loadTranscripts(t)
 	all := append(wires(), pollWires()...)
@@ -93,7 +94,7 @@ func TestTranscripts(t *testing.T) {
 }
 
 // wiresOf are those that the i-th transcript is played over: a kind of WebSocket, of RawSocket and of long-poll, each
-// with another serializer. Successive transcripts take turns, so that all wires play as many.
+// with another serializer. Transcripts take turns, so that all wires of a protocol play as many.
 func wiresOf(i int, all []wire) (chosen []wire) {
 	serializers := []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR}
 	for n, protocol := range []string{"ws", "rs", "lp"} {
