@@ -4,6 +4,7 @@ package engine
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,10 +29,10 @@ type carrier struct {
 	waits   bool         // for the answer
 	session *longPoll    // of the latest request; it counts this connection
 
-	// Guarded by the queue's lock: the session whose messages an answer on this connection holds. If the connection
-	// ends before all of it is written, messages are lost, and so the session ends. What the system has taken counts
-	// as written: proxies reset connections that they do not need any more.
-	delivered *longPoll
+	// Guarded by the queue's lock: the sessions whose messages are in answers on this connection. If it ends before
+	// all is written, messages are lost, and so these sessions end. What the system has taken counts as written:
+	// proxies reset connections that they do not need any more.
+	delivered []*longPoll
 }
 
 // A pollRequest is one request of a long-poll client. It belongs to the loop of its carrier until its body is there,
@@ -118,6 +119,7 @@ func (c *conn) beginRequest(r *pollRequest, length int) {
 	if c.q.Bytes() == 0 {
 		k.delivered = nil
 	}
+	r.keeps = r.keeps && len(k.delivered)+1 < deliveredMax
 	c.q.Unlock()
 	k.request, k.left, c.progress = r, length, l.began
 	switch limit := l.live.MessageTimeout; {
@@ -246,8 +248,9 @@ func (r *pollRequest) answer(l *loop, status int, contentType string, body ...[]
 	head := r.appendHead(nil, status, contentType, body)
 	c.q.Lock()
 	took := c.AppendPieces(l, port.Reply, append([][]byte{head}, body...))
-	if took && r.verb == wire.PollReceive && status == http.StatusOK {
-		c.carrier.delivered = r.poll
+	if k := c.carrier; took && r.verb == wire.PollReceive && status == http.StatusOK &&
+		!slices.Contains(k.delivered, r.poll) {
+		k.delivered = append(k.delivered, r.poll)
 	}
 	if took && !r.keeps {
 		c.finishLocked(l, port.CloseNormal, "")
@@ -349,20 +352,24 @@ func (c *conn) carrierTimeout() {
 	}
 }
 
-// endCarrier tells sessions that the connection is gone, whose queue is shut. If an answer did not get out whole, the
-// one whose messages it held ends.
+// endCarrier tells sessions that the connection is gone, whose queue is shut. If answers did not get out whole, those
+// whose messages they held end.
 func (c *conn) endCarrier() {
 	k, l := c.carrier, c.loop
 	k.detach()
 	if r := k.request; r != nil && k.waits && r.poll != nil {
 		r.poll.forget(r)
 	}
-	if lost := k.delivered; lost != nil && c.q.Cut() {
-		n := note{kind: noteDone, job: lostAnswer{lost}}
-		if lost.c.loop == l {
+	var lost []*longPoll
+	if c.q.Cut() {
+		lost = k.delivered
+	}
+	for _, p := range lost {
+		n := note{kind: noteDone, job: lostAnswer{p}}
+		if p.c.loop == l {
 			l.local = append(l.local, n)
 		} else {
-			lost.c.loop.post(n)
+			p.c.loop.post(n)
 		}
 	}
 }

@@ -80,6 +80,9 @@ const (
 	// longPollCarriersMax is how many connections stay open that carried a request of the same session last. Others
 	// are closed behind their answer.
 	longPollCarriersMax = 8
+	// deliveredMax is of how many sessions a connection may hold messages that are not written yet. Then it is closed
+	// behind its answer.
+	deliveredMax = 64
 	// longPollBatchBytes is how long the answer to a batched receive is, in octets, before it takes no other message.
 	longPollBatchBytes = 1 << 20
 	// submitsMax is how many functions may wait for one loop in Submit. More: Submit returns false.

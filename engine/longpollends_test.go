@@ -318,6 +318,57 @@ func TestLongPollAnswerLost(t *testing.T) {
 	}
 }
 
+// A connection may hold messages of several sessions. All of them end with it if their messages were not written; one
+// whose messages were does not. With messages of so many sessions it takes no further request.
+func TestLongPollAnswersLost(t *testing.T) {
+	for _, sessions := range []int{2, deliveredMax} {
+		opened := make(chan *pollSession, deliveredMax+2)
+		e := start(t, pollConfig(), pollSessions(opened))
+		sends := dial(t, e)
+		written := sends.opened("wamp.2.cbor")
+		<-opened
+		lazy := dial(t, e)
+		sends.post(written+"/send", []byte("x")).want(t, 204, "")
+		lazy.post(written+"/receive", nil).want(t, 200, "x")
+		var requests []byte
+		var bases []string
+		var all []*pollSession
+		long := bytes.Repeat([]byte("x"), 15<<20) // more than sockets take
+		for range sessions + 1 {
+			at := sends.opened("wamp.2.cbor")
+			bases, all = append(bases, at), append(all, <-opened)
+			sends.post(at+"/send", long).want(t, 204, "")
+			long = []byte("y")
+			requests = append(requests, pollRequestText(at+"/receive", nil)...)
+		}
+		lazy.send(requests)
+		taken := sessions + 1
+		if sessions == deliveredMax {
+			taken = deliveredMax // the last of them is answered with the end
+		}
+		for _, at := range bases[:taken] {
+			eventually(t, "its message is on the way", func() (empty bool) {
+				c := pollOf(e, at).c
+				c.q.Lock()
+				defer c.q.Unlock()
+				return c.q.Bytes() == 0
+			})
+		}
+		lazy.reset()
+		for _, s := range all[:taken] {
+			<-s.gone
+		}
+		for _, at := range bases[taken:] {
+			dial(t, e).post(at+"/receive", nil).want(t, 200, "y")
+		}
+		sends.post(written+"/send", []byte("z")).want(t, 204, "")
+		dial(t, e).post(written+"/receive", nil).want(t, 200, "z")
+		if st := e.Stats(); st.LongPollsBroken != int64(taken) {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
 // While the engine stops, sessions say goodbye over the connections that are there, and then these end.
 func TestLongPollStop(t *testing.T) {
 	cfg := pollConfig()
