@@ -179,9 +179,15 @@ func TestDecodeChecklist(t *testing.T) {
 		{
 			"timeout negative",
 			list{48, 1, dict{"timeout": -1}, "a.b"},
-			"CALL.Options.timeout: expected a non-negative number",
+			"CALL.Options.timeout: expected a number from 0 to 18446744073709551615, got ",
 		},
-		{"timeout not finite", list{48, 1, dict{"timeout": 1e300}, "a.b"}, "timeout"},
+		{
+			"timeout too long",
+			list{48, 1, dict{"timeout": 1e300}, "a.b"},
+			"CALL.Options.timeout: expected a number from 0 to 18446744073709551615, got 1e+300",
+		},
+		{"timeout of 2^64", list{48, 1, dict{"timeout": float64(1 << 64)}, "a.b"}, "to 18446744073709551615, got 1"},
+		{"timeout of 2^64-1", list{48, 1, dict{"timeout": uint64(math.MaxUint64)}, "a.b"}, ""},
 		{"timeout fraction negative", list{48, 1, dict{"timeout": -1.5}, "a.b"}, "timeout"},
 		{"timeout text", list{48, 1, dict{"timeout": "1"}, "a.b"}, "timeout"},
 		{"roles no dictionary", list{1, "r", dict{"roles": list{}}}, "HELLO.Details.roles"},

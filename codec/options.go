@@ -221,7 +221,7 @@ const (
 var wanted = [...]string{
 	wantBool:       "a boolean",
 	wantInteger:    "a non-negative integer",
-	wantTimeout:    "a non-negative number",
+	wantTimeout:    "a number from 0 to 18446744073709551615",
 	wantID:         wantedID,
 	wantText:       "text",
 	wantAlgorithm:  `"cryptobox", "mqtt", "xbr" or "x_…"`,

@@ -14,7 +14,11 @@ import (
 )
 
 // poolWorkers is how many goroutines a pool has.
-var poolWorkers = max(1, runtime.NumCPU()/poolShare)
+var poolWorkers = PoolWorkers(runtime.NumCPU())
+
+// PoolWorkers is how many goroutines the pool of an engine has on a machine with so many CPUs: so much work, such as
+// hashing passwords, is done at a time.
+func PoolWorkers(cpus int) int { return max(1, cpus/poolShare) }
 
 // A pool runs work that would hold a loop up: hashing, handshakes, transcoding of large messages. A goroutine for
 // every second CPU takes it, in the order it came, but what is slow by turns with the rest: so that nobody waits

@@ -103,7 +103,7 @@ func jwtOptions(j *config.JWT, k *keys) (*auth.JWTOptions, error) {
 	find, err := k.keySet(j)
 	return &auth.JWTOptions{
 		Keys: find, Algorithms: j.Algorithms, Issuer: j.Issuer, Audience: j.Audience, Leeway: j.Leeway,
-		AuthIDClaim: j.AuthidClaim, RoleClaim: j.RoleClaim, Role: j.Role,
+		AuthIDClaim: j.AuthidClaim, AuthIDPrefix: j.AuthidPrefix, RoleClaim: j.RoleClaim, Role: j.Role,
 	}, err
 }
 

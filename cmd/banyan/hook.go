@@ -57,9 +57,7 @@ type hook struct {
 func newHook(h *config.HTTPHook) (realm.Authenticator, error) {
 	w := &hook{
 		url: h.URL, name: config.PublicURL(h.URL), retries: h.Retries,
-		client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: &http.Client{CheckRedirect: refuseRedirect},
 		breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
 			Timeout:     h.Pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= h.FailuresMax },

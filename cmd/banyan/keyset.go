@@ -70,7 +70,9 @@ func (k *keys) keySet(j *config.JWT) (jwt.Keyfunc, error) {
 func (k *keys) fetched(ctx context.Context, name setName) (jwt.Keyfunc, error) {
 	later := true
 	set, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{name.url}, keyfunc.Override{
-		Client:                    &http.Client{Transport: shortAnswers{http.DefaultTransport, keySetBytesMax}},
+		Client: &http.Client{
+			Transport: shortAnswers{http.DefaultTransport, keySetBytesMax}, CheckRedirect: refuseRedirect,
+		},
 		HTTPTimeout:               keySetTimeout,
 		NoErrorReturnFirstHTTPReq: &later,
 		RateLimitWaitMax:          unknownKeyWait,
@@ -117,6 +119,12 @@ func (k *keys) watched(ctx context.Context, name setName) (jwt.Keyfunc, error) {
 	}()
 	return func(t *jwt.Token) (any, error) { return (*now.Load()).Keyfunc(t) }, nil
 }
+
+// refuseRedirect keeps keys and logins to the service that the file names: who answers there for a moment, or a page
+// there that sends on, could name any other.
+func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
+
+var errRedirect = errors.New("it answers with a redirect, which is not followed; name the place to which it leads")
 
 func readKeySet(path string) (keyfunc.Keyfunc, error) {
 	f, err := os.Open(path)

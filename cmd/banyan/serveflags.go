@@ -114,7 +114,8 @@ func (c *serveConfig) flags() []flagGroup {
 	c.option(slow, "budget-bytes", "bytes that all connections may have unsent or in unfinished messages; "+
 		"beyond it the largest holders are closed; auto is a quarter of the memory", "budget.bytes")
 	c.option(slow, "slow-consumer", "what happens to events at that bound: disconnect the client, drop-newest or "+
-		"drop-oldest events, or keep-latest of each topic", "slow_consumers.policy")
+		"drop-oldest events, or keep-latest of each topic, of pattern subscriptions as drop-oldest",
+		"slow_consumers.policy")
 	c.option(slow, "credit-bytes", "bytes times receivers that a publisher may have on their way to other loops; "+
 		"with more it is not read from", "slow_consumers.credit_bytes")
 	c.option(slow, "ping-interval", "how often WebSocket clients are pinged; 0 never", "keepalive.ping_interval")

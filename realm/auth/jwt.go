@@ -26,7 +26,8 @@ type JWTOptions struct {
 
 	// AuthIDClaim holds the authid; default sub. A client that says an authid in HELLO must say this one.
 	AuthIDClaim string
-	// AuthIDPrefix stands before the claim's value in the authid. With one, the issuer cannot name users of the file.
+	// AuthIDPrefix stands before the claim's value in the authid. With one, the issuer can only name those users of
+	// the realm whose authid begins with it. At most AuthIDPrefixBytesMax.
 	AuthIDPrefix string
 	// RoleClaim holds a text or a list of texts; dots step into objects, as in realm_access.roles. "" gives all Role.
 	RoleClaim string
@@ -83,8 +84,8 @@ func newJWT(o *JWTOptions) (*jwtVerifier, error) {
 			report("%w", err)
 		}
 	}
-	if len(o.AuthIDPrefix) > authIDBytesMax/2 {
-		report("the authid prefix is longer than %d octets", authIDBytesMax/2)
+	if len(o.AuthIDPrefix) > AuthIDPrefixBytesMax {
+		report("the authid prefix is longer than %d octets", AuthIDPrefixBytesMax)
 	}
 	v := &jwtVerifier{JWTOptions: o, claim: o.AuthIDClaim}
 	if v.claim == "" {

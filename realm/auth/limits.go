@@ -27,7 +27,9 @@ const (
 	argon2ThreadsMax    = 16
 	jwtLeewayMax        = 5 * time.Minute
 	mockKeyBytesMin     = 32
-	messageBytesMax     = 512 // of a dynamic authenticator's error, passed on to the client
+	// AuthIDPrefixBytesMax bounds JWTOptions.AuthIDPrefix, in octets. It leaves as much of an authid to the claim.
+	AuthIDPrefixBytesMax = authIDBytesMax / 2
+	messageBytesMax      = 512 // of a dynamic authenticator's error, passed on to the client
 )
 
 // roundsMax is how many challenges a dynamic ticket authenticator may ask for, the first included. The attempt fails

@@ -107,7 +107,7 @@ func testReport(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	l := Loader{Now: today, FilesMax: 1024}
+	l := Loader{Now: today, FilesMax: 1024, CPUs: 2}
 	want := -1
 	main := "banyan.yaml"
 	for i, f := range archive.Files {

@@ -24,6 +24,7 @@ func (c *checker) check() {
 	c.certificates()
 	c.limits()
 	c.realms()
+	c.hashes()
 	c.methods()
 	c.process()
 }

@@ -7,11 +7,14 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"banyan/codec"
+	"banyan/engine"
 )
 
 // A roleUse tells how the roles of a realm come to sessions.
@@ -288,6 +291,10 @@ func (c *checker) jwt(path string, rm *Realm, use *roleUse, j *JWT) {
 	default:
 		c.url(path+".keys_url", j.KeysURL)
 	}
+	if named := j.names(rm.Users); named != "" {
+		c.warn(path+".authid_prefix", fmt.Sprintf("the authid of the user %s begins with it too, so a token may "+
+			"name that user", quote(named)), "choose a prefix that no user has")
+	}
 	if j.Role != "" {
 		c.gives(path+".role", rm, use, j.Role)
 	}
@@ -296,6 +303,16 @@ func (c *checker) jwt(path string, rm *Realm, use *roleUse, j *JWT) {
 	} else if j.Role == "" {
 		c.bad(path, "nothing says which role a token gives", "add role_claim or role")
 	}
+}
+
+// names is the first user whom a token may name although there is a prefix; empty if there is none.
+func (j *JWT) names(users map[string]User) (first string) {
+	for name := range users {
+		if j.AuthidPrefix != "" && strings.HasPrefix(name, j.AuthidPrefix) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
 }
 
 // url warns of secrets that go through the network in clear text.
@@ -364,6 +381,43 @@ func (c *checker) once(path, name, key string, keys map[string]string) {
 		c.bad(path+".users."+name, quote(other)+" has "+key[:min(len(key), 24)]+"… too", "each needs its own")
 	}
 	keys[key] = name
+}
+
+// hashes warns if the tickets that are hashed at a time may need more memory than the budget has, which does not
+// count it. It names the most expensive one. A budget that follows from the memory is not known here.
+func (c *checker) hashes() {
+	var at string
+	var most Bytes
+	each(c.cfg, func(path string, rm *Realm, _ string) {
+		for name, u := range rm.Users {
+			if u.Ticket == nil {
+				continue
+			}
+			m := argonMemory(u.Ticket.Argon2id)
+			if place := path + ".users." + name + ".ticket.argon2id"; m > most || m == most && m > 0 && place < at {
+				at, most = place, m
+			}
+		}
+	})
+	cpus := c.CPUs
+	if cpus == 0 {
+		cpus = runtime.NumCPU()
+	}
+	n := engine.PoolWorkers(cpus)
+	if all := Bytes(n) * most; c.cfg.Budget.Bytes > 0 && all > c.cfg.Budget.Bytes {
+		c.warn(at, fmt.Sprintf("to hash this ticket takes %s, and with %d CPUs %s at a time: %s, which is more than "+
+			"budget.bytes %s and not in it", most, cpus, number(n, "login"), all, c.cfg.Budget.Bytes),
+			"hash with less memory, as banyan hash-ticket and passwd do, or make budget.bytes larger if the machine "+
+				"has that memory")
+	}
+}
+
+// argonMemory is what an Argon2id hash takes; 0 for a text that is none.
+func argonMemory(hash string) Bytes {
+	_, rest, _ := strings.Cut(hash, "$m=")
+	digits, _, _ := strings.Cut(rest, ",")
+	n, _ := strconv.ParseInt(digits, 10, 32)
+	return Bytes(n) << 10
 }
 
 func (c *checker) user(path string, rm *Realm, use *roleUse, name string, u *User) {

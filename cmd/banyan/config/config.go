@@ -100,8 +100,9 @@ type Keepalive struct {
 type SlowConsumers struct {
 	// What happens to an event whose receiver is at one of the bounds below: disconnect closes the receiver;
 	// drop_newest drops this event; drop_oldest drops the events that have waited longest; keep_latest keeps only the
-	// last event of each topic, and of pattern subscriptions, whose events have many topics, as many as there is room
-	// for. Replies and invocations are never dropped.
+	// last event of each topic. With keep_latest the events of a prefix or wildcard subscription, which are of many
+	// topics, are treated as by drop_oldest, and so is what still has no room. Replies and invocations are never
+	// dropped.
 	Policy string `yaml:"policy" default:"disconnect" enum:"disconnect,drop_newest,drop_oldest,keep_latest"`
 	// Unsent bytes that one connection may hold.
 	BacklogBytesMax Bytes `yaml:"backlog_bytes_max" default:"64MiB" min:"64KiB"`

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"banyan/codec"
 	"banyan/engine"
@@ -85,6 +87,13 @@ var forms = map[string]form{
 	"uri": {"a URI such as com.example.name", func(t string) error {
 		if !codec.ValidURI([]byte(t), codec.Exact, false) {
 			return fmt.Errorf("%s is no URI: %s", quote(t), uriRule)
+		}
+		return nil
+	}},
+	"authidprefix": {"the beginning of an authid", func(t string) error {
+		if len(t) > auth.AuthIDPrefixBytesMax || !utf8.ValidString(t) || strings.ContainsFunc(t, unicode.IsControl) {
+			return fmt.Errorf("the beginning of an authid has at most %d bytes and no control characters",
+				auth.AuthIDPrefixBytesMax)
 		}
 		return nil
 	}},

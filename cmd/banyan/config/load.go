@@ -66,6 +66,7 @@ type Loader struct {
 	Overrides []Override
 	Now       time.Time // for the dates of certificates; zero is the present
 	FilesMax  int       // how many files the process may have open; 0 asks the system
+	CPUs      int       // how many CPUs there are; 0 asks the system
 	Lean      bool      // do not keep where each user is from, which only Show and Values tell: 190 bytes a user
 
 	read func(path string, most int64) ([]byte, fs.FileInfo, error) // nil: readFile

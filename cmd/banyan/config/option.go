@@ -200,20 +200,24 @@ func (o *option) number(t string) (int64, error) {
 	switch o.kind {
 	case size:
 		b, err := ParseBytes(t)
-		return int64(b), err
+		if err != nil {
+			return 0, fmt.Errorf("expected a size in B, KiB, MiB or GiB, such as 64KiB or 1MiB, %s, got %s",
+				o.allowed(), quote(t))
+		}
+		return int64(b), nil
 	case duration:
 		if t == "0" {
 			return 0, nil
 		}
 		d, err := time.ParseDuration(t)
 		if err != nil {
-			return 0, fmt.Errorf("expected a time like 500ms, 10s or 2m, got %q", t)
+			return 0, fmt.Errorf("expected a time like 500ms, 10s or 2m %s, got %s", o.allowed(), quote(t))
 		}
 		return int64(d), nil
 	}
 	n, err := strconv.ParseInt(t, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("expected a whole number, got %q", t)
+		return 0, fmt.Errorf("expected a whole number %s, got %s", o.allowed(), quote(t))
 	}
 	return n, nil
 }
@@ -310,7 +314,7 @@ func (o *option) set(v reflect.Value, t string) error {
 		n, err := o.number(t)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%v", o.also(err.Error()))
+			return err
 		case n == 0 && o.zero != "":
 		case n < o.min || n > o.max:
 			return fmt.Errorf("%s is out of bounds: expected %s", t, o.what())
@@ -340,14 +344,6 @@ func (o *option) set(v reflect.Value, t string) error {
 		return fmt.Errorf("expected %s", o.what())
 	}
 	return nil
-}
-
-// also adds the words that a number may be instead.
-func (o *option) also(s string) string {
-	if o.auto != "" {
-		s += "; or write " + o.auto
-	}
-	return s
 }
 
 // quote is t for a message: shortened, and hidden if it is a secret.

@@ -156,7 +156,7 @@ type Ticket struct {
 
 // JWT is a section jwt.
 type JWT struct {
-	// From where the key set is fetched. This or keys_file.
+	// From where the key set is fetched, without following redirects. This or keys_file.
 	KeysURL string `yaml:"keys_url" default:"" form:"url"`
 	// A file with the key set. This or keys_url.
 	KeysFile string `yaml:"keys_file" default:"" form:"file"`
@@ -168,6 +168,9 @@ type JWT struct {
 	Audience string `yaml:"audience" required:"true"`
 	// The claim that holds the authid.
 	AuthidClaim string `yaml:"authid_claim" default:"sub"`
+	// What stands in front of that claim in the authid, such as "jwt:"; a client that says its authid says both.
+	// Without a prefix a token may name a user of this realm's file: whoever issues tokens can be anybody then.
+	AuthidPrefix string `yaml:"authid_prefix" default:"" form:"authidprefix"`
 	// The claim that holds the role. Empty: role says it for all.
 	RoleClaim string `yaml:"role_claim" default:""`
 	// The role if role_claim is empty, or if a token does not have that claim.
@@ -175,7 +178,7 @@ type JWT struct {
 	// The signatures that are accepted.
 	Algorithms []string `yaml:"algorithms" default:"RS256, ES256, EdDSA" enum:"@algorithms" least:"1"`
 	// How far clocks may differ.
-	Leeway time.Duration `yaml:"leeway" default:"30s" min:"1ms" max:"10m" zero:"not at all"`
+	Leeway time.Duration `yaml:"leeway" default:"30s" min:"1ms" max:"5m" zero:"not at all"`
 }
 
 // Cryptosign is a section cryptosign of auth.
@@ -206,7 +209,7 @@ type Dynamic struct {
 
 // HTTPHook is a section http of auth.
 type HTTPHook struct {
-	// Where the question is posted, as JSON.
+	// Where the question is posted, as JSON. Redirects are not followed.
 	URL string `yaml:"url" required:"true" form:"url"`
 	// A file with the secret that is sent as bearer token. Empty: none.
 	SecretFile string `yaml:"secret_file" default:"" form:"secretfile"`

@@ -54,7 +54,7 @@ type UserSCRAM struct {
 	Salt string `yaml:"salt" required:"true" form:"base64"`
 	// Rounds of the function.
 	Iterations int `yaml:"iterations" required:"true" min:"1" max:"100000000"`
-	// Memory of argon2id13, in KiB. For pbkdf2 it is left out.
+	// Memory of argon2id13, in KiB. Clients need it to log in, the router does not. For pbkdf2 it is left out.
 	Memory int `yaml:"memory" default:"0" min:"8" max:"4194304" zero:"for pbkdf2"`
 	// What verifies the client's proof, in base64.
 	StoredKey string `yaml:"stored_key" required:"true" form:"key32" secret:"mask"`

@@ -134,6 +134,7 @@ var wires = []wire{
 	{"realms.*.auth.ticket.jwt.refresh", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.ticket.jwt.issuer", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.ticket.jwt.audience", "realm.RealmConfig.Auth", ""},
+	{"realms.*.auth.ticket.jwt.authid_prefix", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.ticket.jwt.authid_claim", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.ticket.jwt.role_claim", "realm.RealmConfig.Auth", ""},
 	{"realms.*.auth.ticket.jwt.role", "realm.RealmConfig.Auth", ""},
