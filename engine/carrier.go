@@ -27,6 +27,8 @@ type carrier struct {
 	request *pollRequest // under way; nil between two
 	left    int          // octets of its body that are still to come
 	waits   bool         // for the answer
+	more    bool         // octets behind the request have come: its connection is not read until it is answered
+	closes  bool         // while it waits and there is more the client was seen to have shut down its side
 	session *longPoll    // of the latest request; it counts this connection
 
 	// Guarded by the queue's lock: the sessions whose messages are in answers on this connection. If it ends before
@@ -45,6 +47,8 @@ type pollRequest struct {
 	headers string    // lines for the answer, each with its end
 	cookie  string    // the client's, to open
 	body    *partial  // nil without one
+
+	forgotten bool // guarded by poll.mu: no messages may go to it
 }
 
 // polls reports whether h is a request of long-poll, perhaps a bad one.
@@ -180,9 +184,27 @@ func (c *conn) takeBody(data []byte) (used int) {
 		c.handOn(k.request)
 	}
 	if used < len(data) && !c.finished.Load() {
+		k.more = true
 		c.pause(holdAnswer)
 	}
 	return used
+}
+
+// holdsReceive reports that a receive may wait for long while the connection is not read, so that no read would notice
+// that the client has closed it.
+func (k *carrier) holdsReceive() bool {
+	return k != nil && k.more && k.waits && !k.closes && k.request.verb == wire.PollReceive
+}
+
+// releaseReceive answers such a receive without messages, because nobody may be there to take any. Then comes what is
+// behind it, and the end.
+func (k *carrier) releaseReceive(l *loop) {
+	if k.holdsReceive() {
+		k.closes = true // else a level-triggered poller would report it again and again
+		if r := k.request; r.poll.forget(r) {
+			r.answer(l, http.StatusNoContent, "")
+		}
+	}
 }
 
 // handOn gives a whole request to the loop of its session; one that opens stays here.
@@ -302,7 +324,7 @@ func (c *conn) answered() {
 	if c.closing || c.phase == phaseClosed || c.finished.Load() {
 		return
 	}
-	k.request, k.waits = nil, false
+	k.request, k.waits, k.more, k.closes = nil, false, false, false
 	c.startIdle()
 	if c.hold&holdAnswer == 0 && len(c.in) == 0 {
 		return

@@ -182,6 +182,9 @@ func (c *conn) onReadable(events uint32) {
 	case events&unix.EPOLLHUP != 0:
 		c.hungUp = true
 	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0 {
+		c.carrier.releaseReceive(c.loop)
+	}
 	c.watch() // Hold and windDown leave this to the first event; usually there is none
 }
 
@@ -490,7 +493,10 @@ func (c *conn) watch() {
 	if c.wantWrite {
 		want |= poll.Write
 	}
-	if want == 0 && !c.hungUp {
+	switch {
+	case c.carrier.holdsReceive():
+		want = want&^poll.Read | poll.Closes
+	case want == 0 && !c.hungUp:
 		want = poll.Ends // a reset is noticed all the same
 	}
 	if want == c.polled || c.phase == phaseClosed {

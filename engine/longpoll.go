@@ -44,7 +44,7 @@ type longPoll struct {
 	carriers atomic.Int32 // connections whose latest request is of this session
 
 	mu      sync.Mutex   // no other lock is taken under it
-	waiting *pollRequest // guarded by mu; the receive that the next messages answer
+	waiting *pollRequest // guarded by mu; the receive that the next messages answer, which is not forgotten
 	since   int64        // guarded by mu; Engine.now when waiting began, or without one when the last one ended
 	oldEnd  bool         // guarded by mu; messages of a JSON batch end in 0x18
 
@@ -219,7 +219,11 @@ func (p *longPoll) receive(r *pollRequest) {
 	c, l := p.c, p.c.loop
 	p.mu.Lock()
 	older := p.waiting
-	p.waiting, p.since = r, l.engine.now()
+	if r.forgotten {
+		older = r
+	} else {
+		p.waiting, p.since = r, l.engine.now()
+	}
 	p.mu.Unlock()
 	if older != nil {
 		older.answer(l, http.StatusNoContent, "")
@@ -245,14 +249,17 @@ func (p *longPoll) takeWaiting() (r *pollRequest, oldEnd bool) {
 	return r, p.oldEnd
 }
 
-// forget drops r, whose connection is gone, if it still waits. Any goroutine.
-func (p *longPoll) forget(r *pollRequest) {
+// forget says that no messages are to go to r, whose client is gone, and reports whether it waited for them: then it
+// is the caller's to answer. Any goroutine.
+func (p *longPoll) forget(r *pollRequest) (waited bool) {
 	now := p.c.loop.engine.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting == r {
+	r.forgotten = true
+	if waited = p.waiting == r; waited {
 		p.waiting, p.since = nil, now
 	}
+	return waited
 }
 
 // useOldEnd notes that the client ends messages with 0x18.
@@ -428,15 +435,15 @@ func (p *longPoll) Send(_ int, v *outq.Vectors, first *outq.Segment) (int, error
 	return m.used, nil
 }
 
-// putBack lets r wait again, unless a newer one does.
+// putBack lets r wait again, unless a newer one does or nobody waits for its answer.
 func (p *longPoll) putBack(l *loop, r *pollRequest) {
 	p.mu.Lock()
-	newer := p.waiting != nil
-	if !newer {
+	over := p.waiting != nil || r.forgotten
+	if !over {
 		p.waiting = r
 	}
 	p.mu.Unlock()
-	if newer {
+	if over {
 		r.answer(l, http.StatusNoContent, "")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -285,6 +286,52 @@ func TestLongPollReceiveHangsUp(t *testing.T) {
 			dial(t, e).post(at+"/receive", nil).want(t, 200, msg)
 		}
 		if s := e.Stats(); s.LongPollsBroken != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// The same if octets behind the receive keep the router from reading that the client has closed: the receive is
+// released, and requests behind it take effect. The poller is not asked again and again.
+func TestLongPollReceiveClosesPipelined(t *testing.T) {
+	for loops := 1; loops <= 2; loops++ {
+		cfg := pollConfig()
+		cfg.Loops = loops
+		e := start(t, cfg, echoes)
+		sends := dial(t, e)
+		at := sends.opened("wamp.2.json")
+		receive := string(pollRequestText(at+"/receive", nil))
+		for _, c := range []struct{ behind, comes string }{
+			{"\r\n", ""},
+			{"P", ""},
+			{receive, ""},
+			{receive + receive + "\r\n", ""},
+			{string(pollRequestText(at+"/send", []byte("sent"))), "sent"},
+		} {
+			for _, later := range []bool{false, true} {
+				accepted := e.Stats().Accepted
+				held := dial(t, e)
+				held.send([]byte(receive + c.behind))
+				if later {
+					waiting(t, e, at)
+				}
+				if c.behind == receive || strings.Contains(c.behind, "sent") {
+					_ = held.Conn.(*net.TCPConn).CloseWrite() // a reset would be noticed anyway
+				} else {
+					held.Close()
+				}
+				eventually(t, "it ends", func() bool {
+					s := e.Stats()
+					return s.Accepted == accepted+1 && s.Connections == 2
+				})
+				if c.comes != "" {
+					sends.post(at+"/receive", nil).want(t, 200, c.comes)
+				}
+				sends.post(at+"/send", []byte("x")).want(t, 204, "")
+				sends.post(at+"/receive", nil).want(t, 200, "x")
+			}
+		}
+		if s := e.Stats(); s.LongPollsBroken != 0 || s.LongPollTimeouts != 0 {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -172,6 +172,9 @@ func (k *simSocket) events(want poll.Interest) (events uint32) {
 	if want&poll.Write != 0 && k.room > 0 {
 		events |= unix.EPOLLOUT
 	}
+	if want&poll.Closes != 0 && k.ended {
+		events |= unix.EPOLLRDHUP
+	}
 	return events
 }
 

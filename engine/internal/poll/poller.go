@@ -38,7 +38,8 @@ type Interest uint8
 const (
 	Read Interest = 1 << iota
 	Write
-	Ends // errors and hang-ups only; not together with the others
+	Ends   // errors and hang-ups only; not together with the others
+	Closes // that the other end has shut down its side, EPOLLRDHUP; alone or with Write
 )
 
 // Open makes a poller. On error the returned poller, if it is not nil, must still be closed.
@@ -97,13 +98,16 @@ func (p *Poller) Watch(fd int, was, want Interest) error {
 	case want == Read|Write:
 		return p.registry.ModReadWrite(&a, false)
 	}
-	// gnet knows no Ends and no change to Write.
+	// gnet knows neither Ends nor Closes, and no change to Write.
 	op, event := unix.EPOLL_CTL_MOD, unix.EpollEvent{Fd: int32(fd)}
 	if was == 0 {
 		op = unix.EPOLL_CTL_ADD
 	}
-	if want == Write {
+	if want&Write != 0 {
 		event.Events = unix.EPOLLOUT
+	}
+	if want&Closes != 0 {
+		event.Events |= unix.EPOLLRDHUP
 	}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &event))
 }

@@ -128,8 +128,9 @@ func TestWatch(t *testing.T) {
 	}
 	p := open(t)
 	was := Interest(0)
-	for from := range Ends + 1 {
-		for to := range Ends + 1 {
+	all := []Interest{0, Read, Write, Read | Write, Ends, Closes, Closes | Write}
+	for _, from := range all {
+		for _, to := range all {
 			for _, want := range []Interest{from, to} {
 				if err := p.Watch(fds[0], was, want); err != nil {
 					t.Fatalf("%d to %d: %v", was, want, err)
@@ -145,13 +146,31 @@ func TestWatch(t *testing.T) {
 					got |= Write
 				}
 			}
-			if got != to&^Ends {
+			if got != to&^(Ends|Closes) {
 				t.Errorf("%d to %d: %d is reported", from, to, got)
 			}
 		}
 	}
-	if err := p.Watch(fds[0], was, Ends); err != nil {
+	watch := func(want Interest) []unix.EpollEvent {
+		t.Helper()
+		if err := p.Watch(fds[0], was, want); err != nil {
+			t.Fatal(err)
+		}
+		was = want
+		return p.Look()
+	}
+	if err := unix.Shutdown(fds[1], unix.SHUT_WR); err != nil {
 		t.Fatal(err)
+	}
+	for want, events := range map[Interest]uint32{
+		Closes: unix.EPOLLRDHUP, Closes | Write: unix.EPOLLRDHUP | unix.EPOLLOUT, Write: unix.EPOLLOUT,
+	} {
+		if ready := watch(want); len(ready) != 1 || ready[0].Events != events {
+			t.Errorf("%d: the end of the other side is reported as %+v", want, ready)
+		}
+	}
+	if ready := watch(Ends); len(ready) != 0 {
+		t.Errorf("%+v", ready)
 	}
 	if err := unix.Shutdown(fds[1], unix.SHUT_RDWR); err != nil {
 		t.Fatal(err)
