@@ -160,7 +160,7 @@ type Live struct {
 	RetryAfter time.Duration
 	// MessagesPerSecondMax and BytesPerSecondMax bound what a client may send in a second; 0 is no limit. The message
 	// that reaches the bound is handled, then nothing is read until the second is over, and as many more as a longer
-	// message has used up: Stats.RatePauses.
+	// message has used up: Stats.RatePauses. A long-poll receive that takes the place of one that waits is a message.
 	MessagesPerSecondMax int
 	BytesPerSecondMax    int64
 }

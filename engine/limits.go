@@ -77,6 +77,9 @@ const (
 	pollBodyBytesMax = 4 << 10
 	// longPollSendsMax is how many requests that send may wait in one session. More: 429.
 	longPollSendsMax = 1024
+	// longPollLateMax is how many receives of a session may be released late, because its messages of a second are
+	// used up. More: they are released at once.
+	longPollLateMax = 1024
 	// longPollCarriersMax is how many connections stay open that carried a request of the same session last. Others
 	// are closed behind their answer.
 	longPollCarriersMax = 8

@@ -53,6 +53,8 @@ type longPoll struct {
 	sends     list[*pollRequest] // that wait behind it
 	sendCount int                // of sends
 	sendBytes int                // allocated for the bodies of sends
+	late      list[*pollRequest] // receives that newer ones took the place of; answered when the second is over
+	lateCount int                // of late
 }
 
 // longPolls finds sessions by id. Any goroutine.
@@ -226,7 +228,7 @@ func (p *longPoll) receive(r *pollRequest) {
 	}
 	p.mu.Unlock()
 	if older != nil {
-		older.answer(l, http.StatusNoContent, "")
+		p.release(older)
 	}
 	if !c.ending {
 		l.Start(&c.timer, l.engine.longPollHold)
@@ -235,6 +237,34 @@ func (p *longPoll) receive(r *pollRequest) {
 		c.q.Lock()
 		l.touchLocked(c)
 		c.q.Unlock()
+	}
+}
+
+// release answers r, a receive that a newer one took the place of. It brought no message, so it counts as one: a
+// client may not do so more often than it may send. If its second is used up, the answer waits for the end of it.
+func (p *longPoll) release(r *pollRequest) {
+	c, l := p.c, p.c.loop
+	if l.live.rated() && !c.finished.Load() {
+		if c.hold&holdRate != 0 && p.lateCount < longPollLateMax {
+			c.rate.messages++
+			p.late.add(r)
+			p.lateCount++
+			return
+		}
+		c.countRate(0)
+	}
+	r.answer(l, http.StatusNoContent, "")
+}
+
+// releaseLate answers the receives whose answers have waited.
+func (p *longPoll) releaseLate() {
+	for {
+		r, ok := p.late.next()
+		if !ok {
+			return
+		}
+		p.lateCount--
+		r.answer(p.c.loop, http.StatusNoContent, "")
 	}
 }
 
@@ -299,6 +329,7 @@ func (p *longPoll) timeout() {
 
 // endReceive answers the receive that waits when the session ends. orderly says that it is no surprise.
 func (p *longPoll) endReceive(orderly bool) {
+	p.releaseLate()
 	r, _ := p.takeWaiting()
 	switch {
 	case r == nil:

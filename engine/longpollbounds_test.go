@@ -290,6 +290,70 @@ func TestLongPollCredit(t *testing.T) {
 	}
 }
 
+// A receive that takes the place of another counts as a message. When the second is used up the newest waits all the
+// same and gets what comes; those that it released learn so when the second is over, or when the session ends.
+func TestLongPollReceivesAreRated(t *testing.T) {
+	const most = 3
+	cfg := pollConfig()
+	cfg.MessagesPerSecondMax = most
+	opened := make(chan *pollSession, 1)
+	e := start(t, cfg, pollSessions(opened))
+	for _, ends := range []bool{false, true} {
+		p := dial(t, e)
+		at := p.opened("wamp.2.json")
+		s := <-opened
+		push := func(msg string) {
+			s.do(e, func(x port.Executor) { reply(x, s.c, []byte(msg)) })
+		}
+		for range 4 * most { // these bring messages
+			push("m")
+			p.post(at+"/receive", nil).want(t, 200, "m")
+		}
+		var began time.Duration
+		s.do(e, func(x port.Executor) { began = x.(*loop).began })
+		state := func() (late int, held bool) {
+			s.do(e, func(port.Executor) {
+				late, held = pollOf(e, at).lateCount, s.c.(*conn).hold&holdRate != 0
+			})
+			return late, held
+		}
+		var held []*peer
+		for i := range most + 3 {
+			q := dial(t, e)
+			q.send(pollRequestText(at+"/receive", nil))
+			eventually(t, "it waits", func() bool {
+				return waiting(t, e, at).carrier.peer.Address == q.LocalAddr().String()
+			})
+			held = append(held, q)
+			if late, rated := state(); i <= most && (late != 0 || rated != (i == most)) || i > most && late != i-most {
+				t.Fatalf("%d: %d late, rated %v", i, late, rated)
+			}
+			if i > 0 && i <= most {
+				held[i-1].answer().want(t, 204, "")
+			}
+		}
+		push("new")
+		held[most+2].answer().want(t, 200, "new")
+		if ends {
+			p.post(at+"/close", nil).want(t, 204, "")
+		}
+		for _, q := range held[most : most+2] {
+			q.answer().want(t, 204, "")
+		}
+		if ends {
+			continue
+		}
+		s.do(e, func(x port.Executor) {
+			if d := x.(*loop).began - began; d < time.Second {
+				t.Errorf("released after %v", d)
+			}
+		})
+		if n := e.Stats().RatePauses; n != 1 {
+			t.Errorf("%d pauses", n)
+		}
+	}
+}
+
 // A handler that panics costs its session, not the connection's loop, nor others on the same connection.
 func TestLongPollPanic(t *testing.T) {
 	opened := make(chan *pollSession, 3)

@@ -35,7 +35,7 @@ func (c *conn) countRate(n int) {
 	r.next(l.began, l.live)
 	r.messages++
 	r.bytes += int64(n)
-	if r.usedUp(l.live) {
+	if r.usedUp(l.live) && c.hold&holdRate == 0 {
 		l.engine.rare.ratePauses.Add(1)
 		c.pause(holdRate)
 		l.Start(&r.timer, r.began+time.Second-l.began)
@@ -77,6 +77,9 @@ func (c *conn) endRatePause() {
 		return
 	}
 	c.hold &^= holdRate
+	if c.phase == phaseLongPoll {
+		c.longPoll().releaseLate()
+	}
 	c.resume()
 }
 
