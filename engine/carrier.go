@@ -190,8 +190,8 @@ func (c *conn) takeBody(data []byte) (used int) {
 	return used
 }
 
-// holdsReceive reports that a receive may wait for long while the connection is not read, so that no read would notice
-// that the client has closed it.
+// holdsReceive reports that a receive may wait for long while the connection is not read, so that no read would
+// notice that the client has closed it.
 func (k *carrier) holdsReceive() bool {
 	return k != nil && k.more && k.waits && !k.closes && k.request.verb == wire.PollReceive
 }

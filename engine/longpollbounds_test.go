@@ -325,7 +325,8 @@ func TestLongPollReceivesAreRated(t *testing.T) {
 				return waiting(t, e, at).carrier.peer.Address == q.LocalAddr().String()
 			})
 			held = append(held, q)
-			if late, rated := state(); i <= most && (late != 0 || rated != (i == most)) || i > most && late != i-most {
+			late, rated := state()
+			if i <= most && (late != 0 || rated != (i == most)) || i > most && late != i-most {
 				t.Fatalf("%d: %d late, rated %v", i, late, rated)
 			}
 			if i > 0 && i <= most {
