@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "banyan" {
 		os.Setenv("BANYAN_CONFIG", "") // what stands in /etc is no part of the tests
 		// Most of the tests that run beside each other wait. The command line comes later and is stronger.
-		if err := flag.Set("test.parallel", "6"); err != nil {
+		if err := flag.Set("test.parallel", "4"); err != nil {
 			panic(err)
 		}
 	}
