@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,13 @@ import (
 	"banyan/bench/interop/peer"
 )
 
-// patience is how long a case waits for something that should happen at once.
-const patience = 10 * time.Second
+const (
+	// patience is how long a case waits for something that should happen at once.
+	patience = 10 * time.Second
+	// caseMax is how long a case may take with all that it waits for. Some of what the libraries do has no limit, so
+	// the suite ends then, and shows where every goroutine is.
+	caseMax = 60 * time.Second
+)
 
 // A testCase runs on every link of every library unless only says no.
 type testCase struct {
@@ -91,6 +97,11 @@ type stage struct {
 var serial atomic.Int64
 
 func runCase(t *testing.T, c testCase, library *peer.Library, link peer.Link) {
+	stuck := time.AfterFunc(caseMax, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("%s has not ended within %v", t.Name(), caseMax))
+	})
+	t.Cleanup(func() { stuck.Stop() }) // the last of all: leaving is a part of the case
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	c.run(t, &stage{
