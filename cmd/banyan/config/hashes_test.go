@@ -35,7 +35,9 @@ func TestHashes(t *testing.T) {
 		{text(mib128, 131072), 3, ""},
 		{text(mib128, 131073), 3, "templates.0.users.u0."},
 		{text(mib128, 131073), 1, "templates.0.users.u0."},
-		{text(mib128, 8, 80000, 90000, 90000, 70000), 4, "templates.0.users.u2."},
+		{text(mib128, 8, 80000, 90000, 90000, 90000, 90000, 90000, 90000, 90000, 70000), 4, "templates.0.users.u2."},
+		{text(mib128, 8, 80000, 90000, 90000, 90000, 90000, 90000, 90000, 90000, 70000), 4, "templates.0.users.u2."},
+		{text(mib128, 8, 80000, 90000, 90000, 90000, 90000, 90000, 90000, 90000, 70000), 4, "templates.0.users.u2."},
 		{text(mib128), 64, ""},
 		{text("", 1048576), 64, ""},
 	} {
