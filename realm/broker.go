@@ -92,6 +92,7 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 		s.refuseMemory(x, l, codec.Subscribe, m.Request)
 		return
 	}
+	x.Step("shards.reserve")
 	if nkey != 0 && !sub.reserveShard() {
 		x.Charge(-charged)
 		s.dropSubscription()
