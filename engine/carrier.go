@@ -254,12 +254,12 @@ func (k *carrier) detach() {
 	}
 }
 
-// leaveCarrier makes the connection an ordinary one: the next request is none of long-poll.
+// leaveCarrier makes the connection an ordinary one: its request is none of long-poll. It is answered at once, and the
+// connection ends with that or becomes a WebSocket.
 func (c *conn) leaveCarrier() {
 	if k := c.carrier; k != nil {
 		k.detach()
 		c.peer, c.carrier, c.joined = k.peer, nil, false
-		c.loop.Start(&c.timer, c.loop.live.HandshakeTimeout)
 	}
 }
 

@@ -641,7 +641,7 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	for _, p := range r.polls {
 		if live.BacklogBytesMax > 1<<20 && r.e.rare.budgetClosed.Load() == 0 {
-			p.checkEnd()
+			p.checkEnd(ended - finishTimeout/2)
 		}
 	}
 	for _, s := range r.loops {
