@@ -16,6 +16,11 @@ import (
 // Admission: which connections get a place. Each is asked when it is accepted, and those behind a trusted proxy once
 // more when the proxy has told their address. A long-poll session is asked when it opens, like a connection. Who
 // gets none is told to come back: HTTP 503 with Retry-After, or RawSocket error 4.
+//
+// A connection on a listener with long-poll counts for its address as any other, until the head of a request has
+// shown that it belongs to a session. From then on a few connections of each session count for no address: the
+// session does. An address that has all its places in use can have a few connections more for each of its sessions,
+// because only their heads tell whose they are; they may carry requests, and nothing else.
 
 // A refusal is a reason for which a connection gets no place.
 type refusal uint8
@@ -26,6 +31,7 @@ const (
 	refusedAddress
 	refusedHandshakes
 	refusedRate
+	refusedLeaving
 )
 
 // refusals say why, to the client and in the log.
@@ -49,6 +55,7 @@ var refusals = [...]struct {
 		"too many connections in this second", "connections are refused: too many came in a second",
 		func(v *Live) int { return v.ConnectionsPerSecondMax },
 	},
+	refusedLeaving: {"the router is about to stop", "connections are refused: the router is about to stop", nil},
 }
 
 // An admission counts the connections that Live limits by address, by handshakes and by rate.
@@ -66,17 +73,22 @@ type admission struct {
 type place struct {
 	address     netip.Addr // its leading bits, the rest is zero; fixed
 	connections int        // guarded by admission.mu
+	polls       int        // guarded by admission.mu; of these, sessions of long-poll
+	spares      int        // guarded by admission.mu; connections beyond the limit that may carry requests of polls
 }
 
 // admit asks for a place for c, which l accepted. On success c keeps what was counted for it until leave.
 func (e *Engine) admit(l *loop, c *conn) refusal {
 	live, a := l.live, &e.admission
+	if l.leaves() {
+		return refusedLeaving
+	}
 	if e.open.Add(1) > int64(live.ConnectionsMax) {
 		e.open.Add(-1)
 		return refusedFull
 	}
 	why := admitted
-	if !c.addressLater() && !a.take(live, c) {
+	if c.place == nil && !c.addressLater() && !a.take(live, c, c.maySpare()) {
 		why = refusedAddress
 	}
 	if why == admitted && live.HandshakesMax > 0 {
@@ -96,27 +108,48 @@ func (e *Engine) admit(l *loop, c *conn) refusal {
 }
 
 // addressLater reports whether it is too early to count the address of a connection that was just accepted: it may be
-// one that a proxy passes on, or one that carries requests of long-poll, where the session counts instead.
+// one that a proxy passes on.
 func (c *conn) addressLater() bool {
-	if c.opening != nil && (c.opening.proxy || c.opening.poll != "") {
+	if c.opening != nil && c.opening.proxy {
 		return true
 	}
 	rules := c.loop.live.rules(c.peer.Listener)
 	return rules.trusts(c.peer.Address)
 }
 
-// admitAddress asks for a place for a connection that has none yet: see addressLater. By now the proxy has told for
-// whom, or it speaks for itself.
+// leaves reports that there is room for nobody any more but for those who are there.
+func (l *loop) leaves() bool { return l.live.Leaving || l.stopping }
+
+// admitAddress asks for a place for a connection that has none yet, see addressLater, or a spare one, which does not
+// do for what it asks for. By now the proxy has told for whom, or it speaks for itself.
 func (c *conn) admitAddress() refusal {
-	if a := &c.loop.engine.admission; c.place == nil && !a.take(c.loop.live, c) {
+	a, live := &c.loop.engine.admission, c.loop.live
+	if c.place == nil && !a.take(live, c, spareNever) || c.spare && !a.keep(live, c) {
 		c.loop.engine.tellRefused(c, refusedAddress)
 		return refusedAddress
 	}
 	return admitted
 }
 
+// A spareRule says what take does where an address has no place left.
+type spareRule uint8
+
+const (
+	spareNever  spareRule = iota
+	sparePolls            // it gives a place that its sessions of long-poll allow, if there is one
+	spareAlways           // it counts the connection, which is about to end, all the same
+)
+
+// maySpare is the rule for a connection that was just accepted, or a session that opens.
+func (c *conn) maySpare() spareRule {
+	if c.opening != nil && c.opening.poll != "" && c.fd >= 0 {
+		return sparePolls
+	}
+	return spareNever
+}
+
 // take counts c with its address, if that is limited. It returns false when there is no place left.
-func (a *admission) take(live *Live, c *conn) bool {
+func (a *admission) take(live *Live, c *conn, spare spareRule) bool {
 	if live.ConnectionsPerAddressMax == 0 {
 		return true
 	}
@@ -134,12 +167,41 @@ func (a *admission) take(live *Live, c *conn) bool {
 			a.places = map[netip.Addr]*place{}
 		}
 		a.places[address] = p
-	} else if p.connections >= live.ConnectionsPerAddressMax {
+	}
+	switch most := live.ConnectionsPerAddressMax; {
+	case p.connections+p.spares < most:
+		p.connections++
+	case spare == spareAlways,
+		spare == sparePolls && p.connections+p.spares < most+longPollSpares*p.polls:
+		p.spares++
+		c.spare = true
+	default:
 		return false
 	}
-	p.connections++
 	c.place = p
 	return true
+}
+
+// keep makes the spare place of c one for anything. It returns false if all those are in use.
+func (a *admission) keep(live *Live, c *conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	most := live.ConnectionsPerAddressMax
+	if p := c.place; p.connections < most || most == 0 {
+		p.spares--
+		p.connections++
+		c.spare = false
+	}
+	return !c.spare
+}
+
+// countPoll notes that a session of long-poll has the place p, or that it has ended. p may be nil.
+func (a *admission) countPoll(p *place, n int) {
+	if p != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		p.polls += n
+	}
 }
 
 // prefixOf is the part of an address that counts.
@@ -190,23 +252,51 @@ func (a *admission) leave(c *conn) {
 }
 
 func (a *admission) leavePlace(c *conn) {
-	if c.place == nil {
+	a.giveBack(c.place, c.spare)
+	c.place, c.spare = nil, false
+}
+
+// giveBack gives back a place, which may be nil.
+func (a *admission) giveBack(p *place, spare bool) {
+	if p == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c.place.connections--; c.place.connections == 0 {
-		delete(a.places, c.place.address)
+	if spare {
+		p.spares--
+	} else {
+		p.connections--
 	}
-	c.place = nil
+	if p.connections+p.spares == 0 {
+		delete(a.places, p.address)
+	}
 }
 
 // tellRefused counts a refusal, and writes a line.
 func (e *Engine) tellRefused(c *conn, why refusal) {
 	e.rare.refused.Add(1)
 	e.admission.perReason[why].Add(1)
-	e.warn(refusals[why].line, "limit", refusals[why].limit(e.live.Load()), "listener", c.listenName(),
-		"peer", c.peer.Address)
+	args := []any{"listener", c.listenName(), "peer", c.peer.Address}
+	if limit := refusals[why].limit; limit != nil {
+		args = append(args, "limit", limit(e.live.Load()))
+	}
+	e.warn(refusals[why].line, args...)
+}
+
+// letIn gives c, which was refused, a place all the same: its request belongs to the session of long-poll p. Sockets
+// stay within ConnectionsMax, because sessions of long-poll count there and have none. So strangers get no place by
+// it, and the process has the descriptors.
+func (e *Engine) letIn(c *conn) bool {
+	if e.open.Add(1)-int64(e.longPolls.len()) > int64(c.loop.live.ConnectionsMax) {
+		e.open.Add(-1)
+		return false
+	}
+	e.rare.longPollsLetIn.Add(1)
+	e.refusing.Add(-1)
+	c.refused = admitted
+	c.loop.dropRefusal(c)
+	return true
 }
 
 // retryAfter is a header line that tells a client when to come back: after Live.RetryAfter at least, and twice that

@@ -15,7 +15,8 @@ import (
 // A carrier is what a connection in the phase http knows of the long-poll requests that it carries, one after the
 // other:
 //
-//  1. takeRequest  the head is judged: origin, path, session, length of the body
+//  1. takeRequest  the head is judged: origin, path, session, length of the body. From here on the connection counts
+//     as one of its session: see attach
 //  2. takeBody     the body is collected; then the request goes to the loop of its session
 //  3. answer       whichever loop has the answer appends it to the queue of this connection
 //  4. answered     the next request may begin; what came of it meanwhile was kept
@@ -30,6 +31,7 @@ type carrier struct {
 	more    bool         // octets behind the request have come: its connection is not read until it is answered
 	closes  bool         // while it waits and there is more the client was seen to have shut down its side
 	session *longPoll    // of the latest request; it counts this connection
+	kept    bool         // one of the connections of session that stay open and count for no address
 
 	// Guarded by the queue's lock: the sessions whose messages are in answers on this connection. If it ends before
 	// all is written, messages are lost, and so these sessions end. What the system has taken counts as written:
@@ -65,7 +67,6 @@ func (c *conn) takeRequest(h *wire.Head) *wire.Refusal {
 	l := c.loop
 	if c.carrier == nil {
 		c.carrier = &carrier{peer: c.peer}
-		l.engine.admission.opened(c)
 	}
 	c.peer = c.carrier.peer
 	c.forwarded(h)
@@ -94,8 +95,11 @@ func (c *conn) takeRequest(h *wire.Head) *wire.Refusal {
 		return refuse(http.StatusMethodNotAllowed, "only POST")
 	case !known:
 		return refuse(http.StatusLengthRequired, "send the body with its Content-Length")
-	case r.verb == wire.PollOpen && l.stopping:
-		return refuse(http.StatusServiceUnavailable, "the router is about to stop")
+	case r.verb == wire.PollOpen:
+		if why := c.mayOpen(); why != admitted {
+			r.addHeader(l.retryAfter())
+			return refuse(http.StatusServiceUnavailable, refusals[why].reason)
+		}
 	case r.verb != wire.PollOpen:
 		if r.poll = l.engine.longPolls.find(id); r.poll == nil || !r.poll.reachedBy(c) {
 			return refuse(http.StatusNotFound, noSuchPoll)
@@ -107,6 +111,19 @@ func (c *conn) takeRequest(h *wire.Head) *wire.Refusal {
 		return refuse(http.StatusRequestEntityTooLarge, "message too big")
 	} else if r.verb != wire.PollSend && length > pollBodyBytesMax {
 		return refuse(http.StatusRequestEntityTooLarge, "body too big")
+	}
+	if r.poll != nil {
+		switch why, status := c.attach(r); status {
+		case http.StatusOK:
+		case http.StatusServiceUnavailable:
+			r.addHeader(l.retryAfter())
+			return refuse(status, refusals[why].reason)
+		case http.StatusTooManyRequests:
+			l.engine.rare.longPollsCrowded.Add(1)
+			return refuse(status, "too many connections carry requests of this transport")
+		default:
+			return refuse(status, noSuchPoll)
+		}
 	}
 	if h.Continue && length > 0 {
 		c.append([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
@@ -134,6 +151,19 @@ func (c *conn) beginRequest(r *pollRequest, length int) {
 	default:
 		l.Start(&c.timer, limit)
 	}
+}
+
+// mayOpen asks whether c may open a session. It counts for its address until it has.
+func (c *conn) mayOpen() refusal {
+	switch {
+	case c.refused != admitted:
+		return c.refused
+	case c.loop.leaves():
+		c.loop.engine.tellRefused(c, refusedLeaving)
+		return refusedLeaving
+	}
+	c.detach()
+	return c.admitAddress()
 }
 
 // preflight answers a browser that asks what a page of another origin may do. It opens connections for that alone, so
@@ -216,8 +246,6 @@ func (c *conn) handOn(r *pollRequest) {
 		l.openLongPoll(r)
 		return
 	}
-	c.carrier.attach(r.poll)
-	r.keeps = r.keeps && r.poll.carriers.Load() <= longPollCarriersMax
 	n := note{kind: noteDone, job: r}
 	if to := r.poll.c.loop; to == l {
 		l.local = append(l.local, n)
@@ -238,29 +266,70 @@ func (r *pollRequest) takeBody() []byte {
 	return b
 }
 
-// attach makes the connection one of p's.
-func (k *carrier) attach(p *longPoll) {
-	if k.session != p {
-		k.detach()
-		k.session = p
-		p.carriers.Add(1)
+// attach makes the connection one of those of r's session. A connection that was refused is let in for that request.
+// status is 200, or what to refuse it with: 503 because of why, 429, or 404.
+func (c *conn) attach(r *pollRequest) (why refusal, status int) {
+	k, p, e := c.carrier, r.poll, c.loop.engine
+	if k.session == p {
+		return admitted, http.StatusOK
+	}
+	c.detach()
+	keep := int32(longPollCarriersKept)
+	switch c.refused {
+	case refusedFull, refusedHandshakes, refusedRate:
+		keep = longPollLetIn
+	}
+	if status = p.take(keep, c.refused == admitted, k); status != http.StatusOK {
+		return c.refused, status
+	}
+	k.session = p
+	e.admission.opened(c)
+	switch {
+	case c.refused != admitted:
+		r.keeps = false
+		if why = c.refused; !e.letIn(c) {
+			c.detach()
+			return why, http.StatusServiceUnavailable
+		}
+	case k.kept:
+		e.admission.leavePlace(c)
+	default:
+		r.keeps = false
+		// A spare place does for it.
+		if c.place == nil && c.admitAddress() != admitted {
+			c.detach()
+			return refusedAddress, http.StatusServiceUnavailable
+		}
+	}
+	return admitted, http.StatusOK
+}
+
+// detach ends that.
+func (c *conn) detach() {
+	if k := c.carrier; k.session != nil {
+		left := k.session.leave(k.kept)
+		c.loop.engine.admission.giveBack(left, false)
+		k.session, k.kept = nil, false
 	}
 }
 
-func (k *carrier) detach() {
-	if k.session != nil {
-		k.session.carriers.Add(-1)
-		k.session = nil
+// leaveCarrier makes the connection an ordinary one: its request is none of long-poll. It is answered at once, and
+// the connection ends with that or becomes a WebSocket. It returns false if its address has no place for that.
+func (c *conn) leaveCarrier() bool {
+	k := c.carrier
+	if k == nil {
+		return true
 	}
-}
-
-// leaveCarrier makes the connection an ordinary one: its request is none of long-poll. It is answered at once, and the
-// connection ends with that or becomes a WebSocket.
-func (c *conn) leaveCarrier() {
-	if k := c.carrier; k != nil {
-		k.detach()
-		c.peer, c.carrier, c.joined = k.peer, nil, false
+	c.detach()
+	c.peer, c.carrier, c.joined = k.peer, nil, false
+	if c.place != nil || c.addressLater() {
+		return true
 	}
+	c.loop.engine.admission.take(c.loop.live, c, spareAlways) // also if it is refused: it may linger
+	if c.spare {
+		c.loop.engine.tellRefused(c, refusedAddress)
+	}
+	return !c.spare
 }
 
 // answer sends the answer to r from whichever loop l is, and reports whether its connection took it. Nobody changes
@@ -378,7 +447,7 @@ func (c *conn) carrierTimeout() {
 // whose messages they held end.
 func (c *conn) endCarrier() {
 	k, l := c.carrier, c.loop
-	k.detach()
+	c.detach()
 	if r := k.request; r != nil && k.waits && r.poll != nil {
 		r.poll.forget(r)
 	}

@@ -115,6 +115,9 @@ type Live struct {
 	// Draining makes the health check answer 503, so that load balancers send nobody any more. Connections are
 	// accepted all the same.
 	Draining bool
+	// Leaving refuses all further connections and long-poll sessions, for good: the router is about to stop. Requests
+	// of long-poll sessions that are there still come in.
+	Leaving bool
 	// Cookie is what WebSocket clients get with their handshake; nil for nothing.
 	Cookie *CookieRules
 	// BacklogBytesMax is how many unsent bytes a connection may hold; default 64 MiB, at least 64 KiB. The memory
@@ -140,11 +143,12 @@ type Live struct {
 	CreditBytes int64
 	// ConnectionsMax is how many connections may be open; default what the process's limit of open files allows,
 	// minus a reserve. Further connections get RawSocket error 4 or HTTP 503 and are closed: Stats.Refused. /healthz
-	// is answered all the same.
+	// is answered all the same. A long-poll session counts, and has no descriptor: so many more connections may be
+	// open that each carry one request of a session, if it has less than 2 others: Stats.LongPollsLetIn.
 	ConnectionsMax int
 	// ConnectionsPerAddressMax is how many connections one address may have; 0 is no limit. Behind a trusted proxy
 	// the client's address counts. Unix sockets have none. Connections that are open when it is set do not count. At
-	// addresses with LongPoll those that only carry its requests do not count either: its sessions do.
+	// addresses with LongPoll a session counts, and the first 8 connections that carry its requests do not.
 	ConnectionsPerAddressMax int
 	// AddressBitsV4 and AddressBitsV6 are how many leading bits of an address count as one; default 32, and 64, which
 	// usually is one customer.

@@ -77,6 +77,7 @@ type conn struct {
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred
 	place      *place        // what its address counts for; nil if it does not
+	spare      bool          // place is one of place.spares
 	carrier    *carrier      // its long-poll requests; nil if there was none
 	rate       *rate         // what it sent in this second; nil without a limit
 	phase      phase

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"errors"
-	"slices"
 
 	"banyan/codec"
 	"banyan/engine/internal/outq"
@@ -283,7 +282,7 @@ func (c *conn) release() {
 	l.forget(c)
 	if c.refused != admitted {
 		l.engine.refusing.Add(-1)
-		l.refusals = slices.DeleteFunc(l.refusals, func(other *conn) bool { return other == c })
+		l.dropRefusal(c)
 	} else {
 		l.engine.admission.leave(c)
 		l.engine.open.Add(-1)

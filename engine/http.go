@@ -42,23 +42,23 @@ func (c *conn) httpHead(data []byte) (used int) {
 		refused = &wire.Refusal{
 			Status: http.StatusBadRequest, Reason: "this port speaks TLS: use https:// or wss://",
 		}
-	case isHealth && c.loop.live.Draining:
+	case isHealth && (c.loop.live.Draining || c.loop.leaves()):
 		refused = &wire.Refusal{
 			Status: http.StatusServiceUnavailable, Header: c.loop.retryAfter(), Reason: "the router is about to stop",
 		}
-	case c.refused != admitted && !isHealth:
-		refused = c.comeBack(c.refused)
 	case c.opening.polls(&h):
 		if refused = c.takeRequest(&h); refused == nil {
 			return length + c.takeBody(data[length:])
 		}
+	case c.refused != admitted && !isHealth:
+		refused = c.comeBack(c.refused)
+	case !c.leaveCarrier():
+		refused = c.comeBack(refusedAddress)
 	case h.AsksWebSocket():
-		c.leaveCarrier()
 		if refused = c.upgrade(&h); refused == nil {
 			return length
 		}
 	default:
-		c.leaveCarrier()
 		refused = c.httpAnswer(&h)
 	}
 	if refused != nil {

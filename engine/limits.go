@@ -75,14 +75,21 @@ const (
 	tlsStepsAtOnce = 8
 	// pollBodyBytesMax is the longest body of a long-poll request that sends no message, in octets. Longer: 413.
 	pollBodyBytesMax = 4 << 10
-	// longPollSendsMax is how many requests that send may wait in one session. More: 429.
-	longPollSendsMax = 1024
 	// longPollLateMax is how many receives of a session may be released late, because its messages of a second are
 	// used up. More: they are released at once.
 	longPollLateMax = 1024
-	// longPollCarriersMax is how many connections stay open that carried a request of the same session last. Others
-	// are closed behind their answer.
-	longPollCarriersMax = 8
+	// longPollCarriersMax is how many connections may carry requests of one session at a time, from the head of a
+	// request to its answer, or to the next request if they stay open. More: 429, Stats.LongPollsCrowded.
+	longPollCarriersMax = 1024
+	// longPollCarriersKept is how many of them stay open, and count for no address. The others keep the place that
+	// they have, or need one behind a trusted proxy, and are closed behind their answer.
+	longPollCarriersKept = 8
+	// longPollSpares is how many connections an address may have beyond its limit, for each of its sessions, until
+	// their heads tell whether they carry a request of a session.
+	longPollSpares = 2
+	// longPollLetIn is how many connections that stay open a session may have if one is let in for it where all are
+	// refused. While the router stops, and where the address has too many, it is longPollCarriersKept.
+	longPollLetIn = 2
 	// deliveredMax is of how many sessions a connection may hold messages that are not written yet. Then it is closed
 	// behind its answer.
 	deliveredMax = 64

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -74,6 +75,10 @@ func (ls *listener) close(l *loop) {
 
 // accept takes what waits, up to a bound.
 func (ls *listener) accept(l *loop) {
+	if l.stopping && l.engine.longPolls.len() == 0 {
+		ls.close(l) // see loop.stop
+		return
+	}
 	for i := range acceptsPerTurn {
 		if len(l.refusals) >= 2*ls.engine.refusalsPerLoop() {
 			return
@@ -144,6 +149,16 @@ func (ls *listener) welcome(l *loop, fd int, from *unix.RawSockaddrAny, nth int)
 // refusalsPerLoop is the part of refusalsMax that each accepting loop has.
 func (e *Engine) refusalsPerLoop() int {
 	return max(refusalsMax/min(len(e.cfg.Listen), len(e.loops)), 1)
+}
+
+// dropRefusal takes c off the connections over the limit.
+func (l *loop) dropRefusal(c *conn) {
+	if i := slices.Index(l.refusals, c); i >= 0 {
+		l.refusals = slices.Delete(l.refusals, i, i+1)
+		if i < l.refusalsSeen {
+			l.refusalsSeen--
+		}
+	}
 }
 
 // cutRefusals closes the oldest silent ones of the connections over the limit that are more than this loop's part.

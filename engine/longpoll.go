@@ -40,10 +40,14 @@ type longPoll struct {
 	id wire.PollID
 
 	// Any goroutine.
-	joined   atomic.Bool
-	carriers atomic.Int32 // connections whose latest request is of this session
+	joined atomic.Bool
 
-	mu      sync.Mutex   // no other lock is taken under it
+	mu       sync.Mutex // no other lock is taken under it
+	carriers int32      // guarded by mu; connections whose latest request is of this session
+	kept     int32      // guarded by mu; of these, those that stay open and count for no address
+	ended    bool       // guarded by mu; no connection can become one of them any more
+	place    *place     // guarded by mu; the session's own once it has ended, until the last of kept is gone
+
 	waiting *pollRequest // guarded by mu; the receive that the next messages answer, which is not forgotten
 	since   int64        // guarded by mu; Engine.now when waiting began, or without one when the last one ended
 	oldEnd  bool         // guarded by mu; messages of a JSON batch end in 0x18
@@ -102,6 +106,7 @@ func (c *conn) longPoll() *longPoll { return c.transport.(*longPoll) }
 
 // openLongPoll makes a session for r, the request that opens one, and answers it.
 func (l *loop) openLongPoll(r *pollRequest) {
+	l.engine.admission.opened(r.carrier)
 	name, chosen, ok := choosePollProtocol(r.takeBody())
 	if !ok {
 		r.refuse(l, http.StatusBadRequest, "no protocol in common; offer wamp.2.json, wamp.2.msgpack or wamp.2.cbor")
@@ -121,7 +126,9 @@ func (l *loop) openLongPoll(r *pollRequest) {
 		shared.Unique, shared.Exporter = nil, nil
 		c.peer.TLS = &shared
 	}
+	c.place, carrier.place = carrier.place, nil // the session takes it over
 	if why := l.admitLongPoll(c); why != admitted {
+		e.admission.leave(c)
 		r.headers += l.retryAfter() + "\r\n"
 		r.refuse(l, http.StatusServiceUnavailable, refusals[why].reason)
 		return
@@ -138,9 +145,43 @@ func (l *loop) openLongPoll(r *pollRequest) {
 	l.enter(c)
 	l.homed.Add(1)
 	e.longPolls.add(p)
-	carrier.carrier.attach(p)
+	e.admission.countPoll(c.place, 1)
+	carrier.carrier.session, carrier.carrier.kept, p.carriers, p.kept = p, true, 1, 1
 	c.begin()
 	r.answer(l, http.StatusOK, "application/json", wire.AppendPollOpened(nil, name, p.id))
+}
+
+// take counts k as one that carries requests of p. It is one of those that are kept if there are fewer than keep;
+// otherwise it is counted only if others may be. status is 200, or what to refuse the request with. Any goroutine.
+func (p *longPoll) take(keep int32, others bool, k *carrier) (status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k.kept = p.kept < keep
+	switch {
+	case p.ended:
+		return http.StatusNotFound
+	case !k.kept && !others:
+		return http.StatusServiceUnavailable
+	case p.carriers == longPollCarriersMax:
+		return http.StatusTooManyRequests
+	}
+	if p.carriers++; k.kept {
+		p.kept++
+	}
+	return http.StatusOK
+}
+
+// leave takes one off again, and returns the place that is nobody's any more with it; or nil. Any goroutine.
+func (p *longPoll) leave(kept bool) (left *place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.carriers--; kept {
+		p.kept--
+	}
+	if p.kept == 0 {
+		left, p.place = p.place, nil
+	}
+	return left
 }
 
 // choosePollProtocol returns the first protocol of an offer that is spoken here.
@@ -334,6 +375,7 @@ func (p *longPoll) endReceive(orderly bool) {
 	switch {
 	case r == nil:
 	case orderly:
+		r.keeps = false // see close
 		r.answer(p.c.loop, http.StatusNoContent, "")
 	default:
 		r.refuse(p.c.loop, http.StatusNotFound, noSuchPoll)
@@ -346,9 +388,6 @@ func (p *longPoll) send(r *pollRequest) {
 	switch {
 	case p.sending == nil:
 		p.beginSend(r)
-	case p.sendCount == longPollSendsMax:
-		r.refuse(l, http.StatusTooManyRequests, "too many requests wait")
-		return
 	default:
 		p.sends.add(r)
 		p.sendCount++
@@ -484,7 +523,19 @@ func (p *longPoll) putBack(l *loop, r *pollRequest) {
 func (p *longPoll) read(int, []byte) (int, error) { return 0, outq.ErrAgain }
 func (p *longPoll) failure(int) error             { return nil }
 func (p *longPoll) shutdown(int)                  {}
-func (p *longPoll) close(int)                     { p.c.loop.engine.longPolls.remove(p) }
+
+// close ends the session for requests. Connections that it let count for no address count with its place.
+func (p *longPoll) close(int) {
+	c := p.c
+	e := c.loop.engine
+	e.longPolls.remove(p)
+	e.admission.countPoll(c.place, -1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended = true; p.kept > 0 {
+		p.place, c.place = c.place, nil
+	}
+}
 
 // JudgePollPath tells why path cannot be one in Config.LongPoll, or returns "".
 func JudgePollPath(path string) string {

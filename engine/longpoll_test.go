@@ -122,6 +122,22 @@ func pollOf(e *Engine, at string) *longPoll {
 	return e.longPolls.find(id)
 }
 
+// keptOf is how many connections stay open for a session.
+func keptOf(e *Engine, at string) int {
+	p := pollOf(e, at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.kept)
+}
+
+// carriersOf is how many connections carry requests of a session.
+func carriersOf(e *Engine, at string) int {
+	p := pollOf(e, at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.carriers)
+}
+
 // waiting waits until a receive is held.
 func waiting(t testing.TB, e *Engine, at string) *pollRequest {
 	t.Helper()

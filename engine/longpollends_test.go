@@ -233,7 +233,7 @@ func TestLongPollSecondReceive(t *testing.T) {
 					case errors.Join(err, answered) != nil:
 						t.Error(err, answered)
 						return
-					case a.status == 404:
+					case a.status == 404, a.closes:
 						return
 					case a.status == 200:
 						got <- a.body
@@ -454,6 +454,58 @@ func TestLongPollStop(t *testing.T) {
 	p.expectEnd()
 	held.expectEnd()
 	if st := e.Stats(); st.Connections != 0 || st.LongPolls != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Clients with a connection for each request get the goodbye, and can answer it, too. Others are refused, and the
+// listener is open no longer than it is needed for that.
+func TestLongPollStopFreshConnections(t *testing.T) {
+	opened := make(chan *pollSession, 1)
+	e, err := New(withLog(pollConfig()), func(x port.Executor, c port.Conn) port.Handler {
+		s := &pollSession{echoes(x, c).(*session), make(chan struct{})}
+		s.shutdown = func(x port.Executor, s *session) { reply(x, c, []byte("GOODBYE")) }
+		s.receive = func(x port.Executor, s *session, b []byte) {
+			c.Lock()
+			c.Finish(x, port.CloseGoingAway, "")
+			c.Unlock()
+		}
+		s.closed = func(port.Executor, *session) { close(s.gone) }
+		opened <- s
+		return s
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, e)
+	at := p.opened("wamp.2.json")
+	s := <-opened
+	ended := make(chan error)
+	go func() { ended <- e.Stop(t.Context()) }()
+	p.expectEnd()
+	dial(t, e).post(at+"/receive", nil).want(t, 200, "GOODBYE")
+	if !dial(t, e).isRefused() {
+		t.Error("let in")
+	}
+	for _, request := range [][]byte{
+		pollRequestText("/lp/open", []byte(`{"protocols":["wamp.2.json"]}`)), upgradeRequest("wamp.2.json"),
+		[]byte("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"),
+	} {
+		q := dial(t, e)
+		q.send(request)
+		if a := q.answer(); a.status != 503 || a.body != "the router is about to stop\n" {
+			t.Errorf("%+v", a)
+		}
+	}
+	dial(t, e).post(at+"/send", []byte("GOODBYE")).want(t, 204, "")
+	<-s.gone
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if st := e.Stats(); st.Connections != 0 || st.LongPolls != 0 || st.LongPollsLetIn != 2 {
 		t.Errorf("%+v", st)
 	}
 }

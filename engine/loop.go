@@ -59,6 +59,7 @@ type loop struct {
 	listeners    map[int]*listener
 	virtual      int32   // the number that the last connection without a descriptor got
 	refusals     []*conn // connections over the limit that this loop accepted, the oldest first
+	refusalsSeen int     // of these, the first that the poller has had the chance to report in this turn
 	wheel        *wheel.Wheel
 	random       *rand.ChaCha8
 	vectors      outq.Vectors
@@ -173,14 +174,14 @@ func (l *loop) turn(ready []unix.EpollEvent) (ended bool) {
 	l.exhausted, l.work = false, l.workPerLook
 	l.members = turnMembers
 	l.segments = turnSegments
-	refusals := len(l.refusals)
+	l.refusalsSeen = len(l.refusals)
 	l.handleDeferred()
 	l.handle(ready)
 	if len(ready) < fewReady {
 		l.handle(l.poller.Look())
 	}
-	if refusals > 0 {
-		l.cutRefusals(l.refusals[:refusals])
+	if l.refusalsSeen > 0 {
+		l.cutRefusals(l.refusals[:l.refusalsSeen])
 	}
 	if l.timersDue {
 		l.fireTimers()
@@ -501,7 +502,7 @@ func (l *loop) adopt(c *conn) {
 	l.enter(c)
 	c.timer.Fire = c.onTimer
 	c.watch()
-	if l.stopping {
+	if l.stopping && c.refused == admitted {
 		l.closeSoon(c)
 		return
 	}
@@ -534,11 +535,14 @@ func (l *loop) forget(c *conn) {
 	}
 }
 
-// stop begins the graceful end: no new connections, and a goodbye to all.
+// stop begins the graceful end: no new connections, and a goodbye to all. Clients of long-poll may need a connection
+// to fetch the goodbye, and one to answer it: their listeners are open as long as there are sessions.
 func (l *loop) stop() {
 	l.stopping = true
 	for _, ls := range l.listeners {
-		ls.close(l)
+		if ls.opening == nil || ls.opening.poll == "" || l.engine.longPolls.len() == 0 {
+			ls.close(l)
+		}
 	}
 	for _, c := range l.roster {
 		l.ending.add(c)
@@ -549,6 +553,9 @@ func (l *loop) stop() {
 func (l *loop) kill() {
 	l.killed = true
 	l.stopping = true
+	for _, ls := range l.listeners {
+		ls.close(l)
+	}
 	for _, c := range l.roster {
 		l.closeSoon(c)
 		l.releaseSoon(c)

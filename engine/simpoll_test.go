@@ -469,7 +469,8 @@ func (p *simPoll) check() {
 // checkEnd fails if messages before the end of a session did not come, which was over after that time: a client that
 // receives nothing for finishTimeout may have lost some.
 func (p *simPoll) checkEnd(after time.Duration) {
-	if s := p.session; s != nil && s.over && s.overAt > after && !p.gone && !p.closing && p.cuts == 0 && p.seen != len(s.log) {
+	s := p.session
+	if s != nil && s.over && s.overAt > after && !p.gone && !p.closing && p.cuts == 0 && p.seen != len(s.log) {
 		p.fail("was sent %d messages before its end and got %d", len(s.log), p.seen)
 	}
 }

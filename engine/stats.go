@@ -42,6 +42,8 @@ type Stats struct {
 	LongPollRequests    int64 // requests of long-poll clients that were not refused at their head
 	LongPollTimeouts    int64 // long-poll sessions that ended because no receive came
 	LongPollsBroken     int64 // long-poll sessions that ended because an answer with messages did not get out whole
+	LongPollsLetIn      int64 // connections that were refused, and let in because they carry a request of a session
+	LongPollsCrowded    int64 // requests refused because too many connections carry some of their session
 	Deflating           int64 // sessions now that negotiated permessage-deflate
 	Inflated            int64 // compressed messages that came
 	InflatedFrom        int64 // bytes of those messages before they were inflated, and InflatedTo after
@@ -114,6 +116,7 @@ type rareCounters struct {
 	tlsFailed                                            [TLSFailures]atomic.Int64
 	proxyRefused, ratePauses                             atomic.Int64
 	longPollRequests, longPollTimeouts, longPollsBroken  atomic.Int64
+	longPollsLetIn, longPollsCrowded                     atomic.Int64
 }
 
 // Stats returns the counters. Any goroutine; the numbers are not from one instant.
@@ -152,6 +155,8 @@ func (e *Engine) Stats() Stats {
 		LongPollRequests:    r.longPollRequests.Load(),
 		LongPollTimeouts:    r.longPollTimeouts.Load(),
 		LongPollsBroken:     r.longPollsBroken.Load(),
+		LongPollsLetIn:      r.longPollsLetIn.Load(),
+		LongPollsCrowded:    r.longPollsCrowded.Load(),
 	}
 	for i := range r.tlsFailed {
 		s.TLSFailed[i] = r.tlsFailed[i].Load()

@@ -148,9 +148,7 @@ func (s *service) live(f *config.File) engine.Live {
 	live.MessageBytesMax = int(min(config.Bytes(live.MessageBytesMax), s.started.MessageBytesFit()))
 	stage := s.stage.Load()
 	live.Draining = stage >= draining
-	if stage >= leaving {
-		live.ConnectionsMax = 1
-	}
+	live.Leaving = stage >= leaving
 	return live
 }
 

@@ -304,6 +304,7 @@ var notOptions = map[string]string{
 	"engine.Config.AuthoritiesChanged": "a function",
 	"engine.Config.Log":                "an object",
 	"engine.Live.Draining":             "set while a stop is under way",
+	"engine.Live.Leaving":              "set while a stop is under way",
 	"realm.Config.Realms":              "its fields are looked at by themselves",
 	"realm.Config.Disk":                "an object",
 	"realm.Config.Log":                 "an object",

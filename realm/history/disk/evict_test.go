@@ -7,8 +7,8 @@ import (
 	"banyan/realm/history"
 )
 
-// TestStoreBytes: PUB-53. The bound of the store in bytes holds exactly: so many octets stay, and with one record more
-// the oldest goes, of whichever log it is.
+// TestStoreBytes: PUB-53. The bound of the store in bytes holds exactly: so many octets stay, and with one record
+// more the oldest goes, of whichever log it is.
 func TestStoreBytes(t *testing.T) {
 	one, none := openTest(t, Config{}), history.Bounds{}
 	if err := one.Append(event(1, "[1]"), []history.Log{openLog(t, one, topicKey, none)}, nil); err != nil {
