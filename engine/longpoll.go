@@ -113,7 +113,7 @@ func (l *loop) openLongPoll(r *pollRequest) {
 		return
 	}
 	e, carrier := l.engine, r.carrier
-	p := &longPoll{since: e.now()}
+	p := &longPoll{since: e.now(), carriers: 1, kept: 1} // the connection of r
 	c := &conn{
 		loop: l, transport: p, fd: l.virtualDescriptor(), born: p.since, opening: carrier.opening, peer: carrier.peer,
 	}
@@ -146,7 +146,7 @@ func (l *loop) openLongPoll(r *pollRequest) {
 	l.homed.Add(1)
 	e.longPolls.add(p)
 	e.admission.countPoll(c.place, 1)
-	carrier.carrier.session, carrier.carrier.kept, p.carriers, p.kept = p, true, 1, 1
+	carrier.carrier.session, carrier.carrier.kept = p, true
 	c.begin()
 	r.answer(l, http.StatusOK, "application/json", wire.AppendPollOpened(nil, name, p.id))
 }
