@@ -23,7 +23,7 @@ func TestPUB56FullAtOnce(t *testing.T) {
 		q.post(codec.Subscribe, 1, values{"nkey": "n1"}, "t")
 		b.pauseAt(1, "shards.reserve", 1)
 		sub := b.router.named["realm1"].topics.Find([]byte("t"), codec.Exact)
-		sub.shards.Store(&shardSet{size: shardsMax})
+		sub.shards.Store(&shardSet{reserved: shardsMax})
 		if others {
 			other.post(codec.Subscribe, 1, values{}, "t")
 			b.RunLoop(0)
