@@ -126,8 +126,10 @@ const (
 	// and componentShift what a pattern costs that is added or removed: 1 for each 2^componentShift components.
 	visitShift     = 3
 	componentShift = 2
-	// shardShift says what it costs to choose an owner: 1 for each 2^shardShift that are weighed.
+	// shardShift says what it costs to choose an owner: 1 for each 2^shardShift subscribers that are weighed, and
+	// heirShift for callees, each of which is a pointer away.
 	shardShift = 8
+	heirShift  = 6
 	// searchSteps is how many nodes of the index a job visits per member of its budget.
 	searchSteps = 8
 	// listChunk is how many sessions are told of, or said goodbye to, in one go.

@@ -206,3 +206,41 @@ func TestRosterShards(t *testing.T) {
 		}
 	}
 }
+
+// TestShardWork: choosing an owner among many counts as work of the turn, of subscribers and of callees.
+func TestShardWork(t *testing.T) {
+	b := shardedBed(t, 1)
+	p := b.join(0)
+	p.subscribeAs(1, "t", "n1")
+	p.say(codec.Register, 2, values{"invoke": "roundrobin", "nkey": "n1"}, "p")
+	p.expect(codec.Registered, 2, nil)
+	q := b.join(0)
+	work := func() int {
+		before := b.Loops[0].Worked()
+		q.say(codec.Publish, 1, values{"rkey": "key"}, "t")
+		p.expect(codec.Event, nil, nil, values{})
+		return b.Loops[0].Worked() - before
+	}
+	called := func(request int) int {
+		before := b.Loops[0].Worked()
+		q.say(codec.Call, request, values{"rkey": "key", "runmode": "partition"}, "p")
+		p.expect(codec.Invocation, nil, nil, values{})
+		return b.Loops[0].Worked() - before
+	}
+	fewPlaces, fewCallees := work(), called(1)
+	rm := b.router.named["realm1"]
+	set := rm.topics.Find([]byte("t"), codec.Exact).shards.Load()
+	reg := rm.procedures.Find([]byte("p"), codec.Exact)
+	place, c := set.places.all()[0], reg.callees.all()[0]
+	const more = 1024
+	for range more {
+		set.places.add(place)
+		reg.callees.add(c)
+	}
+	if got, want := work()-fewPlaces, more>>shardShift; got != want {
+		t.Errorf("%d subscribers: %d units of work, want %d", more, got, want)
+	}
+	if got, want := called(2)-fewCallees, more>>heirShift; got != want {
+		t.Errorf("%d callees: %d units of work, want %d", more, got, want)
+	}
+}

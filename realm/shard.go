@@ -188,7 +188,7 @@ func (set *settings) refuseRunmode(m *codec.Message) *refusal {
 // been tried, or have begun to leave, are passed by.
 func heirs(x port.Executor, m *codec.Message, callees []*callee, tried []*session) []*callee {
 	rkey := hashKey(m.Options.Text(codec.KeyRkey))
-	x.Work(len(callees) >> shardShift)
+	x.Work(len(callees) >> heirShift)
 	heaviest := make([]*callee, 0, heirsMax+1)
 	for _, c := range callees {
 		w := weight(rkey, c.nkey)
