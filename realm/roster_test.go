@@ -244,3 +244,25 @@ func TestShardWork(t *testing.T) {
 		t.Errorf("%d callees: %d units of work, want %d", more, got, want)
 	}
 }
+
+// TestRosterLatest: of several sessions with one nkey the one that subscribed last owns its keys; when it gives up,
+// the one before it does.
+func TestRosterLatest(t *testing.T) {
+	b := shardedBed(t, 2)
+	publisher := b.join(0)
+	var same []*peer
+	var subs []int64
+	for i := range 3 {
+		p := b.join(i % 2)
+		same, subs = append(same, p), append(subs, p.subscribeAs(1, "t", "n1"))
+	}
+	for i := len(same) - 1; i >= 0; i-- {
+		publisher.say(codec.Publish, 1, values{"rkey": "key"}, "t")
+		same[i].expect(codec.Event, subs[i], nil, values{})
+		for _, other := range same {
+			other.silent()
+		}
+		same[i].say(codec.Unsubscribe, 2, subs[i])
+		same[i].expect(codec.Unsubscribed, 2)
+	}
+}
