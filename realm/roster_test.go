@@ -266,3 +266,30 @@ func TestRosterLatest(t *testing.T) {
 		same[i].expect(codec.Unsubscribed, 2)
 	}
 }
+
+// TestRosterFull: who has left makes room for another callee at once, though the list may still have it.
+func TestRosterFull(t *testing.T) {
+	const most = 20
+	b := newBed(t, 1, Config{CalleesMax: most})
+	var callees []*peer
+	for range most + 1 {
+		callees = append(callees, b.join(0))
+	}
+	last := callees[most]
+	for _, p := range callees[:most] {
+		p.register(1, "p", "roundrobin")
+	}
+	for i, p := range callees[:3] {
+		last.say(codec.Register, 10+3*i, values{"invoke": "roundrobin"}, "p")
+		last.refused(codec.Register, 10+3*i, codec.ErrOptionNotAllowed)
+		p.HangUp()
+		b.Settle()
+		id := last.register(11+3*i, "p", "roundrobin")
+		callees[i] = b.join(0)
+		callees[i].say(codec.Register, 1, values{"invoke": "roundrobin"}, "p")
+		callees[i].refused(codec.Register, 1, codec.ErrOptionNotAllowed)
+		last.say(codec.Unregister, 12+3*i, id)
+		last.expect(codec.Unregistered, 12+3*i)
+		callees[i].register(2, "p", "roundrobin")
+	}
+}
