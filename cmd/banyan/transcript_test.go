@@ -56,7 +56,7 @@ func hungUp(err error) bool {
 
 func (p socketPeer) Serializer() codec.Serializer { return p.Conn.Serializer() }
 
-// TestTranscripts plays the realm's transcripts over real sockets, and with mixed ones. BANYAN_EVERY_WIRE=1 plays
+// TestTranscripts plays the realm's transcripts over real sockets, and with mixed ones. EVERY_WIRE=1 plays
 // each over every transport with every serializer; otherwise wiresOf chooses. Those over long-poll are whole sessions
 // of it (TRN-35).
 func TestTranscripts(t *testing.T) {
@@ -67,7 +67,7 @@ func TestTranscripts(t *testing.T) {
 	played := map[string][]transcript.Script{} // by wire
 	for i, s := range scripts {
 		chosen := all
-		if os.Getenv("BANYAN_EVERY_WIRE") == "" {
+		if os.Getenv("EVERY_WIRE") == "" {
 			chosen = wiresOf(i, all)
 		}
 		for _, w := range chosen {
