@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/history"
 	"banyan/realm/policy"
 	"banyan/realm/realmtest"
@@ -352,3 +353,48 @@ func (b *bed) store(n int) *recorder {
 	}
 	return one
 }
+
+// TestHistoryTimer: if a goroutine that has read a page cannot wake the loop, the timer of the query does. A page
+// that both tell of is encoded once.
+func TestHistoryTimer(t *testing.T) {
+	for _, wakes := range []bool{false, true} {
+		d := history.NewMemory(0)
+		b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{
+			URI: "realm1", History: []History{{Pattern: Pattern{URI: "com.h"}, OnDisk: true}},
+		}}})
+		one := b.store(600)
+		b.router.background = func(work func()) { work() }
+		q := b.join(0)
+		q.lookUp(2, "com.h", "exact") // makes the catalog, from outside
+		if !wakes {
+			var full port.Loops = fullLoops{b.World}
+			b.router.loops.Store(&full)
+		}
+		q.post(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{int64(one.sub.id)})
+		turn := func() {
+			for b.RunLoop(0) {
+			}
+		}
+		pages := 0
+		for turn(); pages < 10 && (b.Async() > 0 || b.Loops[0].Armed() > 0); turn() {
+			b.Advance(queryLookAfter)
+			turn()
+			if n := b.Async(); n > 1 {
+				t.Fatalf("%d pages are encoded at a time", n)
+			}
+			under := int(b.router.queries.Load()) // not yet while its arguments are read
+			for b.Async() > 0 {
+				b.StepAsync(0)
+				pages += under
+			}
+		}
+		if got := q.expect(codec.Result, 1, values{}, nil, nil); len(got[3].([]any)) != 600 || pages != 3 {
+			t.Errorf("woken %t: %d events on %d pages", wakes, len(got[3].([]any)), pages)
+		}
+	}
+}
+
+// fullLoops have no room for what comes from outside.
+type fullLoops struct{ port.Loops }
+
+func (fullLoops) Submit(int, func(x port.Executor)) bool { return false }
