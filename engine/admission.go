@@ -284,7 +284,7 @@ func (e *Engine) tellRefused(c *conn, why refusal) {
 	e.warn(refusals[why].line, args...)
 }
 
-// letIn gives c, which was refused, a place all the same: its request belongs to the session of long-poll p. Sockets
+// letIn gives c, which was refused, a place all the same: its request belongs to a session of long-poll. Sockets
 // stay within ConnectionsMax, because sessions of long-poll count there and have none. So strangers get no place by
 // it, and the process has the descriptors.
 func (e *Engine) letIn(c *conn) bool {

@@ -451,11 +451,10 @@ func (c *conn) endCarrier() {
 	if r := k.request; r != nil && k.waits && r.poll != nil {
 		r.poll.forget(r)
 	}
-	var lost []*longPoll
-	if c.q.Cut() {
-		lost = k.delivered
+	if !c.q.Cut() {
+		return
 	}
-	for _, p := range lost {
+	for _, p := range k.delivered {
 		n := note{kind: noteDone, job: lostAnswer{p}}
 		if p.c.loop == l {
 			l.local = append(l.local, n)

@@ -420,18 +420,7 @@ func TestLongPollAnswersLost(t *testing.T) {
 func TestLongPollStop(t *testing.T) {
 	cfg := pollConfig()
 	opened := make(chan *pollSession, 1)
-	e, err := New(withLog(cfg), func(x port.Executor, c port.Conn) port.Handler {
-		s := &pollSession{echoes(x, c).(*session), make(chan struct{})}
-		s.shutdown = func(x port.Executor, s *session) { reply(x, c, []byte("GOODBYE")) }
-		s.receive = func(x port.Executor, s *session, b []byte) {
-			c.Lock()
-			c.Finish(x, port.CloseGoingAway, "")
-			c.Unlock()
-		}
-		s.closed = func(port.Executor, *session) { close(s.gone) }
-		opened <- s
-		return s
-	})
+	e, err := New(withLog(cfg), goodbyeSessions(opened))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,18 +451,7 @@ func TestLongPollStop(t *testing.T) {
 // listener is open no longer than it is needed for that.
 func TestLongPollStopFreshConnections(t *testing.T) {
 	opened := make(chan *pollSession, 1)
-	e, err := New(withLog(pollConfig()), func(x port.Executor, c port.Conn) port.Handler {
-		s := &pollSession{echoes(x, c).(*session), make(chan struct{})}
-		s.shutdown = func(x port.Executor, s *session) { reply(x, c, []byte("GOODBYE")) }
-		s.receive = func(x port.Executor, s *session, b []byte) {
-			c.Lock()
-			c.Finish(x, port.CloseGoingAway, "")
-			c.Unlock()
-		}
-		s.closed = func(port.Executor, *session) { close(s.gone) }
-		opened <- s
-		return s
-	})
+	e, err := New(withLog(pollConfig()), goodbyeSessions(opened))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -595,4 +573,20 @@ func TestLongPollBatchIsBounded(t *testing.T) {
 	})
 	p.post(at+"/receive", nil).want(t, 200, string(rawFrameOf([]byte("short")))+string(long))
 	p.post(at+"/receive", nil).want(t, 200, string(rawFrameOf([]byte("last"))))
+}
+
+// goodbyeSessions say goodbye when the engine stops, and end when it is answered.
+func goodbyeSessions(opened chan<- *pollSession) func(x port.Executor, c port.Conn) port.Handler {
+	return func(x port.Executor, c port.Conn) port.Handler {
+		s := &pollSession{echoes(x, c).(*session), make(chan struct{})}
+		s.shutdown = func(x port.Executor, s *session) { reply(x, c, []byte("GOODBYE")) }
+		s.receive = func(x port.Executor, s *session, b []byte) {
+			c.Lock()
+			c.Finish(x, port.CloseGoingAway, "")
+			c.Unlock()
+		}
+		s.closed = func(port.Executor, *session) { close(s.gone) }
+		opened <- s
+		return s
+	}
 }

@@ -292,18 +292,7 @@ func TestAUTHHook(t *testing.T) {
 	d.ticket().welcomed("ann", "user", "ticket", "dynamic")
 
 	b.Forced = func(int, string) bool { return false }
-	begin := func() *peer {
-		t.Helper()
-		p := b.far(0, codec.JSON, nil)
-		p.post(codec.Hello, "realm1", values{
-			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
-		})
-		b.RunLoop(0)
-		p.challenged("ticket")
-		p.post(codec.Authenticate, "secret", values{})
-		b.RunLoop(0)
-		return p
-	}
+	begin := func() *peer { return beginTicket(t, b, "secret") }
 	p = begin() // it hangs
 	b.Advance(time.Second + authenticatorGrace)
 	b.RunLoop(0)

@@ -12,8 +12,8 @@ import (
 
 // What logins cost, and how often they may fail.
 
-// beginTicket lets joe log in with a ticket, up to where its hash is to be looked at.
-func beginTicket(t *testing.T, b *bed) *peer {
+// beginTicket lets joe log in with that ticket, up to where its hash is to be looked at.
+func beginTicket(t *testing.T, b *bed, ticket string) *peer {
 	t.Helper()
 	p := b.far(0, codec.JSON, nil)
 	p.post(codec.Hello, "realm1", values{
@@ -21,7 +21,7 @@ func beginTicket(t *testing.T, b *bed) *peer {
 	})
 	b.RunLoop(0)
 	p.challenged("ticket")
-	p.post(codec.Authenticate, "a password", values{})
+	p.post(codec.Authenticate, ticket, values{})
 	b.RunLoop(0)
 	return p
 }
@@ -42,18 +42,7 @@ func TestAUTHWork(t *testing.T) {
 		ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
 	})
 	b.Forced = func(int, string) bool { return false }
-	begin := func(answer string) *peer {
-		t.Helper()
-		p := b.far(0, codec.JSON, nil)
-		p.post(codec.Hello, "realm1", values{
-			"roles": values{"caller": values{}}, "authid": "joe", "authmethods": []any{"ticket"},
-		})
-		b.RunLoop(0)
-		p.challenged("ticket")
-		p.post(codec.Authenticate, answer, values{})
-		b.RunLoop(0)
-		return p
-	}
+	begin := func(ticket string) *peer { return beginTicket(t, b, ticket) }
 	p := begin("a password")
 	if b.Async() != 1 || !p.Held() {
 		t.Fatalf("%d pieces of work, held %v", b.Async(), p.Held())
@@ -115,7 +104,7 @@ func TestAUTHChecks(t *testing.T) {
 	b.Forced = func(int, string) bool { return false }
 	var peers []*peer
 	for range checksAtOnce + 4 {
-		peers = append(peers, beginTicket(t, b))
+		peers = append(peers, beginTicket(t, b, "a password"))
 	}
 	if b.Async() != checksAtOnce {
 		t.Fatalf("%d pieces of work", b.Async())
@@ -147,13 +136,13 @@ func TestAUTHChecks(t *testing.T) {
 	b.idle(checksAtOnce + 2)
 
 	for range checksAtOnce + checksWaiting {
-		peers = append(peers, beginTicket(t, b))
+		peers = append(peers, beginTicket(t, b, "a password"))
 	}
-	beginTicket(t, b).aborted(codec.ErrAuthenticationFailed)
+	beginTicket(t, b, "a password").aborted(codec.ErrAuthenticationFailed)
 	last := peers[len(peers)-1]
 	peers[len(peers)-2].Shutdown()
 	b.RunLoop(0)
-	more := beginTicket(t, b) // in the place of the one that is over
+	more := beginTicket(t, b, "a password") // in the place of the one that is over
 	b.Settle()
 	last.welcomed("joe", "user", "ticket", "static")
 	more.welcomed("joe", "user", "ticket", "static")
@@ -292,9 +281,9 @@ func TestAUTHCounted(t *testing.T) {
 	}
 	b.Forced = func(int, string) bool { return false }
 	b.AsyncMax = 1
-	first := beginTicket(t, b)
+	first := beginTicket(t, b, "a password")
 	for range 5 { // no room in the pool
-		beginTicket(t, b).aborted(codec.ErrAuthenticationFailed)
+		beginTicket(t, b, "a password").aborted(codec.ErrAuthenticationFailed)
 	}
 	b.Settle()
 	first.aborted(codec.ErrOptionNotAllowed)
