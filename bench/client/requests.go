@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"banyan/codec"
 )
@@ -102,7 +103,21 @@ func (s *Session) begin(m *codec.Message, p *pending) (uint64, error) {
 	}
 	s.Queue(b)
 	s.lock.Unlock()
-	return m.Request, s.FlushAndWait()
+	if err := s.FlushAndWait(); err != nil {
+		return 0, s.reason(err)
+	}
+	return m.Request, nil
+}
+
+// reason is why the session ended, for a request whose write found the connection closed: the answer to it may have
+// ended the session before its writer looked again.
+func (s *Session) reason(err error) error {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if errors.Is(err, ErrClosed) && s.err != nil {
+		return s.err
+	}
+	return err
 }
 
 // roundTrip sends m, waits for its answer and returns the id in it.

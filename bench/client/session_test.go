@@ -219,6 +219,10 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 			if err := ended(t, s); !errors.As(err, &broken) {
 				t.Errorf("the session ended with %v", err)
 			}
+			// A request whose writer looks only now, when the connection is closed already, learns the same.
+			if err := s.reason(ErrClosed); !errors.As(err, &broken) {
+				t.Errorf("a request that was late was told %v", err)
+			}
 		})
 	}
 }
