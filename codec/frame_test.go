@@ -86,6 +86,9 @@ func TestFrameLimits(t *testing.T) {
 	t.Attr("checklist", "TRN-27 PUB-57")
 	longest := make([]byte, MessageBytesMax+1)
 	for v := Variant(0); int(v) < NumVariants; v++ {
+		if testing.Short() && v.Serializer() != MessagePack {
+			continue
+		}
 		limit := MessageBytesMax
 		if v.Framing() == RawSocket {
 			limit = 1 << 24

@@ -13,6 +13,9 @@ import (
 // Long values survive each way there and back, and growing in steps changes no octet: the lengths are those at which
 // a value is copied in one step, in two and in more.
 func TestLongValues(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and much to compute")
+	}
 	binary := func(n int) []byte {
 		b := make([]byte, n)
 		for i := range b {

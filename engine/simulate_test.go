@@ -24,7 +24,7 @@ import (
 
 var (
 	simSeed  = flag.Int64("seed", -1, "run the simulation of this number only")
-	simSeeds = flag.Int("seeds", 300, "how many simulations to run")
+	simSeeds = flag.Int("seeds", 0, "how many simulations to run (0: 300, with -short 60)")
 )
 
 // The engine's loops on scripted sockets and a scripted clock:
@@ -41,7 +41,14 @@ func TestSimulate(t *testing.T) {
 		simulate(t, uint64(*simSeed))
 		return
 	}
-	for seed := range uint64(*simSeeds) {
+	seeds := *simSeeds
+	switch {
+	case seeds == 0 && testing.Short():
+		seeds = 60
+	case seeds == 0:
+		seeds = 300
+	}
+	for seed := range uint64(seeds) {
 		simulate(t, seed)
 		if t.Failed() {
 			return

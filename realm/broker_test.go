@@ -34,7 +34,7 @@ func TestORD13(t *testing.T) {
 	b := newBed(t, 2, Config{})
 	b.Budget, b.Chunk = 700, 64
 	var peers []*peer
-	for i := range 10_000 {
+	for i := range 3_000 {
 		p := b.join(i % 2)
 		p.post(codec.Subscribe, 1, values{}, "t")
 		p.post(codec.Subscribe, 2, values{"match": "prefix"}, "t")

@@ -116,6 +116,9 @@ func TestHistoryQueriesAtOnce(t *testing.T) {
 // TestHistoryOfAMillion: a query of a million events looks at them in the pool, and the loop goes on meanwhile. The
 // answer is bounded, and one that finds little is complete; what it must not find is not found either.
 func TestHistoryOfAMillion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and much to compute")
+	}
 	const stored = 1_000_000
 	rc := kept("realm1", history.Bounds{Events: stored, Bytes: 1 << 30})
 	b := newBed(t, 1, Config{HistoryBytesMax: 1 << 30, Realms: []RealmConfig{rc}})

@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -222,7 +223,7 @@ func (p *peer) expect(t codec.Type, elements ...any) []any {
 			want[i] = got[i]
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 		p.bed.t.Fatalf("unexpected message (-want +got):\n%s", diff)
 	}
 	return got

@@ -14,7 +14,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay only this seed of TestSimulate")
-	seedsFlag = flag.Int("seeds", 300, "how many seeds TestSimulate runs")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSimulate runs (0: 300, with -short 60)")
 )
 
 // TestSimulate lets clients at random subscribe, publish, register, call, cancel, answer and leave, while loops
@@ -34,7 +34,14 @@ func TestSimulate(t *testing.T) {
 		simulate(t, *seedFlag)
 		return
 	}
-	for seed := range uint64(*seedsFlag) {
+	seeds := *seedsFlag
+	switch {
+	case seeds == 0 && testing.Short():
+		seeds = 60
+	case seeds == 0:
+		seeds = 300
+	}
+	for seed := range uint64(seeds) {
 		simulate(t, seed+1)
 		if t.Failed() {
 			t.Fatalf("replay with -seed=%d", seed+1)

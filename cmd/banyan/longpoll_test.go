@@ -201,7 +201,7 @@ P < RESULT 4 {} ["v"]
 // others are served meanwhile. Ids that are guessed lead nowhere.
 func TestLongPollOpensWithoutHello(t *testing.T) {
 	t.Parallel()
-	const opens = 10_000
+	const opens = 2_000
 	r := startRouter(t, func(ec *engine.Config, rc *realm.Config) {
 		servePolls(ec)
 		rc.HelloTimeout = time.Second

@@ -242,6 +242,9 @@ func (c *counts) add(d Decision) {
 // is allowed if and only if its cover and each URI that it matches are. AUZ-01 … AUZ-07, AUZ-14.
 func TestAUZModel(t *testing.T) {
 	t.Attr("checklist", "AUZ-01 AUZ-02 AUZ-03 AUZ-04 AUZ-05 AUZ-06 AUZ-07 AUZ-14")
+	if testing.Short() {
+		t.Skip("one goroutine, and much to compute")
+	}
 	for _, c := range []struct {
 		depth, trials int
 		words         []string
