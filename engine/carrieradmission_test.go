@@ -25,7 +25,8 @@ func TestCarrierAdmission(t *testing.T) {
 				q.Close()
 			}
 		}
-		a := dial(t, e).post("/lp/open", []byte(`{"protocols":["wamp.2.json"]}`))
+		refused := dial(t, e)
+		a := refused.post("/lp/open", []byte(`{"protocols":["wamp.2.json"]}`))
 		if a.status != 503 || !a.closes || a.header.Get("Retry-After") == "" {
 			t.Fatalf("%+v", a)
 		}
@@ -42,7 +43,9 @@ func TestCarrierAdmission(t *testing.T) {
 		}
 		p.post(first+"/close", nil).want(t, 204, "")
 		p.post(second+"/close", nil).want(t, 204, "")
-		p.Close()
+		for _, c := range []interface{ Close() error }{p, refused, raw, web} {
+			c.Close()
+		}
 		eventually(t, "no session", func() bool { return e.Stats().LongPolls == 0 && e.Stats().Connections == 0 })
 	}
 	if n := e.Stats().RefusedAddress; n != 6 {

@@ -115,9 +115,11 @@ func TestLongPollRefusedCountsNothing(t *testing.T) {
 	e := start(t, cfg, echoes)
 	dial(t, e).opened("wamp.2.cbor")
 	for range 5 {
-		if a := dial(t, e).post("/lp/open", []byte(`{"protocols":["wamp.2.cbor"]}`)); a.status != 503 {
+		p := dial(t, e)
+		if a := p.post("/lp/open", []byte(`{"protocols":["wamp.2.cbor"]}`)); a.status != 503 {
 			t.Fatalf("%+v", a)
 		}
+		p.Close()
 	}
 	eventually(t, "no opening handshake is counted", func() bool { return e.admission.unopened.Load() == 0 })
 }

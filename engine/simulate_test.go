@@ -24,7 +24,7 @@ import (
 
 var (
 	simSeed  = flag.Int64("seed", -1, "run the simulation of this number only")
-	simSeeds = flag.Int("seeds", 0, "how many simulations to run (0: 300, with -short 60)")
+	simSeeds = flag.Int("seeds", 0, "how many simulations to run (0: 100, with -short 40)")
 )
 
 // The engine's loops on scripted sockets and a scripted clock:
@@ -44,9 +44,9 @@ func TestSimulate(t *testing.T) {
 	seeds := *simSeeds
 	switch {
 	case seeds == 0 && testing.Short():
-		seeds = 60
+		seeds = 40
 	case seeds == 0:
-		seeds = 300
+		seeds = 100
 	}
 	for seed := range uint64(seeds) {
 		simulate(t, seed)

@@ -14,7 +14,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay only this seed of TestSimulate")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSimulate runs (0: 300, with -short 60)")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSimulate runs (0: 100, with -short 40)")
 )
 
 // TestSimulate lets clients at random subscribe, publish, register, call, cancel, answer and leave, while loops
@@ -37,9 +37,9 @@ func TestSimulate(t *testing.T) {
 	seeds := *seedsFlag
 	switch {
 	case seeds == 0 && testing.Short():
-		seeds = 60
+		seeds = 40
 	case seeds == 0:
-		seeds = 300
+		seeds = 100
 	}
 	for seed := range uint64(seeds) {
 		simulate(t, seed+1)
