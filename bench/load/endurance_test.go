@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 )
@@ -12,7 +13,7 @@ func TestChurnVerifies(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
 	load := quick(s, codec.MessagePack)
-	load.Rate = 200
+	load.Rate, load.Duration = 200, 600*time.Millisecond // half of it churns
 	r, err := Churn(t.Context(), ChurnPlan{Options: load, Subscribers: 3, Churners: 2, Cycles: 2000})
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,14 @@ type recorder struct {
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1000, latencyMax, 3) }
 
+// longest is the longest latency in microseconds, 0 of none: the histogram itself has a bucket's width for that.
+func longest(h *hdrhistogram.Histogram) float64 {
+	if h.TotalCount() == 0 {
+		return 0
+	}
+	return micro(h.Max())
+}
+
 func newRecorder() *recorder {
 	r := &recorder{}
 	for i := range r.shards {

@@ -154,7 +154,7 @@ func (m *readings) second(r *run, last interval, sessions int, begin time.Durati
 	h := r.recorder.takeInterval()
 	s := Second{
 		At: (now.at - begin).Seconds(), PerSecond: judge.Ratio(float64(now.received-last.received), took),
-		P50: micro(h.ValueAtQuantile(50)), P99: micro(h.ValueAtQuantile(99)), Max: micro(h.Max()),
+		P50: micro(h.ValueAtQuantile(50)), P99: micro(h.ValueAtQuantile(99)), Max: longest(h),
 		RouterCPU: judge.Ratio((now.router - last.router).Seconds(), took),
 		ClientCPU: judge.Ratio((now.self - last.self).Seconds(), took),
 		RouterRSS: m.rss(m.router),

@@ -202,7 +202,7 @@ func (m *readings) report(scenario string, r *run, p Plan, expected int64) *Repo
 	q := func(q float64) float64 { return micro(h.ValueAtQuantile(q)) }
 	out.Latency = Latency{
 		From: from, Count: h.TotalCount(), Over: over, Mean: micro(int64(h.Mean())),
-		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: micro(h.Max()),
+		P50: q(50), P90: q(90), P99: q(99), P999: q(99.9), Max: longest(h),
 	}
 	if h.TotalCount() > 0 {
 		// Encoding writes to memory and cannot fail.

@@ -349,8 +349,14 @@ func TestRecorder(t *testing.T) {
 	}
 	b.add(-time.Second, false) // clocks of one machine do not run backwards, but a bug must not panic
 	b.add(200*time.Second, true)
+	if h, _ := r.total(); longest(h) != 0 {
+		t.Errorf("the longest of none is %g us", longest(h))
+	}
 	r.record(3, &b)
 	h, over := r.total()
+	if l := longest(h); l < 99e6 || l > 101e6 {
+		t.Errorf("the longest is %g us", l)
+	}
 	if h.TotalCount() != 501 || over != 1 {
 		t.Errorf("%d counted, %d over", h.TotalCount(), over)
 	}
