@@ -163,7 +163,12 @@ func TestLongPollHold(t *testing.T) {
 		for i := range sends {
 			q := dial(t, e)
 			q.send(pollRequestText(at+"/send", fmt.Appendf(nil, "a%d\x1Eb%d\x1E", i, i)))
-			eventually(t, "it waits", func() bool { n, _ := state(); return n == i })
+			eventually(t, "it waits, or is under way", func() bool {
+				n, _ := state()
+				var held int64
+				s.do(e, func(port.Executor) { held = poll.c.held() })
+				return n == i && held > 0
+			})
 			peers = append(peers, q)
 		}
 		if _, size := state(); size < (sends-1)*1<<bufferShiftMin {
