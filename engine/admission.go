@@ -31,6 +31,7 @@ const (
 	refusedAddress
 	refusedHandshakes
 	refusedRate
+	refusedUnjoined
 	refusedLeaving
 )
 
@@ -55,6 +56,10 @@ var refusals = [...]struct {
 		"too many connections in this second", "connections are refused: too many came in a second",
 		func(v *Live) int { return v.ConnectionsPerSecondMax },
 	},
+	refusedUnjoined: {
+		"too many sessions of long-poll that have not joined",
+		"connections are refused: too many sessions of long-poll have not joined", (*Live).unjoinedMax,
+	},
 	refusedLeaving: {"the router is about to stop", "connections are refused: the router is about to stop", nil},
 }
 
@@ -63,6 +68,7 @@ type admission struct {
 	// Any goroutine.
 	rateTime  atomic.Int64 // nanoseconds since Engine.epoch; what the rate has admitted, as time: see admitRate
 	unopened  atomic.Int64 // counted connections whose opening handshake is under way
+	unjoined  atomic.Int64 // sessions of long-poll that have not joined yet
 	perReason [len(refusals)]atomic.Int64
 
 	mu     sync.Mutex
@@ -234,6 +240,19 @@ func (a *admission) admitRate(most int, now int64) bool {
 		if a.rateTime.CompareAndSwap(was, start+share) {
 			return true
 		}
+	}
+}
+
+// unjoinedMax is how many sessions of long-poll may be there that have not joined.
+func (v *Live) unjoinedMax() int {
+	return max(v.ConnectionsMax/longPollUnjoinedShare, longPollUnjoinedMin)
+}
+
+// joined notes that a session of long-poll has joined, or that it ends.
+func (a *admission) joined(p *longPoll) {
+	if p.unjoined {
+		p.unjoined = false
+		a.unjoined.Add(-1)
 	}
 }
 

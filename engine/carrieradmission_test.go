@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"banyan/engine/port"
 )
 
 // A session counts as a connection of its address, its requests do not; and it counts among all connections.
@@ -297,4 +299,60 @@ func TestCarrierCountsBehindProxies(t *testing.T) {
 	if a := half.answer(); a.status != 200 {
 		t.Errorf("%+v", a)
 	}
+}
+
+// One connection can open any number of sessions, and so a share of the places is all that those have together which
+// have not joined: others join meanwhile. One that joins or ends makes room, once.
+func TestLongPollUnjoinedHaveAShare(t *testing.T) {
+	cfg := withLog(pollConfig())
+	cfg.ConnectionsMax, cfg.Loops = 40, 2
+	e, err := New(cfg, func(_ port.Executor, c port.Conn) port.Handler {
+		return &session{c: c, receive: func(_ port.Executor, _ *session, b []byte) {
+			c.SetJoined(string(b) == "join")
+		}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Stop(t.Context()) })
+	p := dial(t, e)
+	var at []string
+	for range longPollUnjoinedMin {
+		at = append(at, p.opened("wamp.2.cbor"))
+	}
+	refused := int64(0)
+	full := func() {
+		t.Helper()
+		refused++
+		a := dial(t, e).post("/lp/open", []byte(`{"protocols":["wamp.2.cbor"]}`))
+		if a.status != 503 || !a.closes || a.header.Get("Retry-After") == "" {
+			t.Errorf("%+v", a)
+		}
+		if n := e.Stats().RefusedUnjoined; n != refused {
+			t.Errorf("%d refused, want %d", n, refused)
+		}
+	}
+	full()
+	dialWS(t, e, "wamp.2.cbor")
+	p.post(at[0]+"/send", []byte("join")).want(t, 204, "")
+	p.opened("wamp.2.cbor")
+	full()
+	p.post(at[0]+"/send", []byte("leave")).want(t, 204, "")
+	p.post(at[0]+"/close", nil).want(t, 204, "")
+	eventually(t, "it has ended", func() bool { return pollOf(e, at[0]) == nil })
+	full()
+	p.post(at[1]+"/close", nil).want(t, 204, "")
+	eventually(t, "it has ended", func() bool { return pollOf(e, at[1]) == nil })
+	p.opened("wamp.2.cbor")
+	full()
+
+	// The share grows with the places.
+	if err := e.Apply(Live{ConnectionsMax: longPollUnjoinedShare * (longPollUnjoinedMin + 1)}); err != nil {
+		t.Fatal(err)
+	}
+	p.opened("wamp.2.cbor")
+	full()
 }

@@ -405,7 +405,11 @@ func (c *conn) Resume(port.Executor) {
 func (c *conn) SetJoined(joined bool) {
 	c.joined = joined
 	if c.phase == phaseLongPoll {
-		c.longPoll().joined.Store(joined)
+		p := c.longPoll()
+		p.joined.Store(joined)
+		if joined {
+			c.loop.engine.admission.joined(p)
+		}
 	}
 }
 

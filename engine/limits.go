@@ -78,6 +78,10 @@ const (
 	// longPollLateMax is how many receives of a session may be released late, because its messages of a second are
 	// used up. More: they are released at once.
 	longPollLateMax = 1024
+	// longPollUnjoinedShare is the part of Live.ConnectionsMax, one in so many, that sessions may take which have not
+	// joined; they may be longPollUnjoinedMin in any case. More: 503, Stats.RefusedUnjoined.
+	longPollUnjoinedShare = 8
+	longPollUnjoinedMin   = 16
 	// longPollCarriersMax is how many connections may carry requests of one session at a time, from the head of a
 	// request to its answer, or to the next request if they stay open. More: 429, Stats.LongPollsCrowded.
 	longPollCarriersMax = 1024

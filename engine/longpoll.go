@@ -53,6 +53,7 @@ type longPoll struct {
 	oldEnd  bool         // guarded by mu; messages of a JSON batch end in 0x18
 
 	// Owned by loop of c.
+	unjoined  bool               // counted in admission.unjoined
 	sending   *pollRequest       // whose body is c.part
 	sends     list[*pollRequest] // that wait behind it
 	sendCount int                // of sends
@@ -196,17 +197,27 @@ func choosePollProtocol(body []byte) (name string, chosen subprotocol, ok bool) 
 }
 
 // admitLongPoll asks for a place for a session that opens: it counts as a connection.
+//
+// It needs no connection of its own, so a stranger with one could take all places at no cost. Those who have not
+// joined have a share.
 func (l *loop) admitLongPoll(c *conn) refusal {
-	e := l.engine
+	e, a := l.engine, &l.engine.admission
 	why := e.admit(l, c)
 	if why != admitted {
 		e.tellRefused(c, why)
 		return why
 	}
-	if why = c.admitAddress(); why != admitted {
-		e.admission.leave(c)
-		e.open.Add(-1)
+	if why = c.admitAddress(); why == admitted {
+		c.longPoll().unjoined = true
+		if a.unjoined.Add(1) <= int64(l.live.unjoinedMax()) {
+			return admitted
+		}
+		a.joined(c.longPoll())
+		why = refusedUnjoined
+		e.tellRefused(c, why)
 	}
+	a.leave(c)
+	e.open.Add(-1)
 	return why
 }
 
@@ -529,6 +540,7 @@ func (p *longPoll) close(int) {
 	c := p.c
 	e := c.loop.engine
 	e.longPolls.remove(p)
+	e.admission.joined(p)
 	e.admission.countPoll(c.place, -1)
 	p.mu.Lock()
 	defer p.mu.Unlock()

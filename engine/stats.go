@@ -18,6 +18,7 @@ type Stats struct {
 	RefusedAddress    int64 // of these, over the limit of their address
 	RefusedHandshakes int64 // of these, because too many opening handshakes were under way
 	RefusedRate       int64 // of these, because too many came in a second
+	RefusedUnjoined   int64 // of these, sessions of long-poll, because too many have not joined
 	RefusalsCut       int64 // of these, closed without an answer because too many were silent
 	HandshakesRefused int64 // HTTP or RawSocket openings answered with an error
 	HandshakeTimeouts int64
@@ -128,6 +129,7 @@ func (e *Engine) Stats() Stats {
 		RefusedAddress:      e.admission.perReason[refusedAddress].Load(),
 		RefusedHandshakes:   e.admission.perReason[refusedHandshakes].Load(),
 		RefusedRate:         e.admission.perReason[refusedRate].Load(),
+		RefusedUnjoined:     e.admission.perReason[refusedUnjoined].Load(),
 		RatePauses:          r.ratePauses.Load(),
 		RefusalsCut:         r.refusalsCut.Load(),
 		HandshakesRefused:   r.handshakesRefused.Load(),
