@@ -339,9 +339,11 @@ func (r *pollRequest) answer(l *loop, status int, contentType string, body ...[]
 	head := r.appendHead(nil, status, contentType, body)
 	c.q.Lock()
 	took := c.AppendPieces(l, port.Reply, append([][]byte{head}, body...))
-	if k := c.carrier; took && r.verb == wire.PollReceive && status == http.StatusOK &&
-		!slices.Contains(k.delivered, r.poll) {
-		k.delivered = append(k.delivered, r.poll)
+	if k := c.carrier; took && r.verb == wire.PollReceive && status == http.StatusOK {
+		r.poll.setReader(c)
+		if !slices.Contains(k.delivered, r.poll) {
+			k.delivered = append(k.delivered, r.poll)
+		}
 	}
 	if took && !r.keeps {
 		c.finishLocked(l, port.CloseNormal, "")
@@ -424,9 +426,7 @@ func (c *conn) keepCarrier() {
 // carrierTimeout ends a connection whose next request, or the body of the present one, does not come.
 func (c *conn) carrierTimeout() {
 	l, k := c.loop, c.carrier
-	c.q.Lock()
-	moves := c.q.Progress() && c.q.Bytes() > 0
-	c.q.Unlock()
+	moves := c.takesAnswer()
 	limit := l.live.MessageTimeout
 	switch {
 	case k.request == nil && moves:
@@ -441,6 +441,13 @@ func (c *conn) carrierTimeout() {
 		c.debug("a request was not finished in time", "limit", limit)
 		l.closeSoon(c)
 	}
+}
+
+// takesAnswer reports whether the client has taken some of what is not all sent yet, since this was last asked.
+func (c *conn) takesAnswer() bool {
+	c.q.Lock()
+	defer c.q.Unlock()
+	return c.q.Progress() && c.q.Bytes() > 0
 }
 
 // endCarrier tells sessions that the connection is gone, whose queue is shut. If answers did not get out whole, those

@@ -149,6 +149,8 @@ func (c *conn) onTimer(port.Executor) {
 			l.engine.rare.lingersCut.Add(1)
 		}
 		l.releaseSoon(c)
+	case c.finished.Load() && c.carrier != nil && !l.stopping && c.takesAnswer():
+		l.Start(&c.timer, finishTimeout) // only the connection ends behind the answer, and its session would with it
 	case c.finished.Load():
 		l.closeSoon(c)
 	case c.carrier != nil:

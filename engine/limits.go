@@ -120,8 +120,9 @@ var stuckSteps = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Seco
 
 // How long things may take.
 const (
-	// finishTimeout is how long a finishing connection may take to get rid of its last bytes. While the engine stops
-	// it is at most half of Config.StopTimeout. Then it is closed.
+	// finishTimeout is how long a finishing connection may take to get rid of its last bytes, and one that carries
+	// requests of long-poll to make progress with them. While the engine stops it is at most half of
+	// Config.StopTimeout. Then it is closed.
 	finishTimeout = 5 * time.Second
 	// stopReserve is the part of Config.StopTimeout, one in so many, that is kept for closing the connections that
 	// have not said goodbye.
@@ -149,8 +150,12 @@ const (
 	// longPollHold is how long a receive waits for messages. Then it is answered without any. PROTOCOL 13.4 allows 25
 	// s, but autobahn-js gives up after 12.
 	longPollHold = 10 * time.Second
-	// longPollIdle is how long a session may have no receive that waits. Then it ends: Stats.LongPollTimeouts.
+	// longPollIdle is how long a session may have no receive that waits, and no answer to one on its way. Then it
+	// ends: Stats.LongPollTimeouts.
 	longPollIdle = 30 * time.Second
+	// longPollLooks is how often within this time the session is looked at: while an answer is on its way, the time
+	// begins with the last look.
+	longPollLooks = 4
 	// carrierIdle is how long a connection of long-poll may take for the head of its next request, silence before it
 	// included; while the engine stops it is carrierIdleAtEnd. Then it is closed.
 	carrierIdle      = 30 * time.Second

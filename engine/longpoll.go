@@ -50,6 +50,7 @@ type longPoll struct {
 
 	waiting *pollRequest // guarded by mu; the receive that the next messages answer, which is not forgotten
 	since   int64        // guarded by mu; Engine.now when waiting began, or without one when the last one ended
+	reader  *conn        // guarded by mu; has the last messages to write, if they are not written yet
 	oldEnd  bool         // guarded by mu; messages of a JSON batch end in 0x18
 
 	// Owned by loop of c.
@@ -351,14 +352,48 @@ func (p *longPoll) useOldEnd() {
 	p.mu.Unlock()
 }
 
-// timeout answers a receive that has waited long enough, and ends a session that nobody receives from.
+// setReader notes that the last messages are in the queue of c, whose lock is held.
+func (p *longPoll) setReader(c *conn) {
+	p.mu.Lock()
+	p.reader = c
+	p.mu.Unlock()
+}
+
+// answering reports whether the last messages are still on their way. Their connection is closed if it makes no
+// progress.
+func (p *longPoll) answering() bool {
+	p.mu.Lock()
+	c := p.reader
+	p.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.q.Lock()
+	defer c.q.Unlock()
+	if c.q.Bytes() > 0 {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reader == c {
+		p.reader = nil // it may be closed, and nobody else holds it
+	}
+	return false
+}
+
+// timeout answers a receive that has waited long enough, and ends a session that nobody receives from. A client that
+// is reading the last answer cannot send the next receive yet.
 func (p *longPoll) timeout() {
 	c, l := p.c, p.c.loop
 	e := l.engine
+	answering := p.answering()
 	p.mu.Lock()
 	r, limit := p.waiting, e.longPollIdle
-	if r != nil {
+	switch {
+	case r != nil:
 		limit = e.longPollHold
+	case answering:
+		p.since = e.now()
 	}
 	left := limit - time.Duration(e.now()-p.since)
 	over := left <= 0
@@ -368,7 +403,7 @@ func (p *longPoll) timeout() {
 	p.mu.Unlock()
 	switch {
 	case !over:
-		l.Start(&c.timer, left)
+		l.Start(&c.timer, min(left, e.longPollIdle/longPollLooks))
 	case r != nil:
 		r.answer(l, http.StatusNoContent, "")
 		l.Start(&c.timer, e.longPollIdle)

@@ -358,3 +358,57 @@ func TestCarrierOfStrangers(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// A client that takes its time for an answer behind which its connection ends keeps its session, as long as it takes
+// some. While the engine stops there is no time for that.
+func TestCarrierFinishesSlowly(t *testing.T) {
+	for _, stopping := range []bool{false, true} {
+		c := newStillCarrier(t, Config{})
+		l := c.loop
+		l.stopping = stopping
+		c.append([]byte("an answer"))
+		c.fail(port.CloseNormal, "")
+		var sent capture
+		c.q.Flush(halfSender{&sent}, &l.vectors, 0, 0)
+		c.onTimer(l)
+		if c.closing != stopping {
+			t.Errorf("stopping %v: closed %v", stopping, c.closing)
+		}
+		c.onTimer(l) // no progress
+		if !c.closing {
+			t.Errorf("stopping %v: still open", stopping)
+		}
+	}
+}
+
+// The time without a receive begins when the answer to the last one is written: no client can send the next one while
+// it reads.
+func TestLongPollIdleBehindLongAnswer(t *testing.T) {
+	reader := newStillCarrier(t, Config{})
+	l := reader.loop
+	e := l.engine
+	now := int64(0)
+	e.now = func() int64 { return now }
+	p := &longPoll{}
+	p.c = &conn{loop: l, phase: phaseLongPoll, transport: p}
+	r := &pollRequest{carrier: reader, verb: wire.PollReceive, poll: p, keeps: true}
+	if !r.answer(l, 200, plainText, []byte("an answer")) {
+		t.Fatal("its connection takes none")
+	}
+	for range 3 {
+		now += int64(e.longPollIdle) - 1
+		if p.timeout(); p.c.closing {
+			t.Fatal("it ended while its client reads")
+		}
+	}
+	var sent capture
+	reader.q.Flush(&sent, &l.vectors, 0, 0)
+	now += int64(e.longPollIdle) - 1
+	if p.timeout(); p.c.closing || p.reader != nil {
+		t.Fatal("it ended early, or holds a connection that it needs no more")
+	}
+	now++
+	if p.timeout(); !p.c.closing || e.Stats().LongPollTimeouts != 1 {
+		t.Error("still open")
+	}
+}
