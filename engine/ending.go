@@ -112,10 +112,11 @@ func (c *conn) lostLocked(cause error) {
 	}
 }
 
-// tellEnd logs the end of a session that nobody announced, and that a client which leaves has missed events.
+// tellEnd logs the end of a session that nobody announced, and that a client which leaves has missed events. A
+// session of long-poll does not end with a connection that carries its requests.
 func (c *conn) tellEnd(cause error) {
 	e := c.loop.engine
-	if c.joined && cause != nil {
+	if c.joined && cause != nil && c.carrier == nil {
 		c.debug("connection lost", "cause", cause, "events_lost", c.q.Lost(), "events_dropped", c.dropped)
 	}
 	if c.dropped > 0 {

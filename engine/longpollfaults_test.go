@@ -177,7 +177,7 @@ func (f jobFunc) Run(x port.Executor, _ int) bool {
 	return false
 }
 
-// The log tells that the client has closed a session.
+// The log tells that the client has closed a session, and nothing of connections that carried its requests.
 func TestLongPollCloseIsLogged(t *testing.T) {
 	var lines lineLog
 	cfg := pollConfig()
@@ -187,6 +187,15 @@ func TestLongPollCloseIsLogged(t *testing.T) {
 	p := dial(t, e)
 	at := p.opened("wamp.2.cbor")
 	s := <-opened
+	q := dial(t, e)
+	q.post(at+"/send", []byte("x")).want(t, 204, "")
+	q.Close()
+	eventually(t, "only the session and its first connection are there", func() bool {
+		return e.Stats().Connections == 2
+	})
+	if lines.has("connection lost") {
+		t.Error("the log calls a connection of the session lost")
+	}
 	p.post(at+"/close", nil).want(t, 204, "")
 	<-s.gone
 	if !lines.has("connection lost", "transport=longpoll", errHungUp.Error()) {
