@@ -172,9 +172,12 @@ func (c *conn) idle(now time.Duration) bool {
 	return c.stuck(now) >= least
 }
 
+// memoryLimit is what the environment says of the memory that this process may use (GOMEMLIMIT).
+var memoryLimit = debug.SetMemoryLimit(-1)
+
 // defaultBudget is a quarter of the memory that this process may use.
 func defaultBudget() int64 {
-	memory := debug.SetMemoryLimit(-1)
+	memory := memoryLimit
 	if memory == math.MaxInt64 {
 		memory = memoryGranted()
 	}

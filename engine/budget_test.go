@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -206,15 +205,15 @@ func TestBudgetOrder(t *testing.T) {
 
 // The default follows GOMEMLIMIT, and is at least 256 MiB.
 func TestBudgetDefault(t *testing.T) {
-	was := debug.SetMemoryLimit(-1)
-	defer debug.SetMemoryLimit(was)
+	was := memoryLimit
+	defer func() { memoryLimit = was }()
 	for limit, want := range map[int64]int64{8 << 30: 2 << 30, 1 << 20: 256 << 20} {
-		debug.SetMemoryLimit(limit)
+		memoryLimit = limit
 		if got := defaultBudget(); got != want {
 			t.Errorf("limit %d: %d, want %d", limit, got, want)
 		}
 	}
-	debug.SetMemoryLimit(was)
+	memoryLimit = was
 	if got := defaultBudget(); got < 256<<20 {
 		t.Errorf("%d", got)
 	}

@@ -167,6 +167,9 @@ func (e *Engine) Addrs() []net.Addr {
 // it, or what the limit of open files allows. Any goroutine.
 func (e *Engine) ConnectionsMax() int { return e.live.Load().ConnectionsMax }
 
+// BudgetBytes returns the budget of memory: Config.BudgetBytes, or what was chosen without it. Any goroutine.
+func (e *Engine) BudgetBytes() int64 { return e.budget.bytesMax }
+
 // Start begins to serve. It does not block. A dedicated engine needs GOMAXPROCS above the number of its loops.
 func (e *Engine) Start() error {
 	e.mu.Lock()

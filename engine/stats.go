@@ -20,7 +20,7 @@ type Stats struct {
 	RefusedRate       int64 // of these, because too many came in a second
 	RefusedUnjoined   int64 // of these, sessions of long-poll, because too many have not joined
 	RefusalsCut       int64 // of these, closed without an answer because too many were silent
-	HandshakesRefused int64 // HTTP or RawSocket openings answered with an error
+	HandshakesRefused int64 // openings, and requests of long-poll, answered with an error
 	HandshakeTimeouts int64
 	TLSHandshakes     int64 // that ended well
 	TLSResumed        int64 // of these, those that resumed a session

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,6 +22,25 @@ func TestGCPercent(t *testing.T) {
 	}
 }
 
+func TestMemoryLimit(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		budget int64
+		live   uint64
+		want   int64
+	}{
+		{64 * mib, 0, 256 * mib},
+		{64 * mib, 204 * mib, 256 * mib},
+		{64 * mib, 208 * mib, 260 * mib},
+		{1024 * mib, 0, 3136 * mib},
+		{math.MaxInt64, 0, math.MaxInt64/8*3 + 64*mib},
+	} {
+		if got := memoryLimit(c.budget, c.live); got != c.want {
+			t.Errorf("budget %d, %d live: %d, want %d", c.budget, c.live, got, c.want)
+		}
+	}
+}
+
 // percentSet is what the runtime goes by.
 func percentSet() int {
 	set := []metrics.Sample{{Name: "/gc/gogc:percent"}}
@@ -28,24 +48,32 @@ func percentSet() int {
 	return int(set[0].Value.Uint64())
 }
 
-// TestSpaceCollections: the percentage follows what is live, again and again, and is as before at the end. Not
-// parallel: it is one of the process.
+// TestSpaceCollections: the percentage and the limit follow what is live, again and again, and are as before at the
+// end. Not parallel: they are those of the process.
 func TestSpaceCollections(t *testing.T) {
-	t.Setenv("GOGC", "")
-	os.Unsetenv("GOGC")
-	before := percentSet()
-	stop := spaceCollections()
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	percentBefore, limitBefore := percentSet(), debug.SetMemoryLimit(-1)
+	const budget = -memoryBesides/memoryBudgets + 8<<20 // a limit of 24 MiB, and more when more is live
+	stop := spaceCollections(budget)
 	var held []byte
 	for range 2 {
 		for want, size := range map[int]int{gcPercentMin: heapRoom + heapRoom/2, gcPercentMax: 0} {
 			held = make([]byte, size)
-			deadline := time.Now().Add(time.Minute)
-			for percentSet() != want {
-				if want == gcPercentMax && percentSet() > gcPercentMin {
-					break // other tests of this process hold something too
+			fits := func() bool {
+				percent, limit := percentSet(), debug.SetMemoryLimit(-1)
+				if want == gcPercentMax { // other tests of this process hold something too
+					return percent > gcPercentMin && limit < heapRoom*15/8
 				}
+				return percent == want && limit >= heapRoom*15/8
+			}
+			deadline := time.Now().Add(time.Minute)
+			for !fits() {
 				if time.Now().After(deadline) {
-					t.Fatalf("%d bytes held: %d %%, want %d", len(held), percentSet(), want)
+					t.Fatalf("%d bytes held: %d %%, want %d; a limit of %d", len(held), percentSet(), want,
+						debug.SetMemoryLimit(-1))
 				}
 				runtime.GC()
 				time.Sleep(time.Millisecond)
@@ -57,21 +85,35 @@ func TestSpaceCollections(t *testing.T) {
 	for range 3 { // a collection after the end changes nothing
 		runtime.GC()
 		time.Sleep(10 * time.Millisecond)
-		if got := percentSet(); got != before {
-			t.Errorf("%d %% after the end, want %d", got, before)
+		if percent, limit := percentSet(), debug.SetMemoryLimit(-1); percent != percentBefore || limit != limitBefore {
+			t.Errorf("%d %% and a limit of %d after the end, want %d and %d", percent, limit, percentBefore, limitBefore)
 		}
 	}
 }
 
-// TestSpaceCollectionsLeavesGOGC: what the operator says stands.
-func TestSpaceCollectionsLeavesGOGC(t *testing.T) {
-	t.Setenv("GOGC", "150")
-	before := debug.SetGCPercent(150)
-	defer debug.SetGCPercent(before)
-	stop := spaceCollections()
-	defer stop()
-	runtime.GC()
-	if got := percentSet(); got != 150 {
-		t.Errorf("%d %%, want 150", got)
+// TestSpaceCollectionsLeaves: what the operator says of one stands, and decides nothing of the other.
+func TestSpaceCollectionsLeaves(t *testing.T) {
+	percentBefore, limitBefore := debug.SetGCPercent(150), debug.SetMemoryLimit(1<<40)
+	defer debug.SetGCPercent(percentBefore)
+	defer debug.SetMemoryLimit(limitBefore)
+	for name, want := range map[string][2]int64{
+		"GOGC": {150, memoryLimit(1<<30, 0)}, "GOMEMLIMIT": {gcPercentMax, 1 << 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, other := range []string{"GOGC", "GOMEMLIMIT"} {
+				t.Setenv(other, "")
+				os.Unsetenv(other)
+			}
+			t.Setenv(name, "set")
+			stop := spaceCollections(1 << 30)
+			percent, limit := percentSet(), debug.SetMemoryLimit(-1)
+			if int64(percent) != want[0] && (name == "GOGC" || percent <= gcPercentMin) || limit != want[1] {
+				t.Errorf("%d %% and a limit of %d, want %v", percent, limit, want)
+			}
+			stop()
+			if percent, limit := percentSet(), debug.SetMemoryLimit(-1); percent != 150 || limit != 1<<40 {
+				t.Errorf("%d %% and a limit of %d after the end", percent, limit)
+			}
+		})
 	}
 }

@@ -80,7 +80,7 @@ func (c *serveConfig) serve(ctx context.Context, out, errs io.Writer) error {
 	running, end := context.WithCancel(ctx)
 	go s.untilEnd(end, hangups)
 	go s.watch(running, f.Process.Watch)
-	spaced := spaceCollections()
+	spaced := spaceCollections(r.engine.BudgetBytes())
 	keepMemory(running.Done(), r)
 	spaced()
 	end()
