@@ -38,6 +38,7 @@ type keeping struct {
 	strict    bool     // its publisher wants an answer, so it is kept in full or refused
 
 	// The outcome of work.
+	judged    bool  // whether it is refused is known
 	freed     int64 // bytes of what went for it
 	err       error
 	memoryErr error
@@ -65,6 +66,8 @@ func (s *session) keep(x port.Executor, l *perLoop, m *codec.Message, to audienc
 	large := s.waiting != nil && s.waiting.large
 	if large {
 		k = new(keeping)
+	} else {
+		defer k.forget() // also if it panics
 	}
 	k.begin(x, l, s, m, &to, acknowledge)
 	if k.working() {
@@ -77,9 +80,7 @@ func (s *session) keep(x port.Executor, l *perLoop, m *codec.Message, to audienc
 		k.settle(x)
 	}
 	publication, ended = k.end(x, l, s, m, acknowledge)
-	later = k.storing != nil
-	k.forget()
-	return publication, ended, later
+	return publication, ended, k.storing != nil
 }
 
 // keepLater keeps a large event in the pool. It goes to its subscribers even if the session ends meanwhile: others
@@ -179,6 +180,7 @@ func (k *keeping) work() {
 			k.memory = nil
 		}
 	}
+	k.judged = true
 	switch {
 	case k.retained == nil || k.err != nil:
 	case k.unstored():
@@ -195,8 +197,19 @@ func (k *keeping) work() {
 // unstored reports whether the publication is refused because the disk has not taken it.
 func (k *keeping) unstored() bool { return k.diskErr != nil && k.storing != nil }
 
-// settle settles what the budget is charged with.
+// settle settles what the budget is charged with. If work panicked, which the pool has logged, nothing is kept.
 func (k *keeping) settle(x port.Executor) {
+	if !k.judged {
+		if k.retained != nil {
+			k.err = errNoForm
+		}
+		if k.disk != nil {
+			k.diskErr = errNoForm
+		}
+		if k.memory != nil {
+			k.memoryErr = errNoForm
+		}
+	}
 	if k.err != nil {
 		k.freed, k.why = int64(k.charged), refuseRetainFull
 	}

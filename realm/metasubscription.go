@@ -20,7 +20,14 @@ func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor,
 	m.wait(x).async(x, func() {
 		rm.subscribed.build(rm.topics, func(sub *subscription) uint64 { return sub.id })
 		rm.registered.build(rm.procedures, func(reg *registration) uint64 { return reg.id })
-	}, func(x port.Executor) { f(x, rm.router.perLoop[x.Loop()]) })
+	}, func(x port.Executor) {
+		l := rm.router.perLoop[x.Loop()]
+		if !rm.subscribed.ready() || !rm.registered.ready() { // it panicked, which the pool has logged
+			m.fail(x, l, refuseBusy)
+			return
+		}
+		f(x, l)
+	})
 }
 
 // lists answers with the ids of all records by match policy. list calls f for each of them.

@@ -83,7 +83,9 @@ func (l *Loop) Async(work func(ctx context.Context), done func(x port.Executor))
 	}
 	w.pending.Add(1)
 	t := task{func() {
-		work(context.Background())
+		if w.Panics == nil || !w.Panics() {
+			work(context.Background())
+		}
 		l.run(done)
 		w.done(1)
 	}}

@@ -30,6 +30,9 @@ type World struct {
 
 	// AsyncMax is how much asynchronous work may wait at a time before Async refuses; 0: no bound.
 	AsyncMax int
+	// Panics, when set, is asked before each piece of asynchronous work whether it is to panic. Nothing of it is done
+	// then, and what follows it runs all the same.
+	Panics func() bool
 
 	// BytesMax is how much Charge gives out; 0: no bound.
 	BytesMax int64
