@@ -132,6 +132,18 @@ func TestHistoryReload(t *testing.T) {
 	}
 }
 
+// TestHistoryOfMeta: a history whose pattern a meta event could match has them published while it lasts, not longer.
+func TestHistoryOfMeta(t *testing.T) {
+	all := History{Pattern: Pattern{Match: codec.Prefix}}
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1"}}})
+	for _, histories := range [][]History{{all}, nil, {all}, nil} {
+		b.apply(Config{Realms: []RealmConfig{{URI: "realm1", History: histories}}})
+		if n := b.router.named["realm1"].meta.listeners.Load(); n != int64(len(histories)) {
+			t.Errorf("with %d histories: %d listeners", len(histories), n)
+		}
+	}
+}
+
 // TestHistoryBudget: PUB-53. Events in memory count in the budget of the process. Without room they are delivered and
 // not kept; what is given back has room for others.
 func TestHistoryBudget(t *testing.T) {

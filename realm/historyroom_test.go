@@ -1,0 +1,118 @@
+package realm
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"banyan/codec"
+	"banyan/engine/port"
+	"banyan/realm/history"
+)
+
+// TestHistoryRoom: PUB-52. An answer has as many events as its transport takes, to the octet. An event that is longer
+// alone is left out and counted.
+func TestHistoryRoom(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	id := int64(b.store(4).sub.id)
+	get := func(bytesMax int) *peer {
+		p := b.joinAs(0, codec.JSON, bytesMax)
+		p.say(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id}, values{"after_publication": 1})
+		return p
+	}
+	answer := get(1 << 20).Next() // three events of one length
+	_, list, _ := bytes.Cut(answer, []byte("{},["))
+	list, _, _ = bytes.Cut(list, []byte("],{\"is_limit"))
+	length := (len(list) - 2) / 3
+	for _, c := range []struct{ room, events int }{
+		{length - 1, 0}, {length, 1}, {2 * length, 1}, {2*length + 1, 2}, {3*length + 1, 2}, {3*length + 2, 3},
+	} {
+		tooLong := b.router.Stats().EventsTooLong
+		m := get(resultRoom+c.room).expect(codec.Result, 1, values{}, nil, nil)
+		n, cut := len(m[3].([]any)), m[4].(values)["x_cut"] == true
+		tooLong = b.router.Stats().EventsTooLong - tooLong
+		if n != c.events || cut != (n == 1 || n == 2) || (tooLong == 3) != (n == 0) {
+			t.Errorf("room for %d of %d octets: %d events, cut %t, %d too long", c.room, length, n, cut, tooLong)
+		}
+	}
+}
+
+// TestHistoryUntranscodable: an event that the caller's serializer cannot carry is left out, as it was for
+// subscribers, and counted.
+func TestHistoryUntranscodable(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	p, q := b.join(0), b.joinAs(0, codec.JSON, 1<<20)
+	p.Send([]byte("\x95\x10\x01\x80\xa5com.h" + listAsKey))
+	p.publish(2, "com.h", "next")
+	id := p.lookUp(3, "com.h", "exact")
+	if got, more := q.events(1, id, nil); len(got) != 1 || got[0] != "next" || more["x_cut"] != nil {
+		t.Errorf("got %v, %v", got, more)
+	}
+	if n := b.router.Stats().EventsUntranscodable; n != 1 {
+		t.Errorf("%d are counted", n)
+	}
+}
+
+// TestHistoryWithoutPool: a query that the pool has no room for is refused, and leaves nothing behind.
+func TestHistoryWithoutPool(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	p := b.join(0)
+	id := p.lookUp(1, "com.h", "exact")
+	before := b.Charged()
+	p.post(codec.Call, 2, values{}, "wamp.subscription.get_events", []any{id})
+	b.RunLoop(0) // up to its arguments, which the pool reads
+	b.Submit(0, func(x port.Executor) { x.Async(func(context.Context) {}, func(port.Executor) {}) })
+	b.RunLoop(0)
+	b.AsyncMax = 1
+	b.StepAsync(0)
+	b.RunLoop(0)
+	p.refused(codec.Call, 2, codec.ErrUnavailable)
+	if n := b.Charged() - before; n != 0 || b.router.queries.Load() != 0 || b.router.Stats().QueriesRefused != 1 {
+		t.Errorf("%d bytes are charged, %d queries, %+v", n, b.router.queries.Load(), b.router.Stats())
+	}
+	b.Settle()
+	p.events(3, id, nil)
+}
+
+// TestHistoryOfRefused: a publication that the disk refuses is in no other history either.
+func TestHistoryOfRefused(t *testing.T) {
+	d := &slowDisk{Memory: history.NewMemory(0), full: history.ErrFull}
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
+		{Pattern: Pattern{URI: "com", Match: codec.Prefix}},
+	}}}})
+	p := b.join(0)
+	id := p.lookUp(1, "com", "prefix")
+	p.say(codec.Publish, 2, values{"acknowledge": true}, "com.d", []any{"refused"})
+	p.refused(codec.Publish, 2, codec.ErrUnavailable)
+	p.say(codec.Publish, 3, values{}, "com.d", []any{"delivered"})
+	if got, _ := p.events(4, id, nil); len(got) != 1 || got[0] != "delivered" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestStoredAtOnce: LIM-01. If the disk has stored more events than a turn acknowledges, the rest follow in other
+// turns, without a timer.
+func TestStoredAtOnce(t *testing.T) {
+	d := &slowDisk{Memory: history.NewMemory(0)}
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
+	}}}})
+	p := b.join(0)
+	const n = 2*storedAtOnce + 1
+	for round := range 2 {
+		for i := range n {
+			p.post(codec.Publish, round*n+i+1, values{"acknowledge": true}, "com.d")
+		}
+		b.Settle()
+		p.silent()
+		d.commit(nil)
+		b.Settle()
+		for i := range n {
+			p.expect(codec.Published, round*n+i+1, nil)
+		}
+	}
+	if b.router.storing[0].open != 0 || b.Loops[0].Armed() != 0 {
+		t.Errorf("%d are open, %d timers", b.router.storing[0].open, b.Loops[0].Armed())
+	}
+}
