@@ -370,6 +370,46 @@ func TestMemoryClosed(t *testing.T) {
 	}
 }
 
+// TestPurge: a query that is under way when its log is purged does not find what comes afterwards.
+func TestPurge(t *testing.T) {
+	m := NewMemory(0)
+	l := openLog(t, m, topicKey, Bounds{})
+	fill := func() {
+		for id := range uint64(pageEvents + 10) {
+			if err := m.Append(event(id+1, "1"), []Log{l}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill()
+	c := NewCursor(m, l, &Query{})
+	if p, err := c.Next(); err != nil || len(p.Events) != pageEvents {
+		t.Fatal(err)
+	}
+	if err := m.Purge(topicKey); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	if p, err := c.Next(); err != nil || len(p.Events) != 0 || !p.Done {
+		t.Errorf("%d events, %v", len(p.Events), err)
+	}
+}
+
+// TestMemoryTakes: an event that fills the bytes of a log is taken, and not one that has one octet more. PUB-53.
+func TestMemoryTakes(t *testing.T) {
+	m := NewMemory(0)
+	e := event(1, "1")
+	bytes := int64(RecordRoom(e)) + RecordOverhead
+	exact := openLog(t, m, topicKey, Bounds{Bytes: bytes})
+	short := openLog(t, m, Key{URI: "short"}, Bounds{Bytes: bytes - 1})
+	if err := m.Append(e, []Log{exact}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := m.Append(e, []Log{short}, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one octet less: %v", err)
+	}
+}
+
 // TestLargeRecordInTwoLogs: the two share its octets, so that they are no one's to write to when one drops it.
 func TestLargeRecordInTwoLogs(t *testing.T) {
 	m := NewMemory(0)
