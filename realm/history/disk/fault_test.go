@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -61,6 +62,7 @@ func TestDiskFails(t *testing.T) {
 		words string
 	}{
 		{"full", func(string) string { return "/dev/full" }, os.O_RDWR, syscall.ENOSPC, "is full: make room"},
+		{"not synced", func(string) string { return os.DevNull }, os.O_RDWR, syscall.EINVAL, "cannot be written"},
 		{"read-only", func(own string) string { return own }, os.O_RDONLY, syscall.EBADF, "mounted read-only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,6 +206,36 @@ func TestDiskGoneWhileWriting(t *testing.T) {
 	}
 	if all := told.take(); len(all) != 1 || !strings.Contains(all[0], "is damaged") {
 		t.Errorf("reports are %q", all)
+	}
+}
+
+// TestBrokenWhileWriting: if a reader finds the damage and the writer does not come back from the database, those
+// whose events it has are told all the same.
+func TestBrokenWhileWriting(t *testing.T) {
+	s := openTest(t, Config{Gather: -1})
+	l := openLog(t, s, topicKey, history.Bounds{})
+	flush(t, s)
+	tx, err := s.db.Begin(true) // nobody else can write
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{told: make(chan struct{}, 1)}
+	if err := s.Append(event(1, "1"), []history.Log{l}, w); err != nil {
+		t.Fatal(err)
+	}
+	for taken := 0; taken == 0; time.Sleep(time.Millisecond) {
+		s.queue.mu.Lock()
+		taken = s.queue.takenRecords
+		s.queue.mu.Unlock()
+	}
+	s.breaks(&damage{"test"})
+	<-w.told
+	flush(t, s)
+	if st := s.Stats(); !errors.Is(w.errs[0], history.ErrBroken) || st.Lost != 1 || st.CommitErrors > 1 {
+		t.Errorf("told %v, %+v", w.errs, st)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
 	}
 }
 

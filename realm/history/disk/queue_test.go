@@ -175,6 +175,62 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestOrderOfOrders: in one commit, too, what is to be done happens in its place among the events.
+func TestOrderOfOrders(t *testing.T) {
+	s := openTest(t, Config{})
+	l := openLog(t, s, topicKey, history.Bounds{})
+	g := hold(t, s, l, 1)
+	for _, id := range []uint64{2, 3} {
+		if err := errors.Join(s.Append(event(id, "1"), []history.Log{l}, nil), s.Purge(topicKey)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Append(event(4, "1"), []history.Log{l}, nil); err != nil {
+		t.Fatal(err)
+	}
+	close(g.gate)
+	flush(t, s)
+	if got := stored(t, s, l); !slices.Equal(got, []uint64{4}) {
+		t.Errorf("events are %d", got)
+	}
+}
+
+// TestQueueRoom: an event that fills the queue alone is taken, and not one that has an octet more; so many orders
+// wait for a commit, and not one more.
+func TestQueueRoom(t *testing.T) {
+	e := event(1, "1")
+	for _, less := range []int{0, 1} {
+		s := openTest(t, Config{QueueBytesMax: history.RecordRoom(e) - less})
+		err := s.Append(e, []history.Log{openLog(t, s, topicKey, history.Bounds{})}, nil)
+		if (less > 0) != errors.Is(err, history.ErrTooLarge) {
+			t.Errorf("%d octets less: %v", less, err)
+		}
+	}
+	s := openTest(t, Config{})
+	g := hold(t, s, openLog(t, s, topicKey, history.Bounds{}), 1)
+	for range ordersMax {
+		if err := s.queue.putOrder(order{kind: orderFlush}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(); !errors.Is(err, history.ErrFull) {
+		t.Errorf("one too many: %v", err)
+	}
+	close(g.gate)
+}
+
+// TestCloseWaitsForReads: the file is not closed under a reader.
+func TestCloseWaitsForReads(t *testing.T) {
+	s := openTest(t, Config{})
+	s.readings.Add(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close returned %v", err)
+	}
+	s.readings.Done()
+}
+
 // TestReadsBound: more pages than readsMax at once are refused; then there is room again.
 func TestReadsBound(t *testing.T) {
 	s := openTest(t, Config{})
