@@ -154,6 +154,18 @@ func TestPUB56Bounds(t *testing.T) {
 	}
 }
 
+// TestPUB56Publisher: a publisher can own its event, unless it is to have none of its own.
+func TestPUB56Publisher(t *testing.T) {
+	b := shardedBed(t, 1)
+	p := b.join(0)
+	p.subscribeAs(1, "t", "n")
+	for i, exclude := range []bool{true, false} {
+		p.say(codec.Publish, 2+i, values{"rkey": "r", "exclude_me": exclude}, "t", []any{int64(i)})
+	}
+	p.expect(codec.Event, nil, nil, values{}, []any{int64(1)})
+	p.silent()
+}
+
 // TestPUB56Full: a session that is refused because the set is full leaves the subscription as it was, and nobody is
 // told.
 func TestPUB56Full(t *testing.T) {
