@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
@@ -368,6 +369,47 @@ func TestSlowClients(t *testing.T) {
 		if slow() != 0 || len(l.blocked) != 0 {
 			t.Errorf("%d are slow after the end", slow())
 		}
+	}
+}
+
+// A client is slow from SlowAfter on, and not before; at BacklogAgeMax its event goes. If only a reply is left in its
+// queue, it is slow no more, though its socket takes nothing.
+func TestSlowFrom(t *testing.T) {
+	c, p := newSilent(t, Live{
+		BacklogAgeMax: time.Second, SlowAfter: 400 * time.Millisecond, SlowConsumer: DropOldest, PingInterval: -1,
+	}, phaseRawSocket)
+	c.transport = &limitedTransport{}
+	appendEvents(c, "A")
+	reply(c.loop, c, []byte("reply"))
+	c.loop.flush(c)
+	for _, at := range []struct {
+		age     time.Duration
+		slow    bool
+		dropped int64
+	}{
+		{400*time.Millisecond - 1, false, 0},
+		{400 * time.Millisecond, true, 0},
+		{time.Second - 1, true, 0},
+		{time.Second, true, 1},
+		{time.Second + 1, false, 1},
+	} {
+		_, still := c.stillBlocked(p.now + at.age)
+		if s := c.loop.engine.Stats(); !still || c.isSlow != at.slow || s.EventsDropped != at.dropped {
+			t.Errorf("after %v: slow %v, %d dropped, looked at again %v", at.age, c.isSlow, s.EventsDropped, still)
+		}
+	}
+}
+
+// If dropping older events of their topics does not make enough room, the oldest go too, and all are counted.
+func TestKeepLatestDropsOldest(t *testing.T) {
+	c, _ := newSilent(t, Live{BacklogBytesMax: 64 << 10, SlowConsumer: KeepLatest, PingInterval: -1}, phaseRawSocket)
+	appendEvents(c, "1Abc")
+	c.AppendRun(c.loop, bytes.Repeat([]byte("D"), 3*eventBytes), 1, 1)
+	if n := c.loop.engine.Stats().EventsDropped; n != 3 || c.dropped != 3 {
+		t.Errorf("%d dropped", n)
+	}
+	if got := unsent(c); got != "cDDD" {
+		t.Errorf("%s is left", got)
 	}
 }
 

@@ -17,8 +17,13 @@ type watching struct {
 	closed bool
 }
 
-func (w *watching) Slow(_ port.Executor, s port.Slowness) { w.told = append(w.told, s) }
-func (w *watching) Closed(port.Executor)                  { w.closed = true }
+func (w *watching) Closed(port.Executor) { w.closed = true }
+
+func (w *watching) Slow(_ port.Executor, s port.Slowness) {
+	if !w.closed { // as in the realm, where nobody hears it any more
+		w.told = append(w.told, s)
+	}
+}
 
 // newWatched is newSilent with such a handler. next lets so much time pass and the loop have a turn, and returns what
 // the handler is told in it.
@@ -47,15 +52,24 @@ func TestSlowIsTold(t *testing.T) {
 		DropOldest: {Policy: DropOldest, Dropped: 1, UnsentBytes: 4 * eventBytes, UnsentEvents: 4},
 		KeepLatest: {Policy: KeepLatest, Dropped: 2, UnsentBytes: 3 * eventBytes, UnsentEvents: 3},
 	} {
-		c, w, next := newWatched(t, Live{BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: policy})
-		appendEvents(c, "1Abc")
-		if told := next(0); len(told) > 0 || w.closed {
-			t.Errorf("%v: told %+v at the bound", policy, told)
-		}
-		appendEvents(c, "D")
-		told := append(next(0), next(0)...)
-		if len(told) != 1 || told[0] != want || w.closed != want.Closed {
-			t.Errorf("%v: told %+v, want %+v; closed %v", policy, told, want, w.closed)
+		for _, own := range []bool{false, true} {
+			live := Live{BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: policy}
+			if own {
+				live = Live{SlowConsumer: (policy + 1) % (KeepLatest + 1)}
+			}
+			c, w, next := newWatched(t, live)
+			if own {
+				c.SetBacklog(&port.Backlog{BytesMax: 64 << 10, EventsMax: 4, Policy: policy})
+			}
+			appendEvents(c, "1Abc")
+			if told := next(0); len(told) > 0 || w.closed {
+				t.Errorf("%v: told %+v at the bound", policy, told)
+			}
+			appendEvents(c, "D")
+			told := append(next(0), next(0)...)
+			if len(told) != 1 || told[0] != want || w.closed != want.Closed {
+				t.Errorf("%v: told %+v, want %+v; closed %v", policy, told, want, w.closed)
+			}
 		}
 	}
 }
@@ -100,6 +114,9 @@ func TestSlowChangesAreTold(t *testing.T) {
 	c.loop.closeSoon(c)
 	if told := append(next(0), next(0)...); len(told) > 0 || !w.closed {
 		t.Errorf("told %+v, closed %v", told, w.closed)
+	}
+	if n := c.loop.engine.Stats().Slow; n != 0 {
+		t.Errorf("%d are slow after the end", n)
 	}
 }
 
