@@ -178,7 +178,8 @@ func TestCarrierBodyBounds(t *testing.T) {
 	refused := func(path string, n int) {
 		t.Helper()
 		q := dial(t, e)
-		q.send(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", path, n))
+		q.send(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+			path, n))
 		if a := q.answer(); a.status != 413 || !a.closes {
 			t.Fatalf("%+v", a)
 		}
@@ -199,6 +200,7 @@ func TestCarrierBodyBounds(t *testing.T) {
 	p.openedWith(append([]byte(`{"protocols":["wamp.2.json"]}`), bytes.Repeat([]byte(" "), pollBodyBytesMax-29)...))
 	p.post(at+"/send", []byte("x")).want(t, 204, "")
 	p.post(at+"/receive", make([]byte, pollBodyBytesMax)).want(t, 200, "1") // it has no meaning
+	p.post(at+"/close", make([]byte, pollBodyBytesMax)).want(t, 204, "")
 	eventually(t, "nothing is kept", func() bool { return e.Stats().PartialBytes == 0 && e.Stats().HeldBytes == 0 })
 	if n := e.Stats().TooBig; n != 2 {
 		t.Errorf("%d too big", n)

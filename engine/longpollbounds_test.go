@@ -367,6 +367,11 @@ func TestLongPollReceivesAreRated(t *testing.T) {
 		for _, q := range held[most : most+2] {
 			q.answer().want(t, 204, "")
 		}
+		s.do(e, func(port.Executor) {
+			if n := c.longPoll().lateCount; n != 0 {
+				t.Errorf("%d answers still wait", n)
+			}
+		})
 	}
 	if n := e.Stats().RatePauses; n != 2 {
 		t.Errorf("%d pauses", n)

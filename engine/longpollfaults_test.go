@@ -267,6 +267,54 @@ func TestLongPollIdleBegins(t *testing.T) {
 	}
 }
 
+// A receive waits as long as any other, however long ago the last one was answered.
+func TestLongPollHoldBegins(t *testing.T) {
+	c := newStillCarrier(t, Config{})
+	e := c.loop.engine
+	now := int64(0)
+	e.now = func() int64 { return now }
+	e.longPollHold, e.longPollIdle = time.Second, time.Minute
+	p := &longPoll{c: c}
+	c.transport = p
+	now += int64(time.Second) / 2
+	r := &pollRequest{carrier: c, poll: p, verb: wire.PollReceive, keeps: true}
+	p.receive(r)
+	for _, after := range []time.Duration{time.Second - 1, 1} {
+		if p.waiting != r {
+			t.Fatalf("answered before %v", time.Duration(now))
+		}
+		now += int64(after)
+		p.timeout()
+	}
+	if p.waiting != nil {
+		t.Error("it waits still")
+	}
+}
+
+// Messages stay if the connection of the receive that they are for is broken meanwhile: the next receive gets them.
+func TestLongPollCarrierBreaks(t *testing.T) {
+	opened := make(chan *pollSession, 1)
+	e := start(t, pollConfig(), pollSessions(opened))
+	p, gone := dial(t, e), dial(t, e)
+	at := p.opened("wamp.2.json")
+	s := <-opened
+	gone.send(pollRequestText(at+"/receive", nil))
+	carrier := waiting(t, e, at).carrier
+	s.do(e, func(x port.Executor) {
+		carrier.q.Lock()
+		carrier.breakLocked(errHungUp)
+		carrier.q.Unlock()
+		reply(x, s.c, []byte("message"))
+	})
+	eventually(t, "nobody receives", func() bool {
+		poll := pollOf(e, at)
+		poll.mu.Lock()
+		defer poll.mu.Unlock()
+		return poll.waiting == nil
+	})
+	p.post(at+"/receive", nil).want(t, 200, "message")
+}
+
 // newStillCarrier is newStillConn for one that carries requests.
 func newStillCarrier(t *testing.T, cfg Config) *conn {
 	t.Helper()
