@@ -71,6 +71,15 @@ func TestHistoryFindsFaults(t *testing.T) {
 			},
 			map[string]int64{"events of the history with a damaged payload": 1, "events missing in the history": 1},
 		},
+		"of nobody": {
+			func(e []any) []any {
+				e = slices.Clone(e)
+				text := e[3].(map[string]any)["args"].([]any)[0].(string)
+				e[3] = map[string]any{"args": []any{"0001" + text[4:]}} // there is publisher 0 only
+				return e
+			},
+			map[string]int64{"events of the history with a damaged payload": 1, "events missing in the history": 1},
+		},
 		"no event": {
 			func(e []any) []any { return append([]any{"event"}, e[1:]...) },
 			map[string]int64{"events of the history with a damaged payload": 1, "events missing in the history": 1},

@@ -100,6 +100,14 @@ func TestJoinersFindsFaults(t *testing.T) {
 			return encode(m.ID, codec.Details{Retained: retained}, &m.Payload)
 		})
 	}
+	astray := once(func(msg []byte) [][]byte {
+		var d codec.Decoder
+		var m codec.Message
+		if err := d.Decode(codec.MessagePack, msg, &m); err != nil {
+			t.Error(err)
+		}
+		return encode(m.ID+1, codec.Details{}, &m.Payload)
+	})
 	for name, c := range map[string]struct {
 		retain, told, fault func(int, []byte) [][]byte
 		oneID               bool
@@ -116,6 +124,7 @@ func TestJoinersFindsFaults(t *testing.T) {
 		"live damaged":      {fault: damage, want: "events with a damaged payload"},
 		"live marked":       {fault: marked(true), want: "events whose detail retained is wrong"},
 		"foreign live":      {fault: foreign, want: "messages of type 17 instead of events"},
+		"live astray":       {fault: astray, want: "messages of type 36 instead of events"},
 		"meta lost":         {told: lose, want: "meta events lost"},
 		"meta twice":        {told: twice, want: "meta events received twice"},
 		"meta foreign":      {told: foreign, want: "unexpected messages of type 17 to the listener;meta events lost"},
