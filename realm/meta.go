@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -209,9 +210,12 @@ func (m *metaCall) finishWith(x port.Executor, l *perLoop, p *codec.Payload, err
 			l.out, err = codec.AppendResult(l.out[:0], s.serializer, m.call.request, &l.details, p, s.bytesMax)
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoForm):
+		m.fail(x, l, refuseBusy)
+	case err != nil:
 		m.fail(x, l, refuseAnswerLength)
-	} else if m.call.answerPieces(x, l, l.out, frame, true) {
+	case m.call.answerPieces(x, l, l.out, frame, true):
 		l.counts(x).results++
 	}
 	l.trim()
