@@ -3,6 +3,7 @@ package realm
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"banyan/codec"
@@ -88,6 +89,59 @@ func TestHistoryOfRefused(t *testing.T) {
 	p.say(codec.Publish, 3, values{}, "com.d", []any{"delivered"})
 	if got, _ := p.events(4, id, nil); len(got) != 1 || got[0] != "delivered" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestHistoryOfSessionLists: PUB-48. An event whose lists name sessions has no place in history. That is no fault: it
+// is not counted, and its publisher waits for no disk.
+func TestHistoryOfSessionLists(t *testing.T) {
+	b := newBed(t, 1, Config{Disk: history.NewMemory(0), Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
+		{Pattern: Pattern{URI: "com", Match: codec.Prefix}},
+	}}}})
+	p := b.join(0)
+	p.say(codec.Publish, 1, values{"acknowledge": true, "exclude": []any{1}}, "com.d")
+	p.expect(codec.Published, 1, nil)
+	if s := b.router.Stats(); s.HistoryRefused != 0 || s.Recorded != 0 {
+		t.Errorf("%d refused, %d recorded", s.HistoryRefused, s.Recorded)
+	}
+}
+
+// TestHistoryInTwo: PUB-53. An event that two histories in memory keep is charged twice.
+func TestHistoryInTwo(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.h"}}, {Pattern: Pattern{URI: "com", Match: codec.Prefix}},
+	}}}})
+	p := b.join(0)
+	before := b.Charged()
+	p.publish(1, "com.h", strings.Repeat("x", historyStep/2+1))
+	if n := b.Charged() - before; n != 2*historyStep {
+		t.Errorf("%d bytes are charged", n)
+	}
+}
+
+// TestHistoryClosed: a query that cannot be read is answered by its timer if nobody can wake the loop, and the timer
+// ends with it.
+func TestHistoryClosed(t *testing.T) {
+	d := history.NewMemory(0)
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{
+		URI: "realm1", History: []History{{Pattern: Pattern{URI: "com.h"}, OnDisk: true}},
+	}}})
+	b.router.background = func(work func()) { work() }
+	p := b.join(0)
+	id := p.lookUp(1, "com.h", "exact")
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var full port.Loops = fullLoops{b.World}
+	b.router.loops.Store(&full)
+	p.say(codec.Call, 2, values{}, "wamp.subscription.get_events", []any{id})
+	p.silent()
+	b.Advance(queryLookAfter)
+	b.Settle()
+	p.refused(codec.Call, 2, codec.ErrUnavailable)
+	if n := b.Loops[0].Armed(); n != 0 {
+		t.Errorf("%d timers", n)
 	}
 }
 
