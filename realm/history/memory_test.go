@@ -329,6 +329,9 @@ func TestQueryTimes(t *testing.T) {
 		{func(q *Query) { q.UntilTime(last) }, 1},
 		{func(q *Query) { q.FromTime(first); q.BeforeTime(time.Unix(0, 5)) }, 0},
 		{func(q *Query) { q.FromTime(time.Unix(0, 5)); q.UntilTime(time.Unix(0, 5)) }, 1},
+		{func(q *Query) { q.BeforeTime(time.Unix(0, 5)); q.FromTime(first) }, 0},
+		{func(q *Query) { q.UntilTime(time.Unix(0, 4)); q.UntilTime(last) }, 0},
+		{func(q *Query) { q.FromTime(time.Unix(0, 6)); q.AfterTime(first) }, 0},
 	} {
 		q := new(Query)
 		c.ask(q)
