@@ -34,14 +34,14 @@ const (
 	memoryBesides = 64 << 20
 )
 
-// memoryLimit is that limit, in bytes. Whatever is live, a quarter of it may be allocated until the next collection: a
-// limit below would have the runtime do little else than collect.
+// memoryLimit is that limit, in bytes. Whatever is live, a quarter of it may be allocated until the next collection:
+// a limit below would have the runtime do little else than collect.
 func memoryLimit(budget int64, live uint64) int64 {
 	return max(memoryBudgets*min(budget, math.MaxInt64/8)+memoryBesides, int64(live+live/4))
 }
 
-// A collectionSpacer sets the percentage and the limit anew after each collection. A large heap must not grow fivefold
-// as a small one may.
+// A collectionSpacer sets the percentage and the limit anew after each collection. A large heap must not grow
+// fivefold as a small one may.
 type collectionSpacer struct {
 	budget     int64
 	setPercent bool // unless the operator decides
@@ -55,8 +55,8 @@ type collectionSpacer struct {
 	stopped       bool  // guarded by mu
 }
 
-// spaceCollections begins to space the collections of this process, whose router has that budget in bytes, and returns
-// the function that ends it. Who sets GOGC or GOMEMLIMIT decides that alone.
+// spaceCollections begins to space the collections of this process, whose router has that budget in bytes, and
+// returns the function that ends it. Who sets GOGC or GOMEMLIMIT decides that alone.
 func spaceCollections(budget int64) (stop func()) {
 	s := &collectionSpacer{
 		budget: budget, setPercent: os.Getenv("GOGC") == "", setLimit: os.Getenv("GOMEMLIMIT") == "",

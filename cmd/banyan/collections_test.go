@@ -85,8 +85,10 @@ func TestSpaceCollections(t *testing.T) {
 	for range 3 { // a collection after the end changes nothing
 		runtime.GC()
 		time.Sleep(10 * time.Millisecond)
-		if percent, limit := percentSet(), debug.SetMemoryLimit(-1); percent != percentBefore || limit != limitBefore {
-			t.Errorf("%d %% and a limit of %d after the end, want %d and %d", percent, limit, percentBefore, limitBefore)
+		percent, limit := percentSet(), debug.SetMemoryLimit(-1)
+		if percent != percentBefore || limit != limitBefore {
+			t.Errorf("%d %% and a limit of %d after the end, want %d and %d", percent, limit, percentBefore,
+				limitBefore)
 		}
 	}
 }
