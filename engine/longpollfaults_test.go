@@ -330,7 +330,7 @@ func newStillCarrier(t *testing.T, cfg Config) *conn {
 	return c
 }
 
-// A receive that got nothing waits again, or is released if there is a newer one.
+// A receive that got nothing waits again, or is released if there is a newer one, or nobody waits for its answer.
 func TestLongPollPutsBack(t *testing.T) {
 	c := newStillCarrier(t, Config{})
 	p := &longPoll{c: c}
@@ -345,6 +345,17 @@ func TestLongPollPutsBack(t *testing.T) {
 	c.q.Flush(&sent, &c.loop.vectors, 0, 0)
 	if p.waiting != newer || !bytes.HasPrefix(sent, []byte("HTTP/1.1 204 ")) {
 		t.Errorf("the newer waits: %v, answered %q", p.waiting == newer, sent)
+	}
+	p.waiting = nil
+	for name, wait := range map[string]func(*pollRequest){
+		"put back": func(r *pollRequest) { p.putBack(c.loop, r) }, "new": p.receive,
+	} {
+		sent = nil
+		wait(&pollRequest{carrier: c, verb: wire.PollReceive, keeps: true, forgotten: true})
+		c.q.Flush(&sent, &c.loop.vectors, 0, 0)
+		if p.waiting != nil || !bytes.HasPrefix(sent, []byte("HTTP/1.1 204 ")) {
+			t.Errorf("%s: one that is forgotten waits: %v, answered %q", name, p.waiting != nil, sent)
+		}
 	}
 }
 

@@ -146,7 +146,7 @@ func TestHistoryClosed(t *testing.T) {
 }
 
 // TestStoredAtOnce: LIM-01. If the disk has stored more events than a turn acknowledges, the rest follow in other
-// turns, without a timer.
+// turns, without a timer; where the loop cannot be woken, each time the timer fires.
 func TestStoredAtOnce(t *testing.T) {
 	d := &slowDisk{Memory: history.NewMemory(0)}
 	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
@@ -166,6 +166,24 @@ func TestStoredAtOnce(t *testing.T) {
 			p.expect(codec.Published, round*n+i+1, nil)
 		}
 	}
+	for i := range n {
+		p.post(codec.Publish, 2*n+i+1, values{"acknowledge": true}, "com.d")
+	}
+	b.Settle()
+	loops := b.router.loops.Swap(nil)
+	d.commit(nil)
+	b.Settle()
+	p.silent()
+	for told := 0; told < n; {
+		b.Advance(storedLookAfter)
+		b.Settle()
+		for range min(storedAtOnce, n-told) {
+			told++
+			p.expect(codec.Published, 2*n+told, nil)
+		}
+		p.silent()
+	}
+	b.router.loops.Store(loops)
 	if b.router.storing[0].open != 0 || b.Loops[0].Armed() != 0 {
 		t.Errorf("%d are open, %d timers", b.router.storing[0].open, b.Loops[0].Armed())
 	}
