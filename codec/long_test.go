@@ -14,7 +14,7 @@ import (
 // a value is copied in one step, in two and in more.
 func TestLongValues(t *testing.T) {
 	if testing.Short() {
-		t.Skip("one goroutine, and much to compute")
+		t.Skip("-short, for the race detector: one goroutine computes much; runs without -short try it")
 	}
 	binary := func(n int) []byte {
 		b := make([]byte, n)

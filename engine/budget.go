@@ -175,9 +175,9 @@ func (c *conn) idle(now time.Duration) bool {
 // memoryLimit is what the environment says of the memory that this process may use (GOMEMLIMIT).
 var memoryLimit = debug.SetMemoryLimit(-1)
 
-// defaultBudget is a quarter of the memory that this process may use.
-func defaultBudget() int64 {
-	memory := memoryLimit
+// defaultBudget is a quarter of the memory that this process may use by that limit, or else by what it is granted.
+func defaultBudget(limit int64) int64 {
+	memory := limit
 	if memory == math.MaxInt64 {
 		memory = memoryGranted()
 	}

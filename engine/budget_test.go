@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -205,16 +206,12 @@ func TestBudgetOrder(t *testing.T) {
 
 // The default follows GOMEMLIMIT, and is at least 256 MiB.
 func TestBudgetDefault(t *testing.T) {
-	was := memoryLimit
-	defer func() { memoryLimit = was }()
 	for limit, want := range map[int64]int64{8 << 30: 2 << 30, 1 << 20: 256 << 20} {
-		memoryLimit = limit
-		if got := defaultBudget(); got != want {
+		if got := defaultBudget(limit); got != want {
 			t.Errorf("limit %d: %d, want %d", limit, got, want)
 		}
 	}
-	memoryLimit = was
-	if got := defaultBudget(); got < 256<<20 {
+	if got := defaultBudget(math.MaxInt64); got < 256<<20 {
 		t.Errorf("%d", got)
 	}
 	if _, err := New(Config{BudgetBytes: budgetBytesMin - 1}, echoes); err == nil {

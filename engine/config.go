@@ -232,7 +232,7 @@ func (cfg *Config) check() error {
 		return errors.New("engine: the time to stop cannot be negative")
 	}
 	if cfg.BudgetBytes == 0 {
-		cfg.BudgetBytes = defaultBudget()
+		cfg.BudgetBytes = defaultBudget(memoryLimit)
 	}
 	if cfg.BudgetBytes < budgetBytesMin {
 		return fmt.Errorf("engine: budget of %d bytes; at least %d", cfg.BudgetBytes, budgetBytesMin)

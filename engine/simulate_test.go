@@ -24,7 +24,7 @@ import (
 
 var (
 	simSeed  = flag.Int64("seed", -1, "run the simulation of this number only")
-	simSeeds = flag.Int("seeds", 0, "how many simulations to run (0: 100, with -short 40)")
+	simSeeds = flag.Int("seeds", 100, "how many simulations to run")
 )
 
 // The engine's loops on scripted sockets and a scripted clock:
@@ -41,14 +41,7 @@ func TestSimulate(t *testing.T) {
 		simulate(t, uint64(*simSeed))
 		return
 	}
-	seeds := *simSeeds
-	switch {
-	case seeds == 0 && testing.Short():
-		seeds = 40
-	case seeds == 0:
-		seeds = 100
-	}
-	for seed := range uint64(seeds) {
+	for seed := range uint64(*simSeeds) {
 		simulate(t, seed)
 		if t.Failed() {
 			return

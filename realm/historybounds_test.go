@@ -117,7 +117,7 @@ func TestHistoryQueriesAtOnce(t *testing.T) {
 // answer is bounded, and one that finds little is complete; what it must not find is not found either.
 func TestHistoryOfAMillion(t *testing.T) {
 	if testing.Short() {
-		t.Skip("one goroutine, and much to compute")
+		t.Skip("-short, for the race detector: one goroutine computes much; runs without -short try it")
 	}
 	const stored = 1_000_000
 	rc := kept("realm1", history.Bounds{Events: stored, Bytes: 1 << 30})

@@ -14,7 +14,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay only this seed of TestSimulate")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSimulate runs (0: 100, with -short 40)")
+	seedsFlag = flag.Int("seeds", 100, "how many seeds TestSimulate runs")
 )
 
 // TestSimulate lets clients at random subscribe, publish, register, call, cancel, answer and leave, while loops
@@ -34,14 +34,7 @@ func TestSimulate(t *testing.T) {
 		simulate(t, *seedFlag)
 		return
 	}
-	seeds := *seedsFlag
-	switch {
-	case seeds == 0 && testing.Short():
-		seeds = 40
-	case seeds == 0:
-		seeds = 100
-	}
-	for seed := range uint64(seeds) {
+	for seed := range uint64(*seedsFlag) {
 		simulate(t, seed+1)
 		if t.Failed() {
 			t.Fatalf("replay with -seed=%d", seed+1)

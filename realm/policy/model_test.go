@@ -243,7 +243,7 @@ func (c *counts) add(d Decision) {
 func TestAUZModel(t *testing.T) {
 	t.Attr("checklist", "AUZ-01 AUZ-02 AUZ-03 AUZ-04 AUZ-05 AUZ-06 AUZ-07 AUZ-14")
 	if testing.Short() {
-		t.Skip("one goroutine, and much to compute")
+		t.Skip("-short, for the race detector: one goroutine computes much; runs without -short try it")
 	}
 	for _, c := range []struct {
 		depth, trials int
