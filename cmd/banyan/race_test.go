@@ -1,6 +1,0 @@
-//go:build race
-
-package main
-
-// The race detector makes work five to ten times slower.
-func init() { raceDetector, patience = true, 3*patience }

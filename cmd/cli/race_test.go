@@ -1,0 +1,6 @@
+//go:build race
+
+package cli
+
+// The race detector makes work five to ten times slower.
+func init() { raceDetector, patience = true, 3*patience }
