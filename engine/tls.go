@@ -444,10 +444,11 @@ func recordLength(b []byte) int {
 
 // tlsSession fills in what others may know about the session of a complete handshake with c.
 func (c *Credentials) tlsSession(state *tls.ConnectionState) *port.TLS {
+	v := c.voucherFor(state.VerifiedChains)
 	s := &port.TLS{
 		Version: state.Version, CipherSuite: state.CipherSuite, ServerName: state.ServerName,
 		Protocol: state.NegotiatedProtocol, Resumed: state.DidResume, Unique: state.TLSUnique,
-		Trust: c.voucherFor(state.VerifiedChains).trust,
+		Trust: v.trust, Until: v.until,
 	}
 	if len(state.VerifiedChains) > 0 {
 		s.Certificate = state.PeerCertificates[0].Raw

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"slices"
+	"time"
 
 	"banyan/engine/port"
 )
@@ -49,6 +50,7 @@ type voucher struct {
 	credentials *Credentials
 	certificate bool          // the client showed one
 	authorities []authorityID // at the ends of its chains
+	until       time.Time     // when all of its chains have a certificate that has expired
 }
 
 func (c *Credentials) voucherFor(chains [][]*x509.Certificate) *voucher {
@@ -58,14 +60,23 @@ func (c *Credentials) voucherFor(chains [][]*x509.Certificate) *voucher {
 		if len(v.authorities) < authoritiesMax && !slices.Contains(v.authorities, id) {
 			v.authorities = append(v.authorities, id)
 		}
+		if end := endOf(chain); end.After(v.until) {
+			v.until = end
+		}
 	}
 	return v
+}
+
+// endOf is when the first certificate of a chain expires.
+func endOf(chain []*x509.Certificate) time.Time {
+	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
 // trust is port.TLS.Trust. Any goroutine.
 func (v *voucher) trust() port.Trust {
 	s := v.credentials.now.Load()
-	good := slices.ContainsFunc(v.authorities, func(id authorityID) bool { return s.authorityIDs[id] })
+	good := time.Now().Before(v.until) &&
+		slices.ContainsFunc(v.authorities, func(id authorityID) bool { return s.authorityIDs[id] })
 	switch {
 	case !good && s.config.ClientAuth == tls.RequireAndVerifyClientCert:
 		return port.Unwelcome

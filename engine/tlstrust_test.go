@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"banyan/engine/port"
 )
@@ -113,6 +114,48 @@ func TestTLSTrust(t *testing.T) {
 	}
 	if len(s.changed) > 0 {
 		t.Error("it is told of what it was told itself")
+	}
+}
+
+// TestTLSTrustExpires: a client is trusted until each chain to an authority has a certificate that has expired.
+func TestTLSTrustExpires(t *testing.T) {
+	s := newTrusting(t)
+	_, ours := s.issue("ours", "ecdsa", "ours.test")
+	if got := s.come(&ours, tls.VersionTLS13, nil); !got.Until.Equal(ours.Leaf.NotAfter) {
+		t.Errorf("trusted until %v, the certificate is good until %v", got.Until, ours.Leaf.NotAfter)
+	}
+	if got := s.come(nil, tls.VersionTLS13, nil); !got.Until.IsZero() {
+		t.Errorf("without a certificate trusted until %v", got.Until)
+	}
+	past, soon, later := time.Now().Add(-time.Second), time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+	chain := func(leaf, middle time.Time) []*x509.Certificate {
+		authority := *s.cert
+		authority.NotAfter = later
+		return []*x509.Certificate{{NotAfter: leaf}, {NotAfter: middle}, &authority}
+	}
+	for _, c := range []struct {
+		name      string
+		chains    [][]*x509.Certificate
+		until     time.Time
+		may, must port.Trust
+	}{
+		{"good", [][]*x509.Certificate{chain(soon, later)}, soon, port.Trusted, port.Trusted},
+		{"leaf", [][]*x509.Certificate{chain(past, later)}, past, port.Untrusted, port.Unwelcome},
+		{"middle", [][]*x509.Certificate{chain(later, past)}, past, port.Untrusted, port.Unwelcome},
+		{"one of 2", [][]*x509.Certificate{chain(soon, later), chain(soon, past)}, soon, port.Trusted, port.Trusted},
+		{"another", [][]*x509.Certificate{chain(later, past), chain(later, soon)}, soon, port.Trusted, port.Trusted},
+		{"all", [][]*x509.Certificate{chain(past, later), chain(later, past)}, past, port.Untrusted, port.Unwelcome},
+	} {
+		v := s.creds.voucherFor(c.chains)
+		if !v.until.Equal(c.until) {
+			t.Errorf("%s: until %v, want %v", c.name, v.until, c.until)
+		}
+		for rule, want := range map[ClientCertificates]port.Trust{ClientsMay: c.may, ClientsMust: c.must} {
+			s.replace(s.base.ClientCA, rule)
+			if got := v.trust(); got != want {
+				t.Errorf("%s, %v: %v, want %v", c.name, rule, got, want)
+			}
+		}
 	}
 }
 

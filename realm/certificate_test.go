@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -92,6 +93,86 @@ func TestReviewCertificate(t *testing.T) {
 		leave(byTicket, nameless, open)
 		kept.silent()
 	}
+}
+
+// TestAUTHCertificateExpires: with its certificate ends a session that logged in by it, or that its listener would
+// not let in without; any other stays until its own proof ends.
+func TestAUTHCertificateExpires(t *testing.T) {
+	b := loginBed(t, 1, func(_ *auth.Config, cfg *Config) {
+		cfg.Realms = append(cfg.Realms, RealmConfig{URI: "open", Anonymous: AnonymousAnywhere})
+	})
+	const ends = 40 * 24 * time.Hour // beyond what a timer reaches
+	come := func(then port.Trust) *peer {
+		return b.far(0, codec.JSON, func(p *port.Peer) {
+			trust := func() port.Trust {
+				if b.Now() < ends {
+					return port.Trusted
+				}
+				return then
+			}
+			p.TLS = &port.TLS{Certificate: certificateOf, Until: noon.Add(ends), Trust: trust}
+		})
+	}
+	byTLS, byTicket := come(port.Untrusted), come(port.Untrusted)
+	behind, open := come(port.Unwelcome), come(port.Unwelcome)
+	byTLS.offer("", nil, "tls")
+	byTLS.welcomed("", "user", "tls", "static")
+	byTicket.ticketJoin("joe")
+	byTicket.Do(func(x port.Executor) {
+		s := b.router.directory.find(byTicket.id)
+		s.admission.principal.Expires = noon.Add(ends + time.Hour)
+	})
+	behind.ticketJoin("joe")
+	open.say(codec.Hello, "open", values{"roles": values{"subscriber": values{}}})
+	open.expect(codec.Welcome, nil, nil)
+	for b.Now()+expiryMost < ends {
+		b.Advance(expiryMost)
+		b.Settle()
+	}
+	b.Advance(ends - b.Now() - time.Millisecond)
+	b.Settle()
+	for _, p := range []*peer{byTLS, byTicket, behind, open} {
+		p.silent()
+	}
+	b.Advance(time.Millisecond)
+	b.Settle()
+	gone := func(p *peer) {
+		t.Helper()
+		m := p.expect(codec.Goodbye, nil, codec.CloseKilled)
+		if text := fmt.Sprint(m[1]); !strings.Contains(text, "expired") {
+			t.Error(text)
+		}
+		p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	}
+	gone(byTLS)
+	gone(behind)
+	gone(open)
+	b.Advance(time.Hour - time.Millisecond)
+	b.Settle()
+	byTicket.silent()
+	b.Advance(time.Millisecond)
+	b.Settle()
+	gone(byTicket)
+	if n := b.router.Stats().Expired; n != 4 {
+		t.Errorf("%d expired", n)
+	}
+	b.idle(0)
+}
+
+// TestAUTHExpiredAlready: a proof that expires before its session has begun ends it at once.
+func TestAUTHExpiredAlready(t *testing.T) {
+	b := loginBed(t, 1, nil)
+	p := b.far(0, codec.JSON, nil)
+	p.ticketJoin("joe")
+	p.Do(func(x port.Executor) {
+		s := b.router.directory.find(p.id)
+		s.admission.principal.Expires = noon.Add(-time.Minute)
+		s.handler.watch(x, time.Time{})
+	})
+	b.Settle()
+	b.Advance(0)
+	b.Settle()
+	p.expect(codec.Goodbye, nil, codec.CloseKilled)
 }
 
 // TestAUTHCertificateLost: a certificate that nobody vouches for any more is none: no login by it, nor by a cookie of

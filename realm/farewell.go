@@ -27,9 +27,7 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 	}
 	s.left, s.waiting = true, nil
 	s.gone.Store(true)
-	if s.admission != nil {
-		x.Stop(&s.admission.timer)
-	}
+	x.Stop(&s.handler.timer)
 	if a := s.altered.Load(); a != nil {
 		x.Charge(-a.bytes)
 	}

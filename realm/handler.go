@@ -236,6 +236,8 @@ func (h *handler) expire(x port.Executor) {
 	case stateClosing:
 		l.counters.timeouts.Add(1)
 		h.finish(x, h.code, "")
-	case stateJoined, stateDeciding, stateLeaving, stateDone: // a timer that was stopped does not fire
+	case stateJoined:
+		h.outdate(x)
+	case stateDeciding, stateLeaving, stateDone: // a timer that was stopped does not fire
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -239,4 +240,5 @@ func (h *handler) begin(x port.Executor, l *perLoop, s *session, welcome []byte)
 	if ms := &s.realm.meta; ms.wanted() {
 		ms.tell(x, "wamp.session.on_join", s.metaDetails())
 	}
+	h.watch(x, time.Time{})
 }

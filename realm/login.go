@@ -495,7 +495,6 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 	}
 	h.begin(x, l, s, l.out)
 	h.conn.Resume(x)
-	s.admission.watch(x, s)
 	g.auth.BindCookie(&g.hello, p)
 }
 
@@ -553,28 +552,49 @@ type admission struct {
 	// gate is the realm of HELLO, whose Auth let it in; an authenticator may have assigned another one. It may be
 	// automatic and unknown: see Router.present.
 	gate *realm
-
-	timer port.Timer // owned by loop: until the proof of identity expires
 }
 
 // expiryMost is the longest that the timers of the engine may be set to at once, which is less than they reach.
 const expiryMost = timeoutMillisMax * time.Millisecond
 
-// watch ends s when the proof of its identity expires.
-func (a *admission) watch(x port.Executor, s *session) {
-	if a.principal.Expires.IsZero() {
+// watch sets the timer of a session to the first time behind seen at which it may have to end by itself, if there is
+// one.
+func (h *handler) watch(x port.Executor, seen time.Time) {
+	var next time.Time
+	proof, certificate := h.session.expiries()
+	for _, t := range []time.Time{proof, certificate} {
+		if t.After(seen) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if !next.IsZero() {
+		x.Start(&h.timer, min(max(next.Sub(h.router.clock()), 0), expiryMost))
+	}
+}
+
+// expiries are when the proof of the identity ends, and when the certificate of the client does; zero for never.
+func (s *session) expiries() (proof, certificate time.Time) {
+	if s.admission != nil {
+		proof = s.admission.principal.Expires
+	}
+	if t := s.conn.Peer().TLS; t != nil {
+		certificate = t.Until
+	}
+	return proof, certificate
+}
+
+// outdate runs when the timer of watch does. It ends the session if the proof of its identity has expired, or if it
+// could not join any more because the certificate of its client has.
+func (h *handler) outdate(x port.Executor) {
+	s, now := h.session, h.router.clock()
+	proof, certificate := s.expiries()
+	over := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	if over(proof) || over(certificate) && !s.admitted(s.realm.settings.Load()) {
+		h.router.perLoop[x.Loop()].counters.expired.Add(1)
+		h.goodbye(x, codec.CloseKilled, "the proof of identity has expired; log in again", port.CloseNormal)
 		return
 	}
-	r := s.realm.router
-	a.timer.Fire = func(x port.Executor) {
-		if left := a.principal.Expires.Sub(r.clock()); left > 0 {
-			x.Start(&a.timer, min(left, expiryMost))
-			return
-		}
-		r.perLoop[x.Loop()].counters.expired.Add(1)
-		s.handler.goodbye(x, codec.CloseKilled, "the proof of identity has expired; log in again", port.CloseNormal)
-	}
-	x.Start(&a.timer, min(max(a.principal.Expires.Sub(r.clock()), 0), expiryMost))
+	h.watch(x, now)
 }
 
 // logout forgets the cookie of s (PROTOCOL 10.7).

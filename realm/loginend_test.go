@@ -54,7 +54,7 @@ func TestAUTHExpiry(t *testing.T) {
 		p.Do(func(x port.Executor) {
 			s := b.router.directory.find(p.id)
 			s.admission.principal.Expires = noon.Add(after)
-			s.admission.watch(x, s)
+			s.handler.watch(x, time.Time{})
 		})
 		b.Settle()
 		for b.Now()+expiryMost < after {
@@ -99,7 +99,7 @@ func TestAUTHExpiry(t *testing.T) {
 	p.Do(func(x port.Executor) {
 		s := b.router.directory.find(p.id)
 		s.admission.principal.Expires = noon.Add(time.Minute)
-		s.admission.watch(x, s)
+		s.handler.watch(x, time.Time{})
 	})
 	b.Settle()
 	p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)

@@ -197,6 +197,9 @@ type TLS struct {
 	// Trust tells what the listener makes of the certificate now, or of its lack: what the client was let in with may
 	// not do any more. nil: it still does. Any goroutine.
 	Trust func() Trust
+	// Until is when Trust may change by itself, because the certificate or one that it depends on has expired; zero
+	// without a certificate.
+	Until time.Time
 }
 
 // A Trust is what a listener makes of the certificate of a client that it let in before.
@@ -205,7 +208,7 @@ type Trust uint8
 // The kinds of trust.
 const (
 	Trusted   Trust = iota // as in the handshake
-	Untrusted              // the authorities that vouch for the certificate are not trusted any more
+	Untrusted              // the certificate has expired, or nobody vouches for it any more who is trusted
 	Unwelcome              // nor is anybody let in without a certificate that is good
 )
 
