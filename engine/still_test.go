@@ -30,6 +30,11 @@ func newStillConn(e *Engine) *conn {
 	l := newLoop(e, 0, &stillPoller{})
 	l.work = math.MaxInt // its time is never over
 	e.loops = []*loop{l}
+	return newConnOn(l)
+}
+
+// newConnOn makes a connection on l, which does not run.
+func newConnOn(l *loop) *conn {
 	c := &conn{loop: l, joined: true}
 	c.timer.Fire = c.onTimer
 	return c
