@@ -19,6 +19,7 @@ import (
 // A client that pipelines requests and never reads is not read from before its answers fill the queue; when it reads,
 // all of it comes.
 func TestTRN48PipeliningWithoutReadingIsHeldBack(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	var most atomic.Int64
 	e := start(t, Config{Live: Live{BacklogBytesMax: limit}, Loops: 1},
@@ -259,6 +260,7 @@ func TestInvocationsAreRefusedAndRepliesHaveAReserve(t *testing.T) {
 
 // TRN-48: writability after a block is seen at home and everything arrives.
 func TestBlockedConnectionResumes(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-48")
 	for _, foreign := range []bool{false, true} {
 		const runs = 5000
@@ -288,6 +290,7 @@ func TestBlockedConnectionResumes(t *testing.T) {
 // Paused and blocked at once: the poller is asked for writability only. What was queued is delivered, a client that
 // goes away is noticed, and reading goes on when the credit is back.
 func TestPausedAndBlocked(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	conns := make(chan port.Conn, 2)
 	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {

@@ -63,6 +63,7 @@ func TestCarrierPiecesAndPipelines(t *testing.T) {
 
 // What is no request of long-poll is refused, with an answer that says why, and the connection ends.
 func TestCarrierRefuses(t *testing.T) {
+	t.Parallel()
 	e := start(t, pollConfig(), echoes)
 	off := start(t, Config{}, echoes)
 	at := dial(t, e).opened("wamp.2.json")
@@ -116,6 +117,7 @@ func TestCarrierRefuses(t *testing.T) {
 
 // A connection stays open behind an answer if the client wants so, and no longer.
 func TestCarrierPersists(t *testing.T) {
+	t.Parallel()
 	e := start(t, pollConfig(), echoes)
 	at := dial(t, e).opened("wamp.2.json")
 	for _, c := range []struct {
@@ -210,6 +212,7 @@ func TestCarrierBodyBounds(t *testing.T) {
 // Pages of an origin that may connect can use it, also the browser's question before; others cannot, and learn
 // nothing.
 func TestCarrierOrigins(t *testing.T) {
+	t.Parallel()
 	cfg := pollConfig()
 	cfg.Origins = []string{"app.example"}
 	e := start(t, cfg, echoes)
@@ -270,6 +273,7 @@ func TestCarrierOrigins(t *testing.T) {
 
 // Over TLS it works the same. What is bound to the connection that opened the session is nothing of the session's.
 func TestCarrierTLS(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	f, _ := a.issue("router", "ecdsa", "router.test")
 	creds, err := NewCredentials(CredentialsConfig{Certificates: []CertificateFiles{f}})
@@ -312,8 +316,9 @@ func TestCarrierTLS(t *testing.T) {
 
 // Connections of long-poll end when they are silent, or within a request; those of opening handshakes are told apart.
 func TestCarrierTimes(t *testing.T) {
+	t.Parallel()
 	cfg := pollConfig()
-	cfg.HandshakeTimeout, cfg.MessageTimeout = 150*time.Millisecond, 300*time.Millisecond
+	cfg.HandshakeTimeout, cfg.MessageTimeout = 300*time.Millisecond, 600*time.Millisecond
 	cfg.HandshakesMax = 3
 	joined := make(chan bool, 1)
 	e := start(t, cfg, func(x port.Executor, c port.Conn) port.Handler {
@@ -325,31 +330,30 @@ func TestCarrierTimes(t *testing.T) {
 	at := p.opened("wamp.2.json")
 	joined <- false
 	stranger := p.opened("wamp.2.json")
-	head := dial(t, e)
-	head.send([]byte("POST " + at + "/send HTT"))
-	head.expectEnd() // as any opening handshake
-	part := "HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx"
-	for _, of := range []string{at, stranger} {
-		body := dial(t, e)
-		body.send([]byte("POST " + of + "/send " + part))
-		body.expectEnd()
+	begun := func(request string) *peer {
+		p := dial(t, e)
+		p.send([]byte(request))
+		return p
 	}
+	head := begun("POST " + at + "/send HTT")
+	const part = "/send HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx"
+	body, strange := begun("POST "+at+part), begun("POST "+stranger+part)
+	head.expectEnd() // as any opening handshake
+	body.expectEnd()
+	strange.expectEnd()
 	// A body that goes on is waited for; one of a stranger only for the time of an opening handshake.
-	for of, whole := range map[string]bool{at: true, stranger: false} {
-		slow := dial(t, e)
-		slow.send([]byte("POST " + of + "/send " + part))
-		for i := range 9 {
-			time.Sleep(50 * time.Millisecond)
-			n := 11
-			if _, err := slow.Write(bytes.Repeat([]byte("x"), n)); err != nil && whole {
-				t.Fatal(i, err)
-			}
+	body, strange = begun("POST "+at+part), begun("POST "+stranger+part)
+	for i := range 9 {
+		time.Sleep(80 * time.Millisecond)
+		more := bytes.Repeat([]byte("x"), 11)
+		if _, err := body.Write(more); err != nil {
+			t.Fatal(i, err)
 		}
-		if whole {
-			slow.answer().want(t, 204, "")
-		} else if _, err := slow.r.ReadByte(); err == nil {
-			t.Error("a stranger may take its time")
-		}
+		_, _ = strange.Write(more) // fails when it is closed
+	}
+	body.answer().want(t, 204, "")
+	if _, err := strange.r.ReadByte(); err == nil {
+		t.Error("a stranger may take its time")
 	}
 	if s := e.Stats(); s.HandshakeTimeouts != 1 || s.MessageTimeouts != 3 {
 		t.Errorf("%+v", s)
@@ -415,6 +419,7 @@ func (s halfSender) Send(_ int, _ *outq.Vectors, first *outq.Segment) (int, erro
 // So many connections stay open behind requests of one session; the next is closed behind its answer, and there is
 // room again when one ends.
 func TestCarriersOfASession(t *testing.T) {
+	t.Parallel()
 	cfg := pollConfig()
 	cfg.Loops = 2
 	e := start(t, cfg, echoes)
@@ -448,6 +453,7 @@ func TestCarriersOfASession(t *testing.T) {
 // Behind a trusted proxy each request tells of its client; the session has the address of the one that opened it.
 // Other proxies are not believed. Requests of several clients may share a connection.
 func TestCarrierBehindProxies(t *testing.T) {
+	t.Parallel()
 	for _, trusted := range []bool{true, false} {
 		cfg := pollConfig()
 		if trusted {

@@ -75,6 +75,7 @@ func TestCarrierAdmission(t *testing.T) {
 // silent ones, half a head, half the body of an open, and what comes after a session has ended. So an address with a
 // limit has so many connections and a few for each session, and others join.
 func TestCarrierCountsForItsAddress(t *testing.T) {
+	t.Parallel()
 	const most = 4
 	cfg := pollConfig()
 	cfg.ConnectionsPerAddressMax = most
@@ -167,6 +168,7 @@ func TestCarrierCountsForItsAddress(t *testing.T) {
 // Where all connections are refused, those that carry a request of a session are let in for it: at most two at a time
 // for a session that has no others, and no more sockets than ConnectionsMax. Others get no place by it.
 func TestCarrierIsLetIn(t *testing.T) {
+	t.Parallel()
 	for _, live := range []Live{
 		{ConnectionsMax: 2}, {ConnectionsMax: 3}, {Leaving: true}, {ConnectionsPerSecondMax: 1}, {HandshakesMax: 1},
 	} {
@@ -254,6 +256,7 @@ func TestCarrierIsLetIn(t *testing.T) {
 // No more sockets than ConnectionsMax: connections that are let in take the room that sessions leave, which count and
 // have none.
 func TestCarrierIsLetInWhereRoomIs(t *testing.T) {
+	t.Parallel()
 	e := start(t, pollConfig(), echoes)
 	p := dial(t, e)
 	at, other := p.opened("wamp.2.json"), p.opened("wamp.2.json")

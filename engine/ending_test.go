@@ -89,8 +89,9 @@ func TestR10PanicUnderLockEndsTheProcess(t *testing.T) {
 	}
 }
 
-// child runs this test binary as the child named what and returns its output.
-func child(t *testing.T, what string) (string, error) {
+// child runs this test binary as the child named what, with further variables in its environment, and returns its
+// output.
+func child(t *testing.T, what string, env ...string) (string, error) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -99,7 +100,7 @@ func child(t *testing.T, what string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), "ENGINE_TEST_CHILD="+what)
+	cmd.Env = append(append(os.Environ(), "ENGINE_TEST_CHILD="+what), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

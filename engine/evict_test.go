@@ -114,6 +114,7 @@ func TestMessagePace(t *testing.T) {
 // LIM-06: many clients who each hold a little of a message that never ends do not keep the budget from one who sends
 // a large message. They keep the share of the idle, and below it the largest goes.
 func TestIdleGoFirst(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "LIM-06")
 	const (
 		budget = 16 << 20
@@ -165,6 +166,7 @@ func TestIdleGoFirst(t *testing.T) {
 
 // The idle keep their share of the budget: below it the largest of the others go.
 func TestIdleKeepTheirShare(t *testing.T) {
+	t.Parallel()
 	const budget = 16 << 20
 	first, p := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	l, e := first.loop, first.loop.engine

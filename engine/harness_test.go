@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,10 +30,18 @@ func TestMain(m *testing.M) {
 		runChild(child)
 		return
 	}
+	// The command line comes later and is stronger. A test runs alone if it measures or changes the process
+	// (descriptors, goroutines, memory, GOMAXPROCS, variables of this package) or takes thousands of descriptors;
+	// TestTLSHalfOpenHandshakes is the only one that takes so many beside others.
+	if err := flag.Set("test.parallel", parallelTests); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 30 * time.Second
+// patience is how long a test waits for what has to come, and how long a connection of it may live, while others run
+// beside it on a busy machine.
+const patience = time.Minute
 
 // quiet is a logger for tests that provoke errors.
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -67,7 +76,8 @@ func startPrepared(t testing.TB, cfg Config, open port.Opener, prepare func(*Eng
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		// Clients that do not answer a goodbye are not what most tests are about.
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()
 		_ = e.Stop(ctx)
 		if n := e.Stats().Connections; n != 0 {
@@ -105,7 +115,7 @@ func dial(t testing.TB, e *Engine) *peer {
 	}
 	t.Cleanup(func() { nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &peer{nc, t, bufio.NewReaderSize(nc, 64<<10)}
+	return &peer{nc, t, bufio.NewReader(nc)}
 }
 
 func (p *peer) send(b ...[]byte) {

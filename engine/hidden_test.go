@@ -53,9 +53,9 @@ func TestHiddenWaits(t *testing.T) {
 // F22: where the runtime cannot interrupt a thread, waits are visible, and a collection does not stop the process for
 // ever.
 func TestF22WaitsAreVisibleWithoutPreemption(t *testing.T) {
+	t.Parallel()
 	for _, value := range []string{"1", "2"} {
-		t.Setenv("GODEBUG", "asyncpreemptoff="+value)
-		out, err := child(t, "preempt")
+		out, err := child(t, "preempt", "GODEBUG=asyncpreemptoff="+value)
 		if err != nil || !strings.Contains(out, "visible") || strings.Count(out, "cannot interrupt threads") != 1 {
 			t.Errorf("asyncpreemptoff=%s: %v\n%s", value, err, out)
 		}

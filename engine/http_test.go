@@ -189,6 +189,7 @@ func TestHealthOverTheConnectionLimit(t *testing.T) {
 
 // Over the connection limit a health check is answered however many silent connections come.
 func TestHealthAmongSilentRefusals(t *testing.T) {
+	t.Parallel()
 	for loops := range 3 {
 		e := start(t, Config{Live: Live{ConnectionsMax: 1}, Loops: 1 + loops}, echoes)
 		first := dialRaw(t, e, codec.CBOR)
@@ -211,6 +212,7 @@ func TestHealthAmongSilentRefusals(t *testing.T) {
 }
 
 func TestTRN49SlowLoris(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{Live: Live{HandshakeTimeout: 150 * time.Millisecond}}, echoes)
 	silent, raw, http := dial(t, e), dial(t, e), dial(t, e)
 	raw.send([]byte{0x7F, 0xF1})

@@ -155,6 +155,7 @@ func TestDeflateRules(t *testing.T) {
 // TestInflate: compressed messages and others, in one frame and in many, between pings, short ones and those that go
 // to the pool: all in their order.
 func TestInflate(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{Live: Live{Deflate: DeflateAlways}}, echoes)
 	v := codec.MakeVariant(codec.CBOR, codec.WebSocket)
 	for i, n := range []int{1, 100, inflateTo - 1, inflateTo, inflateTo + 1, chunkBytes + 1, 2*chunkBytes + 1} {
@@ -271,6 +272,7 @@ func TestInflateFaults(t *testing.T) {
 // TestTRN08InflateLimit: the limit of a message is that of what comes out, on the loop and in the pool, before and
 // after a session is joined; and that of what comes in.
 func TestTRN08InflateLimit(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1000, inflateTo - 1, inflateTo, inflateTo + 1, 1 << 20} {
 		e := start(t, Config{Live: Live{Deflate: DeflateAlways, MessageBytesMax: limit}}, echoes)
 		fits := bytes.Repeat([]byte("x"), limit)

@@ -26,6 +26,7 @@ func patterned(n int, seed byte) []byte {
 // A message arrives whole and in its place however many chunks it takes: below, at and above the bounds of a chunk,
 // over each transport, in one frame and in many.
 func TestLongMessagesAreJoined(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{}, echoes)
 	write := func(p *peer, b ...[]byte) {
 		go func() { _, _ = p.Write(bytes.Join(b, nil)) }() // expect tells if it fails
@@ -165,6 +166,7 @@ func TestJoinsWaitForThePool(t *testing.T) {
 
 // The limit of a message holds across its frames and chunks, at n and n + 1.
 func TestTRN08LimitOfChunks(t *testing.T) {
+	t.Parallel()
 	const limit = 3 * chunkBytes
 	e := start(t, Config{Live: Live{MessageBytesMax: limit}}, echoes)
 	for _, over := range []int{0, 1} {

@@ -127,7 +127,8 @@ func TestF10BacklogMissesPings(t *testing.T) {
 
 // RawSocket clients are pinged by option only. Their PONG, or anything else, is a sign of life.
 func TestRawSocketPings(t *testing.T) {
-	e := start(t, Config{Live: Live{PingInterval: 30 * time.Millisecond, RawSocketPings: true}}, echoes)
+	t.Parallel()
+	e := start(t, Config{Live: Live{PingInterval: 60 * time.Millisecond, RawSocketPings: true}}, echoes)
 	p := dialRaw(t, e, codec.CBOR)
 	for range 6 {
 		p.expect(rawPingFrame)
@@ -247,6 +248,7 @@ func TestF4UnfinishedMessageHasADeadline(t *testing.T) {
 // A connection that another loop accepted and that says nothing gets its handshake timer, although nothing ever wakes
 // its loop but the nudge.
 func TestSilentArrivalHasAHandshakeTimer(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{Loops: 2, Live: Live{HandshakeTimeout: 200 * time.Millisecond}}, echoes)
 	dial(t, e).expectEnd() // dealt to loop 1; loop 0 accepts
 	eventually(t, "all is counted out", func() bool {

@@ -18,6 +18,7 @@ import (
 
 // TRN-21, LIM-01: one connection over the limit is told so, the others do not notice.
 func TestTRN21LIM01ConnectionLimit(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{Live: Live{ConnectionsMax: 2}}, echoes)
 	a, b := dialRaw(t, e, codec.JSON), dialRaw(t, e, codec.JSON)
 	p := dial(t, e)
@@ -229,6 +230,7 @@ func TestR1CreditPausesReading(t *testing.T) {
 
 // The kernel is what holds an unread client back.
 func TestPausedSocketIsNotRead(t *testing.T) {
+	t.Parallel()
 	var conns atomic.Pointer[port.Conn]
 	e := start(t, Config{Live: Live{CreditBytes: 1}, Loops: 1}, func(x port.Executor, c port.Conn) port.Handler {
 		return &session{c: c, receive: func(x port.Executor, s *session, b []byte) {
@@ -251,7 +253,8 @@ func TestPausedSocketIsNotRead(t *testing.T) {
 }
 
 func TestKeepalive(t *testing.T) {
-	e := start(t, Config{Live: Live{PingInterval: 50 * time.Millisecond}}, echoes)
+	t.Parallel()
+	e := start(t, Config{Live: Live{PingInterval: 100 * time.Millisecond}}, echoes)
 	p := dialWS(t, e, "wamp.2.json")
 	p.expect(pingFrame)
 	p.expect(pingFrame)

@@ -15,6 +15,7 @@ import (
 
 // A client that writes a message over the limit to its end learns why it is closed, and meets no reset.
 func TestClientThatStillWritesLearnsWhy(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{Live: Live{MessageBytesMax: 1000}}, echoes)
 	for range 5 {
 		p := dialWS(t, e, "wamp.2.json")

@@ -214,6 +214,7 @@ func TestLongPollOpensNot(t *testing.T) {
 // TRN-36, TRN-37, TRN-39: messages go both ways in each protocol; a receive waits until there is one, and takes one,
 // or all of a batch; send and close are answered 204.
 func TestLongPollMessages(t *testing.T) {
+	t.Parallel()
 	for _, id := range []string{"TRN-36", "TRN-37", "TRN-39"} {
 		t.Attr("checklist", id)
 	}

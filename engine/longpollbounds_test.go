@@ -28,6 +28,7 @@ func (s *pollSession) do(e *Engine, f func(x port.Executor)) {
 // TRN-48: a client that does not receive has bounds, and the policies of any other: it is closed, or misses events,
 // visibly. Replies and order stay.
 func TestLongPollPolicies(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-48")
 	const each = 1000
 	event := func(i int) []byte { return rawFrameOf(fmt.Appendf(nil, "%0*d", each-wire.RawPrefixBytes, i)) }
@@ -78,6 +79,7 @@ func TestLongPollPolicies(t *testing.T) {
 
 // A client whose events wait is called slow; it is not any more when they are gone.
 func TestLongPollIsSlow(t *testing.T) {
+	t.Parallel()
 	cfg := pollConfig()
 	cfg.SlowAfter = 20 * time.Millisecond
 	opened := make(chan *pollSession, 1)

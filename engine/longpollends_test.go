@@ -150,14 +150,18 @@ func TestLongPollAfterGoodbye(t *testing.T) {
 // TRN-41: a session that nobody receives from ends; one with receives lives on. A receive that gets nothing is
 // answered 204, and the client asks again.
 func TestLongPollIdle(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-41")
 	opened := make(chan *pollSession, 2)
-	e := startPoll(t, pollConfig(), 20*time.Millisecond, 400*time.Millisecond, pollSessions(opened))
+	const idle = 600 * time.Millisecond
+	e := startPoll(t, pollConfig(), idle/30, idle, pollSessions(opened))
 	p := dial(t, e)
 	at := p.opened("wamp.2.json")
 	s := <-opened
 	began := time.Now()
-	for time.Since(began) < time.Second {
+	last := began
+	for time.Since(began) < 2*idle {
+		last = time.Now()
 		p.post(at+"/receive", nil).want(t, 204, "")
 		select {
 		case <-s.gone:
@@ -166,9 +170,8 @@ func TestLongPollIdle(t *testing.T) {
 		}
 	}
 	other := dial(t, e).opened("wamp.2.json") // which never receives
-	last := time.Now()
 	<-s.gone
-	if d := time.Since(last); d < 300*time.Millisecond {
+	if d := time.Since(last); d < idle*(longPollLooks-1)/longPollLooks {
 		t.Errorf("ended after %v", d)
 	}
 	<-(<-opened).gone
@@ -199,6 +202,7 @@ func TestLongPollQuery(t *testing.T) {
 // TRN-43: a second receive releases the first one empty, and gets what comes; nothing is lost and nothing comes
 // twice, however many there are on however many loops.
 func TestLongPollSecondReceive(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-43")
 	for loops := 1; loops <= 3; loops++ {
 		cfg := pollConfig()
@@ -260,6 +264,7 @@ func TestLongPollSecondReceive(t *testing.T) {
 
 // A client that hangs up while its receive is held loses nothing: the next receive gets the message.
 func TestLongPollReceiveHangsUp(t *testing.T) {
+	t.Parallel()
 	for loops := 1; loops <= 2; loops++ {
 		cfg := pollConfig()
 		cfg.Loops = loops
@@ -339,6 +344,7 @@ func TestLongPollReceiveClosesPipelined(t *testing.T) {
 
 // Messages that were on their way to a connection which ends are lost, so the session ends, and its client learns.
 func TestLongPollAnswerLost(t *testing.T) {
+	t.Parallel()
 	for loops := 1; loops <= 2; loops++ {
 		cfg := pollConfig()
 		cfg.Loops = loops
@@ -368,6 +374,7 @@ func TestLongPollAnswerLost(t *testing.T) {
 // A connection may hold messages of several sessions. All of them end with it if their messages were not written; one
 // whose messages were does not. With messages of so many sessions it takes no further request.
 func TestLongPollAnswersLost(t *testing.T) {
+	t.Parallel()
 	for _, sessions := range []int{2, deliveredMax} {
 		opened := make(chan *pollSession, deliveredMax+2)
 		e := start(t, pollConfig(), pollSessions(opened))
@@ -418,6 +425,7 @@ func TestLongPollAnswersLost(t *testing.T) {
 
 // While the engine stops, sessions say goodbye over the connections that are there, and then these end.
 func TestLongPollStop(t *testing.T) {
+	t.Parallel()
 	cfg := pollConfig()
 	opened := make(chan *pollSession, 1)
 	e, err := New(withLog(cfg), goodbyeSessions(opened))
@@ -450,6 +458,7 @@ func TestLongPollStop(t *testing.T) {
 // Clients with a connection for each request get the goodbye, and can answer it, too. Others are refused, and the
 // listener is open no longer than it is needed for that.
 func TestLongPollStopFreshConnections(t *testing.T) {
+	t.Parallel()
 	opened := make(chan *pollSession, 1)
 	e, err := New(withLog(pollConfig()), goodbyeSessions(opened))
 	if err != nil {

@@ -126,6 +126,7 @@ func TestLongPollRefusedCountsNothing(t *testing.T) {
 
 // A session that ends while the router stops does not wait for its client's close.
 func TestLongPollStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	released := make(chan bool, 1)
 	opened := make(chan *session, 1)
 	stopping := make(chan bool)
@@ -234,8 +235,9 @@ func TestLongPollEndIsBounded(t *testing.T) {
 
 // A session from which nobody receives any more ends, also if its last receive had an answer.
 func TestLongPollIdleBehindAnswer(t *testing.T) {
+	t.Parallel()
 	opened := make(chan *pollSession, 1)
-	e := startPoll(t, pollConfig(), 30*time.Millisecond, 100*time.Millisecond, pollSessions(opened))
+	e := startPoll(t, pollConfig(), 100*time.Millisecond, 300*time.Millisecond, pollSessions(opened))
 	p := dial(t, e)
 	at := p.opened("wamp.2.cbor")
 	p.post(at+"/send", []byte("x")).want(t, 204, "")
@@ -293,6 +295,7 @@ func TestLongPollHoldBegins(t *testing.T) {
 
 // Messages stay if the connection of the receive that they are for is broken meanwhile: the next receive gets them.
 func TestLongPollCarrierBreaks(t *testing.T) {
+	t.Parallel()
 	opened := make(chan *pollSession, 1)
 	e := start(t, pollConfig(), pollSessions(opened))
 	p, gone := dial(t, e), dial(t, e)
@@ -410,6 +413,7 @@ func TestCarrierKeptAtTheEnd(t *testing.T) {
 
 // What a joined session may do is nothing of another one's on the same connection.
 func TestCarrierOfStrangers(t *testing.T) {
+	t.Parallel()
 	joined := make(chan bool, 2)
 	e := start(t, pollConfig(), func(x port.Executor, c port.Conn) port.Handler {
 		c.SetJoined(<-joined)

@@ -98,6 +98,7 @@ func TestWithoutTLSWhereItIsWanted(t *testing.T) {
 
 // RFC 6797: the header goes with answers over TLS, whatever they are, and with no other.
 func TestHSTS(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	f, _ := a.issue("router", "ecdsa", "router.test")
 	creds, err := NewCredentials(CredentialsConfig{Certificates: []CertificateFiles{f}})
@@ -132,6 +133,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // A PROXY header tells who the client is, in front of whatever the listener speaks, in one piece or in many.
 func TestProxyHeaders(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	f, _ := a.issue("router", "ecdsa", "router.test")
 	creds, err := NewCredentials(CredentialsConfig{Certificates: []CertificateFiles{f}})
@@ -210,9 +212,10 @@ func TestProxyHeaders(t *testing.T) {
 
 // Connections without a good header are closed and counted; nobody is asked to wait for ever.
 func TestProxyHeadersAreRequired(t *testing.T) {
+	t.Parallel()
 	var lines lineLog
 	cfg := Config{
-		Live:   Live{TrustedProxies: loopback, HandshakeTimeout: 200 * time.Millisecond},
+		Live:   Live{TrustedProxies: loopback, HandshakeTimeout: 400 * time.Millisecond},
 		Listen: []string{anyPort}, ProxyProtocol: map[string]bool{anyPort: true},
 		Log: slog.New(slog.NewTextHandler(&lines, nil)),
 	}
@@ -232,9 +235,13 @@ func TestProxyHeadersAreRequired(t *testing.T) {
 			func() bool { return e.Stats().ProxyRefused == refused && e.Stats().Connections == 0 },
 		)
 	}
+	var unfinished []*peer
 	for _, octets := range []string{"", "P", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2", "PROXY UNKNOWN\r\n"} {
 		p := dial(t, e)
 		p.send([]byte(octets))
+		unfinished = append(unfinished, p)
+	}
+	for _, p := range unfinished {
 		p.expectEnd()
 	}
 	if s := e.Stats(); s.HandshakeTimeouts != 4 || s.ProxyRefused != refused {

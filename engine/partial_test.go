@@ -205,6 +205,7 @@ func TestF4GrowthFollowsWhatArrived(t *testing.T) {
 
 // Every bound of a message, at n and n + 1: over both transports, both ways to read a frame, and in pieces.
 func TestTRN08TRN26MessageLimits(t *testing.T) {
+	t.Parallel()
 	const limit = 1000
 	e := start(t, Config{Live: Live{MessageBytesMax: limit}}, echoes)
 	big := bytes.Repeat([]byte("x"), limit+1)

@@ -13,6 +13,7 @@ import (
 // A frame in pieces arrives whole and in its place, whatever the lengths of its pieces, between frames that were
 // copied. At the bound nothing of a frame is appended.
 func TestFramesInPieces(t *testing.T) {
+	t.Parallel()
 	frames := [][][]byte{
 		{{1}, make([]byte, pieceLinked-1), {2}},
 		{{3}, make([]byte, pieceLinked), {4}},

@@ -3,3 +3,6 @@
 package engine
 
 const poolAllocates = 0
+
+// parallelTests is how many tests run beside each other at most: most of those that may do wait.
+const parallelTests = "4"

@@ -13,6 +13,7 @@ import (
 
 // LIM: the message that reaches the bound is handled, the next one waits for the next second, and nothing is lost.
 func TestMessagesPerSecond(t *testing.T) {
+	t.Parallel()
 	for name, live := range map[string]Live{
 		"messages": {MessagesPerSecondMax: 4},
 		"bytes":    {BytesPerSecondMax: 400},

@@ -83,6 +83,7 @@ func TestTRN25TRN26TRN29RawSocketBadPrefix(t *testing.T) {
 }
 
 func TestTRN28LongestRawSocketMessage(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{}, echoes)
 	p := dialRaw(t, e, codec.MessagePack)
 	frame := rawFrameOf(bytes.Repeat([]byte("0123456789abcdef"), 1<<20))

@@ -37,6 +37,7 @@ var (
 // that; a held session hears nothing; timers fire in time. At the end: everything was handled without help, loops are
 // at rest, and every count is zero.
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	if *simSeed >= 0 {
 		simulate(t, uint64(*simSeed))
 		return

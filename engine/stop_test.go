@@ -15,6 +15,7 @@ import (
 // F8: a stop takes StopTimeout in all, whatever clients do, and that is no error: a client that does not read its
 // goodbye, one that does not answer it, one that said nothing at all.
 func TestF8StopTakesItsTimeAndIsNoError(t *testing.T) {
+	t.Parallel()
 	const limit = 400 * time.Millisecond
 	const most = 7 * time.Second // on a busy machine; still less than what is set without a limit
 	for name, shutdown := range map[string]func(x port.Executor, s *session){

@@ -85,6 +85,7 @@ func TestSubmitIsBounded(t *testing.T) {
 
 // A function that was accepted runs, even if the engine stops meanwhile.
 func TestSubmitAgainstStop(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		e := start(t, Config{Loops: 2}, echoes)
 		var accepted, ran atomic.Int64

@@ -19,6 +19,7 @@ var tlsVersions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 // TRN-44: RawSocket and WebSocket sessions work over TLS as without, in both versions; messages of every length pass
 // both ways.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "TRN-44")
 	e, a := startTLS(t, Config{}, CredentialsConfig{}, echoes)
 	for _, version := range tlsVersions {
@@ -207,6 +208,7 @@ func (c *holdLast) Write(b []byte) (int, error) {
 
 // SNI, several certificates of a name by kind of key, and the default for others.
 func TestTLSCertificateByName(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	var files []CertificateFiles
 	for _, c := range []struct {
@@ -383,6 +385,7 @@ func clientHello(t testing.TB, cfg *tls.Config) []byte {
 // A client that reads nothing is written to until the socket is full, in the middle of a record; when it reads on, it
 // gets everything.
 func TestTLSSlowReader(t *testing.T) {
+	t.Parallel()
 	conns := make(chan port.Conn, 1)
 	e, a := startTLS(t, Config{Loops: 2}, CredentialsConfig{}, collect(conns))
 	for range 2 {
@@ -472,6 +475,7 @@ func TestTLSEnds(t *testing.T) {
 
 // The limits of messages are those of connections without TLS.
 func TestTLSLimitsOfMessages(t *testing.T) {
+	t.Parallel()
 	e, a := startTLS(t, Config{}, CredentialsConfig{}, echoes)
 	p := dialTLS(t, e, a.client("router.test")).rawHello()
 	long := rawFrameOf(make([]byte, 16<<20-1))

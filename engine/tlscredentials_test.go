@@ -32,6 +32,7 @@ func serial(t *testing.T, e *Engine, cfg *tls.Config) *big.Int {
 // A new certificate is for new connections; those that live keep theirs and go on, and tickets stay valid. A bad set
 // of files changes nothing and says what is wrong.
 func TestTLSReload(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	files, pair := a.issue("router", "ecdsa", "router.test")
 	creds, err := NewCredentials(CredentialsConfig{Certificates: []CertificateFiles{files}})
@@ -182,6 +183,7 @@ func TestTLSFilesAreWatched(t *testing.T) {
 
 // Client certificates: not asked, may, must; others rules and authorities for new connections by Replace.
 func TestTLSClientCertificates(t *testing.T) {
+	t.Parallel()
 	a, b := newAuthority(t), newAuthority(t)
 	server, _ := a.issue("router", "ecdsa", "router.test")
 	_, ours := a.issue("ours", "ecdsa", "ours.test")
@@ -411,6 +413,7 @@ func TestTLSChallenge(t *testing.T) {
 
 // What cannot be is refused, at the bound and one beyond.
 func TestTLSConfigIsChecked(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	files, _ := a.issue("router", "ecdsa", "router.test")
 	with := func(set func(*CredentialsConfig)) CredentialsConfig {

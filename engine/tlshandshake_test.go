@@ -268,7 +268,8 @@ func TestTLSHandshakeIsBounded(t *testing.T) {
 
 // TLS handshakes end at the deadline of the opening, whatever part of them is there.
 func TestTLSHandshakeTimeout(t *testing.T) {
-	e, a := startTLS(t, Config{Live: Live{HandshakeTimeout: 100 * time.Millisecond}}, CredentialsConfig{}, echoes)
+	t.Parallel()
+	e, a := startTLS(t, Config{Live: Live{HandshakeTimeout: 250 * time.Millisecond}}, CredentialsConfig{}, echoes)
 	hello := clientHello(t, a.client("router.test"))
 	var peers []*peer
 	for _, n := range []int{0, 1, 5, 100, len(hello)} {
@@ -295,6 +296,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 // and
 // those that have a session do not notice.
 func TestTLSHalfOpenHandshakes(t *testing.T) {
+	t.Parallel()
 	const attackers, places = 2000, 64
 	e, a := startTLS(
 		t,

@@ -281,6 +281,7 @@ func TestTLSAnswersAreBounded(t *testing.T) {
 
 // A handshake message that no client needs is not collected.
 func TestTLSFloods(t *testing.T) {
+	t.Parallel()
 	e, a := startTLS(t, Config{Loops: 1}, CredentialsConfig{}, echoes)
 	good := dialTLS(t, e, a.client("router.test")).rawHello()
 	for _, n := range []int{tlsMessageBytesMax, tlsMessageBytesMax + 1} {
@@ -305,6 +306,7 @@ func TestTLSFloods(t *testing.T) {
 // A record that is never finished is closed in MessageTimeout, like a message; what a partial record takes is
 // counted.
 func TestTLSUnfinishedRecord(t *testing.T) {
+	t.Parallel()
 	e, a := startTLS(t, Config{Live: Live{MessageTimeout: 50e6}}, CredentialsConfig{}, echoes)
 	f := forge(t, e, a, tls.VersionTLS13).hello()
 	record := f.seal(recordData, make([]byte, 10_000))
@@ -363,6 +365,7 @@ func TestTLSAnswersKeepTheirOrder(t *testing.T) {
 // Events that a record which is partly on the wire holds are out of reach of the policies for slow clients: whatever
 // is dropped, the client gets whole messages in their order.
 func TestTLSDropsNothingThatIsEncrypted(t *testing.T) {
+	t.Parallel()
 	for name, drop := range map[string]func(q *outq.Queue) int{
 		"oldest": func(q *outq.Queue) int {
 			n, _ := q.DropOldest(0, 0, 0, 1<<20)

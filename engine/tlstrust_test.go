@@ -71,6 +71,7 @@ func (s *trusting) replace(ca string, rule ClientCertificates) {
 // TestTLSTrust: what a listener makes of a client that is there follows the authorities and the rule of today, also
 // for one that has resumed.
 func TestTLSTrust(t *testing.T) {
+	t.Parallel()
 	s, other := newTrusting(t), newAuthority(t)
 	_, ours := s.issue("ours", "ecdsa", "ours.test")
 	renewed := *s.authority

@@ -143,6 +143,7 @@ func TestDeferredConnectionIsNotReadFirst(t *testing.T) {
 // A batch of 160 000 messages in one WebSocket message is handled over several turns, in its order; others are served
 // in between.
 func TestB8LargeBatchIsHandledOverTurns(t *testing.T) {
+	t.Parallel()
 	t.Attr("checklist", "LIM-09")
 	const messages = 160_000
 	v := codec.MakeVariant(codec.CBOR, codec.WebSocketBatch)

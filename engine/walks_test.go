@@ -38,6 +38,7 @@ func newCrowd(t *testing.T, live Live, each time.Duration, n int,
 // One turn looks at connections until the time for it is over, at n and n + 1, and the next turns look at the rest:
 // the largest is found wherever it is.
 func TestEvictionTakesTurns(t *testing.T) {
+	t.Parallel()
 	const conns, size = 400, 100 << 10
 	for _, c := range []struct {
 		each  time.Duration

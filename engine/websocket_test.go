@@ -345,6 +345,7 @@ func TestCloseReasonIsValidText(t *testing.T) {
 
 // The whole 16 MiB, in one frame, in many, and with each length form.
 func TestTRN54LongestMessages(t *testing.T) {
+	t.Parallel()
 	e := start(t, Config{}, echoes)
 	p := dialWS(t, e, "wamp.2.msgpack")
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
