@@ -49,11 +49,11 @@ func run(t *testing.T, s interface {
 	})
 }
 
-// options are those of a load of some hundredths of a second.
+// options are those of a load of a hundredth of a second, see moves.
 func options(url string, ser codec.Serializer, payload int) load.Options {
 	return load.Options{
 		URL: url, Serializer: ser, PayloadBytes: payload, InFlight: 8, PID: -1,
-		Duration: 40 * time.Millisecond,
+		Duration: 10 * time.Millisecond,
 	}
 }
 
@@ -104,17 +104,12 @@ func TestFloorCarriesSessions(t *testing.T) {
 	t.Parallel()
 	addr := start(t, "127.0.0.1:0")
 	for _, url := range []string{"ws://" + addr + "/ws", "rs://" + addr} {
-		l := options(url, codec.MessagePack, 64)
-		r, err := load.Storm(t.Context(), load.StormPlan{Options: l})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !r.Verified.OK || r.Verified.Received == 0 {
-			t.Errorf("%+v", r.Verified)
-		}
-		l = options(url, codec.CBOR, 64)
-		l.Duration = 10 * time.Millisecond
-		r, err = load.Idle(t.Context(), load.IdlePlan{Options: l, Sessions: 300})
+		moves(t, "storm", options(url, codec.MessagePack, 64), func(l load.Options) (*load.Report, error) {
+			return load.Storm(t.Context(), load.StormPlan{Options: l})
+		})
+		r, err := load.Idle(t.Context(), load.IdlePlan{
+			Options: options(url, codec.CBOR, 64), Sessions: 300,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,23 +135,15 @@ func TestFloorEncrypts(t *testing.T) {
 	for _, scheme := range []string{"wss", "rss"} {
 		l := options(fmt.Sprintf("%s://%s", scheme, s.Addr()), codec.MessagePack, 300)
 		l.TLS = &tls.Config{RootCAs: roots}
-		for name, play := range map[string]func() (*load.Report, error){
-			"fan-out": func() (*load.Report, error) {
-				return load.Fanout(t.Context(), load.FanoutPlan{Options: l, Publishers: 2, Subscribers: 3})
-			},
-			"rpc": func() (*load.Report, error) {
-				return load.RPC(t.Context(), load.RPCPlan{Options: l, Callers: 3})
-			},
-			"storm": func() (*load.Report, error) { return load.Storm(t.Context(), load.StormPlan{Options: l}) },
-		} {
-			r, err := play()
-			if err != nil {
-				t.Fatalf("%s, %s: %v", scheme, name, err)
-			}
-			if !r.Verified.OK || r.Verified.Received == 0 {
-				t.Errorf("%s, %s: %+v", scheme, name, r.Verified)
-			}
-		}
+		moves(t, scheme+", fan-out", l, func(l load.Options) (*load.Report, error) {
+			return load.Fanout(t.Context(), load.FanoutPlan{Options: l, Publishers: 2, Subscribers: 3})
+		})
+		moves(t, scheme+", rpc", l, func(l load.Options) (*load.Report, error) {
+			return load.RPC(t.Context(), load.RPCPlan{Options: l, Callers: 3})
+		})
+		moves(t, scheme+", storm", l, func(l load.Options) (*load.Report, error) {
+			return load.Storm(t.Context(), load.StormPlan{Options: l})
+		})
 	}
 	trusting := client.Options{TLS: &tls.Config{RootCAs: roots}}
 	idle, err := client.Connect(t.Context(), "wss://"+s.Addr().String(), trusting)

@@ -13,10 +13,18 @@ func TestChurnVerifies(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
 	load := quick(s, codec.MessagePack)
-	load.Rate, load.Duration = 200, 600*time.Millisecond // half of it churns
-	r, err := Churn(t.Context(), ChurnPlan{Options: load, Subscribers: 3, Churners: 2, Cycles: 2000})
-	if err != nil {
-		t.Fatal(err)
+	load.Rate = 200
+	var r *Report
+	for ; ; load.Duration *= 4 { // until an event came in each half, and a cycle in the second
+		var err error
+		r, err = Churn(t.Context(), ChurnPlan{Options: load, Subscribers: 3, Churners: 2, Cycles: 2000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if load.Duration > 5*time.Second || !r.Verified.OK || r.Verified.Received > 0 && r.figure("cycles") > 0 &&
+			r.figure("p99 without") > 0 {
+			break
+		}
 	}
 	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
 		r.figure("cycles") <= 0 {
@@ -59,10 +67,9 @@ func TestSlowVerifies(t *testing.T) {
 	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 200
-	r, err := Slow(t.Context(), SlowPlan{Options: load, Subscribers: 3, Stopped: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := measured(t, load, func(o Options) (*Report, error) {
+		return Slow(t.Context(), SlowPlan{Options: o, Subscribers: 3, Stopped: 2})
+	})
 	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received {
 		t.Errorf("%+v", r.Verified)
 	}
@@ -80,17 +87,16 @@ func TestSoakVerifies(t *testing.T) {
 	s := newFake(t)
 	load := quick(s, codec.MessagePack)
 	load.Rate = 300
-	r, err := Soak(t.Context(), SoakPlan{Options: load, Subscribers: 2, Callers: 2, Sessions: 50})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := measured(t, load, func(o Options) (*Report, error) {
+		return Soak(t.Context(), SoakPlan{Options: o, Subscribers: 2, Callers: 2, Sessions: 50})
+	})
 	if !r.Verified.OK || r.Scenario != "soak" || r.Verified.Expected != r.Verified.Received || r.Received == 0 {
 		t.Errorf("%+v", r)
 	}
 	s = newFake(t)
 	s.refuseURI = codec.ErrUnavailable
 	load.URL = s.url()
-	r, err = Soak(t.Context(), SoakPlan{Options: load, Subscribers: 2, Callers: 2, Sessions: 50})
+	r, err := Soak(t.Context(), SoakPlan{Options: load, Subscribers: 2, Callers: 2, Sessions: 50})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/bench/client"
 	"banyan/codec"
@@ -94,31 +95,28 @@ func TestHistoryFindsFaults(t *testing.T) {
 		"none": {func([]any) []any { return nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newFake(t)
-			s.history = c.spoil
-			ctx, load := counted(t, s)
-			r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1, History: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, n := r.Verified.Failures, min(r.Verified.Received, historyCheckedMax)
-			switch name {
-			case "none":
-				c.want = map[string]int64{"events missing in the history": n}
-			case "oldest first":
-				c.want = map[string]int64{
-					"events of the history out of order or twice": n - 1,
-					"events missing in the history":               n - 1,
+			t.Parallel()
+			patient(t, func(stall time.Duration) string {
+				s := newFake(t)
+				s.history = c.spoil
+				ctx, load := counted(t, s)
+				load.Stall = stall
+				r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1, History: true})
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if r.Verified.OK || len(got) != len(c.want) {
-				t.Errorf("failures %v, want %v", got, c.want)
-			}
-			for what, n := range c.want {
-				if got[what] != n {
-					t.Errorf("failures %v, want %d of %q", got, n, what)
+				n := min(r.Verified.Received, historyCheckedMax)
+				switch name {
+				case "none":
+					c.want = map[string]int64{"events missing in the history": n}
+				case "oldest first":
+					c.want = map[string]int64{
+						"events of the history out of order or twice": n - 1,
+						"events missing in the history":               n - 1,
+					}
 				}
-			}
+				return failed(r, c.want)
+			})
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"banyan/codec"
 )
@@ -34,21 +35,22 @@ func TestTopicsFindsFaults(t *testing.T) {
 			return [][]byte{msg, other}
 		},
 	} {
-		s := newFake(t)
-		s.fault = func(n int, msg []byte) [][]byte {
-			if n == 21 {
-				return fault(msg)
+		patient(t, func(stall time.Duration) string {
+			s := newFake(t)
+			s.fault = func(n int, msg []byte) [][]byte {
+				if n == 21 {
+					return fault(msg)
+				}
+				return [][]byte{msg}
 			}
-			return [][]byte{msg}
-		}
-		ctx, load := counted(t, s)
-		r, err := Topics(ctx, TopicsPlan{Options: load, Topics: 2, PerTopic: 1, Sessions: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Verified.OK || r.Verified.Failures[want] != 1 {
-			t.Errorf("%v, want one of %q", r.Verified.Failures, want)
-		}
+			ctx, load := counted(t, s)
+			load.Stall = stall
+			r, err := Topics(ctx, TopicsPlan{Options: load, Topics: 2, PerTopic: 1, Sessions: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return failed(r, map[string]int64{want: 1})
+		})
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -17,13 +20,35 @@ import (
 	"banyan/codec"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs more tests at once than there are CPUs, because most of them wait. A -parallel on the command line
+// still counts.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
-// quick is a load of a fifth of a second.
+// quick is a load of a tenth of a second.
 func quick(s *fake, ser codec.Serializer) Options {
 	return Options{
-		URL: s.url(), Serializer: ser, InFlight: 4, Warmup: 20 * time.Millisecond,
-		Duration: 150 * time.Millisecond,
+		URL: s.url(), PID: -1, Serializer: ser, InFlight: 4, Warmup: 10 * time.Millisecond,
+		Duration: 100 * time.Millisecond,
+	}
+}
+
+// measured runs a load, longer and longer until the latency of a message counted or something failed: a busy machine
+// may take its time.
+func measured(t *testing.T, o Options, run func(o Options) (*Report, error)) *Report {
+	t.Helper()
+	for ; ; o.Duration *= 4 {
+		r, err := run(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Latency.Count > 0 || !r.Verified.OK || o.Duration > 5*time.Second {
+			return r
+		}
 	}
 }
 
@@ -32,19 +57,39 @@ func counted(t *testing.T, s *fake) (context.Context, Options) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	s.enough = cancel
-	return ctx, Options{URL: s.url(), Serializer: codec.MessagePack, InFlight: 4, Stall: 300 * time.Millisecond}
+	return ctx, Options{
+		URL: s.url(), PID: -1, Serializer: codec.MessagePack, InFlight: 4, Stall: 10 * time.Second,
+	}
+}
+
+// patient tries a load that waits in vain for something, a short time and then, if there is a complaint, a long one.
+// On a busy machine the short one may be too short for everything else.
+func patient(t *testing.T, try func(stall time.Duration) (complaint string)) {
+	t.Helper()
+	if try(300*time.Millisecond) == "" {
+		return
+	}
+	if complaint := try(10 * time.Second); complaint != "" {
+		t.Error(complaint)
+	}
+}
+
+// failed is the complaint about a run that should have counted these failures and no others; "" if it has.
+func failed(r *Report, want map[string]int64) string {
+	if !r.Verified.OK && maps.Equal(r.Verified.Failures, want) {
+		return ""
+	}
+	return fmt.Sprintf("failures %v, want %v", r.Verified.Failures, want)
 }
 
 func TestFanoutVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newFake(t)
-		plan := FanoutPlan{Options: quick(s, ser), Publishers: 2, Subscribers: 5}
-		plan.PayloadBytes = 200
-		r, err := Fanout(t.Context(), plan)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := measured(t, quick(s, ser), func(o Options) (*Report, error) {
+			o.PayloadBytes, o.PID = 200, 0
+			return Fanout(t.Context(), FanoutPlan{Options: o, Publishers: 2, Subscribers: 5})
+		})
 		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 || r.Latency.Count == 0 {
 			t.Errorf("%s: %+v, %d received, %d latencies",
 				client.SerializerName(ser), r.Verified, r.Received, r.Latency.Count)
@@ -79,20 +124,20 @@ func TestFanoutFindsFaults(t *testing.T) {
 	var held []byte
 	for name, c := range map[string]struct {
 		fault func(n int, msg []byte) [][]byte
-		want  string
+		want  map[string]int64
 	}{
 		"loss": {func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return nil
 			}
 			return [][]byte{msg}
-		}, "events lost"},
+		}, map[string]int64{"events lost": 1}},
 		"duplicate": {func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return [][]byte{msg, msg}
 			}
 			return [][]byte{msg}
-		}, "events received twice"},
+		}, map[string]int64{"events received twice": 1}},
 		"order": {func(n int, msg []byte) [][]byte {
 			switch n {
 			case 20:
@@ -102,37 +147,41 @@ func TestFanoutFindsFaults(t *testing.T) {
 				return [][]byte{msg, held}
 			}
 			return [][]byte{msg}
-		}, "events out of order"},
+		}, map[string]int64{"events out of order": 1}},
 		"damage": {func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				msg = bytes.Clone(msg)
 				msg[len(msg)-1] ^= 1
 			}
 			return [][]byte{msg}
-		}, "events with a damaged payload"},
+		}, map[string]int64{"events with a damaged payload": 1, "events lost": 1}},
 		"foreign message": {func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return [][]byte{msg, codec.AppendPublished(nil, codec.MessagePack, 1, 2)}
 			}
 			return [][]byte{msg}
-		}, "unexpected messages of type 17"},
+		}, map[string]int64{"unexpected messages of type 17": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newFake(t)
-			s.fault = c.fault
-			ctx, load := counted(t, s)
-			r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Verified.OK || r.Verified.Failures[c.want] != 1 {
-				t.Errorf("failures %v, want one of %q", r.Verified.Failures, c.want)
-			}
-			var out strings.Builder
-			r.Print(&out)
-			if !strings.Contains(out.String(), "1 x "+c.want) {
-				t.Errorf("the report does not tell:\n%s", out.String())
-			}
+			t.Parallel()
+			patient(t, func(stall time.Duration) string {
+				s := newFake(t)
+				s.fault = c.fault
+				ctx, load := counted(t, s)
+				load.Stall = stall
+				r, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var out strings.Builder
+				r.Print(&out)
+				for what := range c.want {
+					if !strings.Contains(out.String(), "1 x "+what) {
+						return "the report does not tell:\n" + out.String()
+					}
+				}
+				return failed(r, c.want)
+			})
 		})
 	}
 }
@@ -141,10 +190,9 @@ func TestRPCVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newFake(t)
-		r, err := RPC(t.Context(), RPCPlan{Options: quick(s, ser), Callers: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := measured(t, quick(s, ser), func(o Options) (*Report, error) {
+			return RPC(t.Context(), RPCPlan{Options: o, Callers: 3})
+		})
 		if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Received == 0 {
 			t.Errorf("%s: %+v", client.SerializerName(ser), r.Verified)
 		}
@@ -167,54 +215,58 @@ func TestProgressiveVerifies(t *testing.T) {
 	t.Parallel()
 	for _, ser := range []codec.Serializer{codec.JSON, codec.MessagePack, codec.CBOR} {
 		s := newFake(t)
-		r, err := RPC(t.Context(), RPCPlan{Options: quick(s, ser), Callers: 2, Results: 5})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := measured(t, quick(s, ser), func(o Options) (*Report, error) {
+			return RPC(t.Context(), RPCPlan{Options: o, Callers: 2, Results: 5})
+		})
 		if !r.Verified.OK || r.Scenario != "progressive" || r.Verified.Received == 0 || r.Verified.Received%5 != 0 ||
 			r.Plan.Progress != 5 {
 			t.Errorf("%s: %+v %+v", client.SerializerName(ser), r.Verified, r.Plan)
 		}
 	}
-	// A progressive result that is lost leaves a gap, and the last one comes too early.
-	s := newFake(t)
-	s.fault = func(n int, msg []byte) [][]byte {
-		if n == 21 {
-			return nil
-		}
-		return [][]byte{msg}
-	}
-	ctx, load := counted(t, s)
-	r, err := RPC(ctx, RPCPlan{Options: load, Results: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Verified.OK || r.Verified.Failures["results lost"] != 1 ||
-		r.Verified.Failures["results that came out of place"] != 1 {
-		t.Errorf("%+v", r.Verified)
-	}
-}
-
-func TestRPCFindsFaults(t *testing.T) {
-	t.Parallel()
-	t.Run("loss", func(t *testing.T) {
+	// The second of five results is lost: two come with a number too high, and the last one too early.
+	patient(t, func(stall time.Duration) string {
 		s := newFake(t)
 		s.fault = func(n int, msg []byte) [][]byte {
-			if n == 20 {
+			if n == 21 {
 				return nil
 			}
 			return [][]byte{msg}
 		}
 		ctx, load := counted(t, s)
-		r, err := RPC(ctx, RPCPlan{Options: load})
+		load.Stall = stall
+		r, err := RPC(ctx, RPCPlan{Options: load, Results: 5})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Verified.Failures["calls without an answer"] != 1 {
-			t.Errorf("%+v", r.Verified)
-		}
+		return failed(r, map[string]int64{
+			"results lost": 1, "results that came out of place": 1, "results with a damaged or foreign payload": 2,
+		})
+	})
+}
+
+func TestRPCFindsFaults(t *testing.T) {
+	t.Parallel()
+	t.Run("loss", func(t *testing.T) {
+		t.Parallel()
+		patient(t, func(stall time.Duration) string {
+			s := newFake(t)
+			s.fault = func(n int, msg []byte) [][]byte {
+				if n == 20 {
+					return nil
+				}
+				return [][]byte{msg}
+			}
+			ctx, load := counted(t, s)
+			load.Stall = stall
+			r, err := RPC(ctx, RPCPlan{Options: load})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return failed(r, map[string]int64{"calls without an answer": 1})
+		})
 	})
 	t.Run("twice", func(t *testing.T) {
+		t.Parallel()
 		s := newFake(t)
 		s.fault = func(n int, msg []byte) [][]byte {
 			if n == 20 {
@@ -232,6 +284,7 @@ func TestRPCFindsFaults(t *testing.T) {
 		}
 	})
 	t.Run("error", func(t *testing.T) {
+		t.Parallel()
 		s := newFake(t)
 		s.refuseURI = codec.ErrUnavailable
 		ctx, load := counted(t, s)
@@ -251,7 +304,7 @@ func TestSeries(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
 	load := quick(s, codec.MessagePack)
-	load.Warmup, load.Duration = 0, 1100*time.Millisecond
+	load.Rate, load.Warmup, load.Duration = 500, 0, 1100*time.Millisecond
 	r, err := RPC(t.Context(), RPCPlan{Options: load})
 	if err != nil {
 		t.Fatal(err)

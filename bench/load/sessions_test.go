@@ -23,16 +23,16 @@ func TestStormVerifies(t *testing.T) {
 		"open loop": {prepare: func(*fake) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newFake(t)
 			c.prepare(s)
-			plan := StormPlan{Options: quick(s, codec.CBOR), Workers: 3}
+			load := quick(s, codec.CBOR)
 			if name == "open loop" {
-				plan.Rate = 200
+				load.Rate = 50
 			}
-			r, err := Storm(t.Context(), plan)
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := measured(t, load, func(o Options) (*Report, error) {
+				return Storm(t.Context(), StormPlan{Options: o, Workers: 3})
+			})
 			if r.Verified.OK != (c.want == "") || c.want != "" && r.Verified.Failures[c.want] == 0 {
 				t.Errorf("%+v", r.Verified)
 			}
