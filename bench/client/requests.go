@@ -57,19 +57,29 @@ func (s *Session) settle(m *codec.Message, kind codec.Type) error {
 		}
 		p.progress(r)
 	case m.Type == codec.Error:
-		v, err := decodeValues(&m.Payload)
+		e, err := newError(m)
 		if err != nil {
+			p.answer(nil, err) // it is pending no longer, so the end of the session does not answer it
 			return err
 		}
-		details, err := dict(m)
-		if err != nil {
-			return err
-		}
-		p.answer(nil, &Error{URI: string(m.URI), Details: details, Values: v})
+		p.answer(nil, e)
 	default:
 		p.answer(m, nil)
 	}
 	return nil
+}
+
+// newError reads an ERROR.
+func newError(m *codec.Message) (*Error, error) {
+	v, err := decodeValues(&m.Payload)
+	if err != nil {
+		return nil, err
+	}
+	details, err := dict(m)
+	if err != nil {
+		return nil, err
+	}
+	return &Error{URI: string(m.URI), Details: details, Values: v}, nil
 }
 
 // begin draws a request id, makes p pending when it is not nil, and sends m. The id is drawn and the message queued

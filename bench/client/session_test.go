@@ -190,7 +190,6 @@ func TestCallAnswers(t *testing.T) {
 	}
 }
 
-// TestCallCanceled: the end of the context sends CANCEL, and the late answer harms nothing.
 // TestAnswersOfTheWrongKind: the answer to another kind of request with the same number settles nothing: the router
 // broke the protocol, and the request learns just that.
 func TestAnswersOfTheWrongKind(t *testing.T) {
@@ -227,6 +226,33 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 	}
 }
 
+// TestUnreadableAnswers: an answer that no Go value can hold ends the wait of its request. A dictionary with a list as
+// key is well-formed, so only who reads the arguments sees it.
+func TestUnreadableAnswers(t *testing.T) {
+	unreadable := codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 0x81, 0x90, 0x01}}
+	for name, answer := range map[string]codec.Message{
+		"RESULT": {Type: codec.Result, Request: 1, Payload: unreadable},
+		"ERROR": {
+			Type: codec.Error, RequestType: codec.Call, Request: 1, URI: []byte("a.b"), Payload: unreadable,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := joined(t)
+			go func() {
+				r.expect(codec.Call)
+				r.sendMessage(answer)
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+			defer cancel()
+			var broken *protocolError
+			if _, err := s.Call(ctx, "com.x", nil, Values{}, nil); !errors.As(err, &broken) {
+				t.Errorf("the call got %v", err)
+			}
+		})
+	}
+}
+
+// TestCallCanceled: the end of the context sends CANCEL, and the late answer harms nothing.
 func TestCallCanceled(t *testing.T) {
 	s, r := joined(t)
 	ctx, cancel := context.WithCancel(t.Context())
