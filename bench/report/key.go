@@ -32,12 +32,22 @@ func Key(r *load.Report) string {
 	number("patterns", p.Patterns)
 	number("matching", p.Matching)
 	number("progress", p.Progress)
+	number("stopped", p.Stopped)
 	number("workers", p.Workers)
+	flag := func(key string, set bool) {
+		if set {
+			fmt.Fprintf(&b, "/%s=true", key)
+		}
+	}
+	flag("retained", p.Retained)
+	flag("listener", p.Listener)
 	fmt.Fprintf(&b, "/ser=%s", word(p.Serializer))
 	if t := transport(p.URL); t != "" {
 		fmt.Fprintf(&b, "/transport=%s", strings.ToLower(t))
 	}
+	flag("deflate", p.Deflate)
 	number("bytes", p.PayloadBytes)
+	flag("records", p.Records)
 	if p.Loop == "open" {
 		fmt.Fprintf(&b, "/rate=%g", p.Rate)
 	} else {

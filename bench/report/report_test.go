@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -277,6 +278,30 @@ func TestKey(t *testing.T) {
 	r.Plan.URL, r.Plan.Serializer = "unix:/x", "msgpack+json"
 	if want := "Fanout/pubs=1/subs=1000/ser=msgpack-json/transport=rawsocket/bytes=64/rate=500"; Key(r) != want {
 		t.Errorf("%s, want %s", Key(r), want)
+	}
+	for _, loop := range []string{"closed", "open"} {
+		for i := range reflect.TypeFor[load.Plan]().NumField() {
+			name := reflect.TypeFor[load.Plan]().Field(i).Name
+			if name == "Rate" && loop == "closed" || name == "InFlight" && loop == "open" || name == "Loop" {
+				continue // means nothing there
+			}
+			r := aRun(t, 1, "x", 1, 1)
+			r.Plan.Loop = loop
+			before := Key(r)
+			switch v := reflect.ValueOf(&r.Plan).Elem().Field(i); v.Kind() {
+			case reflect.Int:
+				v.SetInt(77)
+			case reflect.Float64:
+				v.SetFloat(77)
+			case reflect.Bool:
+				v.SetBool(true)
+			default:
+				v.SetString("nats://x")
+			}
+			if Key(r) == before {
+				t.Errorf("%s is not in the key of a %s loop: %s", name, loop, before)
+			}
+		}
 	}
 }
 
