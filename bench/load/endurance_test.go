@@ -94,7 +94,7 @@ func TestSoakVerifies(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	s = newFake(t)
-	s.refuseURI = codec.ErrUnavailable
+	s.refuse = map[codec.Type]string{codec.Call: codec.ErrUnavailable}
 	load.URL = s.url()
 	r, err := Soak(t.Context(), SoakPlan{Options: load, Subscribers: 2, Callers: 2, Sessions: 50})
 	if err != nil {

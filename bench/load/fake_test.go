@@ -36,7 +36,10 @@ type fake struct {
 	calls            map[uint64]fakeCall // by invocation id
 	lastCall         uint64
 	serve            sync.WaitGroup
-	refuseURI        string                 // answer every CALL with this error
+	refuse           map[codec.Type]string  // the error that answers every request of a type, or ABORT to HELLO
+	oneSubscription  bool                   // every SUBSCRIBE gets the same id
+	cut              int                    // the receiver of this event or result is cut off; 0 for none
+	cutSender        codec.Type             // the first who sends a message of this type is cut off; 0 for none
 	subscriptionsMax int                    // of a session, more are refused; 0 for any number
 	bytesMax         int                    // of a message, longer ones end their connection; 0 for any length
 	slow             func(m *codec.Message) // called with each message, while nobody else is served
@@ -157,6 +160,19 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 	if s.slow != nil {
 		s.slow(m)
 	}
+	if m.Type == s.cutSender {
+		s.cutSender = 0
+		c.Close()
+		return
+	}
+	if uri := s.refuse[m.Type]; uri != "" {
+		refusal := codec.AppendRefusal(nil, ser, m.Type, m.Request, uri, "")
+		if m.Type == codec.Hello {
+			refusal = codec.AppendAbort(nil, ser, uri, "")
+		}
+		s.deliver(c, refusal)
+		return
+	}
 	switch m.Type {
 	case codec.Hello:
 		if s.sessions++; s.oneID {
@@ -182,6 +198,9 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		if i < 0 {
 			i = len(s.topics)
 			s.topics = append(s.topics, &fakeTopic{uri: string(m.URI), match: m.Options.Match})
+		}
+		if s.oneSubscription {
+			i = 0
 		}
 		s.topics[i].members = append(s.topics[i].members, c)
 		c.send(codec.AppendSubscribed(nil, ser, m.Request, uint64(i)+7))
@@ -219,10 +238,6 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 			}
 		}
 	case codec.Call:
-		if s.refuseURI != "" {
-			s.deliver(c, codec.AppendRefusal(nil, ser, codec.Call, m.Request, s.refuseURI, ""))
-			return
-		}
 		if string(m.URI) == GetEvents {
 			s.getEvents(c, m)
 			return
@@ -334,6 +349,9 @@ func (s *fake) getEvents(c *fakeConn, m *codec.Message) {
 // deliver sends an event or result, or what fault makes of it. Lock held.
 func (s *fake) deliver(c *fakeConn, msg []byte) {
 	c.sendAll(msg, s.fault, &s.sent)
+	if s.sent == s.cut {
+		c.Close()
+	}
 	if s.sent == 200 && s.enough != nil {
 		s.enough()
 	}

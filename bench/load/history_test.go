@@ -144,7 +144,7 @@ func TestHistoryRefused(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
 	s.history = func(newest []any) []any { return newest }
-	s.refuseURI = codec.ErrNoSuchSubscription
+	s.refuse = map[codec.Type]string{codec.Call: codec.ErrNoSuchSubscription}
 	ctx, load := counted(t, s)
 	_, err := Fanout(ctx, FanoutPlan{Options: load, Subscribers: 1, History: true})
 	var refused *client.Error
