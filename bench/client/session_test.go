@@ -226,8 +226,8 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 	}
 }
 
-// TestUnreadableAnswers: an answer that no Go value can hold ends the wait of its request. A dictionary with a list as
-// key is well-formed, so only who reads the arguments sees it.
+// TestUnreadableAnswers: an answer that no Go value can hold ends the wait of its request. A dictionary with a list
+// as key is well-formed: only reading the arguments fails.
 func TestUnreadableAnswers(t *testing.T) {
 	unreadable := codec.Payload{Format: codec.MessagePack, Args: []byte{0x91, 0x81, 0x90, 0x01}}
 	for name, answer := range map[string]codec.Message{

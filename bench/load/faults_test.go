@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"testing"
 
 	"banyan/bench/client"
@@ -83,6 +84,48 @@ func TestResultOfAnotherCaller(t *testing.T) {
 		if passed := r.failures.total() == before; passed != ok {
 			t.Errorf("from sender %d: passed is %v; %v", sender, passed, r.failures.byID)
 		}
+	}
+}
+
+// TestEventsOfOthers: an event counts if it is for a subscription that is held and from a publisher that there is.
+func TestEventsOfOthers(t *testing.T) {
+	stamps, err := newStamper(codec.MessagePack, 64, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &subscriber{
+		pubsub: &pubsub{run: newRun(Options{})}, stamps: stamps, arrivals: make([]int64, 1),
+		conn: &wamp{Conn: &client.Conn{}}, subscriptions: map[uint64]*subscription{7: {from: make([]progress, 1)}},
+	}
+	for _, c := range []struct {
+		kind   codec.Type
+		id     uint64
+		sender int
+		want   string // the failure
+	}{
+		{codec.Event, 7, 0, ""},
+		{codec.Event, 7, 1, "events with a damaged payload"},
+		{codec.Event, 8, 0, "unexpected messages of type 36"},
+		{codec.Event, 7, 0, ""},
+		{codec.Result, 7, 0, "unexpected messages of type 50"},
+	} {
+		s.failures = failures{}
+		seq := s.subscriptions[7].from[0].next
+		s.event(&codec.Message{
+			Type: c.kind, ID: c.id, Payload: codec.Payload{
+				Format: codec.MessagePack, Args: stamps.write(stamp{sender: c.sender, seq: seq}),
+			},
+		})
+		want := map[string]int64{}
+		if c.want != "" {
+			want[c.want] = 1
+		}
+		if !maps.Equal(s.failures.byID, want) {
+			t.Errorf("%+v: failures %v", c, s.failures.byID)
+		}
+	}
+	if n := s.arrivals[0]; n != 2 {
+		t.Errorf("%d events arrived, want 2", n)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 //  1. every session connects, says HELLO and waits for WELCOME, many at once
 //  2. every session sends SUBSCRIBE, and only then do they read the answers
 //  3. one event is published, which each session must get next
+//  4. every session says GOODBYE, and must get the answer next: nothing came twice
 type JoinersPlan struct {
 	Options
 	Sessions int  // default 10 000
@@ -110,6 +111,9 @@ func (j *joiners) do(ctx context.Context) (*Report, error) {
 	}
 	err := j.each(ctx, func(k *joiner, _ int) error {
 		err := j.event(k, liveEvent)
+		if err == nil {
+			err = k.leave()
+		}
 		if err != nil {
 			j.received.Add(-1)
 		}
@@ -337,6 +341,24 @@ func (j *joiners) event(k *joiner, want uint64) error {
 		return errors.New(name + " lost")
 	case m.Options.Bool(codec.KeyRetained, false) != (want == retainedEvent):
 		return errors.New(name + " whose detail retained is wrong")
+	}
+	return nil
+}
+
+// leave says GOODBYE and receives the next message of the session, which is to be the answer.
+func (k *joiner) leave() error {
+	bye := goodbye
+	if err := k.conn.Send(&bye); err != nil {
+		return fmt.Errorf("sessions lost: %w", err)
+	}
+	m, err := k.conn.Next()
+	switch {
+	case err != nil:
+		return fmt.Errorf("sessions without GOODBYE: %w", err)
+	case m.Type == codec.Event:
+		return errors.New("events that nobody asked for, or twice")
+	case m.Type != codec.Goodbye:
+		return fmt.Errorf("messages of type %d instead of GOODBYE", m.Type)
 	}
 	return nil
 }

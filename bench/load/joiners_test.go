@@ -65,6 +65,9 @@ func TestJoinersFindsFaults(t *testing.T) {
 	}
 	lose := once(func([]byte) [][]byte { return nil })
 	twice := once(func(msg []byte) [][]byte { return [][]byte{msg, msg} })
+	behind := once(func(msg []byte) [][]byte {
+		return [][]byte{msg, codec.AppendPublished(nil, codec.MessagePack, 1, 2)}
+	})
 	damage := once(func(msg []byte) [][]byte {
 		msg = bytes.Clone(msg)
 		msg[len(msg)-1] ^= 1
@@ -111,7 +114,7 @@ func TestJoinersFindsFaults(t *testing.T) {
 	})
 	for name, c := range map[string]struct {
 		retain, told, fault func(int, []byte) [][]byte
-		oneID               bool
+		oneID, silent       bool
 		want                string // kinds, with a semicolon between them
 		n                   int64  // of each kind; 0 for one
 	}{
@@ -122,6 +125,9 @@ func TestJoinersFindsFaults(t *testing.T) {
 		"retained unmarked": {retain: marked(false), want: "retained events whose detail retained is wrong"},
 		"another message":   {retain: foreign, want: "messages of type 17 instead of retained events"},
 		"live lost":         {fault: lose, want: "events lost"},
+		"live twice":        {fault: twice, want: "events that nobody asked for, or twice"},
+		"another behind it": {fault: behind, want: "messages of type 17 instead of GOODBYE"},
+		"silent end":        {silent: true, n: 70, want: "sessions without GOODBYE: EOF"},
 		"live damaged":      {fault: damage, want: "events with a damaged payload"},
 		"live marked":       {fault: marked(true), want: "events whose detail retained is wrong"},
 		"foreign live":      {fault: foreign, want: "messages of type 17 instead of events"},
@@ -146,12 +152,15 @@ func TestJoinersFindsFaults(t *testing.T) {
 				want[what] = max(c.n, 1)
 			}
 			received := int64(70)
-			if c.told == nil && !c.oneID {
+			switch {
+			case c.silent:
+				received = 0
+			case c.told == nil && !c.oneID:
 				received--
 			}
 			patient(t, func(stall time.Duration) string {
 				s := newFake(t)
-				s.retain, s.told, s.fault, s.oneID = c.retain, c.told, c.fault, c.oneID
+				s.retain, s.told, s.fault, s.oneID, s.silent = c.retain, c.told, c.fault, c.oneID, c.silent
 				plan := joining(s, JoinersPlan{Retained: c.retain != nil, Listener: c.told != nil || c.oneID})
 				plan.Stall = stall
 				r, err := Joiners(t.Context(), plan)

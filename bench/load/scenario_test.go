@@ -37,8 +37,8 @@ func quick(s *fake, ser codec.Serializer) Options {
 	}
 }
 
-// measured runs a load, longer and longer until a message was received and one's latency counted, or something failed:
-// a busy machine may take its time.
+// measured runs a load, longer and longer until a message was received and one's latency counted, or something
+// failed: a busy machine may take its time.
 func measured(t *testing.T, o Options, run func(o Options) (*Report, error)) *Report {
 	t.Helper()
 	for ; ; o.Duration *= 4 {
