@@ -49,6 +49,7 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 		return nil, load.Usage("rate %g: must be 0 to %g per second", o.Rate, rateMax)
 	}
 	c := &comparison{Options: o, doc: report.New("")}
+	c.stage = &c.Setup
 	rated := 0
 	for _, text := range o.Plans {
 		p, err := peers.ParsePlan(text)
@@ -83,8 +84,15 @@ func Run(ctx context.Context, o Options) (*report.Document, error) {
 	return c.run(ctx)
 }
 
+// A stage plays plans.
+type stage interface {
+	Try(ctx context.Context, plan *peers.Plan, p *peers.Peer) (note string, err error)
+	Once(ctx context.Context, plan *peers.Plan, p *peers.Peer) (*load.Report, error)
+}
+
 type comparison struct {
 	Options
+	stage stage
 	plans []*peers.Plan
 	ready []*peers.Peer // the peers that take part
 	doc   *report.Document
@@ -130,7 +138,7 @@ func (c *comparison) run(ctx context.Context) (d *report.Document, err error) {
 func (c *comparison) compare(ctx context.Context, plan *peers.Plan) error {
 	var playing []*peers.Peer
 	for _, p := range c.ready {
-		note, why := c.Try(ctx, plan, p)
+		note, why := c.stage.Try(ctx, plan, p)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -144,7 +152,7 @@ func (c *comparison) compare(ctx context.Context, plan *peers.Plan) error {
 	}
 	for round := 1; round <= c.Rounds; round++ {
 		for _, p := range playing {
-			r, err := c.Once(ctx, plan, p)
+			r, err := c.stage.Once(ctx, plan, p)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

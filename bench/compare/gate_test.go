@@ -74,6 +74,38 @@ func TestGate(t *testing.T) {
 			t.Errorf("%s: %v, want %v: %+v", name, got, c.want, checks)
 		}
 	}
+	checks := Gate(baseline, document(cpu, 5, steady(300, 100)), "banyan", 0.1)
+	if r, c := checks[0], checks[1]; r.Figure != "CPU time / floor's" || c.Figure != "CPU ns per event" ||
+		r.Old < 1.25 || r.Old > 1.26 || r.New < 3 || r.New > 3.02 || c.Old < 251 || c.Old > 252 || c.New < 301 ||
+		c.New > 302 {
+		t.Errorf("medians before and now: %+v", checks)
+	}
+	moreCPUs := document(cpu, 5, steady(250, 200))
+	lost := document(cpu, 5, steady(250, 200))
+	unknown := document(cpu, 5, steady(250, 200))
+	for i := range moreCPUs.Runs {
+		moreCPUs.Runs[i].Report.Where.CPUs = 4
+		lost.Runs[i].Report.Verified = load.Verdict{Expected: 1000, Received: 500}
+		unknown.Runs[i].Report.Router = nil
+	}
+	for name, c := range map[string]struct {
+		before, now *report.Document
+		want        []judge.Verdict
+	}{
+		"more CPUs":             {baseline, moreCPUs, []judge.Verdict{judge.Met, judge.NotMeasured}},
+		"half is lost":          {baseline, lost, []judge.Verdict{judge.Failed, judge.Failed, judge.Failed}},
+		"unknown process":       {baseline, unknown, []judge.Verdict{judge.Failed, judge.Failed}},
+		"once unknown":          {unknown, baseline, []judge.Verdict{judge.NotMeasured, judge.NotMeasured}},
+		"half was lost at that": {lost, baseline, []judge.Verdict{judge.NotMeasured, judge.NotMeasured}},
+	} {
+		var got []judge.Verdict
+		for _, check := range Gate(c.before, c.now, "banyan", 0.1) {
+			got = append(got, check.Verdict)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
 	if checks := Gate(without, baseline, "banyan", 0.1); checks[0].Verdict != judge.NotMeasured ||
 		checks[1].Verdict != judge.Met {
 		t.Errorf("baseline without floor: %+v", checks)

@@ -35,6 +35,9 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%s: %s, %q", name, d.Verdict, text)
 		}
 	}
+	if d := Compare(Sample{50, 180, 102, 99, 130}, Sample{104, 100, 102, 101, 103}, -1); d.Verdict != Noisy {
+		t.Errorf("a reference that disagrees with itself: %s", d)
+	}
 	for _, d := range []Difference{Compare(nil, base, 1), Compare(base, nil, 1)} {
 		if d.Verdict != Noisy || !math.IsNaN(d.Ratio) {
 			t.Errorf("against nothing: %+v", d)
@@ -128,6 +131,7 @@ func TestGrown(t *testing.T) {
 func TestFigures(t *testing.T) {
 	for got, want := range map[string]string{
 		Grouped(0): "0", Grouped(999): "999", Grouped(1000): "1 000", Grouped(-1234567.4): "−1 234 567",
+		Grouped(-0.4): "0", Grouped(-0.6): "−1", Grouped(math.NaN()): "–", Grouped(math.Inf(-1)): "–",
 		Micros(1.234): "1.23 µs", Micros(420): "420 µs", Micros(1500): "1.50 ms", Micros(123456): "123 ms",
 		Micros(2.5e6): "2.50 s",
 		Nanos(237):    "237 ns", Nanos(26538): "26.5 µs", Nanos(1379425): "1.38 ms",
@@ -138,6 +142,15 @@ func TestFigures(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestRatio: what was not measured is related to nothing.
+func TestRatio(t *testing.T) {
+	for _, c := range [][3]float64{{6, 3, 2}, {0, 3, 0}, {3, 0, 0}, {0, 0, 0}} {
+		if got := Ratio(c[0], c[1]); got != c[2] {
+			t.Errorf("%g to %g is %g, want %g", c[0], c[1], got, c[2])
 		}
 	}
 }

@@ -216,7 +216,7 @@ func TestNATSFindsFaults(t *testing.T) {
 	t.Parallel()
 	nth := func(spoil func(b []byte) []byte) func(int, []byte) []byte {
 		return func(n int, b []byte) []byte {
-			if n == 50 {
+			if n == 10 {
 				return spoil(b)
 			}
 			return b
@@ -241,7 +241,7 @@ func TestNATSFindsFaults(t *testing.T) {
 			t.Parallel()
 			patient(t, func(stall time.Duration) string {
 				o := natsOptions(startNATSFake(t, c.spoil))
-				o.Stall = stall
+				o.Stall, o.Duration = stall, stall/3
 				r, err := natsLoads[c.load](t.Context(), o)
 				if err != nil {
 					t.Fatal(err)

@@ -338,6 +338,15 @@ func TestCurve(t *testing.T) {
 			t.Errorf("at %v nines: %v ms, want %v", c.Nines[i], got, want)
 		}
 	}
+	few := hdrhistogram.New(1000, 1e11, 3)
+	for range 100 {
+		if err := few.RecordValue(1e6); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := newCurve(few); c.Nines[len(c.Nines)-1] != 2 {
+		t.Errorf("of 100 messages the last one stands for 99 %%, not for %v nines", c.Nines[len(c.Nines)-1])
+	}
 	if c := newCurve(nil); c.Nines != nil {
 		t.Errorf("a curve of nothing: %v", c)
 	}
@@ -345,5 +354,38 @@ func TestCurve(t *testing.T) {
 	r.Latency.HDR = "AAAA"
 	if _, err := histogram(r); err == nil {
 		t.Error("a broken histogram was read")
+	}
+}
+
+// TestFailureOfOneRound: it is told in the sums of all rounds and in the sentence, wherever it stands.
+func TestFailureOfOneRound(t *testing.T) {
+	for at := range 3 {
+		reports := []*load.Report{aRun(t, 1, "x", 1, 1), aRun(t, 1, "x", 1, 1), aRun(t, 1, "x", 1, 1)}
+		if s := summarize("x", reports, 0); !s.Verified || s.VerifyText != "all "+judge.Grouped(3e6)+" events" {
+			t.Errorf("all well: %q", s.VerifyText)
+		}
+		reports[at].Verified = load.Verdict{Expected: 10, Received: 9, Failures: map[string]int64{"events lost": 1}}
+		if s := summarize("x", reports, 0); s.Verified || s.VerifyText != "FAILED" {
+			t.Errorf("a failure in round %d: %q", at+1, s.VerifyText)
+		}
+		const failed, well = "VERIFICATION FAILED: 9 of 10 came as they should.", "All 1"
+		for i, r := range reports {
+			if text := sentence("x", r); strings.Contains(text, failed) != (i == at) ||
+				strings.Contains(text, well) != (i != at) {
+				t.Errorf("round %d, failure in %d: %s", i+1, at+1, text)
+			}
+		}
+	}
+}
+
+func TestTransport(t *testing.T) {
+	for url, want := range map[string]string{
+		"ws://x": "WebSocket", "wss://x": "WebSocket", "ws+unix:/x": "WebSocket", "rs://x": "RawSocket",
+		"rss://x": "RawSocket", "tcp://x": "RawSocket", "unix:/x": "RawSocket", "nats://x": "NATS", "x": "",
+		"smoke://x": "smoke",
+	} {
+		if got := transport(url); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
 	}
 }

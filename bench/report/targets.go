@@ -86,7 +86,6 @@ func Count(targets []Target, took time.Duration) Tally {
 			y.Missed++
 		case judge.NotMeasured:
 			y.NotMeasured++
-			continue
 		}
 		if len(t.Doubts) > 0 {
 			y.Doubtful++

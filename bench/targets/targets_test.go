@@ -469,6 +469,121 @@ func TestRoundsDisagree(t *testing.T) {
 	}
 }
 
+// TestRoundsOfARow: least and most of the rounds, failures of the base, and what is told of disturbed rounds.
+func TestRoundsOfARow(t *testing.T) {
+	const calm, noisy, busy = 0, 1, 2
+	const six = "round 1, banyan: noise; round 2, banyan: noise; round 3, banyan: noise; " +
+		"round 4, banyan: noise; round 5, banyan: noise; round 6, banyan: noise"
+	ran := func(name string, lost int64, rounds ...int) *side {
+		s := &side{name: name, peer: ours}
+		for i, kind := range rounds {
+			r := &load.Report{
+				Router:   &load.Process{CPUPerMessage: float64(100 + i)},
+				Verified: load.Verdict{OK: lost == 0, Expected: 100_000, Received: 100_000 - lost},
+				Trust:    load.Trust{Judged: true, OK: true},
+			}
+			if lost > 0 {
+				r.Verified.Failures = map[string]int64{"events lost": lost}
+			}
+			switch kind {
+			case noisy:
+				r.Trust = load.Trust{Judged: true, OtherCPU: 0.5, Reasons: []string{"noise"}}
+			case busy:
+				r.Trust = load.Trust{Judged: true, ClientsBusy: true, Reasons: []string{"busy"}}
+			}
+			s.runs = append(s.runs, r)
+		}
+		return s
+	}
+	own := func(rounds ...int) *side { return ran(ours, 0, rounds...) }
+	for name, c := range map[string]struct {
+		own, base *side // without a base the figure is ours alone
+		verdict   judge.Verdict
+		why       string
+		disturbed int
+		doubts    string
+	}{
+		"calm":           {own: own(calm, calm, calm), verdict: judge.Met},
+		"busy clients":   {own: own(busy, busy), verdict: judge.Met},
+		"less than half": {own: own(calm, noisy, calm), verdict: judge.Met, disturbed: 1},
+		"half disturbed": {
+			own: own(calm, noisy), verdict: judge.Met, disturbed: 1, doubts: "round 2, banyan: noise",
+		},
+		"as many as are told": {
+			own: own(noisy, noisy, noisy, noisy, noisy, noisy), verdict: judge.Met, disturbed: 6, doubts: six,
+		},
+		"too many to tell": {
+			own: own(noisy, noisy, noisy, noisy, noisy, noisy, noisy), verdict: judge.Met, disturbed: 7,
+			doubts: six + "; and more",
+		},
+		"a base": {own: own(calm, calm), base: ran("base", 0, calm, calm), verdict: judge.Met},
+		"the base loses": {
+			own: own(calm, calm), base: ran("base", 1, calm, calm), verdict: judge.Failed, why: "2 messages of base",
+		},
+	} {
+		r := &row{Plan: peers.Plan{Name: "work"}, checks: []check{cost("", 200)}}
+		sides := []*side{c.own}
+		least, most := 100.0, float64(99+len(c.own.runs))
+		if c.base != nil {
+			r.checks[0].with = "base"
+			sides = append(sides, c.base)
+			least, most = 1, 1
+		}
+		if c.verdict == judge.Failed {
+			least, most = 0, 0
+		}
+		got := r.judge(sides)[0]
+		if got.Verdict != c.verdict || got.Why != c.why || got.Disturbed != c.disturbed ||
+			strings.Join(got.Doubts, "; ") != c.doubts {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if got.Min != least || got.Max != most || got.Median != (least+most)/2 {
+			t.Errorf("%s: %v, from %v to %v, want from %v to %v", name, got.Median, got.Min, got.Max, least, most)
+		}
+	}
+}
+
+// TestSkipped: a row that cannot be measured is not played, and says why.
+func TestSkipped(t *testing.T) {
+	f := newFake()
+	m := &measurement{Options: &Options{Rounds: 1, Step: func(Step) {}}, stage: f, doc: report.New("")}
+	r := idleRow(10, "too many")
+	sides := m.sides(&r)
+	if err := m.measure(t.Context(), 1, &r, sides); err != nil || len(f.runs) > 0 {
+		t.Errorf("%v, played %v", err, f.runs)
+	}
+	for _, target := range r.judge(sides) {
+		if target.Verdict != judge.NotMeasured || target.Why != "too many" {
+			t.Errorf("%+v", target)
+		}
+	}
+}
+
+// TestPinned: a row that is measured on one CPU has one CPU, and the others come back behind it.
+func TestPinned(t *testing.T) {
+	granted := func() string {
+		c, err := load.GrantedCPUs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(c)
+	}
+	before, during := granted(), ""
+	f := newFake()
+	f.after = func(int) { during = granted() }
+	o := Options{Rounds: 1, Only: "rpc 1 x 1 on one CPU"}
+	if _, err := o.run(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load.GrantedCPUs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprint(c.First()); during != want || granted() != before {
+		t.Errorf("on %s, then %s, then %s; want %s in the middle", before, during, granted(), want)
+	}
+}
+
 // TestInterrupted keeps what was found.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
