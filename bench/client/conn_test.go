@@ -302,6 +302,48 @@ func TestBrokenFrames(t *testing.T) {
 	}
 }
 
+// TestFragmentLimit: a message in fragments may be as long as one in a frame, and no octet longer.
+func TestFragmentLimit(t *testing.T) {
+	const most = 1024 + frameSlack
+	for n, ok := range map[int]bool{most: true, most + 1: false} {
+		c, s := pair(t, "ws", Options{MessageBytesMax: 1024})
+		s.write(slices.Concat(
+			compiled(ws.NewFrame(ws.OpBinary, false, make([]byte, 600))),
+			compiled(ws.NewFrame(ws.OpContinuation, true, make([]byte, n-600)))))
+		b, err := c.Receive()
+		var broken *protocolError
+		if ok && (err != nil || len(b) != n) || !ok && !errors.As(err, &broken) {
+			t.Errorf("%d octets: %d came, %v", n, len(b), err)
+		}
+	}
+}
+
+// TestTextIsUTF8: a text message that is none ends the connection.
+func TestTextIsUTF8(t *testing.T) {
+	c, s := pair(t, "ws", Options{Serializer: codec.JSON})
+	s.write(compiled(ws.NewTextFrame([]byte("[\"ä\"]"))))
+	s.write(compiled(ws.NewTextFrame([]byte("[\"\xe4\"]"))))
+	receive(t, c)
+	_, err := c.Receive()
+	var broken *protocolError
+	if !errors.As(err, &broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTooLong: a message of exactly the length that the router accepts is sent.
+func TestTooLong(t *testing.T) {
+	c := &Conn{peerMax: 512}
+	for n, ok := range map[int]bool{512: true, 513: false} {
+		if err := c.tooLong(n); (err == nil) != ok {
+			t.Errorf("%d octets: %v", n, err)
+		}
+	}
+	if err := (&Conn{}).tooLong(1 << 30); err != nil {
+		t.Errorf("without a limit: %v", err)
+	}
+}
+
 func TestRawSocketPing(t *testing.T) {
 	c, s := pair(t, "rs", Options{})
 	s.write([]byte{rawPing, 0, 0, 3, 'a', 'b', 'c', rawPong, 0, 0, 1, 'x', rawMessage, 0, 0, 1, 'm'})
@@ -422,11 +464,19 @@ func TestBatches(t *testing.T) {
 		if f := s.frame(); string(f.Payload) != "\x00\x00\x00\x03xyz" {
 			t.Errorf("sent %q", f.Payload)
 		}
-		s.write(compiled(ws.NewBinaryFrame([]byte{0, 0, 0, 9, 'a'})))
-		if _, err := c.Receive(); err == nil {
-			t.Error("a truncated batch was accepted")
-		}
 	})
+	for _, b := range [][]byte{{}, {0, 0, 0}, {0, 0, 0, 9, 'a'}, {0, 0, 0, 2, 'a'}, {0, 0, 0, 1, 'a', 0}} {
+		c, s := pair(t, "ws", Options{Batched: true})
+		s.write(compiled(ws.NewBinaryFrame(b)))
+		_, err := c.Receive()
+		if err == nil && len(b) == 6 { // the first entry is whole
+			_, err = c.Receive()
+		}
+		var broken *protocolError
+		if !errors.As(err, &broken) {
+			t.Errorf("the batch % x: %v", b, err)
+		}
+	}
 }
 
 // TestDeadlineResumes: a timeout in the middle of a message loses nothing.

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 )
@@ -33,5 +35,31 @@ func TestNATSUnits(t *testing.T) {
 		if _, _, err := natsUnit([]byte(b), 5); (err != nil) != fails {
 			t.Errorf("%.20q of %d octets: %v", b, len(b), err)
 		}
+	}
+}
+
+// TestNATSErrors: the server's error ends the connection and is told.
+func TestNATSErrors(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		s, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer s.Close()
+		io.WriteString(s, "INFO {}\r\nPONG\r\n-ERR 'Slow Consumer'\r\nMSG a s1 0\r\n\r\n")
+		io.Copy(io.Discard, s) // until the client closes
+	}()
+	c, err := Connect(t.Context(), "nats://"+l.Addr().String(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if b, err := c.Receive(); err == nil || !strings.Contains(err.Error(), "-ERR 'Slow Consumer'") {
+		t.Errorf("%q, %v", b, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -327,6 +328,120 @@ func TestInvocations(t *testing.T) {
 		t.Errorf("ERROR %d %s", m.Request, m.URI)
 	}
 	s.Drain()
+}
+
+// TestBrokenSessions: what a router must not send to this session ends it.
+func TestBrokenSessions(t *testing.T) {
+	for name, c := range map[string]struct {
+		request func(s *Session) // asked first; nil for nothing
+		answer  func(r *scripted)
+	}{
+		"progress that nobody asked for": {
+			func(s *Session) { s.Call(t.Context(), "com.x", nil, Values{}, nil) },
+			func(r *scripted) {
+				m := r.expect(codec.Call)
+				r.sendMessage(codec.Message{
+					Type: codec.Result, Request: m.Request, Dict: value(t, map[string]any{"progress": true}),
+				})
+			},
+		},
+		"an INVOCATION of nothing": {nil, func(r *scripted) {
+			r.sendMessage(codec.Message{Type: codec.Invocation, Request: 1, ID: 5})
+		}},
+		"an EVENT behind UNSUBSCRIBED": {
+			func(s *Session) {
+				id, err := s.Subscribe(t.Context(), Topic{URI: "com.x"}, nil, func(*Event) {})
+				if err != nil || s.Unsubscribe(t.Context(), id) != nil {
+					t.Errorf("subscription %d: %v", id, err)
+				}
+			},
+			func(r *scripted) {
+				m := r.expect(codec.Subscribe)
+				event := codec.Message{Type: codec.Event, ID: 7, Publication: 8}
+				r.send(codec.AppendSubscribed(nil, codec.MessagePack, m.Request, 7))
+				m = r.expect(codec.Unsubscribe)
+				r.sendMessage(event) // crosses the request
+				r.send(codec.AppendUnsubscribed(nil, codec.MessagePack, m.Request))
+				r.sendMessage(event)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := joined(t)
+			asked := make(chan struct{})
+			go func() {
+				defer close(asked)
+				if c.request != nil {
+					c.request(s)
+				}
+			}()
+			c.answer(r)
+			<-asked
+			var broken *protocolError
+			if err := ended(t, s); !errors.As(err, &broken) {
+				t.Errorf("the session ended with %v", err)
+			}
+		})
+	}
+}
+
+// TestNothingIsSent: a call that is over is not canceled, a request that cannot be sent takes no id, and the options
+// of the caller stay as they are.
+func TestNothingIsSent(t *testing.T) {
+	s, r := joined(t)
+	s.peerMax = 512
+	if err := s.cancel(99); err != nil {
+		t.Error(err)
+	}
+	long := Values{Args: []any{strings.Repeat("a", 512)}}
+	if _, err := s.Publish(t.Context(), "com.x", nil, long); err == nil {
+		t.Error("a message was sent that is too long for the router")
+	}
+	options := map[string]any{"k": true}
+	go s.Call(t.Context(), "com.x", options, Values{}, func(*Result) {})
+	if m := r.expect(codec.Call); m.Request != 1 || !m.Options.Bool(codec.KeyReceiveProgress, false) {
+		t.Errorf("the first message is request %d", m.Request)
+	}
+	if len(options) != 1 {
+		t.Errorf("the caller's options are now %v", options)
+	}
+}
+
+// TestHandlersThatFail: a result that cannot be sent is answered with ERROR, and the end of the session ends the
+// handlers' context.
+func TestHandlersThatFail(t *testing.T) {
+	s, r := joined(t)
+	s.peerMax = 512
+	go func() {
+		m := r.expect(codec.Register)
+		r.send(codec.AppendRegistered(nil, codec.MessagePack, m.Request, 5))
+	}()
+	started, canceled := make(chan struct{}), make(chan struct{})
+	_, err := s.Register(t.Context(), Topic{URI: "com.x"}, nil,
+		func(ctx context.Context, call *Invocation) (Values, error) {
+			if call.Request == 1 {
+				return Values{Args: []any{strings.Repeat("a", 512)}}, nil
+			}
+			close(started)
+			<-ctx.Done()
+			close(canceled)
+			return Values{}, ctx.Err()
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sendMessage(codec.Message{Type: codec.Invocation, Request: 1, ID: 5})
+	if m := r.expect(codec.Error); m.Request != 1 || string(m.URI) != "wamp.error.runtime_error" {
+		t.Errorf("ERROR %d %s", m.Request, m.URI)
+	}
+	r.sendMessage(codec.Message{Type: codec.Invocation, Request: 2, ID: 5})
+	<-started
+	r.conn.Close()
+	select {
+	case <-canceled:
+	case <-time.After(testTimeout):
+		t.Fatal("the handler waits on")
+	}
 }
 
 // TestCloseSaysGoodbye: GOODBYE, its answer, then the close frame; requests afterwards fail.
