@@ -108,3 +108,24 @@ func TestApartFails(t *testing.T) {
 		}
 	}
 }
+
+// TestApartSkipsLater: a load that ran once has to run in every round.
+func TestApartSkipsLater(t *testing.T) {
+	t.Parallel()
+	plan := hostilePlan(newFake(t), "exclude")
+	plan.Rounds = 2
+	programs := []string{`echo '{"done":"all"}'; cat >/dev/null; echo '{"ended":0}'`, `echo '{"skipped":"no"}'`}
+	plan.Apart = func(ctx context.Context, _ string) *exec.Cmd {
+		program := programs[0]
+		programs = programs[1:]
+		return exec.CommandContext(ctx, "/bin/sh", "-c", program)
+	}
+	r, err := Hostile(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "publishes with long exclude lists: it ran, and then not: no"
+	if problem := failed(r, map[string]int64{want: 1}); problem != "" || r.Hostile[0].Done != "all" {
+		t.Errorf("%s; %+v", problem, r.Hostile)
+	}
+}

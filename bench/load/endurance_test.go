@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"banyan/bench/client"
 	"banyan/codec"
 )
 
@@ -73,6 +74,11 @@ func TestSlowVerifies(t *testing.T) {
 	if !r.Verified.OK || r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received {
 		t.Errorf("%+v", r.Verified)
 	}
+	s.mu.Lock()
+	if n, runs := len(s.topics[0].members), len(s.topics); n%(3+3+2) != 0 || runs > 1 && n != 3+3+2 {
+		t.Errorf("%d sessions subscribed to the first topic, want 3 and then 3 and 2 stopped ones", n)
+	}
+	s.mu.Unlock()
 	var out strings.Builder
 	r.Print(&out)
 	for _, want := range []string{"stopped readers 2", "closed     0 stopped readers", "p99 without"} {
@@ -107,6 +113,79 @@ func TestSoakVerifies(t *testing.T) {
 	var usage *UsageError
 	if _, err := Soak(t.Context(), SoakPlan{Options: load}); !errors.As(err, &usage) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestControlFailures: what went wrong in the half without the disturbance is a failure too.
+func TestControlFailures(t *testing.T) {
+	t.Parallel()
+	patient(t, func(stall time.Duration) string {
+		s := newFake(t)
+		s.fault = func(n int, msg []byte) [][]byte {
+			if n == 2 {
+				return nil
+			}
+			return [][]byte{msg}
+		}
+		o := quick(s, codec.MessagePack)
+		o.Rate, o.Stall, o.Duration = 200, stall, stall/3
+		r, err := Slow(t.Context(), SlowPlan{Options: o, Subscribers: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return failed(r, map[string]int64{"without: events lost": 1})
+	})
+}
+
+// TestLateSessionsRefused: sessions that the router refuses when the load is under way are failures.
+func TestLateSessionsRefused(t *testing.T) {
+	t.Parallel()
+	refuseAfter := func(s *fake, sessions uint64) {
+		s.slow = func(m *codec.Message) {
+			if m.Type == codec.Hello && s.sessions == sessions {
+				s.refuse = map[codec.Type]string{codec.Hello: codec.ErrNotAuthorized}
+			}
+		}
+	}
+	s := newFake(t)
+	refuseAfter(s, 2*(2+1)) // two subscribers and a publisher, twice
+	o := quick(s, codec.MessagePack)
+	o.Rate = 200
+	r, err := Churn(t.Context(), ChurnPlan{Options: o, Subscribers: 2, Churners: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := (&client.AbortError{Reason: codec.ErrNotAuthorized}).Error()
+	if problem := failed(r, map[string]int64{"churners that could not join: " + why: 1}); problem != "" {
+		t.Error(problem)
+	}
+
+	s = newFake(t)
+	refuseAfter(s, 1) // the one that joins first
+	if r, err = Storm(t.Context(), StormPlan{Options: quick(s, codec.MessagePack), Workers: 2}); err != nil {
+		t.Fatal(err)
+	}
+	n := r.Verified.Expected
+	if problem := failed(r, map[string]int64{
+		"sessions without WELCOME: message type 3 came instead": n, "sessions lost": n,
+	}); problem != "" || n == 0 || r.Verified.Received != 0 {
+		t.Errorf("%s; %+v", problem, r.Verified)
+	}
+}
+
+// TestSoakCountsSessions: failures of the sessions that come and go are the soak's.
+func TestSoakCountsSessions(t *testing.T) {
+	t.Parallel()
+	s := newFake(t)
+	s.silent = true
+	o := quick(s, codec.MessagePack)
+	r, err := Soak(t.Context(), SoakPlan{Options: o, Subscribers: 1, Callers: 1, Sessions: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verified.OK || r.Verified.Failures["storm: sessions without GOODBYE: EOF"] == 0 ||
+		r.Verified.Failures["storm: sessions lost"] == 0 {
+		t.Errorf("%+v", r.Verified)
 	}
 }
 

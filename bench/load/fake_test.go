@@ -209,6 +209,9 @@ func (s *fake) handle(c *fakeConn, m *codec.Message) {
 		}
 	case codec.Unsubscribe:
 		t := s.topics[m.ID-7]
+		if !slices.Contains(t.members, c) {
+			s.t.Errorf("the load unsubscribed from %s, which it is not subscribed to", t.uri)
+		}
 		t.members = slices.DeleteFunc(t.members, func(member *fakeConn) bool { return member == c })
 		c.send(codec.AppendUnsubscribed(nil, ser, m.Request))
 	case codec.Register:

@@ -2,9 +2,14 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"io"
 	"maps"
+	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"banyan/bench/client"
 	"banyan/codec"
@@ -212,22 +217,244 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 		{Type: codec.Error, RequestType: codec.Register, Request: 1, URI: []byte("a.b")},
 		{Type: codec.Error, RequestType: codec.Subscribe, Request: 2, URI: []byte("a.b")},
 	} {
-		_, err := answerTo(&canned{answer: a}, codec.Subscribe, 1, codec.Subscribed)
+		_, err := answerTo(&canned{answers: []codec.Message{a}}, codec.Subscribe, 1, codec.Subscribed)
 		if _, refused := err.(*client.Error); err == nil || refused {
 			t.Errorf("message type %d for request %d was taken for the answer to SUBSCRIBE 1: %v",
 				a.Type, a.Request, err)
 		}
 	}
-	if id, err := answerTo(&canned{answer: codec.Message{Type: codec.Subscribed, Request: 1, ID: 3}}, codec.Subscribe,
-		1, codec.Subscribed); id != 3 || err != nil {
+	if id, err := answerTo(&canned{answers: []codec.Message{{Type: codec.Subscribed, Request: 1, ID: 3}}},
+		codec.Subscribe, 1, codec.Subscribed); id != 3 || err != nil {
 		t.Errorf("%d, %v", id, err)
 	}
 }
 
-// A canned link has one answer.
+// A canned link has these answers, and then the end. It keeps what is sent.
 type canned struct {
 	link
-	answer codec.Message
+	answers []codec.Message
+	end     error // default io.EOF
+	sent    []codec.Message
 }
 
-func (c *canned) Next() (*codec.Message, error) { return &c.answer, nil }
+func (c *canned) Next() (*codec.Message, error) {
+	if len(c.answers) == 0 {
+		return nil, cmp.Or(c.end, io.EOF)
+	}
+	m := c.answers[0]
+	if c.answers = c.answers[1:]; m.Type == 0 {
+		return nil, errUndecodable
+	}
+	return &m, nil
+}
+
+func (c *canned) Send(m *codec.Message) error {
+	k := *m
+	k.Payload.Args = bytes.Clone(k.Payload.Args)
+	c.sent = append(c.sent, k)
+	return nil
+}
+
+func (c *canned) Serializer() codec.Serializer { return codec.MessagePack }
+
+func (c *canned) SetReadDeadline(time.Time) error { return nil }
+
+// TestMessagesOutOfPlace: what a publisher or a callee must not get is counted, and so is what cannot be decoded.
+func TestMessagesOutOfPlace(t *testing.T) {
+	stamps, err := newStamper(codec.MessagePack, 64, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := func() codec.Payload {
+		return codec.Payload{Format: codec.MessagePack, Args: bytes.Clone(stamps.write(stamp{seq: 3}))}
+	}
+	wanted, err := codec.AppendValue(nil, codec.MessagePack, map[string]any{"receive_progress": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invocation := func(dict []byte) codec.Message {
+		b, err := codec.Append(nil, codec.MessagePack, &codec.Message{
+			Type: codec.Invocation, Request: 1, ID: 9, Dict: dict, Format: codec.MessagePack, Payload: payload(),
+		})
+		var d codec.Decoder
+		var m codec.Message
+		if err == nil {
+			err = d.Decode(codec.MessagePack, b, &m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	listen := func(r *run, c link) { (&publisher{pubsub: &pubsub{run: r}, conn: c}).listen() }
+	serve := func(results int) func(r *run, c link) {
+		return func(r *run, c link) {
+			own, err := newStamper(codec.MessagePack, 64, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			(&rpc{run: r, plan: RPCPlan{Results: results}}).serve(c, own)
+		}
+	}
+	const unwanted = "invocations that are damaged or do not want progress"
+	astray := codec.Message{Type: codec.Published}
+	for name, c := range map[string]struct {
+		do      func(r *run, c link)
+		message codec.Message
+		want    string // the failure
+		sends   int
+	}{
+		"to a publisher":                 {listen, astray, "unexpected messages to publishers", 0},
+		"undecodable to a publisher":     {listen, codec.Message{}, "undecodable messages", 0},
+		"to a callee":                    {serve(1), astray, "unexpected messages of type 17", 0},
+		"a call":                         {serve(1), invocation(nil), "", 1},
+		"a call that wants progress":     {serve(3), invocation(wanted), "", 3},
+		"a call that wants no progress":  {serve(3), invocation(nil), unwanted, 0},
+		"a call without a stamp, simple": {serve(1), codec.Message{Type: codec.Invocation}, "", 1},
+		"a call without a stamp":         {serve(3), codec.Message{Type: codec.Invocation}, unwanted, 0},
+	} {
+		r := newRun(Options{Serializer: codec.MessagePack})
+		r.closing.Store(true)
+		l := &canned{answers: []codec.Message{c.message}}
+		c.do(r, l)
+		want := map[string]int64{}
+		if c.want != "" {
+			want[c.want] = 1
+		}
+		if !maps.Equal(r.failures.byID, want) || len(l.sent) != c.sends {
+			t.Errorf("%s: failures %v, %d messages sent; want %v, %d", name, r.failures.byID, len(l.sent), want,
+				c.sends)
+		}
+	}
+}
+
+// TestIntendedTimes: the stamp of a message has the time that it was meant for, not that of sending.
+func TestIntendedTimes(t *testing.T) {
+	const intended = 99 * time.Hour
+	stamps, err := newStamper(codec.MessagePack, 64, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &canned{}
+	r := newRun(Options{Serializer: codec.MessagePack, PayloadBytes: 64})
+	f := &pubsub{run: r, plan: pubsubPlan{topics: []string{"a.b"}, publishers: 1}}
+	p, err := f.newPublisher(0, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &caller{rpc: &rpc{run: r}, conn: c, open: map[uint64]openCall{}, stamps: p.stamps}
+	for name, send := range map[string]func(time.Duration) error{"publication": p.one, "call": k.call} {
+		if err := send(intended); err != nil {
+			t.Fatal(err)
+		}
+		m := c.sent[len(c.sent)-1]
+		if s, ok := stamps.read(&m.Payload); !ok || s.sent != intended {
+			t.Errorf("a %s meant for %v has the stamp %+v, %v", name, intended, s, ok)
+		}
+	}
+}
+
+// TestAnswersToCalls: errors of other requests and results in another order are no answers.
+func TestAnswersToCalls(t *testing.T) {
+	stamps, err := newStamper(codec.MessagePack, 64, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := func(number uint64) codec.Message {
+		return codec.Message{Type: codec.Result, Request: 5, Payload: codec.Payload{
+			Format: codec.MessagePack, Args: bytes.Clone(stamps.write(stamp{seq: 7*3 + number})),
+		}}
+	}
+	progress := func(number uint64) codec.Message {
+		m := result(number)
+		dict, err := codec.AppendValue(nil, codec.MessagePack, map[string]any{"progress": true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Format, m.Dict = codec.MessagePack, dict
+		b, err := codec.Append(nil, codec.MessagePack, &m)
+		var d codec.Decoder
+		m = codec.Message{}
+		if err == nil {
+			err = d.Decode(codec.MessagePack, b, &m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	const damaged, misplaced = "results with a damaged or foreign payload", "results that came out of place"
+	for name, c := range map[string]struct {
+		answers []codec.Message
+		want    map[string]int64
+		results int
+	}{
+		"sound":        {[]codec.Message{progress(0), progress(1), result(2)}, nil, 3},
+		"exchanged":    {[]codec.Message{progress(1), progress(0), result(2)}, map[string]int64{damaged: 2}, 3},
+		"last first":   {[]codec.Message{result(2)}, map[string]int64{misplaced: 1}, 1},
+		"one too many": {[]codec.Message{progress(0), progress(1), progress(2)}, map[string]int64{misplaced: 1}, 3},
+		"ERROR": {
+			[]codec.Message{{Type: codec.Error, RequestType: codec.Call, Request: 5, URI: []byte("a.b")}},
+			map[string]int64{"calls answered with a.b": 1},
+			1,
+		},
+		"ERROR of another request": {
+			[]codec.Message{{Type: codec.Error, RequestType: codec.Publish, Request: 5, URI: []byte("a.b")}},
+			map[string]int64{"unexpected messages of type 8": 1},
+			0,
+		},
+		"another type": {
+			[]codec.Message{{Type: codec.Published, Request: 5}},
+			map[string]int64{"unexpected messages of type 17": 1},
+			0,
+		},
+		"another number": {
+			[]codec.Message{{Type: codec.Result, Request: 6}},
+			map[string]int64{"answers to calls that are not open": 1},
+			0,
+		},
+	} {
+		k := &caller{
+			rpc:    &rpc{run: newRun(Options{}), plan: RPCPlan{Results: 3}},
+			checks: stamps, conn: &wamp{Conn: &client.Conn{}}, open: map[uint64]openCall{5: {seq: 7}},
+		}
+		results := 0
+		for i := range c.answers {
+			if result, _ := k.answer(&c.answers[i]); result {
+				results++
+			}
+		}
+		if !maps.Equal(k.failures.byID, c.want) || results != c.results {
+			t.Errorf("%s: failures %v, %d results; want %v, %d", name, k.failures.byID, results, c.want, c.results)
+		}
+	}
+}
+
+// TestClosedByRouter: a stopped reader was closed if its stream ends, and not if it just waits.
+func TestClosedByRouter(t *testing.T) {
+	late := codec.Message{Type: codec.Event}
+	for end, want := range map[error]bool{io.EOF: true, syscall.ECONNRESET: true, os.ErrDeadlineExceeded: false} {
+		for _, rest := range [][]codec.Message{nil, {late, {}, late}} {
+			if got := closedByRouter(&canned{answers: rest, end: end}); got != want {
+				t.Errorf("%d messages and then %v: closed is %v", len(rest), end, got)
+			}
+		}
+	}
+}
+
+// TestUsable: a run means something if at most one message of a hundred was lost.
+func TestUsable(t *testing.T) {
+	for _, c := range []struct {
+		v    Verdict
+		want bool
+	}{
+		{Verdict{OK: true, Expected: 1000, Received: 1000}, true},
+		{Verdict{Expected: 1000, Received: 990}, true},
+		{Verdict{Expected: 1000, Received: 989}, false},
+		{Verdict{OK: true}, false},
+	} {
+		if got := (&Report{Verified: c.v}).Usable(); got != c.want {
+			t.Errorf("%+v: usable is %v", c.v, got)
+		}
+	}
+}

@@ -134,9 +134,6 @@ func (f *pubsub) historyFaults(events []any, wanted int, stamps *stamper) map[st
 func readHistory(event any, stamps *stamper) (s stamp, ok bool) {
 	e, _ := event.(map[string]any)
 	list, _ := e["args"].([]any)
-	if len(list) != 1 {
-		return s, false
-	}
 	args, err := codec.AppendValue(nil, stamps.serializer, list)
 	if err != nil {
 		return s, false

@@ -156,3 +156,32 @@ func TestHistoryRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestHistoryAnswers: the answer to a query is a RESULT of its number, with a list.
+func TestHistoryAnswers(t *testing.T) {
+	encode := func(v any) codec.Payload {
+		b, err := codec.AppendValue(nil, codec.MessagePack, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return codec.Payload{Format: codec.MessagePack, Args: b}
+	}
+	for name, c := range map[string]struct {
+		answer codec.Message
+		want   int // events; -1 for an error
+	}{
+		"two":             {codec.Message{Type: codec.Result, Request: 4, Payload: encode([]any{1, 2})}, 2},
+		"none":            {codec.Message{Type: codec.Result, Request: 4, Payload: encode([]any{})}, 0},
+		"no arguments":    {codec.Message{Type: codec.Result, Request: 4}, 0},
+		"no list":         {codec.Message{Type: codec.Result, Request: 4, Payload: encode("a")}, -1},
+		"another number":  {codec.Message{Type: codec.Result, Request: 3, Payload: encode([]any{1, 2})}, -1},
+		"another message": {codec.Message{Type: codec.Published, Request: 4}, -1},
+		"an error":        {codec.Message{Type: codec.Error, Request: 4, URI: []byte("a.b")}, -1},
+	} {
+		l := &canned{answers: []codec.Message{c.answer}}
+		events, err := (&pubsub{run: newRun(Options{})}).askHistory(l, 4, 7, 10)
+		if (err != nil) != (c.want < 0) || err == nil && len(events) != c.want {
+			t.Errorf("%s: %v, %v", name, events, err)
+		}
+	}
+}

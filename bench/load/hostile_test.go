@@ -268,6 +268,48 @@ func TestHostileFindsLoss(t *testing.T) {
 	})
 }
 
+// TestHostileFailuresBefore: what is lost in the run of the tickers alone, before a round, is a failure.
+func TestHostileFailuresBefore(t *testing.T) {
+	t.Parallel()
+	patient(t, func(stall time.Duration) string {
+		s := newFake(t)
+		done := false
+		s.fault = func(_ int, msg []byte) [][]byte {
+			// The first round is 4, 3 and 4 sessions, see TestHostileRounds. Then the tickers are alone.
+			if s.sessions == 4+3+4+4 && !done {
+				done = true
+				return nil
+			}
+			return [][]byte{msg}
+		}
+		plan := hostilePlan(s, "exclude")
+		plan.Rounds, plan.Stall, plan.Duration = 2, stall, stall/3
+		r, err := Hostile(t.Context(), plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return failed(r, map[string]int64{"publishes with long exclude lists, before: events lost": 1})
+	})
+}
+
+// TestHostileBreaksOff: a load that ends with an error before its time is a failure of the run beside it.
+func TestHostileBreaksOff(t *testing.T) {
+	t.Parallel()
+	plan := hostilePlan(newFake(t), "")
+	if err := plan.complete(); err != nil {
+		t.Fatal(err)
+	}
+	plan.Duration = time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := plan.tick(ctx, func(context.Context) error { defer cancel(); return errors.New("broken") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problem := failed(r, map[string]int64{"hostile loads that broke off: broken": 1}); problem != "" {
+		t.Error(problem)
+	}
+}
+
 func TestHostileUsage(t *testing.T) {
 	for name, change := range map[string]func(p *HostilePlan){
 		"unknown load": func(p *HostilePlan) { p.Only = "kindness" },

@@ -21,20 +21,23 @@ type natsFake struct {
 	mu     sync.Mutex
 	subs   map[string][]natsSub // by subject, without the star
 	spoil  func(n int, payload []byte) (again []byte)
-	events int // guarded by mu
+	events int    // guarded by mu
+	turn   int    // of the members of a group; guarded by mu
+	extra  string // what comes behind the 10th event; guarded by mu
 }
 
 type natsSub struct {
 	net.Conn
-	id string
+	id    string
+	group bool // one of the group gets a message, and there is one group
 }
 
-func startNATSFake(t *testing.T, spoil func(n int, payload []byte) []byte) (url string) {
+func startNATSFake(t *testing.T, spoil func(n int, payload []byte) []byte, extra string) (url string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &natsFake{subs: map[string][]natsSub{}, spoil: spoil}
+	s := &natsFake{subs: map[string][]natsSub{}, spoil: spoil, extra: extra}
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -72,7 +75,7 @@ func (s *natsFake) serve(c net.Conn) {
 			s.mu.Lock()
 			subject := strings.TrimSuffix(f[1], "*")
 			id := f[len(f)-1]
-			s.subs[subject] = append(s.subs[subject], natsSub{c, id})
+			s.subs[subject] = append(s.subs[subject], natsSub{c, id, len(f) == 4})
 			if id[0] == natsEvents {
 				// A message that was on its way: it comes before the PONG.
 				fmt.Fprintf(c, "MSG %s %s 5\r\nearly\r\n", f[1], id)
@@ -81,7 +84,9 @@ func (s *natsFake) serve(c net.Conn) {
 		case "UNSUB":
 			s.mu.Lock()
 			for subject, subs := range s.subs {
-				s.subs[subject] = slices.DeleteFunc(subs, func(sub natsSub) bool { return sub == natsSub{c, f[1]} })
+				s.subs[subject] = slices.DeleteFunc(subs, func(sub natsSub) bool {
+					return sub.Conn == c && sub.id == f[1]
+				})
 			}
 			s.mu.Unlock()
 		case "PUB":
@@ -106,6 +111,10 @@ func (s *natsFake) publish(subject, reply string, payload []byte) {
 	if reply != "" {
 		reply += " "
 	}
+	if len(subs) > 0 && subs[0].group {
+		s.turn = (s.turn + 1) % len(subs)
+		subs = subs[s.turn : s.turn+1]
+	}
 	for _, c := range subs {
 		s.events++
 		p := payload
@@ -117,6 +126,9 @@ func (s *natsFake) publish(subject, reply string, payload []byte) {
 		// The ping comes with the message: the client must not wait for another message
 		// before it accounts for this one.
 		fmt.Fprintf(c, "MSG %s %s %s%d\r\n%s\r\nPING\r\n", subject, c.id, reply, len(p), p)
+		if s.events == 10 {
+			fmt.Fprint(c, s.extra)
+		}
 	}
 }
 
@@ -140,6 +152,9 @@ var natsLoads = map[string]func(ctx context.Context, o Options) (*Report, error)
 	"rpc": func(ctx context.Context, o Options) (*Report, error) {
 		return RPC(ctx, RPCPlan{Options: o, Callers: 2})
 	},
+	"callees": func(ctx context.Context, o Options) (*Report, error) {
+		return RPC(ctx, RPCPlan{Options: o, Callers: 2, Callees: 3})
+	},
 	"churn": func(ctx context.Context, o Options) (*Report, error) {
 		return Churn(ctx, ChurnPlan{Options: o, Subscribers: 2, Churners: 2, Cycles: 500})
 	},
@@ -154,7 +169,7 @@ func TestNATSVerifies(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s at %g", name, rate), func(t *testing.T) {
 				t.Parallel()
-				o := natsOptions(startNATSFake(t, nil))
+				o := natsOptions(startNATSFake(t, nil, ""))
 				o.Rate = rate
 				r := measured(t, o, func(o Options) (*Report, error) { return run(t.Context(), o) })
 				if !r.Verified.OK || r.Verified.Expected != r.Verified.Received || r.Verified.Received == 0 {
@@ -168,7 +183,7 @@ func TestNATSVerifies(t *testing.T) {
 	}
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
-		r, err := Idle(t.Context(), IdlePlan{Options: natsOptions(startNATSFake(t, nil)), Sessions: 5})
+		r, err := Idle(t.Context(), IdlePlan{Options: natsOptions(startNATSFake(t, nil, "")), Sessions: 5})
 		if err != nil || !r.Verified.OK || r.Verified.Expected != 5 || r.Verified.Received != 5 {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -225,22 +240,32 @@ func TestNATSFindsFaults(t *testing.T) {
 	damage := nth(func(b []byte) []byte { return append([]byte("zz"), b[2:]...) })
 	cut := nth(func(b []byte) []byte { return b[:len(b)-1] })
 	lose := nth(func([]byte) []byte { return nil })
+	damaged := map[string]int64{"events with a damaged payload": 1, "events lost": 1}
+	undecodable := map[string]int64{"undecodable messages": 1}
 	for name, c := range map[string]struct {
 		load  string
 		spoil func(int, []byte) []byte
+		extra string
 		want  map[string]int64
 	}{
-		"damaged event":  {"fanout", damage, map[string]int64{"events with a damaged payload": 1, "events lost": 1}},
-		"cut event":      {"fanout", cut, map[string]int64{"events with a damaged payload": 1, "events lost": 1}},
-		"lost event":     {"fanout", lose, map[string]int64{"events lost": 1}},
-		"lost of topics": {"topics", lose, map[string]int64{"events lost": 1}},
-		"damaged result": {"rpc", damage, map[string]int64{"results with a damaged or foreign payload": 1}},
-		"lost result":    {"rpc", lose, map[string]int64{"calls without an answer": 1}},
+		"damaged event":  {"fanout", damage, "", damaged},
+		"cut event":      {"fanout", cut, "", damaged},
+		"lost event":     {"fanout", lose, "", map[string]int64{"events lost": 1}},
+		"lost of topics": {"topics", lose, "", map[string]int64{"events lost": 1}},
+		"damaged result": {"rpc", damage, "", map[string]int64{"results with a damaged or foreign payload": 1}},
+		"PONG of nobody": {"fanout", nil, "PONG\r\n", undecodable},
+		"no such sid":    {"fanout", nil, "MSG a.b x1 1\r\na\r\n", undecodable},
+		"no number":      {"fanout", nil, "MSG a.b sx 1\r\na\r\n", undecodable},
+		"no sid":         {"fanout", nil, "MSG a.b 1\r\na\r\n", undecodable},
+		"other inbox": {
+			"rpc", nil, "MSG _INBOX.0123456789abcdef.7 i 1\r\na\r\n", undecodable,
+		},
+		"lost result": {"rpc", lose, "", map[string]int64{"calls without an answer": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			patient(t, func(stall time.Duration) string {
-				o := natsOptions(startNATSFake(t, c.spoil))
+				o := natsOptions(startNATSFake(t, c.spoil, c.extra))
 				o.Stall, o.Duration = stall, stall/3
 				r, err := natsLoads[c.load](t.Context(), o)
 				if err != nil {

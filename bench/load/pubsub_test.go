@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -18,9 +19,25 @@ func TestTopicsVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := s.shares(); !slices.Equal(got, []int{7, 8, 8, 8, 8}) {
+		t.Errorf("the sessions have %v of the 39 subscriptions", got)
+	}
 	if !r.Verified.OK || r.Verified.Received < 200 || r.Verified.Expected != r.Verified.Received {
 		t.Errorf("%+v", r.Verified)
 	}
+}
+
+// shares lists how many subscriptions each subscribing session asked for, the least first. The load has ended.
+func (s *fake) shares() (n []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.subscriptions > 0 {
+			n = append(n, c.subscriptions)
+		}
+	}
+	slices.Sort(n)
+	return n
 }
 
 // TestTopicsFindsFaults: one event lost, and one that came for another subscription of the session.
@@ -66,6 +83,13 @@ func TestPatternsVerifies(t *testing.T) {
 		if !r.Verified.OK || r.Verified.Received < 200 || r.Plan.Patterns != 32-32%matching {
 			t.Errorf("%+v %+v", r.Verified, r.Plan)
 		}
+		n := 0
+		for _, k := range s.shares() {
+			n += k
+		}
+		if n != r.Plan.Patterns {
+			t.Errorf("%d subscriptions, the report says %d", n, r.Plan.Patterns)
+		}
 	}
 }
 
@@ -105,6 +129,16 @@ func TestMixedVerifies(t *testing.T) {
 	}
 	if !r.Verified.OK || r.Scenario != "mixed" || r.Plan.Serializer != "msgpack+json+cbor" || r.Plan.Publishers != 3 {
 		t.Errorf("%+v %+v", r.Verified, r.Plan)
+	}
+	count := map[codec.Serializer]int{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		count[c.serializer]++
+	}
+	want := map[codec.Serializer]int{codec.MessagePack: 3 + 1, codec.JSON: 2 + 1, codec.CBOR: 2 + 1}
+	if !maps.Equal(count, want) {
+		t.Errorf("sessions by serializer: %v, want %v", count, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,12 @@ func TestFanoutFindsFaults(t *testing.T) {
 			}
 			return [][]byte{msg}
 		}, map[string]int64{"events with a damaged payload": 1, "events lost": 1}},
+		"garbage": {func(n int, msg []byte) [][]byte {
+			if n == 20 {
+				return [][]byte{msg, {0xC1}}
+			}
+			return [][]byte{msg}
+		}, map[string]int64{"undecodable messages": 1}},
 		"foreign message": {func(n int, msg []byte) [][]byte {
 			if n == 20 {
 				return [][]byte{msg, codec.AppendPublished(nil, codec.MessagePack, 1, 2)}
@@ -283,20 +290,87 @@ func TestRPCFindsFaults(t *testing.T) {
 			t.Errorf("%+v", r.Verified)
 		}
 	})
-	t.Run("error", func(t *testing.T) {
-		t.Parallel()
+	for _, rate := range []float64{0, 1000} {
+		t.Run(fmt.Sprintf("error at %g", rate), func(t *testing.T) {
+			t.Parallel()
+			s := newFake(t)
+			s.refuse = map[codec.Type]string{codec.Call: codec.ErrUnavailable}
+			ctx, load := counted(t, s)
+			load.Rate = rate
+			r, err := RPC(ctx, RPCPlan{Options: load})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// An ERROR is an answer: a closed loop goes on.
+			n := r.Verified.Failures["calls answered with "+codec.ErrUnavailable]
+			if r.Verified.OK || n < 200 || n != r.Verified.Received || n != r.Verified.Expected ||
+				len(r.Verified.Failures) != 1 {
+				t.Errorf("%+v", r.Verified)
+			}
+		})
+	}
+}
+
+// TestClosedLoop: no more is in flight than the plan says, if nothing arrives.
+func TestClosedLoop(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		run  func(o Options) (*Report, error)
+		want map[string]int64
+	}{
+		"fanout": {func(o Options) (*Report, error) {
+			return Fanout(t.Context(), FanoutPlan{Options: o, Publishers: 2, Subscribers: 3})
+		}, map[string]int64{"events lost": 2 * 4 * 3}},
+		"rpc": {func(o Options) (*Report, error) {
+			return RPC(t.Context(), RPCPlan{Options: o, Callers: 2})
+		}, map[string]int64{"calls without an answer": 2 * 4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patient(t, func(stall time.Duration) string {
+				s := newFake(t)
+				s.fault = func(int, []byte) [][]byte { return nil }
+				o := quick(s, codec.MessagePack)
+				o.Stall, o.Duration = stall, stall/3
+				r, err := c.run(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return failed(r, c.want)
+			})
+		})
+	}
+}
+
+// TestSharedRegistrations: callees share a registration in turn if there are several.
+func TestSharedRegistrations(t *testing.T) {
+	t.Parallel()
+	const shared = "roundrobin"
+	for callees, want := range map[int][]any{1: {nil}, 2: {shared, shared}, 3: {shared, shared, shared}} {
 		s := newFake(t)
-		s.refuse = map[codec.Type]string{codec.Call: codec.ErrUnavailable}
+		var asked []any
+		s.slow = func(m *codec.Message) {
+			if m.Type != codec.Register {
+				return
+			}
+			var options map[string]any
+			if len(m.Dict) > 0 {
+				v, err := codec.Value(m.Format, m.Dict)
+				if err != nil {
+					t.Error(err)
+				}
+				options = v.(map[string]any)
+			}
+			asked = append(asked, options["invoke"])
+		}
 		ctx, load := counted(t, s)
-		load.Rate = 1000
-		r, err := RPC(ctx, RPCPlan{Options: load})
-		if err != nil {
+		if _, err := RPC(ctx, RPCPlan{Options: load, Callees: callees}); err != nil {
 			t.Fatal(err)
 		}
-		if r.Verified.OK || r.Verified.Failures["calls answered with "+codec.ErrUnavailable] == 0 {
-			t.Errorf("%+v", r.Verified)
+		if !slices.Equal(asked, want) {
+			t.Errorf("%d callees ask for %v, want %v", callees, asked, want)
 		}
-	})
+	}
 }
 
 // TestSeries: a run has about one entry a second, and a last one that is nearly as long.

@@ -36,8 +36,13 @@ func TestStormVerifies(t *testing.T) {
 			if r.Verified.OK != (c.want == "") || c.want != "" && r.Verified.Failures[c.want] == 0 {
 				t.Errorf("%+v", r.Verified)
 			}
+			if lost := r.Verified.Expected - r.Verified.Received; r.Verified.Failures["sessions lost"] != lost ||
+				r.Verified.Failures[c.want] != lost {
+				t.Errorf("%d of %d sessions came to their end: %v", r.Verified.Received, r.Verified.Expected,
+					r.Verified.Failures)
+			}
 			if c.want == "" && (r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
-				r.Latency.Count == 0) {
+				r.Latency.Count == 0 || r.Latency.P50 <= 0) {
 				t.Errorf("%+v %+v", r.Verified, r.Latency)
 			}
 		})
