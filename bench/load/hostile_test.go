@@ -299,14 +299,18 @@ func TestHostileBreaksOff(t *testing.T) {
 	if err := plan.complete(); err != nil {
 		t.Fatal(err)
 	}
-	plan.Duration = time.Second
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := plan.tick(ctx, func(context.Context) error { defer cancel(); return errors.New("broken") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if problem := failed(r, map[string]int64{"hostile loads that broke off: broken": 1}); problem != "" {
-		t.Error(problem)
+	for ; ; plan.Duration *= 4 { // the load may be late, and at the end nobody minds
+		r, err := plan.tick(t.Context(), func(context.Context) error { return errors.New("broken") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		problem := failed(r, map[string]int64{"hostile loads that broke off: broken": 1})
+		if problem == "" {
+			return
+		}
+		if !r.Verified.OK || plan.Duration > 5*time.Second {
+			t.Fatal(problem)
+		}
 	}
 }
 
