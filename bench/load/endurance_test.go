@@ -162,9 +162,9 @@ func TestLateSessionsRefused(t *testing.T) {
 
 	s = newFake(t)
 	refuseAfter(s, 1) // the one that joins first
-	if r, err = Storm(t.Context(), StormPlan{Options: quick(s, codec.MessagePack), Workers: 2}); err != nil {
-		t.Fatal(err)
-	}
+	r = measured(t, quick(s, codec.MessagePack), func(o Options) (*Report, error) {
+		return Storm(t.Context(), StormPlan{Options: o, Workers: 2})
+	})
 	n := r.Verified.Expected
 	if problem := failed(r, map[string]int64{
 		"sessions without WELCOME: message type 3 came instead": n, "sessions lost": n,
