@@ -42,7 +42,7 @@ func TestStormVerifies(t *testing.T) {
 					r.Verified.Failures)
 			}
 			if c.want == "" && (r.Verified.Received == 0 || r.Verified.Expected != r.Verified.Received ||
-				r.Latency.Count == 0 || r.Latency.P50 <= 0) {
+				r.Latency.Count == 0 || r.Latency.P50 < 10) { // three round trips take longer
 				t.Errorf("%+v %+v", r.Verified, r.Latency)
 			}
 		})
