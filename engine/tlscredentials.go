@@ -99,6 +99,7 @@ func NewCredentials(cfg CredentialsConfig) (*Credentials, error) {
 	c := &Credentials{cfg: cfg}
 	c.outer = &tls.Config{
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			yieldCPU() // before keys are exchanged
 			config := c.now.Load().configFor(hello)
 			noteAsked(hello, config)
 			return config, nil
@@ -332,6 +333,7 @@ func (c *certificate) show(now time.Time) *tls.Certificate {
 
 // choose returns the certificate for a client.
 func (s *shown) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	yieldCPU() // after that, before a signature is computed
 	if len(s.certificates) == 0 {
 		crt, err := s.ask(hello)
 		if err == nil && crt != nil && crt.Leaf != nil {

@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,10 +31,12 @@ import (
 //	BANYAN_HANDSHAKES=9 go test -count=1 -v -run TestHandshakes ./cmd/cli
 //
 // A process of its own makes full handshakes of TLS 1.3 at a fixed rate, and closes each connection in good order. It
-// runs only where nobody else needs the CPU (SCHED_IDLE), as if it were on other machines. What a storm costs others
-// is measured three times: the router is the server; or a server with crypto/tls alone is, and the router has nothing
-// to do with it; or such a server that gives way to everybody, as the storm does. On a machine with few CPUs the
-// second figure is the machine's own share of the first, and nobody can do better than the third.
+// runs only where nobody else needs the CPU (SCHED_IDLE), as if it were on other machines. So are the others: the
+// process of the clients that call each other runs before everybody else (SCHED_RR), so that what they wait for is
+// the router. What a storm costs them is measured three times: the router is the server; or a server with crypto/tls
+// alone is, and the router has nothing to do with it; or such a server that gives way to everybody, as the storm
+// does. A fourth figure is what it costs them that the CPUs are not idle, though whoever uses them gives way, and
+// there is no storm at all. On a machine with few CPUs nobody can do much better than that.
 //
 // The test fails only if something went wrong: the figures are for a reader.
 
@@ -99,6 +103,21 @@ func TestHandshakes(t *testing.T) {
 	}
 	bare := startBare()
 	startBare("idle")
+	burn := func() { // one process for each CPU
+		var all []*exec.Cmd
+		for range runtime.NumCPU() {
+			cmd := start("burn")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, cmd)
+		}
+		time.Sleep(handshakesTime)
+		for _, cmd := range all {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	}
 
 	// storm runs one against a listener for a while, and returns how many handshakes it made.
 	storm := func(listener string) (made int) {
@@ -138,7 +157,6 @@ func TestHandshakes(t *testing.T) {
 			handshakesPerSecond, median(ours), median(theirs), median(ratios), ratios)
 	})
 	t.Run("others", func(t *testing.T) {
-		quiet := newTickers(t, at["plain"])
 		stormAt := func(listener string) func() {
 			return func() {
 				if rate := float64(storm(listener)) / handshakesTime.Seconds(); rate < 0.98*handshakesPerSecond {
@@ -152,6 +170,7 @@ func TestHandshakes(t *testing.T) {
 			p99  []float64
 		}{
 			{name: "alone", do: func() { time.Sleep(handshakesTime) }},
+			{name: "idle loops, no storm", do: burn},
 			{name: "storm at a stock server", do: stormAt("bare")},
 			{name: "storm at an idle one", do: stormAt("bare idle")},
 			{name: "storm at us", do: stormAt("tls")},
@@ -159,7 +178,7 @@ func TestHandshakes(t *testing.T) {
 		for range rounds {
 			for i := range kinds {
 				k := &kinds[i]
-				k.p99 = append(k.p99, quiet.measure(t, k.do))
+				k.p99 = append(k.p99, tickers(t, start("tickers", at["plain"]), k.do))
 			}
 		}
 		alone := median(kinds[0].p99)
@@ -170,51 +189,68 @@ func TestHandshakes(t *testing.T) {
 	})
 }
 
-// tickers are established clients that call each other every millisecond.
-type tickers struct {
-	callers []*client.Session
-}
-
-func newTickers(t *testing.T, address string) *tickers {
-	k := &tickers{}
-	for i := range 4 {
-		join := func() *client.Session {
-			c, err := client.Dial(t.Context(), "ws://"+address+"/ws",
-				client.Options{Realm: "a", Serializer: codec.MessagePack})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			return c
-		}
-		if _, err := join().Register(t.Context(), client.Topic{URI: fmt.Sprintf("com.tick.p%d", i)}, nil,
-			func(_ context.Context, call *client.Invocation) (client.Values, error) {
-				return call.Values, nil
-			}); err != nil {
-			t.Fatal(err)
-		}
-		k.callers = append(k.callers, join())
-	}
-	return k
-}
-
-// measure returns the 99th percentile of the calls during f, in us.
-func (k *tickers) measure(t *testing.T, f func()) float64 {
+// tickers runs cmd, the process of clients that call each other, while f runs. It returns the 99th percentile of
+// their calls, in us.
+func tickers(t *testing.T, cmd *exec.Cmd, f func()) (p99 float64) {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	cmd.Stderr = os.Stderr
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	in.Close()
+	if _, err := fmt.Fscan(lines, &p99); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return p99
+}
+
+// callEveryMillisecond is that process: established clients of the router at ARG 1, four of which call the four
+// others. It says when it begins, and at the end of its input the 99th percentile of all calls in us.
+func callEveryMillisecond() {
+	must := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	must(schedule(&unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 1}))
+	ctx, stop := context.WithCancel(context.Background())
+	join := func() *client.Session {
+		s, err := client.Dial(context.Background(), "ws://"+os.Args[1]+"/ws",
+			client.Options{Realm: "a", Serializer: codec.MessagePack})
+		must(err)
+		return s
+	}
 	var all []float64
 	var mu sync.Mutex
 	var done sync.WaitGroup
-	for i, c := range k.callers {
+	var callers []*client.Session
+	for i := range 4 {
+		topic := client.Topic{URI: fmt.Sprintf("com.tick.p%d.p%d", os.Getpid(), i)}
+		_, err := join().Register(ctx, topic, nil,
+			func(_ context.Context, call *client.Invocation) (client.Values, error) { return call.Values, nil })
+		must(err)
+		callers = append(callers, join())
+	}
+	fmt.Println("begins")
+	for i, c := range callers {
 		done.Go(func() {
+			uri := fmt.Sprintf("com.tick.p%d.p%d", os.Getpid(), i)
 			var own []float64
 			for ctx.Err() == nil {
 				begin := time.Now()
-				uri := fmt.Sprintf("com.tick.p%d", i)
-				if _, err := c.Call(t.Context(), uri, nil, client.Values{}, nil); err != nil {
-					t.Error(err)
-					return
-				}
+				_, err := c.Call(context.Background(), uri, nil, client.Values{}, nil)
+				must(err)
 				took := time.Since(begin)
 				own = append(own, float64(took.Nanoseconds())/1000)
 				time.Sleep(time.Millisecond - took)
@@ -224,11 +260,12 @@ func (k *tickers) measure(t *testing.T, f func()) float64 {
 			all = append(all, own...)
 		})
 	}
-	f()
+	_, err := io.Copy(io.Discard, os.Stdin)
+	must(err)
 	stop()
 	done.Wait()
 	slices.Sort(all)
-	return all[len(all)*99/100]
+	fmt.Println(all[len(all)*99/100])
 }
 
 // cpuTime is how much of the CPUs a process has used.
@@ -326,12 +363,26 @@ func tlsStorm() {
 }
 
 // runIdle makes this process, with all its threads, run only where nobody else needs the CPU.
-func runIdle() error {
+func runIdle() error { return schedule(&unix.SchedAttr{Policy: unix.SCHED_IDLE}) }
+
+// burn computes nothing, only where nobody else needs the CPU.
+func burn() {
+	runtime.GOMAXPROCS(1)
+	if err := runIdle(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+	}
+}
+
+// schedule has the kernel schedule this process, with all its threads, that way.
+func schedule(as *unix.SchedAttr) error {
+	as.Size = unix.SizeofSchedAttr
 	tasks, err := filepath.Glob("/proc/self/task/*")
 	for _, t := range tasks {
 		id, _ := strconv.Atoi(filepath.Base(t))
-		idle := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
-		if err := unix.SchedSetAttr(id, idle, 0); err != nil && err != unix.ESRCH {
+		if err := unix.SchedSetAttr(id, as, 0); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("sched_setattr of thread %d: %w", id, err)
 		}
 	}

@@ -27,7 +27,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"banyan": banyan, "bare-tls": bareTLS, "tls-storm": tlsStorm})
+	testscript.Main(m, map[string]func(){
+		"banyan": banyan, "bare-tls": bareTLS, "tls-storm": tlsStorm, "tickers": callEveryMillisecond,
+		"burn": burn,
+	})
 }
 
 // banyan is the whole program.
