@@ -60,8 +60,8 @@ type Stats struct {
 	RetainedCut          int64 // SUBSCRIBEs that asked for more retained events than are sent at once
 	Sharded              int64 // publications with rkey, once per subscription that has subscribers with nkey
 	ShardsRefused        int64 // requests refused: an rkey or nkey is too long, or too many have an nkey
-	Recorded             int64 // events that were put into a history
-	HistoryRefused       int64 // events that a history did not take
+	Recorded             int64 // events that one history at least has taken
+	HistoryRefused       int64 // events that one history at least did not take
 	ListsUnknown         int64 // publications with an unknown option that looks like a black- or whitelist
 	HistoryLost          int64 // events whose publishers waited for the disk, which could not store them
 	Queries              int64 // get_events that were answered with events, perhaps none

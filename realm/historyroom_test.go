@@ -3,12 +3,14 @@ package realm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"banyan/codec"
 	"banyan/engine/port"
 	"banyan/realm/history"
+	"banyan/realm/policy"
 )
 
 // TestHistoryRoom: PUB-52. An answer has as many events as its transport takes, to the octet. An event that is longer
@@ -187,4 +189,120 @@ func TestStoredAtOnce(t *testing.T) {
 	if b.router.storing[0].open != 0 || b.Loops[0].Armed() != 0 {
 		t.Errorf("%d are open, %d timers", b.router.storing[0].open, b.Loops[0].Armed())
 	}
+}
+
+// TestHistoryChargedTwice: two loops make room for an event in memory at the same time. The one that loses gives back
+// what it has taken.
+func TestHistoryChargedTwice(t *testing.T) {
+	b := newBed(t, 2, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	p, q := b.join(0), b.join(1)
+	before := b.Charged()
+	p.post(codec.Publish, 1, values{"acknowledge": true}, "com.h", []any{"p"})
+	b.pauseAt(0, "history.charged", 1)
+	q.post(codec.Publish, 1, values{"acknowledge": true}, "com.h", []any{"q"})
+	b.RunLoop(1)
+	q.expect(codec.Published, 1, nil)
+	b.Settle()
+	p.expect(codec.Published, 1, nil)
+	if n, r := b.Charged()-before, b.router; n != historyStep || n != r.historyCharged.Load() {
+		t.Errorf("%d bytes are charged, and %d are known, want %d", n, r.historyCharged.Load(), historyStep)
+	}
+	if s := b.router.Stats(); s.Recorded != 2 || s.HistoryRefused != 0 {
+		t.Errorf("%d are recorded, %d refused", s.Recorded, s.HistoryRefused)
+	}
+}
+
+// TestHistoryRefusedByTwo: PUB-53. An event is counted once, however many of its histories do not take it, and the
+// log names each reason. It counts as recorded too if one of them takes it.
+func TestHistoryRefusedByTwo(t *testing.T) {
+	d := &slowDisk{Memory: history.NewMemory(0)}
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.h"}},
+		{Pattern: Pattern{URI: "com", Match: codec.Prefix}},
+		{Pattern: Pattern{URI: "com.", Match: codec.Prefix}, OnDisk: true},
+	}}}})
+	var errs []error
+	b.Warned = func(_ string, args ...any) { errs = append(errs, args[len(args)-1].(error)) }
+	p := b.join(0)
+	long := strings.Repeat("x", historyStep)
+	for i, c := range []struct {
+		room, full        bool
+		recorded, refused int64
+	}{
+		{true, false, 1, 0}, {true, true, 1, 1}, {false, false, 1, 1}, {false, true, 0, 1},
+	} {
+		b.BytesMax, d.full, errs = 0, nil, nil
+		if !c.room {
+			b.BytesMax = b.Charged()
+		}
+		if c.full {
+			d.full = history.ErrFull
+		}
+		before := b.router.Stats()
+		b.Advance(warnEvery)
+		p.publish(1+i, "com.h", long)
+		s := b.router.Stats()
+		if n, m := s.Recorded-before.Recorded, s.HistoryRefused-before.HistoryRefused; n != c.recorded ||
+			m != c.refused {
+			t.Errorf("room %t, full %t: %d recorded, %d refused, want %d and %d", c.room, c.full, n, m, c.recorded,
+				c.refused)
+		}
+		err := errors.Join(errs...)
+		if len(errs) != int(c.refused) || errors.Is(err, errHistoryBudget) == c.room ||
+			errors.Is(err, history.ErrFull) != c.full {
+			t.Errorf("room %t, full %t: the log says %v", c.room, c.full, err)
+		}
+	}
+}
+
+// TestHistoryOfOneURI: PUB-41. A topic, a prefix and a wildcard of the same text have a history each, which is found
+// by the subscription that it is of.
+func TestHistoryOfOneURI(t *testing.T) {
+	var all []History
+	for match := codec.Exact; match <= codec.Wildcard; match++ {
+		all = append(all, History{Pattern: Pattern{URI: "com.h", Match: match}, Bounds: history.Bounds{
+			Events: 1 + int(match),
+		}})
+	}
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", History: all}}})
+	p := b.join(0)
+	for i := range 5 {
+		p.publish(i+1, "com.h", i)
+	}
+	for match, name := range matchNames {
+		if got, _ := p.events(10+2*match, p.lookUp(11+2*match, "com.h", name), nil); len(got) != 1+match {
+			t.Errorf("%s: %v, want %d events", name, got, 1+match)
+		}
+	}
+}
+
+// TestHistoryOfAnother: PUB-50. While an authorizer decides about a get_events the history ends and another one of
+// the same topic begins, with another subscription: that one was not asked for.
+func TestHistoryOfAnother(t *testing.T) {
+	t.Attr("checklist", "PUB-50")
+	var cfg Config
+	b := newAuthorizerBed(t, 1, func(_ *Authorizer, c *Config) {
+		c.Realms[0].History = []History{{Pattern: Pattern{URI: "asked.h"}}}
+		c.Realms[0].Policy = compile(t, policy.RoleDefinition{
+			Name: "anonymous", Dynamic: true, Permissions: []policy.Permission{{
+				URI: "wamp.", Match: "prefix", Allow: &policy.Actions{Call: true},
+			}},
+		})
+		cfg = *c
+	})
+	cfg.Loops = 1
+	p := b.join(0)
+	id := p.lookUp(1, "asked.h", "exact")
+	p.say(codec.Call, 2, values{}, "wamp.subscription.get_events", []any{id})
+	p.silent()
+	without := cfg
+	without.Realms = []RealmConfig{cfg.Realms[0]}
+	without.Realms[0].History = nil
+	b.apply(without)
+	b.apply(cfg)
+	if now := b.router.named["realm1"].recording.Load().all[0].sub.id; int64(now) == id {
+		t.Fatal("it is the same subscription")
+	}
+	b.answer(Subscribe, "asked.h", true)
+	p.refused(codec.Call, 2, codec.ErrNoSuchSubscription)
 }

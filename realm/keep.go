@@ -251,14 +251,12 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 	return k.publication, false
 }
 
-// countHistory counts what came of history, and warns now and then.
+// countHistory counts what came of history, each event once, and warns now and then.
 func (k *keeping) countHistory(x port.Executor, l *perLoop, s *session) {
-	for _, err := range [...]error{k.memoryErr, k.diskErr} {
-		if err != nil {
-			l.counters.historyRefused.Add(1)
-			if l.historyWarned.due(s.realm.router.clock()) {
-				x.Warn("an event is not kept in history", "realm", s.realm.uri, "error", err)
-			}
+	if err := errors.Join(k.memoryErr, k.diskErr); err != nil {
+		l.counters.historyRefused.Add(1)
+		if l.historyWarned.due(s.realm.router.clock()) {
+			x.Warn("an event is not kept in history", "realm", s.realm.uri, "error", err)
 		}
 	}
 	if (k.memory != nil && k.memoryErr == nil) || (k.disk != nil && k.diskErr == nil) {

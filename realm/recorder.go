@@ -178,6 +178,7 @@ func (r *Router) chargeHistory(x port.Executor, n int) bool {
 		if wanted > charged && !x.Charge(int(wanted-charged)) {
 			return false
 		}
+		x.Step("history.charged")
 		if !r.historyCharged.CompareAndSwap(charged, wanted) {
 			if wanted > charged {
 				x.Charge(-int(wanted - charged))
