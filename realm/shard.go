@@ -56,7 +56,7 @@ var (
 )
 
 // hashKey hashes an rkey or nkey. Which nkey owns an rkey depends on it, and stays the same when the router restarts:
-// it is FNV-1a with 64 bits, and never 0.
+// it is FNV-1a with 64 bits, but never 0, which stands for none.
 func hashKey[T string | []byte](key T) uint64 {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(key) {
@@ -158,7 +158,7 @@ func (s *session) own(x port.Executor, l *perLoop, sub *subscription, to *audien
 // nodeKey is the nkey of a callee that gives that one, or none.
 func (s *session) nodeKey(nkey uint64) uint64 {
 	if nkey == 0 {
-		return max(mix(s.id), 1)
+		return mix(s.id)
 	}
 	return nkey
 }

@@ -521,3 +521,112 @@ func TestRPC86Saturated(t *testing.T) {
 		t.Errorf("%d counted", n)
 	}
 }
+
+// TestPUB56NoKeyIsNone: a key that is empty, or whose hash would be 0, is told from an absent one: as rkey and as
+// nkey, of a PUBLISH, a SUBSCRIBE and a CALL.
+func TestPUB56NoKeyIsNone(t *testing.T) {
+	const zero = "77kepQFQ8Kl" // FNV-1a makes 0 of it
+	if h := hashKey(zero); h != 1 {
+		t.Errorf("the hash is %#x, want 1", h)
+	}
+	for _, key := range []string{"", zero} {
+		b := shardedBed(t, 1)
+		one, two, publisher := b.join(0), b.join(0), b.join(0)
+		one.subscribeAs(1, "t", key)
+		two.subscribeAs(1, "t", "n2")
+		for i := range 20 {
+			publisher.post(codec.Publish, 1, values{"rkey": fmt.Sprint(i)}, "t")
+			publisher.post(codec.Publish, 2, values{"rkey": key}, "t")
+		}
+		b.Settle()
+		events := 0
+		for _, p := range []*peer{one, two} {
+			for p.hear() != nil {
+				events++
+			}
+		}
+		if events != 40 {
+			t.Errorf("%q: 40 events went to one of two, who got %d", key, events)
+		}
+		one.say(codec.Register, 2, values{"nkey": key}, "p")
+		one.expect(codec.Registered, 2, nil)
+		two.say(codec.Call, 2, values{"runmode": "partition", "rkey": key}, "p")
+		one.expect(codec.Invocation, 1, nil, values{})
+		two.say(codec.Call, 3, values{"runmode": "partition"}, "p")
+		two.refused(codec.Call, 3, codec.ErrInvalidArgument)
+	}
+}
+
+// TestPUB56Counted: Stats.Sharded counts a publication with rkey once for each subscription that has subscribers with
+// an nkey: not for those that never had any, or have none any more.
+func TestPUB56Counted(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		b := shardedBed(t, 1)
+		if large {
+			b.router.bounds.largeBytes = 10
+		}
+		p, all, publisher := b.join(0), b.join(0), b.join(0)
+		all.subscribe(1, "t")
+		all.say(codec.Subscribe, 2, values{"match": "prefix"}, "t")
+		want := int64(0)
+		publish := func(counts int64) {
+			t.Helper()
+			publisher.say(codec.Publish, 1, values{"rkey": "r"}, "t", []any{"long enough"})
+			if want += counts; b.router.Stats().Sharded != want {
+				t.Errorf("large %t: %d are counted, want %d", large, b.router.Stats().Sharded, want)
+			}
+		}
+		publish(0)
+		id := p.subscribeAs(1, "t", "n1")
+		publish(1)
+		p.say(codec.Subscribe, 2, values{"match": "prefix", "nkey": "n1"}, "t")
+		publish(2)
+		p.say(codec.Unsubscribe, 3, id)
+		publish(1)
+		p.HangUp()
+		publish(0)
+	}
+}
+
+// TestHeirs: a call that goes by its rkey tries heirsMax callees, the heaviest first, until it looks for others;
+// those that it has tried have no place among them.
+func TestHeirs(t *testing.T) {
+	m := &codec.Message{Type: codec.Call, Format: codec.MessagePack, Request: 1, URI: []byte("p")}
+	var err error
+	if m.Dict, err = codec.AppendValue(nil, codec.MessagePack, values{"rkey": "r"}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := codec.Append(nil, codec.MessagePack, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d codec.Decoder
+	if err := d.Decode(codec.MessagePack, b, m); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2*heirsMax + 2 {
+		var callees []*callee
+		var nkeys []string
+		for i := range n {
+			nkeys = append(nkeys, fmt.Sprint("n", i))
+			callees = append(callees, &callee{nkey: hashKey(nkeys[i]), session: new(session)})
+		}
+		order := heaviest("r", nkeys)
+		var tried []*session
+		for len(order) > 0 {
+			next := order[:min(heirsMax, len(order))]
+			order = order[len(next):]
+			got := heirs(quietLoop{}, m, callees, tried)
+			var names []string
+			for _, c := range got {
+				names, tried = append(names, nkeys[slices.Index(callees, c)]), append(tried, c.session)
+			}
+			if !slices.Equal(names, next) {
+				t.Errorf("of %d callees: %v, want %v", n, names, next)
+			}
+		}
+		if got := heirs(quietLoop{}, m, callees, tried); len(got) > 0 {
+			t.Errorf("%d callees are tried again", len(got))
+		}
+	}
+}
