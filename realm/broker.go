@@ -281,10 +281,10 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 	}
 	if why == nil && (granted.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
 		to.disclosed = s.who()
-		if s.face != nil {
+		switch {
+		case s.face != nil: // of a testament: decided when it was handed to the voice
 			to.disclosed = s.face
-		}
-		if l.set.ForbidDisclosure && !granted.disclosed {
+		case l.set.ForbidDisclosure && !granted.disclosed:
 			why = refuseDisclosure
 		}
 	}
