@@ -160,3 +160,45 @@ func TestCallsOutOfSlotsStay(t *testing.T) {
 		t.Errorf("the call is forgotten: %d left", table.len())
 	}
 }
+
+// TestCallsListed: a list has so many calls, those in slots first, and of the others all if they are not more.
+func TestCallsListed(t *testing.T) {
+	const n = 5
+	for inSlots := range n + 2 {
+		for others := range n + 2 {
+			var table calls
+			for id := range inSlots {
+				table.put(uint64(id+1), new(call))
+			}
+			for id := range others {
+				if table.more == nil {
+					table.more = map[uint64]*call{}
+				}
+				table.more[uint64(1+id)<<20] = new(call)
+			}
+			want := min(inSlots, n)
+			if others <= n {
+				want = min(inSlots+others, n)
+			}
+			if got := len(table.list(n)); got != want {
+				t.Errorf("%d in slots and %d others: %d are listed, want %d", inSlots, others, got, want)
+			}
+		}
+	}
+}
+
+// TestCallsKeepSlots: an empty table keeps so many slots, and gives the memory of more back.
+func TestCallsKeepSlots(t *testing.T) {
+	for n, kept := range map[int]bool{slotsKept: true, slotsKept * 2: false} {
+		var table calls
+		for len(table.slots) < n {
+			table.put(uint64(table.len()+1), new(call))
+		}
+		for id := uint64(table.len()); id > 0; id-- {
+			table.remove(id)
+		}
+		if (table.slots != nil) != kept {
+			t.Errorf("of %d slots %d are kept", n, len(table.slots))
+		}
+	}
+}

@@ -229,6 +229,32 @@ func TestMetaOrderAcrossLoops(t *testing.T) {
 	listener.expect(codec.Event, nil, nil, values{}, []any{int64(2)})
 }
 
+// TestMetaWhilePublished: nobody listens while the last event that waits is being published. Somebody who subscribes
+// just then hears it, and so what happened behind it, too.
+func TestMetaWhilePublished(t *testing.T) {
+	b := newBed(t, 2, Config{})
+	ms := &b.router.named["realm1"].meta
+	home, other := ms.home, 1-ms.home
+	first, late, leaver := b.join(home), b.join(other), b.join(other)
+	id := first.subscribe(1, "wamp.session.on_leave")
+	var held *metaEvent
+	b.Submit(home, func(x port.Executor) { held = ms.reserve(x, "wamp.session.on_leave", 1) })
+	b.Settle()
+	first.say(codec.Unsubscribe, 2, id)
+	first.expect(codec.Unsubscribed, 2)
+	b.Submit(home, func(x port.Executor) { ms.ready(x, held) })
+	b.pauseAt(home, "topics.match", 1)
+	leaver.HangUp()
+	b.RunLoop(other)
+	late.post(codec.Subscribe, 1, values{}, "wamp.session.on_leave")
+	b.RunLoop(other)
+	b.Settle()
+	late.expect(codec.Subscribed, 1, nil)
+	late.expect(codec.Event, nil, nil, values{}, []any{int64(1)})
+	late.expect(codec.Event, nil, nil, values{}, nil)
+	late.silent()
+}
+
 // TestMetaCostsNothingUnheard: without a listener there is neither queue nor voice.
 func TestMetaCostsNothingUnheard(t *testing.T) {
 	b := newBed(t, 1, Config{})

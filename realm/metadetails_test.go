@@ -349,3 +349,29 @@ func TestModifiedRoleElsewhere(t *testing.T) {
 		t.Errorf("a later chunk says %v", d)
 	}
 }
+
+// TestModifiedRemembers: what an authorizer has decided about a topic, and a session remembers beside the record of
+// the topic, is asked again for whom the session has become.
+func TestModifiedRemembers(t *testing.T) {
+	b := newAuthorizerBed(t, 1, func(_ *Authorizer, cfg *Config) { cfg.Realms[0].ModifyDetails = true })
+	p, hears := b.join(0), b.join(0)
+	hears.post(codec.Subscribe, 1, values{}, "a.t")
+	b.answer(Subscribe, "a.t", true)
+	keep := values{"allow": true, "cache": true}
+	publish := func(n int, asked bool) {
+		t.Helper()
+		p.say(codec.Publish, n, values{"acknowledge": true}, "a.t")
+		if asked {
+			b.answer(Publish, "a.t", keep)
+		}
+		b.quiet()
+		p.expect(codec.Published, n, nil)
+	}
+	publish(1, true)
+	publish(2, false)
+	b.say(b.authorize, codec.Call, 11, values{}, "wamp.session.modify_details",
+		[]any{int64(p.id), values{"authid": "joe"}})
+	b.asked = len(b.heard[b.authorize])
+	publish(3, true)
+	publish(4, false)
+}

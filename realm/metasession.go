@@ -104,7 +104,7 @@ func (m *metaCall) target(i int) *session {
 		return nil
 	}
 	s := m.session.realm.router.directory.find(id)
-	if s == nil || s.realm != m.session.realm || s.hidden {
+	if s == nil || s.realm != m.session.realm {
 		return nil
 	}
 	return s

@@ -193,7 +193,7 @@ func (m *metaCall) subscriptionListSubscribers(x port.Executor, l *perLoop) {
 			from := w.next
 			w.next = min(w.end, from+max(x.Grant(min(budget, listChunk)), 1))
 			for _, seat := range list.seats[from:w.next] {
-				if seat.session != nil && !seat.session.left && !seat.session.hidden {
+				if seat.session != nil && !seat.session.left {
 					ids.add(x, seat.session.id)
 				}
 			}

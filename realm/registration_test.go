@@ -309,3 +309,14 @@ func TestORD09(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorBehindTheEnd: a round robin whose list has become shorter since its last call goes on at the beginning.
+func TestCursorBehindTheEnd(t *testing.T) {
+	for at, want := range []int{0, 1, 2, 0, 0} {
+		var reg registration
+		reg.cursor.Store(int64(at))
+		if got := reg.next(quietLoop{}, 3); got != want || reg.cursor.Load() != int64((want+1)%3) {
+			t.Errorf("at %d of 3: %d is next, and then %d", at, got, reg.cursor.Load())
+		}
+	}
+}

@@ -539,3 +539,28 @@ func TestReroutingMeetsTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestReroutingLooksAtSome: of many callees the next one is searched among so many behind the one that was
+// unavailable, at the end of the list too.
+func TestReroutingLooksAtSome(t *testing.T) {
+	const n = leastBusyAtOnce + 3
+	for _, at := range []int{0, 1, n - 1} {
+		for ahead, want := range map[int]int{1: 1, 2: 2, leastBusyAtOnce: leastBusyAtOnce, leastBusyAtOnce + 1: 1} {
+			var callees []*callee
+			for range n {
+				callees = append(callees, &callee{session: new(session)})
+				callees[len(callees)-1].open.Store(1)
+			}
+			callees[at].open.Store(0)
+			callees[(at+ahead)%n].open.Store(0)
+			r := &rerouting{
+				reg: &registration{invoke: codec.LeastOutstanding}, tried: []*session{callees[at].session},
+			}
+			index, step, behind := r.next(quietLoop{}, callees)
+			if index != (at+want)%n || step != 1 || behind {
+				t.Errorf("behind %d of %d callees, an idle one at %d: %d is next, want %d", at, n, (at+ahead)%n,
+					index, (at+want)%n)
+			}
+		}
+	}
+}

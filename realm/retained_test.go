@@ -287,3 +287,43 @@ func TestRetainedWork(t *testing.T) {
 		t.Errorf("%d units of work for %d topics", n, topics)
 	}
 }
+
+// TestRetainedTakenAway: who loses the subscription while retained events are being sent gets none of the others, be
+// they many, or one that the pool encodes.
+func TestRetainedTakenAway(t *testing.T) {
+	for _, text := range []string{"small", strings.Repeat("x", usualBounds.largeBytes)} {
+		b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+		b.router.bounds.retainedAtOnce, b.Chunk, b.Budget = 1, 1, 1
+		p, q := b.join(0), b.join(0)
+		p.say(codec.Call, 1, values{}, "wamp.subscription.list") // makes the catalogs
+		p.expect(codec.Result, 1, values{}, nil)
+		for i := range 3 {
+			p.retain(2+i, fmt.Sprint("t.", i), text)
+		}
+		q.post(codec.Subscribe, 1, values{"get_retained": true, "match": "prefix"}, "t.")
+		b.StepLoop(0)
+		id := q.expect(codec.Subscribed, 1, nil)[2].(int64)
+		before := 0
+		for q.hear() != nil {
+			before++
+		}
+		p.post(codec.Call, 10, values{}, "wamp.subscription.remove_subscriber", []any{id, int64(q.id)})
+		for range 100 {
+			if answer := p.hear(); answer != nil {
+				break
+			}
+			b.StepLoop(0)
+		}
+		for q.hear() != nil {
+			before++
+		}
+		if b.router.Stats().Subscriptions != 0 || before == 3 {
+			t.Fatalf("%d events before the subscription is taken away: this test comes too late", before)
+		}
+		b.Settle()
+		q.silent()
+		if q.Held() {
+			t.Error("the session still waits")
+		}
+	}
+}

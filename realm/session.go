@@ -24,7 +24,7 @@ type session struct {
 	admission  *admission     // nil: local, or anonymous in a realm without Auth
 	local      bool           // of this process: counts for no quota
 	trusted    bool           // of the router itself: needs no permission
-	hidden     bool           // an asker's or a voice's: on no list, in no figure
+	hidden     bool           // an asker's or a voice's: on no list, in no figure; it subscribes to nothing
 
 	// Guarded by conn lock.
 	live           bool  // false: nothing may be appended for this session any more

@@ -101,3 +101,29 @@ func TestR3(t *testing.T) {
 		t.Fatal("entering and leaving beside another member must not need the mutex")
 	}
 }
+
+// TestMemberListSqueezes: seats that members have left during a walk go when they are the majority, and more than 32.
+func TestMemberListSqueezes(t *testing.T) {
+	for seats, most := range map[int]int{40: 32, 66: 33, 100: 50} {
+		var list memberList
+		var members []*member
+		for range seats {
+			m := &member{session: new(session)}
+			list.add(m)
+			members = append(members, m)
+		}
+		var w walk
+		list.begin(&w)
+		for i := range most {
+			list.remove(members[i])
+		}
+		if len(list.seats) != seats {
+			t.Errorf("%d seats of %d after %d have left", len(list.seats), seats, most)
+		}
+		list.remove(members[most])
+		if len(list.seats) != seats-most-1 || list.empty != 0 || w.end != len(list.seats) {
+			t.Errorf("%d seats of %d after %d have left, %d empty, the walk ends at %d", len(list.seats), seats,
+				most+1, list.empty, w.end)
+		}
+	}
+}

@@ -92,9 +92,13 @@ func TestTestamentDisclosure(t *testing.T) {
 			p.bequeath(1, c.topic, values{"publish_options": values{"disclose_me": c.asks}})
 			p.HangUp()
 			b.Settle()
-			if got := other.hear(); got == nil {
+			got := other.hear()
+			if got == nil {
 				t.Errorf("forbidden %t: testament %d for %q is not published", forbidden, i, c.topic)
-			} else if d := got[3].(values); (d["publisher"] == int64(p.id)) != c.discloses || len(d) > 0 != c.discloses {
+				continue
+			}
+			d := got[3].(values)
+			if (d["publisher"] == int64(p.id)) != c.discloses || len(d) > 0 != c.discloses {
 				t.Errorf("forbidden %t: testament %d for %q has %v, want a publisher: %t", forbidden, i, c.topic, d,
 					c.discloses)
 			}

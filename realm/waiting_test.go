@@ -401,3 +401,37 @@ func TestSmallPayloadOfALargeMessage(t *testing.T) {
 		t.Errorf("%d pieces hold the payload", linked)
 	}
 }
+
+// TestSettingsOfItsRealm: a call that waits is handled by the settings of its realm, though another realm has had the
+// loop meanwhile: here it goes by its rkey, which means something in one of the two only.
+func TestSettingsOfItsRealm(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Sharding: true}, {URI: "realm2"}}})
+	p := b.join(0)
+	q := b.connect(0, codec.MessagePack, 1<<20)
+	q.hello("realm2")
+	order := heaviest("r", []string{"n1", "n2"})
+	other, owner := b.joinAs(0, codec.CBOR, 1<<20), b.joinAs(0, codec.CBOR, 1<<20)
+	for nkey, callee := range map[string]*peer{order[0]: owner, order[1]: other} {
+		callee.say(codec.Register, 1, values{"nkey": nkey, "invoke": "random"}, "p")
+		callee.expect(codec.Registered, 1, nil)
+	}
+	for i := range 20 {
+		p.post(codec.Call, 1+i, values{"rkey": "r", "runmode": "partition"}, "p", []any{large})
+		for p.calls() == i { // until it is decoded; then it has to be transcoded for the callee it was given to
+			if b.StepLoop(0); p.calls() == i {
+				b.StepAsync(0)
+			}
+		}
+		if b.Async() != 1 {
+			t.Fatalf("%d pieces of work for the pool", b.Async())
+		}
+		q.post(codec.Publish, 1+i, values{}, "t")
+		b.RunLoop(0)
+		b.Settle()
+		other.silent()
+		owner.expect(codec.Invocation, 1+i, nil, values{}, nil)
+	}
+}
+
+// calls returns how many calls of p are open.
+func (p *peer) calls() int { return p.bed.router.directory.find(p.id).calls.len() }

@@ -1,0 +1,90 @@
+package realm
+
+import (
+	"strings"
+	"testing"
+
+	"banyan/codec"
+)
+
+// Bounds of the meta API at n and n + 1, and what it must not touch.
+
+// TestMetaWords: a reason and a message for those who lose something are so long, and no longer.
+func TestMetaWords(t *testing.T) {
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	p := b.join(0)
+	request := 0
+	call := func(procedure string, kwargs values, why string, args ...any) {
+		t.Helper()
+		request++
+		p.say(codec.Call, request, values{}, procedure, args, kwargs)
+		if why == "" {
+			if got := p.hear(); got[0] != int64(codec.Result) {
+				t.Errorf("%s is refused: %v", procedure, got)
+			}
+		} else {
+			p.refused(codec.Call, request, why)
+		}
+	}
+	for _, c := range []struct {
+		reason, message int
+		why             string
+	}{
+		{metaReasonMax, 0, ""},
+		{metaReasonMax + 1, 0, codec.ErrInvalidURI},
+		{0, metaMessageMax, ""},
+		{0, metaMessageMax + 1, codec.ErrInvalidArgument},
+	} {
+		reason, message := strings.Repeat("r", c.reason), strings.Repeat("m", c.message)
+		victim := b.join(0)
+		subscription, registration := victim.subscribe(1, "t"), victim.register(2, "p", "single")
+		if c.message == 0 {
+			words := values{"reason": reason}
+			call("wamp.subscription.remove_subscriber", words, c.why, subscription, int64(victim.id))
+			call("wamp.registration.remove_callee", words, c.why, registration, int64(victim.id))
+		}
+		words := values{"reason": reason, "message": message}
+		call("wamp.session.kill", words, c.why, int64(victim.id))
+		if c.why != "" {
+			victim.silent()
+			victim.HangUp()
+			b.Settle()
+			continue
+		}
+		if reason == "" {
+			reason = codec.CloseKilled
+		}
+		details := victim.expect(codec.Goodbye, nil, reason)[1].(values)
+		if got, _ := details["message"].(string); c.message > 0 && got != message {
+			t.Errorf("a message of %d octets, want %d", len(got), len(message))
+		}
+	}
+}
+
+// TestMetaHidden: a session of the router itself is not there for the meta API.
+func TestMetaHidden(t *testing.T) {
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	p := b.join(0)
+	p.subscribe(1, "wamp.session.on_join")
+	joins := b.join(0)
+	p.expect(codec.Event, nil, nil, values{}, nil)
+	voice := b.router.named["realm1"].meta.voice.handler.session
+	for i, c := range []struct {
+		procedure string
+		args      []any
+	}{
+		{"wamp.session.get", []any{int64(voice.id)}},
+		{"wamp.session.kill", []any{int64(voice.id)}},
+	} {
+		p.say(codec.Call, 2+i, values{}, c.procedure, c.args)
+		p.refused(codec.Call, 2+i, codec.ErrNoSuchSession)
+	}
+	for i, procedure := range []string{"wamp.session.count", "wamp.session.list"} {
+		p.say(codec.Call, 10+i, values{}, procedure)
+		got := p.expect(codec.Result, 10+i, values{}, nil)[3].([]any)[0]
+		if list, isList := got.([]any); isList && len(list) != 2 || !isList && got != int64(2) {
+			t.Errorf("%s: %v, want two sessions", procedure, got)
+		}
+	}
+	joins.silent()
+}
