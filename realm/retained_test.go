@@ -327,3 +327,46 @@ func TestRetainedTakenAway(t *testing.T) {
 		}
 	}
 }
+
+// TestRetainedUntranscodable: a retained event that the serializer of the subscriber cannot carry is left out and
+// counted; the others are sent, on the loop and from the pool.
+func TestRetainedUntranscodable(t *testing.T) {
+	for i, large := range []bool{false, true} {
+		b := newBed(t, 1, Config{})
+		if large {
+			b.router.bounds.directBytes, b.router.bounds.largeBytes = 0, 0
+		}
+		p, q := b.join(0), b.joinAs(0, codec.JSON, 1<<20)
+		p.Send([]byte("\x95\x10\x01\x81\xa6retain\xc3\xa3a.b" + listAsKey))
+		p.retain(2, "a.c", "next")
+		q.recall(1, "a.", "prefix")
+		q.expect(codec.Event, nil, nil, values{"retained": true, "topic": "a.c"}, []any{"next"})
+		q.silent()
+		s := b.router.Stats()
+		if s.EventsUntranscodable != 1 || s.RetainedSent != 1 || s.Events != 1 {
+			t.Errorf("%d: %d are left out, %d sent, %d events", i, s.EventsUntranscodable, s.RetainedSent, s.Events)
+		}
+	}
+}
+
+// TestRetainedBytesExactly: LIM-01. One SUBSCRIBE is sent retained events of so many octets together, and no more.
+func TestRetainedBytesExactly(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.join(0)
+	text := strings.Repeat("x", retainedBytesMax/2)
+	p.retain(1, "a.1", text)
+	p.retain(2, "a.2", text[1000:])
+	more := retainedBytesMax - int(b.router.named["realm1"].retained.Load().Stats().Bytes)
+	for i, events := range []int{2, 1} {
+		p.retain(3+i, "a.2", strings.Repeat("y", len(text)-1000+more+i))
+		q := b.joinAs(0, codec.MessagePack, 1<<24)
+		q.recall(1, "a.", "prefix")
+		for range events {
+			q.expect(codec.Event, nil, nil, nil, nil)
+		}
+		q.silent()
+		if n := b.router.Stats().RetainedCut; n != int64(i) {
+			t.Errorf("%d octets beyond the bound: %d are cut", i, n)
+		}
+	}
+}
