@@ -306,3 +306,47 @@ func TestHistoryOfAnother(t *testing.T) {
 	b.answer(Subscribe, "asked.h", true)
 	p.refused(codec.Call, 2, codec.ErrNoSuchSubscription)
 }
+
+// TestStoredTimerIsNotPutOff: where the loop cannot be woken, the timer fires so long after the first publication
+// that waits for the disk, whatever others come behind it.
+func TestStoredTimerIsNotPutOff(t *testing.T) {
+	d := &slowDisk{Memory: history.NewMemory(0)}
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
+	}}}})
+	p := b.join(0)
+	b.router.loops.Store(nil)
+	for i := range 2 {
+		p.say(codec.Publish, 1+i, values{"acknowledge": true}, "com.d")
+		d.commit(nil)
+		p.silent()
+		b.Advance(storedLookAfter / 2)
+		b.Settle()
+	}
+	p.expect(codec.Published, 1, nil)
+	p.expect(codec.Published, 2, nil)
+}
+
+// TestHistoryGivesBack: so many steps of the budget may be unused, and more are given back.
+func TestHistoryGivesBack(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	r := b.router
+	for unused := range int64(2*historySteps + 1) {
+		want := 1 + unused
+		if unused > historySteps {
+			want = 1
+		}
+		b.Submit(0, func(x port.Executor) {
+			x.Charge(int((1+unused)*historyStep - r.historyCharged.Load()))
+			r.historyCharged.Store((1 + unused) * historyStep)
+			if !r.chargeHistory(x, historyStep) {
+				t.Error("there is no room")
+			}
+		})
+		b.Settle()
+		if n := r.historyCharged.Load(); n != want*historyStep || b.Charged() != n {
+			t.Errorf("of %d steps that are unused, with %d bytes charged for %d, want %d", unused, b.Charged(), n,
+				want*historyStep)
+		}
+	}
+}

@@ -506,3 +506,29 @@ func TestMETA05Numbers(t *testing.T) {
 		t.Error("an argument that is not there is a number")
 	}
 }
+
+// TestMetaEventsAtOnce: the voice publishes so many meta events in one go, and the rest in the next.
+func TestMetaEventsAtOnce(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	listener := b.join(0)
+	listener.subscribe(1, "wamp.session.on_leave")
+	ms := &b.router.named["realm1"].meta
+	b.Submit(0, func(x port.Executor) {
+		for i := range 2 * metaEventsAtOnce {
+			ms.reserve(x, "wamp.session.on_leave", i).ready = true
+		}
+		for round := range 2 {
+			if more := ms.Run(x, 1<<20); !more || len(ms.queue) != (1-round)*metaEventsAtOnce {
+				t.Errorf("round %d: more %t, %d wait", round, more, len(ms.queue))
+			}
+		}
+		if ms.Run(x, 1<<20) {
+			t.Error("it goes on with nothing")
+		}
+	})
+	b.Settle()
+	for range 2 * metaEventsAtOnce {
+		listener.expect(codec.Event, nil, nil, values{}, nil)
+	}
+	listener.silent()
+}

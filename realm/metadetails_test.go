@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/policy"
 )
 
@@ -374,4 +375,52 @@ func TestModifiedRemembers(t *testing.T) {
 	b.asked = len(b.heard[b.authorize])
 	publish(3, true)
 	publish(4, false)
+}
+
+// TestModifiedBacklog: a session whose role is modified has the backlog of the new one at once.
+func TestModifiedBacklog(t *testing.T) {
+	wide, narrow := &port.Backlog{BytesMax: 1 << 20}, &port.Backlog{BytesMax: 64 << 10}
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{
+		URI: "realm1", ModifyDetails: true, Policy: detailRoles(t), Backlog: wide,
+		RoleBacklogs: map[string]*port.Backlog{"narrow": narrow},
+	}}})
+	one, two := b.join(0), b.join(0)
+	for i, c := range []struct {
+		role string
+		want *port.Backlog
+	}{{"narrow", narrow}, {"anonymous", wide}} {
+		one.modify(1+i, two.id, values{"authrole": c.role})
+		if two.Backlog != c.want || one.Backlog != wide {
+			t.Errorf("%s: %+v, want %+v", c.role, two.Backlog, c.want)
+		}
+	}
+}
+
+// TestModifiedWithoutMemory: details that there is no room for stay as they were; those that take no more than before
+// need none.
+func TestModifiedWithoutMemory(t *testing.T) {
+	b := detailsBed(t, 1, true)
+	one, two := b.join(0), b.join(0)
+	one.modify(1, two.id, values{"x": "first"})
+	b.BytesMax = b.Charged()
+	for i, c := range []struct {
+		text string
+		fits bool
+	}{{"other", true}, {"longer", false}, {"less", true}, {"third", true}, {"longer", false}} {
+		refused := b.router.Stats().OverBudget
+		before := one.details(10+i, two.id)["x"]
+		one.say(codec.Call, 20+i, values{}, "wamp.session.modify_details",
+			[]any{int64(two.id), values{"x": c.text}})
+		if c.fits {
+			one.expect(codec.Result, 20+i, values{})
+			before = c.text
+		} else {
+			one.refused(codec.Call, 20+i, refuseMemory.uri)
+			refused++
+		}
+		if got := one.details(30+i, two.id)["x"]; got != before || b.router.Stats().OverBudget != refused {
+			t.Errorf("%q: the detail is %v, %d are refused, want %v and %d", c.text, got, b.router.Stats().OverBudget,
+				before, refused)
+		}
+	}
 }
