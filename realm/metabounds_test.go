@@ -88,3 +88,39 @@ func TestMetaHidden(t *testing.T) {
 	}
 	joins.silent()
 }
+
+// TestMetaArgumentsMax: the arguments of a meta procedure are so long together, keywords included, and no longer.
+func TestMetaArgumentsMax(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.join(0)
+	for i, keyword := range []bool{false, true} {
+		for more := range 2 {
+			args, kwargs := []any{"com.a", []any{""}}, values{"scope": "detached", "x": ""}
+			room := metaArgumentsMax + more - encodedLen(t, args) - encodedLen(t, kwargs)
+			text := strings.Repeat("x", room-4) // the head of a long text has 5 octets, that of an empty one 1
+			if keyword {
+				kwargs["x"] = text
+			} else {
+				args[1] = []any{text}
+			}
+			if n := encodedLen(t, args) + encodedLen(t, kwargs); n != metaArgumentsMax+more {
+				t.Fatalf("the arguments have %d octets", n)
+			}
+			p.say(codec.Call, 1+2*i+more, values{}, "wamp.session.add_testament", args, kwargs)
+			if more == 0 {
+				p.expect(codec.Result, 1+2*i, values{})
+			} else {
+				p.refused(codec.Call, 2+2*i, codec.ErrInvalidArgument)
+			}
+		}
+	}
+}
+
+// encodedLen is how long v is in MessagePack.
+func encodedLen(t *testing.T, v any) int {
+	b, err := codec.AppendValue(nil, codec.MessagePack, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(b)
+}

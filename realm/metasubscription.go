@@ -254,7 +254,6 @@ func (m *metaCall) subscriptionRemoveSubscriber(x port.Executor, l *perLoop) {
 		m.evict(x, l, refuseNoSession, func(x port.Executor, l *perLoop, s *session, reason string) bool {
 			mb := s.subscriptions[sub.id]
 			if mb != nil {
-				s.seal(x, l)
 				s.revokeSubscription(x, l, mb, reason)
 			}
 			return mb != nil

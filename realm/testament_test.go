@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"banyan/codec"
+	"banyan/engine/port"
 	"banyan/realm/policy"
 )
 
@@ -104,4 +105,24 @@ func TestTestamentDisclosure(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTestamentOfClosedRealm: a testament that waits when its realm is closed, or comes after that, is published by
+// nobody, and gives back what it counts in the budget.
+func TestTestamentOfClosedRealm(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	ms := &b.router.named["realm1"].meta
+	last := &testament{topic: "com.a", options: []byte{0x80}}
+	b.Submit(0, func(x port.Executor) {
+		for range 2 {
+			x.Charge(2 * last.bytes())
+			ms.put(x, &metaEvent{topic: last.topic, testament: last})
+			ms.put(x, &metaEvent{topic: last.topic, testament: last})
+			ms.close(x)
+			if n := b.Charged(); n != 0 || ms.wanted() {
+				t.Errorf("%d bytes are charged, events are wanted: %t", n, ms.wanted())
+			}
+		}
+	})
+	b.Settle()
 }
