@@ -124,3 +124,16 @@ func encodedLen(t *testing.T, v any) int {
 	}
 	return len(b)
 }
+
+// TestMetaKillAllIsQuiet: what sessions give back that are killed with all others is told to nobody either.
+func TestMetaKillAllIsQuiet(t *testing.T) {
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	p, victim := b.join(0), b.join(0)
+	victim.subscribe(1, "t")
+	victim.register(2, "p", "single")
+	p.say(codec.Subscribe, 1, values{"match": "prefix"}, "wamp.")
+	p.expect(codec.Subscribed, 1, nil)
+	p.say(codec.Call, 2, values{}, "wamp.session.kill_all")
+	p.expect(codec.Result, 2, values{}, []any{int64(1)})
+	p.silent()
+}

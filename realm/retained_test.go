@@ -370,3 +370,26 @@ func TestRetainedBytesExactly(t *testing.T) {
 		}
 	}
 }
+
+// TestRetainedExactly: a retained event of exactly the receiver's limit is sent; one octet more is dropped and
+// counted.
+func TestRetainedExactly(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, wide := b.join(0), b.join(0)
+	p.retain(1, "t", strings.Repeat("x", 500))
+	wide.say(codec.Subscribe, 1, values{"get_retained": true}, "t")
+	wide.expect(codec.Subscribed, 1, nil)
+	length := len(wide.Next())
+	for i, limit := range []int{length, length - 1} {
+		narrow := b.join(0)
+		b.router.directory.find(narrow.id).bytesMax = limit // after WELCOME, which is longer
+		narrow.recall(1, "t", "exact")
+		if i == 0 {
+			narrow.expect(codec.Event, nil, nil, values{"retained": true}, nil)
+		}
+		narrow.silent()
+		if n := b.router.Stats().EventsTooLong; n != int64(i) {
+			t.Errorf("limit %d of %d: %d are too long", limit, length, n)
+		}
+	}
+}

@@ -127,3 +127,26 @@ func TestMemberListSqueezes(t *testing.T) {
 		}
 	}
 }
+
+// TestMemberListShrinks: a list that was large gives memory back when less than a quarter of it is in use, and not
+// before.
+func TestMemberListShrinks(t *testing.T) {
+	var list memberList
+	var members []*member
+	for range 1000 {
+		m := &member{session: new(session)}
+		list.add(m)
+		members = append(members, m)
+	}
+	for left := len(members) - 1; left >= 0; left-- {
+		before := cap(list.seats)
+		list.remove(members[left])
+		shrinks := before > 64 && left*4 < before
+		if now := cap(list.seats); (now < before) != shrinks || now < left {
+			t.Errorf("room for %d with %d members, and %d before", now, left, before)
+		}
+	}
+	if n := cap(list.seats); n > 64 {
+		t.Errorf("an empty list has room for %d", n)
+	}
+}

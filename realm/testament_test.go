@@ -126,3 +126,24 @@ func TestTestamentOfClosedRealm(t *testing.T) {
 	})
 	b.Settle()
 }
+
+// TestTestamentOfWhoHasLeft: a session that leaves while an authorizer decides about its testament has none, and
+// nothing stays charged for it.
+func TestTestamentOfWhoHasLeft(t *testing.T) {
+	b := newAuthorizerBed(t, 1, func(_ *Authorizer, cfg *Config) {
+		cfg.Realms[0].Policy = compile(t, policy.RoleDefinition{
+			Name: "anonymous", Dynamic: true, Permissions: []policy.Permission{mayAll("wamp.*")},
+		})
+	})
+	before := b.Charged()
+	p := b.join(0)
+	p.say(codec.Call, 1, values{}, "wamp.session.add_testament", []any{"com.a", []any{"last"}})
+	p.silent()
+	p.HangUp()
+	b.Settle()
+	b.answer(Publish, "com.a", true)
+	b.Settle()
+	if n := b.Charged() - before; n != 0 {
+		t.Errorf("%d bytes are charged", n)
+	}
+}

@@ -435,3 +435,23 @@ func TestSettingsOfItsRealm(t *testing.T) {
 
 // calls returns how many calls of p are open.
 func (p *peer) calls() int { return p.bed.router.directory.find(p.id).calls.len() }
+
+// TestMatchesAtOnce: an event that matches so many subscriptions is encoded in one turn, and one that matches more
+// chunk by chunk.
+func TestMatchesAtOnce(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	b.router.bounds.matchesAtOnce = 3
+	p, publisher := b.join(0), b.join(0)
+	for i, prefix := range []string{"a", "a.", "a.b", "a.b."} {
+		p.say(codec.Subscribe, 1+i, values{"match": "prefix"}, prefix)
+		p.expect(codec.Subscribed, 1+i, nil)
+		publisher.say(codec.Publish, 1+i, values{}, "a.b.c")
+		for range i + 1 {
+			p.expect(codec.Event, nil, nil, values{"topic": "a.b.c"})
+		}
+		p.silent()
+		if n, want := b.router.Stats().Chunked, int64(i/3); n != want {
+			t.Errorf("%d subscriptions: %d are chunked, want %d", i+1, n, want)
+		}
+	}
+}
