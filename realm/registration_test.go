@@ -320,3 +320,22 @@ func TestCursorBehindTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorOfWhoLeaves: the cursor of a round robin stays with its callee when the list is copied; if that one leaves
+// it goes to the next, and from the last one to the first.
+func TestCursorOfWhoLeaves(t *testing.T) {
+	for at := range 3 {
+		for leaves, want := range [][]int64{{0, 0, 1}, {0, 1, 1}, {0, 1, 0}} {
+			var reg registration
+			var callees []*callee
+			for range 3 {
+				callees = append(callees, new(callee))
+				reg.callees.add(callees[len(callees)-1])
+			}
+			reg.cursor.Store(int64(at))
+			if left := reg.drop(callees[leaves]); left != 2 || reg.cursor.Load() != want[at] {
+				t.Errorf("at %d, callee %d leaves: at %d, want %d", at, leaves, reg.cursor.Load(), want[at])
+			}
+		}
+	}
+}
