@@ -321,8 +321,8 @@ func TestCursorBehindTheEnd(t *testing.T) {
 	}
 }
 
-// TestCursorOfWhoLeaves: the cursor of a round robin stays with its callee when the list is copied; if that one leaves
-// it goes to the next, and from the last one to the first.
+// TestCursorOfWhoLeaves: the cursor of a round robin stays with its callee when the list is copied; if that one
+// leaves it goes to the next, and from the last one to the first.
 func TestCursorOfWhoLeaves(t *testing.T) {
 	for at := range 3 {
 		for leaves, want := range [][]int64{{0, 0, 1}, {0, 1, 1}, {0, 1, 0}} {

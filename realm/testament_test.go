@@ -147,3 +147,24 @@ func TestTestamentOfWhoHasLeft(t *testing.T) {
 		t.Errorf("%d bytes are charged", n)
 	}
 }
+
+// TestTestamentBehindLargeEvent: a testament comes behind an event of its session that the pool is still working on.
+func TestTestamentBehindLargeEvent(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p, other := b.join(0), b.join(0)
+	other.subscribe(1, "com.a")
+	p.bequeath(1, "com.a", values{})
+	p.post(codec.Publish, 2, values{}, "com.a", []any{large})
+	b.RunLoop(0)
+	b.StepAsync(0) // it is decoded
+	b.RunLoop(0)
+	p.HangUp()
+	b.RunLoop(0)
+	if b.Async() != 1 {
+		t.Fatalf("%d pieces of work for the pool", b.Async())
+	}
+	other.silent()
+	b.Settle()
+	other.expect(codec.Event, nil, nil, values{}, []any{large})
+	other.expect(codec.Event, nil, nil, values{}, []any{"last"})
+}
