@@ -423,6 +423,34 @@ func TestLongPollAnswersLost(t *testing.T) {
 	}
 }
 
+// However many messages of one session a connection holds unwritten, they are of one session: it stays.
+func TestLongPollAnswersOfOne(t *testing.T) {
+	t.Parallel()
+	opened := make(chan *pollSession, 1)
+	e := start(t, pollConfig(), pollSessions(opened))
+	sends, lazy := dial(t, e), dial(t, e)
+	at := sends.opened("wamp.2.cbor")
+	<-opened
+	long := bytes.Repeat([]byte("x"), 15<<20) // more than sockets take
+	sends.post(at+"/send", long).want(t, 204, "")
+	for range deliveredMax + 1 {
+		sends.post(at+"/send", []byte("y")).want(t, 204, "")
+	}
+	lazy.send(bytes.Repeat(pollRequestText(at+"/receive", nil), deliveredMax+2))
+	eventually(t, "all is on the way", func() (empty bool) {
+		c := pollOf(e, at).c
+		c.q.Lock()
+		defer c.q.Unlock()
+		return c.q.Bytes() == 0
+	})
+	lazy.answer().want(t, 200, string(long))
+	for range deliveredMax + 1 {
+		lazy.answer().want(t, 200, "y")
+	}
+	sends.post(at+"/send", []byte("z")).want(t, 204, "")
+	lazy.post(at+"/receive", nil).want(t, 200, "z")
+}
+
 // While the engine stops, sessions say goodbye over the connections that are there, and then these end.
 func TestLongPollStop(t *testing.T) {
 	t.Parallel()
