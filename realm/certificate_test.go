@@ -101,7 +101,7 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	b := loginBed(t, 1, func(_ *auth.Config, cfg *Config) {
 		cfg.Realms = append(cfg.Realms, RealmConfig{URI: "open", Anonymous: AnonymousAnywhere})
 	})
-	const ends = 40 * 24 * time.Hour // beyond what a timer reaches
+	const ends = 40 * 24 * time.Hour
 	come := func(then port.Trust) *peer {
 		return b.far(0, codec.JSON, func(p *port.Peer) {
 			trust := func() port.Trust {
@@ -112,6 +112,14 @@ func TestAUTHCertificateExpires(t *testing.T) {
 			}
 			p.TLS = &port.TLS{Certificate: certificateOf, Until: noon.Add(ends), Trust: trust}
 		})
+	}
+	gone := func(p *peer) {
+		t.Helper()
+		m := p.expect(codec.Goodbye, nil, codec.CloseKilled)
+		if text := fmt.Sprint(m[1]); !strings.Contains(text, "expired") {
+			t.Error(text)
+		}
+		p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
 	}
 	byTLS, byTicket := come(port.Untrusted), come(port.Untrusted)
 	behind, open := come(port.Unwelcome), come(port.Unwelcome)
@@ -125,25 +133,29 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	behind.ticketJoin("joe")
 	open.say(codec.Hello, "open", values{"roles": values{"subscriber": values{}}})
 	open.expect(codec.Welcome, nil, nil)
-	for b.Now()+expiryMost < ends {
-		b.Advance(expiryMost)
-		b.Settle()
-	}
-	b.Advance(ends - b.Now() - time.Millisecond)
+	byTicketToo, byTLSFirst := come(port.Untrusted), come(port.Untrusted)
+	byTicketToo.ticketJoin("joe")
+	byTLSFirst.offer("", nil, "tls")
+	byTLSFirst.welcomed("", "user", "tls", "static")
+	byTLSFirst.Do(func(x port.Executor) {
+		s := b.router.directory.find(byTLSFirst.id)
+		s.admission.principal.Expires = noon.Add(ends - time.Hour)
+		s.handler.watch(x, time.Time{})
+	})
 	b.Settle()
-	for _, p := range []*peer{byTLS, byTicket, behind, open} {
+	b.Advance(ends - time.Hour - time.Millisecond)
+	b.Settle()
+	byTLSFirst.silent()
+	b.Advance(time.Millisecond)
+	b.Settle()
+	gone(byTLSFirst)
+	b.Advance(time.Hour - time.Millisecond)
+	b.Settle()
+	for _, p := range []*peer{byTLS, byTicket, byTicketToo, behind, open} {
 		p.silent()
 	}
 	b.Advance(time.Millisecond)
 	b.Settle()
-	gone := func(p *peer) {
-		t.Helper()
-		m := p.expect(codec.Goodbye, nil, codec.CloseKilled)
-		if text := fmt.Sprint(m[1]); !strings.Contains(text, "expired") {
-			t.Error(text)
-		}
-		p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
-	}
 	gone(byTLS)
 	gone(behind)
 	gone(open)
@@ -153,10 +165,13 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	b.Advance(time.Millisecond)
 	b.Settle()
 	gone(byTicket)
-	if n := b.router.Stats().Expired; n != 4 {
-		t.Errorf("%d expired", n)
+	b.Advance(1000 * 24 * time.Hour)
+	b.Settle()
+	byTicketToo.silent()
+	if n := b.router.Stats().Expired; n != 5 {
+		t.Errorf("%d expired, want 5", n)
 	}
-	b.idle(0)
+	b.idle(1)
 }
 
 // TestAUTHExpiredAlready: a proof that expires before its session has begun ends it at once.

@@ -27,7 +27,6 @@ func (s *session) dispose(x port.Executor, l *perLoop, done func(x port.Executor
 	}
 	s.left, s.waiting = true, nil
 	s.gone.Store(true)
-	x.Stop(&s.handler.timer)
 	if a := s.altered.Load(); a != nil {
 		x.Charge(-a.bytes)
 	}

@@ -554,9 +554,6 @@ type admission struct {
 	gate *realm
 }
 
-// expiryMost is the longest that the timers of the engine may be set to at once, which is less than they reach.
-const expiryMost = timeoutMillisMax * time.Millisecond
-
 // watch sets the timer of a session to the first time behind seen at which it may have to end by itself, if there is
 // one.
 func (h *handler) watch(x port.Executor, seen time.Time) {
@@ -568,7 +565,7 @@ func (h *handler) watch(x port.Executor, seen time.Time) {
 		}
 	}
 	if !next.IsZero() {
-		x.Start(&h.timer, min(max(next.Sub(h.router.clock()), 0), expiryMost))
+		x.Start(&h.timer, next.Sub(h.router.clock())) // outdate sets it again if it fires early
 	}
 }
 

@@ -46,7 +46,8 @@ type Executor interface {
 	// AtBatchEnd calls t once at the end of the current poll batch, before lanes run and connections are written.
 	// Adding t again before that does nothing only if t itself remembers it was added: the executor does not look.
 	AtBatchEnd(t BatchTask)
-	// Start arms t to fire on this loop after d, to the resolution of the wheel (10 ms). An armed t is re-armed.
+	// Start arms t to fire on this loop after d, to the resolution of the wheel (10 ms), but after 124 days at the
+	// latest, and soon if d is not positive. An armed t is re-armed.
 	Start(t *Timer, d time.Duration)
 	// Stop disarms t. Disarming an unarmed timer does nothing. Only the loop that started t may stop it.
 	Stop(t *Timer)

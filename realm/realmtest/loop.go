@@ -145,10 +145,13 @@ func (l *Loop) Worked() int { return l.worked }
 // AtBatchEnd implements port.Executor.
 func (l *Loop) AtBatchEnd(t port.BatchTask) { l.tasks = append(l.tasks, t) }
 
+// timerReach is how far timers reach: less than those of the engine, so that more time passes in steps.
+const timerReach = 100 * 24 * time.Hour
+
 // Start implements port.Executor.
 func (l *Loop) Start(t *port.Timer, d time.Duration) {
 	l.Stop(t)
-	t.Due = l.world.now.Load() + int64(d)
+	t.Due = l.world.now.Load() + int64(min(d, timerReach))
 	l.mu.Lock()
 	l.timers = append(l.timers, t)
 	l.mu.Unlock()
