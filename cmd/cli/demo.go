@@ -41,17 +41,16 @@ func newDemo() *cobra.Command {
 			demoPublishers, demoSubscribers, demoPublishRate*demoSubscribers, demoCallers, demoCallRate),
 		Example: "  banyan demo\n  banyan demo --for 20s",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if duration > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, duration)
-				defer cancel()
-			}
+			ctx, stop := context.WithCancel(cmd.Context())
+			defer stop()
 			d := &demo{out: cmd.OutOrStdout(), live: isTerminal(cmd.OutOrStdout()) && !plain}
+			if duration > 0 {
+				d.begun = func() { time.AfterFunc(duration, stop) }
+			}
 			return d.run(ctx, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().DurationVar(&duration, "for", 0, "end after this time; 0 runs until Ctrl-C")
+	cmd.Flags().DurationVar(&duration, "for", 0, "end so long after the first figures; 0 runs until Ctrl-C")
 	cmd.Flags().BoolVar(&plain, "plain", false, "one line a second also on a terminal")
 	return cmd
 }
@@ -63,6 +62,7 @@ type demo struct {
 	url  string
 
 	mu           sync.Mutex
+	begun        func()        // called once, at the first figures; or nil
 	events       load.Progress // the last of each
 	calls        load.Progress
 	eventHistory []float64
@@ -222,6 +222,10 @@ func (d *demo) progress(of *load.Progress, p load.Progress, show bool) {
 	*of = p
 	if !show || d.events.Sessions == 0 {
 		return // not both are there yet
+	}
+	if d.begun != nil {
+		d.begun()
+		d.begun = nil
 	}
 	d.eventHistory = remember(d.eventHistory, d.events.PerSec)
 	d.callHistory = remember(d.callHistory, d.calls.PerSec)
