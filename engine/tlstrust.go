@@ -50,7 +50,7 @@ type voucher struct {
 	credentials *Credentials
 	certificate bool          // the client showed one
 	authorities []authorityID // at the ends of its chains
-	until       time.Time     // when all of its chains have a certificate that has expired
+	until       time.Time     // when the first certificate of its chains expires: it may show them anew
 }
 
 func (c *Credentials) voucherFor(chains [][]*x509.Certificate) *voucher {
@@ -60,7 +60,7 @@ func (c *Credentials) voucherFor(chains [][]*x509.Certificate) *voucher {
 		if len(v.authorities) < authoritiesMax && !slices.Contains(v.authorities, id) {
 			v.authorities = append(v.authorities, id)
 		}
-		if end := endOf(chain); end.After(v.until) {
+		if end := endOf(chain); v.until.IsZero() || end.Before(v.until) {
 			v.until = end
 		}
 	}

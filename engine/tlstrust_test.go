@@ -118,7 +118,8 @@ func TestTLSTrust(t *testing.T) {
 	}
 }
 
-// TestTLSTrustExpires: a client is trusted until each chain to an authority has a certificate that has expired.
+// TestTLSTrustExpires: a client is trusted until the first certificate expires of its chains to authorities. If there
+// is another chain, it may come back by that.
 func TestTLSTrustExpires(t *testing.T) {
 	s := newTrusting(t)
 	_, ours := s.issue("ours", "ecdsa", "ours.test")
@@ -134,18 +135,20 @@ func TestTLSTrustExpires(t *testing.T) {
 		authority.NotAfter = later
 		return []*x509.Certificate{{NotAfter: leaf}, {NotAfter: middle}, &authority}
 	}
+	type chains = [][]*x509.Certificate
 	for _, c := range []struct {
 		name      string
-		chains    [][]*x509.Certificate
+		chains    chains
 		until     time.Time
 		may, must port.Trust
 	}{
-		{"good", [][]*x509.Certificate{chain(soon, later)}, soon, port.Trusted, port.Trusted},
-		{"leaf", [][]*x509.Certificate{chain(past, later)}, past, port.Untrusted, port.Unwelcome},
-		{"middle", [][]*x509.Certificate{chain(later, past)}, past, port.Untrusted, port.Unwelcome},
-		{"one of 2", [][]*x509.Certificate{chain(soon, later), chain(soon, past)}, soon, port.Trusted, port.Trusted},
-		{"another", [][]*x509.Certificate{chain(later, past), chain(later, soon)}, soon, port.Trusted, port.Trusted},
-		{"all", [][]*x509.Certificate{chain(past, later), chain(later, past)}, past, port.Untrusted, port.Unwelcome},
+		{"good", chains{chain(soon, later)}, soon, port.Trusted, port.Trusted},
+		{"leaf", chains{chain(past, later)}, past, port.Untrusted, port.Unwelcome},
+		{"middle", chains{chain(later, past)}, past, port.Untrusted, port.Unwelcome},
+		{"one of 2", chains{chain(soon, later), chain(soon, past)}, past, port.Untrusted, port.Unwelcome},
+		{"other", chains{chain(later, past), chain(later, soon)}, past, port.Untrusted, port.Unwelcome},
+		{"two", chains{chain(later, later), chain(later, soon)}, soon, port.Trusted, port.Trusted},
+		{"all", chains{chain(past, later), chain(later, past)}, past, port.Untrusted, port.Unwelcome},
 	} {
 		v := s.creds.voucherFor(c.chains)
 		if !v.until.Equal(c.until) {

@@ -95,13 +95,16 @@ func TestReviewCertificate(t *testing.T) {
 	}
 }
 
-// TestAUTHCertificateExpires: with its certificate ends a session that logged in by it, or that its listener would
-// not let in without; any other stays until its own proof ends.
+// TestAUTHCertificateExpires: with its certificate ends a session that logged in by it, or by a cookie of such a
+// login, or that its listener would not let in without; any other stays until its own proof ends.
 func TestAUTHCertificateExpires(t *testing.T) {
-	b := loginBed(t, 1, func(_ *auth.Config, cfg *Config) {
+	store := auth.NewCookies(10, 1<<60)
+	b := loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
+		ac.Cookie = &auth.CookieOptions{Store: store}
 		cfg.Realms = append(cfg.Realms, RealmConfig{URI: "open", Anonymous: AnonymousAnywhere})
 	})
 	const ends = 40 * 24 * time.Hour
+	cookie := store.Issue()
 	come := func(then port.Trust) *peer {
 		return b.far(0, codec.JSON, func(p *port.Peer) {
 			trust := func() port.Trust {
@@ -111,6 +114,7 @@ func TestAUTHCertificateExpires(t *testing.T) {
 				return then
 			}
 			p.TLS = &port.TLS{Certificate: certificateOf, Until: noon.Add(ends), Trust: trust}
+			p.Cookie, p.CookieNew = cookie, true
 		})
 	}
 	gone := func(p *peer) {
@@ -125,6 +129,10 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	behind, open := come(port.Unwelcome), come(port.Unwelcome)
 	byTLS.offer("", nil, "tls")
 	byTLS.welcomed("", "user", "tls", "static")
+	byCookie := b.far(0, codec.JSON, func(p *port.Peer) { p.Cookie = cookie })
+	byCookie.offer("", nil, "cookie")
+	byCookie.welcomed("", "user", "cookie", "static")
+	cookie = ""
 	byTicket.ticketJoin("joe")
 	byTicket.Do(func(x port.Executor) {
 		s := b.router.directory.find(byTicket.id)
@@ -151,12 +159,13 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	gone(byTLSFirst)
 	b.Advance(time.Hour - time.Millisecond)
 	b.Settle()
-	for _, p := range []*peer{byTLS, byTicket, byTicketToo, behind, open} {
+	for _, p := range []*peer{byTLS, byCookie, byTicket, byTicketToo, behind, open} {
 		p.silent()
 	}
 	b.Advance(time.Millisecond)
 	b.Settle()
 	gone(byTLS)
+	gone(byCookie)
 	gone(behind)
 	gone(open)
 	b.Advance(time.Hour - time.Millisecond)
@@ -168,8 +177,8 @@ func TestAUTHCertificateExpires(t *testing.T) {
 	b.Advance(1000 * 24 * time.Hour)
 	b.Settle()
 	byTicketToo.silent()
-	if n := b.router.Stats().Expired; n != 5 {
-		t.Errorf("%d expired, want 5", n)
+	if n := b.router.Stats().Expired; n != 6 {
+		t.Errorf("%d expired, want 6", n)
 	}
 	b.idle(1)
 }

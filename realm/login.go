@@ -112,7 +112,7 @@ func (set *settings) transport(p *port.Peer) auth.Transport {
 	if p.TLS != nil {
 		if t.Certificate = p.TLS.Certificate; t.Certificate != nil && p.TLS.Trust != nil {
 			trust := p.TLS.Trust // a cookie may keep it for longer than the peer is there
-			t.Vouched = func() bool { return trust() == port.Trusted }
+			t.Vouched, t.Until = func() bool { return trust() == port.Trusted }, p.TLS.Until
 			if !t.Vouched() {
 				t.Certificate = nil
 			}

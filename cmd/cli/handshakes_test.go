@@ -372,7 +372,8 @@ func burn() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for {
+	for n := 0; ; n++ {
+		_ = n * n
 	}
 }
 

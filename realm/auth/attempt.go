@@ -98,8 +98,8 @@ func (a *Attempt) begin() Outcome {
 		if m == nil || a.hello.Transport.Allowed != nil && !slices.Contains(a.hello.Transport.Allowed, name) {
 			continue
 		}
-		if a.vouched = nil; name == methodTLS {
-			a.vouched = a.hello.Transport.Vouched
+		if a.vouched, a.expires = nil, (time.Time{}); name == methodTLS {
+			a.vouched, a.expires = a.hello.Transport.Vouched, a.hello.Transport.Until
 		}
 		if o := m.blocked(a); o.final {
 			return refuse(codec.ErrNoMatchingAuthMethod, name+": "+o.why)

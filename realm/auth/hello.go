@@ -36,6 +36,7 @@ type Transport struct {
 	Certificate []byte
 	// Vouched reports whether an authority still vouches for it; nil: always. Any goroutine.
 	Vouched func() bool
+	Until   time.Time // when it expires, or one that vouches for it; zero for never
 	// Binding returns the raw data of a channel binding, nil if the connection cannot provide it: see Bindings. The
 	// function is nil without TLS.
 	Binding func(kind string) []byte

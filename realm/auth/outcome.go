@@ -37,7 +37,7 @@ type Principal struct {
 	Method   string
 	Provider string         // static, jwt or dynamic; by cookie that of the login that bound it
 	Extra    map[string]any // WELCOME.Details.authextra, nil for none; values that codec.AppendValue encodes
-	Expires  time.Time      // when the proof of identity ends, a JWT's exp; zero for never
+	Expires  time.Time      // when the proof of identity ends: a JWT, a client certificate; zero for never
 
 	proof   proof       // of a static user; by cookie that of the login that bound it
 	vouched func() bool // Transport.Vouched, if p logged in by TLS certificate or by a cookie of such a login
