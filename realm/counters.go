@@ -42,6 +42,7 @@ type Stats struct {
 	Challenged           int64 // CHALLENGEs sent
 	LoginsFailed         int64 // logins that were refused because of what the client said, or an authenticator
 	LoginsLimited        int64 // HELLOs refused because of earlier failures
+	LoginsCrowded        int64 // logins that waited for others of their address or authid, which were being judged
 	LoginsBusy           int64 // logins refused because the router had no room to check them
 	AuthenticatorsFailed int64 // questions that an authenticator did not answer as it should
 	AuthorizersAsked     int64 // questions to authorizers
@@ -77,22 +78,22 @@ type counter = atomic.Int64
 type counters struct {
 	_ [64]byte
 
-	sessions, subscriptions, registrations, openCalls          counter
-	joined, refused, publications, events                      counter
-	calls, results, progress, callErrors, errors               counter
-	violations, timeouts                                       counter
-	eventsTooLong, eventsUntranscodable, answersLate, refusals counter
-	unauthorized, large, chunked, poolFull                     counter
-	challenged, loginsFailed, limited, loginsBusy              counter
-	authenticatorsFailed, asked, authorizersFailed             counter
-	eventsDeflated, deflatedFrom, deflatedTo                   counter
-	overQuota, overBudget, replaced, expired                   counter
-	metaLost, metaPaced, chunksLate, saturated                 counter
-	rerouted, reroutesNot                                      counter
-	retained, retainedRefused, retainedSent, retainedCut       counter
-	sharded, shardsRefused                                     counter
-	recorded, historyRefused, historyLost, listsUnknown        counter
-	queries, queriesRefused                                    counter
+	sessions, subscriptions, registrations, openCalls            counter
+	joined, refused, publications, events                        counter
+	calls, results, progress, callErrors, errors                 counter
+	violations, timeouts                                         counter
+	eventsTooLong, eventsUntranscodable, answersLate, refusals   counter
+	unauthorized, large, chunked, poolFull                       counter
+	challenged, loginsFailed, limited, loginsCrowded, loginsBusy counter
+	authenticatorsFailed, asked, authorizersFailed               counter
+	eventsDeflated, deflatedFrom, deflatedTo                     counter
+	overQuota, overBudget, replaced, expired                     counter
+	metaLost, metaPaced, chunksLate, saturated                   counter
+	rerouted, reroutesNot                                        counter
+	retained, retainedRefused, retainedSent, retainedCut         counter
+	sharded, shardsRefused                                       counter
+	recorded, historyRefused, historyLost, listsUnknown          counter
+	queries, queriesRefused                                      counter
 
 	_ [64]byte
 }
@@ -160,6 +161,7 @@ func (r *Router) Stats() Stats {
 		s.Challenged += c.challenged.Load()
 		s.LoginsFailed += c.loginsFailed.Load()
 		s.LoginsLimited += c.limited.Load()
+		s.LoginsCrowded += c.loginsCrowded.Load()
 		s.LoginsBusy += c.loginsBusy.Load()
 		s.AuthenticatorsFailed += c.authenticatorsFailed.Load()
 		s.AuthorizersAsked += c.asked.Load()

@@ -91,6 +91,11 @@ const (
 	// beyond: authentication_failed, and the limiter does not count it.
 	checksAtOnce  = 4
 	checksWaiting = 1024
+	// crowdedWait is about how long a login waits at first when as many of its address or authid are being judged as
+	// the limiter grants failures; then longer and longer, up to crowdedWaitMost. After AuthTimeout:
+	// authentication_failed, and the limiter does not count it.
+	crowdedWait     = 20 * time.Millisecond
+	crowdedWaitMost = time.Second
 	// authenticatorsAtOnce is how many goroutines may ask an Authenticator at a time. More logins are refused:
 	// authentication_failed.
 	authenticatorsAtOnce = 256

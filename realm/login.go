@@ -36,12 +36,13 @@ type login struct {
 
 	attempt  *auth.Attempt
 	counted  bool                // by the limiter, as a failure unless it succeeds
+	settled  bool                // the limiter knows how it ended
 	extra    int                 // octets of HELLO.Details.authextra
 	charged  int                 // bytes that the budget counts for it
 	check    func() auth.Outcome // that the pool does, or that waits for it
 	question *question           // to an authenticator that is a procedure, or nil
 	consults func()              // ends the context of an Authenticator that is asked, or nil
-	timer    port.Timer          // until the pool must have room, or the Authenticator must have answered
+	timer    port.Timer          // until the limiter or the pool must have room, or the Authenticator have answered
 }
 
 // beginLogin begins an attempt to join rm.
@@ -165,9 +166,10 @@ func (g *login) proceed(x port.Executor, o auth.Outcome) {
 	case auth.Challenge:
 		g.challenge(x, l, &o)
 	case auth.Work:
-		g.work(x, l, o.Work)
+		g.check = o.Work
+		g.decide(x, l, g.work)
 	case auth.Ask:
-		g.ask(x, l, o.Request)
+		g.decide(x, l, func(x port.Executor, l *perLoop) { g.ask(x, l, o.Request) })
 	case auth.Welcome:
 		g.welcome(x, l, o.Principal)
 	case auth.Refuse:
@@ -201,31 +203,65 @@ func (g *login) challenge(x port.Executor, l *perLoop, o *auth.Outcome) {
 	h.conn.Resume(x)
 }
 
-// decide holds the connection until the pool or an authenticator has an outcome. It returns false if the client has
-// to wait because of earlier failures, and was told so.
-func (g *login) decide(x port.Executor, l *perLoop) bool {
-	if !g.count(x, l) {
-		return false
-	}
+// decide holds the connection until the pool or an authenticator, which then asks, has an outcome.
+func (g *login) decide(x port.Executor, l *perLoop, then func(x port.Executor, l *perLoop)) {
+	g.count(x, l, func(x port.Executor, l *perLoop) {
+		g.hold(x)
+		then(x, l)
+	})
+}
+
+// hold holds the connection: what the client sends has to wait.
+func (g *login) hold(x port.Executor) {
 	h := g.handler
 	x.Stop(&h.timer)
 	h.state = stateDeciding
 	h.conn.Hold(x)
-	return true
 }
 
-// count has the limiter count the login, which is about to be judged. It returns false if the limiter does not let
-// it, and the client was told so.
-func (g *login) count(x port.Executor, l *perLoop) bool {
+// count has the limiter count the login, which is about to be judged by then. A login that is crowded waits for
+// AuthTimeout at most; the client of one that the limiter does not let is told so.
+func (g *login) count(x port.Executor, l *perLoop, then func(x port.Executor, l *perLoop)) {
+	if g.tryCount(x, l, then) {
+		return
+	}
+	l.counters.loginsCrowded.Add(1)
+	g.hold(x)
+	wait, until := crowdedWait, g.handler.router.clock().Add(g.handler.router.settings.Load().AuthTimeout)
+	again := func(x port.Executor) { // at random times, so that those who came at once do not come back at once
+		x.Start(&g.timer, wait/2+time.Duration(x.Rand()%uint64(wait)))
+		wait = min(2*wait, crowdedWaitMost)
+	}
+	g.timer.Fire = func(x port.Executor) {
+		l := g.handler.router.perLoop[x.Loop()]
+		switch {
+		case g.tryCount(x, l, then):
+		case g.handler.router.clock().After(until):
+			g.busy(x, l)
+		default:
+			again(x)
+		}
+	}
+	again(x)
+}
+
+// tryCount is count for now. It returns false, and has done nothing, if the login is crowded.
+func (g *login) tryCount(x port.Executor, l *perLoop, then func(x port.Executor, l *perLoop)) bool {
 	if g.counted {
+		then(x, l)
 		return true
 	}
 	now := g.handler.router.clock()
-	if wait := g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, now); wait > 0 {
-		g.limit(x, l, wait)
+	wait, crowded := g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, now)
+	switch {
+	case wait == 0:
+		g.counted = true
+		then(x, l)
+	case crowded:
 		return false
+	default:
+		g.limit(x, l, wait)
 	}
-	g.counted = true
 	return true
 }
 
@@ -238,17 +274,20 @@ func (g *login) limit(x port.Executor, l *perLoop, wait time.Duration) {
 
 // uncount takes back that the login was counted: it failed at nothing of its own.
 func (g *login) uncount() {
-	if g.counted {
+	if g.settle() {
 		g.limiter.Withdrawn(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, g.handler.router.clock())
 	}
 }
 
+// settle reports whether the limiter has counted the login and does not know yet how it ends, which it is to be told.
+func (g *login) settle() bool {
+	was := g.counted && !g.settled
+	g.settled = g.counted
+	return was
+}
+
 // work has the attempt's work done in the pool, or has it wait until others of this loop are done.
-func (g *login) work(x port.Executor, l *perLoop, work func() auth.Outcome) {
-	if !g.decide(x, l) {
-		return
-	}
-	g.check = work
+func (g *login) work(x port.Executor, l *perLoop) {
 	if l.checks.running < checksAtOnce {
 		l.checks.start(x, l, g)
 		return
@@ -315,9 +354,6 @@ func (g *login) busy(x port.Executor, l *perLoop) {
 
 // ask asks the authenticator, and goes on with its answer.
 func (g *login) ask(x port.Executor, l *perLoop, q *auth.Request) {
-	if !g.decide(x, l) {
-		return
-	}
 	set := g.realm.settings.Load()
 	if set.Authenticator != nil {
 		g.consult(x, l, set.Authenticator, q)
@@ -405,11 +441,11 @@ func (g *login) receiveChallenged(x port.Executor, l *perLoop, m *codec.Message)
 		g.busy(x, l)
 		return
 	}
-	if !g.count(x, l) {
-		return
-	}
-	x.Stop(&h.timer)
-	g.proceed(x, g.attempt.Answer(h.router.clock(), string(m.URI), extra))
+	signature := string(m.URI)
+	g.count(x, l, func(x port.Executor, _ *perLoop) {
+		x.Stop(&h.timer)
+		g.proceed(x, g.attempt.Answer(h.router.clock(), signature, extra))
+	})
 }
 
 // refuse ends the login with ABORT and closes the connection. The limiter counts it, unless the client has no method
@@ -418,7 +454,8 @@ func (g *login) refuse(x port.Executor, l *perLoop, why *auth.Refusal) {
 	h := g.handler
 	guess := why.URI != codec.ErrNoMatchingAuthMethod && why.URI != codec.ErrAuthenticationRequired
 	if !g.counted && guess {
-		g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, h.router.clock())
+		wait, _ := g.limiter.Take(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, h.router.clock())
+		g.counted = wait == 0 // drop settles it
 	}
 	l.counters.loginsFailed.Add(1)
 	if why.URI == codec.ErrProtocolViolation {
@@ -447,6 +484,9 @@ func (g *login) drop(x port.Executor) {
 	g.charge(x, 0)
 	g.attempt, g.check = nil, nil // it may stay in checks.waiting for a while
 	x.Stop(&g.timer)
+	if g.settle() {
+		g.limiter.Failed(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, r.clock())
+	}
 	if g.question != nil {
 		g.question.cancel(x)
 		g.question = nil
@@ -490,7 +530,7 @@ func (g *login) welcome(x port.Executor, l *perLoop, p *auth.Principal) {
 	}
 	h.login = nil
 	g.charge(x, 0)
-	if g.counted {
+	if g.settle() {
 		g.limiter.Succeeded(g.hello.Transport.Peer, g.guarded, g.hello.AuthID, r.clock())
 	}
 	h.begin(x, l, s, l.out)

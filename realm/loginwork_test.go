@@ -154,6 +154,78 @@ func TestAUTHChecks(t *testing.T) {
 	}
 }
 
+// TestAUTHCrowded: right logins of one address, more at a time than it is granted failures, wait for each other and
+// are all let in. Wrong ones are not judged beyond that, and who waits for too long is told that the router is busy.
+func TestAUTHCrowded(t *testing.T) {
+	hash, err := auth.HashPassword("a password", 1, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := auth.ParseTicket(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const burst = 3
+	newCrowd := func(password string) (b *bed, peers []*peer) {
+		b = loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
+			ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+			cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: -1, Burst: burst}
+		})
+		b.Forced = func(int, string) bool { return false }
+		for range 10 * burst {
+			peers = append(peers, beginTicket(t, b, password))
+		}
+		if n := b.Async(); n != burst {
+			t.Fatalf("%d are judged at a time, want %d", n, burst)
+		}
+		return b, peers
+	}
+	b, peers := newCrowd("a password")
+	for range 200 { // 10 ms each: the longest wait is 1.5 s, but the way to it is long
+		b.Advance(10 * time.Millisecond)
+		b.Settle()
+	}
+	for _, p := range peers {
+		p.welcomed("joe", "user", "ticket", "static")
+	}
+	if s := b.router.Stats(); s.LoginsCrowded != 9*burst || s.LoginsBusy != 0 || s.LoginsFailed != 0 {
+		t.Errorf("%+v", s)
+	}
+	b.idle(len(peers))
+
+	b, peers = newCrowd("a wrong one")
+	for range 200 {
+		b.Advance(10 * time.Millisecond)
+		b.Settle()
+	}
+	for i, p := range peers {
+		if text := p.aborted(codec.ErrAuthenticationDenied); strings.Contains(text, "too many") != (i >= burst) {
+			t.Errorf("%d: %q", i, text)
+		}
+	}
+
+	b, peers = newCrowd("a password")
+	peers[burst].Shutdown() // while it waits
+	b.RunLoop(0)
+	for range defaultAuthTimeout/crowdedWaitMost + 2 {
+		b.Advance(crowdedWaitMost)
+		b.RunLoop(0)
+	}
+	for _, p := range peers[burst+1:] {
+		if text := p.aborted(codec.ErrAuthenticationFailed); !strings.Contains(text, "try again in a few") {
+			t.Errorf("%q", text)
+		}
+	}
+	b.Settle()
+	for _, p := range peers[:burst] {
+		p.welcomed("joe", "user", "ticket", "static")
+	}
+	b.idle(burst)
+	if n := b.Loops[0].Armed(); n != 0 {
+		t.Errorf("%d timers", n)
+	}
+}
+
 // TestAUTHLimiter: failures are limited by address and authid; success, a lost connection and a busy router do not
 // count.
 func TestAUTHLimiter(t *testing.T) {

@@ -33,9 +33,11 @@ type Limits struct {
 	GoodbyeTimeout time.Duration `yaml:"goodbye_timeout" default:"5s" min:"1ms"`
 	// From the router's CHALLENGE to the client's AUTHENTICATE.
 	AuthTimeout time.Duration `yaml:"auth_timeout" default:"10s" min:"1ms"`
-	// Failed attempts to authenticate in a minute from one address. More are refused without a look.
+	// Failed attempts to authenticate in a minute from one address, at most ten of them at once. More are refused
+	// without a look. As many logins are checked at a time as failures are left; more of them wait, for auth_timeout
+	// at most.
 	AuthFailuresPerAddressMax int `yaml:"auth_failures_per_address_max" default:"30" min:"1" zero:"no limit"`
-	// Failed attempts to authenticate in a minute with one authid. More are refused without a look.
+	// Failed attempts to authenticate in a minute with one authid, in the same way.
 	AuthFailuresPerAuthidMax int `yaml:"auth_failures_per_authid_max" default:"30" min:"1" zero:"no limit"`
 
 	// The longest message that is accepted from a client. A longer one closes the connection.

@@ -27,8 +27,9 @@ type LimiterConfig struct {
 //
 // An attempt takes a token of its address (IPv6: of the prefix) and one of its authid when it is to be judged;
 // success gives both back, so only failures count, and what is still being judged counts as a failure: a stranger
-// cannot guess in parallel. Many clients behind one address may be challenged at the same time. The buckets fill up
-// by the minute.
+// cannot guess in parallel. Who would be let in but for these is crowded: many clients behind one address may log in
+// at a time, and have to wait for each other. Every Take that returned 0 is settled by Succeeded, Withdrawn or
+// Failed. The buckets fill up by the minute.
 //
 // A stranger who fails on purpose could lock out an authid. So an address that an authid has logged in from before
 // has a bucket for that authid of its own, which strangers do not empty.
@@ -73,20 +74,27 @@ func NewLimiter(c LimiterConfig) *Limiter {
 	return l
 }
 
-// Wait returns how long a client has to wait before its attempt could be judged, 0 if it need not. It counts nothing.
+// Wait returns how long a client has to wait because of failures before its attempt could be judged, 0 if it need
+// not. It counts nothing.
 func (l *Limiter) Wait(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration) {
-	return l.take(address, realm, authid, now, 0)
+	if wait, crowded := l.take(address, realm, authid, now, 0); !crowded {
+		return wait
+	}
+	return 0
 }
 
 // Take counts an attempt. It returns 0 if the attempt may go on, and how long the client has to wait if not; then
-// nothing was counted. address is invalid on Unix sockets: then only the authid counts. authid is "" if there is
+// nothing was counted. If it is crowded it may try again before: there is no room for it only because of attempts
+// that are being judged. address is invalid on Unix sockets: then only the authid counts. authid is "" if there is
 // none.
-func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration) {
+func (l *Limiter) Take(address netip.Addr, realm, authid string, now time.Time) (wait time.Duration, crowded bool) {
 	return l.take(address, realm, authid, now, 1)
 }
 
-// take takes tokens if at least one is there.
-func (l *Limiter) take(address netip.Addr, realm, authid string, now time.Time, tokens float64) (wait time.Duration) {
+// take takes tokens, 0 or 1, if at least one is there.
+func (l *Limiter) take(address netip.Addr, realm, authid string, now time.Time, tokens int) (wait time.Duration,
+	crowded bool,
+) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var taken [2]*bucket
@@ -101,18 +109,21 @@ func (l *Limiter) take(address netip.Addr, realm, authid string, now time.Time, 
 			take = append(take, l.names.get(nameKey(realm, authid), now))
 		}
 	}
+	crowded = true
 	for _, b := range take {
 		if missing := 1 - b.tokens; missing > 0 {
 			wait = max(wait, time.Duration(missing/b.in.perSecond*float64(time.Second))+1)
+			crowded = crowded && missing <= float64(b.judging)
 		}
 	}
 	if wait > 0 {
-		return wait
+		return wait, crowded
 	}
 	for _, b := range take {
-		b.tokens -= tokens
+		b.tokens -= float64(tokens)
+		b.judging += tokens
 	}
-	return 0
+	return 0, false
 }
 
 // Succeeded gives back what Take took for an attempt that ended in a session. Its address, realm and authid are those
@@ -120,7 +131,7 @@ func (l *Limiter) take(address netip.Addr, realm, authid string, now time.Time, 
 func (l *Limiter) Succeeded(address netip.Addr, realm, authid string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(address, realm, authid, now)
+	l.settle(address, realm, authid, now, 1)
 	if l.names.limits() && authid != "" {
 		l.pairs.get(l.pairKey(address, realm, authid), now)
 	}
@@ -131,26 +142,36 @@ func (l *Limiter) Succeeded(address netip.Addr, realm, authid string, now time.T
 func (l *Limiter) Withdrawn(address netip.Addr, realm, authid string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveBack(address, realm, authid, now)
+	l.settle(address, realm, authid, now, 1)
 }
 
-func (l *Limiter) giveBack(address netip.Addr, realm, authid string, now time.Time) {
+// Failed keeps what Take took for an attempt that has failed, or whose client did not wait for the verdict.
+func (l *Limiter) Failed(address netip.Addr, realm, authid string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(address, realm, authid, now, 0)
+}
+
+// settle ends what Take began: an attempt is judged, and gets so many tokens back.
+func (l *Limiter) settle(address netip.Addr, realm, authid string, now time.Time, tokens float64) {
 	if address.IsValid() {
-		l.addresses.find(l.addressKey(address), now).giveBack()
+		l.addresses.find(l.addressKey(address), now).settle(tokens)
 	}
 	if authid == "" {
 		return
 	}
-	if known := l.pairs.find(l.pairKey(address, realm, authid), now); known != nil {
-		known.giveBack()
+	// The pair may be newer than the attempt, which then took its token from the authid.
+	if known := l.pairs.find(l.pairKey(address, realm, authid), now); known != nil && known.judging > 0 {
+		known.settle(tokens)
 		return
 	}
-	l.names.find(nameKey(realm, authid), now).giveBack()
+	l.names.find(nameKey(realm, authid), now).settle(tokens)
 }
 
-func (b *bucket) giveBack() {
-	if b != nil {
-		b.tokens = min(b.tokens+1, b.in.burst)
+func (b *bucket) settle(tokens float64) {
+	if b != nil && b.judging > 0 { // otherwise it is a new one in place of that one
+		b.judging--
+		b.tokens = min(b.tokens+tokens, b.in.burst)
 	}
 }
 
@@ -200,10 +221,11 @@ type buckets struct {
 }
 
 type bucket struct {
-	in     *buckets
-	key    bucketKey
-	tokens float64
-	at     time.Time // when tokens was right
+	in      *buckets
+	key     bucketKey
+	tokens  float64
+	at      time.Time // when tokens was right
+	judging int       // tokens that were taken for attempts which are not settled
 }
 
 func (t *buckets) limits() bool { return t.perSecond > 0 }

@@ -14,6 +14,12 @@ var (
 	there = netip.MustParseAddr("203.0.113.8")
 )
 
+// taken is Take, crowded or not.
+func taken(l *Limiter, a netip.Addr, realm, authid string, now time.Time) time.Duration {
+	wait, _ := l.Take(a, realm, authid, now)
+	return wait
+}
+
 // Without a burst of its own a kind grants what a minute grants, and no more than ten at once.
 func TestLimiterBurst(t *testing.T) {
 	for rate, want := range map[float64]int{0.5: 1, 1: 1, 3: 3, 9: 9, 10: 10, 30: 10} {
@@ -22,7 +28,7 @@ func TestLimiterBurst(t *testing.T) {
 			"address": {AuthIDPerMinute: -1, AddressPerMinute: rate},
 		} {
 			l, n := NewLimiter(c), 0
-			for n < 20 && l.Take(here, testRealm, "u", noon) == 0 {
+			for n < 20 && taken(l, here, testRealm, "u", noon) == 0 {
 				n++
 			}
 			if n != want {
@@ -36,28 +42,28 @@ func TestLimiterBurst(t *testing.T) {
 func TestLimiterConfig(t *testing.T) {
 	l := NewLimiter(LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: 60, Burst: 1, EntriesMax: 100})
 	for i := range 50 {
-		if w := l.Take(here, testRealm, fmt.Sprint("u", i), noon); w != 0 {
+		if w := taken(l, here, testRealm, fmt.Sprint("u", i), noon); w != 0 {
 			t.Fatalf("attempt %d waits %v without a limit for addresses", i, w)
 		}
 	}
-	if w := l.Take(here, testRealm, "u1", noon); (w - time.Second).Abs() > time.Millisecond {
+	if w := taken(l, here, testRealm, "u1", noon); (w - time.Second).Abs() > time.Millisecond {
 		t.Errorf("the authid waits %v", w)
 	}
 	l = NewLimiter(LimiterConfig{AddressPerMinute: 30, AuthIDPerMinute: -1, Burst: 1, AddressBitsV4: 24})
-	if l.Take(here, testRealm, "u", noon) != 0 {
+	if taken(l, here, testRealm, "u", noon) != 0 {
 		t.Error("the first attempt waits")
 	}
-	if w := l.Take(there, testRealm, "u", noon); (w - 2*time.Second).Abs() > time.Millisecond {
+	if w := taken(l, there, testRealm, "u", noon); (w - 2*time.Second).Abs() > time.Millisecond {
 		t.Errorf("a neighbour in the same /24 waits %v", w)
 	}
 	l.Withdrawn(here, testRealm, "u", noon)
-	if l.Take(there, testRealm, "u", noon) != 0 {
+	if taken(l, there, testRealm, "u", noon) != 0 {
 		t.Error("a withdrawn attempt still counts")
 	}
 	l = NewLimiter(LimiterConfig{Burst: 1, AddressBitsV6: 48})
-	if l.Take(netip.MustParseAddr("2001:db8:1:1::1"), testRealm, "", noon) != 0 ||
-		l.Take(netip.MustParseAddr("2001:db8:1:2::1"), testRealm, "", noon) == 0 ||
-		l.Take(netip.MustParseAddr("2001:db8:2:1::1"), testRealm, "", noon) != 0 {
+	if taken(l, netip.MustParseAddr("2001:db8:1:1::1"), testRealm, "", noon) != 0 ||
+		taken(l, netip.MustParseAddr("2001:db8:1:2::1"), testRealm, "", noon) == 0 ||
+		taken(l, netip.MustParseAddr("2001:db8:2:1::1"), testRealm, "", noon) != 0 {
 		t.Error("IPv6 addresses do not count by their /48")
 	}
 }
@@ -65,7 +71,9 @@ func TestLimiterConfig(t *testing.T) {
 // Failures count, per address and per authid; the buckets fill up again.
 func TestLimiter(t *testing.T) {
 	l := NewLimiter(LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 3, EntriesMax: 100})
-	take := func(a netip.Addr, authid string, at time.Time) time.Duration { return l.Take(a, testRealm, authid, at) }
+	take := func(a netip.Addr, authid string, at time.Time) time.Duration {
+		return taken(l, a, testRealm, authid, at)
+	}
 	for i := range 3 {
 		if w := take(here, fmt.Sprint("u", i), noon); w != 0 {
 			t.Fatalf("attempt %d waits %v", i, w)
@@ -93,7 +101,7 @@ func TestLimiter(t *testing.T) {
 	if take(netip.MustParseAddr("10.0.0.9"), "victim", at) == 0 {
 		t.Error("the authid has no limit")
 	}
-	if l.Take(netip.MustParseAddr("10.0.0.9"), "com.example.other", "victim", at) != 0 {
+	if taken(l, netip.MustParseAddr("10.0.0.9"), "com.example.other", "victim", at) != 0 {
 		t.Error("the same authid in another realm is another principal")
 	}
 	if take(netip.Addr{}, "", at) != 0 || take(netip.Addr{}, "victim", at) == 0 {
@@ -115,39 +123,39 @@ func TestLimiter(t *testing.T) {
 func TestLimiterSuccess(t *testing.T) {
 	l := NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 2, EntriesMax: 100})
 	for i := range 20 {
-		if w := l.Take(here, testRealm, "alice", noon); w != 0 {
+		if w := taken(l, here, testRealm, "alice", noon); w != 0 {
 			t.Fatalf("login %d waits %v", i, w)
 		}
 		l.Succeeded(here, testRealm, "alice", noon)
 	}
 	for i := range 2 {
-		if l.Take(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), testRealm, "alice", noon) != 0 {
+		if taken(l, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), testRealm, "alice", noon) != 0 {
 			t.Fatal("a stranger's attempt", i)
 		}
 	}
-	if l.Take(there, testRealm, "alice", noon) == 0 {
+	if taken(l, there, testRealm, "alice", noon) == 0 {
 		t.Error("strangers go on")
 	}
-	if l.Take(here, testRealm, "alice", noon) != 0 {
+	if taken(l, here, testRealm, "alice", noon) != 0 {
 		t.Error("alice is locked out by strangers")
 	}
 	// From a known address there is a limit too.
-	if l.Take(here, testRealm, "alice", noon) != 0 || l.Take(here, testRealm, "alice", noon) == 0 {
+	if taken(l, here, testRealm, "alice", noon) != 0 || taken(l, here, testRealm, "alice", noon) == 0 {
 		t.Error("the pair has another limit than the burst")
 	}
 	// Success gives back one token, not all.
 	l = NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 2, EntriesMax: 100})
-	l.Take(here, testRealm, "a", noon)
-	l.Take(here, testRealm, "b", noon)
+	taken(l, here, testRealm, "a", noon)
+	taken(l, here, testRealm, "b", noon)
 	l.Succeeded(here, testRealm, "b", noon)
-	if l.Take(here, testRealm, "c", noon) != 0 || l.Take(here, testRealm, "d", noon) == 0 {
+	if taken(l, here, testRealm, "c", noon) != 0 || taken(l, here, testRealm, "d", noon) == 0 {
 		t.Error("success reset the address")
 	}
 	l.Succeeded(here, testRealm, "", noon)
 	l.Succeeded(here, testRealm, "", noon)
 	l.Succeeded(here, testRealm, "", noon)
 	for i := range 3 {
-		if w := l.Take(here, testRealm, "", noon); (w == 0) != (i < 2) {
+		if w := taken(l, here, testRealm, "", noon); (w == 0) != (i < 2) {
 			t.Errorf("after many successes attempt %d waits %v: the burst is 2", i, w)
 		}
 	}
@@ -167,8 +175,8 @@ func TestLimiterPrefix(t *testing.T) {
 		{"fe80::1%eth0", "fe80::2%eth1", true},
 	} {
 		l := NewLimiter(LimiterConfig{AddressPerMinute: 1, AuthIDPerMinute: 1, Burst: 1, EntriesMax: 10})
-		l.Take(netip.MustParseAddr(c.a), testRealm, "", noon)
-		if got := l.Take(netip.MustParseAddr(c.b), testRealm, "", noon) > 0; got != c.same {
+		taken(l, netip.MustParseAddr(c.a), testRealm, "", noon)
+		if got := taken(l, netip.MustParseAddr(c.b), testRealm, "", noon) > 0; got != c.same {
 			t.Errorf("%s and %s: the same is %v", c.a, c.b, got)
 		}
 	}
@@ -179,19 +187,19 @@ func TestLimiterEviction(t *testing.T) {
 	const n = 20
 	l := NewLimiter(LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: 0.001, Burst: 2, EntriesMax: n})
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
-	l.Take(address(0), testRealm, "a0", noon)
-	l.Take(address(0), testRealm, "a0", noon) // empty
+	taken(l, address(0), testRealm, "a0", noon)
+	taken(l, address(0), testRealm, "a0", noon) // empty
 	for i := 1; i < n; i++ {
-		l.Take(address(i), testRealm, fmt.Sprint("a", i), noon)
+		taken(l, address(i), testRealm, fmt.Sprint("a", i), noon)
 	}
 	if len(l.addresses.entries) != n || len(l.names.entries) != n {
 		t.Fatalf("%d addresses", len(l.addresses.entries))
 	}
-	l.Take(address(n), testRealm, "new", noon)
+	taken(l, address(n), testRealm, "new", noon)
 	if len(l.addresses.entries) != n || l.addresses.recent.Len() != n || len(l.names.entries) != n {
 		t.Fatalf("%d addresses", len(l.addresses.entries))
 	}
-	if l.Take(address(0), testRealm, "", noon) == 0 {
+	if taken(l, address(0), testRealm, "", noon) == 0 {
 		t.Error("the oldest entry was forgotten though its bucket was the emptiest")
 	}
 	if b := l.addresses.entries[l.addressKey(address(1))]; b != nil {
@@ -201,19 +209,19 @@ func TestLimiterEviction(t *testing.T) {
 	l = NewLimiter(LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: 0.001, Burst: 2, EntriesMax: n})
 	for round := range 2 {
 		for i := range n - 10*round {
-			l.Take(address(i), testRealm, fmt.Sprint("a", i), noon)
+			taken(l, address(i), testRealm, fmt.Sprint("a", i), noon)
 		}
 	}
 	for i := range 10 {
-		l.Take(address(100+i), testRealm, fmt.Sprint("b", i), noon)
+		taken(l, address(100+i), testRealm, fmt.Sprint("b", i), noon)
 	}
 	for i := range n - 10 {
-		if l.Take(address(i), testRealm, "", noon) == 0 {
+		if taken(l, address(i), testRealm, "", noon) == 0 {
 			t.Errorf("entry %d was forgotten", i)
 		}
 	}
 	for i := range 1000 {
-		l.Take(address(i), testRealm, fmt.Sprint("n", i), noon)
+		taken(l, address(i), testRealm, fmt.Sprint("n", i), noon)
 		l.Succeeded(address(i), testRealm, fmt.Sprint("n", i), noon)
 	}
 	if len(l.addresses.entries) != n || len(l.names.entries) != n || len(l.pairs.entries) != n {
@@ -254,4 +262,63 @@ func TestGuarded(t *testing.T) {
 	if a, b := users.Guarded("a"), users.Guarded("b"); a != b || a == own {
 		t.Errorf("realms of a template: %q and %q", a, b)
 	}
+}
+
+// TestLimiterCrowded: what is being judged keeps others waiting, and is no failure of theirs. When it has failed it
+// is.
+func TestLimiterCrowded(t *testing.T) {
+	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	newLimiter := func() *Limiter {
+		return NewLimiter(LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 2})
+	}
+	check := func(what string, l *Limiter, a netip.Addr, authid string, waits, crowded bool) {
+		t.Helper()
+		before := l.Wait(a, testRealm, authid, noon)
+		wait, c := l.Take(a, testRealm, authid, noon)
+		if (wait > 0) != waits || c != crowded || (before > 0) != (waits && !crowded) {
+			t.Errorf("%s: Take tells %v, crowded %v; Wait told %v", what, wait, c, before)
+		}
+	}
+	l := newLimiter()
+	check("one", l, here, "a", false, false)
+	check("two", l, here, "b", false, false)
+	check("two are being judged", l, here, "c", true, true)
+	check("elsewhere", l, there, "c", false, false)
+	l.Failed(here, testRealm, "a", noon)
+	check("one has failed", l, here, "c", true, true)
+	l.Failed(here, testRealm, "b", noon)
+	check("both have failed", l, here, "c", true, false)
+
+	l = newLimiter()
+	check("one", l, here, "a", false, false)
+	check("two", l, here, "b", false, false)
+	l.Succeeded(here, testRealm, "a", noon)
+	check("one was right", l, here, "c", false, false)
+	check("two are being judged again", l, here, "d", true, true)
+	l.Withdrawn(here, testRealm, "b", noon)
+	check("one was withdrawn", l, here, "d", false, false)
+
+	l = newLimiter() // the address and the authid, of which one has failed
+	l.Take(here, testRealm, "a", noon)
+	l.Take(there, testRealm, "a", noon)
+	l.Failed(here, testRealm, "a", noon)
+	l.Failed(there, testRealm, "a", noon)
+	l.Take(here, testRealm, "b", noon)
+	check("the address is crowded, the authid has failed", l, here, "a", true, false)
+
+	l = newLimiter() // attempts that began before the first success from there
+	l.Take(here, testRealm, "a", noon)
+	l.Take(here, testRealm, "a", noon)
+	l.Succeeded(here, testRealm, "a", noon)
+	l.Failed(here, testRealm, "a", noon)
+	check("a stranger", l, there, "a", false, false)
+	check("a stranger again", l, there, "a", true, true)
+
+	l = newLimiter() // settled twice, or never taken: nothing is given back
+	l.Take(here, testRealm, "a", noon)
+	l.Failed(here, testRealm, "a", noon)
+	l.Succeeded(here, testRealm, "a", noon)
+	l.Withdrawn(here, testRealm, "a", noon)
+	check("one is left", l, here, "b", false, false)
+	check("none is left", l, here, "c", true, true)
 }
