@@ -306,6 +306,15 @@ func TestLimiterCrowded(t *testing.T) {
 	l.Take(here, testRealm, "b", noon)
 	check("the address is crowded, the authid has failed", l, here, "a", true, false)
 
+	l = newLimiter() // the other way round
+	l.Take(here, testRealm, "a", noon)
+	l.Take(here, testRealm, "b", noon)
+	l.Failed(here, testRealm, "a", noon)
+	l.Failed(here, testRealm, "b", noon)
+	l.Take(there, testRealm, "c", noon)
+	l.Take(there, testRealm, "c", noon)
+	check("the address has failed, the authid is crowded", l, here, "c", true, false)
+
 	l = newLimiter() // attempts that began before the first success from there
 	l.Take(here, testRealm, "a", noon)
 	l.Take(here, testRealm, "a", noon)
@@ -313,6 +322,8 @@ func TestLimiterCrowded(t *testing.T) {
 	l.Failed(here, testRealm, "a", noon)
 	check("a stranger", l, there, "a", false, false)
 	check("a stranger again", l, there, "a", true, true)
+	l.Failed(there, testRealm, "a", noon)
+	check("a stranger who failed", l, there, "a", true, false)
 
 	l = newLimiter() // settled twice, or never taken: nothing is given back
 	l.Take(here, testRealm, "a", noon)
