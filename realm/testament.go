@@ -6,6 +6,7 @@ import (
 
 	"banyan/codec"
 	"banyan/engine/port"
+	"banyan/realm/policy"
 )
 
 // Testaments (PROTOCOL 7.12): publications that a session leaves behind. They are kept with the session, checked when
@@ -17,6 +18,7 @@ type testament struct {
 	topic     string
 	options   []byte        // of PUBLISH, as far as they are heeded: a dictionary in MessagePack
 	entries   int           // of the lists in options
+	keyBytes  int           // of the rkey in options
 	passes    bool          // it is in payload passthru mode
 	discloses bool          // disclose_me
 	payload   codec.Payload // in MessagePack
@@ -38,7 +40,7 @@ var testamentScopes = map[string]int{"detached": 0, "destroyed": 1}
 // testamentOptions are the options of PUBLISH that are heeded.
 var testamentOptions = []string{
 	"exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole", "retain",
-	"ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid",
+	"rkey", "transaction_hash", "ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid",
 }
 
 var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as many testaments, or bytes in them, " +
@@ -89,6 +91,9 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		return
 	case t.entries > l.set.limits.FilterEntriesMax:
 		m.fail(x, l, refuseFilter)
+		return
+	case l.set.Sharding && t.keyBytes > shardKeyBytesMax:
+		m.fail(x, l, refuseShardKey)
 		return
 	}
 	if why := l.set.admit(Publish, []byte(t.topic), codec.Exact); why != nil {
@@ -184,6 +189,7 @@ func (t *testament) read(options map[string]any) (ok bool) {
 		return false
 	}
 	t.options, t.entries, t.passes = slices.Clip(dict), m.Options.ListEntries(), passes(&m)
+	t.keyBytes = len(m.Options.Text(codec.KeyRkey))
 	return true
 }
 
@@ -251,38 +257,93 @@ func (s *session) part(x port.Executor) {
 		for i := range x.Loops() {
 			x.Post(i, s.id, metaJob(func(x port.Executor) {
 				if pending.Add(-1) == 0 {
-					s.publishTestaments(x)
-					s.tellLeave(x)
+					s.publishTestaments(x, s.tellLeave)
 				}
 			}))
 		}
 	}))
 }
 
-// publishTestaments hands them to the voice. Any loop, after the session is gone.
-func (s *session) publishTestaments(x port.Executor) {
+// publishTestaments hands those to the voice that the session may publish now, and then calls then. What the
+// permissions leave open the authorizer of the role is asked, about all of them at once. Any loop, after the session
+// is gone.
+func (s *session) publishTestaments(x port.Executor, then func(x port.Executor)) {
 	rm := s.realm
 	set := rm.settings.Load()
-	for _, scope := range s.testaments.scopes {
-		for _, t := range scope {
-			e := &metaEvent{topic: t.topic, testament: t}
-			disclose := t.discloses && !set.ForbidDisclosure
-			if set.Policy != nil && !s.trusted {
-				d := set.Policy.Decide(s.who().AuthRole, Publish, []byte(t.topic), codec.Exact)
-				if d.Definitive && !d.Allow {
-					rm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
-					x.Charge(-t.bytes())
-					continue
-				}
-				disclose = disclose || d.Disclose
-				e.trust = d.Trust
-			}
-			if disclose {
-				e.who = s.who()
-			}
-			rm.meta.ready(x, rm.meta.put(x, e))
+	all := slices.Concat(s.testaments.scopes[:]...)
+	decisions := make([]policy.Decision, len(all))
+	open := 1 // decisions, and this function
+	decided := func(x port.Executor) {
+		if open--; open > 0 {
+			return
 		}
+		for i, t := range all {
+			s.publishTestament(x, set, t, decisions[i])
+		}
+		then(x)
 	}
+	for i, t := range all {
+		open++
+		s.decideTestament(x, set, t, func(x port.Executor, d policy.Decision) {
+			decisions[i] = d
+			decided(x)
+		})
+	}
+	decided(x)
+}
+
+// decideTestament calls done with whether the session may publish t: at once, or when the authorizer has answered.
+func (s *session) decideTestament(x port.Executor, set *settings, t *testament,
+	done func(x port.Executor, d policy.Decision),
+) {
+	if set.Policy == nil || s.trusted {
+		done(x, policy.Decision{Definitive: true, Allow: true})
+		return
+	}
+	who, l := s.who(), s.realm.router.perLoop[x.Loop()]
+	d := set.Policy.Decide(who.AuthRole, Publish, []byte(t.topic), codec.Exact)
+	if d.Definitive {
+		done(x, d)
+		return
+	}
+	d.Allow = false
+	az, found := set.Authorizers[who.AuthRole]
+	m := &codec.Message{Type: codec.Publish, Format: codec.MessagePack, URI: []byte(t.topic)}
+	request, why := s.request(m, Publish, codec.Exact)
+	if !found || why != nil {
+		l.counters.authorizersFailed.Add(1)
+		done(x, d)
+		return
+	}
+	key := policy.Key{AuthRole: who.AuthRole, AuthID: who.AuthID, URI: m.URI, Action: Publish, Match: codec.Exact}
+	if kept, _, found := set.answers.Find(&key, s.realm.router.uptime()); found {
+		done(x, kept)
+		return
+	}
+	l.counters.asked.Add(1)
+	s.realm.ask(x, az.Procedure, request.Arguments(), az.Timeout, func(x port.Executor, got *answer) {
+		v := readVerdict(got)
+		if v.why != nil {
+			s.realm.router.perLoop[x.Loop()].counters.authorizersFailed.Add(1)
+		} else {
+			d = d.Answered(v.answer)
+		}
+		done(x, d)
+	})
+}
+
+// publishTestament hands one to the voice, if that is allowed.
+func (s *session) publishTestament(x port.Executor, set *settings, t *testament, d policy.Decision) {
+	if !d.Allow {
+		s.realm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
+		x.Charge(-t.bytes())
+		return
+	}
+	e := &metaEvent{topic: t.topic, testament: t, trust: d.Trust}
+	if t.discloses && !set.ForbidDisclosure || d.Disclose {
+		e.who = s.who()
+	}
+	s.realm.meta.ready(x, s.realm.meta.put(x, e))
 }
 
 // tellLeave publishes on_leave.

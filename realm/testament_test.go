@@ -1,7 +1,11 @@
 package realm
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -167,4 +171,113 @@ func TestTestamentBehindLargeEvent(t *testing.T) {
 	b.Settle()
 	other.expect(codec.Event, nil, nil, values{}, []any{large})
 	other.expect(codec.Event, nil, nil, values{}, []any{"last"})
+}
+
+// TestTestamentAsked: PUB-20. About a testament that the permissions leave open the authorizer is asked when it is
+// made and again when it is published: only if it allows both times somebody hears of it, in the order of the
+// testaments, whatever the order of the answers, and before on_leave.
+func TestTestamentAsked(t *testing.T) {
+	var charged int64
+	newOne := func() (b *authorizerBed, p, other *peer) {
+		b = newAuthorizerBed(t, 2, func(_ *Authorizer, c *Config) {
+			c.Realms[0].Policy = compile(t, policy.RoleDefinition{
+				Name: "anonymous", Dynamic: true, Permissions: []policy.Permission{mayAll("wamp.*")},
+			})
+		})
+		p, other = b.join(0), b.join(1)
+		other.say(codec.Subscribe, 1, values{"match": "prefix"}, "a.")
+		b.answer(Subscribe, "a.", true)
+		other.expect(codec.Subscribed, 1, nil)
+		other.subscribe(2, "wamp.session.on_leave")
+		charged = b.Charged()
+		for i, topic := range []string{"a.1", "a.2"} {
+			p.say(codec.Call, 1+i, values{}, "wamp.session.add_testament", []any{topic, []any{"last"}}, values{})
+			b.answer(Publish, topic, values{"allow": true, "cache": false})
+			p.expect(codec.Result, 1+i, values{})
+		}
+		p.HangUp()
+		b.Settle()
+		return b, p, other
+	}
+	heard := func(p *peer) (all []string) {
+		for m := p.hear(); m != nil; m = p.hear() {
+			text := "on_leave"
+			if d := m[3].(values); d["topic"] != nil {
+				text = fmt.Sprint(d["topic"], " ", d["publisher"] != nil)
+			}
+			all = append(all, text)
+		}
+		return all
+	}
+	expect := func(what string, b *authorizerBed, other *peer, want ...string) {
+		t.Helper()
+		b.Settle()
+		if got := heard(other); !slices.Equal(got, want) {
+			t.Errorf("%s: heard %q, want %q", what, got, want)
+		}
+		if n := b.Charged() - charged; n > 0 {
+			t.Errorf("%s: %d bytes are charged still", what, n)
+		}
+	}
+	b, _, other := newOne()
+	other.silent()
+	first, second := b.next(), b.next()
+	b.say(b.authorize, codec.Yield, int(second[1].(int64)), values{}, []any{values{"allow": true, "disclose": true}})
+	other.silent()
+	b.say(b.authorize, codec.Yield, int(first[1].(int64)), values{}, []any{true})
+	expect("both are allowed", b, other, "a.1 false", "a.2 true", "on_leave")
+
+	b, _, other = newOne()
+	b.answer(Publish, "a.1", false)
+	b.answer(Publish, "a.2", true)
+	expect("one is denied", b, other, "a.2 false", "on_leave")
+	if n := b.router.Stats().Unauthorized; n != 1 {
+		t.Errorf("%d unauthorized", n)
+	}
+
+	b, _, other = newOne()
+	b.answer(Publish, "a.1", true)
+	b.Advance(time.Second)
+	expect("one is not answered", b, other, "a.1 false", "on_leave")
+
+	b, _, other = newOne()
+	b.authorizerLeaves()
+	expect("the authorizer is gone", b, other, "on_leave", "on_leave")
+}
+
+// TestTestamentSharded: a testament with rkey goes to the owner of the rkey alone, and its key has the bound that it
+// has in PUBLISH.
+func TestTestamentSharded(t *testing.T) {
+	b := shardedBed(t, 2)
+	nkeys := []string{"n1", "n2", "n3"}
+	nodes := map[string]*peer{}
+	for i, nkey := range nkeys {
+		nodes[nkey] = b.join(i % 2)
+		nodes[nkey].subscribeAs(1, "t", nkey)
+	}
+	p := b.join(0)
+	with := func(options values) values { return values{"publish_options": options} }
+	longest := strings.Repeat("k", shardKeyBytesMax)
+	for i, rkey := range []string{"r", longest} {
+		p.bequeath(1+i, "t", with(values{"rkey": rkey, "transaction_hash": "h"}))
+	}
+	for i, c := range []struct {
+		rkey any
+		uri  string
+	}{{longest + "k", codec.ErrOptionNotAllowed}, {5, codec.ErrInvalidArgument}} {
+		p.say(codec.Call, 3+i, values{}, "wamp.session.add_testament", []any{"t", []any{}},
+			with(values{"rkey": c.rkey}))
+		p.refused(codec.Call, 3+i, c.uri)
+	}
+	p.HangUp()
+	b.Settle()
+	for _, rkey := range []string{"r", longest} {
+		d := nodes[heaviest(rkey, nkeys)[0]].expect(codec.Event, nil, nil, nil, []any{"last"})[3].(values)
+		if d["transaction_hash"] != "h" {
+			t.Errorf("details %v", d)
+		}
+	}
+	for _, node := range nodes {
+		node.silent()
+	}
 }

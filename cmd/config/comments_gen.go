@@ -72,7 +72,7 @@ var comments = map[string]string{
 	"Histories.DiskQueueBytesMax":      "Bytes of events that may wait for the disk. Beyond, events are delivered but not kept, or are refused where publishers wait for the disk.",
 	"Histories.DiskWait":               "How long an event waits for others, so that they are written together.",
 	"Histories.MemoryBytesMax":         "Bytes that the events in memory may take, of all realms together. Beyond, the oldest go. They count in budget.bytes too.",
-	"History.Acknowledge":              "When a publisher that wants it is told that its event was published: accepted is at once, stored is when the disk has it. If the disk fails it is told an error. Subscribers get the event at once in both cases.",
+	"History.Acknowledge":              "When a publisher that wants it is told that its event was published: accepted is at once, some milliseconds before a history on disk shows the event; stored is when the disk has it. If the disk fails it is told an error. Subscribers get the event at once in both cases, unless the publisher is told at once that it cannot be stored.",
 	"History.AgeMax":                   "How long an event is kept.",
 	"History.BytesMax":                 "Bytes that they may take. Beyond, the oldest go. An event that takes more by itself is not kept.",
 	"History.EventsMax":                "Events that are kept at most. Beyond, the oldest go.",

@@ -88,8 +88,10 @@ type History struct {
 	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
 	// How long an event is kept.
 	AgeMax time.Duration `yaml:"age_max" default:"0" min:"1s" zero:"no limit"`
-	// When a publisher that wants it is told that its event was published: accepted is at once, stored is when the
-	// disk has it. If the disk fails it is told an error. Subscribers get the event at once in both cases.
+	// When a publisher that wants it is told that its event was published: accepted is at once, some milliseconds
+	// before a history on disk shows the event; stored is when the disk has it. If the disk fails it is told an
+	// error. Subscribers get the event at once in both cases, unless the publisher is told at once that it cannot be
+	// stored.
 	Acknowledge string `yaml:"acknowledge" default:"accepted" enum:"accepted,stored"`
 }
 
