@@ -137,3 +137,46 @@ func TestRetainedBeforeStored(t *testing.T) {
 		t.Errorf("%d wait for the disk", n)
 	}
 }
+
+// TestGoodbyeAfterStored: PUBLISHED of all that waits for the disk comes before GOODBYE, and what is behind GOODBYE
+// waits; a session that is ended meanwhile is not told.
+func TestGoodbyeAfterStored(t *testing.T) {
+	d := &slowDisk{Memory: history.NewMemory(0)}
+	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
+	}}}})
+	publish := func() *peer {
+		p := b.join(0)
+		for i := range 2 {
+			p.say(codec.Publish, 1+i, values{"acknowledge": true}, "com.d")
+		}
+		p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+		p.silent()
+		return p
+	}
+	for _, err := range []error{nil, history.ErrFull} {
+		p := publish()
+		p.say(codec.Hello, "realm1", values{"roles": values{"publisher": values{}}})
+		p.silent()
+		d.commit(err)
+		b.Settle()
+		for i := range 2 {
+			if err == nil {
+				p.expect(codec.Published, 1+i, nil)
+			} else {
+				p.refused(codec.Publish, 1+i, codec.ErrUnavailable)
+			}
+		}
+		p.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+		p.expect(codec.Welcome, nil, nil)
+		p.HangUp()
+	}
+	p := publish()
+	p.HangUp()
+	b.Settle()
+	d.commit(nil)
+	b.Settle()
+	if n := b.router.Stats().Sessions; n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+}

@@ -53,6 +53,8 @@ type session struct {
 	building      *builder           // the open run of events, or nil
 	ownJobs       int                // unfinished jobs of this publisher on its own loop
 	waiting       *waiting           // the message that cannot be handled at once; the connection is held
+	storing       int                // PUBLISHED that wait for the disk
+	byeWaits      *waiting           // a GOODBYE behind these, or nil
 	chunk         *publishing        // what is being published, while it is
 	prev, next    *session           // the list of the realm and loop
 	rights        *rights            // nil until its role is looked up in a policy
@@ -138,6 +140,10 @@ func (s *session) receive(x port.Executor, l *perLoop, m *codec.Message) {
 		s.receiveUnregister(x, l, m)
 		s.pace(x)
 	case codec.Goodbye:
+		if s.storing > 0 {
+			s.byeWaits = s.later(x, l)
+			return
+		}
 		if string(m.URI) == codec.CloseLogout {
 			s.logout()
 		}

@@ -8,7 +8,7 @@ import (
 	"banyan/realm/history"
 )
 
-// A PUBLISHED that waits for the disk. The event itself does not wait.
+// A PUBLISHED that waits for the disk. The event itself does not wait, but GOODBYE of the publisher does.
 //
 //	PUBLISH     publisher's loop: the event is put into the queue of the disk, for a storing
 //	Committed   the disk's goroutine: a storing joins those of its loop; the first of them wakes the loop
@@ -43,12 +43,14 @@ func (s *session) storeFirst(x port.Executor, request, publication uint64) *stor
 		list.timer.Fire = s.realm.router.tellStored
 		x.Start(&list.timer, storedLookAfter)
 	}
+	s.storing++
 	return &storing{session: s, request: request, publication: publication}
 }
 
 // forget undoes storeFirst: the queue did not take it.
 func (w *storing) forget(x port.Executor) {
 	w.session.realm.router.storing[w.session.home].closeSome(x, 1)
+	w.session.storing--
 }
 
 // closeSome counts n of them out.
@@ -89,6 +91,7 @@ func (r *Router) tellStored(x port.Executor) {
 	l := r.perLoop[x.Loop()]
 	for _, w := range done {
 		s := w.session
+		s.storing--
 		if w.err != nil {
 			l.counters.historyLost.Add(1)
 			x.Warn("an event could not be stored in its history", "realm", s.realm.uri, "error", w.err)
@@ -100,6 +103,9 @@ func (r *Router) tellStored(x port.Executor) {
 		default:
 			l.out = codec.AppendPublished(l.out[:0], s.serializer, w.request, w.publication)
 			s.reply(x, l.out)
+		}
+		if bye := s.byeWaits; bye != nil && s.storing == 0 && bye.current() {
+			bye.handle(x, s.receive)
 		}
 	}
 	list.closeSome(x, len(done))

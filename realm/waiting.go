@@ -22,6 +22,7 @@ import (
 //	a SUBSCRIBE that is sent many retained events, or large ones, sends them chunk by chunk (retained.go)
 //	a meta call that other loops or the pool have a part in (meta.go)
 //	a request that an authorizer decides waits for its answer (authorizer.go)
+//	GOODBYE waits until the disk has what its session has published (stored.go)
 //
 // The session may be disposed while it waits. Work that comes back then sees that session.waiting is no longer its
 // own, and ends. But an event that was accepted, perhaps acknowledged, still goes to everybody.
