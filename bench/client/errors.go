@@ -44,6 +44,19 @@ func (e *GoodbyeError) Error() string {
 	return fmt.Sprintf("the router said goodbye: %s (%s)", e.Reason, e.Message)
 }
 
+// A RevokedError says that the router has taken a subscription or registration away, which ends the session.
+type RevokedError struct {
+	What   string // subscription or registration
+	Reason string // a URI, may be empty
+}
+
+func (e *RevokedError) Error() string {
+	if e.Reason == "" {
+		return "the router has taken a " + e.What + " away"
+	}
+	return "the router has taken a " + e.What + " away: " + e.Reason
+}
+
 // A CloseError is a WebSocket close frame of the router.
 type CloseError struct {
 	Code   int // 1005 when the frame had none

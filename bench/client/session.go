@@ -73,11 +73,12 @@ func HelloDetails(agent string) map[string]any {
 		"roles": map[string]any{
 			"publisher": features("publisher_exclusion", "publisher_identification",
 				"subscriber_blackwhite_listing"),
-			"subscriber": features("pattern_based_subscription", "publisher_identification"),
+			"subscriber": features("pattern_based_subscription", "publisher_identification",
+				"subscription_revocation"),
 			"caller": features("progressive_call_results", "call_canceling", "call_timeout",
 				"caller_identification"),
 			"callee": features("progressive_call_results", "call_canceling", "caller_identification",
-				"pattern_based_registration", "shared_registration"),
+				"pattern_based_registration", "shared_registration", "registration_revocation"),
 		},
 	}
 }
@@ -167,8 +168,8 @@ func (c *Conn) Join(ctx context.Context, realm, agent string) (*Session, error) 
 // Done is closed when the session has ended; Err then says why.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err returns why the session ended: *AbortError, *GoodbyeError, *CloseError, the network's error, or ErrClosed after
-// Close.
+// Err returns why the session ended: *AbortError, *GoodbyeError, *RevokedError, *CloseError, the network's error, or
+// ErrClosed after Close.
 func (s *Session) Err() error {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -273,15 +274,32 @@ func (s *Session) dispatch(m *codec.Message) error {
 	case codec.Subscribed:
 		return s.settle(m, codec.Subscribe)
 	case codec.Unsubscribed:
+		if m.Request == 0 {
+			return revoked(m, "subscription")
+		}
 		return s.settle(m, codec.Unsubscribe)
 	case codec.Registered:
 		return s.settle(m, codec.Register)
 	case codec.Unregistered:
+		if m.Request == 0 {
+			return revoked(m, "registration")
+		}
 		return s.settle(m, codec.Unregister)
 	case codec.Result:
 		return s.settle(m, codec.Call)
 	}
 	return protocolErrorf("message type %d in an established session", m.Type)
+}
+
+// revoked is why a session ends from which the router takes something away (PROTOCOL 7.7, 8.14): what it is there for
+// does not happen any more.
+func revoked(m *codec.Message, what string) error {
+	details, err := dict(m)
+	if err != nil {
+		return err
+	}
+	reason, _ := details["reason"].(string)
+	return &RevokedError{What: what, Reason: reason}
 }
 
 // ended handles the two messages with which a router ends a session.

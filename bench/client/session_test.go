@@ -539,3 +539,28 @@ func TestRouterEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestRevoked: what the router takes away ends the session, which says what and why.
+func TestRevoked(t *testing.T) {
+	for kind, what := range map[codec.Type]string{
+		codec.Unsubscribed: "subscription", codec.Unregistered: "registration",
+	} {
+		for reason, text := range map[string]string{"com.why": " away: com.why", "": " away"} {
+			s, r := joined(t)
+			details := map[string]any{what: 7}
+			if reason != "" {
+				details["reason"] = reason
+			}
+			dict, err := codec.AppendValue(nil, codec.MessagePack, details)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.sendMessage(codec.Message{Type: kind, Format: codec.MessagePack, Dict: dict})
+			<-s.Done()
+			e, ok := errors.AsType[*RevokedError](s.Err())
+			if !ok || e.What != what || e.Error() != "the router has taken a "+what+text {
+				t.Errorf("the session ended with %v", s.Err())
+			}
+		}
+	}
+}
