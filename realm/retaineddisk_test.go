@@ -145,22 +145,28 @@ func TestGoodbyeAfterStored(t *testing.T) {
 	b := newBed(t, 1, Config{Disk: d, Realms: []RealmConfig{{URI: "realm1", History: []History{
 		{Pattern: Pattern{URI: "com.d"}, OnDisk: true, AcknowledgeStored: true},
 	}}}})
-	publish := func() *peer {
+	publish := func(n int) *peer {
 		p := b.join(0)
-		for i := range 2 {
+		for i := range n {
 			p.say(codec.Publish, 1+i, values{"acknowledge": true}, "com.d")
 		}
 		p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
-		p.silent()
+		if n > 0 {
+			p.silent()
+		}
 		return p
 	}
-	for _, err := range []error{nil, history.ErrFull} {
-		p := publish()
+	for n, err := range []error{1: nil, 2: history.ErrFull} {
+		p := publish(n)
+		if n == 0 {
+			p.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+			continue
+		}
 		p.say(codec.Hello, "realm1", values{"roles": values{"publisher": values{}}})
 		p.silent()
 		d.commit(err)
 		b.Settle()
-		for i := range 2 {
+		for i := range n {
 			if err == nil {
 				p.expect(codec.Published, 1+i, nil)
 			} else {
@@ -171,10 +177,22 @@ func TestGoodbyeAfterStored(t *testing.T) {
 		p.expect(codec.Welcome, nil, nil)
 		p.HangUp()
 	}
-	p := publish()
+	d.full = history.ErrFull
+	p := b.join(0)
+	p.say(codec.Publish, 1, values{"acknowledge": true}, "com.d")
+	p.refused(codec.Publish, 1, codec.ErrUnavailable)
+	p.say(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	p.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
 	p.HangUp()
+	d.full = nil
+	p = publish(2)
+	p.Shutdown()
 	b.Settle()
+	p.expect(codec.Goodbye, nil, codec.CloseSystemShutdown)
 	d.commit(nil)
+	b.Settle()
+	p.silent()
+	p.HangUp()
 	b.Settle()
 	if n := b.router.Stats().Sessions; n != 0 {
 		t.Errorf("%d sessions", n)

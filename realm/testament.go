@@ -306,7 +306,6 @@ func (s *session) decideTestament(x port.Executor, set *settings, t *testament,
 		done(x, d)
 		return
 	}
-	d.Allow = false
 	az, found := set.Authorizers[who.AuthRole]
 	m := &codec.Message{Type: codec.Publish, Format: codec.MessagePack, URI: []byte(t.topic)}
 	request, why := s.request(m, Publish, codec.Exact)

@@ -241,6 +241,19 @@ func TestTestamentAsked(t *testing.T) {
 	expect("one is not answered", b, other, "a.1 false", "on_leave")
 
 	b, _, other = newOne()
+	b.answer(Publish, "a.1", false)
+	b.answer(Publish, "a.2", false)
+	expect("both are denied", b, other, "on_leave")
+	p := b.join(0)
+	p.say(codec.Publish, 1, values{}, "a.3", []any{"live"})
+	b.answer(Publish, "a.3", values{"allow": true, "cache": true})
+	b.Settle()
+	p.bequeath(2, "a.3", nil)
+	p.HangUp()
+	expect("an answer that is kept", b, other, "a.3 false", "a.3 false", "on_leave")
+	b.quiet()
+
+	b, _, other = newOne()
 	b.authorizerLeaves()
 	expect("the authorizer is gone", b, other, "on_leave", "on_leave")
 }

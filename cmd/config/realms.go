@@ -245,7 +245,7 @@ type Permission struct {
 	// A topic or procedure, or a pattern of them. The empty prefix is everything, except that procedures which take
 	// something away from others (wamp.session.kill and its kind, wamp.session.modify_details,
 	// wamp.subscription.remove_subscriber, wamp.registration.remove_callee) need a permission whose own URI begins
-	// with "wamp.".
+	// with "wamp.". Who subscribes to a pattern, or registers one, needs the right to everything that it can match.
 	URI string `yaml:"uri" required:"true" empty:"true"`
 	// How uri is meant. Without it: exact, or prefix if uri ends with *.
 	Match string `yaml:"match" default:"auto" auto:"auto" enum:"exact,prefix,wildcard"`
