@@ -19,11 +19,14 @@ import (
 	"banyan/codec"
 )
 
+// parallelTests is how many tests run at a time; with the race detector fewer (race_test.go).
+var parallelTests = "6"
+
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "banyan" {
 		os.Setenv("BANYAN_CONFIG", "") // what stands in /etc is no part of the tests
 		// Most of the tests that run beside each other wait. The command line comes later and is stronger.
-		if err := flag.Set("test.parallel", "4"); err != nil {
+		if err := flag.Set("test.parallel", parallelTests); err != nil {
 			panic(err)
 		}
 	}
