@@ -30,16 +30,8 @@ func beginTicket(t *testing.T, b *bed, ticket string) *peer {
 // that leaves meanwhile leaves nothing behind (AUTH-51).
 func TestAUTHWork(t *testing.T) {
 	t.Attr("checklist", "AUTH-51")
-	hash, err := auth.HashPassword("a password", 1, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := auth.ParseTicket(hash)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := loginBed(t, 1, func(ac *auth.Config, _ *Config) {
-		ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+		ac.Users = hashedUsers(t)
 	})
 	b.Forced = func(int, string) bool { return false }
 	begin := func(ticket string) *peer { return beginTicket(t, b, ticket) }
@@ -86,9 +78,9 @@ func TestAUTHWork(t *testing.T) {
 	b.idle(2)
 }
 
-// TestAUTHChecks: the pool has a few logins of a loop at a time; the others wait in their order, so many and so long;
-// one that is over does not keep those behind it.
-func TestAUTHChecks(t *testing.T) {
+// hashedUsers is joe, whose ticket the pool has to check.
+func hashedUsers(t *testing.T) []auth.User {
+	t.Helper()
 	hash, err := auth.HashPassword("a password", 1, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -97,8 +89,14 @@ func TestAUTHChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+}
+
+// TestAUTHChecks: the pool has a few logins of a loop at a time; the others wait in their order, so many and so long;
+// one that is over does not keep those behind it.
+func TestAUTHChecks(t *testing.T) {
 	b := loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
-		ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+		ac.Users = hashedUsers(t)
 		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: -1, AuthIDPerMinute: -1}
 	})
 	b.Forced = func(int, string) bool { return false }
@@ -157,18 +155,10 @@ func TestAUTHChecks(t *testing.T) {
 // TestAUTHCrowded: right logins of one address, more at a time than it is granted failures, wait for each other and
 // are all let in. Wrong ones are not judged beyond that, and who waits for too long is told that the router is busy.
 func TestAUTHCrowded(t *testing.T) {
-	hash, err := auth.HashPassword("a password", 1, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := auth.ParseTicket(hash)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const burst = 3
 	newCrowd := func(password string) (b *bed, peers []*peer) {
 		b = loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
-			ac.Users = []auth.User{{AuthID: "joe", Role: "user", Tickets: []auth.StoredTicket{stored}}}
+			ac.Users = hashedUsers(t)
 			cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: 0.001, AuthIDPerMinute: -1, Burst: burst}
 		})
 		b.Forced = func(int, string) bool { return false }
@@ -330,16 +320,8 @@ func TestAUTHLimiter(t *testing.T) {
 // TestAUTHCounted: what is refused at once counts as a failure; what the router cannot look at, or has no room for,
 // does not.
 func TestAUTHCounted(t *testing.T) {
-	hash, err := auth.HashPassword("a password", 1, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := auth.ParseTicket(hash)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := loginBed(t, 1, func(ac *auth.Config, cfg *Config) {
-		ac.Users[0].Tickets = []auth.StoredTicket{stored}
+		ac.Users[0].Tickets = hashedUsers(t)[0].Tickets
 		cfg.AuthFailures = auth.LimiterConfig{AddressPerMinute: 60, AuthIDPerMinute: 60, Burst: 2}
 		cfg.Realms[0].Quotas.SessionsMax = 1
 	})

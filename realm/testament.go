@@ -210,28 +210,36 @@ func (s *session) may(x port.Executor, l *perLoop, a Action, uri []byte, match c
 		done(x, l, why)
 		return
 	}
+	s.askBeside(x, l, s.rights.authorizer, m, a, match, func(x port.Executor, l *perLoop, v *verdict) {
+		switch {
+		case s.left:
+		case v.why == nil && !v.answer.Allow:
+			l.counters.unauthorized.Add(1)
+			done(x, l, refuseRight)
+		default:
+			done(x, l, v.why)
+		}
+	})
+}
+
+// askBeside asks an authorizer about m, which is not the message under way, and calls done with what came of it.
+func (s *session) askBeside(x port.Executor, l *perLoop, az *Authorizer, m *codec.Message, a Action,
+	match codec.Match, done func(x port.Executor, l *perLoop, v *verdict),
+) {
 	request, why := s.request(m, a, match)
 	if why != nil {
-		done(x, l, why)
+		l.counters.authorizersFailed.Add(1)
+		done(x, l, &verdict{why: why})
 		return
 	}
 	l.counters.asked.Add(1)
-	az := s.rights.authorizer
 	s.realm.ask(x, az.Procedure, request.Arguments(), az.Timeout, func(x port.Executor, got *answer) {
-		if s.left {
-			return
-		}
 		l := s.realm.router.perLoop[x.Loop()]
 		v := readVerdict(got)
-		why := v.why
-		switch {
-		case why != nil:
+		if v.why != nil {
 			l.counters.authorizersFailed.Add(1)
-		case !v.answer.Allow:
-			l.counters.unauthorized.Add(1)
-			why = refuseRight
 		}
-		done(x, l, why)
+		done(x, l, v)
 	})
 }
 
@@ -308,8 +316,7 @@ func (s *session) decideTestament(x port.Executor, set *settings, t *testament,
 	}
 	az, found := set.Authorizers[who.AuthRole]
 	m := &codec.Message{Type: codec.Publish, Format: codec.MessagePack, URI: []byte(t.topic)}
-	request, why := s.request(m, Publish, codec.Exact)
-	if !found || why != nil {
+	if !found {
 		l.counters.authorizersFailed.Add(1)
 		done(x, d)
 		return
@@ -319,12 +326,8 @@ func (s *session) decideTestament(x port.Executor, set *settings, t *testament,
 		done(x, kept)
 		return
 	}
-	l.counters.asked.Add(1)
-	s.realm.ask(x, az.Procedure, request.Arguments(), az.Timeout, func(x port.Executor, got *answer) {
-		v := readVerdict(got)
-		if v.why != nil {
-			s.realm.router.perLoop[x.Loop()].counters.authorizersFailed.Add(1)
-		} else {
+	s.askBeside(x, l, &az, m, Publish, codec.Exact, func(x port.Executor, _ *perLoop, v *verdict) {
+		if v.why == nil {
 			d = d.Answered(v.answer)
 		}
 		done(x, d)
