@@ -26,8 +26,69 @@ func AppendEventDetails(dst []byte, s Serializer, d *Details) []byte {
 	return appendDetails(dst, s, d, &eventNames)
 }
 
-// A Raw is a value that is encoded already: AppendValue transcodes it.
+// Only returns the dictionary of o reduced to some keys. The result has memory of its own and is in o's serializer.
+func (o *Options) Only(keys ...Key) []byte {
+	wanted := keySet(0)
+	for _, k := range keys {
+		wanted |= 1 << k
+	}
+	n := 0
+	for r := o.pairs(); r.next(); {
+		if k, known := findKey(r.name); known && wanted&(1<<k) != 0 {
+			n++
+		}
+	}
+	w := beginDict(nil, o.format, n)
+	for r := o.pairs(); r.next(); {
+		if k, known := findKey(r.name); known && wanted&(1<<k) != 0 {
+			w.key(k.String())
+			w.dst = append(w.dst, r.value...)
+		}
+	}
+	return w.end()
+}
+
+// A Raw is a well-formed value that is encoded already: AppendValue transcodes it.
 type Raw struct {
 	Format Serializer
 	Octets []byte
+}
+
+// Items returns the items of a list, which alias it; nil if r is something else.
+func (r Raw) Items() (items []Raw) {
+	x := lexer{s: r.Format, b: r.Octets}
+	var t token
+	if x.next(&t); t.kind != kindList {
+		return nil
+	}
+	for n := t.n; t.open || n > 0; n-- {
+		item, end := x.item()
+		if end {
+			break
+		}
+		items = append(items, Raw{r.Format, item})
+	}
+	return items
+}
+
+// Entry returns the value of a key in a dictionary, the last one if the key is there more than once; it aliases r. ok
+// is false if the key is not there, or r is something else.
+func (r Raw) Entry(key string) (value Raw, ok bool) {
+	x := lexer{s: r.Format, b: r.Octets}
+	var dict, k token
+	if x.next(&dict); dict.kind != kindDict {
+		return Raw{}, false
+	}
+	for n := dict.n; dict.open || n > 0; n-- {
+		name, end := x.item()
+		if end {
+			break
+		}
+		octets, _ := x.item()
+		x := lexer{s: r.Format, b: name}
+		if x.next(&k); k.kind == kindText && string(k.b) == key {
+			value, ok = Raw{r.Format, octets}, true
+		}
+	}
+	return value, ok
 }

@@ -65,12 +65,18 @@ func (x *lexer) next(t *token) {
 
 // skip skips the next value and returns its octets. It recurses once per level of nesting, which Decode has bounded.
 func (x *lexer) skip() []byte {
+	octets, _ := x.item()
+	return octets
+}
+
+// item is skip, and reports whether a container ends instead.
+func (x *lexer) item() (octets []byte, end bool) {
 	for x.s == JSON && (x.b[x.i] == ',' || x.b[x.i] == ':' || x.b[x.i] <= ' ') {
 		x.i++
 	}
 	start := x.i
-	x.over()
-	return x.b[start:x.i:x.i]
+	end = x.over()
+	return x.b[start:x.i:x.i], end
 }
 
 // over skips the next value. It returns true if a container ends instead.

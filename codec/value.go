@@ -1,14 +1,15 @@
 package codec
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 )
 
-// AppendValue encodes a Go value: nil, bool, integers, floats, string, []byte, []any, []string, []uint64,
-// map[string]any, Raw. It sorts the keys of dictionaries and replaces invalid UTF-8 in strings. On error it returns
-// dst unchanged in length. Cold paths only.
+// AppendValue encodes a Go value: nil, bool, integers, floats, json.Number, string, []byte, []any, []string,
+// []uint64, map[string]any, Raw. It sorts the keys of dictionaries and replaces invalid UTF-8 in strings. On error it
+// returns dst unchanged in length. Cold paths only.
 func AppendValue(dst []byte, s Serializer, v any) ([]byte, error) {
 	out, err := appendValue(dst, s, v, 0)
 	if err != nil {
@@ -68,10 +69,23 @@ func appendValue(dst []byte, s Serializer, v any, depth int) ([]byte, error) {
 		})
 	case map[string]any:
 		return appendMap(dst, s, v, depth)
+	case json.Number:
+		return appendNumber(dst, s, v)
 	case Raw:
 		return Transcode(dst, v.Octets, v.Format, s, math.MaxInt)
 	}
 	return dst, fmt.Errorf("codec: no encoding for a %T", v)
+}
+
+// appendNumber writes digits as Transcode does.
+func appendNumber(dst []byte, s Serializer, n json.Number) ([]byte, error) {
+	if n == "" {
+		n = "0" // as encoding/json has it
+	}
+	if end, why := skipJSONNumber([]byte(n), 0); why != "" || end != len(n) {
+		return dst, fmt.Errorf("codec: %q is no number", string(n))
+	}
+	return Transcode(dst, []byte(n), JSON, s, math.MaxInt)
 }
 
 func appendCleanText(dst []byte, s Serializer, text string) []byte {
@@ -122,8 +136,8 @@ func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte,
 }
 
 // Value decodes one encoded value into the same Go types: integers are int64, or uint64 above its range; integers
-// beyond 64 bits and JSON numbers beyond float64 are their digits as string; JSON strings that stand for binary are
-// []byte (PROTOCOL 14.2), as are extensions; tags leave their content; keys that are no text are rendered as JSON.
+// beyond 64 bits and JSON numbers beyond float64 are json.Number; JSON strings that stand for binary are []byte
+// (PROTOCOL 14.2), as are extensions; tags leave their content; keys that are no text are rendered as JSON.
 // The error is a *Violation and says why raw is malformed. Cold paths only.
 func Value(s Serializer, raw []byte) (any, error) {
 	values := math.MaxInt
@@ -175,7 +189,7 @@ func (x *lexer) value(left *int) (v any, end bool, err error) {
 		return x.goInteger(&t), false, nil
 	case kindFloat:
 		if x.s == JSON && t.f-t.f != 0 {
-			return string(t.b), false, nil
+			return json.Number(t.b), false, nil
 		}
 		return t.f, false, nil
 	case kindText:
@@ -247,7 +261,7 @@ func (x *lexer) keyText(at int) (string, error) {
 	return string(tok.b), nil
 }
 
-// goInteger returns the integer t as int64 or uint64, or its digits beyond 64 bits.
+// goInteger returns the integer t as int64 or uint64, or as json.Number beyond 64 bits.
 func (x *lexer) goInteger(t *token) any {
 	switch {
 	case t.kind == kindInt && t.u <= 1<<63-1 && t.neg:
@@ -257,9 +271,9 @@ func (x *lexer) goInteger(t *token) any {
 	case t.kind == kindInt && !t.neg:
 		return t.u
 	case t.kind == kindBig && x.s == JSON:
-		return string(signed(t.neg, t.b))
+		return json.Number(signed(t.neg, t.b))
 	case len(t.b) > bignumBytesMax:
 		return append([]byte{}, t.b...)
 	}
-	return bigOf(t).String()
+	return json.Number(bigOf(t).String())
 }

@@ -1,8 +1,10 @@
 package codec
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,8 +56,10 @@ func TestValueForeignForms(t *testing.T) {
 		in   string
 		want any
 	}{
-		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{"\x00AA==": []byte{0}, "a": "1e400"}},
-		{JSON, `[18446744073709551616,-9223372036854775809]`, list{"18446744073709551616", "-9223372036854775809"}},
+		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{"\x00AA==": []byte{0}, "a": json.Number("1e400")}},
+		{JSON, `[18446744073709551616,-9223372036854775809]`, list{
+			json.Number("18446744073709551616"), json.Number("-9223372036854775809"),
+		}},
 		{
 			MessagePack, "\x84\x01\x02\xc4\x01a\x03\xc3\x04\xd6\xff\x00\x00\x00\x01\x05",
 			dict{"1": int64(2), "YQ==": int64(3), "true": int64(4), "1970-01-01T00:00:01Z": int64(5)},
@@ -63,7 +67,7 @@ func TestValueForeignForms(t *testing.T) {
 		{MessagePack, "\x92\xd4\x05\x07\xa1\xff", list{[]byte{7}, "\xff"}},
 		{CBOR, "\x9f\xc1\x05\xbf\xc1\x06\xf7\xff\x5f\x41a\xff\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\x3b\xff" +
 			"\xff\xff\xff\xff\xff\xff\xff\xff", list{
-			int64(5), dict{"6": nil}, []byte("a"), "18446744073709551616", "-18446744073709551616",
+			int64(5), dict{"6": nil}, []byte("a"), json.Number("18446744073709551616"), json.Number("-18446744073709551616"),
 		}},
 	} {
 		if diff := cmp.Diff(c.want, mustValue(t, c.s, []byte(c.in))); diff != "" {
@@ -95,6 +99,33 @@ func TestValueForeignForms(t *testing.T) {
 	}
 	if v, err := Value(MessagePack, []byte("\x81\x01\x81\x80\x02")); !errors.Is(err, errKeyForm) {
 		t.Errorf("a dictionary as key inside: %v, %v", v, err)
+	}
+}
+
+// TestNumbersBeyondGo: what no number of Go holds is told as its digits, and encoded as the number again.
+func TestNumbersBeyondGo(t *testing.T) {
+	for _, c := range []struct {
+		in                  json.Number
+		json, msgpack, cbor string
+	}{
+		{"18446744073709551616", "18446744073709551616", "\xcb\x43\xf0\x00\x00\x00\x00\x00\x00", "\xc2\x49\x01" + strings.Repeat("\x00", 8)},
+		{"-18446744073709551617", "-18446744073709551617", "\xb5-18446744073709551617", "\xc3\x49\x01" + strings.Repeat("\x00", 8)},
+		{"1e400", "1e400", "\xa51e400", "\x651e400"},
+		{"7", "7", "\x07", "\x07"},
+		{"", "0", "\x00", "\x00"},
+	} {
+		for s, want := range map[Serializer]string{JSON: c.json, MessagePack: c.msgpack, CBOR: c.cbor} {
+			if b, err := AppendValue([]byte("x"), s, c.in); err != nil || string(b) != "x"+want {
+				t.Errorf("%s in serializer %d: %q, %v, want %q", c.in, s, b, err, want)
+			}
+		}
+	}
+	for _, bad := range []json.Number{"1 ", "x", "-", "01", "1e", "0x1", "1]"} {
+		for s := JSON; s <= CBOR; s++ {
+			if b, err := AppendValue([]byte("x"), s, bad); err == nil || string(b) != "x" {
+				t.Errorf("%q is a number: %q, %v", bad, b, err)
+			}
+		}
 	}
 }
 

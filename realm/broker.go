@@ -279,12 +279,14 @@ func (s *session) receivePublish(x port.Executor, l *perLoop, m *codec.Message) 
 			}
 		}
 	}
-	if why == nil && (granted.disclosed || m.Options.Bool(codec.KeyDiscloseMe, false)) {
+	switch {
+	case why != nil:
+	case s.hidden: // whom a testament discloses was decided when it was handed to the voice
+		to.disclosed = s.face
+	case granted.disclosed:
 		to.disclosed = s.who()
-		switch {
-		case s.face != nil: // of a testament: decided when it was handed to the voice
-			to.disclosed = s.face
-		case l.set.ForbidDisclosure && !granted.disclosed:
+	case m.Options.Bool(codec.KeyDiscloseMe, false):
+		if to.disclosed = s.who(); l.set.ForbidDisclosure {
 			why = refuseDisclosure
 		}
 	}

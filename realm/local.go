@@ -31,6 +31,7 @@ type localConn struct {
 
 	// Owned by loop.
 	handler *handler
+	variant codec.Variant // what it is given is framed and encoded in
 	held    bool
 	over    bool     // ended was called
 	waits   [][]byte // sent, not received yet
@@ -51,7 +52,7 @@ const (
 	localCredit = 64 << 10
 )
 
-// localVariant is what a local session's frames look like; the prefix tells their lengths.
+// localVariant is what a local session's frames look like; the prefix tells their lengths, in any serializer.
 var localVariant = codec.MakeVariant(codec.MessagePack, codec.RawSocket)
 
 // localLanes numbers the lanes of local sessions from the top: session ids end at 2^53.
@@ -85,7 +86,8 @@ func (r *Router) openLocal(x port.Executor, uri string, who codec.Identity, hear
 func newLocalConn(x port.Executor, hear func(x port.Executor, msg []byte), ended func(x port.Executor)) *localConn {
 	c := &localConn{
 		home: x.Loop(), lane: math.MaxUint64 - localLanes.Add(1), hear: hear, ended: ended,
-		peer: port.Peer{Transport: "local", Listener: -1, Local: true},
+		peer:    port.Peer{Transport: "local", Listener: -1, Local: true},
+		variant: localVariant,
 	}
 	c.credit.Store(localCredit)
 	return c
@@ -125,6 +127,13 @@ func (c *localConn) sendSoon(x port.Executor, b []byte) {
 }
 
 func (c *localConn) blocked() bool { return c.held || c.credit.Load() <= 0 }
+
+// sendIn says in which serializer the messages are that a hidden session sends from now on. Home loop, while it is not
+// blocked: none is under way then.
+func (c *localConn) sendIn(s codec.Serializer) {
+	c.variant = codec.MakeVariant(s, codec.RawSocket)
+	c.handler.session.serializer = s
+}
 
 // hangUp ends the session as the loss of a transport does. Home loop, not within another message's handling.
 func (c *localConn) hangUp(x port.Executor) {
@@ -290,7 +299,7 @@ func (c *localConn) Keep(b []byte) (kept []byte, pinned int) {
 }
 
 // Variant implements port.Conn.
-func (c *localConn) Variant() codec.Variant { return localVariant }
+func (c *localConn) Variant() codec.Variant { return c.variant }
 
 // MessageBytesMax implements port.Conn.
 func (c *localConn) MessageBytesMax() int { return 1 << 24 }

@@ -22,8 +22,9 @@ import (
 // A metaCall is a call of such a procedure. Owned by the caller's loop, unless its procedure says otherwise.
 type metaCall struct {
 	call    *call
-	session *session // the caller's
-	args    []any
+	session *session       // the caller's
+	payload *codec.Payload // lent, until its procedure has begun
+	args    []any          // what it holds
 	kwargs  map[string]any
 	waiting *waiting // while the session is held for it, else nil
 }
@@ -104,11 +105,12 @@ func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Messag
 	if passes(m) {
 		return refuseMetaPassthru
 	}
-	mc := &metaCall{call: c, session: s}
+	mc := &metaCall{call: c, session: s, payload: &m.Payload}
 	if !mc.read(m) {
 		return refuseArguments
 	}
 	p.run(mc, x, l)
+	mc.payload = nil
 	return nil
 }
 

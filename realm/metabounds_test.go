@@ -137,3 +137,39 @@ func TestMetaKillAllIsQuiet(t *testing.T) {
 	p.expect(codec.Result, 2, values{}, []any{int64(1)})
 	p.silent()
 }
+
+// TestMetaNumbersAreNoText: META-05. A number that no integer of the router holds is neither text nor an id, in any
+// serializer.
+func TestMetaNumbersAreNoText(t *testing.T) {
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	for s, numbers := range map[codec.Serializer][]string{
+		codec.JSON: {"18446744073709551616", "1e400", "-1e400", "100000000000000000000000000000000000000000"},
+		codec.CBOR: {"\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00", "\x3b\xff\xff\xff\xff\xff\xff\xff\xff"},
+	} {
+		p := b.joinAs(0, s, 1<<20)
+		request := 0
+		refused := func(procedure string, args []any, kwargs values) {
+			t.Helper()
+			request++
+			p.say(codec.Call, request, values{}, procedure, args, kwargs)
+			p.refused(codec.Call, request, codec.ErrInvalidArgument)
+		}
+		for _, text := range numbers {
+			n := codec.Raw{Format: s, Octets: []byte(text)}
+			for _, procedure := range []string{
+				"wamp.session.get", "wamp.session.kill", "wamp.session.kill_by_authid", "wamp.session.kill_by_authrole",
+				"wamp.session.add_testament", "wamp.subscription.lookup", "wamp.subscription.match",
+				"wamp.subscription.get", "wamp.subscription.get_events", "wamp.registration.lookup",
+				"wamp.registration.match", "wamp.registration.list_callees",
+			} {
+				refused(procedure, []any{n}, nil)
+			}
+			refused("wamp.session.count", []any{[]any{n}}, nil)
+			refused("wamp.session.kill_by_authid", []any{"nobody"}, values{"reason": n})
+			refused("wamp.session.kill_by_authid", []any{"nobody"}, values{"message": n})
+			refused("wamp.session.flush_testaments", []any{}, values{"scope": n})
+			refused("wamp.session.add_testament", []any{"t"}, values{"scope": n})
+			refused("wamp.subscription.lookup", []any{"t", values{"match": n}}, nil)
+		}
+	}
+}

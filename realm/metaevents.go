@@ -45,11 +45,11 @@ type metaStream struct {
 // A metaEvent is one publication to be.
 type metaEvent struct {
 	topic     string
-	args      []any      // of a meta event
-	testament *testament // nil for a meta event
-	who       *codec.Identity
-	trust     uint32 // of a testament: its trust level plus one; 0: none
-	ready     bool   // guarded by metaStream.mu
+	args      []any           // of a meta event
+	testament *testament      // nil for a meta event
+	who       *codec.Identity // whom it discloses, or nil
+	trust     uint32          // of a testament: its trust level plus one; 0: none
+	ready     bool            // guarded by metaStream.mu
 }
 
 // wanted reports whether somebody may hear what happens now. That may be somebody who subscribes later, if events
@@ -185,26 +185,23 @@ func (ms *metaStream) speak(x port.Executor) {
 // publish has the voice publish one event.
 func (ms *metaStream) publish(x port.Executor, e *metaEvent) {
 	m := codec.Message{
-		Type: codec.Publish, Format: codec.MessagePack, Request: ms.last + 1, URI: []byte(e.topic),
+		Type: codec.Publish, Request: ms.last + 1, URI: []byte(e.topic),
 		Payload: codec.Payload{Format: codec.MessagePack},
 	}
-	m.Dict = []byte{0x80} // empty
 	var err error
 	if t := e.testament; t != nil {
 		m.Dict, m.Payload = t.options, t.payload
 	} else if m.Payload.Args, err = codec.AppendValue(nil, codec.MessagePack, e.args); err != nil {
 		panic("realm: a meta event without a form: " + err.Error()) // numbers and text
 	}
-	s := ms.voice.handler.session
-	s.face, s.trust = nil, e.trust
-	if e.who != nil {
-		s.face = e.who
-		m.Dict = withDisclosure(m.Dict)
-	}
-	msg, err := codec.Append(nil, codec.MessagePack, &m)
+	m.Format = m.Payload.Format
+	msg, err := codec.Append(nil, m.Format, &m)
 	if err != nil {
 		return // cannot: its parts are well formed
 	}
+	ms.voice.sendIn(m.Format)
+	s := ms.voice.handler.session
+	s.face, s.trust = e.who, e.trust
 	ms.last++
 	ms.voice.handler.Receive(x, msg)
 }

@@ -66,7 +66,7 @@ func (m *metaCall) subscriptionGetEvents(x port.Executor, l *perLoop) {
 			return
 		}
 		l.set = s.realm.settings.Load() // another realm may have had the loop meanwhile
-		s.may(x, l, Subscribe, []byte(sub.uri), sub.match, func(x port.Executor, l *perLoop, why *refusal) {
+		s.may(x, l, Subscribe, []byte(sub.uri), sub.match, func(x port.Executor, l *perLoop, why *refusal, _ terms) {
 			one := s.realm.recording.Load().find(sub)
 			switch {
 			case why != nil:

@@ -13,15 +13,15 @@ import (
 // they are made and again when it ends, and published by the voice of the realm on its behalf: behind everything that
 // the session has published, and before on_leave.
 
-// A testament is one of them. Immutable.
+// A testament is one of them: the parts of a PUBLISH, in the serializer of the session. Immutable.
 type testament struct {
 	topic     string
-	options   []byte        // of PUBLISH, as far as they are heeded: a dictionary in MessagePack
-	entries   int           // of the lists in options
-	keyBytes  int           // of the rkey in options
-	passes    bool          // it is in payload passthru mode
-	discloses bool          // disclose_me
-	payload   codec.Payload // in MessagePack
+	options   []byte // those that are heeded, a dictionary
+	entries   int    // of the lists in options
+	keyBytes  int    // of the rkey in options
+	passes    bool   // it is in payload passthru mode
+	discloses bool   // disclose_me
+	payload   codec.Payload
 }
 
 func (t *testament) bytes() int {
@@ -37,10 +37,12 @@ type testaments struct {
 // testamentScopes are the scopes by name.
 var testamentScopes = map[string]int{"detached": 0, "destroyed": 1}
 
-// testamentOptions are the options of PUBLISH that are heeded.
-var testamentOptions = []string{
-	"exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole", "retain",
-	"rkey", "transaction_hash", "ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid",
+// testamentOptions are the options of PUBLISH that are heeded beside disclose_me.
+var testamentOptions = []codec.Key{
+	codec.KeyExclude, codec.KeyExcludeAuthid, codec.KeyExcludeAuthrole,
+	codec.KeyEligible, codec.KeyEligibleAuthid, codec.KeyEligibleAuthrole, codec.KeyRetain, codec.KeyRkey,
+	codec.KeyPptScheme, codec.KeyPptSerializer, codec.KeyPptCipher, codec.KeyPptKeyid,
+	codec.KeyEncAlgo, codec.KeyEncKey, codec.KeyEncSerializer, codec.KeyTransactionHash,
 }
 
 var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as many testaments, or bytes in them, " +
@@ -100,8 +102,12 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		m.fail(x, l, why)
 		return
 	}
-	s.may(x, l, Publish, []byte(t.topic), codec.Exact, func(x port.Executor, l *perLoop, why *refusal) {
-		if why == nil {
+	s.may(x, l, Publish, []byte(t.topic), codec.Exact, func(x port.Executor, l *perLoop, why *refusal, on terms) {
+		switch {
+		case why != nil:
+		case t.discloses && !on.disclosed && s.realm.settings.Load().ForbidDisclosure:
+			why = refuseDisclosure
+		default:
 			why = s.bequeath(x, t, scope)
 		}
 		if why != nil {
@@ -126,77 +132,63 @@ func (s *session) bequeath(x port.Executor, t *testament, scope int) *refusal {
 	return nil
 }
 
-// testament reads the arguments of add_testament.
+// testament reads the arguments of add_testament: what they make is a PUBLISH, byte by byte as the session would have
+// sent it, and is no testament if it would be a violation. In transparent form (PROTOCOL 12.2) binary or text stands
+// where the list args does.
 func (m *metaCall) testament() (t *testament, scope int, ok bool) {
-	t = &testament{payload: codec.Payload{Format: codec.MessagePack}}
-	heeded := map[string]any{}
-	if t.topic, ok = m.text(0); !ok || len(m.args) > 3 {
+	topic, ok := m.text(0)
+	if !ok || len(m.args) > 3 {
 		return nil, 0, false
 	}
-	var err error
-	if len(m.args) > 1 && m.args[1] != nil {
-		args, isList := m.args[1].([]any)
-		if !isList {
-			return nil, 0, false
-		}
-		t.payload.Args, err = codec.AppendValue(nil, codec.MessagePack, args)
-	}
-	if err == nil && len(m.args) > 2 && m.args[2] != nil {
-		kwargs, isDict := m.args[2].(map[string]any)
-		if !isDict {
-			return nil, 0, false
-		}
-		if len(kwargs) > 0 {
-			if t.payload.Args == nil {
-				t.payload.Args = []byte{0x90}
-			}
-			t.payload.Kwargs, err = codec.AppendValue(nil, codec.MessagePack, kwargs)
-		}
-	}
-	if scope, ok = m.scope(); !ok || err != nil {
+	if scope, ok = m.scope(); !ok {
 		return nil, 0, false
 	}
-	if v := m.kwargs["publish_options"]; v != nil {
-		options, isDict := v.(map[string]any)
-		if !isDict {
-			return nil, 0, false
-		}
-		for _, name := range testamentOptions {
-			if v, found := options[name]; found {
-				heeded[name] = v
+	s := m.session.serializer
+	will := codec.Message{
+		Type: codec.Publish, Format: s, Request: 1, URI: []byte(topic), Payload: codec.Payload{Format: s},
+	}
+	for i, item := range (codec.Raw{Format: s, Octets: m.payload.Args}).Items() {
+		switch {
+		case i == 0 || m.args[i] == nil:
+		case i == 1:
+			will.Payload.Args = item.Octets
+		default:
+			if kwargs, isDict := m.args[i].(map[string]any); !isDict || len(kwargs) > 0 { // empty counts as absent
+				will.Payload.Kwargs = item.Octets
 			}
 		}
-		t.discloses = options["disclose_me"] == true
 	}
-	return t, scope, t.read(heeded)
+	if options, found := (codec.Raw{Format: s, Octets: m.payload.Kwargs}).Entry("publish_options"); found &&
+		m.kwargs["publish_options"] != nil {
+		will.Dict = options.Octets
+	}
+	t = &testament{topic: topic}
+	return t, scope, t.read(&will)
 }
 
-// read takes over options, if they are what PUBLISH takes.
-func (t *testament) read(options map[string]any) (ok bool) {
-	dict, err := codec.AppendValue(nil, codec.MessagePack, options)
-	if err != nil {
-		return false
-	}
-	msg, err := codec.Append(nil, codec.MessagePack, &codec.Message{
-		Type: codec.Publish, Format: codec.MessagePack, Request: 1, URI: []byte(t.topic), Dict: dict,
-	})
+// read takes over what is heeded of a PUBLISH, if it is one.
+func (t *testament) read(will *codec.Message) (ok bool) {
+	msg, err := codec.Append(nil, will.Format, will)
 	if err != nil {
 		return false
 	}
 	var d codec.Decoder
+	d.SetDepthMax(codec.DepthMaxMost)
 	var m codec.Message
-	if err := d.Decode(codec.MessagePack, msg, &m); err != nil {
+	if err := d.Decode(will.Format, msg, &m); err != nil {
 		return false
 	}
-	t.options, t.entries, t.passes = slices.Clip(dict), m.Options.ListEntries(), passes(&m)
+	t.options, t.entries, t.passes = m.Options.Only(testamentOptions...), m.Options.ListEntries(), passes(&m)
+	t.discloses = m.Options.Bool(codec.KeyDiscloseMe, false)
 	t.keyBytes = len(m.Options.Text(codec.KeyRkey))
+	t.payload = m.Payload.Clone()
 	return true
 }
 
 // may decides whether s may do a with a URI, beside the request under way, and calls done with why not: at once, or
 // when the authorizer has answered, unless the session has left by then. l.set are the settings of the realm of s.
 func (s *session) may(x port.Executor, l *perLoop, a Action, uri []byte, match codec.Match,
-	done func(x port.Executor, l *perLoop, why *refusal),
+	done func(x port.Executor, l *perLoop, why *refusal, on terms),
 ) {
 	m := &codec.Message{Type: codec.Publish, Format: s.serializer, URI: uri}
 	if a == Subscribe {
@@ -204,20 +196,22 @@ func (s *session) may(x port.Executor, l *perLoop, a Action, uri []byte, match c
 	}
 	w := s.waiting
 	s.waiting = nil // a verdict that is there is about the call
-	why, _ := s.authorize(x, l, a, m.URI, match, nil, 0)
+	why, on := s.authorize(x, l, a, m.URI, match, nil, 0)
 	s.waiting = w
 	if why != refuseUndecided {
-		done(x, l, why)
+		done(x, l, why, on)
 		return
 	}
+	undecided := s.rights.role.Decide(a, m.URI, match)
 	s.askBeside(x, l, s.rights.authorizer, m, a, match, func(x port.Executor, l *perLoop, v *verdict) {
+		d := undecided.Answered(v.answer)
 		switch {
 		case s.left:
-		case v.why == nil && !v.answer.Allow:
+		case v.why == nil && !d.Allow:
 			l.counters.unauthorized.Add(1)
-			done(x, l, refuseRight)
+			done(x, l, refuseRight, terms{})
 		default:
-			done(x, l, v.why)
+			done(x, l, v.why, terms{d.Disclose, d.Trust})
 		}
 	})
 }
@@ -334,15 +328,15 @@ func (s *session) decideTestament(x port.Executor, set *settings, t *testament,
 	})
 }
 
-// publishTestament hands one to the voice, if that is allowed.
+// publishTestament hands one to the voice, if that is allowed, disclosure included (PROTOCOL 7.5).
 func (s *session) publishTestament(x port.Executor, set *settings, t *testament, d policy.Decision) {
-	if !d.Allow {
+	if !d.Allow || t.discloses && set.ForbidDisclosure && !d.Disclose {
 		s.realm.router.perLoop[x.Loop()].counters.unauthorized.Add(1)
 		x.Charge(-t.bytes())
 		return
 	}
 	e := &metaEvent{topic: t.topic, testament: t, trust: d.Trust}
-	if t.discloses && !set.ForbidDisclosure || d.Disclose {
+	if t.discloses || d.Disclose {
 		e.who = s.who()
 	}
 	s.realm.meta.ready(x, s.realm.meta.put(x, e))
@@ -353,10 +347,4 @@ func (s *session) tellLeave(x port.Executor) {
 	if ms := &s.realm.meta; ms.wanted() {
 		ms.tell(x, "wamp.session.on_leave", s.id, s.who().AuthID, s.who().AuthRole)
 	}
-}
-
-// withDisclosure returns a dictionary of less than 15 entries in MessagePack with one more, which discloses the
-// publisher.
-func withDisclosure(options []byte) []byte {
-	return append(append([]byte{options[0] + 1}, options[1:]...), "\xabdisclose_me\xc3"...)
 }

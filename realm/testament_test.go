@@ -67,45 +67,61 @@ func TestTestamentBudget(t *testing.T) {
 }
 
 // TestTestamentDisclosure: a testament discloses its publisher where the publisher's own event would: if it asks for
-// it and the realm does not forbid that, or if the permission says so. Otherwise it is published without.
+// it and the realm does not forbid that, or if the permission says so. What asks for it and may not is refused, as an
+// event is (PROTOCOL 7.5), and is not published if it may not any more.
 func TestTestamentDisclosure(t *testing.T) {
-	for _, forbidden := range []bool{false, true} {
-		told := mayAll("told")
-		told.Disclose.Publisher = true
-		b := newBed(t, 1, Config{Realms: []RealmConfig{{
+	told := mayAll("told")
+	told.Disclose.Publisher = true
+	config := func(forbidden bool) Config {
+		return Config{Realms: []RealmConfig{{
 			URI: "realm1", ForbidDisclosure: forbidden,
 			Policy: compile(t, policy.RoleDefinition{Name: "anonymous", Permissions: []policy.Permission{
 				mayAll("*"), told,
 			}}),
-		}}})
-		other := b.join(0)
-		other.subscribe(1, "asks")
-		other.subscribe(2, "told")
-		other.subscribe(3, "silent")
+		}}}
+	}
+	for _, forbidden := range []string{"never", "later", "at first", "always"} {
 		for i, c := range []struct {
 			topic           string
 			asks, discloses bool
 		}{
-			{"asks", true, !forbidden},
+			{"asks", true, true},
 			{"told", false, true},
 			{"told", true, true},
 			{"silent", false, false},
-			{"told", false, true},
-			{"asks", true, !forbidden},
+			{"asks", true, true},
 		} {
-			p := b.join(0)
-			p.bequeath(1, c.topic, values{"publish_options": values{"disclose_me": c.asks}})
+			b := newBed(t, 1, config(forbidden == "at first" || forbidden == "always"))
+			p, other := b.join(0), b.join(0)
+			other.subscribe(1, c.topic)
+			may := !c.asks || c.topic == "told"
+			p.say(codec.Call, 1, values{}, "wamp.session.add_testament", []any{c.topic},
+				values{"publish_options": values{"disclose_me": c.asks}})
+			switch {
+			case may || forbidden == "never" || forbidden == "later":
+				p.expect(codec.Result, 1, values{})
+			default:
+				p.refused(codec.Call, 1, codec.ErrOptionDisallowedDiscloseMe)
+			}
+			if forbidden == "later" || forbidden == "at first" {
+				b.apply(config(forbidden == "later"))
+			}
 			p.HangUp()
 			b.Settle()
 			got := other.hear()
+			if (got != nil) != (may || forbidden == "never") {
+				t.Errorf("forbidden %s, testament %d for %q: %v", forbidden, i, c.topic, got)
+			}
 			if got == nil {
-				t.Errorf("forbidden %t: testament %d for %q is not published", forbidden, i, c.topic)
 				continue
 			}
 			d := got[3].(values)
 			if (d["publisher"] == int64(p.id)) != c.discloses || len(d) > 0 != c.discloses {
-				t.Errorf("forbidden %t: testament %d for %q has %v, want a publisher: %t", forbidden, i, c.topic, d,
+				t.Errorf("forbidden %s: testament %d for %q has %v, want a publisher: %t", forbidden, i, c.topic, d,
 					c.discloses)
+			}
+			if n := b.Charged() - memberBytes; n > 2*memberBytes+1024 {
+				t.Errorf("forbidden %s: %d bytes stay charged", forbidden, n)
 			}
 		}
 	}
@@ -116,7 +132,7 @@ func TestTestamentDisclosure(t *testing.T) {
 func TestTestamentOfClosedRealm(t *testing.T) {
 	b := newBed(t, 1, Config{})
 	ms := &b.router.named["realm1"].meta
-	last := &testament{topic: "com.a", options: []byte{0x80}}
+	last := &testament{topic: "com.a"}
 	b.Submit(0, func(x port.Executor) {
 		for range 2 {
 			x.Charge(2 * last.bytes())
@@ -173,7 +189,7 @@ func TestTestamentBehindLargeEvent(t *testing.T) {
 	other.expect(codec.Event, nil, nil, values{}, []any{"last"})
 }
 
-// TestTestamentAsked: PUB-20. About a testament that the permissions leave open the authorizer is asked when it is
+// TestTestamentAsked: about a testament that the permissions leave open the authorizer is asked when it is
 // made and again when it is published: only if it allows both times somebody hears of it, in the order of the
 // testaments, whatever the order of the answers, and before on_leave.
 func TestTestamentAsked(t *testing.T) {
@@ -292,5 +308,131 @@ func TestTestamentSharded(t *testing.T) {
 	}
 	for _, node := range nodes {
 		node.silent()
+	}
+}
+
+// TestTestamentAsSent: what receivers of every serializer get of a testament is what they get of a PUBLISH
+// with the same options and payload, to the byte: numbers of any size, lone surrogates, keys in their order.
+func TestTestamentAsSent(t *testing.T) {
+	t.Attr("checklist", "TST-01 TST-08")
+	for i, c := range []struct {
+		s                     codec.Serializer
+		options, args, kwargs string // as they are encoded; "" for null
+	}{
+		{codec.JSON, ``, `[1E3,100000000000000000000000000000001,"\ud800",-0 , {"b":1,"a":2}]`, `{}`},
+		{codec.JSON, ``, ``, `{"k":1e400,"a":18446744073709551616}`},
+		{codec.JSON, `{}`, `[]`, ``},
+		{codec.JSON, `{"acknowledge":true,"eligible_city":["x"],"other":[1]}`, `["\u0000AQ=="]`, ``},
+		{codec.JSON, `{"enc_algo":"cryptobox","enc_key":"k","enc_serializer":"x_"}`, `"\u0000AQID"`, ``},
+		{codec.JSON, `{"enc_algo":"cryptobox"}`, `"text"`, `{}`},
+		{codec.JSON, `{"ppt_scheme":"x_a","ppt_keyid":"\ud83d\ude00"}`, `["\u0000AQID"]`, ``},
+		{codec.MessagePack, ``, "\x94\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xd4\x05\x07\xcd\x00\x01\xa1\xff", "\x81\xa1k\x81\x01\x02"},
+		{codec.MessagePack, "\x81\xa8enc_algo\xa4mqtt", "\xc4\x02\x01\x02", ""},
+		{codec.CBOR, ``, "\x9f\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\xf9\x3c\x00\xd8\x20\x61a\xf7\xff", "\xbf\x61k\xc1\x05\xff"},
+		{codec.CBOR, "\xa1\x68enc_algo\x63xbr", "\x42\x01\x02", "\xa0"},
+	} {
+		b := newBed(t, 2, Config{})
+		receivers := []*peer{
+			b.joinAs(0, codec.JSON, 1<<20), b.joinAs(1, codec.MessagePack, 1<<20), b.joinAs(0, codec.CBOR, 1<<20),
+		}
+		for _, r := range receivers {
+			r.subscribe(1, "t")
+		}
+		p := b.joinWith(1, c.s, "payload_passthru_mode")
+		raw := func(text string) any {
+			if text == "" {
+				return nil
+			}
+			return codec.Raw{Format: c.s, Octets: []byte(text)}
+		}
+		options := raw(c.options)
+		if options == nil {
+			options = values{}
+		}
+		args, kwargs := raw(c.args), raw(c.kwargs)
+		direct := []any{options, "t"}
+		if kwargs != nil && c.options == "" {
+			direct = append(direct, args, kwargs)
+		} else {
+			direct = append(direct, args)
+		}
+		p.say(codec.Publish, append([]any{1}, direct...)...)
+		p.say(codec.Call, 2, values{}, "wamp.session.add_testament", []any{"t", args, kwargs},
+			values{"publish_options": raw(c.options)})
+		for m := p.hear(); m[0] != int64(codec.Result); m = p.hear() {
+			if m[0] == int64(codec.Error) {
+				t.Fatalf("testament %d: %v", i, m)
+			}
+		}
+		p.HangUp()
+		b.Settle()
+		for _, r := range receivers {
+			var events [2]string
+			for k := range events {
+				events[k] = eventBesideIDs(t, r)
+			}
+			if events[0] != events[1] || events[0] == "" {
+				t.Errorf("testament %d, %v to %v: %s as a testament, %s as a PUBLISH", i, c.s, r.Variant().Serializer(),
+					events[1], events[0])
+			}
+			r.silent()
+		}
+	}
+}
+
+// eventBesideIDs returns details and payload of the next EVENT as they are encoded.
+func eventBesideIDs(t *testing.T, p *peer) string {
+	t.Helper()
+	var d codec.Decoder
+	var m codec.Message
+	if err := d.Decode(p.Variant().Serializer(), p.Next(), &m); err != nil || m.Type != codec.Event {
+		t.Fatalf("no EVENT: %v, %v", m.Type, err)
+	}
+	return fmt.Sprintf("%q %q %q %t", m.Dict, m.Payload.Args, m.Payload.Kwargs, m.Payload.Transparent)
+}
+
+// TestTestamentNoPublish: what would be a violation as a PUBLISH is no testament.
+func TestTestamentNoPublish(t *testing.T) {
+	b := newBed(t, 1, Config{})
+	p := b.join(0)
+	request := 0
+	for _, c := range []struct {
+		options values
+		rest    []any
+	}{
+		{nil, []any{5}},
+		{nil, []any{"text"}},
+		{nil, []any{[]byte{1}}},
+		{nil, []any{[]any{}, 5}},
+		{nil, []any{[]any{}, []any{}}},
+		{nil, []any{[]any{}, values{}, nil}},
+		{values{"enc_algo": "cryptobox"}, []any{[]any{1}}},
+		{values{"enc_algo": "cryptobox"}, []any{nil, values{"k": 1}}},
+		{values{"enc_algo": "cryptobox"}, []any{[]byte{1}, values{"k": 1}}},
+		{values{"enc_algo": "rot13"}, []any{[]byte{1}}},
+		{values{"acknowledge": 1}, nil},
+		{values{"disclose_me": "yes"}, nil},
+		{values{"exclude": 5}, nil},
+		{values{"retain": "no"}, nil},
+	} {
+		request++
+		p.say(codec.Call, request, values{}, "wamp.session.add_testament", append([]any{"t"}, c.rest...),
+			values{"publish_options": c.options})
+		p.refused(codec.Call, request, codec.ErrInvalidArgument)
+	}
+	for _, c := range [][]any{
+		{values{"publish_options": 5}, []any{"t"}},
+		{values{"publish_options": []any{}}, []any{"t"}},
+		{values{}, []any{5}},
+		{values{}, []any{}},
+		{values{"scope": "other"}, []any{"t"}},
+		{values{"scope": 5}, []any{"t"}},
+	} {
+		request++
+		p.say(codec.Call, request, values{}, "wamp.session.add_testament", c[1], c[0])
+		p.refused(codec.Call, request, codec.ErrInvalidArgument)
+	}
+	if n := len(p.bed.router.directory.find(p.id).testaments.scopes[1]); n != 0 {
+		t.Errorf("%d testaments", n)
 	}
 }

@@ -3,7 +3,7 @@ package client
 import "banyan/codec"
 
 // Values are application payload: positional and keyword arguments. Integers come as int64, or uint64 above its
-// range, binary as []byte, the rest as encoding/json has it.
+// range and json.Number beyond 64 bits, binary as []byte, the rest as encoding/json has it.
 type Values struct {
 	Args   []any
 	Kwargs map[string]any

@@ -60,7 +60,8 @@ func parseJSON(text string) (any, error) {
 	return exact(v)
 }
 
-// exact turns json.Numbers into int64, uint64 or float64, and WAMP's binary strings (PROTOCOL 14.2) into bytes.
+// exact turns json.Numbers into int64, uint64 or float64 where these hold them, and WAMP's binary strings (PROTOCOL
+// 14.2) into bytes.
 func exact(v any) (any, error) {
 	switch v := v.(type) {
 	case json.Number:
@@ -70,7 +71,10 @@ func exact(v any) (any, error) {
 		if u, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
 			return u, nil
 		}
-		return v.Float64()
+		if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), ".eE") {
+			return f, nil
+		}
+		return v, nil
 	case string:
 		if strings.HasPrefix(v, "\x00") {
 			if b, err := base64.StdEncoding.DecodeString(v[1:]); err == nil {

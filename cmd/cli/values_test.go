@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"math"
 	"reflect"
 	"testing"
@@ -18,6 +19,8 @@ func TestParseArguments(t *testing.T) {
 		{"-5", int64(-5)},
 		{"9223372036854775807", int64(math.MaxInt64)},
 		{"18446744073709551615", uint64(math.MaxUint64)},
+		{"18446744073709551616", json.Number("18446744073709551616")},
+		{"1e400", json.Number("1e400")},
 		{"1.0", 1.0},
 		{"1e3", 1000.0},
 		{"'5'", "5"},
@@ -46,6 +49,7 @@ func TestToJSON(t *testing.T) {
 		{nil, "null"},
 		{int64(5), "5"},
 		{uint64(math.MaxUint64), "18446744073709551615"},
+		{[]any{json.Number("-18446744073709551616")}, "[-18446744073709551616]"},
 		{1.0, "1.0"},
 		{0.5, "0.5"},
 		{math.NaN(), "null"},
