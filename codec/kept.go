@@ -28,24 +28,29 @@ func AppendEventDetails(dst []byte, s Serializer, d *Details) []byte {
 
 // Only returns the dictionary of o reduced to some keys. The result has memory of its own and is in o's serializer.
 func (o *Options) Only(keys ...Key) []byte {
-	wanted := keySet(0)
-	for _, k := range keys {
-		wanted |= 1 << k
-	}
-	n := 0
-	for r := o.pairs(); r.next(); {
-		if k, known := findKey(r.name); known && wanted&(1<<k) != 0 {
+	few, n := o.Among(keys...), 0
+	for r := few.pairs(); r.next(); {
+		if k, known := findKey(r.name); known && few.Has(k) {
 			n++
 		}
 	}
 	w := beginDict(nil, o.format, n)
-	for r := o.pairs(); r.next(); {
-		if k, known := findKey(r.name); known && wanted&(1<<k) != 0 {
+	for r := few.pairs(); r.next(); {
+		if k, known := findKey(r.name); known && few.Has(k) {
 			w.key(k.String())
 			w.dst = append(w.dst, r.value...)
 		}
 	}
 	return w.end()
+}
+
+// Among returns o as if it had only some of its keys. It aliases o, and has no Match, Invoke, Mode or Timeout.
+func (o *Options) Among(keys ...Key) *Options {
+	set := keySet(0)
+	for _, k := range keys {
+		set |= 1 << k
+	}
+	return &Options{has: o.has & set, truth: o.truth & set, format: o.format, dict: o.dict}
 }
 
 // A Raw is a well-formed value that is encoded already: AppendValue transcodes it.

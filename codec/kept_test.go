@@ -64,8 +64,10 @@ func TestOptionsOnly(t *testing.T) {
 			`{ "retain" : true, "other":[1], "rkey":"\u0061", "acknowledge":true,"rkey":"b"}`,
 			`{"retain":true,"rkey":"\u0061","rkey":"b"}`,
 		},
-		MessagePack: {"\x83\xa6retain\xc3\xa4rkey\xd9\x01a\xabacknowledge\xc3", "\x82\xa6retain\xc3\xa4rkey\xd9\x01a"},
-		CBOR:        {"\xbf\x66retain\xf5\x64rkey\x7f\x61a\xff\xff", "\xa2\x66retain\xf5\x64rkey\x7f\x61a\xff"},
+		MessagePack: {
+			"\x83\xa6retain\xc3\xa4rkey\xd9\x01a\xabacknowledge\xc3", "\x82\xa6retain\xc3\xa4rkey\xd9\x01a",
+		},
+		CBOR: {"\xbf\x66retain\xf5\x64rkey\x7f\x61a\xff\xff", "\xa2\x66retain\xf5\x64rkey\x7f\x61a\xff"},
 	} {
 		o, err := PublishOptions(s, []byte(c.dict))
 		if err != nil {

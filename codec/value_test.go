@@ -56,7 +56,9 @@ func TestValueForeignForms(t *testing.T) {
 		in   string
 		want any
 	}{
-		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{"\x00AA==": []byte{0}, "a": json.Number("1e400")}},
+		{JSON, ` {"\u0000AA==" : "\u0000AA==", "a" : 1e400 } `, dict{
+			"\x00AA==": []byte{0}, "a": json.Number("1e400"),
+		}},
 		{JSON, `[18446744073709551616,-9223372036854775809]`, list{
 			json.Number("18446744073709551616"), json.Number("-9223372036854775809"),
 		}},
@@ -67,7 +69,10 @@ func TestValueForeignForms(t *testing.T) {
 		{MessagePack, "\x92\xd4\x05\x07\xa1\xff", list{[]byte{7}, "\xff"}},
 		{CBOR, "\x9f\xc1\x05\xbf\xc1\x06\xf7\xff\x5f\x41a\xff\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\x3b\xff" +
 			"\xff\xff\xff\xff\xff\xff\xff\xff", list{
-			int64(5), dict{"6": nil}, []byte("a"), json.Number("18446744073709551616"), json.Number("-18446744073709551616"),
+			int64(5),
+			dict{"6": nil},
+			[]byte("a"), json.Number("18446744073709551616"),
+			json.Number("-18446744073709551616"),
 		}},
 	} {
 		if diff := cmp.Diff(c.want, mustValue(t, c.s, []byte(c.in))); diff != "" {
@@ -108,8 +113,14 @@ func TestNumbersBeyondGo(t *testing.T) {
 		in                  json.Number
 		json, msgpack, cbor string
 	}{
-		{"18446744073709551616", "18446744073709551616", "\xcb\x43\xf0\x00\x00\x00\x00\x00\x00", "\xc2\x49\x01" + strings.Repeat("\x00", 8)},
-		{"-18446744073709551617", "-18446744073709551617", "\xb5-18446744073709551617", "\xc3\x49\x01" + strings.Repeat("\x00", 8)},
+		{
+			"18446744073709551616", "18446744073709551616",
+			"\xcb\x43\xf0\x00\x00\x00\x00\x00\x00", "\xc2\x49\x01" + strings.Repeat("\x00", 8),
+		},
+		{
+			"-18446744073709551617", "-18446744073709551617",
+			"\xb5-18446744073709551617", "\xc3\x49\x01" + strings.Repeat("\x00", 8),
+		},
 		{"1e400", "1e400", "\xa51e400", "\x651e400"},
 		{"7", "7", "\x07", "\x07"},
 		{"", "0", "\x00", "\x00"},

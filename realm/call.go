@@ -40,6 +40,7 @@ type call struct {
 
 	// Guarded by the conn lock of the callee that has the invocation.
 	tallied bool // counts in callee.open
+	beyond  bool // a callee has had more of it than the first chunk
 
 	// Owned by the loop of the callee that has the invocation.
 	begun bool // a part of the result has been forwarded
@@ -64,6 +65,7 @@ type callExtra struct {
 	procedure uint64 // a hash of the procedure that all chunks have to name
 	disclosed bool   // all chunks tell the callee who the caller is
 
+	missed    bool       // a chunk has come while no callee had the call
 	rerouting *rerouting // nil unless another callee may get the call
 }
 

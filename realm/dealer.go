@@ -43,7 +43,7 @@ var (
 // receiveCall dispatches a CALL, in the order of PROTOCOL 8.2. Exactly one final answer follows.
 func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	l.counts(x).calls++
-	if s.streams != nil && (s.streams.has(m.Request) || l.set.StrictRequestIDs && m.Request != s.lastRequest) {
+	if s.goesOn(l.set, m) {
 		s.receiveChunk(x, l, m)
 		return
 	}

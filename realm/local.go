@@ -128,8 +128,8 @@ func (c *localConn) sendSoon(x port.Executor, b []byte) {
 
 func (c *localConn) blocked() bool { return c.held || c.credit.Load() <= 0 }
 
-// sendIn says in which serializer the messages are that a hidden session sends from now on. Home loop, while it is not
-// blocked: none is under way then.
+// sendIn says in which serializer the messages are that a hidden session sends from now on. Home loop, while it is
+// not blocked: none is under way then.
 func (c *localConn) sendIn(s codec.Serializer) {
 	c.variant = codec.MakeVariant(s, codec.RawSocket)
 	c.handler.session.serializer = s

@@ -157,7 +157,8 @@ func TestMetaNumbersAreNoText(t *testing.T) {
 		for _, text := range numbers {
 			n := codec.Raw{Format: s, Octets: []byte(text)}
 			for _, procedure := range []string{
-				"wamp.session.get", "wamp.session.kill", "wamp.session.kill_by_authid", "wamp.session.kill_by_authrole",
+				"wamp.session.get", "wamp.session.kill", "wamp.session.kill_by_authid",
+				"wamp.session.kill_by_authrole",
 				"wamp.session.add_testament", "wamp.subscription.lookup", "wamp.subscription.match",
 				"wamp.subscription.get", "wamp.subscription.get_events", "wamp.registration.lookup",
 				"wamp.registration.match", "wamp.registration.list_callees",

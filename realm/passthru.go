@@ -37,6 +37,9 @@ func (s *session) mayPass(set *settings, m *codec.Message) bool {
 	case codec.Publish:
 		needed = codec.PublisherPassthru
 	case codec.Call:
+		if s.goesOn(set, m) {
+			return true // the options of the first one hold
+		}
 		needed = codec.CallerPassthru
 	case codec.Yield, codec.Error:
 		needed = codec.CalleePassthru

@@ -17,10 +17,14 @@ import (
 //	4. offerNext  caller's loop: the next callee gets the call, or the caller gets no_available_callee
 //
 // From 3 on no callee has the call, and only the caller's loop can end it: a CANCEL ends it at once, whatever its
-// mode. The error of the callee passes through, as any other, if a part of the result has been forwarded, if the call
-// comes in chunks, or if there is no room for the copy.
+// mode. The error of the callee passes through, as any other, if a part of the result has been forwarded, if the
+// callee has had more than the first chunk of a progressive call, or if there is no room for the copy. A chunk that
+// comes between 2 and 4 is not kept: the caller gets unavailable.
 
 var refuseNoneAvailable = &refusal{codec.ErrNoAvailableCallee, "no callee of the procedure is available"}
+
+var refuseMissed = &refusal{codec.ErrUnavailable, "the callee is unavailable, and another one cannot have the " +
+	"call: more than its first part has been sent"}
 
 // A rerouting is what the router keeps of a call so that it can give it to another callee. Owned by the caller's
 // loop, but the loop that ends the call forgets it.
@@ -40,7 +44,7 @@ type rerouteJob struct{ call *call }
 // keepCall copies the CALL m, which is about to be offered to a callee that may be unavailable. It does so once per
 // call, and only if there is room.
 func (s *session) keepCall(x port.Executor, l *perLoop, c *call, m *codec.Message) {
-	if c.reroutable || c.streaming() {
+	if c.reroutable {
 		return
 	}
 	raw, bytesKept := l.raw, len(l.raw)
@@ -75,7 +79,8 @@ func (c *call) forgetCall(x port.Executor) {
 // reroute reports whether the ERROR m of the callee s, which had the call until now, gives it to another callee.
 // Loop of s.
 func (s *session) reroute(x port.Executor, c *call, m *codec.Message) bool {
-	if !c.reroutable || c.begun || s.roles&codec.CalleeReroute == 0 || string(m.URI) != codec.ErrUnavailable {
+	if !c.reroutable || c.begun || c.beyond || s.roles&codec.CalleeReroute == 0 ||
+		string(m.URI) != codec.ErrUnavailable {
 		return false
 	}
 	x.Post(c.caller.home, c.caller.id, &rerouteJob{c})
@@ -125,6 +130,10 @@ func (j *rerouteJob) Run(x port.Executor, _ int) (more bool) {
 
 // offerAgain gives the call to the next callee, or answers the caller. The timeout goes on as it was.
 func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Message) {
+	if c.extra.missed {
+		c.fail(x, l, refuseMissed)
+		return
+	}
 	left := c.timeout
 	if r := c.extra.rerouting; r.deadline > 0 {
 		now := s.realm.router.clock().UnixMilli()

@@ -540,6 +540,129 @@ func TestReroutingMeetsTheEnd(t *testing.T) {
 	}
 }
 
+// TestReroutingStream: the first chunk of a progressive call may go to another callee, which then gets the others.
+// Once a callee has had a second one, its error passes through, arguments and all.
+func TestReroutingStream(t *testing.T) {
+	t.Attr("checklist", "RPC-81 RPC-82")
+	for _, seconds := range []int{0, 1} {
+		b := newBed(t, 2, Config{})
+		caller := b.join(0)
+		a, next := b.joinWith(1, codec.JSON, streamFeatures...), b.joinWith(0, codec.CBOR, streamFeatures...)
+		id := a.register(1, "p", "first")
+		next.register(1, "p", "first")
+		before := b.Charged()
+		chunk := func(to *peer, invocation int, n int64, options values) {
+			t.Helper()
+			caller.say(codec.Call, 1, options, "p", []any{n})
+			to.expect(codec.Invocation, invocation, id, options, []any{n})
+		}
+		chunk(a, 1, 1, moreChunks)
+		for range seconds {
+			chunk(a, 1, 2, moreChunks)
+		}
+		a.say(codec.Error, codec.Invocation, 1, values{"d": true}, codec.ErrUnavailable, []any{"why"})
+		if seconds > 0 {
+			caller.expect(codec.Error, codec.Call, 1, values{"d": true}, codec.ErrUnavailable, []any{"why"})
+			next.silent()
+			caller.say(codec.Call, 1, lastChunk, "p", []any{int64(3)})
+		} else {
+			next.expect(codec.Invocation, 1, id, moreChunks, []any{int64(1)})
+			chunk(next, 1, 2, moreChunks)
+			chunk(next, 1, 3, lastChunk)
+			next.say(codec.Error, codec.Invocation, 1, values{}, codec.ErrUnavailable)
+			caller.expect(codec.Error, codec.Call, 1, values{}, codec.ErrUnavailable)
+		}
+		for _, p := range []*peer{caller, a, next} {
+			p.silent()
+		}
+		nothingUnderWay(t, b)
+		if n := b.Charged() - before; n != 0 {
+			t.Errorf("%d bytes stay charged", n)
+		}
+	}
+	// All callees are unavailable for the first chunk; one of them cannot take such a call.
+	for _, features := range [][]string{streamFeatures, {"call_reroute"}} {
+		b := newBed(t, 1, Config{})
+		caller := b.join(0)
+		a, next := b.joinWith(0, codec.JSON, streamFeatures...), b.joinWith(0, codec.JSON, features...)
+		a.register(1, "p", "first")
+		next.register(1, "p", "first")
+		caller.say(codec.Call, 1, moreChunks, "p")
+		a.expect(codec.Invocation, 1, nil, moreChunks)
+		a.unavailable(1)
+		if len(features) > 1 {
+			next.expect(codec.Invocation, 1, nil, moreChunks)
+			next.unavailable(1)
+			caller.refused(codec.Call, 1, codec.ErrNoAvailableCallee)
+		} else {
+			next.silent()
+			caller.refused(codec.Call, 1, codec.ErrFeatureNotSupported)
+		}
+		caller.say(codec.Call, 1, lastChunk, "p")
+		caller.silent()
+		nothingUnderWay(t, b)
+	}
+}
+
+// TestReroutingMissesChunk: a chunk comes while no callee has the call, before the caller's loop knows or while the
+// call is transcoded for the next callee. It is not kept, so the caller is told.
+func TestReroutingMissesChunk(t *testing.T) {
+	for _, when := range []string{"on the way", "in the pool"} {
+		for _, options := range []values{moreChunks, lastChunk} {
+			b := newBed(t, 2, Config{})
+			caller := b.join(0)
+			a := b.joinWith(1, codec.MessagePack, streamFeatures...)
+			next := b.joinWith(1, codec.CBOR, streamFeatures...)
+			a.register(1, "p", "first")
+			next.register(1, "p", "first")
+			payload := []any{"x"}
+			if when == "in the pool" {
+				payload = []any{large}
+			}
+			before := b.Charged()
+			caller.say(codec.Call, 1, moreChunks, "p", payload)
+			a.expect(codec.Invocation, 1, nil, moreChunks, payload)
+			a.post(codec.Error, codec.Invocation, 1, values{}, codec.ErrUnavailable)
+			b.RunLoop(1)
+			if when == "in the pool" {
+				b.RunLoop(0)
+				if b.Async() != 1 {
+					t.Fatalf("%d pieces of work for the pool", b.Async())
+				}
+			}
+			caller.post(codec.Call, 1, options, "p", []any{"y"})
+			if when == "in the pool" {
+				b.RunLoop(0)
+				caller.silent()
+			}
+			b.Settle()
+			if when == "on the way" && caller.Held() {
+				t.Error("the caller is held")
+			}
+			got := caller.hear()
+			switch {
+			case got == nil:
+				t.Fatalf("%s: no answer", when)
+			case got[0] == int64(codec.Error) && got[4] == codec.ErrUnavailable:
+				next.silent()
+			default:
+				t.Errorf("%s: %v", when, got)
+			}
+			caller.say(codec.Call, 1, lastChunk, "p")
+			if options["progress"] == nil { // that was the last one, so this is a call of its own
+				a.expect(codec.Invocation, 2, nil, values{})
+				a.say(codec.Yield, 2, values{})
+				caller.expect(codec.Result, 1, values{})
+			}
+			a.silent()
+			nothingUnderWay(t, b)
+			if n := b.Charged() - before; n != 0 {
+				t.Errorf("%s: %d bytes stay charged", when, n)
+			}
+		}
+	}
+}
+
 // TestReroutingLooksAtSome: of many callees the next one is searched among so many behind the one that was
 // unavailable, at the end of the list too.
 func TestReroutingLooksAtSome(t *testing.T) {

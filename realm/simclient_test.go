@@ -334,6 +334,7 @@ func (c *simClient) sendChunk(i int) {
 	u.sent++
 	if call := c.calls[u.request]; call != nil {
 		call.sent = u.sent
+		call.passed = call.passed || len(call.unavailable) > 0 // it may come before another callee has the call
 	}
 	m := &codec.Message{Type: codec.Call, Request: u.request, URI: []byte(u.topic)}
 	last := rand(3) == 0
@@ -544,7 +545,7 @@ func (c *simClient) answer(random bool) {
 		if rand(2) == 0 || c.sim.shared != "" {
 			m.URI = []byte(codec.ErrUnavailable)
 			if call := c.sim.open(c.numbers(m)); call != nil {
-				call.passed = call.passed || !c.reroutes || call.begun || call.streaming
+				call.passed = call.passed || !c.reroutes || call.begun || call.streaming && call.sent > 1
 				if c.reroutes {
 					call.unavailable = append(call.unavailable, c)
 				}

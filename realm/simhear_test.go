@@ -271,9 +271,6 @@ func (c *simClient) invocation(m *codec.Message) {
 		if slices.Contains(open.unavailable, c) {
 			s.fail("client %d: call %v came again, for which it was unavailable", c.number, call)
 		}
-		if open.streaming {
-			s.fail("client %d: call %v came in chunks, and was rerouted", c.number, call)
-		}
 	}
 	if open := s.open(call); open != nil && open.rkey != "" && !rerouted && c.regs[m.ID] != nil {
 		s.shards.calls = append(s.shards.calls, simOwned{open.rkey, c.regs[m.ID], c})

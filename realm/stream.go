@@ -15,10 +15,14 @@ import (
 //	CALL 7 progress   goes to that callee, under the same invocation id              INVOCATION 1 progress
 //	CALL 7            is the last chunk                                              INVOCATION 1
 //
-// A chunk is passed on at once and never kept, so a call costs no more memory than any other, and it is never offered
-// to a second callee. The answer may come before the last chunk: then, and after CANCEL, timeout or an error, chunks
-// that still come are discarded. For that the session remembers the request ids of its calls whose last chunk has not
-// come; the CALLs of those that never do this are not looked up anywhere.
+// A chunk is passed on at once and never kept, so a call costs no more memory than any other, and after the second
+// one it is not given to another callee (reroute.go). The answer may come before the last chunk: then, and after
+// CANCEL, timeout or an error, chunks that still come are discarded. For that the session remembers the request ids
+// of its calls whose last chunk has not come; the CALLs of those that never do this are not looked up anywhere.
+//
+// The options of the first CALL hold for the whole call. Those of later ones are ignored, but for progress, and for
+// enc_* where the payload is no list: no INVOCATION may come without them then. Clients of nexus depend on it: they
+// send later chunks in the open if the first was in payload passthru mode.
 //
 // A caller need not have announced the feature (some clients use it without) unless the realm enforces roles.
 
@@ -48,6 +52,11 @@ func (s *session) beginStream(x port.Executor, l *perLoop, c *call, m *codec.Mes
 	e := c.needs()
 	e.streaming, e.procedure = true, maphash.Bytes(procedureSeed, m.URI)
 	return nil
+}
+
+// goesOn reports whether the CALL m is a further chunk of a progressive call.
+func (s *session) goesOn(set *settings, m *codec.Message) bool {
+	return s.streams != nil && (s.streams.has(m.Request) || set.StrictRequestIDs && m.Request != s.lastRequest)
 }
 
 // receiveChunk handles a CALL whose request id is that of a progressive call that is not complete.
@@ -84,6 +93,9 @@ func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	case gone:
 		l.counters.chunksLate.Add(1)
+		if c != nil && c.reroutable {
+			c.extra.missed = true
+		}
 		return
 	}
 	if c.fail(x, l, result.refusal(l)) {
@@ -91,13 +103,9 @@ func (s *session) receiveChunk(x port.Executor, l *perLoop, m *codec.Message) {
 	}
 }
 
-// sendChunk passes a chunk on. Options other than progress are those of the first one; only what describes the
-// payload itself accompanies it.
+// sendChunk passes a chunk on.
 func (s *session) sendChunk(x port.Executor, l *perLoop, c *call, m *codec.Message, last bool) offerResult {
 	to := c.to
-	if m.Options.Has(codec.KeyPptScheme) && to.session.lacksPassthru(l.set, codec.CalleePassthru, m) {
-		return passthruless
-	}
 	p, err := s.payload(x, l, m, to.session.serializer)
 	switch {
 	case errors.Is(err, codec.ErrTooLong):
@@ -108,7 +116,10 @@ func (s *session) sendChunk(x port.Executor, l *perLoop, c *call, m *codec.Messa
 		return untranscoded
 	}
 	d := &l.details
-	*d = codec.Details{Progress: !last, Forward: &m.Options}
+	*d = codec.Details{Progress: !last}
+	if m.Payload.Transparent {
+		d.Forward = m.Options.Among(codec.KeyEncAlgo, codec.KeyEncKey, codec.KeyEncSerializer)
+	}
 	if to.reg.match != codec.Exact {
 		d.Procedure = m.URI
 	}
@@ -134,7 +145,9 @@ func (c *call) goOn(x port.Executor, to *callee, d *codec.Details, p *codec.Payl
 	if !ok {
 		return full
 	}
-	return to.invoke(x, tail, c.invocation, d, p, kept)
+	result := to.invoke(x, tail, c.invocation, d, p, kept)
+	c.beyond = c.beyond || result == accepted
+	return result
 }
 
 // streams are the request ids of progressive calls whose last chunk has not come. Owned by the loop of the caller.

@@ -2,6 +2,7 @@ package realm
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -298,4 +299,70 @@ func TestStreamMemory(t *testing.T) {
 	}
 	caller.say(codec.Call, 3, values{}, "p")
 	callee.expect(codec.Invocation, 2, id, values{})
+}
+
+var streamFeatures = []string{
+	"progressive_call_invocations", "progressive_call_results", "call_canceling", passthru, "call_reroute",
+}
+
+// TestRPC38Payload: what describes the payload is said with the first chunk alone, whatever the later ones say, and
+// whether or not the caller might say it; but bytes come with the algorithm that they need.
+func TestRPC38Payload(t *testing.T) {
+	t.Attr("checklist", "RPC-38")
+	octets := []any{[]byte{1}}
+	sealed := values{"enc_algo": "mqtt", "enc_key": "2"}
+	for _, c := range []struct {
+		name         string
+		features     []string
+		first, later values
+		want         values // of the later ones
+		payload      any    // of the later ones
+	}{
+		{"ppt", []string{passthru}, values{"ppt_scheme": "x_1"}, values{"ppt_scheme": "x_2"}, values{}, octets},
+		{"ppt at first", []string{passthru}, values{"ppt_scheme": "x_1"}, values{}, values{}, []any{"open"}},
+		{"ppt later", nil, values{}, values{"ppt_scheme": "x_2", "transaction_hash": "h"}, values{}, octets},
+		{"hash", nil, values{"transaction_hash": "h"}, values{"transaction_hash": "i"}, values{}, octets},
+		{"enc", nil, values{"enc_algo": "mqtt"}, sealed, sealed, []byte{1, 2}},
+		{
+			"enc and more", nil,
+			values{"enc_algo": "mqtt"},
+			values{"enc_algo": "mqtt", "enc_key": "2", "ppt_scheme": "x_1", "transaction_hash": "h"},
+			sealed,
+			[]byte{3},
+		},
+		{"enc of nothing", nil, values{}, sealed, values{}, nil},
+	} {
+		for s := codec.JSON; s <= codec.CBOR; s++ {
+			b := newBed(t, 2, Config{})
+			caller, callee := b.joinWith(0, codec.MessagePack, c.features...), b.joinWith(1, s, streamFeatures...)
+			id := callee.register(1, "p", "single")
+			with := func(options values, progress bool) values {
+				all := maps.Clone(options)
+				if progress {
+					all["progress"] = true
+				}
+				return all
+			}
+			payload := func(first bool) (all []any) {
+				switch {
+				case first && c.first["enc_algo"] != nil:
+					return []any{[]byte{1}}
+				case first:
+					return []any{octets}
+				case c.payload == nil:
+					return nil
+				}
+				return []any{c.payload}
+			}
+			caller.say(codec.Call, append([]any{1, with(c.first, true), "p"}, payload(true)...)...)
+			callee.expect(codec.Invocation, append([]any{1, id, with(c.first, true)}, payload(true)...)...)
+			for _, progress := range []bool{true, true, false} {
+				caller.say(codec.Call, append([]any{1, with(c.later, progress), "p"}, payload(false)...)...)
+				callee.expect(codec.Invocation, append([]any{1, id, with(c.want, progress)}, payload(false)...)...)
+			}
+			callee.say(codec.Yield, 1, values{})
+			caller.expect(codec.Result, 1, values{})
+			nothingUnderWay(t, b)
+		}
+	}
 }

@@ -326,9 +326,15 @@ func TestTestamentAsSent(t *testing.T) {
 		{codec.JSON, `{"enc_algo":"cryptobox","enc_key":"k","enc_serializer":"x_"}`, `"\u0000AQID"`, ``},
 		{codec.JSON, `{"enc_algo":"cryptobox"}`, `"text"`, `{}`},
 		{codec.JSON, `{"ppt_scheme":"x_a","ppt_keyid":"\ud83d\ude00"}`, `["\u0000AQID"]`, ``},
-		{codec.MessagePack, ``, "\x94\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xd4\x05\x07\xcd\x00\x01\xa1\xff", "\x81\xa1k\x81\x01\x02"},
+		{
+			codec.MessagePack, ``,
+			"\x94\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xd4\x05\x07\xcd\x00\x01\xa1\xff", "\x81\xa1k\x81\x01\x02",
+		},
 		{codec.MessagePack, "\x81\xa8enc_algo\xa4mqtt", "\xc4\x02\x01\x02", ""},
-		{codec.CBOR, ``, "\x9f\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\xf9\x3c\x00\xd8\x20\x61a\xf7\xff", "\xbf\x61k\xc1\x05\xff"},
+		{
+			codec.CBOR, ``, "\x9f\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\xf9\x3c\x00\xd8\x20\x61a\xf7\xff",
+			"\xbf\x61k\xc1\x05\xff",
+		},
 		{codec.CBOR, "\xa1\x68enc_algo\x63xbr", "\x42\x01\x02", "\xa0"},
 	} {
 		b := newBed(t, 2, Config{})
@@ -372,8 +378,7 @@ func TestTestamentAsSent(t *testing.T) {
 				events[k] = eventBesideIDs(t, r)
 			}
 			if events[0] != events[1] || events[0] == "" {
-				t.Errorf("testament %d, %v to %v: %s as a testament, %s as a PUBLISH", i, c.s, r.Variant().Serializer(),
-					events[1], events[0])
+				t.Errorf("testament %d, to %v: %s, PUBLISH %s", i, r.Variant().Serializer(), events[1], events[0])
 			}
 			r.silent()
 		}

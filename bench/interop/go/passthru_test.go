@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"banyan/bench/interop/peer"
@@ -90,6 +91,25 @@ var passthruCases = []testCase{
 				s.equal(key, details[key], value)
 			}
 		}
+	}},
+	// nexus sends the later ones in the open, and tells by the details of each which are in the mode.
+	{"RPC-38 PPT-01 the first chunk of a call in chunks carries the keys of passthru mode", passes, func(t *testing.T,
+		s *stage,
+	) {
+		callee, caller := s.join(), s.join()
+		const n = 3
+		var seen inbox[string]
+		s.register(callee, s.uri("sum"), nil, func(_ context.Context, call peer.Call) peer.Reply {
+			seen.put(fmt.Sprintf("%v %v %v", inText(call.Args[0]), call.Details["ppt_scheme"], more(call)))
+			if more(call) {
+				return peer.Reply{Error: peer.Unanswered}
+			}
+			return peer.Reply{Args: []any{"done"}}
+		})
+		reply, err := caller.CallStream(s.ctx, s.uri("sum"), with(passthruForms[1], nil), chunks(n), nil)
+		s.must(err)
+		s.equal("result", reply.Args, []any{"done"})
+		s.same(seen.all(), []string{"1 mqtt true", "2 <nil> true", "3 <nil> false"})
 	}},
 	{"PPT-06 a callee that lacks passthru mode is not invoked in it", passes, func(t *testing.T, s *stage) {
 		caller, callee := s.join(), s.stranger()
