@@ -213,7 +213,7 @@ func (m *metaCall) subscriptionCountSubscribers(x port.Executor, l *perLoop) {
 }
 
 // evict has f take something away from the session with the id in argument 1, on its loop. f returns false if the
-// session does not have it.
+// session does not have it. The reason is empty if the caller gives none.
 func (m *metaCall) evict(x port.Executor, l *perLoop, missing *refusal,
 	f func(x port.Executor, l *perLoop, s *session, reason string) bool,
 ) {
@@ -226,8 +226,7 @@ func (m *metaCall) evict(x port.Executor, l *perLoop, missing *refusal,
 	case !ok:
 		m.fail(x, l, refuseArguments)
 		return
-	case reason == "":
-		reason = codec.ErrNotAuthorized
+	case m.kwargs["reason"] == nil:
 	case len(reason) > metaReasonMax || !codec.ValidURI([]byte(reason), codec.Exact, false):
 		m.fail(x, l, refuseReason)
 		return

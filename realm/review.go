@@ -278,11 +278,13 @@ func (s *session) revokeRegistration(x port.Executor, l *perLoop, c *callee, rea
 	}
 }
 
-// appendRevoked encodes UNSUBSCRIBED or UNREGISTERED of the router's own accord.
+// appendRevoked encodes UNSUBSCRIBED or UNREGISTERED of the router's own accord. An empty reason is left out.
 func (s *session) appendRevoked(dst []byte, t codec.Type, key string, id uint64, reason string) []byte {
-	dict, _ := codec.AppendValue(nil, s.serializer, map[string]any{ // cannot fail: a number and text
-		key: id, "reason": reason,
-	})
+	details := map[string]any{key: id}
+	if reason != "" {
+		details["reason"] = reason
+	}
+	dict, _ := codec.AppendValue(nil, s.serializer, details) // cannot fail: a number and text
 	dst, _ = codec.Append(dst, s.serializer, &codec.Message{Type: t, Format: s.serializer, Dict: dict})
 	return dst
 }
