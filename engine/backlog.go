@@ -177,6 +177,10 @@ func (l *loop) sweepBlocked(port.Executor) {
 // lookAge looks how long the events of c have waited.
 func (c *conn) lookAge() (cost int) {
 	l := c.loop
+	if c.overdue(l.began) && c.q.Writable() {
+		// The client may have begun to read since the last turn. Before anything is said of it, the socket is asked.
+		cost = l.flush(c)
+	}
 	looks, still := c.stillBlocked(l.began)
 	switch {
 	case !still:
@@ -190,7 +194,22 @@ func (c *conn) lookAge() (cost int) {
 	if len(l.blocked) > 0 {
 		l.startBlockedSweep()
 	}
-	return 1 + looks/(segmentsPerLook/costPerLook)
+	return cost + 1 + looks/(segmentsPerLook/costPerLook)
+}
+
+// overdue reports whether events have waited so long that the client is about to be called slow, or to lose them.
+func (c *conn) overdue(now time.Duration) bool {
+	if c.phase == phaseClosed || c.closing || !c.wantWrite {
+		return false
+	}
+	most := c.bounds().AgeMax
+	if after := c.loop.live.SlowAfter; !c.isSlow && (most == 0 || after < most) {
+		most = after
+	}
+	c.q.Lock()
+	defer c.q.Unlock()
+	since, ok := c.q.Oldest()
+	return ok && most > 0 && now-since >= most
 }
 
 // stillBlocked looks at one of them, and reports how many segments it looked at to drop events, and whether the
@@ -222,6 +241,13 @@ func (c *conn) stillBlocked(now time.Duration) (looks int, still bool) {
 	dropped, looks := c.q.DropBefore(now-b.AgeMax+1, segmentsPerLook)
 	c.drop(int64(dropped))
 	return looks, true
+}
+
+// caughtUp notes that a slow client whose events are all sent is slow no more. The queue's lock is held.
+func (c *conn) caughtUp() {
+	if c.isSlow && c.q.Events() == 0 {
+		c.setSlow(false)
+	}
 }
 
 // setSlow notes whether the client is slow. The first time has a line in the log.

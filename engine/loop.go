@@ -463,6 +463,11 @@ func (l *loop) flush(c *conn) (cost int) {
 			return cost
 		}
 		c.watchWrite(f.Result == outq.Blocked || f.Result == outq.Waiting)
+		if c.isSlow {
+			c.q.Lock()
+			c.caughtUp()
+			c.q.Unlock()
+		}
 		switch f.Result {
 		case outq.More:
 			l.local = append(l.local, note{kind: noteFlush, c: c})

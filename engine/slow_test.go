@@ -400,6 +400,68 @@ func TestSlowFrom(t *testing.T) {
 	}
 }
 
+// A client that reads again, though nobody has reported it yet, is not called slow, and is neither closed nor loses
+// its old events: its socket is asked before. If that takes only some of the events, the age of the others counts.
+func TestReadsAgain(t *testing.T) {
+	for _, policy := range []SlowConsumer{Disconnect, DropOldest} {
+		for room, slow := range map[int]int64{0: 1, eventBytes: 1, 2 * eventBytes: 0} {
+			for _, ageMax := range []time.Duration{0, time.Second, 400 * time.Millisecond, 200 * time.Millisecond} {
+				var lines lineLog
+				c, p := newSilent(t, Live{
+					BacklogAgeMax: ageMax, SlowAfter: 400 * time.Millisecond, SlowConsumer: policy, PingInterval: -1,
+				}, phaseRawSocket)
+				l := c.loop
+				l.engine.cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
+				k := &limitedTransport{}
+				c.transport = k
+				appendEvents(c, "AB")
+				l.flush(c)
+				k.room = room
+				later(c, p, 600*time.Millisecond)
+				s := l.engine.Stats()
+				lost := s.EventsDropped + s.SlowConsumersClosed
+				aged := ageMax == 400*time.Millisecond || ageMax == 200*time.Millisecond
+				if (lost > 0) != (slow > 0 && aged) || slow == 0 && lines.has("a client") {
+					t.Errorf("policy %d, room for %d, for %v at most: %d dropped, %d closed", policy, room, ageMax,
+						s.EventsDropped, s.SlowConsumersClosed)
+				}
+				if !aged && (s.Slow != slow || lines.has("is slow") != (slow > 0)) {
+					t.Errorf("policy %d, room for %d: %d are slow", policy, room, s.Slow)
+				}
+				if slow == 0 && (len(l.blocked) != 0 || l.blockedSweep.Due != 0 || c.listedBlocked) {
+					t.Error("it is looked at still")
+				}
+			}
+		}
+	}
+}
+
+// A slow client is slow no more with the flush that sends the last event, not only when it is looked at again; while
+// one event waits it is.
+func TestSlowUntilSent(t *testing.T) {
+	c, p := newSilent(t, Live{SlowAfter: 400 * time.Millisecond, PingInterval: -1}, phaseRawSocket)
+	k := &limitedTransport{}
+	c.transport = k
+	appendEvents(c, "AB")
+	c.loop.flush(c)
+	later(c, p, 600*time.Millisecond)
+	if writes := c.loop.stats.writes.Load(); writes != 2 {
+		t.Errorf("%d writes, want one to begin with and one before it is called slow", writes)
+	}
+	later(c, p, 600*time.Millisecond)
+	if writes := c.loop.stats.writes.Load(); writes != 2 {
+		t.Errorf("%d writes to a client that is known to be slow", writes)
+	}
+	for _, want := range []int64{1, 0} {
+		k.room = eventBytes
+		c.q.Writable()
+		c.loop.flush(c)
+		if n := c.loop.engine.Stats().Slow; n != want {
+			t.Errorf("%d are slow, want %d", n, want)
+		}
+	}
+}
+
 // If dropping older events of their topics does not make enough room, the oldest go too, and all are counted.
 func TestKeepLatestDropsOldest(t *testing.T) {
 	c, _ := newSilent(t, Live{BacklogBytesMax: 64 << 10, SlowConsumer: KeepLatest, PingInterval: -1}, phaseRawSocket)

@@ -33,13 +33,15 @@ func (c *conn) mayTellDrops(first bool) bool {
 
 // tellSlow tells the handler. Of one that is being closed its end tells.
 func (c *conn) tellSlow() {
-	c.slowNoted = false
 	w, ok := c.handler.(port.SlowWatcher)
 	if !ok || c.phase == phaseClosed || c.closing {
+		c.slowNoted = false
 		return
 	}
 	b := c.bounds()
 	c.q.Lock()
+	c.caughtUp()
+	c.slowNoted = false // not before: this report tells that it has caught up
 	accepts := c.q.Accepts()
 	report := port.Slowness{
 		Policy: b.Policy, Slow: c.isSlow, Dropped: c.dropped, UnsentBytes: c.q.Bytes(), UnsentEvents: c.q.Events(),

@@ -94,6 +94,7 @@ func TestDropsAreTold(t *testing.T) {
 // that is closed for another reason is not told of.
 func TestSlowChangesAreTold(t *testing.T) {
 	c, w, next := newWatched(t, Live{})
+	appendEvents(c, "A") // waits
 	for _, slow := range []bool{true, false, true} {
 		for range 2 {
 			c.setSlow(slow)
@@ -117,6 +118,24 @@ func TestSlowChangesAreTold(t *testing.T) {
 	}
 	if n := c.loop.engine.Stats().Slow; n != 0 {
 		t.Errorf("%d are slow after the end", n)
+	}
+}
+
+// TestCaughtUpIsTold: a report that comes after the client's last event is sent does not call it slow, whichever loop
+// has sent it.
+func TestCaughtUpIsTold(t *testing.T) {
+	c, _, next := newWatched(t, Live{})
+	appendEvents(c, "A")
+	next(0)
+	c.setSlow(true)
+	if left := unsent2(c); left != "A" { // another loop writes
+		t.Fatalf("%q has waited", left)
+	}
+	if told := append(next(0), next(0)...); len(told) != 1 || told[0] != (port.Slowness{}) {
+		t.Errorf("told %+v", told)
+	}
+	if n := c.loop.engine.Stats().Slow; n != 0 {
+		t.Errorf("%d are slow", n)
 	}
 }
 
