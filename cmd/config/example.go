@@ -4,6 +4,7 @@ package config
 
 import (
 	_ "embed"
+	"fmt"
 	"strings"
 )
 
@@ -14,8 +15,10 @@ var example string
 // clients of this machine. What it shows beyond that is commented out and can be taken in section by section.
 func Example() string { return example }
 
-// off begins a line of the example that is commented out.
-const off = "#-"
+const (
+	off           = "#-" // begins a line of the example that is commented out
+	commentColumn = 38   // where the comments behind keys begin
+)
 
 // ExampleWith is the example with a folder for the control socket, a users file, and methods that are on: ticket,
 // wamp-scram or cryptosign. The users may have the role service. tls turns on the listener public.
@@ -50,6 +53,22 @@ func ExampleWith(usersFile, dataDir string, methods []string, tls bool) string {
 			_, after, _ = strings.Cut(after, "]")
 			lines[i] = before + "[" + strings.Join(methods, ", ") + "]" + after
 		}
+		if lines[i] != line {
+			lines[i] = aligned(lines[i])
+		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// aligned puts the comment behind a key, if there is one, into its column.
+func aligned(line string) string {
+	i := strings.LastIndex(line, " # ")
+	if i < 0 {
+		return line
+	}
+	key := strings.TrimRight(line[:i], " ")
+	if key == "" { // all of the line is a comment
+		return line
+	}
+	return fmt.Sprintf("%-*s%s", commentColumn, key, line[i+1:])
 }

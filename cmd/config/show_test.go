@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -244,6 +245,33 @@ func TestExampleWith(t *testing.T) {
 			if tls && !slices.Equal(f.Listeners[1].AuthMethods, methods) {
 				t.Errorf("the listener accepts %q, want %q", f.Listeners[1].AuthMethods, methods)
 			}
+		}
+	}
+}
+
+// TestExampleColumns: every comment behind a key begins in the same column, whatever is on, and there are many.
+func TestExampleColumns(t *testing.T) {
+	texts := map[string]string{"as it is": Example()}
+	for _, methods := range [][]string{{"ticket"}, {"ticket", "cryptosign"}, {"wamp-scram"}} {
+		for _, tls := range []bool{false, true} {
+			texts[fmt.Sprintf("%q, TLS %v", methods, tls)] = ExampleWith("users.yaml", "data", methods, tls)
+		}
+	}
+	for name, text := range texts {
+		found := 0
+		for i, line := range strings.Split(text, "\n") {
+			key := strings.TrimLeft(line, "#- ")
+			at := strings.Index(key, " # ")
+			if at < 0 {
+				continue
+			}
+			if column := len(line) - len(key) + at + 1; column != commentColumn {
+				t.Errorf("%s, line %d: a comment in column %d: %s", name, i+1, column, line)
+			}
+			found++
+		}
+		if found < 35 || !strings.Contains(strings.ReplaceAll(text, off, ""), "\n      #   domains") {
+			t.Errorf("%s: only %d comments, or lines that are comments have moved", name, found)
 		}
 	}
 }
