@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -49,12 +48,16 @@ func readMachine() machineReading {
 	}
 	m.programs = ticks(1) + ticks(2) + ticks(3)
 	m.stolen = ticks(8)
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return m
 	}
-	for _, path := range stats {
-		if b, err := os.ReadFile(path); err == nil {
+	for _, e := range all {
+		name := e.Name()
+		if name[0] < '1' || name[0] > '9' { // not a process
+			continue
+		}
+		if b, err := os.ReadFile("/proc/" + name + "/stat"); err == nil {
 			if pid, p, ok := parseStat(string(b)); ok {
 				m.processes[pid] = p
 			}
