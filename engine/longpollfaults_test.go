@@ -380,6 +380,48 @@ func TestCarrierForgetsWhatIsWritten(t *testing.T) {
 	}
 }
 
+// The body of a request of a stranger has to be there within the time of an opening handshake, even if it goes on.
+// That of a joined client only has to go on; it may take its time if messages may.
+func TestCarrierBodyTimes(t *testing.T) {
+	const handshake, message = 2 * time.Second, 3 * time.Second
+	for _, test := range []struct {
+		name          string
+		joined, goes  bool
+		message, want time.Duration // want: 0 for never
+	}{
+		{"a stranger is silent", false, false, message, handshake},
+		{"a stranger trickles", false, true, message, handshake},
+		{"a stranger is silent, messages are short", false, false, time.Second, handshake},
+		{"a stranger trickles, messages may take for ever", false, true, -1, handshake},
+		{"a client is silent", true, false, message, message},
+		{"a client is silent, messages are short", true, false, time.Second, time.Second},
+		{"a client trickles", true, true, message, 0},
+		{"a client is silent, messages may take for ever", true, false, -1, 0},
+	} {
+		c := newStillCarrier(t, Config{Live: Live{HandshakeTimeout: handshake, MessageTimeout: test.message}})
+		l, p := c.loop, c.loop.poller.(*stillPoller)
+		c.joined = test.joined
+		c.beginRequest(&pollRequest{carrier: c, verb: wire.PollSend}, 1000)
+		ended := time.Duration(0)
+		for ended == 0 && p.now < 2*message {
+			p.now += 100 * time.Millisecond
+			l.began = p.now
+			l.wheel.Advance(p.now, l)
+			if c.closing {
+				ended = p.now
+			} else if test.goes {
+				c.takeBody([]byte("x"))
+			}
+		}
+		if ended != test.want {
+			t.Errorf("%s: ended after %v, want %v", test.name, ended, test.want)
+		}
+		if n := l.engine.Stats().MessageTimeouts; n != int64(min(test.want, 1)) {
+			t.Errorf("%s: %d message timeouts", test.name, n)
+		}
+	}
+}
+
 // A client that does not read its answers is not asked for more requests until it does.
 func TestCarrierWaitsForReader(t *testing.T) {
 	c := newStillCarrier(t, Config{Live: Live{BacklogBytesMax: 64 << 10}})

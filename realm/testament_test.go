@@ -168,25 +168,29 @@ func TestTestamentOfWhoHasLeft(t *testing.T) {
 	}
 }
 
-// TestTestamentBehindLargeEvent: a testament comes behind an event of its session that the pool is still working on.
+// TestTestamentBehindLargeEvent: a session is killed while the pool still works on its event. Its testament comes
+// behind the event, and on_leave behind the testament.
 func TestTestamentBehindLargeEvent(t *testing.T) {
-	b := newBed(t, 1, Config{})
-	p, other := b.join(0), b.join(0)
-	other.subscribe(1, "com.a")
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	p, other, killer := b.join(0), b.join(0), b.join(0)
+	leave := other.subscribe(1, "wamp.session.on_leave")
+	event := other.subscribe(2, "com.a")
 	p.bequeath(1, "com.a", values{})
 	p.post(codec.Publish, 2, values{}, "com.a", []any{large})
 	b.RunLoop(0)
 	b.StepAsync(0) // it is decoded
 	b.RunLoop(0)
-	p.HangUp()
+	killer.post(codec.Call, 1, values{}, "wamp.session.kill", []any{p.id}, values{})
 	b.RunLoop(0)
+	p.expect(codec.Goodbye, nil, codec.CloseKilled)
 	if b.Async() != 1 {
 		t.Fatalf("%d pieces of work for the pool", b.Async())
 	}
 	other.silent()
 	b.Settle()
-	other.expect(codec.Event, nil, nil, values{}, []any{large})
-	other.expect(codec.Event, nil, nil, values{}, []any{"last"})
+	other.expect(codec.Event, event, nil, values{}, []any{large})
+	other.expect(codec.Event, event, nil, values{}, []any{"last"})
+	other.expect(codec.Event, leave, nil, values{}, nil)
 }
 
 // TestTestamentAsked: about a testament that the permissions leave open the authorizer is asked when it is
