@@ -41,11 +41,12 @@ func banyan() { os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // TestScripts runs testdata/script: the commands as a user types them. Besides testscript's own commands there are
 //
-//	exits CODE COMMAND…   the command ends with that exit code
-//	listening ADDRESS     wait until something accepts connections there (HOST:PORT or a socket's path)
-//	freeport NAME         set $NAME to a port that is free
-//	joinable REALM URL    wait until the router lets anonymous clients into the realm
-//	served PROCEDURE      call it with the argument "probe" until the router at $BANYAN_URL knows it
+//	exits CODE COMMAND…       the command ends with that exit code
+//	listening ADDRESS         wait until something accepts connections there (HOST:PORT or a socket's path)
+//	freeport NAME             set $NAME to a port that is free
+//	joinable REALM URL        wait until the router lets anonymous clients into the realm
+//	served PROCEDURE          call it with the argument "probe" until the router at $BANYAN_URL knows it
+//	subscribed TOPIC [MATCH]  wait until somebody subscribes to it at $BANYAN_URL
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -58,11 +59,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":     scriptExits,
-			"listening": scriptListening,
-			"freeport":  scriptFreePort,
-			"joinable":  scriptJoinable,
-			"served":    scriptServed,
+			"exits":      scriptExits,
+			"listening":  scriptListening,
+			"freeport":   scriptFreePort,
+			"joinable":   scriptJoinable,
+			"served":     scriptServed,
+			"subscribed": scriptSubscribed,
 		},
 	})
 }
@@ -182,4 +184,29 @@ func isServed(url, procedure string) (bool, error) {
 		return answer.URI != codec.ErrNoSuchProcedure, nil
 	}
 	return err == nil, err
+}
+
+// scriptSubscribed waits until there is a subscription.
+func scriptSubscribed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: subscribed TOPIC [MATCH]")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, err := client.Dial(ctx, ts.Getenv("BANYAN_URL"), client.Options{Realm: defaultRealm})
+	ts.Check(err)
+	defer s.Close()
+	options := map[string]any{"match": "exact"}
+	if len(args) == 2 {
+		options["match"] = args[1]
+	}
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		got, err := s.Call(ctx, "wamp.subscription.lookup", nil, client.Values{Args: []any{args[0], options}}, nil)
+		if err != nil {
+			ts.Fatalf("nobody subscribes to %s: %v", args[0], err)
+		}
+		if len(got.Args) == 1 && got.Args[0] != nil {
+			return
+		}
+	}
 }
