@@ -102,6 +102,10 @@ const (
 	// authenticatorGrace is how long after its deadline an Authenticator may still answer. Then:
 	// authentication_failed, whatever it does.
 	authenticatorGrace = time.Second
+
+	// expiryPauseMax is how long a session may outlast the proof of its identity, if the clock is set forward: each
+	// session that will expire looks at the clock so often.
+	expiryPauseMax = 5 * time.Minute
 	// authorizerOptionsMax is the longest dictionary of options that is put to an authorizer, in octets: it is
 	// decoded on the loop. Longer: authorization_failed.
 	authorizerOptionsMax = 64 << 10

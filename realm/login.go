@@ -595,7 +595,7 @@ type admission struct {
 }
 
 // watch sets the timer of a session to the first time behind seen at which it may have to end by itself, if there is
-// one.
+// one. That is a time of day. Timers do not notice when somebody sets the clock, so each runs for a while only.
 func (h *handler) watch(x port.Executor, seen time.Time) {
 	var next time.Time
 	proof, certificate := h.session.expiries()
@@ -605,7 +605,7 @@ func (h *handler) watch(x port.Executor, seen time.Time) {
 		}
 	}
 	if !next.IsZero() {
-		x.Start(&h.timer, next.Sub(h.router.clock())) // outdate sets it again if it fires early
+		x.Start(&h.timer, min(next.Sub(h.router.clock()), expiryPauseMax)) // outdate sets it again if it fires early
 	}
 }
 

@@ -110,6 +110,51 @@ func TestAUTHExpiry(t *testing.T) {
 	p.silent()
 }
 
+// TestAUTHExpiryFollowsTheClock: the proof ends at a time of day. If the clock is set forward over it, the session
+// ends expiryPauseMax later at most; if it is set back, not before that time comes.
+func TestAUTHExpiryFollowsTheClock(t *testing.T) {
+	b := loginBed(t, 1, nil)
+	set := time.Duration(0)
+	b.router.clock = func() time.Time { return noon.Add(b.Now() + set) }
+	after := func(d time.Duration) {
+		b.Advance(d)
+		b.Settle()
+	}
+	join := func() *peer {
+		p := b.far(0, codec.JSON, nil)
+		p.ticketJoin("joe")
+		p.Do(func(x port.Executor) {
+			s := b.router.directory.find(p.id)
+			s.admission.principal.Expires = noon.Add(24 * time.Hour)
+			s.handler.watch(x, time.Time{})
+		})
+		b.Settle()
+		return p
+	}
+	forward := join()
+	after(time.Hour)
+	set = 23*time.Hour - 1 // a moment before the end
+	after(expiryPauseMax - 2)
+	forward.silent()
+	after(1)
+	forward.silent()
+	after(1) // it has looked at the clock by now
+	forward.expect(codec.Goodbye, nil, codec.CloseKilled)
+	forward.HangUp()
+
+	set = -b.Now() // noon
+	back := join()
+	after(23 * time.Hour)
+	set -= 2 * time.Hour
+	after(3*time.Hour - 1)
+	back.silent()
+	after(1)
+	back.expect(codec.Goodbye, nil, codec.CloseKilled)
+	if n := b.router.Stats().Expired; n != 2 {
+		t.Errorf("%d expired", n)
+	}
+}
+
 // TestAUTHRealmGoes: a login of a realm that is closed meanwhile does not end in it.
 func TestAUTHRealmGoes(t *testing.T) {
 	b := loginBed(t, 1, func(_ *auth.Config, cfg *Config) {
