@@ -437,7 +437,9 @@ func (c *conn) carrierTimeout() {
 	case c.joined && l.began-c.progress < limit:
 		l.Start(&c.timer, limit-(l.began-c.progress))
 	default:
-		l.engine.rare.messageTimeouts.Add(1)
+		if l.engine.rare.messageTimeouts.Add(1); !c.joined {
+			limit = l.live.HandshakeTimeout
+		}
 		c.debug("a request was not finished in time", "limit", limit)
 		l.closeSoon(c)
 	}

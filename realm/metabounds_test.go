@@ -27,7 +27,7 @@ func TestMetaWords(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		reason, message int
+		reason, message int // 0: not given
 		why             string
 	}{
 		{metaReasonMax, 0, ""},
@@ -44,6 +44,9 @@ func TestMetaWords(t *testing.T) {
 			call("wamp.registration.remove_callee", words, c.why, registration, int64(victim.id))
 		}
 		words := values{"reason": reason, "message": message}
+		if c.reason == 0 {
+			words["reason"] = nil
+		}
 		call("wamp.session.kill", words, c.why, int64(victim.id))
 		if c.why != "" {
 			victim.silent()
@@ -59,6 +62,26 @@ func TestMetaWords(t *testing.T) {
 			t.Errorf("a message of %d octets, want %d", len(got), len(message))
 		}
 	}
+}
+
+// TestMetaEmptyReason: META-10. A reason that is given and empty is no URI, and nobody is killed for it.
+func TestMetaEmptyReason(t *testing.T) {
+	b := metaBed(t, 1, mayAll("*"), mayAll("wamp.*"))
+	p, victim := b.join(0), b.join(0)
+	words := values{"reason": ""}
+	for i, c := range []struct {
+		procedure string
+		args      []any
+	}{
+		{"wamp.session.kill", []any{int64(victim.id)}},
+		{"wamp.session.kill_by_authid", []any{"nobody"}},
+		{"wamp.session.kill_by_authrole", []any{"anonymous"}},
+		{"wamp.session.kill_all", []any{}},
+	} {
+		p.say(codec.Call, 1+i, values{}, c.procedure, c.args, words)
+		p.refused(codec.Call, 1+i, codec.ErrInvalidURI)
+	}
+	victim.silent()
 }
 
 // TestMetaHidden: a session of the router itself is not there for the meta API.

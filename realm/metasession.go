@@ -157,7 +157,7 @@ func (m *metaCall) words() (w farewellWords, why *refusal) {
 	if w.message, ok2 = m.keyword("message"); !ok2 {
 		return w, refuseArguments
 	}
-	if w.reason == "" {
+	if m.kwargs["reason"] == nil {
 		w.reason = codec.CloseKilled
 	}
 	if len(w.reason) > metaReasonMax || !codec.ValidURI([]byte(w.reason), codec.Exact, false) {
