@@ -256,7 +256,8 @@ func TestHistoryWhileTopicsChange(t *testing.T) {
 }
 
 // TestHistoryTurns: the pool has a query page by page, so that other work gets its turn, and no page is long. If the
-// caller leaves between two pages the query ends, and leaves nothing behind.
+// caller is ended between two pages the query ends, and leaves nothing behind. (One that hangs up is held, and heard
+// behind its query.)
 func TestHistoryTurns(t *testing.T) {
 	const stored = 2000
 	for _, onDisk := range []bool{false, true} {
@@ -284,7 +285,10 @@ func TestHistoryTurns(t *testing.T) {
 					t.Fatalf("%d pieces of work at a time", b.Async())
 				}
 				if turns++; round == 1 && turns == 3 {
-					q.HangUp()
+					if err := b.router.kill(q.id, "", "", func(bool) {}); err != nil {
+						t.Fatal(err)
+					}
+					turn()
 				}
 				b.StepAsync(0)
 			}
@@ -299,9 +303,9 @@ func TestHistoryTurns(t *testing.T) {
 				if n := b.Charged() - at; n != 0 {
 					t.Errorf("%d bytes are charged", n)
 				}
-				q.HangUp()
-				b.Settle()
 			}
+			q.HangUp()
+			b.Settle()
 		}
 		if n := b.Charged() - before; n != 0 || b.router.queries.Load() != 0 || b.Loops[0].Armed() != 0 {
 			t.Errorf("on disk %t: %d bytes are charged, %d queries, %d timers", onDisk, n, b.router.queries.Load(),

@@ -175,6 +175,8 @@ const (
 	// queryPageBytes is what a query is charged with before the events of a page are read, in bytes, besides those
 	// that it has. No room: it ends with those, or the call is answered with unavailable.
 	queryPageBytes = 512 << 10
+	// queryReadMax is how long a query waits for a page from the disk, which takes some ms. Longer: unavailable.
+	queryReadMax = 30 * time.Second
 	// queryLookAfter is when a loop looks whether a query has ended, and storedLookAfter whether events are stored,
 	// if the goroutine that ended it could not wake the loop.
 	queryLookAfter  = 100 * time.Millisecond

@@ -19,6 +19,9 @@ import (
 //  3. the caller's loop: RESULT, whose arguments are the events; its kwargs say is_limit_reached if the history has
 //     dropped older events, as nexus does, and x_cut if there are more than the router returns at once
 //
+// The session is held from 1 to 3, as for every meta call: it has one query under way, and messages behind it, also
+// GOODBYE, wait for the answer. A disk that does not answer holds it for queryReadMax at most.
+//
 // Events whose lists do not admit the caller are left out as if they were not there.
 
 // A query is one of them. Owned by the caller's loop, except while a page is read or encoded: then by who does that.
@@ -38,9 +41,11 @@ type query struct {
 	tooLong, lost  int64 // events that the caller cannot get: for their length, or for its serializer
 	err            error
 	args, kwargs   []byte
-	ended, settled bool        // settled is owned by the loop
-	fetched        atomic.Bool // a page has come from the disk
-	timer          port.Timer  // on the loop, if there is a disk
+	ended, settled bool          // settled is owned by the loop
+	until          time.Duration // owned by loop: uptime at which the disk has had its time; 0: it is not asked
+	overdue        bool          // owned by loop: it had, and the call is answered
+	fetched        atomic.Bool   // a page has come from the disk
+	timer          port.Timer    // on the loop, if there is a disk
 }
 
 var (
@@ -66,6 +71,7 @@ func (m *metaCall) subscriptionGetEvents(x port.Executor, l *perLoop) {
 			return
 		}
 		l.set = s.realm.settings.Load() // another realm may have had the loop meanwhile
+		m.wait(x)
 		s.may(x, l, Subscribe, []byte(sub.uri), sub.match, func(x port.Executor, l *perLoop, why *refusal, _ terms) {
 			one := s.realm.recording.Load().find(sub)
 			switch {
@@ -156,6 +162,7 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	if q.onDisk {
 		q.timer.Fire = func(x port.Executor) {
 			if q.encodeLater(x); !q.settled {
+				q.hurry(x)
 				x.Start(&q.timer, queryLookAfter)
 			}
 		}
@@ -175,6 +182,7 @@ func (q *query) next(x port.Executor) {
 		q.cut, q.ended = true, true
 		q.slowly(x, q.compose)
 	case q.onDisk:
+		q.until = r.uptime() + queryReadMax
 		r.background(func() {
 			q.err = q.read()
 			q.fetched.Store(true)
@@ -202,13 +210,29 @@ func (q *query) makeRoom(x port.Executor) bool {
 
 // encodeLater has a page that has come from the disk encoded.
 func (q *query) encodeLater(x port.Executor) {
-	switch {
-	case !q.fetched.CompareAndSwap(true, false):
-	case q.err != nil:
+	if !q.fetched.CompareAndSwap(true, false) {
+		return
+	}
+	q.until = 0
+	if q.err != nil || q.overdue {
 		q.finish(x)
-	default:
+	} else {
 		q.slowly(x, q.encodePage)
 	}
+}
+
+// hurry answers the call if the disk has had its time. The query counts, and is charged, until the disk lets it go.
+func (q *query) hurry(x port.Executor) {
+	s := q.call.session
+	r := s.realm.router
+	if q.until == 0 || r.uptime() < q.until {
+		return
+	}
+	q.until, q.overdue = 0, true
+	l := r.perLoop[x.Loop()]
+	l.counters.queriesRefused.Add(1)
+	x.Warn("the disk of a history does not answer", "realm", s.realm.uri, "topic", q.sub.uri)
+	q.call.fail(x, l, refuseNotRead)
 }
 
 // slowly has the pool work on a page, and then goes on with the next one.
@@ -321,6 +345,9 @@ func (q *query) finish(x port.Executor) {
 	m := q.call
 	r := m.session.realm.router
 	r.queries.Add(-1)
+	if q.overdue {
+		return
+	}
 	l := r.perLoop[x.Loop()]
 	l.counters.eventsTooLong.Add(q.tooLong)
 	l.counters.eventsUntranscodable.Add(q.lost)
