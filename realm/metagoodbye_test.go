@@ -11,7 +11,6 @@ import (
 // TestGoodbyeBehindMetaCalls: a client sends calls of the meta API and GOODBYE in one go. They are handled in order,
 // so it gets every answer before the reply to GOODBYE, wherever the answers come from.
 func TestGoodbyeBehindMetaCalls(t *testing.T) {
-	t.Attr("checklist", "SES-26")
 	for _, onDisk := range []bool{false, true} {
 		d := history.NewMemory(0)
 		b := newBed(t, 2, Config{Disk: d, Realms: []RealmConfig{{
@@ -42,7 +41,7 @@ func TestGoodbyeBehindMetaCalls(t *testing.T) {
 
 // TestGoodbyeBehindAskedQuery: the same while an authorizer decides whether the caller may have the history.
 func TestGoodbyeBehindAskedQuery(t *testing.T) {
-	t.Attr("checklist", "SES-26 PUB-50")
+	t.Attr("checklist", "PUB-50")
 	b := newAuthorizerBed(t, 2, func(_ *Authorizer, cfg *Config) {
 		cfg.Realms[0].History = []History{{Pattern: Pattern{URI: "asked.h"}}}
 		cfg.Realms[0].Policy = compile(t, policy.RoleDefinition{

@@ -113,24 +113,29 @@ var queryConditions = map[string]func(q *history.Query, v any) bool{
 		q.Topic = []byte(text)
 		return ok && codec.ValidURI(q.Topic, codec.Exact, false)
 	},
-	"from_time":          timeCondition((*history.Query).FromTime),
-	"after_time":         timeCondition((*history.Query).AfterTime),
-	"before_time":        timeCondition((*history.Query).BeforeTime),
-	"until_time":         timeCondition((*history.Query).UntilTime),
+	// Events have times of whole nanoseconds: from and after a time between two of them is the same, and so on.
+	"from_time":          timeCondition((*history.Query).FromTime, (*history.Query).AfterTime),
+	"after_time":         timeCondition((*history.Query).AfterTime, (*history.Query).AfterTime),
+	"before_time":        timeCondition((*history.Query).BeforeTime, (*history.Query).UntilTime),
+	"until_time":         timeCondition((*history.Query).UntilTime, (*history.Query).UntilTime),
 	"from_publication":   publicationCondition(func(q *history.Query) *uint64 { return &q.FromPublication }),
 	"after_publication":  publicationCondition(func(q *history.Query) *uint64 { return &q.AfterPublication }),
 	"before_publication": publicationCondition(func(q *history.Query) *uint64 { return &q.BeforePublication }),
 	"until_publication":  publicationCondition(func(q *history.Query) *uint64 { return &q.UntilPublication }),
 }
 
-func timeCondition(set func(q *history.Query, t time.Time)) func(q *history.Query, v any) bool {
+func timeCondition(at, between func(q *history.Query, t time.Time)) func(q *history.Query, v any) bool {
 	return func(q *history.Query, v any) bool {
-		text, ok := v.(string)
-		t, err := time.Parse(time.RFC3339, text)
-		if !ok || err != nil {
+		text, _ := v.(string)
+		t, exact, ok := parseTime(text)
+		switch {
+		case !ok:
 			return false
+		case exact:
+			at(q, t)
+		default:
+			between(q, t)
 		}
-		set(q, t)
 		return true
 	}
 }
