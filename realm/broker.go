@@ -179,8 +179,9 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	l.counters.subscriptions.Add(-1)
 }
 
-// enterSubscription returns the record of (uri, match) with one more member, s. If there is none it makes it, and
-// reserves on_create, which is nil otherwise. It returns nil if there is no memory for the record.
+// enterSubscription returns the record of (uri, match) with one more member, s. If there is none it makes it. If s is
+// its first member it reserves on_create, which is nil otherwise. It returns nil if there is no memory for the
+// record.
 func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 	match codec.Match,
 ) (sub *subscription, made *metaEvent) {
@@ -195,25 +196,45 @@ func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 	mu := rm.topics.Mutex(uri, match)
 	mu.Lock()
 	defer mu.Unlock()
-	if sub := rm.topics.Find(uri, match); sub != nil && sub.enter() {
+	sub = rm.topics.Find(uri, match)
+	if sub != nil && sub.enter() {
 		return sub, nil
 	}
-	r, name := rm.router, string(uri)
-	charged := rm.recordMemory(name, match)
-	if !x.Charge(charged) {
-		return nil, nil
+	held := sub != nil // without members
+	if !held {
+		r, name := rm.router, string(uri)
+		charged := rm.recordMemory(name, match)
+		if !x.Charge(charged) {
+			return nil, nil
+		}
+		sub = newSubscription(r.ids.subscription(), name, match, r.clock().UnixMilli(), len(r.perLoop))
+		sub.charged = charged
 	}
-	sub = newSubscription(r.ids.subscription(), name, match, r.clock().UnixMilli(), len(r.perLoop))
-	sub.charged = charged
-	rm.topics.Put(sub.uri, match, sub)
-	rm.subscribed.add(sub.id, match, sub)
 	if hearsMeta(sub.uri, match) {
 		rm.meta.listeners.Add(1)
 	}
 	if rm.meta.wanted() && !codec.ReservedURI(uri) {
 		made = rm.meta.reserve(x, "wamp.subscription.on_create", s.id, sub.metaDetails())
 	}
+	// From here on others can enter it, whose on_subscribe comes behind.
+	if held {
+		sub.count.Add(1)
+	} else {
+		rm.putSubscription(sub)
+	}
 	return sub, made
+}
+
+// putSubscription makes a record known. The index's mutex is held.
+func (rm *realm) putSubscription(sub *subscription) {
+	rm.topics.Put(sub.uri, sub.match, sub)
+	rm.subscribed.add(sub.id, sub.match, sub)
+}
+
+// removeSubscription makes it unknown. The index's mutex is held.
+func (rm *realm) removeSubscription(sub *subscription) {
+	rm.topics.Remove(sub.uri, sub.match)
+	rm.subscribed.remove(sub.id, sub.match)
 }
 
 // leaveSubscription undoes enterSubscription.
@@ -226,10 +247,12 @@ func (rm *realm) leaveSubscription(x port.Executor, s *session, sub *subscriptio
 	mu := rm.topics.Mutex([]byte(sub.uri), sub.match)
 	mu.Lock()
 	var gone *metaEvent
-	if sub.count.Add(-1) == 0 {
-		rm.topics.Remove(sub.uri, sub.match)
+	if left := sub.count.Add(-1); left&^subscriptionHeld == 0 {
+		if left == 0 {
+			rm.removeSubscription(sub)
+		}
 		x.Charge(-sub.charged)
-		rm.subscribed.remove(sub.id, sub.match)
+		sub.charged = 0
 		if rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(sub.uri)) {
 			gone = rm.meta.reserve(x, "wamp.subscription.on_delete", s.id, sub.id)
 		}

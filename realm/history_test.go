@@ -134,15 +134,32 @@ func TestHistoryReload(t *testing.T) {
 	}
 }
 
-// TestHistoryOfMeta: a history whose pattern a meta event could match has them published while it lasts, not longer.
+// TestHistoryOfMeta: a history whose pattern a meta event could match keeps none, so none is published for it. A
+// subscriber of that pattern hears them while it is there, whatever a reload holds and releases meanwhile.
 func TestHistoryOfMeta(t *testing.T) {
 	all := History{Pattern: Pattern{Match: codec.Prefix}}
 	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1"}}})
-	for _, histories := range [][]History{{all}, nil, {all}, nil} {
+	var p *peer
+	for i, histories := range [][]History{{all}, nil, {all}, {all}, nil, {all}, nil} {
 		b.apply(Config{Realms: []RealmConfig{{URI: "realm1", History: histories}}})
-		if n := b.router.named["realm1"].meta.listeners.Load(); n != int64(len(histories)) {
-			t.Errorf("with %d histories: %d listeners", len(histories), n)
+		want := int64(0)
+		switch {
+		case i == 2:
+			p = b.join(0)
+			p.say(codec.Subscribe, 1, values{"match": "prefix"}, "")
+			want = 1
+		case i == 5:
+			p.HangUp()
+			b.Settle()
+		case p != nil && i < 5:
+			want = 1
 		}
+		if n := b.router.named["realm1"].meta.listeners.Load(); n != want {
+			t.Errorf("round %d: %d listeners, want %d", i, n, want)
+		}
+	}
+	if rm := b.router.named["realm1"]; !rm.topics.Empty() {
+		t.Error("a record is left")
 	}
 }
 

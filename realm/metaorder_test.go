@@ -13,6 +13,13 @@ type metaOrder struct {
 	members map[string]bool      // who is in which of them, as far as it was told
 }
 
+// A metaAgain says why a subscription may come again.
+type metaAgain struct {
+	history bool // it may be kept
+	alone   bool // who hears this hears one topic
+	quiet   bool // sessions have ended of which nothing is told
+}
+
 type metaStage uint8
 
 const (
@@ -33,8 +40,9 @@ func eventTopic(sub *simSub, m *codec.Message) string {
 	return topic
 }
 
-// hear takes note of an event, and returns what is wrong with its place.
-func (o *metaOrder) hear(topic string, m *codec.Message) (why string) {
+// hear takes note of an event, and returns what is wrong with its place. A subscription that history is kept of may
+// come again: after on_delete, which is not told of sessions that end quietly, and for who hears one topic alone.
+func (o *metaOrder) hear(topic string, m *codec.Message, again metaAgain) (why string) {
 	if o.stages == nil {
 		o.stages, o.members = map[string]metaStage{}, map[string]bool{}
 	}
@@ -62,6 +70,10 @@ func (o *metaOrder) hear(topic string, m *codec.Message) (why string) {
 	}
 	member := key + " " + person
 	stage := o.stages[key]
+	if again.history && kind == "subscription" &&
+		(what == "on_create" && (stage == metaOver || again.quiet) || stage == metaOver && again.alone) {
+		stage = 0
+	}
 	switch {
 	case stage == metaOver:
 		return fmt.Sprintf("%s of %s, which is gone", topic, key)

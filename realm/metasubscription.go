@@ -208,7 +208,7 @@ func (m *metaCall) subscriptionListSubscribers(x port.Executor, l *perLoop) {
 
 func (m *metaCall) subscriptionCountSubscribers(x port.Executor, l *perLoop) {
 	m.subscription(x, l, 1, func(x port.Executor, l *perLoop, sub *subscription) {
-		m.answer(x, l, max(sub.count.Load()-sub.held.Load(), 0))
+		m.answer(x, l, sub.size())
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Event history (PROTOCOL 7.8) is kept of topics and patterns that the configuration names. Each has a recorder,
-// whose subscription is held by the router: it is there without subscribers, and keeps its id.
+// whose subscription is held by the router: it is there without subscribers, and keeps its id (subscription.go).
 //
 //	configuration   under Router.mu: recordHistory makes, keeps and ends recorders, and publishes them as a whole
 //	PUBLISH         publisher's loop: the recorders of a topic are looked up, and the event is put into their logs
@@ -124,45 +124,30 @@ func (rm *realm) forgetHistory() {
 	}
 }
 
-// holdSubscription returns the record of (uri, match), which then stays without subscribers. One that it makes counts
-// in no budget: the configuration says how many there are. Any goroutine.
+// holdSubscription returns the record of (uri, match), which then stays without subscribers. It counts in no budget
+// while it has none: the configuration says how many there are. Any goroutine.
 func (rm *realm) holdSubscription(uri string, match codec.Match) *subscription {
 	mu := rm.topics.Mutex([]byte(uri), match)
 	mu.Lock()
 	defer mu.Unlock()
-	sub := rm.topics.Find([]byte(uri), match)
-	if sub == nil || !sub.enter() {
-		r := rm.router
-		sub = newSubscription(r.ids.subscription(), uri, match, r.clock().UnixMilli(), len(r.perLoop))
-		rm.topics.Put(uri, match, sub)
-		rm.subscribed.add(sub.id, match, sub)
-		if hearsMeta(uri, match) {
-			rm.meta.listeners.Add(1)
-		}
+	if sub := rm.topics.Find([]byte(uri), match); sub != nil {
+		sub.count.Or(subscriptionHeld)
+		return sub
 	}
-	sub.held.Store(1)
+	r := rm.router
+	sub := newSubscription(r.ids.subscription(), uri, match, r.clock().UnixMilli(), len(r.perLoop))
+	sub.count.Store(subscriptionHeld)
+	rm.putSubscription(sub)
 	return sub
 }
 
-// releaseSubscription undoes holdSubscription. Nobody is told: no session has left. Any goroutine.
+// releaseSubscription undoes holdSubscription. Any goroutine.
 func (rm *realm) releaseSubscription(sub *subscription) {
-	sub.held.Store(0)
-	if sub.leaveUnlessLast() {
-		return
-	}
 	mu := rm.topics.Mutex([]byte(sub.uri), sub.match)
 	mu.Lock()
 	defer mu.Unlock()
-	if sub.count.Add(-1) > 0 {
-		return
-	}
-	rm.topics.Remove(sub.uri, sub.match)
-	rm.subscribed.remove(sub.id, sub.match)
-	if hearsMeta(sub.uri, sub.match) {
-		rm.meta.listeners.Add(-1)
-	}
-	if n := sub.charged; n > 0 { // by a subscriber, so loops are attached
-		_ = rm.router.submit(0, func(x port.Executor) { x.Charge(-n) })
+	if sub.count.And(^subscriptionHeld); sub.size() == 0 {
+		rm.removeSubscription(sub)
 	}
 }
 

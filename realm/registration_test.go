@@ -300,7 +300,7 @@ func TestORD09(t *testing.T) {
 			if strings.HasSuffix(topic, ".on_delete") {
 				deleted++
 			}
-			if why := order.hear(topic, &m); why != "" {
+			if why := order.hear(topic, &m, metaAgain{}); why != "" {
 				t.Fatalf("seed %d: %s", seed, why)
 			}
 		}

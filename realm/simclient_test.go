@@ -300,7 +300,7 @@ func (c *simClient) act() {
 		}
 	case n < 97:
 		if rand(2) == 0 {
-			c.state = simShutdown
+			c.state, s.quiet = simShutdown, true
 			c.conn.Shutdown()
 		} else {
 			c.state = simKilled

@@ -173,7 +173,7 @@ func (c *simClient) event(m *codec.Message) {
 		return
 	}
 	if topic := eventTopic(sub, m); codec.ReservedURI([]byte(topic)) {
-		if why := sub.meta.hear(topic, m); why != "" {
+		if why := sub.meta.hear(topic, m, metaAgain{s.history != nil, sub.match == codec.Exact, s.quiet}); why != "" {
 			s.fail("client %d: %s", c.number, why)
 		}
 		return

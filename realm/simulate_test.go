@@ -53,6 +53,7 @@ type sim struct {
 
 	over       []*simClient // their connections have ended
 	violations int64
+	quiet      bool // a session has ended of which no meta event tells
 
 	rules     *simRules // nil: everybody is anonymous and may do everything
 	shared    string    // the policy of all registrations, and much is called and rerouted; or ""

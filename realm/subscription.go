@@ -8,20 +8,28 @@ import (
 
 // A subscription is what all subscribers of one (topic, match) share: its id, and per loop the list of its members.
 //
-// Its life (race R3): made with count 1 under the index's mutex; enter joins it without that mutex while count is
-// above zero; the step from one to zero happens under the mutex together with the removal from the index, and zero is
-// final. A session that found the record too late fails to enter it and makes a new one.
+// Its life (race R3): made with one member under the index's mutex; enter joins it without that mutex while it has
+// members; the step from one to none happens under the mutex together with the removal from the index, and is final.
+// A session that found the record too late fails to enter it and makes a new one.
+//
+// A record that is held, because history is kept of it (recorder.go), differs in one thing: it stays in the index,
+// and on the lists of the meta API, while it has no members. The step from none to one happens under the mutex then.
+//
+// on_create and on_delete (PROTOCOL 9.2) tell of these two steps, and not of the record: of its first subscriber and
+// of its last. Both are reserved under the mutex, on_create before anybody else can enter. So they alternate,
+// whatever a reload holds or releases meanwhile, and nobody is told of that. A record that was held all the time
+// comes again with the id that it had.
 type subscription struct {
 	// Fixed at creation; any goroutine may read.
 	id      uint64
 	uri     string
 	match   codec.Match
 	created int64 // Unix time, ms
-	charged int   // bytes of the budget, by the subscriber that made it; 0: the router did
+
+	charged int // bytes of the budget, by the subscriber that made it. Guarded by the index's mutex
 
 	// Any goroutine.
-	count atomic.Int64 // members on all loops, and held
-	held  atomic.Int64 // 1: history is kept of it, so that it stays without members (recorder.go)
+	count atomic.Int64 // members on all loops, and subscriptionHeld
 	// loops has bit i set while loop i has members. Set and cleared by loop i; set under the first member's queue
 	// lock, in the section that appends its SUBSCRIBED (R6).
 	loops atomic.Uint64
@@ -54,6 +62,12 @@ func newSubscription(id uint64, uri string, match codec.Match, created int64, lo
 	return sub
 }
 
+// subscriptionHeld is the bit of count that says that the record stays without members.
+const subscriptionHeld = 1 << 62
+
+// size is how many members there are. Any goroutine.
+func (sub *subscription) size() int64 { return sub.count.Load() &^ subscriptionHeld }
+
 // hasMembers reports whether there are members of that serializer. Any goroutine.
 func (sub *subscription) hasMembers(serializer codec.Serializer) bool {
 	for _, v := range codec.VariantsOf(serializer) {
@@ -64,11 +78,11 @@ func (sub *subscription) hasMembers(serializer codec.Serializer) bool {
 	return false
 }
 
-// enter counts one more member, unless the last one has left. Any goroutine.
+// enter counts one more member, unless it would be the first one: that takes the index's mutex. Any goroutine.
 func (sub *subscription) enter() bool {
 	for {
 		n := sub.count.Load()
-		if n == 0 {
+		if n&^subscriptionHeld == 0 {
 			return false
 		}
 		if sub.count.CompareAndSwap(n, n+1) {
@@ -81,7 +95,7 @@ func (sub *subscription) enter() bool {
 func (sub *subscription) leaveUnlessLast() bool {
 	for {
 		n := sub.count.Load()
-		if n <= 1 {
+		if n&^subscriptionHeld <= 1 {
 			return false
 		}
 		if sub.count.CompareAndSwap(n, n-1) {
