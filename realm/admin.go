@@ -84,8 +84,10 @@ func (j *adminJob) Run(x port.Executor, budget int) (more bool) {
 // ignored.
 //
 // Sessions that have lost their right to be there are told GOODBYE, and subscriptions and registrations that
-// permissions deny now are taken away: the report counts them. Apply returns when that is done; on the error of ctx,
-// or ErrStopped, the configuration is in force all the same. On any other error nothing has changed.
+// permissions deny now are taken away: the report counts them. What histories and retained events have beyond new
+// bounds goes. Apply returns when that is done; on the error of ctx, or ErrStopped, the configuration is in force all
+// the same. On any other error nothing has changed. A disk that has not dropped everything when ctx ends goes on:
+// that is no error, and get_events keeps to the new number and age of events all the same.
 func (r *Router) Apply(ctx context.Context, cfg Config) (Report, error) {
 	done := make(chan Report, 1)
 	if err := r.apply(cfg, func(report Report) { done <- report }); err != nil {
@@ -93,6 +95,11 @@ func (r *Router) Apply(ctx context.Context, cfg Config) (Report, error) {
 	}
 	select {
 	case report := <-done:
+		if cfg.Disk != nil {
+			if err := cfg.Disk.Trim(ctx); err != nil {
+				r.log.Warn("histories on disk still have events beyond their bounds", "error", err)
+			}
+		}
 		return report, nil
 	case <-ctx.Done():
 		return Report{}, ctx.Err()
@@ -112,7 +119,6 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 		r.limiter.Store(auth.NewLimiter(cfg.AuthFailures))
 	}
 	r.settings.Store(&cfg)
-	r.memory.SetBytesMax(cfg.HistoryBytesMax)
 	wanted := map[string]bool{}
 	for _, rc := range cfg.Realms {
 		wanted[rc.URI] = true
@@ -140,6 +146,7 @@ func (r *Router) apply(cfg Config, done func(Report)) error {
 		closed = append(closed, rm)
 	}
 	r.mu.Unlock()
+	r.trim(changed)
 	// The loops go through realms in the same order in every run.
 	slices.SortFunc(closed, byURI)
 	slices.SortFunc(changed, byURI)

@@ -291,6 +291,25 @@ func (rm *realm) retaining(set *settings) *history.Retained {
 	return rm.retained.Load()
 }
 
+// trimRetained forgets what is retained beyond the bounds, and returns how many bytes that were. Any goroutine.
+func (rm *realm) trimRetained() (freed int64) {
+	r := rm.retained.Load()
+	if r == nil {
+		return 0
+	}
+	before := r.Stats()
+	for more := true; more; {
+		var n int64
+		n, more = r.Trim(retainedTrimAtOnce)
+		freed += n
+	}
+	if n := r.Stats().Trimmed - before.Trimmed; n > 0 {
+		rm.router.log.Warn("retained events beyond the new bounds are gone, the oldest first", "realm", rm.uri,
+			"events", n)
+	}
+	return freed
+}
+
 // forgetRetained gives back what is retained in a realm that is closed. Nothing is retained any more.
 func (rm *realm) forgetRetained(x port.Executor) {
 	x.Charge(-int(rm.retaining(rm.settings.Load()).Close()))

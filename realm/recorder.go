@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"context"
 	"math"
 	"slices"
 	"time"
@@ -14,7 +15,8 @@ import (
 // Event history (PROTOCOL 7.8) is kept of topics and patterns that the configuration names. Each has a recorder,
 // whose subscription is held by the router: it is there without subscribers, and keeps its id (subscription.go).
 //
-//	configuration   under Router.mu: recordHistory makes, keeps and ends recorders, and publishes them as a whole
+//	configuration   under Router.mu: recordHistory makes, keeps and ends recorders, and publishes them as a whole;
+//	                after it, where loops do not wait: trim drops what is beyond bounds that have become smaller
 //	PUBLISH         publisher's loop: the recorders of a topic are looked up, and the event is put into their logs
 //	                before its subscribers are looked up (keep.go)
 //	get_events      metahistory.go
@@ -122,6 +124,7 @@ func (rm *realm) forgetHistory() {
 		}
 		rm.releaseSubscription(o.sub)
 	}
+	rm.router.giveBack(0)
 }
 
 // holdSubscription returns the record of (uri, match), which then stays without subscribers. It counts in no budget
@@ -177,6 +180,28 @@ func (r *Router) chargeHistory(x port.Executor, n int) bool {
 	}
 }
 
+// giveBack gives n bytes of the budget back, and what the histories in memory do not use any more. Any goroutine.
+func (r *Router) giveBack(n int64) {
+	r.freed.Add(n)
+	_ = r.submit(0, func(x port.Executor) { // else with the next, at the latest in ExpireHistory
+		x.Charge(-int(r.freed.Swap(0)))
+		r.chargeHistory(x, 0)
+	})
+}
+
+// trim drops what is beyond the bounds of a new configuration, in memory: of the histories, and of what these realms
+// retain. It takes a while, in steps that loops need not wait for. A disk begins by itself. Any goroutine but a loop.
+func (r *Router) trim(realms []*realm) {
+	r.memory.SetBytesMax(r.settings.Load().HistoryBytesMax)
+	_ = r.memory.Trim(context.Background()) // cannot fail
+	freed := int64(0)
+	for _, rm := range realms {
+		freed += rm.trimRetained()
+	}
+	r.freed.Add(freed)
+	r.ExpireHistory(r.clock())
+}
+
 // logsOf appends the logs of those recorders that are in the same place.
 func logsOf(dst []history.Log, recorders []*recorder, onDisk bool) []history.Log {
 	for _, r := range recorders {
@@ -193,9 +218,10 @@ func awaited(recorders []*recorder) bool {
 }
 
 // ExpireHistory drops events that are older than their history keeps them, in memory and on the disk. To be called
-// once a minute or so; queries do not depend on it. Any goroutine.
+// once a minute or so; queries do not depend on it. Any goroutine but a loop.
 func (r *Router) ExpireHistory(now time.Time) {
 	r.memory.Expire(now)
+	r.giveBack(0)
 	if d := r.settings.Load().Disk; d != nil {
 		d.Expire(now)
 	}

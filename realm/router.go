@@ -52,6 +52,7 @@ type Router struct {
 
 	memory         *history.Memory // fixed by New; any goroutine
 	historyCharged atomic.Int64    // bytes of the budget that memory has; any goroutine
+	freed          atomic.Int64    // bytes of the budget that giveBack is to give back; any goroutine
 	queries        atomic.Int32    // get_events that are under way
 	storing        []storingList   // fixed by New; by loop
 

@@ -66,9 +66,10 @@ type Retention struct {
 	Enabled bool `yaml:"enabled" default:"true"`
 	// The topics whose events may be retained. Empty: all.
 	Topics []Topic `yaml:"topics" max:"1000"`
-	// Events that the realm retains at most. More are refused.
+	// Events that the realm retains at most. More are refused. If a reload lowers it, those retained longest ago go.
 	EventsMax int `yaml:"events_max" default:"10000" min:"1" max:"10000000"`
-	// Bytes that they may take. More are refused. They count in budget.bytes too.
+	// Bytes that they may take. More are refused. They count in budget.bytes too. If a reload lowers it, those
+	// retained longest ago go.
 	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
 	// Retained events that one subscription by prefix or wildcard is told at most, those retained first.
 	FoundMax int `yaml:"found_max" default:"1000" min:"1" max:"1000000"`
@@ -82,11 +83,11 @@ type History struct {
 	Match string `yaml:"match" default:"exact" enum:"exact,prefix,wildcard"`
 	// Where the events are: in memory they end with the router, on disk they outlive it. Not disk in a template.
 	Store string `yaml:"store" default:"memory" enum:"memory,disk"`
-	// Events that are kept at most. Beyond, the oldest go.
+	// Events that are kept at most. Beyond, the oldest go: at once if a reload lowers it.
 	EventsMax int `yaml:"events_max" default:"1000" min:"1" max:"100000000"`
 	// Bytes that they may take. Beyond, the oldest go. An event that takes more by itself is not kept.
 	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
-	// How long an event is kept.
+	// How long an event is kept. Queries keep to it at once; the room is free a minute later, or with a reload.
 	AgeMax time.Duration `yaml:"age_max" default:"0" min:"1s" zero:"no limit"`
 	// When a publisher that wants it is told that its event was published: accepted is at once, some milliseconds
 	// before a history on disk shows the event; stored is when the disk has it. If the disk fails it is told an

@@ -55,14 +55,19 @@
 // used again: it has about 20 MiB more than the octets of its records. Ages are kept by Expire, and exactly by
 // queries.
 //
+// Bounds that become smaller can be far exceeded. Queries keep to the new number and age of events from then on; what
+// is beyond goes in steps: in memory with Trim, or with what is appended, and on disk in commits of 16 384 records,
+// one after the other. Trim waits for those. Retained.Trim does the same with retained events, the oldest topics
+// first.
+//
 // # When the disk fails
 //
 // The router goes on, and history is what suffers. A commit that fails is not tried again: its events are told the
-// error, and counted as Lost. The next commit tries the disk anew, so that storing goes on when the reason is gone.
-// Both are reported once, in words. If the disk hangs, the queue becomes full and Append returns ErrFull. If the file
-// is found damaged while it is in use, nothing is kept or found until a restart (ErrBroken); a query that is reading
-// just then may get no answer. On opening, each record is checked;
-// a damaged one is reported, counted and never served, and a file that is damaged as a whole is renamed.
+// error, and counted as Lost; what it should have dropped goes with the next Expire. The next commit tries the disk
+// anew, so that storing goes on when the reason is gone. Both are reported once, in words. If the disk hangs, the
+// queue becomes full and Append returns ErrFull. If the file is found damaged while it is in use, nothing is kept or
+// found until a restart (ErrBroken); a query that is reading just then may get no answer. On opening, each record is
+// checked; a damaged one is reported, counted and never served, and a file that is damaged as a whole is renamed.
 //
 // # Retained events
 //

@@ -41,6 +41,7 @@ type memoryLog struct {
 	mu     sync.Mutex
 	gone   bool // released: it takes nothing any more
 	bounds Bounds
+	behind bool // bounds have become smaller, and what is beyond has not all gone
 	ring   ring
 	first  uint64 // number of the oldest record
 	bytes  int64
@@ -60,15 +61,26 @@ func NewMemory(bytesMax int64) *Memory {
 	return m
 }
 
-// SetBytesMax changes the bound of the store; 0 stands for DefaultMemoryBytes. What exceeds it goes.
+// SetBytesMax changes the bound of the store; 0 stands for DefaultMemoryBytes. What exceeds it goes, before
+// SetBytesMax returns.
 func (m *Memory) SetBytesMax(bytesMax int64) {
 	if bytesMax <= 0 {
 		bytesMax = DefaultMemoryBytes
 	}
-	m.bytesMax.Store(bytesMax)
+	for more := true; more; {
+		more = m.lower(bytesMax)
+	}
+}
+
+// lower brings the bound one step nearer to bytesMax, and reports whether it is not there yet: nobody who appends
+// meanwhile has to evict more than a step, or waits for more.
+func (m *Memory) lower(bytesMax int64) (more bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	step := max(bytesMax, m.bytes.Load()-evictSlack)
+	m.bytesMax.Store(step)
 	m.evict()
+	return step > bytesMax
 }
 
 // Bytes is what all logs hold, in octets, with RecordOverhead for each record.
@@ -103,11 +115,22 @@ func (m *Memory) Log(k Key, b Bounds) (Log, error) {
 	}
 	l := logs[placeOf(id)]
 	l.mu.Lock()
-	l.bounds = b.WithDefaults()
+	l.bounds, l.behind = b.WithDefaults(), true
 	l.mu.Unlock()
-	for m.shrink(l) {
-	}
+	m.shrink(l)
 	return id, nil
+}
+
+// Trim implements Store.
+func (m *Memory) Trim(ctx context.Context) error {
+	for _, l := range *m.logs.Load() {
+		for l != nil && m.shrink(l) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func placeOf(id Log) int { return int(id & (1<<placeBits - 1)) }
@@ -134,12 +157,22 @@ func (m *Memory) Release(k Key) {
 }
 
 // shrink drops some records of a log whose bounds have become smaller, and reports whether there may be more.
-func (m *Memory) shrink(l *memoryLog) bool {
+func (m *Memory) shrink(l *memoryLog) (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := m.drop(l, expireAtOnce, l.excess)
+	m.trim(l)
+	return l.behind
+}
+
+// trim drops what is beyond the bounds: all of it, but only some if the bounds have become smaller. l's lock is held.
+func (m *Memory) trim(l *memoryLog) {
+	most := math.MaxInt
+	if l.behind {
+		most = expireAtOnce
+	}
+	n := m.drop(l, most, l.excess)
 	m.trimmed.Add(int64(n))
-	return n == expireAtOnce
+	l.behind = n == most
 }
 
 // Keys implements Store.
@@ -259,7 +292,7 @@ func (m *Memory) append(l *memoryLog, e *Event, room int, rec []byte) {
 	n := int64(len(rec)) + RecordOverhead
 	l.bytes += n
 	m.bytes.Add(n)
-	m.trimmed.Add(int64(m.drop(l, math.MaxInt, l.excess)))
+	m.trim(l)
 }
 
 // excess reports whether the log exceeds its bounds. The log's lock is held.
@@ -353,7 +386,13 @@ func (m *Memory) Span(id Log) (Span, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Span{First: l.first, Next: l.first + uint64(l.ring.n), Age: l.bounds.Age, Trimmed: l.first > 0}, nil
+	first, next := l.span()
+	return Span{First: first, Next: next, Age: l.bounds.Age, Trimmed: first > 0}, nil
+}
+
+// span is what queries find: not what Trim has still to drop because there are too many. The log's lock is held.
+func (l *memoryLog) span() (first, next uint64) {
+	return l.first + uint64(max(l.ring.n-l.bounds.Events, 0)), l.first + uint64(l.ring.n)
 }
 
 // Scan implements Source. It holds the log's lock.
@@ -364,7 +403,8 @@ func (m *Memory) Scan(id Log, first, next uint64, reverse bool, visit func(seq u
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first, next = max(first, l.first), min(next, l.first+uint64(l.ring.n))
+	begin, end := l.span()
+	first, next = max(first, begin), min(next, end)
 	for first < next {
 		seq := first
 		if reverse {

@@ -33,6 +33,7 @@ type Retained struct {
 	events  int
 	bytes   int64
 	refused int64
+	trimmed int64
 	closed  bool
 
 	// What reservations will add, at most.
@@ -69,6 +70,7 @@ type RetainedStats struct {
 	Topics, Events int
 	Bytes          int64
 	Refused        int64 // ErrRetainedFull
+	Trimmed        int64 // events that went because the bounds became smaller
 }
 
 // NewRetained returns a Retained for at most so many events and octets. 0 stands for the default.
@@ -78,7 +80,7 @@ func NewRetained(eventsMax int, bytesMax int64) *Retained {
 	return r
 }
 
-// SetBounds changes how much may be retained. What is retained stays, also if it is more.
+// SetBounds changes how much may be retained. If it is less, what is beyond goes with Trim.
 func (r *Retained) SetBounds(eventsMax int, bytesMax int64) {
 	if eventsMax <= 0 {
 		eventsMax = DefaultRetainedEvents
@@ -89,6 +91,25 @@ func (r *Retained) SetBounds(eventsMax int, bytesMax int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.eventsMax, r.bytesMax = eventsMax, bytesMax
+}
+
+// Trim forgets topics, those retained longest ago first, until the bounds are kept, but no more than so many topics.
+// It returns how many bytes that were, and whether there is more to do. Only bounds that have become smaller need it:
+// at a bound events are refused.
+func (r *Retained) Trim(topics int) (freed int64, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events, bytes := r.events, r.bytes
+	for ; topics > 0 && r.beyond(); topics-- {
+		r.remove(r.oldest.topic)
+	}
+	r.trimmed += int64(events - r.events)
+	return bytes - r.bytes, r.beyond()
+}
+
+// beyond reports whether more is retained than may be. The lock is held.
+func (r *Retained) beyond() bool {
+	return r.events > r.eventsMax || r.bytes > r.bytesMax
 }
 
 // Put retains a copy of e, which takes e.Bytes(), and returns how many bytes of others have gone for it. An event
@@ -315,7 +336,9 @@ func (r *Retained) Clear(pattern string, match codec.Match) (topics int) {
 func (r *Retained) Stats() RetainedStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return RetainedStats{Topics: len(r.topics), Events: r.events, Bytes: r.bytes, Refused: r.refused}
+	return RetainedStats{
+		Topics: len(r.topics), Events: r.events, Bytes: r.bytes, Refused: r.refused, Trimmed: r.trimmed,
+	}
 }
 
 // A RetainedSearch finds the retained events of the topics that a pattern matches, in the order of retention, a few

@@ -117,7 +117,7 @@ func TestRetainedBounds(t *testing.T) {
 		if _, err := r.Put(large); (name == "bytes") != errors.Is(err, ErrRetainedFull) {
 			t.Errorf("%s: a larger one: %v", name, err)
 		}
-		// With less allowed, what is there stays, and may be replaced by something that is not larger.
+		// With less allowed, what is there stays until Trim, and may be replaced by something that is not larger.
 		r.SetBounds(1, 1)
 		mustPut(t, r, retain(7, "t1", nil))
 		if _, err := r.Put(retain(8, "t9", nil)); !errors.Is(err, ErrRetainedFull) || r.Stats().Topics != 3 {

@@ -47,8 +47,12 @@ type Waiter interface {
 
 // A Store keeps logs. Any goroutine may call it, a loop only what says so.
 type Store interface {
-	// Log returns the log of k, new or kept from before, and sets its bounds. It may take a while.
+	// Log returns the log of k, new or kept from before, and sets its bounds. If they have become smaller, queries
+	// keep to Events and Age from then on, and what is beyond goes in steps. The caller helps with Trim and Expire.
 	Log(k Key, b Bounds) (Log, error)
+	// Trim returns when all logs keep to their bounds, or that has failed, or ctx has ended. It takes a while, and
+	// waits for a disk; nobody else waits for more than one step of it.
+	Trim(ctx context.Context) error
 	// Keys returns the keys of all logs, also of those that a store on disk has kept and nobody has asked for.
 	Keys() []Key
 	// Purge removes all records of the log of k, if there is one.

@@ -16,6 +16,9 @@ const (
 
 	// ordersMax is how many calls of Log, Purge, Expire and Flush wait for one commit; more: history.ErrFull.
 	ordersMax = history.LogsMax + 1024
+	// trimAtOnce is how many records one commit drops for a bound or an age, beside those that it adds: some ms. The
+	// rest goes with the next commits, which nobody has to ask for.
+	trimAtOnce = 16_384
 	// readsMax is how many pages may be read or wait for it at a time; more: ErrBusy. readersMax of them are read.
 	readsMax   = 256
 	readersMax = 4

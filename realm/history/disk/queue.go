@@ -122,6 +122,21 @@ func (q *queue) putOrder(o order) error {
 	return nil
 }
 
+// again adds orders that a commit has not ended. On the way to a close they are left for the next Open.
+func (q *queue) again(orders []order) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(orders) == 0 {
+		return
+	}
+	for _, o := range orders {
+		o.behind = len(q.filled.entries)
+		q.filled.orders = append(q.filled.orders, o)
+	}
+	q.filled.hurry = true
+	q.signal(true)
+}
+
 // signal wakes the writer. The lock is held.
 func (q *queue) signal(hurry bool) {
 	select {

@@ -17,7 +17,11 @@ func (s *Store) Span(id history.Log) (history.Span, error) {
 		return history.Span{}, history.ErrNoLog
 	}
 	l := s.logs[id]
-	return history.Span{First: l.first, Next: l.next, Age: l.bounds.Age, Trimmed: l.first > 0}, nil
+	first := l.first
+	if events := int64(l.bounds.Events); l.claimed && l.records > events { // the others go with the next commits
+		first = max(first, l.next-uint64(events))
+	}
+	return history.Span{First: first, Next: l.next, Age: l.bounds.Age, Trimmed: first > 0}, nil
 }
 
 // Scan implements history.Source. It reads in one transaction of the database. A read that waits for the database

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,11 @@ type extent struct {
 	records     int64
 	bytes       int64
 	oldest      int64 // time of the oldest record
+}
+
+// beyond reports whether e is more than b.
+func (e *extent) beyond(b *history.Bounds) bool {
+	return e.records > int64(b.Events) || e.bytes > b.Bytes
 }
 
 var _ history.Store = (*Store)(nil)
@@ -201,7 +207,39 @@ func (s *Store) Append(e *history.Event, to []history.Log, w history.Waiter) err
 	return err
 }
 
-// Expire implements history.Store. It is done with the next commit.
+// Trim implements history.Store.
+func (s *Store) Trim(ctx context.Context) error {
+	for failed := s.commitErrors.Load(); s.beyond(); {
+		done := make(chan struct{})
+		if err := s.queue.putOrder(order{kind: orderFlush, done: done}); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch {
+		case s.isBroken():
+			return history.ErrBroken
+		case s.commitErrors.Load() != failed:
+			return errNotTrimmed // the operator has been told why
+		}
+	}
+	return nil
+}
+
+var errNotTrimmed = errors.New("history: the disk could not be written")
+
+// beyond reports whether a log has more than its bounds.
+func (s *Store) beyond() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(s.logs, func(l *log) bool { return l.claimed && l.beyond(&l.bounds) })
+}
+
+// Expire implements history.Store. It is done with the next commits, which also drop what one that failed should
+// have.
 func (s *Store) Expire(now time.Time) {
 	_ = s.queue.putOrder(order{kind: orderExpire, now: now}) // closed: nothing to do
 }

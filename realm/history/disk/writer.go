@@ -46,7 +46,7 @@ func (s *Store) write() {
 		if b == nil {
 			return
 		}
-		err, whole := s.commit(b)
+		whole, again, err := s.commit(b)
 		for i := range b.entries {
 			if e := &b.entries[i]; e.waiter != nil {
 				e.waiter.Committed(e.publication, err)
@@ -62,19 +62,21 @@ func (s *Store) write() {
 			b = new(batch) // somebody has the other one forever
 		}
 		s.queue.release(b)
+		s.queue.again(again) // before somebody is told: Trim waits for what is behind it
 		for _, done := range flushed {
 			close(done)
 		}
 	}
 }
 
-// commit writes b in one transaction. whole is false if the database did not come back from it.
-func (s *Store) commit(b *batch) (err error, whole bool) {
+// commit writes b in one transaction. whole is false if the database did not come back from it. again is what the
+// next one has to go on with.
+func (s *Store) commit(b *batch) (whole bool, again []order, err error) {
 	if s.isBroken() {
 		s.lost.Add(int64(b.records))
-		return history.ErrBroken, true
+		return true, nil, history.ErrBroken
 	}
-	p := &plan{store: s, logs: make(map[*log]*planned)}
+	p := &plan{store: s, logs: make(map[*log]*planned), left: trimAtOnce}
 	result := make(chan error, 1)
 	go func() {
 		result <- guard(func() error {
@@ -83,11 +85,14 @@ func (s *Store) commit(b *batch) (err error, whole bool) {
 	}()
 	select {
 	case err = <-result:
-		return s.settle(p, b, err), true
+		if err = s.settle(p, b, err); err == nil {
+			again = p.again
+		}
+		return true, again, err
 	case <-s.broken:
 		s.commitErrors.Add(1)
 		s.lost.Add(int64(b.records))
-		return history.ErrBroken, false
+		return false, nil, history.ErrBroken
 	}
 }
 
@@ -160,11 +165,15 @@ type plan struct {
 	number                              uint64 // of the commit
 	total, records                      int64  // changes
 	appended, trimmed, evicted, expired int64
+
+	left  int     // records that may still be dropped for a bound of a log, or an age
+	again []order // what is left for the next commit
 }
 
 // A planned is a log in a plan.
 type planned struct {
 	plan   *plan
+	log    *log
 	bounds history.Bounds
 	bound  bool
 
@@ -259,7 +268,7 @@ func (p *plan) log(l *log) (*planned, error) {
 	bucket.FillPercent = 1 // keys only grow
 	p.store.mu.RLock()
 	defer p.store.mu.RUnlock()
-	n := &planned{plan: p, bounds: l.bounds, bound: l.claimed, extent: l.extent, bucket: bucket}
+	n := &planned{plan: p, log: l, bounds: l.bounds, bound: l.claimed, extent: l.extent, bucket: bucket}
 	p.logs[l] = n
 	return n, nil
 }
@@ -277,26 +286,34 @@ func (p *plan) obey(o *order) error {
 		}
 		return l.purge(o.log.name)
 	case orderExpire:
+		type due struct {
+			log *log
+			at  int64 // those up to here are too old
+		}
+		var all []due
 		p.store.mu.RLock()
-		var old []*log
 		for _, l := range p.store.logs {
+			d := due{l, math.MinInt64}
 			if l.claimed && l.bounds.Age > 0 {
-				old = append(old, l)
+				d.at = o.now.Add(-l.bounds.Age).UnixNano()
+			}
+			if p.logs[l] != nil || l.records > 0 && l.oldest <= d.at || l.claimed && l.beyond(&l.bounds) {
+				all = append(all, d)
 			}
 		}
 		p.store.mu.RUnlock()
-		for _, l := range old {
-			known := p.logs[l]
-			at := o.now.Add(-l.bounds.Age).UnixNano()
-			if known == nil && (l.records == 0 || l.oldest > at) {
-				continue
-			}
-			known, err := p.log(l)
+		for _, d := range all {
+			l, err := p.log(d.log)
 			if err != nil {
 				return err
 			}
-			if err := known.expire(at); err != nil {
+			more, err := l.expire(d.at)
+			if err != nil {
 				return err
+			}
+			if more {
+				p.again = append(p.again, *o)
+				break
 			}
 		}
 	}
@@ -357,6 +374,7 @@ func (l *planned) add(rec []byte) error {
 	l.next++
 	l.change(1, len(rec))
 	l.plan.appended++
+	l.plan.left++
 	return nil
 }
 
@@ -383,31 +401,41 @@ func (l *planned) seal() error {
 
 func parcelKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// trim keeps the bounds of the log.
+// trim keeps the bounds of the log, or comes nearer to them.
 func (l *planned) trim() error {
 	if err := l.seal(); err != nil {
 		return err
 	}
-	for l.bound && l.records > 0 && (l.records > int64(l.bounds.Events) || l.bytes > l.bounds.Bytes) {
+	for l.bound && l.records > 0 && l.beyond(&l.bounds) {
+		if l.plan.left == 0 {
+			l.plan.again = append(l.plan.again, order{kind: orderTrim, log: l.log})
+			return nil
+		}
 		if err := l.pop(); err != nil {
 			return err
 		}
+		l.plan.left--
 		l.plan.trimmed++
 	}
 	return nil
 }
 
-func (l *planned) expire(at int64) error {
+// expire drops what is not younger than at, and reports whether there is more for the next commit.
+func (l *planned) expire(at int64) (more bool, err error) {
 	if err := l.seal(); err != nil {
-		return err
+		return false, err
 	}
 	for l.records > 0 && l.oldest <= at {
-		if err := l.pop(); err != nil {
-			return err
+		if l.plan.left == 0 {
+			return true, nil
 		}
+		if err := l.pop(); err != nil {
+			return false, err
+		}
+		l.plan.left--
 		l.plan.expired++
 	}
-	return nil
+	return false, nil
 }
 
 // pop drops the oldest record. A parcel goes with its last one.
