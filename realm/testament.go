@@ -102,6 +102,7 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 		m.fail(x, l, why)
 		return
 	}
+	m.wait(x)
 	s.may(x, l, Publish, []byte(t.topic), codec.Exact, func(x port.Executor, l *perLoop, why *refusal, on terms) {
 		switch {
 		case why != nil:

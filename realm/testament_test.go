@@ -159,9 +159,15 @@ func TestTestamentOfWhoHasLeft(t *testing.T) {
 	p := b.join(0)
 	p.say(codec.Call, 1, values{}, "wamp.session.add_testament", []any{"com.a", []any{"last"}})
 	p.silent()
-	p.HangUp()
+	b.Submit(0, func(x port.Executor) {
+		b.router.directory.find(p.id).kill(x, farewellWords{reason: codec.CloseKilled})
+	})
 	b.Settle()
+	p.expect(codec.Error, codec.Call, 1, values{}, codec.ErrCanceled, nil)
+	p.expect(codec.Goodbye, nil, codec.CloseKilled)
 	b.answer(Publish, "com.a", true)
+	p.silent()
+	p.HangUp()
 	b.Settle()
 	if n := b.Charged() - before; n != 0 {
 		t.Errorf("%d bytes are charged", n)
@@ -276,6 +282,32 @@ func TestTestamentAsked(t *testing.T) {
 	b, _, other = newOne()
 	b.authorizerLeaves()
 	expect("the authorizer is gone", b, other, "on_leave", "on_leave")
+}
+
+// TestTestamentBeforeGoodbye: a testament that an authorizer decides about, and GOODBYE in one go: the answer comes,
+// then the reply, and the testament is published.
+func TestTestamentBeforeGoodbye(t *testing.T) {
+	t.Attr("checklist", "TST-02")
+	b := newAuthorizerBed(t, 2, func(_ *Authorizer, cfg *Config) {
+		cfg.Realms[0].Policy = compile(t, policy.RoleDefinition{
+			Name: "anonymous", Dynamic: true, Permissions: []policy.Permission{mayAll("wamp.*"), mayAll("heard")},
+		})
+	})
+	p, other := b.join(0), b.join(1)
+	other.subscribe(1, "heard")
+	p.post(codec.Call, 1, values{}, "wamp.session.add_testament", []any{"asked", []any{"last"}})
+	p.post(codec.Call, 2, values{}, "wamp.session.add_testament", []any{"heard", []any{"last"}})
+	p.post(codec.Goodbye, values{}, codec.CloseCloseRealm)
+	b.Settle()
+	p.silent()
+	b.answer(Publish, "asked", true)
+	b.Settle()
+	p.expect(codec.Result, 1, values{})
+	p.expect(codec.Result, 2, values{})
+	p.expect(codec.Goodbye, values{}, codec.CloseGoodbyeAndOut)
+	b.answer(Publish, "asked", true) // again, to publish it
+	b.Settle()
+	other.expect(codec.Event, nil, nil, values{}, []any{"last"})
 }
 
 // TestTestamentSharded: a testament with rkey goes to the owner of the rkey alone, and its key has the bound that it
