@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -138,15 +139,20 @@ func appendMap(dst []byte, s Serializer, m map[string]any, depth int) (_ []byte,
 // Value decodes one encoded value into the same Go types: integers are int64, or uint64 above its range; integers
 // beyond 64 bits and JSON numbers beyond float64 are json.Number; JSON strings that stand for binary are []byte
 // (PROTOCOL 14.2), as are extensions; tags leave their content; keys that are no text are rendered as JSON.
-// The error is a *Violation and says why raw is malformed. Cold paths only.
+// The error is a *Violation and says why raw is malformed, or that a key is a list or dictionary. Cold paths only.
 func Value(s Serializer, raw []byte) (any, error) {
 	values := math.MaxInt
-	return ValueWithin(s, raw, &values)
+	return decodeValue(s, raw, &values, false)
 }
 
 // ValueWithin is Value for what holds no more than that many values, containers and keys included. It takes their
-// number off values, and fails with ErrTooMuchWork if that is not enough.
+// number off values, and fails with ErrTooMuchWork if that is not enough. A dictionary that has a list or dictionary
+// as key is a Raw, which aliases raw.
 func ValueWithin(s Serializer, raw []byte, values *int) (any, error) {
+	return decodeValue(s, raw, values, true)
+}
+
+func decodeValue(s Serializer, raw []byte, values *int, opaque bool) (any, error) {
 	start := 0
 	if s == JSON {
 		start = skipSpace(raw, 0)
@@ -161,14 +167,22 @@ func ValueWithin(s Serializer, raw []byte, values *int) (any, error) {
 	if why != "" {
 		return nil, &Violation{Reason: "value: " + why}
 	}
-	x := lexer{s: s, b: raw}
-	v, _, err := x.value(values)
+	x := valueReader{lexer: lexer{s: s, b: raw}, left: values, opaque: opaque}
+	v, _, err := x.value()
 	return v, err
+}
+
+// A valueReader builds Go values.
+type valueReader struct {
+	lexer
+	left   *int // values that may still be built
+	opaque bool // a dictionary that is no Go map is a Raw
 }
 
 // value builds the next value. skip has bounded the depth of its recursion. end reports that a container ended
 // instead.
-func (x *lexer) value(left *int) (v any, end bool, err error) {
+func (x *valueReader) value() (v any, end bool, err error) {
+	start := x.i
 	var t token
 	x.next(&t)
 	for t.kind == kindTag {
@@ -177,7 +191,7 @@ func (x *lexer) value(left *int) (v any, end bool, err error) {
 	if t.kind == kindEnd {
 		return nil, true, nil
 	}
-	if *left--; *left < 0 {
+	if *x.left--; *x.left < 0 {
 		return nil, false, ErrTooMuchWork
 	}
 	switch t.kind {
@@ -204,7 +218,7 @@ func (x *lexer) value(left *int) (v any, end bool, err error) {
 	case kindList:
 		items := []any{}
 		for n := t.n; t.open || n > 0; n-- {
-			item, end, err := x.value(left)
+			item, end, err := x.value()
 			if err != nil {
 				return nil, false, err
 			}
@@ -215,12 +229,25 @@ func (x *lexer) value(left *int) (v any, end bool, err error) {
 		}
 		return items, false, nil
 	}
+	m, err := x.dictionary(&t)
+	if x.opaque && errors.Is(err, errKeyForm) {
+		x.i = start
+		return Raw{x.s, x.skip()}, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return m, false, nil
+}
+
+// dictionary builds the dictionary whose head is t.
+func (x *valueReader) dictionary(t *token) (map[string]any, error) {
 	m := map[string]any{}
 	for n := t.n; t.open || n > 0; n-- {
 		at := x.i
-		k, end, err := x.value(left)
+		k, end, err := x.value()
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		if end {
 			break
@@ -228,14 +255,14 @@ func (x *lexer) value(left *int) (v any, end bool, err error) {
 		name, ok := k.(string)
 		if !ok {
 			if name, err = x.keyText(at); err != nil {
-				return nil, false, err
+				return nil, err
 			}
 		}
-		if m[name], _, err = x.value(left); err != nil {
-			return nil, false, err
+		if m[name], _, err = x.value(); err != nil {
+			return nil, err
 		}
 	}
-	return m, false, nil
+	return m, nil
 }
 
 // keyText returns the key at x.b[at] as Transcode writes it in JSON.

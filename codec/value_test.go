@@ -140,6 +140,41 @@ func TestNumbersBeyondGo(t *testing.T) {
 	}
 }
 
+// TestValueOpaque: what is no Go map is left as it is encoded, and all around it is built.
+func TestValueOpaque(t *testing.T) {
+	values := 100
+	for s, c := range map[Serializer]struct{ in, opaque string }{
+		MessagePack: {"\x93\x01\x81\xa1k\x82\x01\x02\x91\x03\x04\x05", "\x82\x01\x02\x91\x03\x04"},
+		CBOR: {
+			"\x83\x01\xbf\x61k\xd8\x20\xbf\x01\x02\xa0\x04\xff\xff\x05", "\xd8\x20\xbf\x01\x02\xa0\x04\xff",
+		},
+	} {
+		got, err := ValueWithin(s, []byte(c.in), &values)
+		want := list{int64(1), dict{"k": Raw{s, []byte(c.opaque)}}, int64(5)}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%q: %v\n%s", c.in, err, diff)
+		}
+		if _, err := Value(s, []byte(c.in)); !errors.Is(err, errKeyForm) {
+			t.Errorf("%q: %v", c.in, err)
+		}
+		if b, err := AppendValue(nil, s, got); err != nil || len(mustItems(t, s, b)) != 3 {
+			t.Errorf("%q: %q, %v", c.in, b, err)
+		}
+		if _, err := AppendValue(nil, JSON, got); !errors.Is(err, errKeyForm) {
+			t.Errorf("%q in JSON: %v", c.in, err)
+		}
+	}
+}
+
+// mustItems returns the items of a list.
+func mustItems(t *testing.T, s Serializer, b []byte) []Raw {
+	t.Helper()
+	if _, why := skip(s, b, 0, 0, make(nesting, DepthMaxMost)); why != "" {
+		t.Fatal(why)
+	}
+	return Raw{s, b}.Items()
+}
+
 // TestValueWithin: containers, keys and values count, what is left of them is told, and one too many is none.
 func TestValueWithin(t *testing.T) {
 	for s, raw := range map[Serializer]string{

@@ -118,7 +118,7 @@ func (s *session) receiveSubscribe(x port.Executor, l *perLoop, m *codec.Message
 	}
 	s.conn.Unlock()
 	s.realm.meta.ready(x, made)
-	s.tellMeta(x, "wamp.subscription.on_subscribe", sub.uri, sub.id)
+	s.tellMember(x, "wamp.subscription.on_subscribe", sub)
 	if m.Options.Bool(codec.KeyGetRetained, false) {
 		s.sendRetained(x, l, mb)
 	}
@@ -172,7 +172,7 @@ func (s *session) endMembership(x port.Executor, l *perLoop, mb *member) {
 	}
 	sub.drop(s.home, mb)
 	sub.census[s.variant].Add(-1)
-	s.tellMeta(x, "wamp.subscription.on_unsubscribe", sub.uri, sub.id)
+	s.tellMember(x, "wamp.subscription.on_unsubscribe", sub)
 	s.realm.leaveSubscription(x, s, sub)
 	s.dropSubscription()
 	x.Charge(-memberBytes - shardMemory(mb.nkey))
@@ -213,7 +213,7 @@ func (rm *realm) enterSubscription(x port.Executor, s *session, uri []byte,
 	if hearsMeta(sub.uri, match) {
 		rm.meta.listeners.Add(1)
 	}
-	if rm.meta.wanted() && !codec.ReservedURI(uri) {
+	if rm.meta.wanted() && !sub.hidden() {
 		made = rm.meta.reserve(x, "wamp.subscription.on_create", s.id, sub.metaDetails())
 	}
 	// From here on others can enter it, whose on_subscribe comes behind.
@@ -253,7 +253,7 @@ func (rm *realm) leaveSubscription(x port.Executor, s *session, sub *subscriptio
 		}
 		x.Charge(-sub.charged)
 		sub.charged = 0
-		if rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(sub.uri)) {
+		if rm.meta.wanted() && !s.quiet && !sub.hidden() {
 			gone = rm.meta.reserve(x, "wamp.subscription.on_delete", s.id, sub.id)
 		}
 		if hearsMeta(sub.uri, sub.match) {

@@ -3,6 +3,7 @@ package realm
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"banyan/codec"
 	"banyan/engine/port"
@@ -40,7 +41,7 @@ type call struct {
 
 	// Guarded by the conn lock of the callee that has the invocation.
 	tallied bool // counts in callee.open
-	beyond  bool // a callee has had more of it than the first chunk
+	stays   bool // it is given to no other callee: this one has more than the first chunk, or is to cancel it
 
 	// Owned by the loop of the callee that has the invocation.
 	begun bool // a part of the result has been forwarded
@@ -58,8 +59,9 @@ type call struct {
 
 // callExtra is what few calls need; nil for all others. Owned by the caller's loop.
 type callExtra struct {
-	timer   port.Timer // started if the dealer minds the timeout
-	started bool       // it has been
+	timer    port.Timer    // started if the dealer minds the timeout
+	started  bool          // it has been
+	deadline time.Duration // uptime at which the timeout is over, of a call that waits; 0: not noted
 
 	streaming bool   // further chunks are to come (PROTOCOL 8.6)
 	procedure uint64 // a hash of the procedure that all chunks have to name
@@ -342,6 +344,8 @@ func (c *call) interrupt(x port.Executor, l *perLoop, mode codec.CancelMode, int
 	}
 	if forget {
 		s.forget(c.invocation, c)
+	} else {
+		c.stays = true
 	}
 }
 

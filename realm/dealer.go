@@ -58,6 +58,7 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 				l.counters.shardsRefused.Add(1)
 			}
 			s.refuse(x, l, codec.Call, m.Request, why)
+			s.refuseStream(x, m)
 			return
 		}
 	}
@@ -76,16 +77,19 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 		return
 	case openTooMany:
 		s.refuse(x, l, codec.Call, m.Request, refuseCalls)
+		s.refuseStream(x, m)
 		return
 	case openNoMemory:
 		l.counters.overBudget.Add(1)
 		s.refuse(x, l, codec.Call, m.Request, refuseCallsMemory)
+		s.refuseStream(x, m)
 		return
 	}
 	if most := l.set.Quotas.CallsMax; most > 0 && !s.local {
 		if !s.realm.held.calls.take(most) {
 			l.counters.overQuota.Add(1)
 			c.fail(x, l, refuseCallsQuota)
+			s.refuseStream(x, m)
 			return
 		}
 		c.counted = true
@@ -93,6 +97,7 @@ func (s *session) receiveCall(x port.Executor, l *perLoop, m *codec.Message) {
 	if streaming {
 		if why := s.beginStream(x, l, c, m); why != nil {
 			c.fail(x, l, why)
+			s.refuseStream(x, m)
 			return
 		}
 	}
@@ -105,8 +110,11 @@ func (s *session) dispatchAllowed(x port.Executor, l *perLoop, c *call, m *codec
 	why := s.mayCall(x, l, c, m)
 	if why == refuseUndecided {
 		if why = s.askFirst(x, l, m, Call, codec.Exact, func(x port.Executor, l *perLoop, m *codec.Message) {
-			s.dispatchAllowed(x, l, c, m)
+			if c.isOpen(x) {
+				s.dispatchAllowed(x, l, c, m)
+			}
 		}); why == nil {
+			c.startWaiting(x)
 			return
 		}
 	}
@@ -151,11 +159,12 @@ func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Messag
 	why, waits := s.choose(x, l, c, m, reg)
 	switch {
 	case waits:
+		c.noteDeadline()
 	case why != nil:
-		c.disarm()
+		c.disarm(x)
 		c.fail(x, l, why)
-	case c.timed:
-		c.start(x)
+	default:
+		c.startLate(x)
 	}
 }
 
@@ -267,11 +276,8 @@ func (s *session) offer(x port.Executor, l *perLoop, c *call, m *codec.Message, 
 	switch {
 	case c.timeout == 0:
 	case to.forwardTimeout && to.session.roles&codec.CalleeTimeout != 0:
-		d.Timeout = c.timeout
-		if c.reroutable && c.extra.rerouting.left > 0 {
-			d.Timeout = c.extra.rerouting.left
-		}
-		c.disarm()
+		d.Timeout = max(c.left(), 1)
+		c.disarm(x)
 	default:
 		c.arm()
 	}

@@ -45,7 +45,8 @@ const (
 
 	// streamsMax is how many progressive calls of a session are remembered whose last chunk has not come: open ones,
 	// and of those that are over the latest, so that late chunks are known for what they are (PROTOCOL 8.6). More
-	// open ones: option_not_allowed. streamBytes is what one takes in the heap.
+	// open ones: option_not_allowed. Of those that were refused as many are remembered beside them. streamBytes is
+	// what one takes in the heap.
 	streamsMax  = 1024
 	streamBytes = 96
 

@@ -110,7 +110,9 @@ func (s *session) callMeta(x port.Executor, l *perLoop, c *call, m *codec.Messag
 		return refuseArguments
 	}
 	p.run(mc, x, l)
-	mc.payload = nil
+	if mc.payload = nil; mc.waiting != nil {
+		c.startWaiting(x)
+	}
 	return nil
 }
 
@@ -343,7 +345,7 @@ func (m *metaCall) pattern() (uri []byte, match codec.Match, ok bool) {
 		if !isDict {
 			return nil, 0, false
 		}
-		if v, found := options["match"]; found {
+		if v := options["match"]; v != nil {
 			name = v
 		}
 	}

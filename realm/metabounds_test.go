@@ -1,10 +1,13 @@
 package realm
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"banyan/codec"
+	"banyan/realm/policy"
 )
 
 // Bounds of the meta API at n and n + 1, and what it must not touch.
@@ -194,6 +197,146 @@ func TestMetaNumbersAreNoText(t *testing.T) {
 			refused("wamp.session.flush_testaments", []any{}, values{"scope": n})
 			refused("wamp.session.add_testament", []any{"t"}, values{"scope": n})
 			refused("wamp.subscription.lookup", []any{"t", values{"match": n}}, nil)
+		}
+	}
+}
+
+// TestMetaReservedPatterns: what clients hold beside the namespace wamp is told of, and registrations also in it: the
+// router has none of its own. Subscriptions to topics in it are hidden.
+func TestMetaReservedPatterns(t *testing.T) {
+	t.Attr("checklist", "META-33")
+	b := metaBed(t, 2, mayAll("*"), mayAll("wamp.*"))
+	p, listener, holder := b.join(0), b.join(0), b.join(1)
+	request := 0
+	ask := func(procedure string, args ...any) any {
+		t.Helper()
+		request++
+		p.say(codec.Call, request, values{}, procedure, args)
+		m := p.hear()
+		if m[0] == int64(codec.Error) {
+			return m[4]
+		}
+		return m[3].([]any)[0]
+	}
+	for i, topic := range []string{
+		"wamp.registration.on_create", "wamp.registration.on_register", "wamp.registration.on_unregister",
+		"wamp.registration.on_delete", "wamp.subscription.on_create", "wamp.subscription.on_subscribe",
+		"wamp.subscription.on_unsubscribe", "wamp.subscription.on_delete",
+	} {
+		listener.subscribe(1+i, topic)
+	}
+	for i, c := range []struct {
+		kind, uri, match string
+		topic            string // or procedure that it matches; "" for none
+		hidden           bool
+	}{
+		{"registration", "wamp", "prefix", "wampum.x", false},
+		{"registration", "wamp.foo", "prefix", "", false},
+		{"registration", "wamp..x", "wildcard", "", false},
+		{"subscription", "wamp", "prefix", "wampum.x", false},
+		{"subscription", "wamp.foo", "prefix", "wamp.foo.x", true},
+		{"subscription", "wamp..x", "wildcard", "wamp.y.x", true},
+		{"subscription", "wamp.x", "exact", "wamp.x", true},
+	} {
+		enter, entered, leave, left := codec.Register, codec.Registered, codec.Unregister, codec.Unregistered
+		if c.kind == "subscription" {
+			enter, entered, leave, left = codec.Subscribe, codec.Subscribed, codec.Unsubscribe, codec.Unsubscribed
+		}
+		holder.say(enter, 10*i+1, values{"match": c.match}, c.uri)
+		id := holder.expect(entered, 10*i+1, nil)[2]
+		prefix := "wamp." + c.kind + "."
+		var shown, matching any = id, nil
+		if c.topic != "" {
+			matching = id
+			if c.kind == "subscription" {
+				matching = []any{id}
+			}
+		}
+		if c.hidden {
+			shown, matching = nil, nil
+		}
+		if got := ask(prefix+"lookup", c.uri, values{"match": c.match}); got != shown {
+			t.Errorf("%s %s: lookup gives %v", c.kind, c.uri, got)
+		}
+		if c.match == "exact" {
+			if got := ask(prefix+"lookup", c.uri, values{"match": nil}); got != shown {
+				t.Errorf("%s %s: lookup without match gives %v", c.kind, c.uri, got)
+			}
+		}
+		if got := ask(prefix+"match", c.topic); c.topic != "" && !reflect.DeepEqual(got, matching) {
+			t.Errorf("%s %s: match gives %v", c.kind, c.uri, got)
+		}
+		want := any(map[string]string{
+			"registration": codec.ErrNoSuchRegistration, "subscription": codec.ErrNoSuchSubscription,
+		}[c.kind])
+		if d, found := ask(prefix+"get", id).(values); found == c.hidden || found && d["uri"] != c.uri {
+			t.Errorf("%s %s: get gives %v", c.kind, c.uri, d)
+		}
+		list := ask(prefix + "list").(values)[c.match].([]any)
+		if slices.Contains(list, id) == c.hidden {
+			t.Errorf("%s %s: list has %v", c.kind, c.uri, list)
+		}
+		one := map[string]string{"registration": "count_callees", "subscription": "count_subscribers"}[c.kind]
+		if got := ask(prefix+one, id); c.hidden && got != want || !c.hidden && got != int64(1) {
+			t.Errorf("%s %s: %s gives %v", c.kind, c.uri, one, got)
+		}
+		holder.say(leave, 10*i+2, id)
+		for m := holder.hear(); m == nil || m[0] != int64(left); m = holder.hear() {
+			if m == nil || m[0] != int64(codec.Event) { // it may hear of itself
+				t.Fatalf("%s %s: %v", c.kind, c.uri, m)
+			}
+		}
+		b.Settle()
+		events := 0
+		for m := listener.hear(); m != nil; m = listener.hear() {
+			events++
+		}
+		if events != 4 && !c.hidden || events != 0 && c.hidden {
+			t.Errorf("%s %s: %d meta events", c.kind, c.uri, events)
+		}
+	}
+}
+
+// TestMetaWrongTypes: META-05. What has the wrong type is refused for that, and not for what it would name.
+func TestMetaWrongTypes(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", ModifyDetails: true, Policy: compile(t,
+		policy.RoleDefinition{Name: "anonymous", Permissions: []policy.Permission{mayAll("*"), mayAll("wamp.*")}},
+	)}}})
+	p := b.join(0)
+	odd := codec.Raw{Format: codec.MessagePack, Octets: []byte("\x81\x91\x01\x02")} // a list as key
+	for i, c := range []struct {
+		procedure string
+		args      []any
+		kwargs    values
+	}{
+		{"wamp.subscription.remove_subscriber", []any{12345, "x"}, nil},
+		{"wamp.registration.remove_callee", []any{12345, "x"}, nil},
+		{"wamp.session.add_testament", []any{"t", []any{}, values{}}, values{"scope": ""}},
+		{"wamp.session.flush_testaments", nil, values{"scope": ""}},
+		{"wamp.session.modify_details", []any{p.id, values{"k": odd}}, nil},
+		{"wamp.session.modify_details", []any{p.id, odd}, nil},
+		{"wamp.session.add_testament", []any{"t", []any{}, odd}, nil},
+		{"wamp.session.add_testament", []any{"t", []any{}}, values{"publish_options": odd}},
+	} {
+		p.say(codec.Call, 1+i, values{}, c.procedure, c.args, c.kwargs)
+		p.refused(codec.Call, 1+i, codec.ErrInvalidArgument)
+	}
+}
+
+// TestTestamentOfNoPublisher: SES-46. Where roles are enforced, who may not publish leaves no testament.
+func TestTestamentOfNoPublisher(t *testing.T) {
+	for _, enforced := range []bool{false, true} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", EnforceRoles: enforced}}})
+		for i, role := range []string{"caller", "publisher"} {
+			p := b.connect(0, codec.JSON, 1<<20)
+			p.say(codec.Hello, "realm1", values{"roles": values{"caller": values{}, role: values{}}})
+			p.expect(codec.Welcome, nil, nil)
+			p.say(codec.Call, 1, values{}, "wamp.session.add_testament", []any{"t", []any{}, values{}})
+			if enforced && i == 0 {
+				p.refused(codec.Call, 1, codec.ErrNotAuthorized)
+			} else {
+				p.expect(codec.Result, 1, values{})
+			}
 		}
 	}
 }

@@ -61,8 +61,8 @@ func (m *metaCall) sessionModifyDetails(x port.Executor, l *perLoop) {
 	}))
 }
 
-// isDelta reports whether v is what modify_details takes: a dictionary that leaves the session's id alone, and in
-// which authid and authrole are text.
+// isDelta reports whether v is what modify_details takes: a dictionary that everybody can be told, which leaves the
+// session's id alone, and in which authid and authrole are text.
 func isDelta(v any) bool {
 	delta, ok := v.(map[string]any)
 	if _, found := delta["session"]; !ok || found {
@@ -75,7 +75,8 @@ func isDelta(v any) bool {
 			}
 		}
 	}
-	return true
+	_, err := codec.AppendValue(nil, codec.JSON, delta)
+	return err == nil
 }
 
 // alter publishes the details of s with the changes in delta. Home loop.

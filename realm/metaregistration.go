@@ -5,12 +5,13 @@ import (
 	"banyan/engine/port"
 )
 
-// The registration meta API (PROTOCOL 9.3). The meta procedures themselves are no registrations.
+// The registration meta API (PROTOCOL 9.3). The meta procedures themselves are no registrations, so nothing is left
+// out.
 
 func (m *metaCall) registrationList(x port.Executor, l *perLoop) {
-	m.lists(x, l, func(f func(id uint64, match codec.Match, uri string)) {
+	m.lists(x, l, func(f func(id uint64, match codec.Match)) {
 		m.session.realm.registered.list(func(id uint64, match codec.Match, reg *registration) {
-			f(id, match, reg.uri)
+			f(id, match)
 		})
 	})
 }
@@ -25,7 +26,7 @@ func (m *metaCall) registrationLookup(x port.Executor, l *perLoop) {
 }
 
 func (m *metaCall) answerRegistration(x port.Executor, l *perLoop, reg *registration) {
-	if reg == nil || codec.ReservedURI([]byte(reg.uri)) {
+	if reg == nil {
 		m.answer(x, l, nil)
 		return
 	}
@@ -58,13 +59,13 @@ func (m *metaCall) registration(x port.Executor, l *perLoop, arguments int,
 	f func(x port.Executor, l *perLoop, reg *registration),
 ) {
 	id, ok := m.number(0)
-	if !ok || len(m.args) != arguments {
+	if _, all := m.number(arguments - 1); !ok || !all || len(m.args) != arguments {
 		m.fail(x, l, refuseArguments)
 		return
 	}
 	m.catalogs(x, l, func(x port.Executor, l *perLoop) {
 		reg := m.session.realm.registered.find(id)
-		if reg == nil || codec.ReservedURI([]byte(reg.uri)) {
+		if reg == nil {
 			m.fail(x, l, refuseNoSuchReg)
 			return
 		}

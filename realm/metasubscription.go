@@ -8,7 +8,12 @@ import (
 	"banyan/engine/port"
 )
 
-// The subscription meta API (PROTOCOL 9.2). Subscriptions to topics in the namespace wamp are left out.
+// The subscription meta API (PROTOCOL 9.2). Subscriptions to topics in the namespace wamp are left out (9.4).
+
+// hidden reports whether the meta API leaves a subscription out. The prefix wamp covers other topics too.
+func (sub *subscription) hidden() bool {
+	return codec.ReservedURI([]byte(sub.uri)) && (sub.match != codec.Prefix || sub.uri != "wamp")
+}
 
 // catalogs makes the catalogs of the realm complete, in the pool, and then calls f on the caller's loop.
 func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor, l *perLoop)) {
@@ -31,7 +36,7 @@ func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor,
 }
 
 // lists answers with the ids of all records by match policy. list calls f for each of them.
-func (m *metaCall) lists(x port.Executor, l *perLoop, list func(f func(id uint64, match codec.Match, uri string))) {
+func (m *metaCall) lists(x port.Executor, l *perLoop, list func(f func(id uint64, match codec.Match))) {
 	if len(m.args) != 0 {
 		m.fail(x, l, refuseArguments)
 		return
@@ -41,11 +46,7 @@ func (m *metaCall) lists(x port.Executor, l *perLoop, list func(f func(id uint64
 		err := errNoForm
 		m.wait(x).async(x, func() {
 			var ids [len(matchNames)][]uint64
-			list(func(id uint64, match codec.Match, uri string) {
-				if !codec.ReservedURI([]byte(uri)) {
-					ids[match] = append(ids[match], id)
-				}
-			})
+			list(func(id uint64, match codec.Match) { ids[match] = append(ids[match], id) })
 			d := map[string]any{}
 			for match, name := range matchNames {
 				slices.Sort(ids[match])
@@ -65,9 +66,11 @@ func anys(ids []uint64) []any {
 }
 
 func (m *metaCall) subscriptionList(x port.Executor, l *perLoop) {
-	m.lists(x, l, func(f func(id uint64, match codec.Match, uri string)) {
+	m.lists(x, l, func(f func(id uint64, match codec.Match)) {
 		m.session.realm.subscribed.list(func(id uint64, match codec.Match, sub *subscription) {
-			f(id, match, sub.uri)
+			if !sub.hidden() {
+				f(id, match)
+			}
 		})
 	})
 }
@@ -78,7 +81,7 @@ func (m *metaCall) subscriptionLookup(x port.Executor, l *perLoop) {
 		m.fail(x, l, refuseArguments)
 		return
 	}
-	if sub := m.session.realm.topics.Find(uri, match); sub != nil && !codec.ReservedURI(uri) {
+	if sub := m.session.realm.topics.Find(uri, match); sub != nil && !sub.hidden() {
 		m.answer(x, l, sub.id)
 		return
 	}
@@ -100,7 +103,7 @@ func (m *metaCall) subscriptionMatch(x port.Executor, l *perLoop) {
 	}, func(x port.Executor, l *perLoop) {
 		var ids []uint64
 		for _, sub := range found {
-			if !codec.ReservedURI([]byte(sub.uri)) {
+			if !sub.hidden() {
 				ids = append(ids, sub.id)
 			}
 		}
@@ -137,13 +140,13 @@ func (m *metaCall) subscription(x port.Executor, l *perLoop, arguments int,
 	f func(x port.Executor, l *perLoop, sub *subscription),
 ) {
 	id, ok := m.number(0)
-	if !ok || len(m.args) != arguments {
+	if _, all := m.number(arguments - 1); !ok || !all || len(m.args) != arguments {
 		m.fail(x, l, refuseArguments)
 		return
 	}
 	m.catalogs(x, l, func(x port.Executor, l *perLoop) {
 		sub := m.session.realm.subscribed.find(id)
-		if sub == nil || codec.ReservedURI([]byte(sub.uri)) {
+		if sub == nil || sub.hidden() {
 			m.fail(x, l, refuseNoSuchSub)
 			return
 		}
@@ -167,10 +170,17 @@ func (sub *subscription) metaDetails() map[string]any {
 // metaTime writes a time as the meta API does.
 func metaTime(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// tellMeta publishes a meta event about a subscription or registration, unless it is in the namespace wamp. Any loop.
-func (s *session) tellMeta(x port.Executor, topic, uri string, id uint64) {
-	if ms := &s.realm.meta; ms.wanted() && !s.quiet && !codec.ReservedURI([]byte(uri)) {
+// tellMeta publishes a meta event about a subscription or registration. Any loop.
+func (s *session) tellMeta(x port.Executor, topic string, id uint64) {
+	if ms := &s.realm.meta; ms.wanted() && !s.quiet {
 		ms.tell(x, topic, s.id, id)
+	}
+}
+
+// tellMember is tellMeta about a subscription, unless it is hidden.
+func (s *session) tellMember(x port.Executor, topic string, sub *subscription) {
+	if s.realm.meta.wanted() && !sub.hidden() {
+		s.tellMeta(x, topic, sub.id)
 	}
 }
 
@@ -217,10 +227,6 @@ func (m *metaCall) subscriptionCountSubscribers(x port.Executor, l *perLoop) {
 func (m *metaCall) evict(x port.Executor, l *perLoop, missing *refusal,
 	f func(x port.Executor, l *perLoop, s *session, reason string) bool,
 ) {
-	if _, ok := m.number(1); !ok {
-		m.fail(x, l, refuseArguments)
-		return
-	}
 	reason, ok := m.keyword("reason")
 	switch {
 	case !ok:

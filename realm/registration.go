@@ -212,7 +212,7 @@ func (rm *realm) enterRegistration(x port.Executor, s *session, m *codec.Message
 		reg.callees.add(c)
 		rm.procedures.Put(reg.uri, match, reg)
 		rm.registered.add(reg.id, match, reg)
-		if rm.meta.wanted() && !codec.ReservedURI(uri) {
+		if rm.meta.wanted() {
 			made = rm.meta.reserve(x, "wamp.registration.on_create", s.id, reg.metaDetails())
 		}
 		return c, made, nil, displaced, nil
@@ -243,7 +243,7 @@ func (rm *realm) leaveRegistration(x port.Executor, c *callee) {
 		}
 		x.Charge(-rm.recordMemory(reg.uri, reg.match))
 		rm.registered.remove(reg.id, reg.match)
-		if s := c.session; rm.meta.wanted() && !s.quiet && !codec.ReservedURI([]byte(reg.uri)) {
+		if s := c.session; rm.meta.wanted() && !s.quiet {
 			gone = rm.meta.reserve(x, "wamp.registration.on_delete", s.id, reg.id)
 		}
 	}
@@ -326,7 +326,7 @@ func (s *session) receiveRegister(x port.Executor, l *perLoop, m *codec.Message)
 	c.live = true
 	s.conn.Unlock()
 	s.realm.meta.ready(x, made)
-	s.tellMeta(x, "wamp.registration.on_register", c.reg.uri, c.reg.id)
+	s.tellMeta(x, "wamp.registration.on_register", c.reg.id)
 }
 
 func (s *session) receiveUnregister(x port.Executor, l *perLoop, m *codec.Message) {
@@ -374,7 +374,7 @@ func (s *session) endRegistration(x port.Executor, l *perLoop, c *callee) {
 	} else {
 		s.lastCallee = c.older
 	}
-	s.tellMeta(x, "wamp.registration.on_unregister", c.reg.uri, c.reg.id)
+	s.tellMeta(x, "wamp.registration.on_unregister", c.reg.id)
 	s.realm.leaveRegistration(x, c)
 	s.dropRegistration()
 	x.Charge(-memberBytes)

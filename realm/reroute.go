@@ -29,13 +29,11 @@ var refuseMissed = &refusal{codec.ErrUnavailable, "the callee is unavailable, an
 // A rerouting is what the router keeps of a call so that it can give it to another callee. Owned by the caller's
 // loop, but the loop that ends the call forgets it.
 type rerouting struct {
-	raw      []byte // the CALL, in the caller's serializer; immutable
-	charged  int    // bytes of the budget
-	deadline int64  // Unix time, ms; 0 if the call has no timeout
+	raw     []byte // the CALL, in the caller's serializer; immutable
+	charged int    // bytes of the budget
 
 	reg   *registration
 	tried []*session // the callees that were unavailable, at most reroutesMax; the latest is the last
-	left  uint64     // ms of the timeout that are left to the next callee
 }
 
 // A rerouteJob takes a call from the loop of the callee that was unavailable to the caller's.
@@ -61,11 +59,8 @@ func (s *session) keepCall(x port.Executor, l *perLoop, c *call, m *codec.Messag
 	if w == nil || m != &w.message {
 		raw = bytes.Clone(raw)
 	}
-	r := &rerouting{raw: raw, charged: bytesKept}
-	if c.timeout > 0 {
-		r.deadline = s.realm.router.clock().UnixMilli() + int64(c.timeout)
-	}
-	c.needs().rerouting, c.reroutable = r, true
+	c.noteDeadline()
+	c.needs().rerouting, c.reroutable = &rerouting{raw: raw, charged: bytesKept}, true
 }
 
 // forgetCall gives back the copy of a call that has ended. Any loop.
@@ -79,7 +74,7 @@ func (c *call) forgetCall(x port.Executor) {
 // reroute reports whether the ERROR m of the callee s, which had the call until now, gives it to another callee.
 // Loop of s.
 func (s *session) reroute(x port.Executor, c *call, m *codec.Message) bool {
-	if !c.reroutable || c.begun || c.beyond || s.roles&codec.CalleeReroute == 0 ||
+	if !c.reroutable || c.begun || c.stays || s.roles&codec.CalleeReroute == 0 ||
 		string(m.URI) != codec.ErrUnavailable {
 		return false
 	}
@@ -134,15 +129,9 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 		c.fail(x, l, refuseMissed)
 		return
 	}
-	left := c.timeout
-	if r := c.extra.rerouting; r.deadline > 0 {
-		now := s.realm.router.clock().UnixMilli()
-		if now >= r.deadline {
-			c.fail(x, l, refuseTimeout)
-			return
-		}
-		left = min(uint64(r.deadline-now), c.timeout)
-		r.left = left
+	if c.timeout > 0 && c.left() == 0 {
+		c.fail(x, l, refuseTimeout)
+		return
 	}
 	why, waits := s.offerNext(x, l, c, m)
 	switch {
@@ -151,9 +140,7 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 		c.fail(x, l, why)
 	default:
 		l.counters.rerouted.Add(1)
-		if c.timed && !c.extra.started {
-			c.startIn(x, left)
-		}
+		c.startLate(x)
 	}
 }
 

@@ -280,6 +280,7 @@ func (c *simClient) act() {
 		for _, id := range slices.Sorted(maps.Keys(c.calls)) {
 			if rand(2) == 0 {
 				c.calls[id].canceled = true
+				c.calls[id].passed = c.calls[id].passed || len(c.calls[id].unavailable) > 0
 				mode := []string{"skip", "kill", "killnowait"}[rand(3)]
 				c.send(&codec.Message{Type: codec.Cancel, Request: id, Dict: c.value(map[string]any{"mode": mode})})
 				break
@@ -545,7 +546,8 @@ func (c *simClient) answer(random bool) {
 		if rand(2) == 0 || c.sim.shared != "" {
 			m.URI = []byte(codec.ErrUnavailable)
 			if call := c.sim.open(c.numbers(m)); call != nil {
-				call.passed = call.passed || !c.reroutes || call.begun || call.streaming && call.sent > 1
+				call.passed = call.passed || !c.reroutes || call.begun || call.canceled ||
+					call.streaming && call.sent > 1
 				if c.reroutes {
 					call.unavailable = append(call.unavailable, c)
 				}

@@ -38,9 +38,7 @@ var procedureSeed = maphash.MakeSeed()
 
 // beginStream takes note that c, which is open, is the first chunk of a progressive call.
 func (s *session) beginStream(x port.Executor, l *perLoop, c *call, m *codec.Message) *refusal {
-	if s.streams == nil {
-		s.streams = new(streams)
-	}
+	s.needsStreams()
 	switch why := s.streams.add(x, s, c.request); why {
 	case nil:
 	case refuseMemory:
@@ -52,6 +50,21 @@ func (s *session) beginStream(x port.Executor, l *perLoop, c *call, m *codec.Mes
 	e := c.needs()
 	e.streaming, e.procedure = true, maphash.Bytes(procedureSeed, m.URI)
 	return nil
+}
+
+// refuseStream takes note that a CALL was refused before it was the first chunk of a progressive call, if it would
+// have been: the chunks behind it are no calls, and get no answers.
+func (s *session) refuseStream(x port.Executor, m *codec.Message) {
+	if m.Options.Bool(codec.KeyProgress, false) {
+		s.needsStreams()
+		s.streams.refuse(x, m.Request)
+	}
+}
+
+func (s *session) needsStreams() {
+	if s.streams == nil {
+		s.streams = new(streams)
+	}
 }
 
 // goesOn reports whether the CALL m is a further chunk of a progressive call.
@@ -146,24 +159,18 @@ func (c *call) goOn(x port.Executor, to *callee, d *codec.Details, p *codec.Payl
 		return full
 	}
 	result := to.invoke(x, tail, c.invocation, d, p, kept)
-	c.beyond = c.beyond || result == accepted
+	c.stays = c.stays || result == accepted
 	return result
 }
 
 // streams are the request ids of progressive calls whose last chunk has not come. Owned by the loop of the caller.
 type streams struct {
-	begun  map[uint64]uint64 // the serial number of its entry in order, by request id
-	order  []streamEntry     // oldest first; those that are not in begun under this number are over
-	serial uint64
-	forgot bool // an id was dropped that may still get chunks
+	begun   requestQueue // open calls, and those that are over
+	refused requestQueue // those that were refused before they were open
+	forgot  bool         // an id was dropped that may still get chunks
 }
 
-type streamEntry struct{ request, serial uint64 }
-
-func (t *streams) has(request uint64) bool {
-	_, found := t.begun[request]
-	return found
-}
+func (t *streams) has(request uint64) bool { return t.begun.has(request) || t.refused.has(request) }
 
 // expects reports whether a CALL out of sequence may be a chunk, where request ids have to be sequential and last is
 // the latest.
@@ -173,21 +180,13 @@ func (t *streams) expects(request, last uint64) bool {
 
 // add remembers a call of s that is open.
 func (t *streams) add(x port.Executor, s *session, request uint64) *refusal {
-	if len(t.begun) >= streamsMax && !t.evict(x, s) {
+	if t.begun.len() >= streamsMax && !t.evict(x, s) {
 		return refuseStreams
 	}
 	if !x.Charge(streamBytes) {
 		return refuseMemory
 	}
-	if t.begun == nil {
-		t.begun = make(map[uint64]uint64)
-	}
-	t.serial++
-	t.begun[request] = t.serial
-	if len(t.order) >= 2*streamsMax {
-		t.compact(x)
-	}
-	t.order = append(t.order, streamEntry{request, t.serial})
+	t.begun.put(x, request)
 	return nil
 }
 
@@ -196,49 +195,102 @@ func (t *streams) evict(x port.Executor, s *session) bool {
 	x.Step("conn.lock")
 	s.conn.Lock()
 	defer s.conn.Unlock()
-	for n := range len(t.order) {
-		e := t.order[0]
-		t.order = t.order[1:]
-		switch {
-		case t.begun[e.request] != e.serial:
-		case s.calls.get(e.request) != nil:
-			t.order = append(t.order, e)
-		default:
+	for n := range t.begun.len() {
+		request := t.begun.first()
+		if s.calls.get(request) == nil {
 			t.forgot = true
-			t.remove(x, e.request)
+			t.remove(x, request)
 			x.Work(n >> visitShift)
 			return true
 		}
+		t.begun.put(x, request) // at the end
 	}
 	x.Work(streamsMax >> visitShift)
 	return false
 }
 
-// compact drops the entries of calls that are complete.
-func (t *streams) compact(x port.Executor) {
-	x.Work(len(t.order) >> visitShift)
-	kept := t.order[:0]
-	for _, e := range t.order {
-		if t.begun[e.request] == e.serial {
-			kept = append(kept, e)
-		}
+// refuse remembers a call that was refused. Without room the oldest is forgotten, or this one.
+func (t *streams) refuse(x port.Executor, request uint64) {
+	if t.refused.len() >= streamsMax {
+		t.forgot = true
+		t.remove(x, t.refused.first())
 	}
-	t.order = kept
+	if !x.Charge(streamBytes) {
+		t.forgot = true
+		return
+	}
+	t.refused.put(x, request)
 }
 
 // remove forgets a call whose last chunk has come.
 func (t *streams) remove(x port.Executor, request uint64) {
-	if t.has(request) {
-		delete(t.begun, request)
+	if t.begun.remove(request) || t.refused.remove(request) {
 		x.Charge(-streamBytes)
-	}
-	if len(t.begun) == 0 {
-		t.order = t.order[:0]
 	}
 }
 
 // drop forgets all.
 func (t *streams) drop(x port.Executor) {
-	x.Charge(-streamBytes * len(t.begun))
+	x.Charge(-streamBytes * (t.begun.len() + t.refused.len()))
 	*t = streams{}
+}
+
+// A requestQueue is a set of request ids in the order in which they were put into it.
+type requestQueue struct {
+	serials map[uint64]uint64 // the serial number of its entry in order, by request id
+	order   []requestEntry    // oldest first; those that are not in serials under this number are over
+	serial  uint64
+}
+
+type requestEntry struct{ request, serial uint64 }
+
+func (q *requestQueue) len() int { return len(q.serials) }
+
+func (q *requestQueue) has(request uint64) bool {
+	_, found := q.serials[request]
+	return found
+}
+
+// put puts an id at the end, also if it is there.
+func (q *requestQueue) put(x port.Executor, request uint64) {
+	if q.serials == nil {
+		q.serials = make(map[uint64]uint64)
+	}
+	q.serial++
+	q.serials[request] = q.serial
+	if len(q.order) >= 2*streamsMax {
+		q.compact(x)
+	}
+	q.order = append(q.order, requestEntry{request, q.serial})
+}
+
+// compact drops the entries that are over.
+func (q *requestQueue) compact(x port.Executor) {
+	x.Work(len(q.order) >> visitShift)
+	kept := q.order[:0]
+	for _, e := range q.order {
+		if q.serials[e.request] == e.serial {
+			kept = append(kept, e)
+		}
+	}
+	q.order = kept
+}
+
+// first returns the oldest id. There must be one.
+func (q *requestQueue) first() (request uint64) {
+	for q.serials[q.order[0].request] != q.order[0].serial {
+		q.order = q.order[1:]
+	}
+	return q.order[0].request
+}
+
+// remove reports whether the id was there.
+func (q *requestQueue) remove(request uint64) (found bool) {
+	if found = q.has(request); found {
+		delete(q.serials, request)
+	}
+	if len(q.serials) == 0 {
+		q.order = q.order[:0]
+	}
+	return found
 }

@@ -274,8 +274,8 @@ func TestStreamsForget(t *testing.T) {
 		caller.expect(codec.Result, request, values{})
 	}
 	for s := b.router.named["realm1"].sessions[0].head; s != nil; s = s.next {
-		if st := s.streams; st != nil && (len(st.begun) != 1 || len(st.order) > 2*streamsMax || st.forgot) {
-			t.Errorf("%d remembered, %d in order, forgot %t", len(st.begun), len(st.order), st.forgot)
+		if st := s.streams; st != nil && (st.begun.len() != 1 || len(st.begun.order) > 2*streamsMax || st.forgot) {
+			t.Errorf("%d remembered, %d in order, forgot %t", st.begun.len(), len(st.begun.order), st.forgot)
 		}
 	}
 }
@@ -363,6 +363,120 @@ func TestRPC38Payload(t *testing.T) {
 			callee.say(codec.Yield, 1, values{})
 			caller.expect(codec.Result, 1, values{})
 			nothingUnderWay(t, b)
+		}
+	}
+}
+
+// TestStreamRefused: RPC-39. A progressive call that is refused at its first chunk, for whatever reason, has one
+// answer: its other chunks are discarded, also when there is room again, and none begins a call of its own.
+func TestStreamRefused(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		for _, c := range []struct {
+			name    string
+			limits  Config
+			realm   RealmConfig
+			open    int // calls that take the room
+			options values
+			why     string
+		}{
+			{"calls of the session", Config{CallsMax: 2}, RealmConfig{}, 2, values{}, codec.ErrOptionNotAllowed},
+			{
+				"calls of the realm",
+				Config{},
+				RealmConfig{Quotas: Quotas{CallsMax: 2}},
+				2,
+				values{},
+				codec.ErrOptionNotAllowed,
+			},
+			{"progressive calls", Config{}, RealmConfig{}, streamsMax, moreChunks, codec.ErrOptionNotAllowed},
+			{"nobody there", Config{}, RealmConfig{}, 0, values{}, codec.ErrNoSuchProcedure},
+			{
+				"no rkey",
+				Config{},
+				RealmConfig{Sharding: true},
+				0,
+				values{"runmode": "partition"},
+				codec.ErrInvalidArgument,
+			},
+		} {
+			c.realm.URI, c.realm.StrictRequestIDs = "realm1", strict
+			c.limits.Realms = []RealmConfig{c.realm}
+			b := newBed(t, 2, c.limits)
+			caller, callee := b.join(0), b.joinStreams(1, codec.MessagePack, 1<<20)
+			callee.register(1, "p", "single")
+			before := b.Charged()
+			for i := range c.open {
+				caller.say(codec.Call, i+1, c.options, "p")
+				callee.expect(codec.Invocation, i+1, nil, nil)
+			}
+			id, procedure := c.open+1, "p"
+			if c.why == codec.ErrNoSuchProcedure {
+				procedure = "q"
+			}
+			first := maps.Clone(c.options)
+			first["progress"] = true
+			caller.say(codec.Call, id, first, procedure)
+			caller.refused(codec.Call, id, c.why)
+			caller.say(codec.Call, id, moreChunks, procedure)
+			for i := range c.open { // there is room again
+				callee.say(codec.Yield, i+1, values{})
+				caller.expect(codec.Result, i+1, values{})
+				if c.options["progress"] != nil {
+					caller.say(codec.Call, i+1, lastChunk, "p")
+				}
+			}
+			if procedure == "q" {
+				callee.say(codec.Register, 2, values{}, "q")
+				callee.expect(codec.Registered, 2, nil)
+			}
+			caller.say(codec.Call, id, moreChunks, procedure)
+			caller.say(codec.Call, id, lastChunk, procedure)
+			caller.silent()
+			callee.silent()
+			if n := b.router.Stats().ChunksLate; n < 3 {
+				t.Errorf("%s: %d late chunks are counted", c.name, n)
+			}
+			caller.say(codec.Call, id+1, lastChunk, "p")
+			callee.expect(codec.Invocation, c.open+1, nil, values{})
+			callee.say(codec.Yield, c.open+1, values{})
+			caller.expect(codec.Result, id+1, values{})
+			nothingUnderWay(t, b)
+			if n := b.Charged() - before; n != 0 && procedure == "p" {
+				t.Errorf("%s: %d bytes stay charged", c.name, n)
+			}
+		}
+	}
+}
+
+// TestStreamsRefusedMax: so many refused ones are remembered; one more, and the oldest is not.
+func TestStreamsRefusedMax(t *testing.T) {
+	for _, more := range []int{0, 1} {
+		b := newBed(t, 1, Config{CallsMax: 1})
+		caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+		callee.register(1, "p", "single")
+		before := b.Charged()
+		caller.say(codec.Call, 1, values{}, "p")
+		callee.expect(codec.Invocation, 1, nil, values{})
+		for i := range streamsMax + more {
+			caller.say(codec.Call, 2+i, moreChunks, "p")
+			caller.refused(codec.Call, 2+i, codec.ErrOptionNotAllowed)
+		}
+		if n := b.Charged() - before; n != streamsMax*streamBytes {
+			t.Errorf("%d bytes are charged", n)
+		}
+		callee.say(codec.Yield, 1, values{})
+		caller.expect(codec.Result, 1, values{})
+		caller.say(codec.Call, 3, lastChunk, "p")
+		callee.silent()
+		caller.say(codec.Call, 2, lastChunk, "p")
+		if more > 0 { // nobody can tell it from a call
+			callee.expect(codec.Invocation, 2, nil, values{})
+		}
+		callee.silent()
+		caller.HangUp()
+		b.Settle()
+		if n := b.Charged() - before; n > 0 {
+			t.Errorf("%d bytes stay charged", n)
 		}
 	}
 }

@@ -50,13 +50,16 @@ var refuseTestaments = &refusal{codec.ErrOptionNotAllowed, "this session has as 
 
 var refuseTestamentMemory = &refusal{codec.ErrOptionNotAllowed, "the router has no memory left for testaments"}
 
+var refuseTestamentRole = &refusal{codec.ErrNotAuthorized, "a session that has not announced the role publisher " +
+	"publishes nothing, no testaments either"}
+
 // scope reads the keyword argument scope.
 func (m *metaCall) scope() (scope int, ok bool) {
 	name, ok := m.keyword("scope")
 	if !ok {
 		return 0, false
 	}
-	if name == "" {
+	if m.kwargs["scope"] == nil {
 		name = "destroyed"
 	}
 	scope, ok = testamentScopes[name]
@@ -88,6 +91,9 @@ func (m *metaCall) addTestament(x port.Executor, l *perLoop) {
 	s := m.session
 	x.Work(len(t.options) >> directShift)
 	switch {
+	case l.set.EnforceRoles && !s.plays(codec.Publish):
+		m.fail(x, l, refuseTestamentRole)
+		return
 	case t.passes && s.roles&codec.PublisherPassthru == 0 && !l.set.LaxPassthru:
 		m.fail(x, l, refuseTestamentPassthru)
 		return
@@ -135,7 +141,7 @@ func (s *session) bequeath(x port.Executor, t *testament, scope int) *refusal {
 
 // testament reads the arguments of add_testament: what they make is a PUBLISH, byte by byte as the session would have
 // sent it, and is no testament if it would be a violation. In transparent form (PROTOCOL 12.2) binary or text stands
-// where the list args does.
+// where the list args does. As in a PUBLISH, args and kwargs may be left out.
 func (m *metaCall) testament() (t *testament, scope int, ok bool) {
 	topic, ok := m.text(0)
 	if !ok || len(m.args) > 3 {

@@ -371,6 +371,8 @@ func TestTestamentAsSent(t *testing.T) {
 			codec.CBOR, ``, "\x9f\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00\xf9\x3c\x00\xd8\x20\x61a\xf7\xff",
 			"\xbf\x61k\xc1\x05\xff",
 		},
+		{codec.MessagePack, ``, "\x91\x81\x90\x02", ""},
+		{codec.CBOR, ``, "\x81\xa1\x80\x02", ""},
 		{codec.CBOR, "\xa1\x68enc_algo\x63xbr", "\x42\x01\x02", "\xa0"},
 	} {
 		b := newBed(t, 2, Config{})
@@ -413,7 +415,7 @@ func TestTestamentAsSent(t *testing.T) {
 			for k := range events {
 				events[k] = eventBesideIDs(t, r)
 			}
-			if events[0] != events[1] || events[0] == "" {
+			if events[0] != events[1] || events[0] == "" && !strings.Contains(c.args, "\x02") {
 				t.Errorf("testament %d, to %v: %s, PUBLISH %s", i, r.Variant().Serializer(), events[1], events[0])
 			}
 			r.silent()
@@ -426,7 +428,11 @@ func eventBesideIDs(t *testing.T, p *peer) string {
 	t.Helper()
 	var d codec.Decoder
 	var m codec.Message
-	if err := d.Decode(p.Variant().Serializer(), p.Next(), &m); err != nil || m.Type != codec.Event {
+	next := p.Next()
+	if next == nil {
+		return ""
+	}
+	if err := d.Decode(p.Variant().Serializer(), next, &m); err != nil || m.Type != codec.Event {
 		t.Fatalf("no EVENT: %v, %v", m.Type, err)
 	}
 	return fmt.Sprintf("%q %q %q %t", m.Dict, m.Payload.Args, m.Payload.Kwargs, m.Payload.Transparent)

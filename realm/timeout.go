@@ -36,17 +36,53 @@ func (c *call) arm() {
 	}
 }
 
-// disarm makes a call that will not be timed after all, unless its timer runs already and the call is rerouted.
-// Caller's loop, before c is offered.
-func (c *call) disarm() { c.timed = c.timed && c.extra.started }
+// disarm makes a call that is not timed after all. Caller's loop, before c is offered.
+func (c *call) disarm(x port.Executor) {
+	if c.timed && c.extra.started {
+		c.extra.started = false
+		x.Stop(&c.extra.timer)
+	}
+	c.timed = false
+}
 
-// start starts the timer, or starts it again. Caller's loop.
-func (c *call) start(x port.Executor) { c.startIn(x, c.timeout) }
+// noteDeadline notes when the timeout is over, before the call waits for something. Caller's loop.
+func (c *call) noteDeadline() {
+	if e := c.extra; c.timeout > 0 && (e == nil || e.deadline == 0) {
+		c.needs().deadline = c.caller.realm.router.uptime() + time.Duration(c.timeout)*time.Millisecond
+	}
+}
 
-// startIn is start with so many ms.
-func (c *call) startIn(x port.Executor, ms uint64) {
+// left is how many ms of the timeout are left; 0: it is over, or there is none. Caller's loop.
+func (c *call) left() uint64 {
+	if e := c.extra; e != nil && e.deadline != 0 {
+		left := e.deadline - c.caller.realm.router.uptime()
+		return uint64(max(left+time.Millisecond-1, 0) / time.Millisecond)
+	}
+	return c.timeout
+}
+
+// startLate starts the timer of a call that may have waited, if it is timed and the timer does not run. Caller's
+// loop.
+func (c *call) startLate(x port.Executor) {
+	if c.timed && !c.extra.started {
+		c.extra.started = true
+		x.Start(&c.extra.timer, time.Duration(c.left())*time.Millisecond)
+	}
+}
+
+// startWaiting starts the timer of a call that waits for somebody else than a callee. Caller's loop.
+func (c *call) startWaiting(x port.Executor) {
+	if c.timeout > 0 {
+		c.noteDeadline()
+		c.arm()
+		c.startLate(x)
+	}
+}
+
+// restart starts the timer again. Caller's loop.
+func (c *call) restart(x port.Executor) {
 	c.extra.started = true
-	x.Start(&c.extra.timer, time.Duration(ms)*time.Millisecond)
+	x.Start(&c.extra.timer, time.Duration(c.timeout)*time.Millisecond)
 }
 
 // expire ends the call because its time is over. Caller's loop.
@@ -100,7 +136,7 @@ func (j *timerJob) Run(x port.Executor, _ int) (more bool) {
 	}
 	c.restarting.Store(false)
 	if c.isOpen(x) {
-		c.start(x)
+		c.restart(x)
 	}
 	return false
 }
