@@ -59,8 +59,7 @@ type call struct {
 
 // callExtra is what few calls need; nil for all others. Owned by the caller's loop.
 type callExtra struct {
-	timer    port.Timer    // started if the dealer minds the timeout
-	started  bool          // it has been
+	timer    port.Timer    // of a call that is timed
 	deadline time.Duration // uptime at which the timeout is over, of a call that waits; 0: not noted
 
 	streaming bool   // further chunks are to come (PROTOCOL 8.6)

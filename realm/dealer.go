@@ -156,15 +156,17 @@ func (s *session) mayCall(x port.Executor, l *perLoop, c *call, m *codec.Message
 // dispatch offers the open call c to a callee; it may answer the caller with an error, or make the session wait. reg
 // is the registration to try first, or nil.
 func (s *session) dispatch(x port.Executor, l *perLoop, c *call, m *codec.Message, reg *registration) {
+	if c.outOfTime(x, l) {
+		return
+	}
 	why, waits := s.choose(x, l, c, m, reg)
 	switch {
 	case waits:
 		c.noteDeadline()
 	case why != nil:
-		c.disarm(x)
 		c.fail(x, l, why)
 	default:
-		c.startLate(x)
+		c.start(x)
 	}
 }
 

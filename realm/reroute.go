@@ -129,8 +129,7 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 		c.fail(x, l, refuseMissed)
 		return
 	}
-	if c.timeout > 0 && c.left() == 0 {
-		c.fail(x, l, refuseTimeout)
+	if c.outOfTime(x, l) {
 		return
 	}
 	why, waits := s.offerNext(x, l, c, m)
@@ -140,7 +139,7 @@ func (s *session) offerAgain(x port.Executor, l *perLoop, c *call, m *codec.Mess
 		c.fail(x, l, why)
 	default:
 		l.counters.rerouted.Add(1)
-		c.startLate(x)
+		c.start(x)
 	}
 }
 

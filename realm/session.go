@@ -49,6 +49,7 @@ type session struct {
 	registrations map[uint64]*callee // by registration id
 	lastCallee    *callee            // the list of the same, newest first
 	lastRequest   uint64             // with StrictRequestIDs
+	repeats       bool               // with StrictRequestIDs: the message under way has the id of one before it
 	streams       *streams           // nil until the first CALL with progress
 	building      *builder           // the open run of events, or nil
 	ownJobs       int                // unfinished jobs of this publisher on its own loop
@@ -184,7 +185,7 @@ func (s *session) sequential(m *codec.Message) bool {
 	if s.lastRequest == codec.MaxID {
 		next = 1
 	}
-	if m.Request != next {
+	if s.repeats = m.Request != next; s.repeats {
 		return m.Type == codec.Call && s.streams != nil && s.streams.expects(m.Request, s.lastRequest)
 	}
 	s.lastRequest = next

@@ -69,7 +69,7 @@ func (s *session) needsStreams() {
 
 // goesOn reports whether the CALL m is a further chunk of a progressive call.
 func (s *session) goesOn(set *settings, m *codec.Message) bool {
-	return s.streams != nil && (s.streams.has(m.Request) || set.StrictRequestIDs && m.Request != s.lastRequest)
+	return s.streams != nil && (s.streams.has(m.Request) || set.StrictRequestIDs && s.repeats)
 }
 
 // receiveChunk handles a CALL whose request id is that of a progressive call that is not complete.
@@ -286,11 +286,7 @@ func (q *requestQueue) first() (request uint64) {
 
 // remove reports whether the id was there.
 func (q *requestQueue) remove(request uint64) (found bool) {
-	if found = q.has(request); found {
-		delete(q.serials, request)
-	}
-	if len(q.serials) == 0 {
-		q.order = q.order[:0]
-	}
+	found = q.has(request)
+	delete(q.serials, request)
 	return found
 }

@@ -448,10 +448,36 @@ func TestStreamRefused(t *testing.T) {
 	}
 }
 
+// TestStreamRefusedWithoutMemory: a progressive call for which there is no memory. What is remembered of it takes
+// less; without room for that, only its place in the sequence tells what its other chunks are.
+func TestStreamRefusedWithoutMemory(t *testing.T) {
+	for _, room := range []int64{streamBytes, streamBytes - 1} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: room < streamBytes}}})
+		caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+		callee.register(1, "p", "single")
+		for i := range callsStep {
+			caller.say(codec.Call, i+1, values{}, "p")
+			callee.expect(codec.Invocation, i+1, nil, values{})
+		}
+		b.BytesMax = b.Charged() + room
+		caller.say(codec.Call, callsStep+1, moreChunks, "p")
+		caller.refused(codec.Call, callsStep+1, codec.ErrOptionNotAllowed)
+		b.BytesMax = 0
+		caller.say(codec.Call, callsStep+1, moreChunks, "p")
+		caller.say(codec.Call, callsStep+1, lastChunk, "p")
+		caller.silent()
+		callee.silent()
+	}
+}
+
 // TestStreamsRefusedMax: so many refused ones are remembered; one more, and the oldest is not.
 func TestStreamsRefusedMax(t *testing.T) {
-	for _, more := range []int{0, 1} {
-		b := newBed(t, 1, Config{CallsMax: 1})
+	for _, c := range []struct {
+		more   int
+		strict bool
+	}{{0, false}, {1, false}, {1, true}} {
+		more := c.more
+		b := newBed(t, 1, Config{CallsMax: 1, Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: c.strict}}})
 		caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
 		callee.register(1, "p", "single")
 		before := b.Charged()
@@ -469,7 +495,7 @@ func TestStreamsRefusedMax(t *testing.T) {
 		caller.say(codec.Call, 3, lastChunk, "p")
 		callee.silent()
 		caller.say(codec.Call, 2, lastChunk, "p")
-		if more > 0 { // nobody can tell it from a call
+		if more > 0 && !c.strict { // nobody can tell it from a call, except by its place in the sequence
 			callee.expect(codec.Invocation, 2, nil, values{})
 		}
 		callee.silent()

@@ -38,11 +38,10 @@ func (c *call) arm() {
 
 // disarm makes a call that is not timed after all. Caller's loop, before c is offered.
 func (c *call) disarm(x port.Executor) {
-	if c.timed && c.extra.started {
-		c.extra.started = false
+	if c.timed {
+		c.timed = false
 		x.Stop(&c.extra.timer)
 	}
-	c.timed = false
 }
 
 // noteDeadline notes when the timeout is over, before the call waits for something. Caller's loop.
@@ -61,11 +60,19 @@ func (c *call) left() uint64 {
 	return c.timeout
 }
 
-// startLate starts the timer of a call that may have waited, if it is timed and the timer does not run. Caller's
-// loop.
-func (c *call) startLate(x port.Executor) {
-	if c.timed && !c.extra.started {
-		c.extra.started = true
+// outOfTime ends a call whose timeout is over though its timer has not fired. Caller's loop, while no callee has it.
+func (c *call) outOfTime(x port.Executor, l *perLoop) bool {
+	over := c.timeout > 0 && c.left() == 0
+	if over {
+		c.disarm(x)
+		c.fail(x, l, refuseTimeout)
+	}
+	return over
+}
+
+// start starts the timer of a call that is timed, for what is left. Caller's loop.
+func (c *call) start(x port.Executor) {
+	if c.timed {
 		x.Start(&c.extra.timer, time.Duration(c.left())*time.Millisecond)
 	}
 }
@@ -75,13 +82,12 @@ func (c *call) startWaiting(x port.Executor) {
 	if c.timeout > 0 {
 		c.noteDeadline()
 		c.arm()
-		c.startLate(x)
+		c.start(x)
 	}
 }
 
 // restart starts the timer again. Caller's loop.
 func (c *call) restart(x port.Executor) {
-	c.extra.started = true
 	x.Start(&c.extra.timer, time.Duration(c.timeout)*time.Millisecond)
 }
 
