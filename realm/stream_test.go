@@ -470,6 +470,24 @@ func TestStreamRefusedWithoutMemory(t *testing.T) {
 	}
 }
 
+// TestStreamAfterReload: where request ids have to be sequential no more, the latest chunk says nothing about the
+// next CALL.
+func TestStreamAfterReload(t *testing.T) {
+	config := func(strict bool) Config {
+		return Config{Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: strict}}}
+	}
+	b := newBed(t, 1, config(true))
+	caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
+	callee.register(1, "p", "single")
+	caller.say(codec.Call, 1, moreChunks, "p")
+	caller.say(codec.Call, 1, lastChunk, "p")
+	callee.expect(codec.Invocation, 1, nil, moreChunks)
+	callee.expect(codec.Invocation, 1, nil, lastChunk)
+	b.apply(config(false))
+	caller.say(codec.Call, 2, values{}, "p")
+	callee.expect(codec.Invocation, 2, nil, values{})
+}
+
 // TestStreamsRefusedMax: so many refused ones are remembered; one more, and the oldest is not.
 func TestStreamsRefusedMax(t *testing.T) {
 	for _, c := range []struct {
@@ -477,7 +495,8 @@ func TestStreamsRefusedMax(t *testing.T) {
 		strict bool
 	}{{0, false}, {1, false}, {1, true}} {
 		more := c.more
-		b := newBed(t, 1, Config{CallsMax: 1, Realms: []RealmConfig{{URI: "realm1", StrictRequestIDs: c.strict}}})
+		realm := RealmConfig{URI: "realm1", StrictRequestIDs: c.strict}
+		b := newBed(t, 1, Config{CallsMax: 1, Realms: []RealmConfig{realm}})
 		caller, callee := b.join(0), b.joinStreams(0, codec.MessagePack, 1<<20)
 		callee.register(1, "p", "single")
 		before := b.Charged()
@@ -499,6 +518,7 @@ func TestStreamsRefusedMax(t *testing.T) {
 			callee.expect(codec.Invocation, 2, nil, values{})
 		}
 		callee.silent()
+		caller.silent()
 		caller.HangUp()
 		b.Settle()
 		if n := b.Charged() - before; n > 0 {

@@ -62,12 +62,11 @@ func (c *call) left() uint64 {
 
 // outOfTime ends a call whose timeout is over though its timer has not fired. Caller's loop, while no callee has it.
 func (c *call) outOfTime(x port.Executor, l *perLoop) bool {
-	over := c.timeout > 0 && c.left() == 0
-	if over {
-		c.disarm(x)
-		c.fail(x, l, refuseTimeout)
+	if c.timeout == 0 || c.left() > 0 {
+		return false
 	}
-	return over
+	c.fail(x, l, refuseTimeout)
+	return true
 }
 
 // start starts the timer of a call that is timed, for what is left. Caller's loop.
