@@ -10,10 +10,9 @@ import (
 
 // The subscription meta API (PROTOCOL 9.2). Subscriptions to topics in the namespace wamp are left out (9.4).
 
-// hidden reports whether the meta API leaves a subscription out. The prefix wamp covers other topics too.
-func (sub *subscription) hidden() bool {
-	return codec.ReservedURI([]byte(sub.uri)) && (sub.match != codec.Prefix || sub.uri != "wamp")
-}
+// hidden reports whether the meta API leaves a subscription out. So it does with the prefix wamp, which covers other
+// topics too: who listens to all meta events subscribes to it, as wampy takes no prefix with a dot at the end.
+func (sub *subscription) hidden() bool { return codec.ReservedURI([]byte(sub.uri)) }
 
 // catalogs makes the catalogs of the realm complete, in the pool, and then calls f on the caller's loop.
 func (m *metaCall) catalogs(x port.Executor, l *perLoop, f func(x port.Executor, l *perLoop)) {
