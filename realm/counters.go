@@ -15,6 +15,7 @@ type Stats struct {
 	Registrations int64 // now: (session, registration) pairs
 	OpenCalls     int64 // now
 	HistoryBytes  int64 // now: of events in memory
+	RetainedBytes int64 // now: of retained events
 
 	Joined       int64 // sessions that got WELCOME
 	Refused      int64 // HELLOs answered with ABORT
@@ -129,7 +130,7 @@ func (l *perLoop) EndOfBatch(port.Executor) {
 func (r *Router) Stats() Stats {
 	var s Stats
 	s.Realms = r.count.Load()
-	s.HistoryBytes = r.memory.Bytes()
+	s.HistoryBytes, s.RetainedBytes = r.memory.Bytes(), r.retainedCharged.Load()
 	for _, l := range r.perLoop {
 		c := &l.counters
 		s.Sessions += c.sessions.Load()

@@ -77,7 +77,7 @@ func (s *session) keep(x port.Executor, l *perLoop, m *codec.Message, to audienc
 		}
 		x.Step("retained.put")
 		k.work()
-		k.settle(x)
+		k.settle(x, s)
 	}
 	publication, ended = k.end(x, l, s, m, acknowledge)
 	return publication, ended, k.storing != nil
@@ -91,7 +91,7 @@ func (s *session) keepLater(x port.Executor, w *waiting, k *keeping, to audience
 	}
 	s.publishing = p
 	w.pool(x, k.work, func(x port.Executor) {
-		k.settle(x)
+		k.settle(x, s)
 		x.Post(s.home, s.id, p)
 	})
 }
@@ -128,7 +128,7 @@ func (k *keeping) beginRetained(x port.Executor, l *perLoop, s *session, m *code
 		k.why = refuseRetain
 		return
 	}
-	if k.charged = k.event.Bytes(); !x.Charge(k.charged) {
+	if k.charged = k.event.Bytes(); !s.realm.router.chargeRetained(x, k.charged) {
 		k.charged, k.why = 0, refuseRetainFull
 		return
 	}
@@ -198,7 +198,7 @@ func (k *keeping) work() {
 func (k *keeping) unstored() bool { return k.diskErr != nil && k.storing != nil }
 
 // settle settles what the budget is charged with. If work panicked, which the pool has logged, nothing is kept.
-func (k *keeping) settle(x port.Executor) {
+func (k *keeping) settle(x port.Executor, s *session) {
 	if !k.judged {
 		if k.retained != nil {
 			k.err = errNoForm
@@ -213,7 +213,7 @@ func (k *keeping) settle(x port.Executor) {
 	if k.err != nil {
 		k.freed, k.why = int64(k.charged), refuseRetainFull
 	}
-	x.Charge(-int(k.freed))
+	s.realm.router.chargeRetained(x, -int(k.freed))
 }
 
 // end lets the publication go on, or refuses it.
@@ -245,7 +245,7 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 	default:
 		l.counters.retainedRefused.Add(1)
 		if r := s.realm.retained.Load(); r != nil && k.why == refuseRetainFull {
-			x.Charge(-int(r.Remove(m.URI))) // nobody takes an older event for the last one
+			s.realm.router.chargeRetained(x, -int(r.Remove(m.URI))) // nobody takes an older event for the last one
 		}
 	}
 	return k.publication, false
@@ -312,7 +312,7 @@ func (rm *realm) trimRetained() (freed int64) {
 
 // forgetRetained gives back what is retained in a realm that is closed. Nothing is retained any more.
 func (rm *realm) forgetRetained(x port.Executor) {
-	x.Charge(-int(rm.retaining(rm.settings.Load()).Close()))
+	rm.router.chargeRetained(x, -int(rm.retaining(rm.settings.Load()).Close()))
 }
 
 // keptDetails are the details of an event that was kept, for a subscription with that policy. It cannot fail: the

@@ -150,6 +150,12 @@ const (
 	// retryAfter is when work for the pool is offered again after the pool had no room.
 	retryAfter = 10 * time.Millisecond
 
+	// keptShare is the part of the memory for what sessions keep, one in so many, that is kept for publishers:
+	// retained events and histories in memory. retainedShare is the part of this, one in so many, that retained
+	// events may have. More: refused. Histories have the rest; beyond, the oldest events go.
+	keptShare     = 2
+	retainedShare = 2
+
 	// What is retained.
 
 	// retainedTopicsMax is how many topics and patterns a realm may say it retains.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"banyan/codec"
-	"banyan/engine/port"
 	"banyan/realm/history"
 	"banyan/realm/index"
 )
@@ -152,41 +151,6 @@ func (rm *realm) releaseSubscription(sub *subscription) {
 	if sub.count.And(^subscriptionHeld); sub.size() == 0 {
 		rm.removeSubscription(sub)
 	}
-}
-
-// chargeHistory makes room in the budget of the process for n octets more in memory, in steps, and gives back what
-// the store does not use any more. It returns false if there is no room. Any loop.
-func (r *Router) chargeHistory(x port.Executor, n int) bool {
-	for {
-		charged := r.historyCharged.Load()
-		wanted := (r.memory.Bytes() + int64(n) + historyStep - 1) / historyStep * historyStep
-		if wanted <= charged && wanted+historySteps*historyStep >= charged {
-			return true
-		}
-		if wanted > charged && !x.Charge(int(wanted-charged)) {
-			return false
-		}
-		x.Step("history.charged")
-		if !r.historyCharged.CompareAndSwap(charged, wanted) {
-			if wanted > charged {
-				x.Charge(-int(wanted - charged))
-			}
-			continue
-		}
-		if wanted < charged {
-			x.Charge(-int(charged - wanted))
-		}
-		return true
-	}
-}
-
-// giveBack gives n bytes of the budget back, and what the histories in memory do not use any more. Any goroutine.
-func (r *Router) giveBack(n int64) {
-	r.freed.Add(n)
-	_ = r.submit(0, func(x port.Executor) { // else with the next, at the latest in ExpireHistory
-		x.Charge(-int(r.freed.Swap(0)))
-		r.chargeHistory(x, 0)
-	})
 }
 
 // trim drops what is beyond the bounds of a new configuration, in memory: of the histories, and of what these realms

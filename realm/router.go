@@ -50,11 +50,12 @@ type Router struct {
 	asking   atomic.Int32                 // goroutines that ask an Authenticator
 	places   poolPlaces                   // in the pool, for work of sessions
 
-	memory         *history.Memory // fixed by New; any goroutine
-	historyCharged atomic.Int64    // bytes of the budget that memory has; any goroutine
-	freed          atomic.Int64    // bytes of the budget that giveBack is to give back; any goroutine
-	queries        atomic.Int32    // get_events that are under way
-	storing        []storingList   // fixed by New; by loop
+	memory          *history.Memory // fixed by New; any goroutine
+	historyCharged  atomic.Int64    // bytes of the budget that memory has; any goroutine
+	retainedCharged atomic.Int64    // bytes of the budget that retained events have; any goroutine
+	freed           atomic.Int64    // of these, bytes that giveBack is to give back; any goroutine
+	queries         atomic.Int32    // get_events that are under way
+	storing         []storingList   // fixed by New; by loop
 
 	mu    sync.Mutex
 	named map[string]*realm // guarded by mu: the same realms

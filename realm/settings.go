@@ -44,7 +44,7 @@ type Config struct {
 	URIBytesMax      int // topics, procedures and realms, octets; default 1024; longer: invalid_uri
 
 	// HistoryBytesMax is what the histories in memory of all realms may hold together, in octets; default 256 MiB.
-	// The oldest events go. They count in the budget of the process.
+	// The oldest events go. They count in the budget of the process, and have a part of it: see keptmemory.go.
 	HistoryBytesMax int64
 	// Disk keeps the histories that are OnDisk; nil: there are none. Whoever made it closes it, after the loops.
 	Disk history.Store

@@ -524,6 +524,9 @@ func (s *sim) leftBehind() {
 	if n := s.w.Charged() - s.retainedBytes() - s.history.charged(); n != 0 {
 		s.fail("%d bytes are still charged", n)
 	}
+	if n := s.router.retainedCharged.Load() - s.retainedBytes(); n != 0 {
+		s.fail("%d bytes more are charged for retained events than they take", n)
+	}
 	if n := s.router.Stats().Realms; n != int64(len(s.router.named)) {
 		s.fail("%d realms are counted, there are %d", n, len(s.router.named))
 	}

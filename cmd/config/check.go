@@ -113,8 +113,34 @@ func (c *checker) limits() {
 	} else if c.has("limits.realms_max") && len(c.cfg.Templates) == 0 {
 		c.idle("limits.realms_max", "it has no effect without templates", "remove it, or add a template")
 	}
+	c.kept()
 	c.slowOverrides()
 	c.files()
+}
+
+// The parts of the budget, one in so many, that histories in memory and retained events may have together, and that
+// retained events may have: keptShare and retainedShare in engine/limits.go and realm/limits.go.
+const (
+	keptShare     = 4
+	retainedShare = 8
+)
+
+// kept warns if histories in memory or retained events may take more than their part of the budget, so that another
+// bound than the one that is given comes first. A budget that follows from the memory is not known here.
+func (c *checker) kept() {
+	budget := c.cfg.Budget.Bytes
+	look := func(path, who string, value, most Bytes) {
+		if budget > 0 && value > most && c.has(path) {
+			c.warn(path, fmt.Sprintf("%s is never reached: %s may have %s of budget.bytes %s", value, who, most,
+				budget), "make budget.bytes larger, or this smaller")
+		}
+	}
+	look("history.memory_bytes_max", "histories and retained events together", c.cfg.History.MemoryBytesMax,
+		budget/keptShare)
+	each(c.cfg, func(path string, rm *Realm, _ string) {
+		look(path+".retention.bytes_max", "the retained events of all realms", rm.Retention.BytesMax,
+			budget/retainedShare)
+	})
 }
 
 // MessageBytesFit is the longest message that the budget has room for. While a long message is joined it needs its

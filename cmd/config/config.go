@@ -45,7 +45,8 @@ type Config struct {
 // Histories is the section history.
 type Histories struct {
 	// Bytes that the events in memory may take, of all realms together. Beyond, the oldest go. They count in
-	// budget.bytes too.
+	// budget.bytes too: together with retained events they may have a quarter of it, and beyond the oldest go as
+	// well.
 	MemoryBytesMax Bytes `yaml:"memory_bytes_max" default:"256MiB" min:"1MiB" reload:"live"`
 	// Bytes that the events on disk may take, of all realms together. Beyond, the oldest go. The file is history.db
 	// in process.data_dir.
@@ -80,8 +81,9 @@ type Process struct {
 type Budget struct {
 	// Bytes that all connections together may have unsent, in unfinished messages, or in subscriptions and
 	// registrations. Beyond it the largest holders are closed; subscriptions and registrations may have half of it,
-	// and more are refused with wamp.error.option_not_allowed. Without limits.message_bytes_max, messages are
-	// accepted up to a quarter of it. auto is a quarter of the memory, and at least 256MiB.
+	// and more are refused with wamp.error.option_not_allowed. Of this half, histories in memory and retained events
+	// may have half, and retained events half of that. Without limits.message_bytes_max, messages are accepted up to
+	// a quarter of all. auto is a quarter of the memory, and at least 256MiB.
 	Bytes Bytes `yaml:"bytes" default:"auto" auto:"auto" min:"16MiB" reload:"restart"`
 }
 

@@ -68,8 +68,8 @@ type Retention struct {
 	Topics []Topic `yaml:"topics" max:"1000"`
 	// Events that the realm retains at most. More are refused. If a reload lowers it, those retained longest ago go.
 	EventsMax int `yaml:"events_max" default:"10000" min:"1" max:"10000000"`
-	// Bytes that they may take. More are refused. They count in budget.bytes too. If a reload lowers it, those
-	// retained longest ago go.
+	// Bytes that they may take. More are refused. They count in budget.bytes too: those of all realms may have an
+	// eighth of it, and more are refused as well. If a reload lowers bytes_max, those retained longest ago go.
 	BytesMax Bytes `yaml:"bytes_max" default:"64MiB" min:"4KiB"`
 	// Retained events that one subscription by prefix or wildcard is told at most, those retained first.
 	FoundMax int `yaml:"found_max" default:"1000" min:"1" max:"1000000"`

@@ -79,8 +79,16 @@ func (m *Memory) lower(bytesMax int64) (more bool) {
 	defer m.mu.Unlock()
 	step := max(bytesMax, m.bytes.Load()-evictSlack)
 	m.bytesMax.Store(step)
-	m.evict()
+	m.evict(step)
 	return step > bytesMax
+}
+
+// Evict drops the oldest records of all logs until they hold no more than so many octets, and then some, so that it
+// is rare. It takes some 40 ns for each of them.
+func (m *Memory) Evict(bytesMax int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.evict(bytesMax)
 }
 
 // Bytes is what all logs hold, in octets, with RecordOverhead for each record.
@@ -255,7 +263,7 @@ func (m *Memory) Append(e *Event, to []Log, w Waiter) error {
 	}
 	m.appended.Add(int64(kept))
 	if m.bytes.Load() > m.bytesMax.Load() && m.mu.TryLock() { // if another goroutine is at it, that one evicts
-		m.evict()
+		m.evict(m.bytesMax.Load())
 		m.mu.Unlock()
 	}
 	if w != nil {
@@ -325,9 +333,8 @@ func (m *Memory) drop(l *memoryLog, most int, more func(freed int64) bool) (drop
 	return dropped
 }
 
-// evict drops the oldest records of all logs until the store is below its bound. mu is held.
-func (m *Memory) evict() {
-	bytesMax := m.bytesMax.Load()
+// evict implements Evict. mu is held.
+func (m *Memory) evict(bytesMax int64) {
 	if m.bytes.Load() <= bytesMax {
 		return
 	}
