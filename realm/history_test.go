@@ -228,7 +228,7 @@ func TestHistoryLarge(t *testing.T) {
 		p.publish(i+10, "com.h.x", strings.Repeat("y", 1000))
 	}
 	small := b.joinAs(1, codec.JSON, 8<<10)
-	if got, more := small.events(1, p.lookUp(50, "com.h.", "prefix"), nil); len(got) != 6 || more["x_cut"] != true {
+	if got, more := small.events(1, p.lookUp(50, "com.h.", "prefix"), nil); len(got) != 7 || more["x_cut"] != true {
 		t.Errorf("%d events, %v", len(got), more)
 	}
 }

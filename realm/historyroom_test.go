@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 	"banyan/engine/port"
 	"banyan/realm/history"
 	"banyan/realm/policy"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestHistoryRoom: PUB-52. An answer has as many events as its transport takes, to the octet. An event that is longer
@@ -24,18 +27,126 @@ func TestHistoryRoom(t *testing.T) {
 		return p
 	}
 	answer := get(1 << 20).Next() // three events of one length
-	_, list, _ := bytes.Cut(answer, []byte("{},["))
+	begin, list, _ := bytes.Cut(answer, []byte("{},["))
 	list, _, _ = bytes.Cut(list, []byte("],{\"is_limit"))
 	length := (len(list) - 2) / 3
+	most := len(`{},[],{"is_limit_reached":false,"x_cut":true,"x_too_long":2147483647,` +
+		`"x_untranscodable":2147483647}]`)
 	for _, c := range []struct{ room, events int }{
 		{length - 1, 0}, {length, 1}, {2 * length, 1}, {2*length + 1, 2}, {3*length + 1, 2}, {3*length + 2, 3},
 	} {
 		tooLong := b.router.Stats().EventsTooLong
-		m := get(resultRoom+c.room).expect(codec.Result, 1, values{}, nil, nil)
+		m := get(len(begin)+most+c.room).expect(codec.Result, 1, values{}, nil, nil)
 		n, cut := len(m[3].([]any)), m[4].(values)["x_cut"] == true
 		tooLong = b.router.Stats().EventsTooLong - tooLong
-		if n != c.events || cut != (n == 1 || n == 2) || (tooLong == 3) != (n == 0) {
-			t.Errorf("room for %d of %d octets: %d events, cut %t, %d too long", c.room, length, n, cut, tooLong)
+		said, _ := m[4].(values)["x_too_long"].(int64)
+		if n != c.events || cut != (n == 1 || n == 2) || (tooLong == 3) != (n == 0) || said != tooLong {
+			t.Errorf("room for %d of %d octets: %d events, %v, %d too long", c.room, length, n, m[4], tooLong)
+		}
+	}
+}
+
+// TestHistoryRooms: an answer fits every transport, with every serializer, and is as long as it can be: with room for
+// so many events it has them, and no event is left out that has room alone.
+func TestHistoryRooms(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	const all = 20
+	w := b.join(0)
+	for i := range all {
+		w.publish(1+i, "com.h", strings.Repeat("x", 1000))
+	}
+	id := w.lookUp(100, "com.h", "exact")
+	for s := codec.JSON; s <= codec.CBOR; s++ {
+		length := func(events []any) int { // of the longest RESULT with them
+			m := []any{codec.Result, 1, values{}, events, values{
+				"is_limit_reached": false, "x_cut": true, "x_too_long": 1<<31 - 1, "x_untranscodable": 1<<31 - 1,
+			}}
+			return len(encodeMessage(t, s, codec.Result, m[1:]))
+		}
+		p := b.joinAs(0, s, 1<<20)
+		p.say(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id})
+		events := p.expect(codec.Result, 1, values{}, nil, nil)[3].([]any)
+		for i := range (all + 1) * 12 {
+			bytesMax := length(events[:i/12]) + i%12 - 6
+			if bytesMax < 1000 {
+				continue // too short for WELCOME
+			}
+			p := b.joinAs(0, s, bytesMax)
+			p.say(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id})
+			m := p.expect(codec.Result, 1, values{}, nil, nil)
+			got, more := m[3].([]any), m[4].(values)
+			var fit []any
+			for _, e := range events {
+				if length([]any{e}) <= bytesMax {
+					fit = append(fit, e)
+				}
+			}
+			n := len(got)
+			if diff := cmp.Diff(fit[:n], got); n > 0 && diff != "" {
+				t.Fatalf("serializer %d, %d octets: %s", s, bytesMax, diff)
+			}
+			if length(got) > bytesMax || (more["x_cut"] == true) != (n < len(fit)) || more["x_cut"] == nil &&
+				more["x_too_long"] != nil != (n < all) || n < len(fit) && (n == 0 ||
+				length(fit[:n+1]) <= bytesMax-all-listHead) {
+				t.Fatalf("serializer %d, %d octets: %d events of %d, %v", s, bytesMax, n, len(fit), more)
+			}
+			p.HangUp()
+			b.Settle()
+		}
+	}
+}
+
+// TestHistoryPast: PUB-52. Events that are too long for a client do not count toward limit, however many of them lie
+// side by side: page by page it gets all others, and is told how many were left out.
+func TestHistoryPast(t *testing.T) {
+	for _, onDisk := range []bool{false, true} {
+		b := newBed(t, 1, Config{Disk: history.NewMemory(0), Realms: []RealmConfig{{URI: "realm1", History: []History{
+			{Pattern: Pattern{URI: "com.h"}, OnDisk: onDisk},
+		}}}})
+		b.router.background = func(work func()) { work() }
+		p := b.join(0)
+		long := strings.Repeat("x", 2000)
+		for i := range 1000 { // 0, 300 and 701 to 704 are short
+			arg := any(long)
+			if i == 0 || i == 300 || i > 700 && i < 705 {
+				arg = i
+			}
+			p.publish(1+i, "com.h", arg)
+		}
+		for s := codec.JSON; s <= codec.CBOR; s++ {
+			q := b.joinAs(0, s, 2048)
+			id := q.lookUp(1, "com.h", "exact")
+			last := any(nil)
+			for i, c := range []struct {
+				reverse bool
+				limit   int
+				want    []any
+				tooLong any
+			}{
+				{false, 2, []any{int64(0), int64(300)}, int64(299)},
+				{false, 3, []any{int64(701), int64(702), int64(703)}, int64(400)},
+				{false, 1, []any{int64(704)}, nil},
+				{false, 1, nil, int64(295)},
+				{true, 1, []any{int64(704)}, int64(295)},
+				{true, 4, []any{int64(704), int64(703), int64(702), int64(701)}, int64(295)},
+				{true, 5, []any{int64(704), int64(703), int64(702), int64(701), int64(300)}, int64(695)},
+			} {
+				conditions := values{"limit": c.limit, "reverse": c.reverse}
+				if !c.reverse {
+					conditions["after_publication"] = last
+				}
+				q.say(codec.Call, 2+i, values{}, "wamp.subscription.get_events", []any{id}, conditions)
+				m := q.expect(codec.Result, 2+i, values{}, nil, nil)
+				var got []any
+				for _, e := range m[3].([]any) {
+					got = append(got, e.(values)["args"].([]any)[0])
+					last = e.(values)["publication"]
+				}
+				more := m[4].(values)
+				if !slices.Equal(got, c.want) || more["x_too_long"] != c.tooLong || more["x_cut"] != nil {
+					t.Errorf("on disk %t, serializer %d, page %d: %v, %v", onDisk, s, i, got, more)
+				}
+			}
 		}
 	}
 }
@@ -48,10 +159,13 @@ func TestHistoryUntranscodable(t *testing.T) {
 	p.Send([]byte("\x95\x10\x01\x80\xa5com.h" + listAsKey))
 	p.publish(2, "com.h", "next")
 	id := p.lookUp(3, "com.h", "exact")
-	if got, more := q.events(1, id, nil); len(got) != 1 || got[0] != "next" || more["x_cut"] != nil {
-		t.Errorf("got %v, %v", got, more)
+	for i, conditions := range []values{nil, {"limit": 1}} {
+		if got, more := q.events(1+i, id, conditions); len(got) != 1 || got[0] != "next" || more["x_cut"] != nil ||
+			more["x_untranscodable"] != int64(1) || more["x_too_long"] != nil {
+			t.Errorf("got %v, %v", got, more)
+		}
 	}
-	if n := b.router.Stats().EventsUntranscodable; n != 1 {
+	if n := b.router.Stats().EventsUntranscodable; n != 2 {
 		t.Errorf("%d are counted", n)
 	}
 }

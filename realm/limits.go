@@ -179,6 +179,8 @@ const (
 	historySteps = 16
 	// queriesAtOnce is how many get_events of the router are under way at a time. More: unavailable.
 	queriesAtOnce = 16
+	// queryEventsMax is how many events one answer of get_events has. The answer says that it was cut there.
+	queryEventsMax = 10_000
 	// queryBytesMax is how long the events of one answer of get_events are together, in octets as the caller gets
 	// them. The answer says that it was cut there.
 	queryBytesMax = 8 << 20

@@ -3,6 +3,7 @@ package realm
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +17,15 @@ import (
 //  1. the caller's loop: the arguments, the subscription, and whether the caller may subscribe to it
 //  2. page by page: the events are read, from a disk by a goroutine, and encoded for the caller in the pool, where
 //     other work gets its turn between two pages
-//  3. the caller's loop: RESULT, whose arguments are the events; its kwargs say is_limit_reached if the history has
-//     dropped older events, as nexus does, and x_cut if there are more than the router returns at once
+//  3. the caller's loop: RESULT, whose arguments are the events; its kwargs are
+//
+//	is_limit_reached  the history has dropped older events, as nexus says it too
+//	x_cut             true: there are more than the router returns at once
+//	x_too_long        so many are left out: in a RESULT of its own each is longer than the caller's transport takes
+//	x_untranscodable  so many are left out: the caller's serializer cannot carry them
+//
+// Those that are left out do not count toward limit, so after_publication with the last event that came gets past
+// them.
 //
 // The session is held from 1 to 3, as for every meta call: it has one query under way, and messages behind it, also
 // GOODBYE, wait for the answer. A disk that does not answer holds it for queryReadMax at most.
@@ -30,7 +38,9 @@ type query struct {
 	cursor *history.Cursor
 	store  history.Store
 	sub    *subscription
-	roomy  int // octets that fit the caller's transport
+	limit  int
+	ours   bool // the limit is the router's, not the query's
+	roomy  int  // octets of events that a RESULT to the caller has room for
 	onDisk bool
 
 	page           history.Page
@@ -55,9 +65,6 @@ var (
 		"ask by time"}
 	refuseNotRead = &refusal{codec.ErrUnavailable, "the history cannot be read; ask whoever runs the router"}
 )
-
-// resultRoom is more than a RESULT has beside the events.
-const resultRoom = 1024
 
 func (m *metaCall) subscriptionGetEvents(x port.Executor, l *perLoop) {
 	wanted, ok := m.historyQuery()
@@ -160,10 +167,13 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	}
 	wanted.Reader, wanted.Now = *s.who(), r.clock()
 	q := &query{
-		call: m, store: one.store, sub: one.sub, cursor: history.NewCursor(one.store, one.log, wanted),
-		roomy: s.bytesMax - resultRoom, onDisk: one.onDisk,
-		charged: queryPageBytes,
+		call: m, store: one.store, sub: one.sub, onDisk: one.onDisk, charged: queryPageBytes,
+		roomy: s.bytesMax - resultHead(s.serializer, m.call.request),
 	}
+	if wanted.Limit == 0 || wanted.Limit > queryEventsMax {
+		wanted.Limit, q.ours = queryEventsMax, true
+	}
+	q.limit, q.cursor = wanted.Limit, history.NewCursor(one.store, one.log, wanted)
 	if q.onDisk {
 		q.timer.Fire = func(x port.Executor) {
 			if q.encodeLater(x); !q.settled {
@@ -175,6 +185,25 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	}
 	q.next(x)
 }
+
+// resultHead is how many octets a RESULT of get_events has beside the events, if its list has few of them and its
+// kwargs say all that they may.
+func resultHead(to codec.Serializer, request uint64) int {
+	const many = math.MaxInt32
+	q := query{tooLong: many, lost: many, cut: true}
+	kwargs, _ := q.more(to)
+	args, _ := codec.AppendValue(nil, to, []any{}) // cannot fail, nor can the others
+	msg, _ := codec.AppendResult(nil, to, request, new(codec.Details), &codec.Payload{
+		Format: to, Args: args, Kwargs: kwargs,
+	}, codec.MessageBytesMax)
+	return len(msg)
+}
+
+// listFew is how many items a list has whose head takes one octet, and listHead how many octets more others may have.
+const (
+	listFew  = 15
+	listHead = 2
+)
 
 // next has the next page read and encoded, or answers.
 func (q *query) next(x port.Executor) {
@@ -266,11 +295,19 @@ func (q *query) read() (failed error) {
 // encodePage encodes the events of a page, and after the last one the answer. Any goroutine.
 func (q *query) encodePage() error {
 	q.trimmed, q.cut, q.ended = q.page.Trimmed, q.page.Cut, q.page.Done
-	for i := range q.page.Events {
-		if !q.add(&q.page.Events[i]) {
+	rest := q.page.Events
+	for ; len(rest) > 0 && len(q.events) < q.limit; rest = rest[1:] {
+		if !q.add(&rest[0]) {
 			q.cut, q.ended = true, true
 			break
 		}
+	}
+	switch {
+	case len(q.events) == q.limit && (len(rest) > 0 || q.page.Full || !q.ended):
+		q.cut, q.ended = q.ours, true
+	case q.page.Full && !q.cut: // some were left out
+		q.cursor.Continue()
+		q.ended = false
 	}
 	q.page = history.Page{}
 	if !q.ended {
@@ -282,16 +319,27 @@ func (q *query) encodePage() error {
 // compose makes the answer of the events. Any goroutine.
 func (q *query) compose() (err error) {
 	to := q.call.session.serializer
-	if q.args, err = codec.AppendValue(make([]byte, 0, q.octets+resultRoom), to, q.events); err != nil {
+	if q.args, err = codec.AppendValue(make([]byte, 0, q.octets+16), to, q.events); err != nil {
 		return err
 	}
 	q.events = nil
+	q.kwargs, err = q.more(to)
+	return err
+}
+
+// more makes the kwargs of the answer.
+func (q *query) more(to codec.Serializer) ([]byte, error) {
 	more := map[string]any{"is_limit_reached": q.trimmed}
 	if q.cut {
 		more["x_cut"] = true
 	}
-	q.kwargs, err = codec.AppendValue(nil, to, more)
-	return err
+	if q.tooLong > 0 {
+		more["x_too_long"] = q.tooLong
+	}
+	if q.lost > 0 {
+		more["x_untranscodable"] = q.lost
+	}
+	return codec.AppendValue(nil, to, more)
 }
 
 // add encodes an event. It returns false if the answer has no room for it. An event that the caller cannot get at all
@@ -299,16 +347,20 @@ func (q *query) compose() (err error) {
 func (q *query) add(e *history.Event) bool {
 	to := q.call.session.serializer
 	b, err := q.encode(to, e)
+	length := len(b)
+	if len(q.events) == listFew {
+		length += listHead
+	}
 	switch {
+	case errors.Is(err, codec.ErrTooLong), len(b) > q.roomy:
+		q.tooLong++
 	case err != nil:
 		q.lost++
-	case len(b) > q.roomy:
-		q.tooLong++
-	case len(q.events) > 0 && q.octets+len(b) > min(q.roomy, queryBytesMax):
+	case len(q.events) > 0 && q.octets+length > min(q.roomy, queryBytesMax):
 		return false
 	default:
 		q.events = append(q.events, codec.Raw{Format: to, Octets: b})
-		q.octets += len(b) + 1 // and a comma
+		q.octets += length + 1 // and a comma
 	}
 	return true
 }
@@ -325,16 +377,18 @@ func (q *query) encode(to codec.Serializer, e *history.Event) ([]byte, error) {
 		"publication":  e.Publication,
 		"details":      codec.Raw{Format: to, Octets: codec.AppendEventDetails(nil, to, &d)},
 	}
-	args, kwargs := codec.Raw{Format: e.Payload.Format, Octets: e.Payload.Args},
-		codec.Raw{Format: e.Payload.Format, Octets: e.Payload.Kwargs}
-	switch {
-	case e.Payload.Transparent:
-		object["args"] = []any{args}
-	case e.Payload.Args != nil:
-		object["args"] = args
+	p, err := e.Payload.In(to, max(q.roomy, 0)) // a longer one costs no more
+	if err != nil {
+		return nil, err
 	}
-	if e.Payload.Kwargs != nil {
-		object["kwargs"] = kwargs
+	switch {
+	case p.Transparent:
+		object["args"] = []any{codec.Raw{Format: to, Octets: p.Args}}
+	case p.Args != nil:
+		object["args"] = codec.Raw{Format: to, Octets: p.Args}
+	}
+	if p.Kwargs != nil {
+		object["kwargs"] = codec.Raw{Format: to, Octets: p.Kwargs}
 	}
 	return codec.AppendValue(nil, to, object)
 }

@@ -26,11 +26,8 @@ const (
 	pageBytes    = 256 << 10 // octets of records found, or one record
 	pageEvents   = 256       // records found; to encode one takes some 30 us
 
-	// What a whole query may do, unless it names less. At these it ends, and Page.Cut is set.
-
-	queryEventsMax   = 10_000
-	queryBytesMax    = 8 << 20 // octets of records found, or one record
-	queryExaminedMax = 1 << 20 // records
+	// queryExaminedMax is how many records a whole query looks at. There it ends, and Page.Cut is set.
+	queryExaminedMax = 1 << 20
 
 	// evictSlack is how far below the bound of the store evicting goes on, in octets, so that it is rare.
 	evictSlack = 1 << 20

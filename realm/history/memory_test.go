@@ -212,53 +212,70 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPageBytes: the octets of a page, of a query, and its events.
+// TestPageBytes: the octets of a page.
 func TestPageBytes(t *testing.T) {
 	m := NewMemory(0)
 	l := openLog(t, m, topicKey, Bounds{Events: 1 << 20, Bytes: 1 << 30})
-	length := len(AppendRecord(nil, event(1, strings.Repeat("1", 100_000))))
 	for id := uint64(1); id <= 100; id++ {
 		if err := m.Append(event(id, strings.Repeat("1", 100_000)), []Log{l}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, pages := ids(t, m, l, &Query{})
-	if n := queryBytesMax / length; len(got) != n || !pages[len(pages)-1].Cut || len(pages[0].Events) != 2 {
-		t.Errorf("%d events, want %d; %d on the first page", len(got), n, len(pages[0].Events))
-	}
-	if got, pages := ids(t, m, l, &Query{Limit: 3}); len(got) != 3 || pages[len(pages)-1].Cut {
-		t.Errorf("%d events", len(got))
+	if len(got) != 100 || len(pages) != 50 || len(pages[0].Events) != 2 {
+		t.Errorf("%d events on %d pages", len(got), len(pages))
 	}
 	// One that is larger than a page has one of its own.
-	if err := m.Append(event(101, strings.Repeat("1", 2*queryBytesMax)), []Log{l}, nil); err != nil {
+	if err := m.Append(event(101, strings.Repeat("1", 2*pageBytes)), []Log{l}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, pages = ids(t, m, l, &Query{Reverse: true})
-	if len(got) != 1 || !pages[len(pages)-1].Cut {
+	if len(got) != 101 || len(pages[0].Events) != 1 || len(pages[1].Events) != 2 {
 		t.Errorf("%d events on %d pages", len(got), len(pages))
 	}
+}
 
-	small := openLog(t, m, Key{URI: "small"}, Bounds{Events: 1 << 20})
-	for id := uint64(1); id <= queryEventsMax+1; id++ {
-		if err := m.Append(event(id, "1"), []Log{small}, nil); err != nil {
+// TestContinue: a query that has come to its limit goes on if the caller wants more, to the end, and says no more
+// that it is full.
+func TestContinue(t *testing.T) {
+	m := NewMemory(0)
+	l := openLog(t, m, topicKey, Bounds{Events: 1 << 20})
+	const count = 2*pageEvents + 1
+	for id := uint64(1); id <= count; id++ {
+		if err := m.Append(event(id, "1"), []Log{l}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if id == queryEventsMax {
-			got, pages := ids(t, m, small, &Query{})
-			if len(got) != queryEventsMax || pages[len(pages)-1].Cut || len(pages[len(pages)-1].Events) == 0 {
-				t.Errorf("%d events on %d pages", len(got), len(pages))
+	}
+	for _, reverse := range []bool{false, true} {
+		c := NewCursor(m, l, &Query{Limit: 2, Reverse: reverse})
+		p, err := c.Next()
+		if err != nil || len(p.Events) != 2 || !p.Done || !p.Full {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		c.Continue()
+		found := p.Events
+		for p.Done = false; !p.Done; found = append(found, p.Events...) {
+			if p, err = c.Next(); err != nil || p.Full {
+				t.Fatalf("%+v, %v", p, err)
 			}
 		}
-	}
-	for _, limit := range []int{0, queryEventsMax + 1} {
-		got, pages = ids(t, m, small, &Query{Limit: limit})
-		if len(got) != queryEventsMax || !pages[len(pages)-1].Cut {
-			t.Errorf("%d events", len(got))
+		if reverse {
+			slices.Reverse(found)
+		}
+		for i := range found {
+			if found[i].Publication != uint64(i+1) {
+				t.Fatalf("event %d is %d", i, found[i].Publication)
+			}
+		}
+		if len(found) != count {
+			t.Errorf("%d events", len(found))
 		}
 	}
-	got, pages = ids(t, m, small, &Query{Limit: queryEventsMax})
-	if len(got) != queryEventsMax || pages[len(pages)-1].Cut {
-		t.Errorf("%d events", len(got))
+	for limit, full := range map[int]bool{0: false, count - 1: true, count: false} {
+		if got, pages := ids(t, m, l, &Query{Limit: limit}); pages[len(pages)-1].Full != full ||
+			len(got) != min(count, limit+count*(1-min(limit, 1))) {
+			t.Errorf("limit %d: %d events, full %t", limit, len(got), !full)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // A Query asks a log for events (PROTOCOL 7.8). The zero value asks for all; its conditions are combined with AND.
 type Query struct {
 	Reverse bool
-	Limit   int    // events; 0: as many as a query may return
+	Limit   int    // events; 0: all
 	Topic   []byte // nil: any
 
 	// Publications, 0 for none: inclusive, exclusive, exclusive, inclusive.
@@ -60,8 +60,8 @@ func nanos(t time.Time, more int64) int64 {
 // A Page is a part of the answer to a query.
 type Page struct {
 	Events []Event // with memory of their own
-	// Done says that this is the last page.
-	Done bool
+	// Done says that this is the last page, and Full that there may be more: Limit was reached.
+	Done, Full bool
 	// Cut says that the query ended at a bound of ours, and not because there was no more or Limit was reached.
 	Cut bool
 	// Trimmed says that the log has dropped older events at its bounds.
@@ -84,18 +84,23 @@ type Cursor struct {
 	behind      uint64 // while looking for anchors: those from here on were looked at
 	examined    int
 	found       int
-	foundBytes  int
+	full        bool  // Limit was reached
 	oldest      int64 // ns; those up to here are too old
-	cutAtLimit  bool  // the limit is ours, not the query's
 }
 
 // NewCursor begins q on a log of source.
 func NewCursor(source Source, log Log, q *Query) *Cursor {
 	c := &Cursor{source: source, log: log, q: *q}
-	if c.q.Limit <= 0 || c.q.Limit > queryEventsMax {
-		c.q.Limit, c.cutAtLimit = queryEventsMax, true
+	if c.q.Limit <= 0 {
+		c.q.Limit = math.MaxInt
 	}
 	return c
+}
+
+// Continue lets the query go on beyond Limit, because the caller wants more than it has found: after a page that is
+// Full, and then to the end. Pages may have more events than are wanted.
+func (c *Cursor) Continue() {
+	c.q.Limit, c.full, c.done = math.MaxInt, false, false
 }
 
 // Next returns the next page; it may have no events and still not be the last. It may wait for a disk: a loop calls
@@ -105,7 +110,7 @@ func (c *Cursor) Next() (p Page, err error) {
 		c.done = true
 		return Page{}, err
 	}
-	p.Done, p.Trimmed = c.done, c.trimmed
+	p.Done, p.Full, p.Trimmed = c.done, c.full, c.trimmed
 	return p, nil
 }
 
@@ -211,19 +216,14 @@ func (c *Cursor) collect(p *Page) error {
 	stopped := false
 	err := c.source.Scan(c.log, c.first, c.next, c.q.Reverse, func(seq uint64, rec []byte) bool {
 		if c.wanted(rec) {
-			// A record that has no room goes on the next page, or ends the query; the first always has room.
+			// A record that has no room goes on the next page; the first always has room.
 			if len(ends) == pageEvents || len(ends) > 0 && len(octets)+len(rec) > pageBytes {
 				stopped = true
-				return false
-			}
-			if c.found > 0 && c.foundBytes+len(rec) > queryBytesMax {
-				stopped, c.done, p.Cut = true, true, true
 				return false
 			}
 			octets = append(octets, rec...)
 			ends = append(ends, len(octets))
 			c.found++
-			c.foundBytes += len(rec)
 		}
 		if c.q.Reverse {
 			c.next = seq
@@ -243,8 +243,7 @@ func (c *Cursor) collect(p *Page) error {
 	case !stopped || c.first >= c.next:
 		c.done = true
 	case c.found >= c.q.Limit:
-		c.done = true
-		p.Cut = c.cutAtLimit
+		c.done, c.full = true, true
 	case c.examined >= queryExaminedMax:
 		c.done, p.Cut = true, true
 	}
