@@ -244,8 +244,9 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 		return 0, true
 	default:
 		l.counters.retainedRefused.Add(1)
-		if r := s.realm.retained.Load(); r != nil && k.why == refuseRetainFull {
-			s.realm.router.chargeRetained(x, -int(r.Remove(m.URI))) // nobody takes an older event for the last one
+		// Nobody takes an older event for the last one. One with lists leaves it: others may not have the new one.
+		if r := s.realm.retained.Load(); r != nil && k.why == refuseRetainFull && k.event.Filter == nil {
+			s.realm.router.chargeRetained(x, -int(r.Remove(m.URI)))
 		}
 	}
 	return k.publication, false

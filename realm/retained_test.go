@@ -55,6 +55,53 @@ func TestRetainedBounds(t *testing.T) {
 	}
 }
 
+// TestRetainedBoundLists: PUB-40. At the bound an event with lists that its publisher wants no answer for is not
+// retained, and leaves the older one in its place, which others may have for the last one; one without lists takes it
+// with it. So at the bound of the realm, and at that of the process.
+func TestRetainedBoundLists(t *testing.T) {
+	for _, r := range []Retention{{EventsMax: 1}, {}} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", Retention: r}}})
+		p, q := b.join(0), b.join(0)
+		p.retain(1, "t", "old")
+		if r.EventsMax == 0 {
+			b.BytesMax = b.Charged() + 100
+		}
+		for i, c := range []struct {
+			lists values
+			stays bool
+		}{
+			{values{"exclude": []any{int64(q.id)}}, true},
+			{values{"eligible_authrole": []any{"other"}}, true},
+			{values{"exclude_authid": []any{}}, true},
+			{values{"exclude_me": false}, r.EventsMax == 1},
+		} {
+			options := values{"retain": true}
+			for k, v := range c.lists {
+				options[k] = v
+			}
+			p.say(codec.Publish, 2+i, options, "t", []any{"new"})
+			most := b.BytesMax
+			b.BytesMax = 0
+			id := q.recall(1+2*i, "t", "exact")
+			if c.stays {
+				word := "old"
+				if _, universal := c.lists["exclude_me"]; universal {
+					word = "new" // it has replaced the old one
+				}
+				q.expect(codec.Event, id, nil, values{"retained": true}, []any{word})
+			}
+			q.silent()
+			q.say(codec.Unsubscribe, 2+2*i, id)
+			q.expect(codec.Unsubscribed, 2+2*i)
+			b.BytesMax = most
+		}
+		n, want := b.router.Stats().RetainedBytes, b.router.named["realm1"].retained.Load().Stats().Bytes
+		if n != want {
+			t.Errorf("%d bytes are charged for %d", n, want)
+		}
+	}
+}
+
 // TestRetainedBudget: what is retained counts in the budget of the process, and is given back when it is replaced,
 // when a realm is closed, and when the last session of an automatic one leaves.
 func TestRetainedBudget(t *testing.T) {

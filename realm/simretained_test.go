@@ -23,7 +23,8 @@ func (c *simClient) retained(sub *simSub, index int, id uint64) {
 		s.fail("client %d: retained topic %q does not match subscription %q", c.number, p.topic, sub.topic)
 	}
 	for i := index + 1; i < len(s.published); i++ {
-		if newer := s.published[i]; newer.retain && newer.by == p.by && newer.topic == p.topic && sub.got[i] {
+		newer := &s.published[i]
+		if newer.retain && newer.by == p.by && newer.topic == p.topic && sub.got[i] && !s.perhapsWithoutRoom(newer) {
 			s.fail("client %d hears retained publication %d after the newer %d", c.number, index, i)
 		}
 	}
@@ -63,7 +64,7 @@ func (s *sim) checkRetained() {
 			for i := index + 1; i < len(s.published); i++ {
 				newer := s.published[i]
 				uncertain := newer.denied || newer.maybe || s.perhapsRefused(&newer) || newer.unstored ||
-					s.history.perhapsUnstored(i) || s.crowdedOut(i)
+					s.history.perhapsUnstored(i) || s.crowdedOut(i) || s.perhapsWithoutRoom(&newer)
 				others := newer.not == c.session || newer.exclude && newer.by == c ||
 					!newer.lists.admit(simIdentity{c.authid, who.AuthRole})
 				if newer.retain && newer.by == p.by && newer.topic == topic && !uncertain && !others {
@@ -98,6 +99,12 @@ func (s *sim) crowdedOut(index int) bool {
 // perhapsRefused reports whether nobody may have heard that p was refused.
 func (s *sim) perhapsRefused(p *publication) bool {
 	return p.retain && p.ack && p.id == 0 && s.retention.EventsMax > 0
+}
+
+// perhapsWithoutRoom reports whether p, which has lists, was perhaps delivered and not retained: then the older one
+// stays.
+func (s *sim) perhapsWithoutRoom(p *publication) bool {
+	return p.retain && !p.ack && (p.not != 0 || p.lists.key != "") && s.retention.EventsMax > 0
 }
 
 // retainedIndex is what publication e is.

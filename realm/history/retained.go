@@ -114,8 +114,9 @@ func (r *Retained) beyond() bool {
 
 // Put retains a copy of e, which takes e.Bytes(), and returns how many bytes of others have gone for it. An event
 // without lists replaces all of its topic, one with lists those that it would exceed restrictedMax with. Putting one
-// without payload removes nothing. On ErrRetainedFull nothing has changed: the caller refuses the publication, or
-// calls Remove so that nobody takes an older event for the last one. After Close it fails with ErrClosed.
+// without payload removes nothing. On ErrRetainedFull nothing has changed: the caller refuses the publication, or, if
+// it has no lists, calls Remove so that nobody takes an older event for the last one. After Close it fails with
+// ErrClosed.
 func (r *Retained) Put(e *Event) (freed int64, err error) {
 	e = e.Clone()
 	r.mu.Lock()
