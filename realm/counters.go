@@ -65,7 +65,7 @@ type Stats struct {
 	Recorded             int64 // events that one history at least has taken
 	HistoryRefused       int64 // events that one history at least did not take
 	ListsUnknown         int64 // publications with an unknown option that looks like a black- or whitelist
-	HistoryLost          int64 // events whose publishers waited for the disk, which could not store them
+	HistoryUnstored      int64 // of the events that the disk lost (history.Stats), those whose publishers waited
 	Queries              int64 // get_events that were answered with events, perhaps none
 	QueriesRefused       int64 // get_events that were answered unavailable
 	MetaEventsLost       int64 // meta events that found no room in the queue
@@ -93,7 +93,7 @@ type counters struct {
 	rerouted, reroutesNot                                        counter
 	retained, retainedRefused, retainedSent, retainedCut         counter
 	sharded, shardsRefused                                       counter
-	recorded, historyRefused, historyLost, listsUnknown          counter
+	recorded, historyRefused, historyUnstored, listsUnknown      counter
 	queries, queriesRefused                                      counter
 
 	_ [64]byte
@@ -179,7 +179,7 @@ func (r *Router) Stats() Stats {
 		s.ShardsRefused += c.shardsRefused.Load()
 		s.Recorded += c.recorded.Load()
 		s.HistoryRefused += c.historyRefused.Load()
-		s.HistoryLost += c.historyLost.Load()
+		s.HistoryUnstored += c.historyUnstored.Load()
 		s.ListsUnknown += c.listsUnknown.Load()
 		s.Queries += c.queries.Load()
 		s.QueriesRefused += c.queriesRefused.Load()

@@ -315,7 +315,7 @@ func TestHistoryOnDisk(t *testing.T) {
 	if n := b.router.storing[0].open; n != 0 || b.Loops[0].Armed() != 0 {
 		t.Errorf("%d are open, %d timers", n, b.Loops[0].Armed())
 	}
-	if s := b.router.Stats(); s.HistoryLost != 1 || s.HistoryRefused != 3 {
+	if s := b.router.Stats(); s.HistoryUnstored != 1 || s.HistoryRefused != 3 {
 		t.Errorf("%+v", s)
 	}
 	if err := d.Close(context.Background()); err != nil {

@@ -93,7 +93,7 @@ func (r *Router) tellStored(x port.Executor) {
 		s := w.session
 		s.storing--
 		if w.err != nil {
-			l.counters.historyLost.Add(1)
+			l.counters.historyUnstored.Add(1)
 			x.Warn("an event could not be stored in its history", "realm", s.realm.uri, "error", w.err)
 		}
 		switch {

@@ -15,12 +15,13 @@ import (
 	"banyan/cmd/config"
 	"banyan/engine"
 	"banyan/realm"
+	"banyan/realm/history"
 )
 
 // The control socket is a Unix socket with mode 0600 on which the router answers HTTP with JSON:
 //
 //	GET  /status  what runs, and with which configuration
-//	GET  /stats   engine.Stats and realm.Stats as they are now; names change with the program
+//	GET  /stats   engine.Stats, realm.Stats and history.Stats as they are now; names change with the program
 //	POST /reload  read the configuration again: the reloadReport; 422 if it was refused
 //	POST /drain   stop in good order: the time that it takes at most
 //
@@ -183,7 +184,9 @@ func (s *service) controlHandler() http.Handler {
 		answer(w, http.StatusOK, s.status())
 	})
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, stats{s.router.engine.Stats(), s.router.realms.Stats()})
+		now := stats{Engine: s.router.engine.Stats(), Realm: s.router.realms.Stats()}
+		now.History.Memory, now.History.Disk = s.router.realms.HistoryStats()
+		answer(w, http.StatusOK, &now)
 	})
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
 		if s.source.file == "" {
@@ -208,8 +211,9 @@ func (s *service) controlHandler() http.Handler {
 
 // stats are the counters of a router.
 type stats struct {
-	Engine engine.Stats
-	Realm  realm.Stats
+	Engine  engine.Stats
+	Realm   realm.Stats
+	History struct{ Memory, Disk history.Stats }
 }
 
 // A problem is the answer to a request that cannot be done.

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,6 +169,31 @@ func TestHistoryDiskRefused(t *testing.T) {
 			}
 			k.says(`[16,3,{"acknowledge":true},"com.disk",["kept"]]`, "[17,3,")
 		})
+	}
+}
+
+// TestHistoryStats: LIM-01. GET /stats tells what the histories in memory and on disk hold, and what went at a bound.
+func TestHistoryStats(t *testing.T) {
+	t.Parallel()
+	s := startService(t, fmt.Sprintf("process: { data_dir: %q }\n", t.TempDir())+openRealms("realm1")+
+		"    history: [{ uri: com.disk, store: disk, acknowledge: stored, events_max: 2 }, "+
+		"{ uri: com.memory, events_max: 3 }]\n")
+	k := s.talk(t).hello()
+	for i := range 5 {
+		for j, topic := range []string{"com.disk", "com.memory"} {
+			k.says(fmt.Sprintf(`[16,%d,{"acknowledge":true},%q]`, 1+2*i+j, topic), "[17,")
+		}
+	}
+	w := httptest.NewRecorder()
+	s.controlHandler().ServeHTTP(w, httptest.NewRequest("GET", "/stats", nil))
+	var now stats
+	if err := json.Unmarshal(w.Body.Bytes(), &now); err != nil {
+		t.Fatal(err)
+	}
+	m, d := now.History.Memory, now.History.Disk
+	if m.Records != 3 || m.Appended != 5 || m.Trimmed != 2 || d.Records != 2 || d.Appended != 5 || d.Trimmed != 3 ||
+		d.Commits == 0 || d.FileBytes == 0 {
+		t.Errorf("in memory %+v, on disk %+v", m, d)
 	}
 }
 
