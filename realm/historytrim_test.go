@@ -148,6 +148,105 @@ func TestReloadTrimsRetained(t *testing.T) {
 	}
 }
 
+// TestReloadWithdrawsRetained: PUB-40. A reload after which events may not be retained any more, at all or of some
+// topics, takes away what is retained of them, also for few: it does not come back when they may be retained again.
+// The budget has its bytes back, and the log has one line.
+func TestReloadWithdrawsRetained(t *testing.T) {
+	t.Attr("checklist", "PUB-40")
+	const topics = 2*retainedTrimAtOnce + 5
+	for _, c := range []struct {
+		then Retention
+		left int
+		says string
+	}{
+		{Retention{Disabled: true}, 0, "events=2055"},
+		{Retention{Topics: []Pattern{{URI: "other"}}}, 0, "events=2055"},
+		{Retention{Topics: []Pattern{{URI: "com.t1", Match: codec.Prefix}}}, 1111, "events=944"},
+		{Retention{Topics: []Pattern{{URI: "com.t7"}, {URI: "com.few"}}}, 3, "events=2052"},
+		{Retention{Topics: []Pattern{{URI: "com.", Match: codec.Prefix}}}, topics + 2, ""},
+		{Retention{EventsMax: 5000}, topics + 2, ""},
+		{Retention{Topics: []Pattern{{URI: "com.t7"}, {URI: "com.few"}}, EventsMax: 2}, 2, "events=2052"},
+	} {
+		var told strings.Builder
+		cfg := Config{
+			Realms: []RealmConfig{{URI: "realm1"}, {URI: "realm2"}}, Log: slog.New(slog.NewTextHandler(&told, nil)),
+		}
+		b := newBed(t, 2, cfg)
+		p, other := b.join(0), b.connect(1, codec.MessagePack, 1<<20)
+		other.hello("realm2")
+		other.retain(1, "com.t7", "in another realm")
+		before := b.Charged()
+		for i := range topics {
+			p.post(codec.Publish, i+1, values{"retain": true}, "com.t"+strconv.Itoa(i))
+		}
+		for i := range 2 {
+			p.post(codec.Publish, topics+i+1, values{"retain": true, "eligible_authid": []any{"few"}}, "com.few")
+		}
+		b.Settle()
+		all := b.Charged() - before
+		cfg.Realms[0].Retention = c.then
+		b.apply(cfg)
+		st := b.router.named["realm1"].retained.Load().Stats()
+		if n := b.Charged() - before; st.Events != c.left || n != st.Bytes || (n == all) != (c.left > topics) {
+			t.Errorf("%+v: %+v, %d bytes are charged", c.then, st, n)
+		}
+		if n := b.router.Stats().RetainedBytes; n != b.router.named["realm2"].retained.Load().Stats().Bytes+st.Bytes {
+			t.Errorf("%+v: %d bytes are retained", c.then, n)
+		}
+		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
+		if s := lines[0]; !strings.Contains(s, c.says) || (s == "") != (c.says == "") || c.says != "" &&
+			!strings.Contains(s, "realm=realm1") || len(lines) > 1 && c.then.EventsMax != 2 {
+			t.Errorf("%+v: the log says %s", c.then, told.String())
+		}
+		cfg.Realms[0].Retention = Retention{}
+		b.apply(cfg)
+		if n := b.router.named["realm1"].retained.Load().Stats().Events; n != c.left {
+			t.Errorf("%+v: %d events came back", c.then, n-c.left)
+		}
+	}
+}
+
+// TestReloadWithdrawsLate: PUB-40. An event that is being retained while a reload forbids it, in the pool or in the
+// turn of a loop, goes too, and is delivered. Its publisher began when it was allowed.
+func TestReloadWithdrawsLate(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1"}}})
+		p, q := b.join(0), b.joinAs(1, codec.MessagePack, 1<<24)
+		id := q.subscribe(1, "com.t")
+		before := b.Charged()
+		arg := "small"
+		if large {
+			arg = strings.Repeat("x", usualBounds.largeBytes+1)
+		}
+		p.post(codec.Publish, 1, values{"retain": true, "acknowledge": true}, "com.t", []any{arg})
+		reload := func() {
+			if err := b.router.apply(Config{Realms: []RealmConfig{{
+				URI: "realm1", Retention: Retention{Disabled: true},
+			}}}, func(Report) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if large {
+			for b.RunLoop(0); b.Async() > 0 && b.router.retainedCharged.Load() == 0; b.RunLoop(0) {
+				b.StepAsync(0)
+			}
+		} else {
+			b.pauseAt(0, "retained.put", 1)
+		}
+		if b.router.retainedCharged.Load() == 0 {
+			t.Fatal("it is not under way")
+		}
+		reload()
+		b.Settle()
+		p.expect(codec.Published, 1, nil)
+		q.expect(codec.Event, id, nil, values{}, []any{arg})
+		st := b.router.named["realm1"].retained.Load().Stats()
+		if n := b.Charged() - before; st.Events != 0 || n != 0 || b.router.retainedCharged.Load() != 0 {
+			t.Errorf("large %t: %+v, %d bytes are charged", large, st, n)
+		}
+	}
+}
+
 // A trimmedDisk notes what Apply has it do.
 type trimmedDisk struct {
 	*history.Memory

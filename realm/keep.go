@@ -27,6 +27,7 @@ type keeping struct {
 	publication uint64
 	event       history.Event     // its octets are those of the message
 	retained    *history.Retained // nil: it is not to be retained
+	set         *settings         // by which it may be retained
 	charged     int               // bytes of the budget, for what is retained
 
 	recorders []*recorder // scratch
@@ -132,7 +133,7 @@ func (k *keeping) beginRetained(x port.Executor, l *perLoop, s *session, m *code
 		k.charged, k.why = 0, refuseRetainFull
 		return
 	}
-	k.retained = s.realm.retaining(l.set)
+	k.retained, k.set = s.realm.retaining(l.set), l.set
 }
 
 // beginHistory finds the logs that the event goes into. In memory it has to have room in the budget of the process.
@@ -212,6 +213,12 @@ func (k *keeping) settle(x port.Executor, s *session) {
 	}
 	if k.err != nil {
 		k.freed, k.why = int64(k.charged), refuseRetainFull
+	} else if k.retained != nil && !k.unstored() {
+		// A reload that forbids it meanwhile may have looked before it was there: see withdrawRetained.
+		if set := s.realm.settings.Load(); set != k.set && !set.retains(k.event.Topic) {
+			_, freed := k.retained.Remove(k.event.Topic)
+			k.freed += freed
+		}
 	}
 	s.realm.router.chargeRetained(x, -int(k.freed))
 }
@@ -246,7 +253,8 @@ func (k *keeping) end(x port.Executor, l *perLoop, s *session, m *codec.Message,
 		l.counters.retainedRefused.Add(1)
 		// Nobody takes an older event for the last one. One with lists leaves it: others may not have the new one.
 		if r := s.realm.retained.Load(); r != nil && k.why == refuseRetainFull && k.event.Filter == nil {
-			s.realm.router.chargeRetained(x, -int(r.Remove(m.URI)))
+			_, freed := r.Remove(m.URI)
+			s.realm.router.chargeRetained(x, -int(freed))
 		}
 	}
 	return k.publication, false
@@ -292,12 +300,14 @@ func (rm *realm) retaining(set *settings) *history.Retained {
 	return rm.retained.Load()
 }
 
-// trimRetained forgets what is retained beyond the bounds, and returns how many bytes that were. Any goroutine.
+// trimRetained forgets what may not be retained any more, and what is beyond the bounds, and returns how many bytes
+// that were. Any goroutine but a loop.
 func (rm *realm) trimRetained() (freed int64) {
 	r := rm.retained.Load()
 	if r == nil {
 		return 0
 	}
+	freed = rm.withdrawRetained(r)
 	before := r.Stats()
 	for more := true; more; {
 		var n int64
@@ -307,6 +317,30 @@ func (rm *realm) trimRetained() (freed int64) {
 	if n := r.Stats().Trimmed - before.Trimmed; n > 0 {
 		rm.router.log.Warn("retained events beyond the new bounds are gone, the oldest first", "realm", rm.uri,
 			"events", n)
+	}
+	return freed
+}
+
+// withdrawRetained forgets what may not be retained any more.
+func (rm *realm) withdrawRetained(r *history.Retained) (freed int64) {
+	set := rm.settings.Load()
+	if !set.Retention.Disabled && set.retainable == nil {
+		return 0
+	}
+	events := 0
+	search := r.Search("", codec.Prefix, codec.Identity{}, math.MaxInt)
+	var topics []string
+	for ended := false; !ended; {
+		topics, ended = search.NextTopics(topics[:0], retainedTrimAtOnce)
+		for _, topic := range topics {
+			if t := []byte(topic); !set.retains(t) {
+				n, bytes := r.Remove(t)
+				events, freed = events+n, freed+bytes
+			}
+		}
+	}
+	if events > 0 {
+		rm.router.log.Warn("events are gone that may not be retained any more", "realm", rm.uri, "events", events)
 	}
 	return freed
 }

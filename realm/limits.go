@@ -162,8 +162,8 @@ const (
 	retainedTopicsMax = 1000
 	// retainedSteps is how many retained topics a job looks at per member of its budget.
 	retainedSteps = 8
-	// retainedTrimAtOnce is how many topics a reload takes at once of what is retained beyond new bounds: under 1 ms,
-	// for which publishers may wait.
+	// retainedTrimAtOnce is how many topics a reload takes at once of what is retained beyond new bounds, or looks at
+	// because it may not be retained any more: under 1 ms, for which publishers may wait.
 	retainedTrimAtOnce = 1024
 	// retainedBytesMax is how many octets of retained events one SUBSCRIBE is sent, or one event. The rest is not
 	// sent: Stats.RetainedCut.

@@ -146,7 +146,7 @@ type Pattern struct {
 // Retention says what a realm retains: the last event of a topic that was published with retain, for those who
 // subscribe later and ask for it (PROTOCOL 7.9). What it does not allow is refused with option_not_allowed if the
 // publisher wants an answer, and else delivered and not retained. If Apply lowers a bound, those retained longest ago
-// go.
+// go, and what it does not allow any more.
 type Retention struct {
 	Disabled  bool
 	Topics    []Pattern // those that may be retained, at most 1000; empty: all

@@ -62,9 +62,11 @@ type Template struct {
 // Retention is a section retention of a realm.
 type Retention struct {
 	// Whether anything is retained. A publication that is not is delivered all the same, unless its publisher wants
-	// it acknowledged: then it is refused with wamp.error.option_not_allowed.
+	// it acknowledged: then it is refused with wamp.error.option_not_allowed. If a reload says no, what is retained
+	// goes.
 	Enabled bool `yaml:"enabled" default:"true"`
-	// The topics whose events may be retained. Empty: all.
+	// The topics whose events may be retained. Empty: all. If a reload leaves some out, what is retained of them
+	// goes.
 	Topics []Topic `yaml:"topics" max:"1000"`
 	// Events that the realm retains at most. More are refused. If a reload lowers it, those retained longest ago go.
 	EventsMax int `yaml:"events_max" default:"10000" min:"1" max:"10000000"`

@@ -19,8 +19,8 @@ var ErrRetainedFull = errors.New("history: this realm retains as many events as 
 // an event whose lists name session ids means nothing after a restart; and a state that is older than the router
 // would be told to newcomers as if somebody still vouched for it. Durable events are what history is for.
 //
-// Any goroutine may call it, also a loop: no call but Clear takes longer than a look-up, the copy of one event, or
-// the steps that it was given.
+// Any goroutine may call it, also a loop: no call takes longer than a look-up, the copy of one event, or the steps
+// that it was given.
 type Retained struct {
 	eventsMax int
 	bytesMax  int64
@@ -286,17 +286,17 @@ func (t *retainedTopic) admitted(who *codec.Identity) *Event {
 	return nil
 }
 
-// Remove forgets what is retained for topic, and returns how many bytes that were.
-func (r *Retained) Remove(topic []byte) (freed int64) {
+// Remove forgets what is retained for topic, and returns how many events and bytes that were.
+func (r *Retained) Remove(topic []byte) (events int, freed int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.topics[string(topic)]
 	if t == nil {
-		return 0
+		return 0, 0
 	}
-	before := r.bytes
+	events, freed = r.events, r.bytes
 	r.remove(t)
-	return before - r.bytes
+	return events - r.events, freed - r.bytes
 }
 
 // Close forgets everything, and returns how many bytes that were. Nothing is retained any more. It may be called
@@ -317,20 +317,6 @@ func (r *Retained) remove(t *retainedTopic) {
 	delete(r.topics, t.topic)
 	r.events -= len(t.events)
 	r.bytes -= bytesOf(t.events)
-}
-
-// Clear forgets what is retained for all topics that the pattern matches, and returns how many those were. It is for
-// administrators: it takes as long as there are topics.
-func (r *Retained) Clear(pattern string, match codec.Match) (topics int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for p := r.oldest; p != nil; p = p.newer {
-		if t := p.topic; matches(pattern, match, t.topic) {
-			r.remove(t)
-			topics++
-		}
-	}
-	return topics
 }
 
 // Stats returns what is held.
@@ -368,6 +354,23 @@ func (r *Retained) Search(pattern string, match codec.Match, who codec.Identity,
 // Next appends the next events to dst, after a look at no more than so many topics, and reports whether there are no
 // more.
 func (s *RetainedSearch) Next(dst []*Event, steps int) (found []*Event, ended bool) {
+	ended = s.walk(steps, func(t *retainedTopic) {
+		if e := t.admitted(&s.who); e != nil {
+			dst = append(dst, e)
+			s.left--
+		}
+	})
+	return dst, ended
+}
+
+// NextTopics is Next for the topics, whoever may have their events.
+func (s *RetainedSearch) NextTopics(dst []string, steps int) (found []string, ended bool) {
+	ended = s.walk(steps, func(t *retainedTopic) { dst = append(dst, t.topic) })
+	return dst, ended
+}
+
+// walk visits the next topics that match, after a look at no more than so many, and reports whether it is at its end.
+func (s *RetainedSearch) walk(steps int, visit func(t *retainedTopic)) (ended bool) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	for ; s.at != nil; s.at = s.at.newer {
@@ -376,19 +379,14 @@ func (s *RetainedSearch) Next(dst []*Event, steps int) (found []*Event, ended bo
 			break
 		}
 		if steps <= 0 {
-			return dst, false
+			return false
 		}
 		steps--
-		t := s.at.topic
-		if t == nil || !matches(s.pattern, s.match, t.topic) {
-			continue
-		}
-		if e := t.admitted(&s.who); e != nil {
-			dst = append(dst, e)
-			s.left--
+		if t := s.at.topic; t != nil && matches(s.pattern, s.match, t.topic) {
+			visit(t)
 		}
 	}
-	return dst, true
+	return true
 }
 
 // matches reports whether the pattern matches the topic (PROTOCOL 3.4).

@@ -71,7 +71,7 @@ func TestRetainedTopic(t *testing.T) {
 	mustPut(t, r, empty)
 	check("without payload", 33, 33, 1)
 	for _, want := range []bool{true, false} {
-		if (r.Remove([]byte("t")) > 0) != want {
+		if n, freed := r.Remove([]byte("t")); (n > 0) != want || (freed > 0) != want {
 			t.Errorf("Remove returned %t", !want)
 		}
 	}
@@ -195,7 +195,11 @@ func TestRetainedModel(t *testing.T) {
 				open = append(open, s)
 			case 3:
 				if rng.IntN(8) == 0 {
-					r.Clear("a.", codec.Prefix)
+					for _, m := range model {
+						if m.topic[:2] == "a." {
+							r.Remove([]byte(m.topic))
+						}
+					}
 					model = slices.DeleteFunc(model, func(p place) bool { return p.topic[:2] == "a." })
 				}
 			}
@@ -281,10 +285,24 @@ func TestRetainedFreed(t *testing.T) {
 	put(3, "t", nil) // both go
 	put(4, "u", &Filter{EligibleAuthID: []string{"somebody"}})
 	put(5, "v", nil)
-	if held -= r.Remove([]byte("u")); held != r.Stats().Bytes || r.Remove([]byte("u")) != 0 {
+	put(6, "w", &Filter{EligibleAuthID: []string{"somebody"}})
+	before := r.Stats().Events
+	n, freed := r.Remove([]byte("u"))
+	if held -= freed; held != r.Stats().Bytes || n == 0 || n != before-r.Stats().Events {
 		t.Errorf("%d are held, and %d by the sum", r.Stats().Bytes, held)
 	}
+	var topics []string
 	search := r.Search("", codec.Prefix, codec.Identity{}, 10)
+	for ended := false; !ended; {
+		n := len(topics)
+		if topics, ended = search.NextTopics(topics, 1); len(topics) > n+1 {
+			t.Fatalf("%q in one step", topics[n:])
+		}
+	}
+	if !slices.Equal(topics, []string{"t", "v", "w"}) {
+		t.Errorf("found %q", topics)
+	}
+	search = r.Search("", codec.Prefix, codec.Identity{}, 10)
 	if found, _ := search.Next(nil, 1); len(found) != 1 {
 		t.Fatalf("found %d", len(found))
 	}
