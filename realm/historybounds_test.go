@@ -119,7 +119,7 @@ func TestHistoryOfAMillion(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short, for the race detector: one goroutine computes much; runs without -short try it")
 	}
-	const stored = 1_000_000
+	const stored = 1_100_000
 	rc := kept("realm1", history.Bounds{Events: stored, Bytes: 1 << 30})
 	b := newBed(t, 1, Config{HistoryBytesMax: 1 << 30, Realms: []RealmConfig{rc}})
 	one := b.store(stored)
@@ -253,6 +253,65 @@ func TestHistoryWhileTopicsChange(t *testing.T) {
 		t.Error("a topic is left behind")
 	}
 	w.Stop()
+}
+
+// TestHistoryTime: PUB-45 and PUB-52. A query has its time, and goes on until then, whatever part of the history it
+// looks at. If it has found events they are the answer, which says that it is cut; else it is refused, and counted.
+func TestHistoryTime(t *testing.T) {
+	t.Attr("checklist", "PUB-52")
+	for _, onDisk := range []bool{false, true} {
+		kept := History{Pattern: Pattern{URI: "com.h"}, Bounds: history.Bounds{Events: 10_000}, OnDisk: onDisk}
+		b := newBed(t, 1, Config{
+			Disk: history.NewMemory(0), Realms: []RealmConfig{{URI: "realm1", History: []History{kept}}},
+		})
+		b.router.background = func(work func()) { work() }
+		one := b.store(10_000)
+		q := b.join(0)
+		before := b.Charged()
+		for i, c := range []struct {
+			conditions values
+			page       time.Duration // that each page takes
+			events     int           // -1: none, it is refused
+		}{
+			{values{"limit": 1000}, queryTimeMax / 3, 3 * 256},
+			{values{"limit": 1000}, queryTimeMax/3 - 1, 1000},
+			{values{"limit": 1000}, queryTimeMax, 256},
+			{values{"topic": "com.none"}, queryTimeMax/9 + 1, -1},
+			{values{"topic": "com.none"}, queryTimeMax / 9, 0},
+			{values{"from_publication": 1, "limit": 1}, queryTimeMax / 10, -1},
+			{values{"from_publication": 1, "limit": 1}, queryTimeMax/10 - 1, 1},
+			{values{"from_publication": 10_000}, queryTimeMax/2 - 1, 1},
+		} {
+			refused := b.router.Stats().QueriesRefused
+			q.post(codec.Call, 1+i, values{}, "wamp.subscription.get_events", []any{int64(one.sub.id)}, c.conditions)
+			turn := func() {
+				for b.RunLoop(0) {
+				}
+			}
+			for turn(); b.Async() > 0; turn() {
+				if b.router.queries.Load() > 0 {
+					b.router.started = b.router.started.Add(-c.page) // the timers of the bed stay where they are
+				}
+				b.StepAsync(0)
+			}
+			if c.events < 0 {
+				q.refused(codec.Call, 1+i, codec.ErrUnavailable)
+			} else {
+				m := q.expect(codec.Result, 1+i, values{}, nil, nil)
+				n, cut := len(m[3].([]any)), m[4].(values)["x_cut"] == true
+				limit, limited := c.conditions["limit"].(int)
+				if n != c.events || cut != (limited && n < limit && c.conditions["from_publication"] == nil) {
+					t.Errorf("on disk %t, %d: %d events, cut %t", onDisk, i, n, cut)
+				}
+			}
+			if n := b.router.Stats().QueriesRefused - refused; n != map[bool]int64{true: 1}[c.events < 0] {
+				t.Errorf("on disk %t, %d: %d are counted as refused", onDisk, i, n)
+			}
+			if n := b.Charged() - before; n != 0 || b.router.queries.Load() != 0 {
+				t.Errorf("on disk %t, %d: %d bytes are charged, %d queries", onDisk, i, n, b.router.queries.Load())
+			}
+		}
+	}
 }
 
 // TestHistoryTurns: the pool has a query page by page, so that other work gets its turn, and no page is long. If the

@@ -187,6 +187,10 @@ const (
 	// queryPageBytes is what a query is charged with before the events of a page are read, in bytes, besides those
 	// that it has. No room: it ends with those, or the call is answered with unavailable.
 	queryPageBytes = 512 << 10
+	// queryTimeMax is how long a query goes on with further pages: 0.1 s for a million events, and longer if others
+	// have the pool. Then the events that it has found are the answer, which says that it was cut there. None:
+	// unavailable.
+	queryTimeMax = 30 * time.Second
 	// queryReadMax is how long a query waits for a page from the disk, which takes some ms. Longer: unavailable.
 	queryReadMax = 30 * time.Second
 	// queryLookAfter is when a loop looks whether a query has ended, and storedLookAfter whether events are stored,

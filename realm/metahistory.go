@@ -27,6 +27,9 @@ import (
 // Those that are left out do not count toward limit, so after_publication with the last event that came gets past
 // them.
 //
+// A query looks at the whole history if need be: for the publications that it names, the newest events first, and
+// then for those that meet its conditions. queryTimeMax bounds it.
+//
 // The session is held from 1 to 3, as for every meta call: it has one query under way, and messages behind it, also
 // GOODBYE, wait for the answer. A disk that does not answer holds it for queryReadMax at most.
 //
@@ -42,6 +45,7 @@ type query struct {
 	ours   bool // the limit is the router's, not the query's
 	roomy  int  // octets of events that a RESULT to the caller has room for
 	onDisk bool
+	latest time.Duration // uptime at which the query has had its time
 
 	page           history.Page
 	events         []any // codec.Raw
@@ -61,8 +65,8 @@ type query struct {
 var (
 	refuseNoHistory = &refusal{codec.ErrNoSuchSubscription, "no history is kept of this subscription"}
 	refuseNoEvent   = &refusal{codec.ErrInvalidArgument, "a publication that the query names is not in this history"}
-	refuseCostly    = &refusal{codec.ErrInvalidArgument, "a publication that the query names lies too far back, " +
-		"ask by time"}
+	refuseSlow      = &refusal{codec.ErrUnavailable, "the history could not be looked through in the time that a " +
+		"query has"}
 	refuseNotRead = &refusal{codec.ErrUnavailable, "the history cannot be read; ask whoever runs the router"}
 )
 
@@ -168,7 +172,8 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	wanted.Reader, wanted.Now = *s.who(), r.clock()
 	q := &query{
 		call: m, store: one.store, sub: one.sub, onDisk: one.onDisk, charged: queryPageBytes,
-		roomy: s.bytesMax - resultHead(s.serializer, m.call.request),
+		latest: r.uptime() + queryTimeMax,
+		roomy:  s.bytesMax - resultHead(s.serializer, m.call.request),
 	}
 	if wanted.Limit == 0 || wanted.Limit > queryEventsMax {
 		wanted.Limit, q.ours = queryEventsMax, true
@@ -205,6 +210,8 @@ const (
 	listHead = 2
 )
 
+var errQueryTime = errors.New("the query has had its time")
+
 // next has the next page read and encoded, or answers.
 func (q *query) next(x port.Executor) {
 	s := q.call.session
@@ -212,7 +219,10 @@ func (q *query) next(x port.Executor) {
 	switch {
 	case q.ended || q.err != nil || s.left:
 		q.finish(x)
-	case !q.makeRoom(x): // then those that were found are the answer
+	case r.uptime() >= q.latest && len(q.events) == 0:
+		q.err = errQueryTime
+		q.finish(x)
+	case r.uptime() >= q.latest, !q.makeRoom(x): // then those that were found are the answer
 		q.cut, q.ended = true, true
 		q.slowly(x, q.compose)
 	case q.onDisk:
@@ -294,7 +304,7 @@ func (q *query) read() (failed error) {
 
 // encodePage encodes the events of a page, and after the last one the answer. Any goroutine.
 func (q *query) encodePage() error {
-	q.trimmed, q.cut, q.ended = q.page.Trimmed, q.page.Cut, q.page.Done
+	q.trimmed, q.ended = q.page.Trimmed, q.page.Done
 	rest := q.page.Events
 	for ; len(rest) > 0 && len(q.events) < q.limit; rest = rest[1:] {
 		if !q.add(&rest[0]) {
@@ -418,8 +428,9 @@ func (q *query) finish(x port.Executor) {
 		m.finishWith(x, l, &codec.Payload{Format: m.session.serializer, Args: q.args, Kwargs: q.kwargs}, nil)
 	case errors.Is(q.err, history.ErrNoPublication):
 		m.fail(x, l, refuseNoEvent)
-	case errors.Is(q.err, history.ErrCostly):
-		m.fail(x, l, refuseCostly)
+	case errors.Is(q.err, errQueryTime):
+		l.counters.queriesRefused.Add(1)
+		m.fail(x, l, refuseSlow)
 	case errors.Is(q.err, history.ErrBusy):
 		l.counters.queriesRefused.Add(1)
 		m.fail(x, l, refuseBusy)

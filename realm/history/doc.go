@@ -17,7 +17,7 @@
 //     for that, the Waiter hands it to the publisher's loop. An error in Append or Committed becomes an ERROR.
 //  5. A query is a Cursor. Store.Read gets a page of it, from memory at once, from disk in a goroutine, and a page
 //     has at most 1 024 records looked at and 256 KiB found. So the caller can do other things between two pages.
-//     The caller bounds the answer: it reads no more pages.
+//     The caller bounds the query: it reads no more pages.
 //  6. The events of a page have the octets that the publisher sent. The caller transcodes them for who asks.
 //
 // Events of one log are in the order of the calls of Append. An event is in all logs of its Append or in none: on
@@ -46,7 +46,6 @@
 //	pages under way                       256 read on disk            ErrBusy
 //	one page                              1 024 records looked at,    the rest is on the next page
 //	                                      256 KiB found
-//	one query                             1 048 576 records looked at  Page.Cut
 //	retained events of a realm            NewRetained                 ErrRetainedFull
 //	retained events of a topic with lists 8                           the oldest of them goes
 //

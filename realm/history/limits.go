@@ -19,15 +19,12 @@ const (
 	// DefaultMemoryBytes is what all logs in memory may hold together, in octets. Beyond, the oldest go.
 	DefaultMemoryBytes = 256 << 20
 
-	// What one page of a query may do. The rest follows on the next page.
+	// What one page of a query may do. The rest follows on the next page; the caller bounds the query.
 
 	pageExamined = 1024      // records
 	pageReads    = 4 << 20   // octets of records examined
 	pageBytes    = 256 << 10 // octets of records found, or one record
 	pageEvents   = 256       // records found; to encode one takes some 30 us
-
-	// queryExaminedMax is how many records a whole query looks at. There it ends, and Page.Cut is set.
-	queryExaminedMax = 1 << 20
 
 	// evictSlack is how far below the bound of the store evicting goes on, in octets, so that it is rare.
 	evictSlack = 1 << 20

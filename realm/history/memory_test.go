@@ -171,8 +171,7 @@ func TestPages(t *testing.T) {
 			t.Errorf("%d events", len(got))
 		}
 		const full = count / pageEvents
-		if len(pages) != full+1 || len(pages[0].Events) != pageEvents || len(pages[full].Events) != 1 ||
-			pages[full].Cut {
+		if len(pages) != full+1 || len(pages[0].Events) != pageEvents || len(pages[full].Events) != 1 {
 			t.Errorf("%d pages", len(pages))
 		}
 		got, pages = ids(t, m, l, &Query{Reverse: reverse, Topic: []byte("first")})

@@ -62,8 +62,6 @@ type Page struct {
 	Events []Event // with memory of their own
 	// Done says that this is the last page, and Full that there may be more: Limit was reached.
 	Done, Full bool
-	// Cut says that the query ended at a bound of ours, and not because there was no more or Limit was reached.
-	Cut bool
 	// Trimmed says that the log has dropped older events at its bounds.
 	Trimmed bool
 }
@@ -82,7 +80,6 @@ type Cursor struct {
 	anchors     [4]uint64
 	missing     int    // anchors not found yet
 	behind      uint64 // while looking for anchors: those from here on were looked at
-	examined    int
 	found       int
 	full        bool  // Limit was reached
 	oldest      int64 // ns; those up to here are too old
@@ -172,17 +169,12 @@ func (c *Cursor) findAnchors() error {
 		stopped = c.missing == 0 || examined >= pageExamined || reads >= pageReads
 		return !stopped
 	})
-	if err != nil {
-		return err
-	}
-	c.examined += examined
 	switch {
-	case c.missing == 0:
-	case !stopped:
+	case err != nil:
+		return err
+	case c.missing > 0 && !stopped:
 		return ErrNoPublication
-	case c.examined >= queryExaminedMax:
-		return ErrCostly
-	default:
+	case c.missing > 0:
 		return nil
 	}
 	// An anchor is one more than the number of its record.
@@ -198,7 +190,6 @@ func (c *Cursor) findAnchors() error {
 	if a := c.anchors[3]; a != 0 {
 		c.next = min(c.next, a)
 	}
-	c.examined = 0
 	return nil
 }
 
@@ -238,14 +229,11 @@ func (c *Cursor) collect(p *Page) error {
 	if err != nil {
 		return err
 	}
-	c.examined += examined
 	switch {
 	case !stopped || c.first >= c.next:
 		c.done = true
 	case c.found >= c.q.Limit:
 		c.done, c.full = true, true
-	case c.examined >= queryExaminedMax:
-		c.done, p.Cut = true, true
 	}
 	p.Events = make([]Event, 0, len(ends))
 	start := 0

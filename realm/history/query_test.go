@@ -51,29 +51,30 @@ func (s *countedSource) Scan(_ Log, first, next uint64, reverse bool, visit func
 	return nil
 }
 
-// TestQueryExamined: a query looks at so many records and not one more, and at as many to find a publication that it
-// names. PUB-52.
-func TestQueryExamined(t *testing.T) {
+// TestQueryOfMany: a query looks at all records of a log, however many they are, page by page, and as far back for a
+// publication that it names. PUB-45.
+func TestQueryOfMany(t *testing.T) {
+	const records = 1<<21 + 1
 	for _, c := range []struct {
-		records uint64
-		q       Query
-		cut     bool
-		err     error
+		q     Query
+		found int
+		err   error
 	}{
-		{queryExaminedMax, Query{Topic: []byte("none")}, false, nil},
-		{queryExaminedMax + 1, Query{Topic: []byte("none")}, true, nil},
-		{queryExaminedMax + 1, Query{Topic: []byte("none"), Reverse: true}, true, nil},
-		{queryExaminedMax, Query{Topic: []byte("none"), FromPublication: 1}, false, nil},
-		{queryExaminedMax + 1, Query{Topic: []byte("none"), FromPublication: 2}, false, nil},
-		{queryExaminedMax + 1, Query{FromPublication: 1}, false, ErrCostly},
+		{Query{Topic: []byte("none")}, 0, nil},
+		{Query{Topic: []byte("none"), Reverse: true}, 0, nil},
+		{Query{FromPublication: 1, Limit: 3}, 3, nil},
+		{Query{AfterPublication: 1, UntilPublication: 2}, 1, nil},
+		{Query{AfterPublication: records}, 0, nil},
+		{Query{FromPublication: records + 1}, 0, ErrNoPublication},
 	} {
-		cursor := NewCursor(&countedSource{c.records, AppendRecord(nil, event(1, "1"))}, 0, &c.q)
+		cursor := NewCursor(&countedSource{records, AppendRecord(nil, event(1, "1"))}, 0, &c.q)
+		found := 0
 		p, err := cursor.Next()
-		for err == nil && !p.Done {
-			p, err = cursor.Next()
+		for ; err == nil && !p.Done; p, err = cursor.Next() {
+			found += len(p.Events)
 		}
-		if !errors.Is(err, c.err) || p.Cut != c.cut {
-			t.Errorf("%d records, %+v: cut %t, %v", c.records, c.q, p.Cut, err)
+		if found += len(p.Events); !errors.Is(err, c.err) || found != c.found {
+			t.Errorf("%+v: %d events, %v", c.q, found, err)
 		}
 	}
 }

@@ -145,6 +145,4 @@ var (
 	ErrClosed = errors.New("history: closed")
 	// ErrNoPublication: a query names a publication that the log does not hold, or not for this reader.
 	ErrNoPublication = errors.New("history: a publication that the query names is not in this history")
-	// ErrCostly: the publications that a query names lie too far back to be looked for.
-	ErrCostly = errors.New("history: a publication that the query names lies too far back, ask by time")
 )
