@@ -13,7 +13,8 @@ import (
 
 // What a client may leave unread, and what happens to events when it leaves more.
 //
-//	at a bound    AppendRun asks for room, and the policy decides: the client goes, or this event, or older ones
+//	at a bound    AppendRun asks for room. First the socket is tried: only bytes that it does not take are unread. Then
+//	              the policy decides: the client goes, or this event, or older ones
 //	by age        a connection whose socket takes nothing is looked at until it does: events that have waited too
 //	              long go, or the client, and the client is called slow
 //
@@ -60,7 +61,7 @@ func highWater(b *port.Backlog) int { return b.BytesMax / 4 }
 func lowWater(b *port.Backlog) int  { return b.BytesMax / 8 }
 
 // makeRoom makes room for a run of events of that many bytes, or says that there is none: the run is dropped, or the
-// connection given up. The queue's lock is held. Home loop only.
+// connection given up. The queue's lock is held, but not during system calls. Home loop only.
 func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
 	memory := outq.RunCost(bytes)
 	over := func() bool {
@@ -69,6 +70,11 @@ func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
 			c.q.Occupied()+memory > memoryMax(b))
 	}
 	if !over() {
+		return true
+	}
+	if c.tryWrite(over, b.Policy == Disconnect); !c.q.Accepts() {
+		return false
+	} else if !over() {
 		return true
 	}
 	dropped := 0
@@ -97,6 +103,28 @@ func (c *conn) makeRoom(b *port.Backlog, bytes, events int, topic uint64) bool {
 	}
 	c.drop(int64(dropped))
 	return true
+}
+
+// tryWrite writes until the queue is not over its bound any more, or the socket takes nothing. A socket that took
+// nothing before is asked again only if it is the last time. The queue's lock is held, but not during system calls:
+// others may append meanwhile, and the connection may break. Home loop only.
+func (c *conn) tryWrite(over func() bool, last bool) {
+	if last {
+		c.q.Unblock()
+	}
+	for over() {
+		untried, writes := c.q.Untried()
+		if !untried {
+			return
+		}
+		c.q.Unlock()
+		if writes {
+			c.loop.yield() // another loop is in a system call, which does not block
+		} else {
+			c.loop.Work(c.loop.write(c, outq.NoPromise))
+		}
+		c.q.Lock()
+	}
 }
 
 // mayLookAt is how many segments one event may look at to find room.

@@ -56,6 +56,7 @@ type conn struct {
 	closeFrame bool  // the transport ends with a WebSocket close frame; fixed from the first Receive on
 	lingers    bool  // the client may still be writing when it is closed
 	cause      error // why the connection ends without a goodbye; nil while it does not
+	pressed    bool  // a bound was reached that only holds if the socket takes nothing: see loop.relieve
 
 	// Owned by loop. variant and messageMax are fixed from the first Receive on, and
 	// then any goroutine may read them.
@@ -346,6 +347,7 @@ func (c *conn) receive(b []byte) {
 	l.received++
 	l.worked(1 + len(b)>>workShift)
 	c.handler.Receive(l, b)
+	l.relieve()
 	if l.live.rated() {
 		c.countRate(len(b))
 	}

@@ -17,7 +17,7 @@ func newSilent(t *testing.T, live Live, phase phase) (*conn, *stillPoller) {
 		t.Fatal(err)
 	}
 	c := newStillConn(newEngine(cfg, nil))
-	c.phase, c.handler = phase, &session{c: c}
+	c.phase, c.handler, c.transport = phase, &session{c: c}, &limitedTransport{}
 	c.credit.Store(1)
 	c.loop.enter(c)
 	return c, c.loop.poller.(*stillPoller)

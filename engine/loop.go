@@ -28,7 +28,7 @@ import (
 //  4. arrivals and notes: connections, jobs and requests from other loops
 //  5. tasks that waited for the end of the batch
 //  6. lanes: events to members, chunk by chunk
-//  7. one flush of every connection that was touched
+//  7. one flush of every connection that was touched; one that reaches a bound of its backlog is written before
 //  8. closes; then what closed connections had not sent is freed
 //
 // Each step is bounded in time (limits.go). The rest waits for the next turn, which looks at the descriptors as well,
@@ -66,6 +66,7 @@ type loop struct {
 	buffer       []byte // one read, with headroom for what an earlier one left
 	local        []note
 	touched      list[*conn] // to be flushed
+	pressed      list[*conn] // of these, those that have a bound to be judged before
 	tasks        []port.BatchTask
 	closing      list[*conn]
 	ending       list[*conn] // still to be told that the engine stops
@@ -329,12 +330,14 @@ func (l *loop) takeNotes() {
 	notes := l.mail.drain()
 	for i := range notes {
 		l.take(&notes[i])
+		l.relieve()
 	}
 	l.mail.recycle(notes)
 	// Own notes that these cause are for the next batch only if they come from there on.
 	for i := 0; i < len(l.local); i++ {
 		n := l.local[i]
 		l.take(&n)
+		l.relieve()
 	}
 	clear(l.local)
 	l.local = l.local[:0]
@@ -379,6 +382,7 @@ func (l *loop) runTasks() {
 		t := l.tasks[i]
 		l.tasks[i] = nil
 		t.EndOfBatch(l)
+		l.relieve()
 	}
 	l.tasks = l.tasks[:0]
 }
@@ -394,6 +398,7 @@ func (l *loop) runLanes() {
 		chunk := min(chunkMembers, l.members)
 		members, appended, charged := l.members, l.appended, l.charged
 		more := l.lanes.runNext(l, chunk)
+		l.relieve()
 		cost := max(members-l.members, l.appended-appended, jobMembers)
 		if more {
 			cost = max(cost, chunk)
@@ -415,6 +420,24 @@ func (l *loop) runLanes() {
 func (l *loop) touchLocked(c *conn) {
 	if c.q.Promise(l.index) {
 		l.touched.add(c)
+	}
+}
+
+// grown promises the same for a connection to which a message was appended. The lock of c's queue is held.
+func (l *loop) grown(c *conn) {
+	l.touchLocked(c)
+	if c.pressed {
+		c.pressed = false
+		l.pressed.add(c)
+	}
+}
+
+// relieve writes connections that have reached a bound, whichever loop they live on: if their sockets take what is
+// there, it is none. It is called after each message and job, when no lock is held.
+func (l *loop) relieve() {
+	for !l.pressed.empty() {
+		c, _ := l.pressed.next()
+		l.Work(l.write(c, outq.NoPromise))
 	}
 }
 
@@ -447,9 +470,13 @@ func (l *loop) slice(conns *list[*conn], most time.Duration, do func(*conn) (cos
 	}
 }
 
-// flush writes c's queue, whichever loop c lives on, and tells its home what only home can do.
-func (l *loop) flush(c *conn) (cost int) {
-	f := c.q.Flush(c.transport, &l.vectors, l.index, lowWater(c.bounds()))
+// flush writes c's queue, as touchLocked has promised.
+func (l *loop) flush(c *conn) (cost int) { return l.write(c, l.index) }
+
+// write writes c's queue, whichever loop c lives on, and tells its home what only home can do. It redeems that
+// promise.
+func (l *loop) write(c *conn, promise int) (cost int) {
+	f := c.q.Flush(c.transport, &l.vectors, promise, lowWater(c.bounds()))
 	if f.Sends > 0 {
 		l.stats.writes.Add(int64(f.Sends))
 		l.stats.bytesOut.Add(int64(f.Sent))

@@ -29,16 +29,29 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 	if !c.q.Accepts() {
 		return nil, false
 	}
-	if b := c.bounds(); c.q.Bytes() >= b.BytesMax || c.q.Occupied() >= memoryMax(b) {
-		if class == port.Invocation {
-			return nil, false
-		}
-		if c.q.Bytes() >= replyReserve(b) || c.q.Occupied() >= memoryMax(b)+memoryMax(b)/4 {
-			c.slow()
-			return nil, false
-		}
+	if b := c.bounds(); (c.q.Bytes() >= b.BytesMax || c.q.Occupied() >= memoryMax(b)) && !c.atBound(b, class) {
+		return nil, false
 	}
 	return c.q.Lend(class == port.Reply), true
+}
+
+// atBound reports whether a message of that class may still be appended. As long as nobody knows whether the socket
+// takes what is there, twice as much may be: it is tried when the caller's message or job is handled. The queue's lock
+// is held.
+func (c *conn) atBound(b *port.Backlog, class port.Class) bool {
+	times := 1
+	if untried, _ := c.q.Untried(); untried {
+		times, c.pressed = 2, true
+	}
+	bytes, memory := c.q.Bytes()/times, c.q.Occupied()/times
+	if class == port.Invocation {
+		return bytes < b.BytesMax && memory < memoryMax(b)
+	}
+	if bytes < replyReserve(b) && memory < memoryMax(b)+memoryMax(b)/4 {
+		return true
+	}
+	c.slow()
+	return false
 }
 
 // slow gives up a connection that does not read. The queue's lock is held.
@@ -54,7 +67,7 @@ func (c *conn) slow() {
 // Commit implements port.Conn.
 func (c *conn) Commit(x port.Executor, buf []byte) {
 	if c.q.Commit(buf) > 0 {
-		x.(*loop).touchLocked(c)
+		x.(*loop).grown(c)
 	}
 }
 
@@ -74,7 +87,7 @@ func (c *conn) AppendPieces(x port.Executor, class port.Class, pieces [][]byte) 
 		buf = c.q.Lend(class == port.Reply)
 	}
 	c.q.Commit(buf)
-	x.(*loop).touchLocked(c)
+	x.(*loop).grown(c)
 	return true
 }
 

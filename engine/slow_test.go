@@ -13,9 +13,10 @@ import (
 	"banyan/engine/port"
 )
 
-// unsent are the events that wait, by their first octet.
+// unsent are the events that wait, by their first octet; afterwards there are none.
 func unsent(c *conn) string {
 	var taken capture
+	c.q.Writable()
 	c.q.Flush(&taken, nil, 0, 0)
 	var b strings.Builder
 	for i := 0; i < len(taken); i += eventBytes {
@@ -148,6 +149,7 @@ func TestSmallEventsAreBounded(t *testing.T) {
 	}
 	c, _ := newSilent(t, Live{BacklogBytesMax: bytes, SlowConsumer: DropNewest, PingInterval: -1}, phaseRawSocket)
 	answer := func(class port.Class) bool {
+		c.loop.flush(c)
 		c.Lock()
 		defer c.Unlock()
 		c.q.Link(nil, false) // so that each has a segment of its own
@@ -361,7 +363,7 @@ func TestSlowClients(t *testing.T) {
 			if accepts(c) || n.SlowConsumersClosed != 1 {
 				t.Errorf("%d closed", n.SlowConsumersClosed)
 			}
-		} else if got := unsent2(c); got != "B" || n.EventsDropped != 1 {
+		} else if got := unsent(c); got != "B" || n.EventsDropped != 1 {
 			t.Errorf("policy %d: %q is left, %d dropped", policy, got, n.EventsDropped)
 		}
 		c.closeNow()
@@ -475,16 +477,11 @@ func TestKeepLatestDropsOldest(t *testing.T) {
 	}
 }
 
-// unsent2 is unsent for a queue whose socket takes nothing.
-func unsent2(c *conn) string {
-	c.q.Writable()
-	return unsent(c)
-}
-
 // A session's own bounds last as long as they are set, for replies and invocations too.
 func TestSetBacklog(t *testing.T) {
 	c, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 	tail := func(class port.Class) bool {
+		c.loop.flush(c)
 		c.Lock()
 		defer c.Unlock()
 		buf, ok := c.Tail(class)

@@ -132,6 +132,7 @@ func TestReserveOfReplies(t *testing.T) {
 		c, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
 		c.SetBacklog(b)
 		c.append(make([]byte, unsent))
+		c.loop.flush(c)
 		c.Lock()
 		buf, ok := c.Tail(port.Reply)
 		if ok {

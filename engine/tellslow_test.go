@@ -128,7 +128,7 @@ func TestCaughtUpIsTold(t *testing.T) {
 	appendEvents(c, "A")
 	next(0)
 	c.setSlow(true)
-	if left := unsent2(c); left != "A" { // another loop writes
+	if left := unsent(c); left != "A" { // another loop writes
 		t.Fatalf("%q has waited", left)
 	}
 	if told := append(next(0), next(0)...); len(told) != 1 || told[0] != (port.Slowness{}) {

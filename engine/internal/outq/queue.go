@@ -91,6 +91,8 @@ const (
 	// FlushBytesMax is how many bytes one flush writes, give or take one system call, before other connections get
 	// their turn: about half a millisecond.
 	FlushBytesMax = 1 << 20
+	// NoPromise stands for a loop to which nothing was promised.
+	NoPromise = 64
 	// unchargedMax is how many segments may be linked without the account. Usually the next flush writes them.
 	unchargedMax = 1024
 )
@@ -139,6 +141,15 @@ func (q *Queue) Bytes() int { return q.bytes }
 
 // Occupied is how much memory the unsent bytes take; shared ones count whole. Lock held.
 func (q *Queue) Occupied() int { return q.cost }
+
+// Untried reports whether there are unsent bytes of which nobody knows yet that the socket does not take them; writes
+// says that a loop is about to find out. Lock held.
+func (q *Queue) Untried() (untried, writes bool) {
+	return q.bytes > 0 && q.flags&(blocked|broken|shut) == 0, q.flags&writing != 0
+}
+
+// Unblock makes the next flush ask a socket again that took no more. Lock held.
+func (q *Queue) Unblock() { q.flags &^= blocked }
 
 // Finish refuses every later append. The flush that writes the last byte returns Drained. Lock held.
 func (q *Queue) Finish() { q.flags |= finishing }
@@ -285,7 +296,7 @@ func (q *Queue) Promise(loop int) bool {
 	return true
 }
 
-// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed; lowWater is how many bytes of
+// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed, NoPromise for none; lowWater is how many bytes of
 // answers may be unsent when a held-back reader goes on.
 func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) {
 	q.mu.Lock()
