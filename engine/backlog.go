@@ -13,7 +13,7 @@ import (
 
 // What a client may leave unread, and what happens to events when it leaves more.
 //
-//	at a bound    AppendRun asks for room. First the socket is tried: only bytes that it does not take are unread. Then
+//	at a bound    AppendRun asks for room. First the socket is tried: only bytes that it does not take count. Then
 //	              the policy decides: the client goes, or this event, or older ones
 //	by age        a connection whose socket takes nothing is looked at until it does: events that have waited too
 //	              long go, or the client, and the client is called slow
@@ -55,8 +55,8 @@ func replyReserve(b *port.Backlog) int { return b.BytesMax + b.BytesMax/4 }
 // hundred and more.
 func memoryMax(b *port.Backlog) int { return b.BytesMax + b.BytesMax/4 }
 
-// highWater is how much of answers may be unsent before a connection is no longer read from, lowWater where reading
-// goes on.
+// highWater is how much of answers may be unsent before no further message of a connection is handled, nor its socket
+// read; lowWater is where that goes on.
 func highWater(b *port.Backlog) int { return b.BytesMax / 4 }
 func lowWater(b *port.Backlog) int  { return b.BytesMax / 8 }
 

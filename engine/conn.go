@@ -198,7 +198,7 @@ func (c *conn) goOn() {
 	if c.closing || c.phase == phaseClosed {
 		return
 	}
-	if c.hold == 0 && (len(c.in) > 0 || c.part != nil) {
+	if c.hold == 0 && (len(c.in) > 0 || c.part != nil) && !c.heldBack() {
 		c.handleKept()
 	}
 	if c.deferred {
@@ -274,7 +274,7 @@ func (c *conn) read() {
 	}
 }
 
-// heldBack looks whether anything is against taking more from the client.
+// heldBack looks whether anything is against handling more of what the client sends.
 func (c *conn) heldBack() bool {
 	if c.q.HoldRead(highWater(c.bounds())) {
 		c.pause(holdBacklog)
@@ -368,6 +368,15 @@ func (c *conn) pause(why hold) {
 	c.hold |= why
 	c.loop.stats.readPauses.Add(1)
 	c.watch()
+}
+
+// holdAnswers stops the handling of messages if too many bytes of answers are unsent. Those that were read already
+// would make more. The queue's lock is held.
+func (c *conn) holdAnswers() {
+	if c.handler != nil && c.hold&holdBacklog == 0 && c.q.HoldReadLocked(highWater(c.bounds())) {
+		c.hold |= holdBacklog // the next event tells the poller, as with Hold
+		c.loop.stats.readPauses.Add(1)
+	}
 }
 
 // resume looks which reasons to pause are gone. If all are, the next turn goes on with what the pause left, and then

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"banyan/engine/internal/wire"
+	"banyan/engine/port"
 )
 
 // The limits of this package that nobody sets, each with its unit, the reason for its value, and the outcome when it
@@ -32,6 +33,9 @@ const (
 
 	loopsMax  = 64 // event loops; queues and subscriptions keep a bit per loop. More: New fails
 	listenMax = 64 // addresses; a listener keeps a bit per loop, and more is a mistake. More: New fails
+
+	// answersFew is how many bytes of answers may be unsent, whatever the backlog is: the least highWater.
+	answersFew = port.BacklogBytesMin / 4
 
 	// Live.MessageBytesMax is between these: the longest message that WAMP's RawSocket can carry, and the shortest
 	// limit that its handshake can announce.

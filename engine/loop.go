@@ -430,6 +430,9 @@ func (l *loop) grown(c *conn) {
 		c.pressed = false
 		l.pressed.add(c)
 	}
+	if c.loop == l && c.q.Answers() > answersFew {
+		c.holdAnswers()
+	}
 }
 
 // relieve writes connections that have reached a bound, whichever loop they live on: if their sockets take what is

@@ -36,8 +36,8 @@ func (c *conn) Tail(class port.Class) ([]byte, bool) {
 }
 
 // atBound reports whether a message of that class may still be appended. As long as nobody knows whether the socket
-// takes what is there, twice as much may be: it is tried when the caller's message or job is handled. The queue's lock
-// is held.
+// takes what is there, twice as much may be: it is tried when the caller's message or job is handled. The queue's
+// lock is held.
 func (c *conn) atBound(b *port.Backlog, class port.Class) bool {
 	times := 1
 	if untried, _ := c.q.Untried(); untried {

@@ -139,6 +139,9 @@ func (q *Queue) Events() int { return q.events }
 // Bytes is how many bytes are unsent. Lock held.
 func (q *Queue) Bytes() int { return q.bytes }
 
+// Answers is how many bytes of answers are unsent. Lock held.
+func (q *Queue) Answers() int { return q.answers }
+
 // Occupied is how much memory the unsent bytes take; shared ones count whole. Lock held.
 func (q *Queue) Occupied() int { return q.cost }
 
@@ -296,8 +299,8 @@ func (q *Queue) Promise(loop int) bool {
 	return true
 }
 
-// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed, NoPromise for none; lowWater is how many bytes of
-// answers may be unsent when a held-back reader goes on.
+// Flush writes what is pending. Any goroutine. loop is the promise that is redeemed, or NoPromise; lowWater is how
+// many bytes of answers may be unsent when a held-back reader goes on.
 func (q *Queue) Flush(s Sender, v *Vectors, loop int, lowWater int) (f Flushed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -444,6 +447,11 @@ func (q *Queue) Shut(yield func()) {
 func (q *Queue) HoldRead(highWater int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.HoldReadLocked(highWater)
+}
+
+// HoldReadLocked is HoldRead with the lock held.
+func (q *Queue) HoldReadLocked(highWater int) bool {
 	if q.answers <= highWater {
 		return false
 	}
