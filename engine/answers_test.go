@@ -23,6 +23,7 @@ type indebted struct {
 	k       *limitedTransport
 	octets  int
 	pieces  bool
+	events  bool   // that it has asked for
 	handled []byte // the first octet of each message
 }
 
@@ -46,6 +47,10 @@ func newIndebted(t *testing.T, v codec.Variant, octets int) *indebted {
 }
 
 func (o *indebted) answer(l *loop) bool {
+	if o.events {
+		o.AppendAsked(l, make([]byte, wire.RawPrefixBytes+o.octets), 1, 0)
+		return true
+	}
 	o.Lock()
 	defer o.Unlock()
 	frame := make([]byte, wire.RawPrefixBytes+o.octets)
@@ -98,9 +103,9 @@ func TestAnswersHoldBackWhatIsRead(t *testing.T) {
 		codec.MakeVariant(codec.CBOR, codec.RawSocket), codec.MakeVariant(codec.CBOR, codec.WebSocket),
 		codec.MakeVariant(codec.CBOR, codec.WebSocketBatch),
 	} {
-		for _, octets := range []int{6000, pieceLinked + 1} {
+		for _, octets := range []int{6000, 6001, pieceLinked + 1} {
 			o := newIndebted(t, v, octets)
-			o.pieces = octets > pieceLinked
+			o.pieces, o.events = octets > pieceLinked, octets == 6001
 			each := highWater(o.bounds())/octets + 1
 			o.read(8)
 			for range 3 {
@@ -188,5 +193,25 @@ func TestForeignAnswersHoldBack(t *testing.T) {
 	o.handler = nil
 	if o.answer(o.loop); o.hold != 0 {
 		t.Error("held without a session")
+	}
+}
+
+// Events that were asked for have the bound of events.
+func TestAskedEventsAreBounded(t *testing.T) {
+	c, _ := newSilent(t, Live{BacklogBytesMax: 64 << 10, SlowConsumer: DropOldest, PingInterval: -1}, phaseRawSocket)
+	for _, first := range "12345" {
+		event := make([]byte, eventBytes)
+		event[0] = byte(first)
+		c.AppendAsked(c.loop, event, 1, 0)
+	}
+	if n := c.q.Answers(); n != 4*eventBytes {
+		t.Errorf("%d bytes of answers", n)
+	}
+	if left := unsent(c); left != "2345" {
+		t.Errorf("%s is left", left)
+	}
+	c.fail(port.CloseNormal, "")
+	if c.AppendAsked(c.loop, []byte("x"), 1, 0); c.q.Bytes() != 0 {
+		t.Error("taken behind the end")
 	}
 }

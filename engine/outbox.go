@@ -112,6 +112,18 @@ func (c *conn) AppendRun(x port.Executor, frames []byte, events int, topic uint6
 	l.touchLocked(c)
 }
 
+// AppendAsked implements port.Conn.
+func (c *conn) AppendAsked(x port.Executor, frames []byte, events int, topic uint64) {
+	l := x.(*loop)
+	l.appended++
+	c.q.Lock()
+	defer c.q.Unlock()
+	if c.q.Accepts() && (c.q.Bytes() == 0 || c.makeRoom(c.bounds(), len(frames), events, topic)) {
+		c.q.ShareAnswer(frames, events, topic, l.began)
+		l.grown(c)
+	}
+}
+
 // Spend implements port.Conn.
 func (c *conn) Spend(n int64) { c.credit.Add(-n) }
 

@@ -261,6 +261,11 @@ func (c *localConn) AppendRun(x port.Executor, frames []byte, _ int, _ uint64) {
 	c.drain(x)
 }
 
+// AppendAsked implements port.Conn.
+func (c *localConn) AppendAsked(x port.Executor, frames []byte, events int, topic uint64) {
+	c.AppendRun(x, frames, events, topic)
+}
+
 // Spend implements port.Conn.
 func (c *localConn) Spend(n int64) { c.credit.Add(-n) }
 

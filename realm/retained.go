@@ -185,7 +185,7 @@ func (r *recall) deliver(x port.Executor, l *perLoop, frame []byte, length int, 
 	}
 	r.left--
 	r.octets += e.Bytes()
-	s.conn.AppendRun(x, frame, 1, sub.topic())
+	s.conn.AppendAsked(x, frame, 1, sub.topic())
 	l.counters.events.Add(1)
 	l.counters.retainedSent.Add(1)
 }

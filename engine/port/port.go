@@ -134,6 +134,9 @@ type Conn interface {
 	// topic stands for the one that all of them are of, so that KeepLatest knows which events are newer ones of the
 	// same; 0 if it is not one.
 	AppendRun(x Executor, frames []byte, events int, topic uint64)
+	// AppendAsked is AppendRun for events that the client itself has asked for, such as retained ones. They count as
+	// answers, too: while too many bytes of these are unsent, no further message of the client is handled.
+	AppendAsked(x Executor, frames []byte, events int, topic uint64)
 	// SetBacklog sets the bounds of this connection; nil is what the engine has for all. Home loop only.
 	SetBacklog(b *Backlog)
 

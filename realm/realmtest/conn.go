@@ -37,6 +37,7 @@ type Conn struct {
 	code     port.CloseCode
 	full     bool // guarded by mu; invocations are refused
 	runs     int  // guarded by mu
+	asked    int  // guarded by mu; of these, those of AppendAsked
 
 	credit atomic.Int64
 	ending atomic.Bool // finished: what a Hold keeps back is never handled
@@ -138,6 +139,13 @@ func (c *Conn) Runs() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.runs
+}
+
+// Asked returns how many of these were events that the client has asked for.
+func (c *Conn) Asked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked
 }
 
 // Credit returns what is left of the connection's credit.
@@ -267,6 +275,14 @@ func (c *Conn) AppendRun(x port.Executor, frames []byte, events int, _ uint64) {
 	}
 	c.out = append(c.out, frames...)
 	c.runs++
+}
+
+// AppendAsked implements port.Conn.
+func (c *Conn) AppendAsked(x port.Executor, frames []byte, events int, topic uint64) {
+	c.AppendRun(x, frames, events, topic)
+	c.Lock()
+	c.asked++
+	c.Unlock()
 }
 
 // Spend implements port.Conn.

@@ -83,6 +83,7 @@ func (q *Queue) unlink(before, s *Segment) (charged, bytes int64) {
 	}
 	q.bytes -= len(s.buf)
 	q.events -= int(s.events)
+	q.answers -= int(s.answer)
 	q.cost -= int(s.cost)
 	q.segments--
 	if p := q.pass; p != nil {

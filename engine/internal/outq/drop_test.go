@@ -44,6 +44,13 @@ func (q *Queue) consistent(t *testing.T) {
 	if q.Occupied() != cost || q.segments != segments {
 		t.Errorf("%d segments of %d bytes, want %d of %d", q.segments, q.Occupied(), segments, cost)
 	}
+	answers := 0
+	for s := q.head; s != nil; s = s.next {
+		answers += int(s.answer)
+	}
+	if q.Answers() != answers {
+		t.Errorf("%d bytes of answers, want %d", q.Answers(), answers)
+	}
 	if q.tail != last || q.Bytes() != bytes || q.Events() != events {
 		t.Errorf("%s: %d bytes, %d events, want %d and %d; the tail is right: %v", q.texts(), q.Bytes(), q.Events(),
 			bytes, events, q.tail == last)
@@ -73,7 +80,7 @@ func TestDropOldest(t *testing.T) {
 			q.Open(1, a)
 			q.own("A")
 			q.Share([]byte("aa"), 2, 0, 1)
-			q.Share([]byte("bb"), 2, 0, 2)
+			q.ShareAnswer([]byte("bb"), 2, 0, 2)
 			q.own("B")
 			q.Share([]byte("cc"), 2, 0, 3)
 			q.Share([]byte("dd"), 2, 0, 4)

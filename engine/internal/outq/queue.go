@@ -242,6 +242,13 @@ func (q *Queue) Share(b []byte, events int, topic uint64, now time.Duration) {
 	q.grown += len(b)
 }
 
+// ShareAnswer is Share for a run that the client has asked for: it counts as an answer, too. Lock held.
+func (q *Queue) ShareAnswer(b []byte, events int, topic uint64, now time.Duration) {
+	q.Share(b, events, topic, now)
+	q.tail.answer = int32(len(b))
+	q.answers += len(b)
+}
+
 // Link links bytes that nobody changes any more, of one message for this queue. reply says that they are an answer.
 // Lock held.
 func (q *Queue) Link(b []byte, reply bool) {

@@ -14,7 +14,7 @@ type Segment struct {
 	topic   uint64        // of all events of a shared run; 0 if they are not of one
 	since   time.Duration // when a shared run of events was linked
 	events  int32         // events in a shared run
-	answer  int32         // bytes of class Reply in an own buffer
+	answer  int32         // bytes of class Reply in an own buffer, or in a run that was asked for
 	cost    int32         // memory it takes: see occupies
 	charged bool          // the account knows it
 	own     bool          // buf belongs to this segment and may be appended to under the queue's lock
