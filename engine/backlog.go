@@ -143,8 +143,9 @@ func (c *conn) keepLatest(topic uint64) (dropped int) {
 	return dropped
 }
 
-// drop notes that events are dropped because the client does not read. The first of an episode has a line in the log.
-// Home loop only.
+// drop notes that events are dropped because the client does not read. The first of an episode has a line in the log,
+// and so have all of them after the last: see tellLastDrops, which is called for each connection whose socket took
+// nothing, and no other drops events. Home loop only.
 func (c *conn) drop(events int64) {
 	if events == 0 {
 		return
@@ -158,6 +159,7 @@ func (c *conn) drop(events int64) {
 		c.noteSlow()
 	}
 	if began {
+		c.dropsLog = c.dropped
 		l.engine.warn("a client does not read what it is sent; events for it are dropped",
 			"dropped", c.dropped, "limit", c.bounds().BytesMax, "peer", c.peer.Address,
 			"transport", c.peer.Transport,
@@ -175,13 +177,13 @@ func (l *loop) listBlocked(c *conn) {
 	l.startBlockedSweep()
 }
 
-// startBlockedSweep makes the loop look at blocked connections, if it is not about to, four times within the shortest
-// of their times.
+// startBlockedSweep makes the loop look at blocked connections, if it is not about to: four times within the shortest
+// of their times, and each slowToldPause.
 func (l *loop) startBlockedSweep() {
 	if l.blockedSweep.Due != 0 || !l.aging.empty() {
 		return
 	}
-	d := l.live.SlowAfter
+	d := min(l.live.SlowAfter, 4*slowToldPause)
 	for _, c := range l.blocked {
 		if age := c.bounds().AgeMax; age > 0 {
 			d = min(d, age)
@@ -210,19 +212,40 @@ func (c *conn) lookAge() (cost int) {
 		cost = l.flush(c)
 	}
 	looks, still := c.stillBlocked(l.began)
-	switch {
-	case !still:
-		c.listedBlocked = false
+	if !still {
 		c.setSlow(false)
+	}
+	switch more := c.tellLastDrops(still); {
 	case looks == segmentsPerLook:
 		l.aging.add(c) // there may be more to drop
-	default:
+	case still || more:
 		l.blocked = append(l.blocked, c)
+	default:
+		c.listedBlocked = false
 	}
 	if len(l.blocked) > 0 {
 		l.startBlockedSweep()
 	}
 	return cost + 1 + looks/(segmentsPerLook/costPerLook)
+}
+
+// tellLastDrops tells of drops that nobody was told of when they happened, as soon as it may: they may be the last.
+// The log has a line when the client has caught up or loses nothing for a while. It reports whether there is more to
+// tell.
+func (c *conn) tellLastDrops(blocked bool) (more bool) {
+	if c.phase == phaseClosed || c.closing {
+		return false // its end tells
+	}
+	if c.dropsTold != c.dropped && c.mayTellDrops(false) {
+		c.noteSlow()
+	}
+	ago := c.loop.began - c.droppedAt
+	if c.dropsLog != c.dropped && (ago >= dropsPause || !blocked && ago >= slowToldPause) {
+		c.dropsLog = c.dropped
+		c.loop.engine.warn("no more events are dropped for a client that did not read what it was sent",
+			"dropped", c.dropped, "blocked", blocked, "peer", c.peer.Address, "transport", c.peer.Transport)
+	}
+	return c.dropsTold != c.dropped || c.dropsLog != c.dropped
 }
 
 // overdue reports whether events have waited so long that the client is about to be called slow, or to lose them.

@@ -74,6 +74,8 @@ type conn struct {
 	blockedAt  time.Duration // when its socket took no more, if the poller is to tell when it does again
 	dropped    int64         // events that the client did not get because it does not read
 	droppedAt  time.Duration // when the last of them was dropped
+	dropsTold  int64         // of dropped, those that the handler knows of
+	dropsLog   int64         // of dropped, those that the log knows of
 	slowTold   time.Duration // when the handler was told last that the client is slow
 	discarded  int32         // bytes thrown away while lingering
 	events     uint32        // what the poller reported while the connection was deferred

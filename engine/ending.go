@@ -257,7 +257,7 @@ func (c *conn) discardUnsent() (cost int) {
 	return costPerLook
 }
 
-// closed tells the handler the end, and before it if that is because the client does not read.
+// closed tells the handler the end, and before it what there is to tell of a client that did not read.
 func (c *conn) closed(slow bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -266,9 +266,7 @@ func (c *conn) closed(slow bool) {
 		}
 	}()
 	defer c.handler.Closed(c.loop)
-	if slow {
-		c.tellGivenUp()
-	}
+	c.tellSlowEnd(slow)
 }
 
 // release frees the descriptor. In the batch task only.

@@ -464,6 +464,16 @@ func TestSlowUntilSent(t *testing.T) {
 	}
 }
 
+// A client is slow no more when its socket takes something, though events still wait for their turn to be written.
+func TestNotSlowWhileWritten(t *testing.T) {
+	c, _ := newSilent(t, Live{PingInterval: -1}, phaseRawSocket)
+	appendEvents(c, "AB")
+	c.setSlow(true)
+	if c.lookAge(); c.isSlow || c.listedBlocked {
+		t.Errorf("slow %v, looked at again %v", c.isSlow, c.listedBlocked)
+	}
+}
+
 // If dropping older events of their topics does not make enough room, the oldest go too, and all are counted.
 func TestKeepLatestDropsOldest(t *testing.T) {
 	c, _ := newSilent(t, Live{BacklogBytesMax: 64 << 10, SlowConsumer: KeepLatest, PingInterval: -1}, phaseRawSocket)

@@ -12,10 +12,11 @@ import (
 //
 //	drop, setSlow   with the queue's lock held: a note to the loop itself
 //	tellSlow        in one of its next turns, without a lock: what is the case then
-//	closed          of a client that is given up: once more, before its end
+//	tellLastDrops   drops that were not told of, when loops look at the connections that are blocked or were
+//	closed          of a client that is given up, or leaves with drops that were not told of: before its end
 //
 // Changes are told as they come, which are few for each Live.SlowAfter. Drops are told slowToldPause apart at least;
-// what is dropped in between is in the next figure.
+// what is dropped in between is in the next figure, which comes within two of these pauses.
 
 // noteSlow has the handler told soon. Home loop only.
 func (c *conn) noteSlow() {
@@ -36,6 +37,9 @@ func (c *conn) tellSlow() {
 	w, ok := c.handler.(port.SlowWatcher)
 	if !ok || c.phase == phaseClosed || c.closing {
 		c.slowNoted = false
+		if !ok {
+			c.dropsTold = c.dropped // nobody wants to know
+		}
 		return
 	}
 	b := c.bounds()
@@ -48,17 +52,23 @@ func (c *conn) tellSlow() {
 	}
 	c.q.Unlock()
 	if accepts {
+		c.dropsTold = c.dropped
 		defer c.loop.caught(c)
 		w.Slow(c.loop, report)
 	}
 }
 
-// tellGivenUp tells the handler that its connection is closed because the client does not read.
-func (c *conn) tellGivenUp() {
-	if w, ok := c.handler.(port.SlowWatcher); ok {
-		w.Slow(c.loop, port.Slowness{
-			Policy: c.bounds().Policy, Slow: true, Dropped: c.dropped, UnsentEvents: c.q.Lost(), Closed: true,
-		})
+// tellSlowEnd tells the handler that its connection is closed because the client does not read. If it is closed for
+// another reason, it tells of the last drops.
+func (c *conn) tellSlowEnd(slow bool) {
+	w, ok := c.handler.(port.SlowWatcher)
+	switch r := (port.Slowness{Policy: c.bounds().Policy, Dropped: c.dropped}); {
+	case !ok:
+	case slow:
+		r.Slow, r.Closed, r.UnsentEvents = true, true, c.q.Lost()
+		w.Slow(c.loop, r)
+	case c.dropsTold != c.dropped:
+		w.Slow(c.loop, r)
 	}
 }
 

@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -177,3 +179,126 @@ func TestPanicWhenTold(t *testing.T) {
 type panicking struct{ *watching }
 
 func (panicking) Slow(port.Executor, port.Slowness) { panic("told") }
+
+// lastDrops has a client lose one event, and more before it may be told again. Then the client reads, or does not.
+// pass lets time go by and returns of how many the handler is told.
+func lastDrops(t *testing.T, more string, reads bool) (
+	c *conn, w *watching, pass func(time.Duration) []string, log *lineLog,
+) {
+	t.Helper()
+	c, w, next := newWatched(t, Live{
+		BacklogBytesMax: 64 << 10, BacklogEventsMax: 4, SlowConsumer: DropNewest, SlowAfter: time.Hour,
+	})
+	l, log := c.loop, new(lineLog)
+	p := l.poller.(*stillPoller)
+	l.engine.cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+	l.engine.now = func() int64 { return int64(p.now) }
+	appendEvents(c, "1234")
+	l.turn(nil)
+	appendEvents(c, "D")
+	if told := append(next(0), next(slowToldPause-1)...); len(told) != 1 || !log.has("dropped=1") {
+		t.Fatalf("told %+v", told)
+	}
+	appendEvents(c, more)
+	if reads {
+		c.transport.(*limitedTransport).room = 1 << 20
+		c.q.Writable()
+		l.flush(c)
+	}
+	return c, w, func(d time.Duration) (told []string) {
+		for end := p.now + d; p.now < end; {
+			p.now += 10 * time.Millisecond
+			l.timersDue = true
+			for l.turn(nil); l.again; {
+				l.turn(nil)
+			}
+			for _, s := range w.told {
+				told = append(told, fmt.Sprint(s.Dropped))
+			}
+			w.told = nil
+		}
+		return told
+	}, log
+}
+
+// TestLastDropsAreTold: the handler and the log hear of all drops, the last ones too, whether the client has caught
+// up or takes nothing; each once.
+func TestLastDropsAreTold(t *testing.T) {
+	t.Attr("checklist", "TRN-48")
+	const line = "no more events are dropped"
+	for _, reads := range []bool{true, false} {
+		c, _, pass, log := lastDrops(t, "DDDDD", reads)
+		if told := pass(2 * slowToldPause); !slices.Equal(told, []string{"6"}) {
+			t.Errorf("reads %v: told of %v", reads, told)
+		}
+		if log.has(line) != reads {
+			t.Errorf("reads %v: %q", reads, log.b.String())
+		}
+		if reads && (c.listedBlocked || len(c.loop.blocked) > 0 || c.loop.blockedSweep.Due != 0) {
+			t.Error("it is looked at still")
+		}
+		pass(dropsPause)
+		if !log.has(line, "dropped=6", fmt.Sprint("blocked=", !reads)) {
+			t.Errorf("reads %v: %q", reads, log.b.String())
+		}
+		log.clear()
+		if told := pass(2 * dropsPause); len(told) > 0 || log.has("level") {
+			t.Errorf("reads %v: told of %v afterwards; %q", reads, told, log.b.String())
+		}
+	}
+}
+
+// TestLastDropsAreToldInTime: not within a pause of the report before. While the client loses events, the log does
+// not say that it loses no more.
+func TestLastDropsAreToldInTime(t *testing.T) {
+	c, _, pass, log := lastDrops(t, "DDDDD", false)
+	c.slowTold = c.loop.began
+	if told := pass(slowToldPause - 10*time.Millisecond); len(told) > 0 {
+		t.Errorf("told of %v at once", told)
+	}
+	for range 30 {
+		appendEvents(c, "D")
+		pass(slowToldPause / 2)
+	}
+	if log.has("no more") {
+		t.Errorf("%q", log.b.String())
+	}
+}
+
+// TestLastDropsAreToldAtTheEnd: of a client that leaves, before it does; it is not called slow for that.
+func TestLastDropsAreToldAtTheEnd(t *testing.T) {
+	c, w, _, log := lastDrops(t, "DDDDD", true)
+	c.loop.closeSoon(c)
+	c.loop.turn(nil)
+	if want := (port.Slowness{Policy: DropNewest, Dropped: 6}); !slices.Equal(w.told, []port.Slowness{want}) {
+		t.Errorf("told %+v", w.told)
+	}
+	if !log.has("has ended", "events_dropped=6") || !w.closed {
+		t.Errorf("%q", log.b.String())
+	}
+	for c.loop.blockedSweep.Due != 0 { // nobody is told afterwards
+		c.loop.poller.(*stillPoller).now += time.Second
+		c.loop.timersDue = true
+		c.loop.turn(nil)
+	}
+	if len(w.told) > 1 || len(c.loop.blocked) > 0 || log.has("no more") {
+		t.Errorf("told %+v; %q", w.told, log.b.String())
+	}
+}
+
+// TestNobodyIsToldOfDrops: a handler that does not want to know is not looked for.
+func TestNobodyIsToldOfDrops(t *testing.T) {
+	c, w, pass, _ := lastDrops(t, "DDDDD", true)
+	c.handler = &w.session
+	if pass(3 * slowToldPause); c.listedBlocked || c.loop.blockedSweep.Due != 0 {
+		t.Error("it is looked at still")
+	}
+}
+
+// TestLastDropIsTold: if the first is the last, it is told once.
+func TestLastDropIsTold(t *testing.T) {
+	_, _, pass, log := lastDrops(t, "", true)
+	if told := pass(2 * dropsPause); len(told) > 0 || log.has("no more") {
+		t.Errorf("told of %v again; %q", told, log.b.String())
+	}
+}
