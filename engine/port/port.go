@@ -245,9 +245,9 @@ type Handler interface {
 // A SlowWatcher is a Handler that wants to know when the client does not read what it is sent.
 type SlowWatcher interface {
 	// Slow tells of events that wait or are dropped: when they begin or cease to wait for too long, when the first
-	// one is dropped and then once a second at most while others are, the last ones too, and, with Closed, right
-	// before Closed of the Handler. There it also tells of drops that it has not told of when the connection ends for
-	// another reason. Home loop.
+	// one is dropped and then once a second at most until all that were are told of, and, with Closed, right before
+	// Closed of the Handler. There it also tells of drops that were not told of if the connection ends for another
+	// reason. Home loop.
 	Slow(x Executor, s Slowness)
 }
 
