@@ -132,6 +132,8 @@ func TestHistoryOfAMillion(t *testing.T) {
 		cut        bool
 	}{
 		{nil, 10_000, true},
+		{values{"limit": 10_000}, 10_000, false},
+		{values{"limit": 10_001}, 10_000, true},
 		{values{"reverse": true, "limit": 3}, 3, false},
 		{values{"topic": "com.nothing"}, 0, false},
 		{values{"from_publication": 1, "limit": 2}, 2, false},

@@ -71,8 +71,8 @@ func TestHistoryRooms(t *testing.T) {
 			if bytesMax < 1000 {
 				continue // too short for WELCOME
 			}
-			p := b.joinAs(0, s, bytesMax)
-			p.say(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id})
+			p, limit := b.joinAs(0, s, bytesMax), 1+i%all
+			p.say(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id}, values{"limit": limit})
 			m := p.expect(codec.Result, 1, values{}, nil, nil)
 			got, more := m[3].([]any), m[4].(values)
 			var fit []any
@@ -81,13 +81,14 @@ func TestHistoryRooms(t *testing.T) {
 					fit = append(fit, e)
 				}
 			}
+			fit = fit[:min(limit, len(fit))]
 			n := len(got)
 			if diff := cmp.Diff(fit[:n], got); n > 0 && diff != "" {
 				t.Fatalf("serializer %d, %d octets: %s", s, bytesMax, diff)
 			}
-			if length(got) > bytesMax || (more["x_cut"] == true) != (n < len(fit)) || more["x_cut"] == nil &&
-				more["x_too_long"] != nil != (n < all) || n < len(fit) && (n == 0 ||
-				length(fit[:n+1]) <= bytesMax-all-listHead) {
+			if length(got) > bytesMax || (more["x_cut"] == true) != (n < len(fit)) || n < len(fit) && (n == 0 ||
+				length(fit[:n+1]) <= bytesMax-all-2) || n < limit && more["x_cut"] == nil &&
+				more["x_too_long"] != int64(all-n) {
 				t.Fatalf("serializer %d, %d octets: %d events of %d, %v", s, bytesMax, n, len(fit), more)
 			}
 			p.HangUp()
@@ -167,6 +168,74 @@ func TestHistoryUntranscodable(t *testing.T) {
 	}
 	if n := b.router.Stats().EventsUntranscodable; n != 2 {
 		t.Errorf("%d are counted", n)
+	}
+}
+
+// TestHistoryCutPast: PUB-52. If an event is left out, an answer with as many others as the router returns at once
+// says that it is cut if there are more, and no more is read than it has.
+func TestHistoryCutPast(t *testing.T) {
+	for _, more := range []int{0, 1, 300} {
+		b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{Events: 20_000})}})
+		p, q := b.join(0), b.joinAs(0, codec.JSON, 16<<20)
+		p.Send([]byte("\x95\x10\x01\x80\xa5com.h" + listAsKey))
+		b.Settle()
+		id := int64(b.store(queryEventsMax + more).sub.id)
+		for i, c := range []struct{ limit, events, turns int }{
+			{1, 1, 3}, {300, 300, 4}, {queryEventsMax, queryEventsMax, 100}, {0, queryEventsMax, 100},
+		} {
+			conditions := values{}
+			if c.limit > 0 {
+				conditions["limit"] = c.limit
+			}
+			q.post(codec.Call, 1+i, values{}, "wamp.subscription.get_events", []any{id}, conditions)
+			turns := 0
+			for b.RunLoop(0); b.Async() > 0; turns++ {
+				b.StepAsync(0)
+				for b.RunLoop(0) {
+				}
+			}
+			m := q.expect(codec.Result, 1+i, values{}, nil, nil)
+			n, said := len(m[3].([]any)), m[4].(values)
+			if n != c.events || said["x_untranscodable"] != int64(1) || turns > c.turns ||
+				(said["x_cut"] == true) != (more > 0 && c.limit == 0) {
+				t.Errorf("%d more, limit %d: %d events, %v, after %d turns", more, c.limit, n, said, turns)
+			}
+		}
+	}
+}
+
+// TestHistoryFoundPast: a query that has its limit behind an event that is left out ends there, and looks at no more.
+func TestHistoryFoundPast(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{{URI: "realm1", History: []History{
+		{Pattern: Pattern{URI: "com.", Match: codec.Prefix}, Bounds: history.Bounds{Events: 20_000}},
+	}}}})
+	p, q := b.join(0), b.joinAs(0, codec.JSON, 1<<20)
+	p.Send([]byte("\x95\x10\x01\x80\xa5com.r" + listAsKey))
+	p.publish(2, "com.r", "next")
+	id := int64(b.store(10_000).sub.id)
+	q.post(codec.Call, 1, values{}, "wamp.subscription.get_events", []any{id}, values{"limit": 1, "topic": "com.r"})
+	turns := 0
+	for b.RunLoop(0); b.Async() > 0; turns++ {
+		b.StepAsync(0)
+		for b.RunLoop(0) {
+		}
+	}
+	m := q.expect(codec.Result, 1, values{}, nil, nil)
+	if n := len(m[3].([]any)); n != 1 || turns > 3 {
+		t.Errorf("%d events after %d turns, %v", n, turns, m[4])
+	}
+}
+
+// TestHistoryAnswerBytes: PUB-52. An answer has so many octets of events, whatever the transport takes.
+func TestHistoryAnswerBytes(t *testing.T) {
+	b := newBed(t, 1, Config{Realms: []RealmConfig{kept("realm1", history.Bounds{})}})
+	p, q := b.join(0), b.joinAs(0, codec.MessagePack, 16<<20)
+	long := strings.Repeat("x", queryBytesMax/20)
+	for i := range 25 {
+		p.publish(1+i, "com.h", long)
+	}
+	if got, more := q.events(1, q.lookUp(2, "com.h", "exact"), nil); len(got) != 19 || more["x_cut"] != true {
+		t.Errorf("%d events, %v", len(got), more)
 	}
 }
 

@@ -206,40 +206,50 @@ func TestReloadWithdrawsRetained(t *testing.T) {
 	}
 }
 
-// TestReloadWithdrawsLate: PUB-40. An event that is being retained while a reload forbids it, in the pool or in the
-// turn of a loop, goes too, and is delivered. Its publisher began when it was allowed.
+// TestReloadWithdrawsLate: PUB-40. Events that are being retained while a reload forbids it, in the pool or in the
+// turn of a loop, go too, and are delivered: their publishers began when it was allowed.
 func TestReloadWithdrawsLate(t *testing.T) {
 	for _, large := range []bool{false, true} {
-		b := newBed(t, 2, Config{Realms: []RealmConfig{{URI: "realm1"}}})
-		p, q := b.join(0), b.joinAs(1, codec.MessagePack, 1<<24)
+		b := newBed(t, 3, Config{Realms: []RealmConfig{{URI: "realm1"}}})
+		p, other, q := b.join(0), b.join(1), b.joinAs(2, codec.MessagePack, 1<<24)
 		id := q.subscribe(1, "com.t")
 		before := b.Charged()
 		arg := "small"
 		if large {
 			arg = strings.Repeat("x", usualBounds.largeBytes+1)
 		}
-		p.post(codec.Publish, 1, values{"retain": true, "acknowledge": true}, "com.t", []any{arg})
-		reload := func() {
-			if err := b.router.apply(Config{Realms: []RealmConfig{{
-				URI: "realm1", Retention: Retention{Disabled: true},
-			}}}, func(Report) {}); err != nil {
-				t.Fatal(err)
-			}
+		for _, p := range []*peer{p, other} {
+			p.post(codec.Publish, 1, values{"retain": true, "acknowledge": true}, "com.t", []any{arg})
 		}
-		if large {
-			for b.RunLoop(0); b.Async() > 0 && b.router.retainedCharged.Load() == 0; b.RunLoop(0) {
-				b.StepAsync(0)
+		if large { // they are checked, and then copied
+			turn := func() {
+				for b.RunLoop(0) || b.RunLoop(1) {
+				}
 			}
+			turn()
+			b.StepAsync(0)
+			b.StepAsync(0)
+			turn()
 		} else {
 			b.pauseAt(0, "retained.put", 1)
+			b.pauseAt(1, "retained.put", 1)
 		}
-		if b.router.retainedCharged.Load() == 0 {
-			t.Fatal("it is not under way")
+		if n := b.router.retainedCharged.Load(); n < int64(2*len(arg)) {
+			t.Fatalf("%d bytes are charged", n)
 		}
-		reload()
+		if err := b.router.apply(Config{Realms: []RealmConfig{{
+			URI: "realm1", Retention: Retention{Disabled: true},
+		}}}, func(Report) {}); err != nil {
+			t.Fatal(err)
+		}
+		for range b.Async() { // one replaces the other
+			b.StepAsync(0)
+		}
 		b.Settle()
-		p.expect(codec.Published, 1, nil)
-		q.expect(codec.Event, id, nil, values{}, []any{arg})
+		for _, p := range []*peer{p, other} {
+			p.expect(codec.Published, 1, nil)
+			q.expect(codec.Event, id, nil, values{}, []any{arg})
+		}
 		st := b.router.named["realm1"].retained.Load().Stats()
 		if n := b.Charged() - before; st.Events != 0 || n != 0 || b.router.retainedCharged.Load() != 0 {
 			t.Errorf("large %t: %+v, %d bytes are charged", large, st, n)

@@ -213,7 +213,7 @@ func (k *keeping) settle(x port.Executor, s *session) {
 	}
 	if k.err != nil {
 		k.freed, k.why = int64(k.charged), refuseRetainFull
-	} else if k.retained != nil && !k.unstored() {
+	} else if k.retained != nil {
 		// A reload that forbids it meanwhile may have looked before it was there: see withdrawRetained.
 		if set := s.realm.settings.Load(); set != k.set && !set.retains(k.event.Topic) {
 			_, freed := k.retained.Remove(k.event.Topic)

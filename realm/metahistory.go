@@ -191,8 +191,7 @@ func (m *metaCall) query(x port.Executor, l *perLoop, one *recorder, wanted *his
 	q.next(x)
 }
 
-// resultHead is how many octets a RESULT of get_events has beside the events, if its list has few of them and its
-// kwargs say all that they may.
+// resultHead is how many octets a RESULT of get_events has beside one event, if its kwargs say all that they may.
 func resultHead(to codec.Serializer, request uint64) int {
 	const many = math.MaxInt32
 	q := query{tooLong: many, lost: many, cut: true}
@@ -203,12 +202,6 @@ func resultHead(to codec.Serializer, request uint64) int {
 	}, codec.MessageBytesMax)
 	return len(msg)
 }
-
-// listFew is how many items a list has whose head takes one octet, and listHead how many octets more others may have.
-const (
-	listFew  = 15
-	listHead = 2
-)
 
 var errQueryTime = errors.New("the query has had its time")
 
@@ -357,20 +350,16 @@ func (q *query) more(to codec.Serializer) ([]byte, error) {
 func (q *query) add(e *history.Event) bool {
 	to := q.call.session.serializer
 	b, err := q.encode(to, e)
-	length := len(b)
-	if len(q.events) == listFew {
-		length += listHead
-	}
 	switch {
 	case errors.Is(err, codec.ErrTooLong), len(b) > q.roomy:
 		q.tooLong++
 	case err != nil:
 		q.lost++
-	case len(q.events) > 0 && q.octets+length > min(q.roomy, queryBytesMax):
+	case len(q.events) > 0 && q.octets+len(b) > min(q.roomy, queryBytesMax):
 		return false
 	default:
 		q.events = append(q.events, codec.Raw{Format: to, Octets: b})
-		q.octets += length + 1 // and a comma
+		q.octets += len(b) + 1 // and a comma, or what the head of a longer list takes
 	}
 	return true
 }
