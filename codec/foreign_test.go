@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -37,6 +38,8 @@ func leveled(v any) any {
 		return fmt.Sprint("int ", v)
 	case big.Int:
 		return "int " + v.String()
+	case json.Number:
+		return "number " + v.String()
 	case float32:
 		return leveled(float64(v))
 	case float64:

@@ -109,7 +109,7 @@ func FuzzDecodeJSON(f *testing.F) {
 	seeds(f, JSON, "json")
 	for _, s := range []string{
 		`[1e5,-0,0.5e-3,"\ud800\udc00\ud800"]`, "[\"\xff\"]", `{"a":{"b":[[],{}]}}`,
-		`[16,1,{"a":1,"a":2},"x",[],{}]`, "\"\u0000\"",
+		`[16,1,{"a":1,"a":2},"x",[],{}]`, "\"\u0000\"", `[20000000000000000000,1e400]`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -172,7 +172,7 @@ func leveledJSON(v any) any {
 		if strings.ContainsAny(string(v), ".eE") {
 			f, err := v.Float64()
 			if err != nil && f != 0 {
-				return string(v)
+				return "number " + string(v)
 			}
 			return leveled(f)
 		}
@@ -180,7 +180,7 @@ func leveledJSON(v any) any {
 		if n.IsInt64() || n.IsUint64() {
 			return "int " + n.String()
 		}
-		return string(v)
+		return "number " + string(v)
 	case string:
 		if bin, ok := decodeBinary(nil, []byte(v)); ok {
 			return leveled(bin)
